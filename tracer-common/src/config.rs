@@ -1,0 +1,132 @@
+//! What user space tells the programs before they are loaded, and what they count.
+
+use crate::record::kind;
+
+/// An offset that this kernel does not have; the read is skipped and the field is 0.
+pub const MISSING: u32 = u32::MAX;
+
+macro_rules! offsets {
+    ($($(#[$meta:meta])* $name:ident: $path:literal,)*) => {
+        /// Byte offsets of kernel fields, resolved from the running kernel's BTF.
+        ///
+        /// The programs read them as constants (read-only, frozen global), which lets the
+        /// verifier check each load against the kernel's types.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets {
+            $($(#[$meta])* #[doc = concat!("`", $path, "`")] pub $name: u32,)*
+        }
+
+        impl Offsets {
+            /// Each field's path in the kernel's types, in the order of the struct.
+            pub const PATHS: &'static [&'static str] = &[$($path),*];
+
+            /// Builds the struct from one value per path.
+            pub const fn from_values(values: [u32; Self::PATHS.len()]) -> Self {
+                let [$($name),*] = values;
+                Self { $($name),* }
+            }
+
+            /// No field known.
+            pub const NONE: Self = Self { $($name: MISSING),* };
+        }
+    };
+}
+
+offsets! {
+    task_flags: "task_struct.flags",
+    task_ptrace: "task_struct.ptrace",
+    task_exit_state: "task_struct.exit_state",
+    task_exit_code: "task_struct.exit_code",
+    task_exit_signal: "task_struct.exit_signal",
+    task_pid: "task_struct.pid",
+    task_tgid: "task_struct.tgid",
+    task_real_parent: "task_struct.real_parent",
+    task_parent: "task_struct.parent",
+    task_children: "task_struct.children",
+    task_group_leader: "task_struct.group_leader",
+    task_thread_node: "task_struct.thread_node",
+    task_thread_pid: "task_struct.thread_pid",
+    task_start_boottime: "task_struct.start_boottime",
+    task_comm: "task_struct.comm",
+    task_signal: "task_struct.signal",
+    task_sighand: "task_struct.sighand",
+    task_blocked: "task_struct.blocked",
+    task_real_blocked: "task_struct.real_blocked",
+    task_mm: "task_struct.mm",
+    task_cgroups: "task_struct.cgroups",
+    task_exec_start: "task_struct.se.exec_start",
+    signal_live: "signal_struct.live",
+    signal_nr_threads: "signal_struct.nr_threads",
+    signal_thread_head: "signal_struct.thread_head",
+    signal_group_exit_code: "signal_struct.group_exit_code",
+    signal_flags: "signal_struct.flags",
+    /// Byte of the flag; its mask is in [`Config::is_subreaper_mask`].
+    signal_is_subreaper: "signal_struct.is_child_subreaper",
+    /// Byte of the flag; its mask is in [`Config::has_subreaper_mask`].
+    signal_has_subreaper: "signal_struct.has_child_subreaper",
+    sighand_action: "sighand_struct.action",
+    pid_level: "pid.level",
+    pid_numbers: "pid.numbers",
+    ns_child_reaper: "pid_namespace.child_reaper",
+    ns_parent: "pid_namespace.parent",
+    ns_inum: "pid_namespace.ns.inum",
+    mm_arg_start: "mm_struct.arg_start",
+    mm_arg_end: "mm_struct.arg_end",
+    css_dfl_cgrp: "css_set.dfl_cgrp",
+    cgroup_kn: "cgroup.kn",
+    kn_id: "kernfs_node.id",
+    siginfo_code: "kernel_siginfo.si_code",
+}
+
+/// Read-only settings of the programs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the fields are.
+    pub offsets: Offsets,
+    /// Bit of `is_child_subreaper` in its byte.
+    pub is_subreaper_mask: u32,
+    /// Bit of `has_child_subreaper` in its byte.
+    pub has_subreaper_mask: u32,
+    /// Bytes of one element of `sighand_struct.action`.
+    pub action_size: u32,
+    /// 1: send every generated signal. 0: only those that findings rest on, which is signals
+    /// for a process that the kernel protects (`SIGNAL_UNKILLABLE`).
+    pub all_signals: u32,
+    /// 1: send every delivery. 0: only those that the kernel is about to drop.
+    pub all_deliveries: u32,
+}
+
+impl Config {
+    /// What a program sees that was loaded without settings.
+    pub const NONE: Self = Self {
+        offsets: Offsets::NONE,
+        is_subreaper_mask: 0,
+        has_subreaper_mask: 0,
+        action_size: 0,
+        all_signals: 0,
+        all_deliveries: 0,
+    };
+}
+
+/// Counters that the programs keep, one copy per processor.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records that found no room in the ring buffer, by [`kind`].
+    pub lost: [u64; kind::COUNT],
+    /// Signals generated, those not sent to user space included.
+    pub signals: u64,
+    /// Deliveries, those not sent to user space included.
+    pub deliveries: u64,
+    /// How often a bounded loop over threads or ancestors ended too early.
+    pub walks_cut: u64,
+}
+
+// SAFETY: `repr(C)`, integers only, no padding (all fields have the same alignment).
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Config {}
+// SAFETY: as above.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Stats {}

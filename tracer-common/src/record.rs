@@ -1,0 +1,286 @@
+//! One struct per kind of record; each begins with the same [`Header`].
+
+use crate::task::{Task, TaskId};
+
+/// Values of [`Header::kind`]. Also the index of the kind's loss counter.
+pub mod kind {
+    /// A process was created.
+    pub const NEW: u8 = 1;
+    /// A process replaced its program.
+    pub const EXEC: u8 = 2;
+    /// A thread with children, a leader, or the last thread of a process began to exit.
+    pub const EXIT: u8 = 3;
+    /// The kernel released a process: it had been reaped before.
+    pub const FREE: u8 = 4;
+    /// A signal was generated, whatever became of it.
+    pub const SIGNAL: u8 = 5;
+    /// A signal was taken from the queue to be acted upon.
+    pub const DELIVER: u8 = 6;
+    /// A process that existed when the task iterator ran.
+    pub const ROW: u8 = 7;
+    /// One more than the largest kind.
+    pub const COUNT: usize = 8;
+}
+
+/// What every record begins with.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// When, in nanoseconds of the boot-time clock (`bpf_ktime_get_boot_ns`).
+    pub at: u64,
+    /// One of [`kind`].
+    pub kind: u8,
+    /// Always 0.
+    pub reserved: u8,
+    /// The processor that the probe ran on.
+    pub cpu: u16,
+    /// Bytes of this record, the header included.
+    pub len: u32,
+}
+
+/// `task_newtask`, for a process (a new thread of an old process has no record).
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The child.
+    pub task: Task,
+    /// Who called clone; differs from the parent under `CLONE_PARENT`.
+    pub creator: TaskId,
+}
+
+/// The most bytes of the command line that an [`ExecRecord`] carries.
+pub const ARGS_MAX: usize = 512;
+
+/// `sched_process_exec`. Only the first `args_len` bytes of `args` are sent.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process, after the exec: the calling thread is the leader now.
+    pub id: TaskId,
+    /// The new name.
+    pub comm: [u8; 16],
+    /// Thread id of the caller before the exec; differs from the tgid for another thread.
+    pub old_tid: u32,
+    /// How many bytes of `args` follow.
+    pub args_len: u16,
+    /// 1 when the command line was longer than [`ARGS_MAX`].
+    pub args_cut: u16,
+    /// The command line as in `/proc/PID/cmdline`: arguments, each ended by a zero byte.
+    pub args: [u8; ARGS_MAX],
+}
+
+/// Bytes of an [`ExecRecord`] before its arguments.
+pub const EXEC_FIXED: usize = size_of::<ExecRecord>() - ARGS_MAX;
+
+/// `sched_process_exit`.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExitRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The exiting thread.
+    pub id: TaskId,
+    /// Who owes the wait (`real_parent`).
+    pub parent: TaskId,
+    /// Who holds the zombie by ptrace, zero when nobody does.
+    pub tracer: TaskId,
+    /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
+    pub adopter: TaskId,
+    /// The thread's own exit code, in the encoding of wait(2).
+    pub exit_code: i32,
+    /// The code of the whole process if it is exiting as one (`signal->group_exit_code`).
+    pub group_code: i32,
+    /// Threads of the process that have not begun to exit (`signal->live`).
+    pub live: u32,
+    /// Signal that the death sends to the parent.
+    pub exit_signal: i32,
+    /// See [`exit_flags`].
+    pub flags: u32,
+    /// One of [`adopter`].
+    pub adopter_class: u32,
+}
+
+/// Bits of [`ExitRecord::flags`].
+pub mod exit_flags {
+    /// The last thread: the process is ending.
+    pub const GROUP_DEAD: u32 = 1 << 0;
+    /// The exiting thread is the leader.
+    pub const LEADER: u32 = 1 << 1;
+    /// The thread has children to hand on.
+    pub const HAS_CHILDREN: u32 = 1 << 2;
+    /// The parent ignores SIGCHLD (or has `SA_NOCLDWAIT`): no zombie will be left.
+    pub const AUTOREAP: u32 = 1 << 3;
+    /// The whole process is being killed or has called `exit_group()`.
+    pub const GROUP_EXIT: u32 = 1 << 4;
+}
+
+/// Values of [`ExitRecord::adopter_class`].
+pub mod adopter {
+    /// There is nothing to hand on, or the namespace ends with this process.
+    pub const NONE: u32 = 0;
+    /// Another thread of the same process.
+    pub const THREAD: u32 = 1;
+    /// The nearest living ancestor that called `prctl(PR_SET_CHILD_SUBREAPER)`.
+    pub const SUBREAPER: u32 = 2;
+    /// Pid 1 of the dying process's namespace.
+    pub const NAMESPACE_INIT: u32 = 3;
+    /// A bounded loop ended before the answer was found.
+    pub const UNKNOWN: u32 = 4;
+}
+
+/// `sched_process_free`: the fact of a reap, some milliseconds late.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FreeRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process that is gone.
+    pub id: TaskId,
+}
+
+/// `signal_generate`.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The current task. Not the cause of every signal: see `info` bits and `code`.
+    pub sender: TaskId,
+    /// The task that the signal is for.
+    pub target: TaskId,
+    /// `si_code`, 0 when there is no siginfo.
+    pub code: i32,
+    /// See [`signal_flags`].
+    pub flags: u16,
+    /// Signal number.
+    pub signal: u8,
+    /// The tracepoint's result, `TRACE_SIGNAL_*`: 0 delivered, 1 ignored, 2 already pending,
+    /// 3 queue overflow, 4 siginfo lost.
+    pub result: u8,
+}
+
+/// Bits of [`SignalRecord::flags`] and [`DeliverRecord::flags`].
+pub mod signal_flags {
+    /// Bits 0 and 1: what the target does with this signal, one of the three below.
+    pub const HANDLER_MASK: u16 = 0b11;
+    /// `SIG_DFL`.
+    pub const DEFAULT: u16 = 0;
+    /// `SIG_IGN`.
+    pub const IGNORE: u16 = 1;
+    /// A function of the program.
+    pub const HANDLER: u16 = 2;
+    /// The thread has the signal blocked.
+    pub const BLOCKED: u16 = 1 << 2;
+    /// `SIGNAL_UNKILLABLE` is set on the target.
+    pub const UNKILLABLE: u16 = 1 << 3;
+    /// `SIGNAL_GROUP_EXIT` is set on the target: it is dying already (or of this very signal).
+    pub const DYING: u16 = 1 << 4;
+    /// The target is a zombie.
+    pub const ZOMBIE: u16 = 1 << 5;
+    /// The target is traced by ptrace.
+    pub const TRACED: u16 = 1 << 6;
+    /// The target is a kernel thread.
+    pub const KTHREAD: u16 = 1 << 7;
+    /// The sender has no pid in the target's namespace: it is outside of it.
+    pub const OUTSIDE: u16 = 1 << 8;
+    /// The sender has entered `do_exit()`.
+    pub const SENDER_EXITING: u16 = 1 << 9;
+    /// The sender is pid 1 of its own namespace.
+    pub const SENDER_INIT: u16 = 1 << 10;
+    /// `info` is `SEND_SIG_NOINFO`: sent on behalf of the current task.
+    pub const NO_INFO: u16 = 1 << 11;
+    /// `info` is `SEND_SIG_PRIV`: sent by the kernel itself.
+    pub const KERNEL_INFO: u16 = 1 << 12;
+    /// For the whole process, not for one thread.
+    pub const GROUP: u16 = 1 << 13;
+    /// The target thread has entered `do_exit()`.
+    pub const EXITING: u16 = 1 << 14;
+}
+
+/// `signal_deliver`: fires in the target.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliverRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The task that takes the signal.
+    pub target: TaskId,
+    /// `si_code`.
+    pub code: i32,
+    /// See [`signal_flags`]: the handler's class, `UNKILLABLE` and `DYING`.
+    pub flags: u16,
+    /// Signal number.
+    pub signal: u8,
+    /// Always 0.
+    pub reserved: u8,
+}
+
+/// A process as the task iterator saw it.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RowRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub task: Task,
+    /// Who traces it by ptrace, zero when nobody does.
+    pub tracer: TaskId,
+    /// Nanoseconds since its leader last ran, [`NEVER`] when the kernel does not say. A zombie
+    /// ran last when it died.
+    pub idle: u64,
+    /// `exit_code` of the leader; of the group once it is dying.
+    pub exit_code: i32,
+    /// `signal->live`: threads that have not begun to exit.
+    pub live: u32,
+}
+
+/// "Not known" in [`RowRecord::idle`].
+pub const NEVER: u64 = u64::MAX;
+
+const _: () = {
+    assert!(size_of::<Header>() == 16);
+    assert!(size_of::<NewRecord>() == 16 + size_of::<Task>() + 16);
+    assert!(EXEC_FIXED == 16 + 16 + 16 + 8);
+    assert!(size_of::<ExitRecord>() == 16 + 4 * 16 + 6 * 4);
+    assert!(size_of::<FreeRecord>() == 32);
+    // With the ring buffer's own 8 bytes a signal fills one cache line.
+    assert!(size_of::<SignalRecord>() == 56);
+    assert!(size_of::<DeliverRecord>() == 40);
+    assert!(size_of::<RowRecord>() == 16 + size_of::<Task>() + 16 + 8 + 8);
+};

@@ -1,0 +1,76 @@
+//! The only owner of the ring buffer and of the counters: a record either enters the buffer or
+//! is counted as lost.
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP,
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    macros::map,
+    maps::{PerCpuArray, RingBuf},
+};
+use tracer_common::{Header, Stats};
+
+/// Records on their way to user space. The loader sets the size.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// One [`Stats`] per processor.
+#[map]
+static STATS: PerCpuArray<Stats> = PerCpuArray::with_max_entries(1, 0);
+
+/// The header of a record of this type, stamped with the time and the processor.
+#[inline(always)]
+pub fn header<T>(kind: u8) -> Header {
+    Header {
+        // SAFETY: helpers without arguments that cannot fail.
+        at: unsafe { bpf_ktime_get_boot_ns() },
+        kind,
+        reserved: 0,
+        // SAFETY: as above.
+        cpu: unsafe { bpf_get_smp_processor_id() } as u16,
+        len: size_of::<T>() as u32,
+    }
+}
+
+/// Puts a record into the ring buffer.
+///
+/// Never wakes the reader: a wake-up per record costs more than everything else here together
+/// (measured: a signal storm runs at 0.28 of its untraced speed with, at 0.73 without). The
+/// reader comes by on a timer.
+#[inline(always)]
+pub fn emit<T: 'static>(kind: u8, record: T) {
+    match EVENTS.reserve::<T>(0) {
+        Some(mut entry) => {
+            entry.write(record);
+            entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+        }
+        None => lost(kind),
+    }
+}
+
+/// Puts a record of varying length into the ring buffer.
+#[inline(always)]
+pub fn emit_bytes(kind: u8, bytes: &[u8]) {
+    if EVENTS.output::<[u8]>(bytes, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
+        lost(kind);
+    }
+}
+
+#[inline(always)]
+fn lost(kind: u8) {
+    count(|stats| {
+        if let Some(lost) = stats.lost.get_mut(usize::from(kind)) {
+            *lost += 1;
+        }
+    });
+}
+
+/// Changes this processor's counters.
+#[inline(always)]
+pub fn count(change: impl FnOnce(&mut Stats)) {
+    if let Some(stats) = STATS.get_ptr_mut(0) {
+        // SAFETY: the pointer is to this processor's own copy, and tracing programs of one
+        // processor do not run inside each other but for the interrupt case, where an
+        // increment may be lost from the totals, never from memory safety.
+        change(unsafe { &mut *stats });
+    }
+}

@@ -1,0 +1,61 @@
+//! A process replaces its program.
+
+use aya_ebpf::{
+    helpers::generated::bpf_probe_read_user,
+    macros::{btf_tracepoint, map},
+    maps::PerCpuArray,
+    programs::BtfTracePointContext,
+};
+use aya_log_ebpf::debug;
+use tracer_common::{
+    ExecRecord, kind,
+    record::{ARGS_MAX, EXEC_FIXED},
+};
+
+use crate::{
+    emit::{emit_bytes, header},
+    kernel::{TaskPtr, Typed, offset},
+};
+
+/// Room for one record per processor: it is too large for the stack of a program.
+#[map]
+static EXEC_ROOM: PerCpuArray<ExecRecord> = PerCpuArray::with_max_entries(1, 0);
+
+/// `sched_process_exec(task, old_pid, bprm)`; the new memory is in place, so the arguments can
+/// be read from it.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
+    let Some(room) = EXEC_ROOM.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: this processor's own copy; exec of two tasks cannot overlap on one processor,
+    // because tracing programs run with migration disabled and do not nest.
+    let record = unsafe { &mut *room };
+    let mm = task.0.follow(offset!(task_mm));
+    let start = mm.u64(offset!(mm_arg_start));
+    let whole = mm.u64(offset!(mm_arg_end)).saturating_sub(start);
+    let length = if whole > ARGS_MAX as u64 { ARGS_MAX as u64 } else { whole } as usize;
+    record.id = task.id();
+    record.comm = task.comm();
+    record.old_tid = ctx.arg::<i32>(1) as u32;
+    record.args_cut = u16::from(whole > ARGS_MAX as u64);
+    let read = read_args(&mut record.args, length, start);
+    if read < length {
+        debug!(&ctx, "exec of process {}: its {} bytes of arguments cannot be read", task.tgid(), length);
+    }
+    record.args_len = read as u16;
+    record.header = header::<ExecRecord>(kind::EXEC);
+    record.header.len = (EXEC_FIXED + read) as u32;
+    // SAFETY: `read` is at most `ARGS_MAX`, so the slice lies within the record.
+    emit_bytes(kind::EXEC, unsafe { core::slice::from_raw_parts(room.cast::<u8>(), EXEC_FIXED + read) });
+    0
+}
+
+/// Copies the command line; 0 bytes if the memory cannot be read now.
+#[inline(always)]
+fn read_args(room: &mut [u8; ARGS_MAX], length: usize, from: u64) -> usize {
+    // SAFETY: the helper checks the source; the destination holds `length <= ARGS_MAX` bytes.
+    let failed = unsafe { bpf_probe_read_user(room.as_mut_ptr().cast(), length as u32, from as *const _) };
+    if failed == 0 { length } else { 0 }
+}

@@ -1,0 +1,111 @@
+//! A thread begins to exit, and later its process is released.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
+use tracer_common::{
+    ExitRecord, FreeRecord, TaskId, kind,
+    record::{adopter, exit_flags},
+};
+
+use crate::{
+    emit::{emit, header},
+    kernel::{SIGNAL_GROUP_EXIT, TaskPtr, Typed, offset},
+    reaper,
+};
+
+const SIGCHLD: u32 = 17;
+const SIG_IGN: u64 = 1;
+const SA_NOCLDWAIT: u64 = 2;
+
+/// `sched_process_exit(task)`: fires in the exiting thread, before `exit_notify()` hands its
+/// children on and makes it a zombie. Since 6.16 there is a second argument `group_dead`; the
+/// portable answer is `signal->live == 0`, which two threads that exit together may both see.
+///
+/// A thread matters if it is the leader, the last one, or has children.
+#[btf_tracepoint(function = "sched_process_exit")]
+fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
+    let signal = task.signal();
+    let live = signal.u32(offset!(signal_live));
+    let is_leader = task.tid() == task.tgid();
+    let own_list = task.0.address() + u64::from(offset!(task_children));
+    let has_children = task.0.u64(offset!(task_children)) != own_list;
+    if !is_leader && live > 0 && !has_children {
+        return 0;
+    }
+    let (adopter_class, adopter) =
+        if has_children { reaper::adopter(task, live) } else { (adopter::NONE, TaskId::default()) };
+    if has_children {
+        // Costs nothing unless asked for: the level is a constant when the program is verified.
+        debug!(
+            &ctx,
+            "exit of thread {} of process {}, {} live: adopter class {}, thread {}",
+            task.tid(),
+            task.tgid(),
+            live,
+            adopter_class,
+            adopter.tid
+        );
+    }
+    let parent = task.real_parent();
+    let tracer = task.tracer();
+    let exit_signal = leader_exit_signal(task);
+    let mut flags = 0;
+    let mut set = |bit: u32, is_set: bool| {
+        if is_set {
+            flags |= bit;
+        }
+    };
+    set(exit_flags::GROUP_DEAD, live == 0);
+    set(exit_flags::LEADER, is_leader);
+    set(exit_flags::HAS_CHILDREN, has_children);
+    set(exit_flags::GROUP_EXIT, signal.u32(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0);
+    if live == 0 && tracer.tgid == 0 && exit_signal == SIGCHLD as i32 {
+        // do_notify_parent(): such a parent never sees a zombie.
+        let action = parent.action(SIGCHLD);
+        set(exit_flags::AUTOREAP, action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0);
+    }
+    emit(
+        kind::EXIT,
+        ExitRecord {
+            header: header::<ExitRecord>(kind::EXIT),
+            id: task.id(),
+            parent: parent.id(),
+            tracer,
+            adopter,
+            exit_code: task.0.u32(offset!(task_exit_code)) as i32,
+            group_code: signal.u32(offset!(signal_group_exit_code)) as i32,
+            live,
+            exit_signal,
+            flags,
+            adopter_class,
+        },
+    );
+    0
+}
+
+/// The signal that the end of the process sends is the leader's; a thread has -1.
+#[inline(always)]
+fn leader_exit_signal(task: TaskPtr) -> i32 {
+    task.0.follow(offset!(task_group_leader)).u32(offset!(task_exit_signal)) as i32
+}
+
+/// `sched_process_free(task)`: fires from RCU, milliseconds after the reap, in anybody's
+/// context; `thread_pid` is gone and `real_parent` must not be followed. Threads, and the former
+/// leader that an exec left behind, have `exit_signal` -1.
+#[btf_tracepoint(function = "sched_process_free")]
+fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
+    let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
+    if (task.0.u32(offset!(task_exit_signal)) as i32) < 0 {
+        return 0;
+    }
+    emit(
+        kind::FREE,
+        FreeRecord {
+            header: header::<FreeRecord>(kind::FREE),
+            // Not `id()`: the leader is this task itself, and `group_leader` may dangle.
+            id: TaskId { start: task.0.u64(offset!(task_start_boottime)), tgid: task.tgid(), tid: task.tid() },
+        },
+    );
+    0
+}

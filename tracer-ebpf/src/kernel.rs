@@ -1,0 +1,298 @@
+//! The only place that knows how kernel structures are read: typed pointers with constant
+//! offsets where the verifier knows the type, checked copies where it does not.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use tracer_common::{Config, Task, TaskId, config::MISSING, task::flags};
+
+/// Set by the loader; read-only and frozen when the programs are verified, so that the verifier
+/// takes each value for a constant, drops the branches that this kernel has no use for, and
+/// checks `pointer + offset` against the kernel's own types.
+#[unsafe(no_mangle)]
+pub static CONFIG: Config = Config::NONE;
+
+/// A setting, by its field of [`Config`].
+macro_rules! config {
+    ($($field:ident).+) => {
+        // SAFETY: a field of a static; volatile because the loader has changed its value.
+        unsafe { (&raw const $crate::kernel::CONFIG.$($field).+).read_volatile() }
+    };
+}
+pub(crate) use config;
+
+/// An offset, by its field of [`Offsets`](tracer_common::Offsets).
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::kernel::config!(offsets.$field)
+    };
+}
+pub(crate) use offset;
+
+/// `PF_EXITING` of `task_struct.flags`.
+pub const PF_EXITING: u32 = 0x4;
+/// `PF_KTHREAD` of `task_struct.flags`.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// `SIGNAL_GROUP_EXIT` of `signal_struct.flags`.
+pub const SIGNAL_GROUP_EXIT: u32 = 0x4;
+/// `SIGNAL_GROUP_COREDUMP` of `signal_struct.flags`, up to 5.15.
+pub const SIGNAL_GROUP_COREDUMP: u32 = 0x8;
+/// `SIGNAL_UNKILLABLE` of `signal_struct.flags`.
+pub const SIGNAL_UNKILLABLE: u32 = 0x40;
+
+/// A pointer to a kernel structure whose type the verifier knows (`PTR_TO_BTF_ID`). A load
+/// through it is one instruction; a bad address reads as zero.
+#[derive(Clone, Copy)]
+pub struct Typed(*const u8);
+
+impl Typed {
+    /// Takes an argument of a BTF tracepoint, or what `bpf_get_current_task_btf` returned.
+    #[inline(always)]
+    pub fn new<T>(pointer: *const T) -> Self {
+        Self(pointer.cast())
+    }
+
+    /// The address, for comparisons.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(self, offset: u32) -> T {
+        if offset == MISSING {
+            return T::default();
+        }
+        // SAFETY: the verifier has checked base and offset against the kernel's types.
+        unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
+    }
+
+    /// Loads a 32-bit field, 0 where the kernel has none.
+    #[inline(always)]
+    pub fn u32(self, offset: u32) -> u32 {
+        self.load(offset)
+    }
+
+    /// Loads a 64-bit field, 0 where the kernel has none.
+    #[inline(always)]
+    pub fn u64(self, offset: u32) -> u64 {
+        self.load(offset)
+    }
+
+    /// Loads one byte, 0 where the kernel has none.
+    #[inline(always)]
+    pub fn u8(self, offset: u32) -> u8 {
+        self.load(offset)
+    }
+
+    /// Follows a pointer field; the verifier knows the type of what it points at.
+    #[inline(always)]
+    pub fn follow(self, offset: u32) -> Self {
+        // SAFETY: as in `load`; a pointer field that a supported kernel always has.
+        Self(unsafe { self.0.add(offset as usize).cast::<*const u8>().read_volatile() })
+    }
+}
+
+/// Copies from a kernel address whose type the verifier does not know; zero if it cannot.
+#[inline(always)]
+pub fn peek<T: Copy + Default>(address: u64, offset: u32) -> T {
+    if offset == MISSING {
+        return T::default();
+    }
+    let mut value = core::mem::MaybeUninit::<T>::uninit();
+    let source = (address + u64::from(offset)) as *const c_void;
+    // SAFETY: the helper checks the address, and fills the value with zeros if it is a bad one,
+    // which every type here can be. Not asking for its result spares the verifier a branch.
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, source);
+        value.assume_init()
+    }
+}
+
+/// `struct upid`: a process id and the namespace in which it is one.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Upid {
+    /// The id.
+    pub nr: u32,
+    reserved: u32,
+    /// Address of the `pid_namespace`.
+    pub ns: u64,
+}
+
+/// A `task_struct`.
+#[derive(Clone, Copy)]
+pub struct TaskPtr(pub Typed);
+
+impl TaskPtr {
+    /// Its short identity.
+    #[inline(always)]
+    pub fn id(self) -> TaskId {
+        TaskId {
+            start: self.0.follow(offset!(task_group_leader)).u64(offset!(task_start_boottime)),
+            tgid: self.tgid(),
+            tid: self.tid(),
+        }
+    }
+
+    /// Process id on the host.
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        self.0.u32(offset!(task_tgid))
+    }
+
+    /// Thread id on the host.
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.0.u32(offset!(task_pid))
+    }
+
+    /// `PF_*`.
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.0.u32(offset!(task_flags))
+    }
+
+    /// Its `signal_struct`.
+    #[inline(always)]
+    pub fn signal(self) -> Typed {
+        self.0.follow(offset!(task_signal))
+    }
+
+    /// Who owes the wait.
+    #[inline(always)]
+    pub fn real_parent(self) -> Self {
+        Self(self.0.follow(offset!(task_real_parent)))
+    }
+
+    /// Who traces it, if anybody.
+    #[inline(always)]
+    pub fn tracer(self) -> TaskId {
+        if self.0.u32(offset!(task_ptrace)) == 0 {
+            return TaskId::default();
+        }
+        Self(self.0.follow(offset!(task_parent))).id()
+    }
+
+    /// Its name.
+    #[inline(always)]
+    pub fn comm(self) -> [u8; 16] {
+        peek(self.0.address(), offset!(task_comm))
+    }
+
+    /// Depth of its pid namespace.
+    #[inline(always)]
+    pub fn ns_level(self) -> u32 {
+        self.0.follow(offset!(task_thread_pid)).u32(offset!(pid_level))
+    }
+
+    /// Its id in the namespace at one of its levels.
+    #[inline(always)]
+    pub fn upid(self, level: u32) -> Upid {
+        let pid = self.0.u64(offset!(task_thread_pid));
+        peek(pid, offset!(pid_numbers) + level * size_of::<Upid>() as u32)
+    }
+
+    /// Whether it has a pid in the other task's namespace.
+    #[inline(always)]
+    pub fn is_visible_to(self, other: Self) -> bool {
+        let level = other.ns_level();
+        // Everybody is visible in the initial namespace: no need to look.
+        level == 0 || (self.ns_level() >= level && self.upid(level).ns == other.upid(level).ns)
+    }
+
+    /// Its `sigaction` for a signal: the handler and the flags.
+    #[inline(always)]
+    pub fn action(self, signal: u32) -> Action {
+        let table = self.0.u64(offset!(task_sighand));
+        if table == 0 {
+            return Action::default();
+        }
+        peek(table, offset!(sighand_action) + (signal - 1) * config!(action_size))
+    }
+
+    /// Whether it has called `prctl(PR_SET_CHILD_SUBREAPER)`.
+    #[inline(always)]
+    pub fn is_subreaper(self) -> bool {
+        u32::from(self.signal().u8(offset!(signal_is_subreaper))) & config!(is_subreaper_mask) != 0
+    }
+
+    /// Whether an ancestor has, or had when it was created.
+    #[inline(always)]
+    pub fn has_subreaper(self) -> bool {
+        u32::from(self.signal().u8(offset!(signal_has_subreaper))) & config!(has_subreaper_mask) != 0
+    }
+
+    #[inline(always)]
+    fn cgroup(self) -> u64 {
+        if offset!(css_dfl_cgrp) == MISSING || offset!(kn_id) == MISSING || offset!(task_cgroups) == MISSING {
+            return 0;
+        }
+        self.0
+            .follow(offset!(task_cgroups))
+            .follow(offset!(css_dfl_cgrp))
+            .follow(offset!(cgroup_kn))
+            .u64(offset!(kn_id))
+    }
+
+    /// Its full identity.
+    #[inline(always)]
+    pub fn identity(self) -> Task {
+        let level = self.ns_level();
+        let own = self.upid(level);
+        let parent = self.real_parent();
+        let id = self.id();
+        let mut mid_pids = [0; 3];
+        if level > 0 {
+            let mut i = 0;
+            while i < mid_pids.len() {
+                if (i as u32) < level {
+                    mid_pids[i] = self.upid(i as u32 + 1).nr;
+                }
+                i += 1;
+            }
+        }
+        let parent_ns: u64 = if level == 0 { 0 } else { peek(own.ns, offset!(ns_parent)) };
+        let signal = self.signal();
+        let is_init = own.nr == 1;
+        let bits = [
+            (is_init, flags::INIT),
+            (signal.u32(offset!(signal_flags)) & SIGNAL_UNKILLABLE != 0, flags::UNKILLABLE),
+            (self.is_subreaper(), flags::SUBREAPER),
+            (self.has_subreaper(), flags::BELOW_SUBREAPER),
+            (self.flags() & PF_KTHREAD != 0, flags::KTHREAD),
+            (self.flags() & PF_EXITING != 0, flags::EXITING),
+            (level > 0 && !is_init && !parent.is_visible_to(self), flags::OUTSIDER),
+        ];
+        let mut all = 0;
+        for (is_set, bit) in bits {
+            if is_set {
+                all |= bit;
+            }
+        }
+        Task {
+            id,
+            parent: parent.id(),
+            comm: self.comm(),
+            cgroup: self.cgroup(),
+            pid_ns: peek(own.ns, offset!(ns_inum)),
+            parent_ns: if parent_ns == 0 { 0 } else { peek(parent_ns, offset!(ns_inum)) },
+            ns_level: level,
+            ns_pid: own.nr,
+            mid_pids,
+            flags: all,
+            exit_signal: self.0.u32(offset!(task_exit_signal)) as i32,
+            threads: signal.u32(offset!(signal_nr_threads)),
+        }
+    }
+}
+
+/// The beginning of `struct k_sigaction`; the same on x86-64 and arm64.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Action {
+    /// `SIG_DFL` (0), `SIG_IGN` (1) or an address.
+    pub handler: u64,
+    /// `SA_*`.
+    pub flags: u64,
+}

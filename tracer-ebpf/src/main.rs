@@ -1,0 +1,29 @@
+//! The kernel side of `tracer`: programs on BTF tracepoints, and a task iterator.
+//!
+//! A program reads what only the kernel knows at that instant, puts one record into the ring
+//! buffer and returns; what it means is decided in user space. The name of each program is the
+//! name of its tracepoint, which is all that the loader needs to attach it.
+
+#![no_std]
+#![no_main]
+
+mod emit;
+mod exec;
+mod exit;
+mod floor;
+mod kernel;
+mod reaper;
+mod signal;
+mod snapshot;
+mod start;
+
+/// Helpers that are marked GPL-only are used, `bpf_probe_read_kernel` among them.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses an endless loop, so a program that could panic does not load.
+    loop {}
+}

@@ -1,0 +1,127 @@
+//! What an event did to the world: the only language that rules and live screens speak.
+
+use crate::{
+    event::ExitStatus,
+    ident::{Identity, PidNs, ProcKey},
+    signal::{Sender, Signal, Verdict},
+};
+
+/// One thing that is different now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A process was created.
+    Born(ProcKey),
+    /// A process that existed before became known, from the start snapshot or after a loss.
+    Learned(ProcKey),
+    /// A process runs another program.
+    Execed {
+        /// Which.
+        key: ProcKey,
+        /// What it was called before.
+        before: Identity,
+    },
+    /// A signal was sent.
+    Signalled(Box<Signalled>),
+    /// A signal that had been accepted was taken from the queue.
+    Taken(Box<Signalled>),
+    /// The main thread exited; other threads of the process live on.
+    LeaderDied(ProcKey),
+    /// A process ended. It is a zombie until it is reaped.
+    Died {
+        /// Which.
+        key: ProcKey,
+        /// How.
+        status: ExitStatus,
+    },
+    /// A child was handed on, because the thread that it belonged to exited.
+    Adopted {
+        /// The child.
+        child: ProcKey,
+        /// See [`Adoption`].
+        adoption: Adoption,
+    },
+    /// A process was reaped and is gone from the world.
+    Reaped {
+        /// Who it was.
+        identity: Identity,
+        /// Who reaped it, as far as the tree tells.
+        by: Option<ProcKey>,
+        /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
+        zombie_for: Option<u64>,
+    },
+    /// The init of a namespace exited, and the kernel kills what is left in it.
+    NamespaceEnding(PidNs),
+    /// The last process of an ending namespace has died.
+    NamespaceEnded(PidNs),
+    /// A process was looked at closely ([`crate::event::Look`]).
+    Looked(ProcKey),
+    /// Events are missing; the world was not told of something.
+    Gap,
+    /// The world was compared with the kernel and is complete again.
+    Synced,
+}
+
+/// A signal with everybody who took part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signalled {
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Who sent it.
+    pub sender: Sender,
+    /// Whom it was for.
+    pub target: Identity,
+    /// The thread that it was for, by its id on the host.
+    pub target_tid: u32,
+    /// The target is pid 1 of its namespace.
+    pub to_init: bool,
+    /// The sender has no pid in the target's namespace.
+    pub from_outside: bool,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// The tracepoint's result, 0 to 4; `None` for [`Change::Taken`].
+    pub result: Option<u8>,
+    /// When it was sent, in nanoseconds of the boot-time clock: for [`Change::Taken`] earlier
+    /// than the event, `None` if the sending was not seen.
+    pub sent_at: Option<u64>,
+    /// Number of the event that sent it.
+    pub sent_seq: Option<u64>,
+}
+
+/// How a child came to its present parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// When, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// Number of the event behind it.
+    pub seq: u64,
+    /// The parent that died, or lost a thread.
+    pub from: Identity,
+    /// The new parent.
+    pub to: Identity,
+    /// Why that one.
+    pub class: AdopterClass,
+}
+
+/// Why a process adopts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdopterClass {
+    /// Another thread of the same process lives.
+    Thread,
+    /// It is the nearest living ancestor that asked for it with `prctl(PR_SET_CHILD_SUBREAPER)`.
+    Subreaper,
+    /// It is pid 1 of the dying parent's namespace.
+    NamespaceInit,
+}
+
+impl AdopterClass {
+    /// The word that stands for it in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Subreaper => "subreaper",
+            Self::NamespaceInit => "namespace-init",
+        }
+    }
+}

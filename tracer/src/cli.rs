@@ -1,0 +1,411 @@
+//! The command line: types and value parsers, no behaviour.
+
+use std::time::Duration;
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use jiff::SignedDuration;
+
+use crate::{
+    finding::Severity,
+    occurrence::Kind,
+    rules::{self, RULES, RuleDef, Thresholds},
+    signal::Signal,
+    sink::style,
+};
+
+/// Says what really happens to signals and to children that should be reaped.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Start with `tracer demo` to see what it tells, `tracer doctor` to see what this machine allows.\n\
+                  Live commands need root: sudo tracer watch"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report dropped signals, unreaped children and adopted orphans as they happen
+    Watch(Box<Watch>),
+    /// Print the process tree of each pid namespace as it is now
+    Tree(Tree),
+    /// Say what this machine allows, and what therefore cannot be proved
+    Doctor(Doctor),
+    /// Explain a rule: what it means, why the kernel does so, how to fix it
+    Explain(Explain),
+    /// List all rules
+    Rules(Rules),
+    /// Stage dropped signals, zombies and orphans in throw-away namespaces, and show what is said
+    Demo,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line, as docs/json.md describes
+    Json,
+}
+
+/// Options of `tracer watch`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer watch                             findings only, until Ctrl-C
+  sudo tracer watch --ns 4242 --events          everything in the namespace of pid 4242
+  sudo tracer watch --events=signal --lost      only signals that did nothing
+  sudo tracer watch --to-pid 4242 -s TERM,KILL --events=signal
+  sudo tracer watch -o json --min-severity warning --duration 1m | jq .
+
+Filters narrow what is shown; everything is still observed.
+Pids are those of the host.")]
+pub struct Watch {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
+    /// Show events too: all, or those of the kinds named
+    #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    pub events: Option<Vec<Kind>>,
+
+    /// Stop after this time, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Size of the kernel's ring buffer: a power of two, 4KiB to 1GiB
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_size)]
+    pub ring_size: u32,
+
+    /// Print the log of the eBPF programs to standard error
+    #[arg(long, hide_short_help = true)]
+    pub debug_probes: bool,
+
+    /// What to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+}
+
+impl Watch {
+    /// The kinds of events to show.
+    pub fn kinds(&self) -> &[Kind] {
+        match self.events.as_deref() {
+            None => &[],
+            Some([]) => &Kind::ALL,
+            Some(kinds) => kinds,
+        }
+    }
+}
+
+/// What to show of what is seen.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What to show")]
+pub struct FilterArgs {
+    /// Only what this process takes part in, at either end
+    #[arg(short, long = "pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub pids: Vec<u32>,
+
+    /// Only signals that this process sends
+    #[arg(long = "from-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub from_pids: Vec<u32>,
+
+    /// Only signals to this process, and findings about it
+    #[arg(long = "to-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub to_pids: Vec<u32>,
+
+    /// Only this pid namespace and those nested in it, by inode number or by the pid of a member
+    #[arg(long, value_name = "INODE|PID", value_parser = parse_ns)]
+    pub ns: Option<NsArg>,
+
+    /// Only this process and its descendants, also those that were adopted away
+    #[arg(long, value_name = "PID", value_parser = pid())]
+    pub tree: Option<u32>,
+
+    /// Only these signals, or all but: TERM,KILL or '!CHLD'
+    #[arg(short, long = "signal", value_name = "SIG,…", value_parser = parse_signal, value_delimiter = ',')]
+    pub signals: Vec<SignalArg>,
+
+    /// Only signals that did nothing, and findings about signals
+    #[arg(long)]
+    pub lost: bool,
+
+    /// Only findings of these rules; `tracer rules` lists them
+    #[arg(long = "rule", value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
+    pub rules: Vec<&'static RuleDef>,
+
+    /// Only findings that are at least this urgent: info, warning or error
+    #[arg(long, value_name = "SEVERITY", value_parser = severity(), hide_possible_values = true)]
+    pub min_severity: Option<Severity>,
+}
+
+/// From when on something is a finding.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Thresholds")]
+pub struct ThresholdArgs {
+    /// Report a zombie that nobody has reaped for this long
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub unreaped_after: Duration,
+
+    /// Report a process whose main thread has been dead for this long
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub zombie_leader_after: Duration,
+
+    /// Report a namespace whose end takes longer than this
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub namespace_stuck_after: Duration,
+}
+
+impl From<&ThresholdArgs> for Thresholds {
+    fn from(args: &ThresholdArgs) -> Self {
+        let ThresholdArgs { unreaped_after, zombie_leader_after, namespace_stuck_after } = args;
+        // 584 years are long enough.
+        let ns = |duration: &Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            unreaped_after: ns(unreaped_after),
+            zombie_leader_after: ns(zombie_leader_after),
+            namespace_stuck_after: ns(namespace_stuck_after),
+        }
+    }
+}
+
+/// Options of `tracer tree`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer tree                  every pid namespace
+  sudo tracer tree --ns 4242        the namespace of pid 4242 and those nested in it
+  sudo tracer tree --zombies        zombies, and who owes them a wait")]
+pub struct Tree {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
+    /// Only this pid namespace and those nested in it, by inode number or by the pid of a member
+    #[arg(long, value_name = "INODE|PID", value_parser = parse_ns)]
+    pub ns: Option<NsArg>,
+
+    /// Only zombies, and the way to them
+    #[arg(long)]
+    pub zombies: bool,
+}
+
+/// Options of `tracer doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct Doctor {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// Options of `tracer explain`.
+#[derive(Args, Clone, Debug)]
+pub struct Explain {
+    /// The rule
+    #[arg(value_name = "RULE", value_parser = rule())]
+    pub rule: &'static RuleDef,
+}
+
+/// Options of `tracer rules`.
+#[derive(Args, Clone, Debug)]
+pub struct Rules {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// A pid namespace as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NsArg {
+    /// Its inode number, as in `ls -l /proc/PID/ns/pid`.
+    Inode(u32),
+    /// The host pid of a process that lives in it.
+    Pid(u32),
+}
+
+/// A signal to show, or not to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalArg {
+    /// `TERM`
+    Only(Signal),
+    /// `!TERM`
+    Except(Signal),
+}
+
+/// `PID_MAX_LIMIT`; inode numbers of namespaces begin far above, at 4026531836.
+const PID_MAX: u32 = 1 << 22;
+
+fn parse_ns(text: &str) -> Result<NsArg, String> {
+    let number = text.strip_prefix("pid:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    match number.parse() {
+        Ok(pid @ 1..=PID_MAX) if number == text => Ok(NsArg::Pid(pid)),
+        Ok(inode) if inode > PID_MAX => Ok(NsArg::Inode(inode)),
+        _ => Err("give a host pid, or an inode number such as 4026532841 (see `ls -l /proc/PID/ns/pid`)".into()),
+    }
+}
+
+fn parse_signal(text: &str) -> Result<SignalArg, String> {
+    let (name, make): (_, fn(Signal) -> SignalArg) = match text.strip_prefix('!') {
+        Some(name) => (name, SignalArg::Except),
+        None => (text, SignalArg::Only),
+    };
+    name.parse().map(make).map_err(|_| {
+        let known: Vec<_> = (1..=31).map(|n| Signal(n).to_string().split_off("SIG".len())).collect();
+        format!("no signal is called {name:?}; there are {} and RTMIN to RTMIN+30", known.join(", "))
+    })
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wanted = "give a number and a unit, such as 500ms, 2s, 1m30s or 1h";
+    let signed: SignedDuration = text.parse().map_err(|_| wanted)?;
+    Duration::try_from(signed).map_err(|_| format!("a time cannot be negative; {wanted}"))
+}
+
+const RING_MIN: u64 = 4 << 10;
+const RING_MAX: u64 = 1 << 30;
+
+/// The kernel wants a power of two that is a multiple of the page size.
+fn parse_ring_size(text: &str) -> Result<u32, String> {
+    let allowed = "the size must be a power of two from 4KiB to 1GiB";
+    let bytes =
+        parse_size::Config::new().with_binary().parse_size(text).map_err(|_| format!("{allowed}, such as 8MiB"))?;
+    let show = |bytes| style::size(bytes).replace(' ', "");
+    match bytes {
+        ..RING_MIN => Err(format!("{allowed}; the nearest is {}", show(RING_MIN))),
+        RING_MIN..=RING_MAX if bytes.is_power_of_two() => Ok(bytes as u32),
+        RING_MIN..RING_MAX => {
+            let above = bytes.next_power_of_two();
+            Err(format!("{allowed}; the nearest are {} and {}", show(above / 2), show(above)))
+        }
+        _ => Err(format!("{allowed}; the nearest is {}", show(RING_MAX))),
+    }
+}
+
+fn pid() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=i64::from(PID_MAX))
+}
+
+fn rule() -> impl TypedValueParser<Value = &'static RuleDef> {
+    PossibleValuesParser::new(RULES.iter().map(|rule| PossibleValue::new(rule.name).help(rule.summary)))
+        .try_map(|name| rules::find(&name).ok_or("no such rule"))
+}
+
+fn severity() -> impl TypedValueParser<Value = Severity> {
+    PossibleValuesParser::new(["info", "warning", "error"]).try_map(|name| name.parse::<Severity>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn watch(args: &str) -> Result<Box<Watch>, clap::Error> {
+        let cli = Cli::try_parse_from(["tracer", "watch"].into_iter().chain(args.split_whitespace()))?;
+        match cli.command {
+            Command::Watch(watch) => Ok(watch),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_rules() {
+        let watch = watch("").unwrap();
+        assert_eq!(Thresholds::from(&watch.thresholds), Thresholds::default());
+        assert_eq!(watch.ring_size, 8 << 20);
+        assert!(watch.kinds().is_empty());
+    }
+
+    #[test]
+    fn events_with_and_without_kinds() {
+        assert_eq!(watch("--events").unwrap().kinds(), Kind::ALL);
+        assert_eq!(watch("--events=fork,signal").unwrap().kinds(), [Kind::Fork, Kind::Signal]);
+        assert_eq!(watch("--events -p 1").unwrap().kinds(), Kind::ALL);
+        assert!(watch("--events=forks").is_err());
+        assert!(watch("--events fork").is_err());
+    }
+
+    #[test]
+    fn namespaces_by_inode_or_pid() {
+        assert_eq!(parse_ns("4026531836"), Ok(NsArg::Inode(4_026_531_836)));
+        assert_eq!(parse_ns("pid:[4026531836]"), Ok(NsArg::Inode(4_026_531_836)));
+        assert_eq!(parse_ns("4242"), Ok(NsArg::Pid(4242)));
+        for bad in ["", "0", "-1", "x", "pid:[4242]", "99999999999"] {
+            assert!(parse_ns(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signals_to_show_or_not() {
+        assert_eq!(
+            watch("-s TERM,!CHLD,sigkill,34").unwrap().filter.signals,
+            [
+                SignalArg::Only(Signal::TERM),
+                SignalArg::Except(Signal::CHLD),
+                SignalArg::Only(Signal::KILL),
+                SignalArg::Only(Signal(34))
+            ]
+        );
+        let error = parse_signal("!TREM").unwrap_err();
+        assert!(error.starts_with("no signal is called \"TREM\"; there are HUP, INT,"), "{error}");
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(parse_duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "30", "-2s", "2 parsecs", "s"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_ring_is_a_power_of_two() {
+        assert_eq!(parse_ring_size("4KiB"), Ok(4096));
+        assert_eq!(parse_ring_size("4096"), Ok(4096));
+        assert_eq!(parse_ring_size("8M"), Ok(8 << 20));
+        assert_eq!(parse_ring_size("1GiB"), Ok(1 << 30));
+        for (bad, hint) in [
+            ("5MiB", "the nearest are 4MiB and 8MiB"),
+            ("1000", "the nearest is 4KiB"),
+            ("2GiB", "the nearest is 1GiB"),
+            ("0", "the nearest is 4KiB"),
+            ("much", "such as 8MiB"),
+            ("-1", "such as 8MiB"),
+        ] {
+            let error = parse_ring_size(bad).unwrap_err();
+            assert!(error.ends_with(hint), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_are_told_with_the_known_ones() {
+        for (args, wanted) in [
+            ("--rule unreaped-chld", "'unreaped-child'"),
+            ("--min-severity warn", "warning"),
+            ("--events=sinal", "'signal'"),
+            ("-p 0", "0 is not in"),
+        ] {
+            let error = watch(args).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(wanted), "{error}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The commands: each puts a source, the engine and a sink together, and nothing more.
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod rules;
+pub mod tree;
+pub mod watch;
+
+/// Does what the command line asks for. The exit code is that of the program.
+///
+/// # Errors
+/// What keeps a command from doing its job; the program prints it and exits with 1.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Watch(options) => watch::run(options),
+        Command::Tree(options) => tree::run(options),
+        Command::Doctor(options) => doctor::run(options),
+        Command::Explain(options) => explain::run(options),
+        Command::Rules(options) => rules::run(options),
+        Command::Demo => demo::run(),
+    }
+}

@@ -1,0 +1,149 @@
+//! What the demo prints: acts, actions, and what the tool says of them.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anstyle::Style;
+
+use super::{observer::UNREAPED_AFTER, stage::Stage};
+use crate::{
+    commands::rules::colour,
+    finding::{Confidence, Finding},
+    sink::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    summary::seconds,
+};
+
+/// Reading gets hard on lines that are longer.
+const WIDEST: usize = 100;
+/// Columns before an action, and before what can be seen of it.
+const ACTION: usize = 3;
+const SEEN: usize = 5;
+/// Before each line of what the tool says.
+const GUTTER: &str = "     │ ";
+/// Columns of an action before the remark beside it.
+const COMMAND: usize = 40;
+
+/// The output. Each call is flushed: somebody is watching.
+pub(super) struct Page<W> {
+    out: W,
+    screen: Screen,
+}
+
+impl<W: Write> Page<W> {
+    pub(super) fn new(out: W, screen: Screen) -> Self {
+        Self { out, screen: Screen { width: screen.width.map(|width| width.min(WIDEST)), ..screen } }
+    }
+
+    /// What it is about.
+    pub(super) fn title(&mut self, stage: &Stage) -> io::Result<()> {
+        let text = format!(
+            "A throw-away pid namespace ({}), as every container has one; its pid 1 is `sleep 1000` (pid {} on the host). \
+             Below each command: what `tracer watch` says of it. Zombies are reported after {} here, not 2 s.",
+            stage.ns,
+            stage.init(),
+            seconds(UNREAPED_AFTER.as_nanos() as u64),
+        );
+        self.paragraph("", "", DIM, &text)?;
+        self.out.flush()
+    }
+
+    /// The headline of an act.
+    pub(super) fn act(&mut self, number: u32, title: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{}", self.screen.paint(BOLD, format_args!("{number}. {title}")))?;
+        self.out.flush()
+    }
+
+    /// A command, and what it is for.
+    pub(super) fn action(&mut self, command: &str, remark: &str) -> io::Result<()> {
+        let command = self.screen.paint(CALM, style::pad(command, COMMAND));
+        writeln!(self.out, "{:ACTION$}$ {command}  {}", "", self.screen.paint(DIM, format_args!("# {remark}")))?;
+        self.out.flush()
+    }
+
+    /// What can be seen without the tool.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        self.paragraph("", &" ".repeat(SEEN), GOOD, text)?;
+        self.out.flush()
+    }
+
+    /// What the tool says; `since` is the boot time of what it speaks of.
+    pub(super) fn says(&mut self, since: u64, finding: &Finding) -> io::Result<()> {
+        let Finding { rule, at, confidence, message, fix, .. } = finding;
+        let Self { out, screen } = self;
+        writeln!(
+            out,
+            "{}{} {} {}",
+            screen.paint(DIM, GUTTER),
+            screen.paint(colour(rule.severity), rule.severity),
+            screen.paint(BOLD, rule.name),
+            screen.paint(DIM, format_args!("after {}", seconds(at.saturating_sub(since)))),
+        )?;
+        self.paragraph(GUTTER, "", DIM, message)?;
+        if let Confidence::Incomplete(why) = confidence {
+            self.paragraph(GUTTER, "incomplete: ", WARN, why)?;
+        }
+        self.paragraph(GUTTER, "fix: ", GOOD, fix)?;
+        self.out.flush()
+    }
+
+    /// The last words.
+    pub(super) fn end(&mut self, took: Duration) -> io::Result<()> {
+        let took = seconds(took.as_nanos() as u64);
+        writeln!(self.out)?;
+        let text = format!(
+            "That was all, in {took}; everything that was started has ended and was reaped. Next: `sudo tracer watch` \
+             for this machine, `tracer explain RULE` for the whole story of a finding."
+        );
+        self.paragraph("", "", DIM, &text)?;
+        self.out.flush()
+    }
+
+    /// Likewise, after Ctrl-C.
+    pub(super) fn interrupted(&mut self) -> io::Result<()> {
+        writeln!(self.out, "\nInterrupted; everything that was started has ended and was reaped.")?;
+        self.out.flush()
+    }
+
+    /// A text broken into lines that fit: a gutter before each, `lead` in colour before the first,
+    /// as many blanks before the others.
+    fn paragraph(&mut self, gutter: &str, lead: &str, look: Style, text: &str) -> io::Result<()> {
+        let Self { out, screen } = self;
+        let margin = style::columns(gutter) + style::columns(lead);
+        let width = screen.width.map(|width| width.saturating_sub(margin).max(20));
+        for (i, line) in style::wrap(text, width).iter().enumerate() {
+            let lead = if i == 0 { lead.to_owned() } else { " ".repeat(style::columns(lead)) };
+            writeln!(out, "{}{}{line}", screen.paint(DIM, gutter), screen.paint(look, lead))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(width: usize, print: impl FnOnce(&mut Page<&mut Vec<u8>>)) -> String {
+        let mut out = Vec::new();
+        print(&mut Page::new(&mut out, Screen { colour: false, width: Some(width) }));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_the_tool_says_stands_behind_a_gutter() {
+        let text =
+            printed(32, |page| page.paragraph(GUTTER, "fix: ", GOOD, "run it below an init that reaps").unwrap());
+        assert_eq!(text, "     │ fix: run it below an init\n     │      that reaps\n");
+    }
+
+    #[test]
+    fn commands_and_remarks_stand_in_columns() {
+        let text = printed(100, |page| {
+            page.action("kill -TERM 1", "a").unwrap();
+            page.action("sh -c 'sleep 1000 & wait'", "b").unwrap();
+        });
+        let columns: Vec<_> = text.lines().map(|line| line.find('#')).collect();
+        assert_eq!(columns, [Some(47); 2]);
+    }
+}

@@ -1,0 +1,147 @@
+//! What this machine can and cannot prove, in plain sentences.
+
+use serde::Serialize;
+
+use super::trial::{Hidden, Trial};
+use crate::sink::style;
+
+/// The last part of the report.
+pub(super) struct Verdict {
+    /// `tracer watch` and `tracer tree` work here.
+    pub live_tracing: bool,
+    /// What can be proved, and what cannot.
+    pub claims: Vec<Claim>,
+}
+
+/// One thing that a person may want to know, and whether the tool can.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// How far.
+    pub proof: Proof,
+    /// A sentence that stands for itself.
+    pub sentence: String,
+}
+
+/// How far something can be proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The kernel says so itself.
+    Exact,
+    /// Only up to what the sentence says.
+    Partly,
+    /// Not at all.
+    No,
+}
+
+/// The JSON line.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "verdict")]
+pub(super) struct Line<'a> {
+    live_tracing: bool,
+    sentences: Vec<&'a str>,
+}
+
+/// True on every kernel that the hooks attach to: the tracepoints tell no more and no less.
+const CLAIMS: [(Proof, &str); 9] = [
+    (
+        Proof::Exact,
+        "Every signal that the kernel drops is seen, with the reason and the sender: the kernel tells while it decides.",
+    ),
+    (Proof::Exact, "Births, execs and deaths of processes are seen, with pid namespace, parent and exit status."),
+    (Proof::Exact, "Zombies are seen, with who owes the wait; also those from before the start."),
+    (
+        Proof::Exact,
+        "Whatever is lost because the ring buffer was full is counted, and findings that rest on it say so.",
+    ),
+    (
+        Proof::Partly,
+        "The new parent of an orphan is predicted at its parent's exit, by the kernel's own rule, and verified when the \
+         orphan is next looked at.",
+    ),
+    (
+        Proof::Partly,
+        "That a child was reaped is certain, but the moment is an upper bound, some milliseconds late: only \
+         sched_process_free tells.",
+    ),
+    (
+        Proof::Partly,
+        "Of what was before the start, the state is known but not the story: who sent what, who adopted whom.",
+    ),
+    (Proof::No, "Who reaped a child cannot be told, only who owed it the wait: no hook in use sees the caller."),
+    (
+        Proof::No,
+        "What a program did with a signal that it got cannot be told, nor which signals kill() refused to send: neither \
+         passes a hook in use.",
+    ),
+];
+
+impl Verdict {
+    pub(super) fn of(trial: &Trial, degraded: &[String]) -> Self {
+        let claim = |proof, sentence: String| Claim { proof, sentence };
+        let claims = match &trial.reason {
+            Some(reason) => vec![
+                claim(Proof::No, format!("Live tracing does not work here: {reason}.")),
+                claim(
+                    Proof::No,
+                    "So no signal, death, zombie or orphan can be seen; `tracer rules` and `tracer explain` work anywhere."
+                        .to_owned(),
+                ),
+            ],
+            None => {
+                let Hidden { from_iterator, from_proc: _ } = &trial.hidden;
+                // Pid 1 is known from /proc and from its children.
+                let hidden = from_iterator.iter().filter(|&&pid| pid != 1).count();
+                let hidden = (hidden > 0).then(|| {
+                    let hidden = style::count(hidden as u64, "process");
+                    claim(Proof::Partly, format!("The kernel's iterator does not show {hidden}, so the tree has gaps."))
+                });
+                let missing = degraded.iter().map(|sentence| claim(Proof::Partly, format!("Beware: {sentence}.")));
+                CLAIMS.iter().map(|&(proof, text)| claim(proof, text.to_owned())).chain(missing).chain(hidden).collect()
+            }
+        };
+        Self { live_tracing: trial.works(), claims }
+    }
+
+    pub(super) fn line(&self) -> Line<'_> {
+        Line {
+            live_tracing: self.live_tracing,
+            sentences: self.claims.iter().map(|claim| claim.sentence.as_str()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(reason: Option<&str>, from_iterator: Vec<u32>) -> Trial {
+        Trial {
+            checks: Vec::new(),
+            reason: reason.map(str::to_owned),
+            hidden: Hidden { from_iterator, from_proc: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn what_this_kernel_lacks_is_named() {
+        let verdict = Verdict::of(&trial(None, vec![1]), &["this kernel has no `x`: y".to_owned()]);
+        assert!(verdict.live_tracing);
+        assert_eq!(verdict.claims.last().unwrap().sentence, "Beware: this kernel has no `x`: y.");
+    }
+
+    #[test]
+    fn hidden_processes_are_named() {
+        let verdict = Verdict::of(&trial(None, vec![1, 7, 8]), &[]);
+        assert!(verdict.claims.last().unwrap().sentence.contains("does not show 2 processes"));
+    }
+
+    #[test]
+    fn where_nothing_works_nothing_is_claimed() {
+        let verdict = Verdict::of(&trial(Some("no root"), vec![]), &[]);
+        let line = serde_json::to_string(&verdict.line()).unwrap();
+        assert_eq!(
+            line,
+            r#"{"type":"verdict","live_tracing":false,"sentences":["Live tracing does not work here: no root.","So no signal, death, zombie or orphan can be seen; `tracer rules` and `tracer explain` work anywhere."]}"#
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! The heart: folds an event into the world, and asks the rules what to think of it.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    change::Change,
+    event::{Event, EventKind},
+    finding::{Confidence, Finding},
+    ident::ProcKey,
+    rules::{RULES, Rule, Thresholds, Verdict},
+    world::World,
+};
+
+/// What one event caused: all that a sink gets to see.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Number of the event, from 0.
+    pub seq: u64,
+    /// The event.
+    pub event: &'a Event,
+    /// What it did to the world.
+    pub changes: &'a [Change],
+    /// What the rules found.
+    pub findings: &'a [Finding],
+}
+
+/// World and rules.
+pub struct Engine {
+    world: World,
+    rules: Vec<Box<dyn Rule>>,
+    /// When to ask which rule again, and about whom.
+    rechecks: BTreeSet<(u64, usize, ProcKey)>,
+    next_seq: u64,
+    changes: Vec<Change>,
+    findings: Vec<Finding>,
+}
+
+impl Engine {
+    /// An empty world and all rules.
+    pub fn new(thresholds: &Thresholds) -> Self {
+        Self {
+            world: World::default(),
+            rules: RULES.iter().map(|rule| (rule.make)(thresholds)).collect(),
+            rechecks: BTreeSet::new(),
+            next_seq: 0,
+            changes: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// What is known now.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Takes an event in; gives what it caused, and the world after it.
+    pub fn step<'a>(&'a mut self, event: &'a Event) -> (Step<'a>, &'a World) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.changes.clear();
+        self.findings.clear();
+        self.world.apply(event, seq, &mut self.changes);
+        for change in &self.changes {
+            for (i, rule) in self.rules.iter().enumerate() {
+                let verdict = rule.check(&self.world, change, seq);
+                note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
+            }
+        }
+        // Only when time passes, so that `due` has named the processes to look at before.
+        if event.kind == EventKind::Tick {
+            self.recheck(event.at);
+        }
+        (Step { seq, event, changes: &self.changes, findings: &self.findings }, &self.world)
+    }
+
+    fn recheck(&mut self, now: u64) {
+        while let Some(&(at, i, key)) = self.rechecks.first()
+            && at <= now
+        {
+            self.rechecks.pop_first();
+            let verdict = self.rules[i].recheck(&self.world, key);
+            note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
+        }
+    }
+
+    /// The processes that a tick at that time will ask rules about, and those that owe them a
+    /// wait: the source should look at them first.
+    pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
+        self.rechecks
+            .iter()
+            .take_while(|&&(at, ..)| at <= now)
+            .flat_map(|&(.., key)| [Some(key), self.world.owed_by(key)])
+            .flatten()
+            .collect()
+    }
+}
+
+fn note(
+    verdict: Verdict,
+    rule: usize,
+    world: &World,
+    rechecks: &mut BTreeSet<(u64, usize, ProcKey)>,
+    findings: &mut Vec<Finding>,
+) {
+    match verdict {
+        Verdict::Quiet => {}
+        Verdict::Recheck(at, key) => {
+            // Never at once, or a rule that cannot make up its mind would keep the loop busy.
+            rechecks.insert((at.max(world.now() + 1), rule, key));
+        }
+        Verdict::Found(mut finding) => {
+            if finding.confidence == Confidence::Certain
+                && finding.since < finding.at
+                && world.is_gap_since(finding.since)
+            {
+                finding.confidence = Confidence::Incomplete(
+                    "events were lost after this began, so part of the story may be missing".into(),
+                );
+            }
+            findings.push(*finding);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What enters the engine: everything that happened, in the order in which it is to be believed.
+//!
+//! An event is owned, plain data. Only events are inputs: the start of the run, what the kernel
+//! lost, the passing of time and what was read from `/proc` are events too, so the same events
+//! always lead to the same output.
+
+use crate::{
+    host::StartInfo,
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    signal::Signal,
+};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// The processor that it happened on; 0 for events that user space makes.
+    pub cpu: u16,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Tracing began: the first event of a stream.
+    Start(Box<StartInfo>),
+    /// A process was created (`task_newtask`).
+    Fork(Box<Fork>),
+    /// A process replaced its program (`sched_process_exec`).
+    Exec(Box<Exec>),
+    /// A leader, a last thread, or a thread with children began to exit (`sched_process_exit`).
+    Exit(Box<Exit>),
+    /// A process was released: it had been reaped up to some milliseconds earlier
+    /// (`sched_process_free`).
+    Free(TaskRef),
+    /// A signal was generated, whatever became of it (`signal_generate`).
+    Signal(SignalSent),
+    /// A signal was taken from the queue (`signal_deliver`).
+    Deliver(SignalTaken),
+    /// The task iterator starts; its rows follow.
+    SnapshotBegin,
+    /// A process as the task iterator saw it.
+    Row(Box<Row>),
+    /// The task iterator is through: what it did not see and is older than its start is gone.
+    SnapshotEnd,
+    /// A command line, read from `/proc/PID/cmdline`.
+    CommandLine(ProcKey, Args),
+    /// A closer look at one process, read from `/proc/PID/stat`.
+    Look(Look),
+    /// Records are missing from the stream here.
+    Lost(Loss),
+    /// Nothing but time has passed.
+    Tick,
+}
+
+impl EventKind {
+    /// The word for the kinds that come from a probe: what `--events` and the summary call them.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Fork(_) => Some("fork"),
+            Self::Exec(_) => Some("exec"),
+            Self::Exit(_) => Some("exit"),
+            Self::Free(_) => Some("reap"),
+            Self::Signal(_) => Some("signal"),
+            Self::Deliver(_) => Some("deliver"),
+            Self::Start(_)
+            | Self::SnapshotBegin
+            | Self::Row(_)
+            | Self::SnapshotEnd
+            | Self::CommandLine(..)
+            | Self::Look(_)
+            | Self::Lost(_)
+            | Self::Tick => None,
+        }
+    }
+}
+
+/// The full identity of a process, as the kernel gives it where the process is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskInfo {
+    /// The process.
+    pub key: ProcKey,
+    /// `real_parent`, and the thread of it that holds the child; `None` for pid 1 and kthreadd.
+    pub parent: Option<TaskRef>,
+    /// Its name.
+    pub comm: Comm,
+    /// Id of its cgroup in the unified hierarchy, 0 when unknown.
+    pub cgroup: u64,
+    /// Its pid namespace.
+    pub pid_ns: PidNs,
+    /// The parent of that namespace; `None` for the initial one.
+    pub parent_ns: Option<PidNs>,
+    /// Depth of its pid namespace, 0 for the initial one.
+    pub ns_level: u32,
+    /// Its pid inside its own namespace.
+    pub ns_pid: u32,
+    /// Its pids at the levels 1, 2 and 3, 0 where it has none.
+    pub mid_pids: [u32; 3],
+    /// What it is.
+    pub roles: Roles,
+    /// `PF_EXITING` is set.
+    pub exiting: bool,
+    /// Signal that its death sends to the parent, 0 for none.
+    pub exit_signal: i32,
+    /// Threads that have not been released.
+    pub threads: u32,
+}
+
+/// What a process is, besides a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    /// Pid 1 of its pid namespace.
+    pub init: bool,
+    /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
+    pub subreaper: bool,
+    /// Entered its pid namespace from outside: its parent has no pid there.
+    pub outsider: bool,
+    /// A kernel thread.
+    pub kthread: bool,
+}
+
+/// See [`EventKind::Fork`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// The child.
+    pub task: TaskInfo,
+    /// Who called clone; differs from the parent under `CLONE_PARENT`.
+    pub creator: Option<TaskRef>,
+}
+
+/// See [`EventKind::Exec`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exec {
+    /// The process.
+    pub task: TaskRef,
+    /// Its new name.
+    pub comm: Comm,
+    /// Thread id of the caller before; differs from the tgid when another thread called exec.
+    pub old_tid: u32,
+    /// Its new command line.
+    pub args: Args,
+}
+
+/// See [`EventKind::Exit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The exiting thread.
+    pub task: TaskRef,
+    /// Who owes the wait.
+    pub parent: Option<TaskRef>,
+    /// Who holds it by ptrace.
+    pub tracer: Option<TaskRef>,
+    /// Who will get this thread's children.
+    pub adopter: Adopter,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Threads that have not begun to exit.
+    pub live: u32,
+    /// The exiting thread is the leader.
+    pub leader: bool,
+    /// The last thread: the process is ending.
+    pub group_dead: bool,
+    /// The parent ignores SIGCHLD: no zombie will be left.
+    pub autoreap: bool,
+}
+
+/// The wait status of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExitStatus(pub i32);
+
+impl ExitStatus {
+    /// The signal that ended it, if one did.
+    pub fn signal(self) -> Option<Signal> {
+        let signal = (self.0 & 0x7f) as u8;
+        (signal != 0).then_some(Signal(signal))
+    }
+
+    /// The code that it passed to exit(2).
+    pub fn code(self) -> i32 {
+        (self.0 >> 8) & 0xff
+    }
+}
+
+/// Who adopts the children of an exiting thread (`find_new_reaper()`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopter {
+    /// It has no children, or it is an init whose namespace ends with it.
+    None,
+    /// Another thread of the same process.
+    Thread(TaskRef),
+    /// The nearest living subreaper.
+    Subreaper(TaskRef),
+    /// Pid 1 of its namespace.
+    NamespaceInit(TaskRef),
+    /// The search was cut short.
+    Unknown,
+}
+
+/// See [`EventKind::Signal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSent {
+    /// The current task at that moment: the sender only if [`crate::signal::origin`] says so.
+    pub current: TaskRef,
+    /// The task that the signal is for.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
+    /// The tracepoint's result, 0 to 4.
+    pub result: u8,
+}
+
+/// See [`EventKind::Deliver`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalTaken {
+    /// The task that takes it.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
+}
+
+/// See [`EventKind::Row`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The process.
+    pub task: TaskInfo,
+    /// Who holds it by ptrace.
+    pub tracer: Option<TaskRef>,
+    /// Nanoseconds since its leader last ran, if the kernel says. A zombie ran last when it died.
+    pub idle: Option<u64>,
+    /// How it ended, if it has.
+    pub status: ExitStatus,
+    /// The leader is dead: a zombie, or a dead main thread if `live` is not 0.
+    pub leader_dead: bool,
+    /// Threads that have not begun to exit.
+    pub live: u32,
+}
+
+/// See [`EventKind::Look`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Who was looked for.
+    pub key: ProcKey,
+    /// What was found, `None` if it is no longer there.
+    pub found: Option<Looked>,
+}
+
+/// What `/proc/PID/stat` said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// The state letter of proc(5): R, S, D, Z, T, t, X, I.
+    pub state: u8,
+    /// The parent's host pid.
+    pub ppid: u32,
+}
+
+/// See [`EventKind::Lost`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Records that found no room in the ring buffer, by kind of record
+    /// ([`tracer_common::record::kind`]).
+    pub ring: [u64; tracer_common::record::kind::COUNT],
+    /// Records that could not be decoded.
+    pub undecodable: u64,
+}
+
+impl Loss {
+    /// Adds another loss to this one.
+    pub fn add(&mut self, other: &Self) {
+        let Self { ring, undecodable } = other;
+        for (sum, one) in self.ring.iter_mut().zip(ring) {
+            *sum += one;
+        }
+        self.undecodable += undecodable;
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.ring.iter().sum::<u64>() + self.undecodable
+    }
+}

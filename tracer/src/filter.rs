@@ -1,0 +1,299 @@
+//! Narrows what is shown. The world stays whole: a filter never decides what is believed.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashSet;
+
+use crate::{
+    change::{Change, Signalled},
+    cli::{FilterArgs, NsArg, SignalArg},
+    finding::{Detail, Finding, Severity},
+    ident::{Identity, PidNs, ProcKey, TaskRef},
+    occurrence::Occurrence,
+    rules::RuleDef,
+    signal::{Sender, Signal},
+    world::{Process, World},
+};
+
+/// What to show. With nothing set it shows everything.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Takes part, at either end.
+    party: Option<Named>,
+    /// Sends the signal.
+    from: Option<Named>,
+    /// Is sent the signal; in a finding, whom it is about.
+    to: Option<Named>,
+    ns: Option<Ns>,
+    tree: Option<Tree>,
+    /// Only these, if there are any.
+    signals: Vec<Signal>,
+    not_signals: Vec<Signal>,
+    lost: bool,
+    rules: Vec<&'static RuleDef>,
+    min_severity: Option<Severity>,
+}
+
+/// A process or namespace that the command line names does not exist.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// No process has this pid on the host.
+    #[error("there is no process with pid {0} on this host; `tracer tree` lists all processes with their host pids")]
+    Pid(u32),
+    /// No process lives in a pid namespace of this inode number.
+    #[error("there is no pid namespace {0}; `tracer tree` lists all of them")]
+    Namespace(u32),
+}
+
+/// Processes by host pid; a pid is looked up once, so that a later owner of it is not meant.
+#[derive(Debug)]
+struct Named {
+    pids: Vec<u32>,
+    keys: FxHashSet<ProcKey>,
+}
+
+/// A namespace and what is nested in it.
+#[derive(Debug)]
+struct Ns {
+    asked: NsArg,
+    /// All that were seen to be inside: the last findings of a namespace come after its end.
+    inside: FxHashSet<PidNs>,
+}
+
+/// A process and whoever was seen below it, by present parent or by birth.
+#[derive(Debug)]
+struct Tree {
+    root: u32,
+    keys: FxHashSet<ProcKey>,
+    /// Members that are gone. They are kept for a while, because findings about them come late.
+    gone: VecDeque<ProcKey>,
+}
+
+/// How many members of a tree are remembered after their end.
+const GONE_KEPT: usize = 16_384;
+
+impl From<&FilterArgs> for Filter {
+    fn from(args: &FilterArgs) -> Self {
+        let FilterArgs { pids, from_pids, to_pids, ns, tree, signals, lost, rules, min_severity } = args;
+        Self {
+            party: Named::new(pids),
+            from: Named::new(from_pids),
+            to: Named::new(to_pids),
+            ns: ns.map(|asked| Ns { asked, inside: FxHashSet::default() }),
+            tree: tree.map(|root| Tree { root, keys: FxHashSet::default(), gone: VecDeque::new() }),
+            signals: signals.iter().filter_map(|arg| arg.only()).collect(),
+            not_signals: signals.iter().filter_map(|arg| arg.except()).collect(),
+            lost: *lost,
+            rules: rules.clone(),
+            min_severity: *min_severity,
+        }
+    }
+}
+
+impl SignalArg {
+    fn only(self) -> Option<Signal> {
+        match self {
+            Self::Only(signal) => Some(signal),
+            Self::Except(_) => None,
+        }
+    }
+
+    fn except(self) -> Option<Signal> {
+        match self {
+            Self::Except(signal) => Some(signal),
+            Self::Only(_) => None,
+        }
+    }
+}
+
+impl Named {
+    fn new(pids: &[u32]) -> Option<Self> {
+        (!pids.is_empty()).then(|| Self { pids: pids.to_vec(), keys: FxHashSet::default() })
+    }
+
+    fn resolve(&mut self, world: &World) -> Result<(), Missing> {
+        for &pid in &self.pids {
+            self.keys.insert(world.by_pid(pid).ok_or(Missing::Pid(pid))?.key);
+        }
+        Ok(())
+    }
+}
+
+impl Ns {
+    fn follow(&mut self, world: &World, process: &Process, is_born: bool) {
+        let outer = world.namespace(process.pid_ns).and_then(|ns| ns.parent);
+        if outer.is_some_and(|outer| self.inside.contains(&outer)) {
+            self.inside.insert(process.pid_ns);
+        } else if is_born && process.roles.init {
+            // Inode numbers are used again: this namespace is another one by the same number.
+            self.inside.remove(&process.pid_ns);
+        }
+    }
+}
+
+impl Tree {
+    fn follow(&mut self, world: &World, key: ProcKey, parent: Option<TaskRef>) {
+        if parent.is_some_and(|parent| self.keys.contains(&parent.key)) && self.keys.insert(key) {
+            // Whoever is adopted brings its own descendants along.
+            let mut new = vec![key];
+            while let Some(key) = new.pop() {
+                new.extend(world.children(key).map(|child| child.key).filter(|&child| self.keys.insert(child)));
+            }
+        }
+    }
+
+    fn bury(&mut self, key: ProcKey) {
+        if self.keys.contains(&key) {
+            self.gone.push_back(key);
+        }
+        if self.gone.len() > GONE_KEPT
+            && let Some(oldest) = self.gone.pop_front()
+        {
+            self.keys.remove(&oldest);
+        }
+    }
+}
+
+/// The namespace that the command line names.
+///
+/// # Errors
+/// If it does not exist, or the process whose namespace is meant does not.
+pub fn find_ns(world: &World, asked: NsArg) -> Result<PidNs, Missing> {
+    match asked {
+        NsArg::Inode(inode) => Ok(world.namespace(PidNs(inode)).ok_or(Missing::Namespace(inode))?.id),
+        NsArg::Pid(pid) => Ok(world.by_pid(pid).ok_or(Missing::Pid(pid))?.pid_ns),
+    }
+}
+
+impl Filter {
+    /// Looks up the pids and namespaces that the command line names, once the world is whole.
+    ///
+    /// # Errors
+    /// If one of them does not exist.
+    pub fn resolve(&mut self, world: &World) -> Result<(), Missing> {
+        for named in [&mut self.party, &mut self.from, &mut self.to].into_iter().flatten() {
+            named.resolve(world)?;
+        }
+        if let Some(ns) = &mut self.ns {
+            let outer = find_ns(world, ns.asked)?;
+            ns.inside.extend(world.namespaces().map(|ns| ns.id).filter(|&id| world.is_in(id, outer)));
+        }
+        if let Some(tree) = &mut self.tree {
+            let root = world.by_pid(tree.root).ok_or(Missing::Pid(tree.root))?.key;
+            tree.keys.extend(world.processes().map(|process| process.key).filter(|&key| world.is_below(key, root)));
+        }
+        Ok(())
+    }
+
+    /// Keeps up with what is born into a namespace or a tree. To be called with each change
+    /// after [`Filter::resolve`], before the change is judged.
+    pub fn follow(&mut self, world: &World, change: &Change) {
+        match change {
+            &Change::Born(key) | &Change::Learned(key) => {
+                let Some(process) = world.get(key) else { return };
+                if let Some(ns) = &mut self.ns {
+                    ns.follow(world, process, matches!(change, Change::Born(_)));
+                }
+                if let Some(tree) = &mut self.tree {
+                    tree.follow(world, key, process.parent);
+                }
+            }
+            Change::Adopted { child, adoption: _ } => {
+                if let Some(tree) = &mut self.tree {
+                    tree.follow(world, *child, world.get(*child).and_then(|child| child.parent));
+                }
+            }
+            Change::Reaped { identity, .. } => {
+                if let Some(tree) = &mut self.tree {
+                    tree.bury(identity.key);
+                }
+            }
+            Change::Execed { .. }
+            | Change::Signalled(_)
+            | Change::Taken(_)
+            | Change::LeaderDied(_)
+            | Change::Died { .. }
+            | Change::NamespaceEnding(_)
+            | Change::NamespaceEnded(_)
+            | Change::Looked(_)
+            | Change::Gap
+            | Change::Synced => {}
+        }
+    }
+
+    /// Whether an event is to be shown. What asks for a signal hides all that is none.
+    pub fn shows_event(&self, event: &Occurrence<'_>) -> bool {
+        match event {
+            Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => {
+                let Signalled { signal, sender, target, verdict, .. } = &**signalled;
+                let sender = process(sender);
+                self.shows_signal(Some(*signal))
+                    && (!self.lost || verdict.is_loss())
+                    && self.shows_ends(sender, Some(target))
+                    && self.shows_parties(&[sender, Some(target)])
+            }
+            Occurrence::Fork { process, parent, creator } => {
+                self.shows_quiet(&[Some(process), parent.as_ref(), creator.as_ref()])
+            }
+            Occurrence::Exec { process, before: _, args: _ } => self.shows_quiet(&[Some(process)]),
+            Occurrence::Exit { process, owed_by, status: _, leader_only: _, autoreap: _, adopter } => {
+                self.shows_quiet(&[Some(process), owed_by.as_ref(), adopter.as_ref().map(|(_, adopter)| adopter)])
+            }
+            Occurrence::Reap { process, by, zombie_for: _ } => self.shows_quiet(&[Some(process), by.as_ref()]),
+        }
+    }
+
+    /// Whether a finding is to be shown.
+    pub fn shows_finding(&self, finding: &Finding) -> bool {
+        let subject = Some(&finding.process);
+        let (signal, sender, others) = match &finding.detail {
+            Detail::IgnoredSignal { signal, sender, reason: _ } => (Some(*signal), process(sender), [None; 2]),
+            Detail::UnreapedChild { parent, .. } => (None, None, [Some(parent), None]),
+            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _ } => {
+                (None, None, [Some(adopter), Some(dead_parent)])
+            }
+            Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } => (None, None, [None; 2]),
+        };
+        (self.rules.is_empty() || self.rules.iter().any(|rule| rule.name == finding.rule.name))
+            && self.min_severity.is_none_or(|least| finding.rule.severity >= least)
+            && (!self.lost || signal.is_some())
+            && self.shows_signal(signal)
+            && self.shows_ends(sender, subject)
+            && self.shows_parties(&[subject, sender, others[0], others[1]])
+    }
+
+    /// What is about no signal: it has no sender and no target.
+    fn shows_quiet(&self, parties: &[Option<&Identity>]) -> bool {
+        !self.lost && self.shows_signal(None) && self.shows_ends(None, None) && self.shows_parties(parties)
+    }
+
+    fn shows_signal(&self, signal: Option<Signal>) -> bool {
+        match signal {
+            Some(signal) => {
+                (self.signals.is_empty() || self.signals.contains(&signal)) && !self.not_signals.contains(&signal)
+            }
+            None => self.signals.is_empty(),
+        }
+    }
+
+    fn shows_ends(&self, sender: Option<&Identity>, target: Option<&Identity>) -> bool {
+        let fits = |named: &Option<Named>, end: Option<&Identity>| {
+            named.as_ref().is_none_or(|named| end.is_some_and(|end| named.keys.contains(&end.key)))
+        };
+        fits(&self.from, sender) && fits(&self.to, target)
+    }
+
+    fn shows_parties(&self, parties: &[Option<&Identity>]) -> bool {
+        let any = |test: &dyn Fn(&Identity) -> bool| parties.iter().copied().flatten().any(test);
+        self.party.as_ref().is_none_or(|named| any(&|party| named.keys.contains(&party.key)))
+            && self.ns.as_ref().is_none_or(|ns| any(&|party| ns.inside.contains(&party.pid_ns)))
+            && self.tree.as_ref().is_none_or(|tree| any(&|party| tree.keys.contains(&party.key)))
+    }
+}
+
+fn process(sender: &Sender) -> Option<&Identity> {
+    match sender {
+        Sender::Process(identity) => Some(identity),
+        Sender::Kernel(_) | Sender::Unknown => None,
+    }
+}

@@ -1,0 +1,28 @@
+//! Facts about the machine and the run, read once at the edge and carried by the first event.
+
+use crate::rules::Thresholds;
+
+/// What the first event of a stream says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartInfo {
+    /// Version of the tool.
+    pub version: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `/proc/sys/kernel/random/boot_id`: boot times of two streams compare only if it is equal.
+    pub boot_id: String,
+    /// The machine's name.
+    pub host: String,
+    /// Nanoseconds to add to a boot time to get the time since 1970.
+    pub wall_offset_ns: i64,
+    /// Names of the programs that are attached.
+    pub hooks: Vec<String>,
+    /// What this kernel cannot give, a sentence each.
+    pub degraded: Vec<String>,
+    /// Bytes of the ring buffer.
+    pub ring_size: u32,
+    /// Every signal is in the stream, not only those that findings rest on.
+    pub all_signals: bool,
+    /// From when on something is a finding.
+    pub thresholds: Thresholds,
+}

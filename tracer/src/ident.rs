@@ -1,0 +1,210 @@
+//! Names of things: processes, threads, namespaces, and the hostile strings that processes
+//! choose for themselves.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// A process, for ever: start time and tgid, never a bare pid. Survives exec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcKey {
+    /// When it was created, in nanoseconds of the boot-time clock.
+    pub start: u64,
+    /// Its pid on the host.
+    pub tgid: u32,
+}
+
+/// A thread of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskRef {
+    /// The process.
+    pub key: ProcKey,
+    /// The thread's id on the host.
+    pub tid: u32,
+}
+
+/// A pid namespace, by its inode number (as in `/proc/PID/ns/pid`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PidNs(pub u32);
+
+impl fmt::Display for PidNs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The name of a program as the kernel keeps it: up to 15 bytes, any but zero.
+///
+/// `Display` escapes what could harm a terminal; see [`escape`].
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// The bytes up to the first zero.
+    pub fn bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
+        &self.0[..end]
+    }
+}
+
+impl From<&str> for Comm {
+    /// Keeps the first 15 bytes, as `prctl(PR_SET_NAME)` does.
+    fn from(name: &str) -> Self {
+        let mut comm = [0; 16];
+        for (to, from) in comm.iter_mut().take(15).zip(name.bytes()) {
+            *to = from;
+        }
+        Self(comm)
+    }
+}
+
+impl fmt::Display for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&escape(self.bytes()))
+    }
+}
+
+impl fmt::Debug for Comm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A command line: arguments, each ended by a zero byte, cut at
+/// [`ARGS_MAX`](tracer_common::record::ARGS_MAX) bytes.
+///
+/// `Display` escapes, and quotes arguments that hold blanks or nothing.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Args {
+    /// As in `/proc/PID/cmdline`.
+    pub bytes: Bytes,
+    /// There was more.
+    pub cut: bool,
+}
+
+impl Args {
+    /// Each argument.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let body = self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes);
+        body.split(|&b| b == 0).filter(move |_| !body.is_empty())
+    }
+
+    /// Whether it is not known, or the process has none (a kernel thread).
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl fmt::Display for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, arg) in self.iter().enumerate() {
+            let space = if i == 0 { "" } else { " " };
+            let text = escape(arg);
+            if text.is_empty() || text.contains([' ', '\'', '"', ';', '|', '&', '$', '*', '<', '>', '(', ')']) {
+                write!(f, "{space}'{}'", text.replace('\'', "'\\''"))?;
+            } else {
+                write!(f, "{space}{text}")?;
+            }
+        }
+        if self.cut { f.write_str(" …") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Args {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A process as an output names it: enough to recognise it after it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The process.
+    pub key: ProcKey,
+    /// Its name when it was last seen; empty if it was never seen.
+    pub comm: Comm,
+    /// Its pid namespace.
+    pub pid_ns: PidNs,
+    /// Its pid inside that namespace.
+    pub ns_pid: u32,
+    /// Depth of that namespace, 0 for the initial one.
+    pub ns_level: u32,
+}
+
+impl fmt::Display for Identity {
+    /// `sleep (pid 4242, pid 1 in namespace 4026532841)`; just `sleep (pid 4242)` on the host.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, comm, pid_ns, ns_pid, ns_level } = self;
+        if comm.bytes().is_empty() {
+            write!(f, "? (pid {}", key.tgid)?;
+        } else {
+            write!(f, "{comm} (pid {}", key.tgid)?;
+        }
+        if *ns_level > 0 {
+            write!(f, ", pid {ns_pid} in namespace {pid_ns}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// Makes bytes that somebody else chose safe to print: valid UTF-8 stays, control characters
+/// (escape sequences, newlines, the C1 range, bidirectional overrides) and stray bytes become
+/// `\n`, `\x1b`, `\u{202e}`.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\r' => out.push_str("\\r"),
+                c if (c as u32) < 0x80 && c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
+                c if c.is_control() || is_deceptive(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// Characters that change how their neighbours are shown: line separators and the bidirectional
+/// controls with which a name can be made to read as another.
+pub(crate) fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        assert_eq!(escape(b"\x1b[31mred\n"), "\\x1b[31mred\\n");
+        assert_eq!(escape(b"caf\xc3\xa9 \xff"), "café \\xff");
+        assert_eq!(escape("a\u{202e}b\u{9b}c".as_bytes()), "a\\u{202e}b\\u{9b}c");
+    }
+
+    #[test]
+    fn a_command_line_reads_as_in_a_shell() {
+        let args = Args { bytes: Bytes::from_static(b"sh\0-c\0app; true\0\0it's\0"), cut: false };
+        assert_eq!(args.to_string(), "sh -c 'app; true' '' 'it'\\''s'");
+        assert_eq!(Args::default().iter().count(), 0);
+    }
+
+    #[test]
+    fn an_identity_names_both_pids_where_they_differ() {
+        let identity = Identity {
+            key: ProcKey { start: 1, tgid: 42 },
+            comm: Comm::from("sleep"),
+            pid_ns: PidNs(7),
+            ns_pid: 1,
+            ns_level: 1,
+        };
+        assert_eq!(identity.to_string(), "sleep (pid 42, pid 1 in namespace 7)");
+        assert_eq!(Identity { ns_level: 0, ..identity }.to_string(), "sleep (pid 42)");
+    }
+}

@@ -1,0 +1,29 @@
+//! `tracer` says what really happens to processes at the two moments that nobody can see: when a
+//! signal is sent, and when a child should be reaped.
+//!
+//! A [`source`] yields owned [`event`]s, live from the kernel. The [`engine`] folds each into the
+//! [`world`] (every process, zombie and pid namespace there is), gets [`change`]s, and asks the
+//! [`rules`] for [`finding`]s. [`sink`]s receive the whole step. Only sources and sinks do input
+//! and output or know a clock, so the same events always give the same output.
+//!
+//! The library serves the program of the same name; its interface is not stable.
+
+pub mod change;
+pub mod cli;
+pub mod commands;
+pub mod engine;
+pub mod event;
+pub mod filter;
+pub mod finding;
+pub mod host;
+pub mod ident;
+pub mod occurrence;
+pub mod pump;
+pub mod rules;
+pub mod signal;
+pub mod sink;
+pub mod source;
+#[cfg(test)]
+mod story;
+pub mod summary;
+pub mod world;

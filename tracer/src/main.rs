@@ -1,0 +1,43 @@
+//! The program: reads the command line, runs the command, and turns the outcome into an exit code.
+//!
+//! 0: fine, also when a reader closed the pipe. 1: a failure of the tool. 2: wrong usage.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use tracer::{cli::Cli, commands, sink::style::BAD};
+
+fn main() -> ExitCode {
+    // Wrong usage, --help and --version end here, with 2 or 0.
+    let cli = Cli::parse();
+    match commands::run(&cli) {
+        Ok(code) => code,
+        Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            // If standard error is gone as well, there is nobody to tell.
+            let _ = report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Rust programs ignore SIGPIPE; a reader that has seen enough comes back as this error.
+fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// `tracer: what: why`; the innermost cause says what to do next. A backtrace only with
+/// `RUST_BACKTRACE`: anyhow takes none without it.
+fn report(error: &anyhow::Error) -> io::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    writeln!(stderr, "{BAD}tracer:{BAD:#} {error:#}")?;
+    let backtrace = error.backtrace();
+    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
+        writeln!(stderr, "{backtrace}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What of a step is an event to a person: the one reading of it that every output shares.
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use crate::{
+    change::{AdopterClass, Change, Signalled},
+    engine::Step,
+    event::{Adopter, EventKind, Exit, ExitStatus},
+    ident::{Args, Identity, ProcKey, TaskRef},
+    world::World,
+};
+
+/// Kinds of events that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A process was created.
+    Fork,
+    /// A process replaced its program.
+    Exec,
+    /// A process ended, or its main thread did.
+    Exit,
+    /// A process left the process table.
+    Reap,
+    /// A signal was sent.
+    Signal,
+    /// A signal that had been accepted was taken from the queue.
+    Deliver,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Fork, Self::Exec, Self::Exit, Self::Reap, Self::Signal, Self::Deliver];
+
+    /// Its word, in JSON, in text and on the command line.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Fork => "fork",
+            Self::Exec => "exec",
+            Self::Exit => "exit",
+            Self::Reap => "reap",
+            Self::Signal => "signal",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Fork => "a process was created",
+            Self::Exec => "a process replaced its program",
+            Self::Exit => "a process ended, or its main thread did",
+            Self::Reap => "a process left the process table",
+            Self::Signal => "a signal was sent, whatever became of it",
+            Self::Deliver => "a signal that had been accepted was taken from the queue",
+        };
+        Some(PossibleValue::new(self.id()).help(help))
+    }
+}
+
+/// Something that happened to processes, with everybody who took part in it.
+#[derive(Clone, Debug)]
+pub enum Occurrence<'a> {
+    /// See [`Kind::Fork`].
+    Fork {
+        /// The new process.
+        process: Identity,
+        /// Who owes it a wait.
+        parent: Option<Identity>,
+        /// Who called clone, if that is not the parent (`CLONE_PARENT`).
+        creator: Option<Identity>,
+    },
+    /// See [`Kind::Exec`].
+    Exec {
+        /// The process, by its new name.
+        process: Identity,
+        /// The same before.
+        before: Identity,
+        /// Its new command line.
+        args: &'a Args,
+    },
+    /// See [`Kind::Exit`].
+    Exit {
+        /// The process.
+        process: Identity,
+        /// Who owes it a wait: whoever holds it by ptrace, else its parent.
+        owed_by: Option<Identity>,
+        /// How it ended.
+        status: ExitStatus,
+        /// Only the main thread ended; other threads live.
+        leader_only: bool,
+        /// The parent ignores SIGCHLD: no zombie will be left.
+        autoreap: bool,
+        /// Who gets its children, and why; `None` if it has none or the search was cut short.
+        adopter: Option<(AdopterClass, Identity)>,
+    },
+    /// See [`Kind::Reap`].
+    Reap {
+        /// The process that is gone.
+        process: Identity,
+        /// Who reaped it; `None` if nobody had to, or it is not known.
+        by: Option<Identity>,
+        /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
+        zombie_for: Option<u64>,
+    },
+    /// See [`Kind::Signal`].
+    Signal(&'a Signalled),
+    /// See [`Kind::Deliver`].
+    Deliver(&'a Signalled),
+}
+
+impl<'a> Occurrence<'a> {
+    /// Reads one change of a step; `None` if it is nothing that happened to a process just now.
+    pub fn of(world: &World, step: &Step<'a>, change: &'a Change) -> Option<Self> {
+        let name = |task: Option<TaskRef>| task.map(|task| world.identity(task.key));
+        match (change, &step.event.kind) {
+            (&Change::Born(key), EventKind::Fork(fork)) => {
+                let parent = world.get(key).and_then(|process| process.parent);
+                let creator = fork.creator.filter(|creator| parent.is_none_or(|parent| parent.key != creator.key));
+                Some(Self::Fork { process: world.identity(key), parent: name(parent), creator: name(creator) })
+            }
+            (Change::Execed { key, before }, EventKind::Exec(exec)) => {
+                Some(Self::Exec { process: world.identity(*key), before: *before, args: &exec.args })
+            }
+            (&Change::Died { key, status }, EventKind::Exit(exit)) => Some(Self::exit(world, key, status, false, exit)),
+            (&Change::LeaderDied(key), EventKind::Exit(exit)) => Some(Self::exit(world, key, exit.status, true, exit)),
+            (&Change::Reaped { identity, by, zombie_for }, _) => {
+                Some(Self::Reap { process: identity, by: by.map(|by| world.identity(by)), zombie_for })
+            }
+            (Change::Signalled(signalled), _) => Some(Self::Signal(signalled)),
+            (Change::Taken(taken), _) => Some(Self::Deliver(taken)),
+            (
+                Change::Born(_)
+                | Change::Execed { .. }
+                | Change::Died { .. }
+                | Change::LeaderDied(_)
+                | Change::Learned(_)
+                | Change::Adopted { .. }
+                | Change::NamespaceEnding(_)
+                | Change::NamespaceEnded(_)
+                | Change::Looked(_)
+                | Change::Gap
+                | Change::Synced,
+                _,
+            ) => None,
+        }
+    }
+
+    fn exit(world: &World, key: ProcKey, status: ExitStatus, leader_only: bool, exit: &Exit) -> Self {
+        let adopter = match exit.adopter {
+            Adopter::None | Adopter::Unknown => None,
+            Adopter::Thread(to) => Some((AdopterClass::Thread, to)),
+            Adopter::Subreaper(to) => Some((AdopterClass::Subreaper, to)),
+            Adopter::NamespaceInit(to) => Some((AdopterClass::NamespaceInit, to)),
+        };
+        Self::Exit {
+            process: world.identity(key),
+            owed_by: world.owed_by(key).map(|key| world.identity(key)),
+            status,
+            leader_only,
+            autoreap: exit.autoreap,
+            adopter: adopter.map(|(class, to)| (class, world.identity(to.key))),
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Fork { .. } => Kind::Fork,
+            Self::Exec { .. } => Kind::Exec,
+            Self::Exit { .. } => Kind::Exit,
+            Self::Reap { .. } => Kind::Reap,
+            Self::Signal(_) => Kind::Signal,
+            Self::Deliver(_) => Kind::Deliver,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `namespace-killed`: pid 1 of a namespace exited, and the kernel killed everybody else in it.
+
+use crate::{
+    change::Change,
+    event::ExitStatus,
+    finding::{Confidence, Detail, Finding, Severity},
+    ident::{PidNs, ProcKey},
+    rules::{Rule, RuleDef, Verdict},
+    summary::seconds,
+    world::{Ending, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "namespace-killed",
+    severity: Severity::Warning,
+    summary: "pid 1 of a pid namespace exited, and the kernel killed every process left in it",
+    explanation: include_str!("namespace_killed.md"),
+    make: |thresholds| Box::new(NamespaceKilled { stuck_after: thresholds.namespace_stuck_after }),
+};
+
+struct NamespaceKilled {
+    stuck_after: u64,
+}
+
+impl Rule for NamespaceKilled {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+        match *change {
+            Change::NamespaceEnding(ns) => match ending(world, ns) {
+                Some(ending) if !ending.nested && ending.left > 0 => {
+                    Verdict::Recheck(ending.since.saturating_add(self.stuck_after), ending.init.key)
+                }
+                _ => Verdict::Quiet,
+            },
+            Change::NamespaceEnded(ns) => match ending(world, ns) {
+                // Nothing was left to kill: the ordinary end of a container.
+                Some(ending) if !ending.nested && ending.killed > 0 => found(world, &ending, seq),
+                _ => Verdict::Quiet,
+            },
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        match ending(world, process.pid_ns) {
+            Some(ending) if ending.init.key == key && ending.left > 0 => found(world, &ending, ending.seq),
+            _ => Verdict::Quiet,
+        }
+    }
+}
+
+fn ending(world: &World, ns: PidNs) -> Option<Ending> {
+    world.namespace(ns)?.ending
+}
+
+fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
+    let Ending { init, since, killed, left, last_death, .. } = *ending;
+    let status = world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status);
+    let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
+    let how = match status.signal() {
+        Some(signal) => format!("was killed by {signal}"),
+        None => format!("exited with code {}", status.code()),
+    };
+    let processes = |n: u64| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let stuck = match left {
+        0 => String::new(),
+        n => format!(" {} of it cannot die yet.", processes(n)),
+    };
+    Verdict::Found(Box::new(Finding {
+        rule: &DEF,
+        at: world.now(),
+        since,
+        process: init,
+        confidence: Confidence::Certain,
+        message: format!(
+            "{} (pid {}), pid 1 of namespace {}, {how}; the kernel killed the {} left in the namespace within {}.{stuck}",
+            init.comm,
+            init.key.tgid,
+            init.pid_ns,
+            processes(killed + left),
+            seconds(took_ns),
+        ),
+        fix: if left == 0 {
+            "if the others should have lived, pid 1 must not exit before them: run them below an init that waits for \
+             all, or not as a background job of the entrypoint; processes that need a clean end must get their stop \
+             signal from pid 1 first"
+                .to_owned()
+        } else {
+            "look for state D (blocked in the kernel: disk, NFS, FUSE) among the rest, or for a zombie whose parent is \
+             outside the namespace and does not wait"
+                .to_owned()
+        },
+        evidence: if seq == ending.seq { vec![seq] } else { vec![ending.seq, seq] },
+        detail: Detail::NamespaceKilled { killed, took_ns, status, left },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, Exit, TaskInfo},
+        signal::Signal,
+        story::{Story, born_in, end},
+    };
+
+    const NS: u32 = 4_026_532_500;
+
+    /// An init (10) with two children (11, 12).
+    fn three() -> Story {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).fork(born_in(NS, 12, 3, 10));
+        story
+    }
+
+    fn init_exits(story: &mut Story, status: ExitStatus) {
+        story.exit(Exit { status, ..end(10, 1, Adopter::None) });
+    }
+
+    #[test]
+    fn one_finding_tells_how_many_died_and_why() {
+        let mut story = three();
+        init_exits(&mut story, ExitStatus(i32::from(Signal::KILL.0)));
+        story.exit(end(11, 10, Adopter::None)).free(11).exit(end(12, 10, Adopter::None)).free(12).free(10);
+        let finding = story.only();
+        assert!(
+            finding.message.contains("was killed by SIGKILL; the kernel killed the 2 processes"),
+            "{}",
+            finding.message
+        );
+        let Detail::NamespaceKilled { killed, took_ns, left, .. } = finding.detail else { panic!() };
+        assert_eq!((killed, left), (2, 0));
+        assert_eq!(took_ns, 3_000);
+    }
+
+    #[test]
+    fn a_container_that_ends_as_its_last_process_is_no_finding() {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1));
+        init_exits(&mut story, ExitStatus(0));
+        story.free(10).wait(10_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn a_zombie_that_was_left_is_not_killed() {
+        let mut story = three();
+        story.exit(end(11, 10, Adopter::None));
+        init_exits(&mut story, ExitStatus(0));
+        story.exit(end(12, 10, Adopter::None));
+        let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
+        assert_eq!(killed, 1);
+    }
+
+    #[test]
+    fn a_nested_namespace_is_part_of_the_outer_end() {
+        let mut story = three();
+        let inner = |pid, ns_pid, parent| TaskInfo {
+            pid_ns: PidNs(NS + 1),
+            parent_ns: Some(PidNs(NS)),
+            ns_level: 2,
+            ..born_in(NS, pid, ns_pid, parent)
+        };
+        story.fork(inner(20, 1, 12)).fork(inner(21, 2, 20));
+        init_exits(&mut story, ExitStatus(0));
+        for pid in [11, 12, 20, 21] {
+            story.exit(end(pid, 10, Adopter::None));
+        }
+        let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
+        assert_eq!(killed, 4);
+    }
+
+    #[test]
+    fn an_end_that_hangs_is_reported_before_it_is_through() {
+        let mut story = three();
+        init_exits(&mut story, ExitStatus(0));
+        story.exit(end(11, 10, Adopter::None)).wait(6_000, &[(10, b'S', 1)]);
+        let finding = story.only();
+        let Detail::NamespaceKilled { killed, left, .. } = finding.detail else { panic!() };
+        assert_eq!((killed, left), (1, 1));
+        assert!(finding.message.ends_with("1 process of it cannot die yet."), "{}", finding.message);
+    }
+}

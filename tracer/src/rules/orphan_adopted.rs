@@ -1,0 +1,134 @@
+//! `orphan-adopted`: a parent died, and the kernel gave its children to somebody else.
+
+use crate::{
+    change::{AdopterClass, Adoption, Change},
+    finding::{Confidence, Detail, Finding, Severity},
+    rules::{Rule, RuleDef, Verdict},
+    world::World,
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "orphan-adopted",
+    severity: Severity::Info,
+    summary: "a parent died and its child was given to a sibling thread, a subreaper or the namespace's init",
+    explanation: include_str!("orphan_adopted.md"),
+    make: |_| Box::new(OrphanAdopted),
+};
+
+struct OrphanAdopted;
+
+impl Rule for OrphanAdopted {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+        let Change::Adopted { child, adoption } = change else { return Verdict::Quiet };
+        let Some(process) = world.get(*child) else { return Verdict::Quiet };
+        // A dead child is a matter of reaping, and an end of the namespace has its own finding.
+        if process.is_zombie() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
+            return Verdict::Quiet;
+        }
+        let Adoption { from, to, class, .. } = *adoption;
+        let name = process.identity();
+        let (message, fix) = match class {
+            AdopterClass::Thread => (
+                format!(
+                    "A thread of {from} exited; its child {name} now belongs to another thread of it. The parent process stays the same."
+                ),
+                "nothing to do: any thread of the process can wait for it".to_owned(),
+            ),
+            AdopterClass::Subreaper => (
+                format!(
+                    "{from} died; its child {name} went to {to}, the nearest living ancestor that asked for orphans \
+                     (PR_SET_CHILD_SUBREAPER)."
+                ),
+                format!(
+                    "{} owes it a wait now; if it should have ended with its parent, see PR_SET_PDEATHSIG",
+                    to.comm
+                ),
+            ),
+            AdopterClass::NamespaceInit => (
+                format!("{from} died; its child {name} went to {to}, {}.", init_reason(&adoption.to)),
+                format!(
+                    "{} owes it a wait now, so it must be a program that reaps; if the child should have ended with its \
+                     parent, see PR_SET_PDEATHSIG",
+                    to.comm
+                ),
+            ),
+        };
+        Verdict::Found(Box::new(Finding {
+            rule: &DEF,
+            at: world.now(),
+            since: adoption.at,
+            process: name,
+            confidence: if world.is_gap_since(adoption.at) {
+                Confidence::Incomplete(
+                    "events were lost just before, so the child may have left this parent earlier".into(),
+                )
+            } else {
+                Confidence::Certain
+            },
+            message,
+            fix,
+            evidence: vec![seq],
+            detail: Detail::OrphanAdopted { adopter: to, adopter_class: class, dead_parent: from },
+        }))
+    }
+}
+
+fn init_reason(init: &crate::ident::Identity) -> String {
+    if init.ns_level == 0 {
+        "the init of the host, because no living ancestor asked for orphans".to_owned()
+    } else {
+        "the init of its namespace: orphans never leave their pid namespace, and no subreaper was in between".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Adopter,
+        story::{Story, born, born_in, end, task},
+    };
+
+    #[test]
+    fn who_adopts_and_why_is_said() {
+        for (adopter, want) in [
+            (Adopter::Subreaper(task(5)), (AdopterClass::Subreaper, 5)),
+            (Adopter::NamespaceInit(task(1)), (AdopterClass::NamespaceInit, 1)),
+        ] {
+            let mut story = Story::new();
+            story.fork(born(5, 1)).fork(born(10, 5)).fork(born(20, 10)).exit(end(10, 5, adopter));
+            let finding = story.only();
+            assert_eq!(finding.process.key.tgid, 20);
+            let Detail::OrphanAdopted { adopter, adopter_class, dead_parent } = finding.detail else { panic!() };
+            assert_eq!((adopter_class, adopter.key.tgid), want);
+            assert_eq!(dead_parent.key.tgid, 10);
+        }
+    }
+
+    #[test]
+    fn a_zombie_child_and_the_end_of_a_namespace_stay_quiet() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 10)).exit(end(20, 10, Adopter::None));
+        story.exit(end(10, 1, Adopter::NamespaceInit(task(1))));
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 30, 1, 1)).fork(born_in(ns, 31, 2, 30)).fork(born_in(ns, 32, 3, 31));
+        story.exit(end(30, 1, Adopter::None));
+        story.exit(end(31, 30, Adopter::NamespaceInit(task(30))));
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn after_a_loss_it_is_not_certain_until_the_world_is_whole_again() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 10)).lose(1);
+        story.exit(end(10, 1, Adopter::NamespaceInit(task(1))));
+        assert!(matches!(story.only().confidence, Confidence::Incomplete(_)));
+        story.snapshot(&[born(1, 0), born(20, 1), born(11, 1)]);
+        story.fork(born(21, 11)).exit(end(11, 1, Adopter::NamespaceInit(task(1))));
+        assert_eq!(story.only().confidence, Confidence::Certain);
+    }
+}

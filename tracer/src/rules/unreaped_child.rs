@@ -1,0 +1,281 @@
+//! `unreaped-child`: a zombie that nobody has waited for, and who should.
+
+use crate::{
+    change::{AdopterClass, Change},
+    finding::{Confidence, Detail, Finding, Severity},
+    ident::{Identity, ProcKey},
+    rules::{Rule, RuleDef, Verdict},
+    world::{Death, Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "unreaped-child",
+    severity: Severity::Warning,
+    summary: "a process has ended and its parent does not wait for it: a zombie",
+    explanation: include_str!("unreaped_child.md"),
+    make: |thresholds| Box::new(UnreapedChild { after: thresholds.unreaped_after }),
+};
+
+struct UnreapedChild {
+    after: u64,
+}
+
+impl Rule for UnreapedChild {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        let Change::Died { key, .. } = change else { return Verdict::Quiet };
+        match world.get(*key).and_then(Process::death) {
+            Some(death) => Verdict::Recheck(death.at.saturating_add(self.after), *key),
+            None => Verdict::Quiet,
+        }
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        let Some(death) = process.death() else { return Verdict::Quiet };
+        // Between sched_process_exit and exit_notify() a task may sleep for long; only then is
+        // it a zombie, and only then does anybody owe it a wait.
+        if process.look.is_some_and(|(_, look)| look.state != b'Z') {
+            return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+        }
+        let Some(debtor) = world.owed_by(key) else { return Verdict::Quiet };
+        // The kernel is taking the whole namespace down, this zombie with it.
+        if world.get(debtor).is_some_and(|debtor| debtor.is_zombie() && world.is_ending(debtor.pid_ns)) {
+            return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+        }
+        Verdict::Found(Box::new(finding(world, process, death, debtor)))
+    }
+}
+
+/// Why nobody waits. The words are part of the JSON contract.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Parent,
+    AdoptingInit,
+    AdoptingSubreaper,
+    Stopped,
+    Blocked,
+    Tracer,
+}
+
+impl Blame {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Parent => "parent alive and never waits",
+            Self::AdoptingInit => "adopted by an init that never waits",
+            Self::AdoptingSubreaper => "adopted by a subreaper that never waits",
+            Self::Stopped => "parent stopped",
+            Self::Blocked => "parent blocked",
+            Self::Tracer => "held by a tracer",
+        }
+    }
+
+    fn of(process: &Process, debtor: Option<&Process>) -> Self {
+        if process.tracer.is_some() {
+            return Self::Tracer;
+        }
+        match debtor.and_then(|debtor| debtor.look).map(|(_, look)| look.state) {
+            Some(b'T' | b't') => return Self::Stopped,
+            Some(b'D') => return Self::Blocked,
+            _ => {}
+        }
+        match &process.adoption {
+            Some(adoption) if adoption.class == AdopterClass::NamespaceInit => Self::AdoptingInit,
+            Some(adoption) if adoption.class == AdopterClass::Subreaper => Self::AdoptingSubreaper,
+            _ => Self::Parent,
+        }
+    }
+
+    fn fix(self, debtor: &Identity) -> String {
+        match self {
+            Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => INIT_FIX.to_owned(),
+            Self::Parent => format!(
+                "{} must call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say), or set SIGCHLD to \
+                 SIG_IGN if it does not want the status; ending {} hands the zombie to an init that reaps",
+                debtor.comm, debtor.comm
+            ),
+            Self::AdoptingInit => INIT_FIX.to_owned(),
+            Self::AdoptingSubreaper => format!(
+                "{} asked for orphans with PR_SET_CHILD_SUBREAPER and so must wait for any child (waitpid(-1)), not \
+                 only for its own",
+                debtor.comm
+            ),
+            Self::Stopped => format!("let {} go on (kill -CONT {}), then it can wait", debtor.comm, debtor.key.tgid),
+            Self::Blocked => {
+                format!(
+                    "{} sleeps in the kernel and cannot be interrupted: see /proc/{}/stack",
+                    debtor.comm, debtor.key.tgid
+                )
+            }
+            Self::Tracer => format!(
+                "{} traces it (ptrace) and must wait for it first; ending {} gives the zombie back to its parent",
+                debtor.comm, debtor.comm
+            ),
+        }
+    }
+}
+
+const INIT_FIX: &str = "run an init that reaps as pid 1 (docker run --init, tini, shareProcessNamespace), or have pid 1 \
+                        call waitpid(-1) in a loop on SIGCHLD";
+
+fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> Finding {
+    let parent = world.identity(debtor);
+    let blame = Blame::of(process, world.get(debtor));
+    let age_ns = world.now().saturating_sub(death.at);
+    let name = process.identity();
+    let age = crate::summary::seconds(age_ns);
+    let at_least = if death.exact { "" } else { "at least " };
+    let reason = match (blame, &process.adoption) {
+        (Blame::Parent, _) => format!("Its parent {parent} lives and does not wait for it."),
+        (Blame::AdoptingInit, Some(adoption)) => format!(
+            "Its parent {} died, so it went to {parent}, the init of its namespace, which does not wait for it.",
+            adoption.from
+        ),
+        (Blame::AdoptingSubreaper, Some(adoption)) => format!(
+            "Its parent {} died, so it went to the subreaper {parent}, which does not wait for it.",
+            adoption.from
+        ),
+        (Blame::Stopped, _) => format!("Its parent {parent} is stopped and cannot wait."),
+        (Blame::Blocked, _) => format!("Its parent {parent} is blocked in the kernel and cannot wait."),
+        _ => format!("It is traced by {parent}, which must wait for it before its parent can."),
+    };
+    let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
+        0 => String::new(),
+        1 => " (One other child of it was reaped meanwhile.)".to_owned(),
+        n => format!(" ({n} other children of it were reaped meanwhile.)"),
+    };
+    Finding {
+        rule: &DEF,
+        at: world.now(),
+        since: death.at,
+        process: name,
+        confidence: Confidence::Certain,
+        message: format!("{name} has been a zombie for {at_least}{age}. {reason}{others}"),
+        fix: blame.fix(&parent),
+        evidence: process.adoption.iter().map(|adoption| adoption.seq).chain([death.seq]).collect(),
+        detail: Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: !death.exact, blame: blame.words() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, Exit},
+        story::{Story, born, born_in, end, task, zombie},
+    };
+
+    /// 10 is the parent, 20 its child, which has just ended.
+    fn dead_child() -> Story {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "lazy").fork(born(20, 10)).exit(end(20, 10, Adopter::None));
+        story
+    }
+
+    fn blame(story: &mut Story) -> (&'static str, u32) {
+        match story.only().detail {
+            Detail::UnreapedChild { blame, parent, .. } => (blame, parent.key.tgid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_child_that_is_reaped_in_time_is_no_finding() {
+        let mut story = dead_child();
+        story.wait(1_000, &[]).free(20).wait(5_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn a_zombie_is_reported_once_and_blamed_on_its_parent() {
+        let mut story = dead_child();
+        story.wait(1_999, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+        story.wait(2, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(blame(&mut story), ("parent alive and never waits", 10));
+        story.wait(60_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn a_last_look_keeps_a_false_finding_from_being_said() {
+        let mut story = dead_child();
+        // Its release was lost: /proc knows better.
+        story.wait(3_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+        assert!(story.world().get(task(20).key).is_none());
+    }
+
+    #[test]
+    fn a_task_that_sleeps_in_its_exit_is_no_zombie_yet() {
+        let mut story = dead_child();
+        story.wait(3_000, &[(20, b'D', 10), (10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
+        story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(story.rules(), ["unreaped-child"]);
+    }
+
+    #[test]
+    fn the_blame_follows_what_the_parent_does() {
+        for (state, want) in
+            [(b'T', "parent stopped"), (b'D', "parent blocked"), (b'S', "parent alive and never waits")]
+        {
+            let mut story = dead_child();
+            story.wait(3_000, &[(20, b'Z', 10), (10, state, 1)]);
+            assert_eq!(blame(&mut story).0, want);
+        }
+    }
+
+    #[test]
+    fn a_tracer_is_blamed_before_the_parent() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(11, 1)).fork(born(20, 10));
+        story.exit(Exit { tracer: Some(task(11)), ..end(20, 10, Adopter::None) });
+        story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1), (11, b'S', 1)]);
+        assert_eq!(blame(&mut story), ("held by a tracer", 11));
+    }
+
+    #[test]
+    fn an_init_that_adopted_is_blamed_with_the_parent_that_died() {
+        let mut story = Story::new();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 10, 1, 1)).exec(10, "sleep").fork(born_in(ns, 11, 2, 10)).fork(born_in(ns, 12, 3, 11));
+        story.exit(end(11, 10, Adopter::NamespaceInit(task(10)))).free(11).rules();
+        story.exit(end(12, 10, Adopter::None));
+        story.wait(3_000, &[(12, b'Z', 10), (10, b'S', 1)]);
+        let found = story.found[0].clone();
+        assert!(
+            found.message.contains("Its parent p11 (pid 11, pid 2 in namespace 4026532500) died"),
+            "{}",
+            found.message
+        );
+        assert_eq!(blame(&mut story), ("adopted by an init that never waits", 10));
+    }
+
+    #[test]
+    fn a_zombie_from_before_the_start_has_its_age() {
+        for (ago, is_lower_bound) in [(Some(500), false), (None, true)] {
+            let mut story = Story::new();
+            story.rows(&[
+                crate::story::running(born(1, 0)),
+                crate::story::running(born(10, 1)),
+                zombie(born(20, 10), ago),
+            ]);
+            story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+            let Detail::UnreapedChild { age_ns, age_is_lower_bound, .. } = story.only().detail else { panic!() };
+            assert_eq!(age_is_lower_bound, is_lower_bound);
+            assert!(age_ns >= 3_000_000_000);
+        }
+    }
+
+    #[test]
+    fn across_a_gap_nothing_is_certain() {
+        let mut story = dead_child();
+        story.lose(1);
+        story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert!(matches!(story.only().confidence, Confidence::Incomplete(_)));
+    }
+}

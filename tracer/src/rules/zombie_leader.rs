@@ -1,0 +1,101 @@
+//! `zombie-leader`: the main thread has exited, the process lives on.
+
+use crate::{
+    change::Change,
+    finding::{Confidence, Detail, Finding, Severity},
+    ident::ProcKey,
+    rules::{Rule, RuleDef, Verdict},
+    summary::seconds,
+    world::{State, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "zombie-leader",
+    severity: Severity::Info,
+    summary: "the main thread of a process has exited while others live: it looks defunct and cannot be reaped",
+    explanation: include_str!("zombie_leader.md"),
+    make: |thresholds| Box::new(ZombieLeader { after: thresholds.zombie_leader_after }),
+};
+
+struct ZombieLeader {
+    after: u64,
+}
+
+impl Rule for ZombieLeader {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        let Change::LeaderDied(key) = *change else { return Verdict::Quiet };
+        // In an ordinary exit of a process with threads the leader is often not the last.
+        match world.get(key).map(|process| process.state) {
+            Some(State::LeaderDead { since, .. }) => Verdict::Recheck(since.saturating_add(self.after), key),
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        let State::LeaderDead { since, live, seq } = process.state else { return Verdict::Quiet };
+        let name = process.identity();
+        let age_ns = world.now().saturating_sub(since);
+        Verdict::Found(Box::new(Finding {
+            rule: &DEF,
+            at: world.now(),
+            since,
+            process: name,
+            confidence: Confidence::Certain,
+            message: format!(
+                "The main thread of {name} exited {} ago; other threads live on. It shows as <defunct> but is no zombie, \
+                 and its parent cannot reap it before the last thread is gone.",
+                seconds(age_ns)
+            ),
+            fix:
+                "nothing for the parent to do; if the process should have ended, its main thread must call exit(), not \
+                  pthread_exit(), or the other threads must end"
+                    .to_owned(),
+            evidence: vec![seq],
+            detail: Detail::ZombieLeader { threads: live, age_ns },
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, Exit},
+        story::{Story, born, end},
+    };
+
+    fn leader_exits(live: u32) -> Story {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exit(Exit { live, group_dead: false, ..end(10, 1, Adopter::None) });
+        story
+    }
+
+    #[test]
+    fn a_dead_main_thread_is_no_unreaped_child() {
+        let mut story = leader_exits(2);
+        story.wait(3_000, &[(10, b'Z', 1)]);
+        let Detail::ZombieLeader { threads, .. } = story.only().detail else { panic!() };
+        assert_eq!(threads, 2);
+        story.wait(60_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn an_ordinary_exit_in_which_the_leader_is_first_stays_quiet() {
+        let mut story = leader_exits(1);
+        story.exit(Exit { leader: false, ..end(10, 1, Adopter::None) }).free(10).wait(3_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn an_exec_from_another_thread_revives_the_process() {
+        let mut story = leader_exits(1);
+        story.exec(10, "next").wait(3_000, &[(10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+}

@@ -1,0 +1,422 @@
+//! Signals: their names, who really sent one, and what became of it.
+
+use std::{fmt, str::FromStr};
+
+use tracer_common::record::signal_flags as bit;
+
+use crate::{
+    event::{SignalSent, SignalTaken},
+    ident::Identity,
+};
+
+/// A signal by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Signal(pub u8);
+
+/// Names of the signals 1 to 31, without `SIG`; the numbers of x86-64 and arm64.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// The C library's `SIGRTMIN`; it keeps 32 and 33 for itself.
+const RTMIN: u8 = 34;
+const RTMAX: u8 = 64;
+
+#[expect(missing_docs, reason = "the names say it")]
+impl Signal {
+    pub const HUP: Self = Self(1);
+    pub const INT: Self = Self(2);
+    pub const QUIT: Self = Self(3);
+    pub const KILL: Self = Self(9);
+    pub const ALRM: Self = Self(14);
+    pub const TERM: Self = Self(15);
+    pub const CHLD: Self = Self(17);
+    pub const CONT: Self = Self(18);
+    pub const STOP: Self = Self(19);
+    pub const TSTP: Self = Self(20);
+    pub const TTIN: Self = Self(21);
+    pub const TTOU: Self = Self(22);
+    pub const URG: Self = Self(23);
+    pub const VTALRM: Self = Self(26);
+    pub const PROF: Self = Self(27);
+    pub const WINCH: Self = Self(28);
+
+    /// The default action is to do nothing.
+    pub fn is_ignored_by_default(self) -> bool {
+        matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
+    }
+
+    /// Cannot be caught, blocked or ignored (`sig_kernel_only()`).
+    pub fn is_kernel_only(self) -> bool {
+        matches!(self, Self::KILL | Self::STOP)
+    }
+
+    /// Raised by the processor for what the program did.
+    fn is_fault(self) -> bool {
+        matches!(self.0, 4 | 5 | 7 | 8 | 11 | 31)
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n @ 1..=31 => f.pad(&format!("SIG{}", NAMES[usize::from(n) - 1])),
+            RTMIN => f.pad("SIGRTMIN"),
+            RTMAX => f.pad("SIGRTMAX"),
+            n @ RTMIN..RTMAX => f.pad(&format!("SIGRTMIN+{}", n - RTMIN)),
+            n => f.pad(&format!("SIG{n}")),
+        }
+    }
+}
+
+impl FromStr for Signal {
+    type Err = String;
+
+    /// Takes `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN+3`, `RTMAX-1`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let number = if let Some(i) = NAMES.iter().position(|&n| n == name) {
+            Some(i as u8 + 1)
+        } else if let Ok(n) = name.parse() {
+            Some(n)
+        } else if let Some(rest) = name.strip_prefix("RTMIN") {
+            offset(rest).and_then(|n| RTMIN.checked_add_signed(n))
+        } else if let Some(rest) = name.strip_prefix("RTMAX") {
+            offset(rest).and_then(|n| RTMAX.checked_add_signed(n))
+        } else {
+            match name {
+                "IOT" => Some(6),
+                "CLD" => Some(17),
+                "POLL" => Some(29),
+                _ => None,
+            }
+        };
+        match number {
+            Some(n @ 1..=RTMAX) => Ok(Self(n)),
+            _ => Err(format!("no signal is called {text:?}; try a name such as TERM, or `kill -l` for all of them")),
+        }
+    }
+}
+
+fn offset(text: &str) -> Option<i8> {
+    if text.is_empty() { Some(0) } else { text.parse().ok() }
+}
+
+/// Who sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A process.
+    Process(Identity),
+    /// The kernel, on nobody's behalf.
+    Kernel(KernelSender),
+    /// It was sent before tracing began, or its record was lost.
+    Unknown,
+}
+
+/// Why the kernel sent a signal of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelSender {
+    /// alarm(2), setitimer(2), timer_create(2).
+    Timer,
+    /// A key on the terminal, its hang-up or its new size; job control.
+    Terminal,
+    /// The program's own fault: a bad address, an illegal instruction.
+    Fault,
+    /// The out-of-memory killer.
+    Oom,
+    /// Pid 1 of the namespace has exited.
+    NamespaceEnd,
+    /// Anything else.
+    Other,
+}
+
+impl KernelSender {
+    /// The word that stands for it in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Timer => "timer",
+            Self::Terminal => "terminal",
+            Self::Fault => "fault",
+            Self::Oom => "oom",
+            Self::NamespaceEnd => "namespace-end",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(identity) => identity.fmt(f),
+            Self::Unknown => f.write_str("a sender that was not seen"),
+            Self::Kernel(kernel) => f.write_str(match kernel {
+                KernelSender::Timer => "the kernel (a timer)",
+                KernelSender::Terminal => "the kernel (the terminal)",
+                KernelSender::Fault => "the kernel (a fault of the program)",
+                KernelSender::Oom => "the kernel (out of memory)",
+                KernelSender::NamespaceEnd => "the kernel (end of the pid namespace)",
+                KernelSender::Other => "the kernel",
+            }),
+        }
+    }
+}
+
+/// `si_code` of what the kernel sends on its own account.
+pub const SI_KERNEL: i32 = 0x80;
+const SI_TIMER: i32 = -2;
+const SI_MESGQ: i32 = -3;
+const SI_ASYNCIO: i32 = -4;
+const SI_SIGIO: i32 = -5;
+const SI_ASYNCNL: i32 = -60;
+
+/// Whether the kernel sent a signal of its own, and why; `None` if the current task is the
+/// sender. For a signal of the kernel's the current task can be anybody whom an interrupt met.
+///
+/// A process can put a forged `si_code` of a timer or of asynchronous I/O into rt_sigqueueinfo(2);
+/// such a signal is taken for the kernel's.
+pub fn origin(sent: &SignalSent) -> Option<KernelSender> {
+    let SignalSent { current, target, signal, code, flags, .. } = *sent;
+    let has = |bit: u16| flags & bit != 0;
+    if has(bit::NO_INFO) {
+        return None;
+    }
+    if has(bit::KERNEL_INFO) {
+        return Some(match signal {
+            // zap_pid_ns_processes() runs in the namespace's exiting init.
+            Signal::KILL if has(bit::SENDER_EXITING) && has(bit::SENDER_INIT) => KernelSender::NamespaceEnd,
+            // What else kills so: PTRACE_O_EXITKILL in an exiting tracer, RLIMIT_CPU in the
+            // process itself. What is left is the OOM killer, in whoever asked for memory.
+            Signal::KILL if !has(bit::SENDER_EXITING) && current.key != target.key => KernelSender::Oom,
+            Signal::ALRM | Signal::VTALRM | Signal::PROF => KernelSender::Timer,
+            Signal::HUP
+            | Signal::INT
+            | Signal::QUIT
+            | Signal::CONT
+            | Signal::TSTP
+            | Signal::TTIN
+            | Signal::TTOU
+            | Signal::WINCH => KernelSender::Terminal,
+            _ => KernelSender::Other,
+        });
+    }
+    match code {
+        SI_TIMER => Some(KernelSender::Timer),
+        SI_MESGQ | SI_ASYNCIO | SI_SIGIO | SI_ASYNCNL => Some(KernelSender::Other),
+        // Other codes below zero are chosen by the sender, 0 is kill(2).
+        i32::MIN..=0 => None,
+        // CLD_*: current is the child.
+        1..=6 if signal == Signal::CHLD => None,
+        _ if signal.is_fault() => Some(KernelSender::Fault),
+        SI_KERNEL => Some(KernelSender::Other),
+        _ => Some(KernelSender::Other),
+    }
+}
+
+/// The name of a `si_code`, as in sigaction(2); `None` for one that has none.
+pub fn code_name(signal: Signal, code: i32) -> Option<&'static str> {
+    const CHILD: [&str; 6] = ["CLD_EXITED", "CLD_KILLED", "CLD_DUMPED", "CLD_TRAPPED", "CLD_STOPPED", "CLD_CONTINUED"];
+    match code {
+        0 => Some("SI_USER"),
+        SI_KERNEL => Some("SI_KERNEL"),
+        -1 => Some("SI_QUEUE"),
+        SI_TIMER => Some("SI_TIMER"),
+        SI_MESGQ => Some("SI_MESGQ"),
+        SI_ASYNCIO => Some("SI_ASYNCIO"),
+        SI_SIGIO => Some("SI_SIGIO"),
+        -6 => Some("SI_TKILL"),
+        SI_ASYNCNL => Some("SI_ASYNCNL"),
+        1..=6 if signal == Signal::CHLD => CHILD.get(code as usize - 1).copied(),
+        1 if signal.0 == 11 => Some("SEGV_MAPERR"),
+        2 if signal.0 == 11 => Some("SEGV_ACCERR"),
+        _ => None,
+    }
+}
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Accepted, and nothing stands in its way.
+    Delivered,
+    /// Accepted, but blocked: it waits.
+    Queued,
+    /// The same signal was pending already; this one left no trace.
+    Merged,
+    /// The program ignores it (`SIG_IGN`).
+    IgnoredByChoice,
+    /// The program does nothing about it, and the default is to do nothing.
+    IgnoredByDefault,
+    /// A namespace's pid 1 without a handler: dropped.
+    InitNoHandler,
+    /// SIGKILL or SIGSTOP to a namespace's pid 1 from inside the namespace: dropped.
+    KillFromInside,
+    /// It had been accepted, and was dropped when a namespace's pid 1 took it from the queue.
+    DroppedAtDelivery,
+    /// The queue is full: the signal is lost, the sender got EAGAIN.
+    QueueOverflow,
+    /// The queue is full: the signal is pending, its siginfo is lost.
+    InfoLost,
+    /// The target is dying or dead.
+    TargetExiting,
+    /// The target is a kernel thread that takes no signals.
+    KernelThread,
+}
+
+impl Verdict {
+    /// The word that stands for it in JSON and text.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Queued => "queued",
+            Self::Merged => "merged",
+            Self::IgnoredByChoice => "ignored-by-choice",
+            Self::IgnoredByDefault => "ignored-by-default",
+            Self::InitNoHandler => "no-handler",
+            Self::KillFromInside => "kill-from-inside",
+            Self::DroppedAtDelivery => "dropped-at-delivery",
+            Self::QueueOverflow => "queue-overflow",
+            Self::InfoLost => "siginfo-lost",
+            Self::TargetExiting => "target-exiting",
+            Self::KernelThread => "kernel-thread",
+        }
+    }
+
+    /// A signal that somebody may be waiting for in vain.
+    pub fn is_loss(self) -> bool {
+        matches!(
+            self,
+            Self::InitNoHandler | Self::KillFromInside | Self::DroppedAtDelivery | Self::QueueOverflow | Self::InfoLost
+        )
+    }
+}
+
+/// The fate of a signal when it was sent.
+///
+/// `TRACE_SIGNAL_IGNORED` alone says little: every ordinary SIGCHLD has it. The reason is found
+/// by asking the kernel's own questions in the kernel's own order: `prepare_signal()`,
+/// `sig_ignored()`, `sig_task_ignored()`.
+pub fn verdict_of_sent(sent: &SignalSent) -> Verdict {
+    let SignalSent { target, signal, flags, result, .. } = *sent;
+    let has = |bit: u16| flags & bit != 0;
+    match result {
+        0 if has(bit::BLOCKED) => Verdict::Queued,
+        0 => Verdict::Delivered,
+        2 => Verdict::Merged,
+        3 => Verdict::QueueOverflow,
+        4 => Verdict::InfoLost,
+        _ => {
+            let handler = flags & bit::HANDLER_MASK;
+            let is_protected = has(bit::UNKILLABLE) || target.key.tgid == 1;
+            if has(bit::ZOMBIE) || has(bit::DYING) || (has(bit::EXITING) && !has(bit::GROUP)) {
+                Verdict::TargetExiting
+            } else if is_protected && signal.is_kernel_only() {
+                Verdict::KillFromInside
+            } else if handler == bit::IGNORE {
+                Verdict::IgnoredByChoice
+            } else if handler == bit::DEFAULT && signal.is_ignored_by_default() {
+                Verdict::IgnoredByDefault
+            } else if is_protected && handler == bit::DEFAULT {
+                Verdict::InitNoHandler
+            } else if has(bit::KTHREAD) {
+                Verdict::KernelThread
+            } else {
+                Verdict::TargetExiting
+            }
+        }
+    }
+}
+
+/// The fate of a signal when it was taken from the queue (`get_signal()`).
+pub fn verdict_of_taken(taken: &SignalTaken) -> Verdict {
+    let SignalTaken { signal, flags, .. } = *taken;
+    match flags & bit::HANDLER_MASK {
+        bit::IGNORE => Verdict::IgnoredByChoice,
+        bit::DEFAULT if signal.is_ignored_by_default() => Verdict::IgnoredByDefault,
+        bit::DEFAULT if flags & bit::UNKILLABLE != 0 && !signal.is_kernel_only() => Verdict::DroppedAtDelivery,
+        _ => Verdict::Delivered,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::{ProcKey, TaskRef};
+
+    fn sent(signal: Signal, flags: u16, result: u8) -> SignalSent {
+        let task = |tgid| TaskRef { key: ProcKey { start: 1, tgid }, tid: tgid };
+        SignalSent { current: task(10), target: task(20), signal, code: 0, flags, result }
+    }
+
+    #[test]
+    fn names_go_both_ways() {
+        for n in 1..=64 {
+            assert_eq!(Signal(n).to_string().parse(), Ok(Signal(n)), "{n}");
+        }
+        assert_eq!("term".parse(), Ok(Signal::TERM));
+        assert_eq!("RTMAX-1".parse(), Ok(Signal(63)));
+        for bad in ["", "0", "65", "SIGNOPE", "RTMIN+99", "RTMAX-1000", "-1"] {
+            assert!(bad.parse::<Signal>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_reason_of_an_ignored_signal() {
+        let unkillable = bit::UNKILLABLE;
+        for (signal, flags, want) in [
+            (Signal::TERM, unkillable, Verdict::InitNoHandler),
+            (Signal::TERM, unkillable | bit::OUTSIDE, Verdict::InitNoHandler),
+            (Signal::KILL, unkillable, Verdict::KillFromInside),
+            (Signal::STOP, unkillable, Verdict::KillFromInside),
+            (Signal::CHLD, unkillable, Verdict::IgnoredByDefault),
+            (Signal::CHLD, 0, Verdict::IgnoredByDefault),
+            (Signal::TERM, bit::IGNORE, Verdict::IgnoredByChoice),
+            (Signal::TERM, unkillable | bit::IGNORE, Verdict::IgnoredByChoice),
+            (Signal::KILL, bit::ZOMBIE | bit::DYING, Verdict::TargetExiting),
+            (Signal::KILL, bit::DYING, Verdict::TargetExiting),
+            (Signal::TERM, bit::KTHREAD | bit::HANDLER, Verdict::KernelThread),
+        ] {
+            assert_eq!(verdict_of_sent(&sent(signal, flags, 1)), want, "{signal} {flags:#b}");
+        }
+    }
+
+    #[test]
+    fn an_accepted_signal_may_still_wait() {
+        assert_eq!(verdict_of_sent(&sent(Signal::TERM, 0, 0)), Verdict::Delivered);
+        assert_eq!(verdict_of_sent(&sent(Signal::TERM, bit::BLOCKED, 0)), Verdict::Queued);
+        assert_eq!(verdict_of_sent(&sent(Signal::TERM, 0, 2)), Verdict::Merged);
+    }
+
+    #[test]
+    fn an_init_drops_at_delivery_what_it_has_no_handler_for() {
+        let task = TaskRef::default();
+        let taken = |signal, flags| SignalTaken { target: task, signal, code: 0, flags };
+        assert_eq!(verdict_of_taken(&taken(Signal::TERM, bit::UNKILLABLE)), Verdict::DroppedAtDelivery);
+        assert_eq!(verdict_of_taken(&taken(Signal::TERM, bit::UNKILLABLE | bit::HANDLER)), Verdict::Delivered);
+        assert_eq!(verdict_of_taken(&taken(Signal::CHLD, bit::UNKILLABLE)), Verdict::IgnoredByDefault);
+        assert_eq!(verdict_of_taken(&taken(Signal::KILL, bit::UNKILLABLE)), Verdict::Delivered);
+        assert_eq!(verdict_of_taken(&taken(Signal::TERM, 0)), Verdict::Delivered);
+    }
+
+    #[test]
+    fn who_sent_it() {
+        let from = |signal, flags, code| origin(&SignalSent { code, ..sent(signal, flags, 0) });
+        assert_eq!(from(Signal::TERM, bit::NO_INFO, 0), None);
+        assert_eq!(from(Signal::TERM, 0, 0), None);
+        assert_eq!(from(Signal::TERM, 0, -6), None);
+        assert_eq!(from(Signal::CHLD, 0, 1), None);
+        assert_eq!(from(Signal::ALRM, bit::KERNEL_INFO, 0), Some(KernelSender::Timer));
+        assert_eq!(from(Signal::INT, bit::KERNEL_INFO, 0), Some(KernelSender::Terminal));
+        assert_eq!(from(Signal::KILL, bit::KERNEL_INFO, 0), Some(KernelSender::Oom));
+        let zap = bit::KERNEL_INFO | bit::SENDER_EXITING | bit::SENDER_INIT;
+        assert_eq!(from(Signal::KILL, zap, 0), Some(KernelSender::NamespaceEnd));
+        assert_eq!(from(Signal(11), 0, 1), Some(KernelSender::Fault));
+        assert_eq!(from(Signal(11), 0, SI_KERNEL), Some(KernelSender::Fault));
+        assert_eq!(from(Signal::USR, 0, SI_TIMER), Some(KernelSender::Timer));
+    }
+
+    impl Signal {
+        const USR: Self = Self(10);
+    }
+}

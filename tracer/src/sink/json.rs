@@ -1,0 +1,69 @@
+//! One JSON object a line: the machine's view of a run. `docs/json.md` is its contract.
+
+use std::io::{self, Write};
+
+use crate::{
+    engine::Step,
+    filter::Filter,
+    occurrence::Kind,
+    sink::{
+        Sink,
+        select::{Item, Moment, Select},
+    },
+    summary::Summary,
+    world::World,
+};
+
+mod line;
+mod process;
+mod writer;
+
+pub use process::{process_line, rule_line};
+pub use writer::Lines;
+
+/// Prints what is selected of each step.
+pub struct Json<W: Write> {
+    select: Select,
+    lines: Lines<W>,
+}
+
+impl<W: Write> Json<W> {
+    /// Findings that pass the filter, and events of those kinds that do.
+    pub fn new(out: W, filter: Filter, kinds: &[Kind]) -> Self {
+        Self { select: Select::new(filter, kinds), lines: Lines::new(out) }
+    }
+
+    /// Gives the output back, without what was not flushed.
+    pub fn into_inner(self) -> W {
+        self.lines.into_inner()
+    }
+}
+
+fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
+    match item {
+        Item::Start(info) => lines.print(&line::start(world, moment, info)),
+        Item::Event(event) => lines.print(&line::event(world, moment, event)),
+        Item::Finding(finding) => lines.print(&line::finding(world, finding)),
+        Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
+        // The contract has no word for it: `confidence` says what a consumer needs to know.
+        Item::Whole => Ok(()),
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        let Self { select, lines } = self;
+        select.step(world, step, |moment, item| print(lines, world, moment, &item))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lines.flush()
+    }
+
+    fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
+        let Self { select, lines } = self;
+        select.finish(|moment, item| print(lines, world, moment, &item))?;
+        lines.print(&line::summary(world, summary))?;
+        lines.flush()
+    }
+}

@@ -1,0 +1,86 @@
+//! The line of `tracer tree -o json` and that of `tracer rules -o json`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::line::{self, Status};
+use crate::{
+    event::Roles,
+    rules::RuleDef,
+    world::{Process, State, World},
+};
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "process")]
+struct ProcessLine<'a> {
+    #[serde(flatten)]
+    process: line::Process,
+    parent: Option<line::Process>,
+    state: &'static str,
+    roles: Vec<&'static str>,
+    argv: Vec<Cow<'a, str>>,
+    argv_cut: bool,
+    #[serde(flatten)]
+    zombie: Option<Zombie>,
+}
+
+#[derive(Serialize)]
+struct Zombie {
+    age_ns: u64,
+    age_is_lower_bound: bool,
+    status: Status,
+    /// Null if the parent was lost from sight.
+    owed_by: Option<line::Process>,
+}
+
+/// A process of a tree.
+pub fn process_line<'a>(world: &World, process: &'a Process) -> impl Serialize + use<'a> {
+    ProcessLine {
+        process: process.identity().into(),
+        parent: world.parent(process.key).map(|parent| parent.identity().into()),
+        state: state(process),
+        roles: roles(process.roles),
+        argv: line::argv(&process.args),
+        argv_cut: process.args.cut,
+        zombie: process.death().filter(|death| !death.autoreap).map(|death| Zombie {
+            age_ns: world.now().saturating_sub(death.at),
+            age_is_lower_bound: !death.exact,
+            status: death.status.into(),
+            owed_by: world.owed_by(process.key).map(|key| world.identity(key).into()),
+        }),
+    }
+}
+
+fn state(process: &Process) -> &'static str {
+    match &process.state {
+        State::Running => "running",
+        State::LeaderDead { .. } => "leader-dead",
+        // Nobody has to wait for it: it is about to go.
+        State::Dead(death) if death.autoreap => "exiting",
+        State::Dead(_) => "zombie",
+    }
+}
+
+fn roles(roles: Roles) -> Vec<&'static str> {
+    let Roles { init, subreaper, outsider, kthread } = roles;
+    [(init, "init"), (subreaper, "subreaper"), (outsider, "outsider"), (kthread, "kernel-thread")]
+        .into_iter()
+        .filter_map(|(has, name)| has.then_some(name))
+        .collect()
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "rule")]
+struct RuleLine {
+    name: &'static str,
+    severity: &'static str,
+    summary: &'static str,
+    explanation: &'static str,
+}
+
+/// A rule of the list.
+pub fn rule_line(rule: &RuleDef) -> impl Serialize + use<> {
+    let RuleDef { name, severity, summary, explanation, make: _ } = rule;
+    RuleLine { name, severity: severity.id(), summary, explanation }
+}

@@ -1,0 +1,86 @@
+//! Writes objects as lines that are safe to show: beyond what JSON asks, it escapes every
+//! character that could harm a terminal or make a text read as another.
+
+use std::io::{self, BufWriter, Write};
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use crate::ident::is_deceptive;
+
+/// One object a line.
+pub struct Lines<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> Lines<W> {
+    /// Lines into that output, buffered.
+    pub fn new(out: W) -> Self {
+        Self { out: BufWriter::with_capacity(1 << 16, out) }
+    }
+
+    /// Writes an object as a line.
+    ///
+    /// # Errors
+    /// Only from writing.
+    pub fn print(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut serializer = serde_json::Serializer::with_formatter(&mut self.out, Careful);
+        line.serialize(&mut serializer)?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Hands everything on.
+    ///
+    /// # Errors
+    /// Only from writing.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// Gives the output back, without what was not flushed.
+    pub fn into_inner(self) -> W {
+        self.out.into_parts().0
+    }
+}
+
+/// Compact JSON. serde_json escapes quotes, backslashes and the characters below U+0020 itself,
+/// and hands what is between them to [`Formatter::write_string_fragment`].
+struct Careful;
+
+impl Formatter for Careful {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly always: no DEL, nothing beyond ASCII.
+        if fragment.bytes().all(|byte| byte < 0x7f) {
+            return CompactFormatter.write_string_fragment(out, fragment);
+        }
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| c.is_control() || is_deceptive(c)) {
+            let (plain, bad) = rest.split_at(at);
+            out.write_all(plain.as_bytes())?;
+            let mut chars = bad.chars();
+            if let Some(c) = chars.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+            rest = chars.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_on_its_line() {
+        let name = "\u{1b}[31m\"q\"\n\u{7f}\u{9b}\u{202e}<b>é\\";
+        let mut lines = Lines::new(Vec::new());
+        lines.print(&name).unwrap();
+        lines.flush().unwrap();
+        let line = String::from_utf8(lines.into_inner()).unwrap();
+        assert_eq!(line, "\"\\u001b[31m\\\"q\\\"\\n\\u007f\\u009b\\u202e<b>é\\\\\"\n");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), name);
+    }
+}

@@ -1,0 +1,168 @@
+//! Decides what of a step is shown, the same for every presenter: nothing before the world is
+//! whole, then the events and findings that were asked for, and every loss.
+
+use std::io;
+
+use crate::{
+    change::Change,
+    engine::Step,
+    event::{EventKind, Loss},
+    filter::{Filter, Missing},
+    finding::Finding,
+    host::StartInfo,
+    occurrence::{Kind, Occurrence},
+    world::World,
+};
+
+/// Something to show.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// The world is whole; what is shown later comes later. Always the first item.
+    Start(&'a StartInfo),
+    /// An event that was asked for.
+    Event(Occurrence<'a>),
+    /// A finding.
+    Finding(&'a Finding),
+    /// Records are missing.
+    Lost(&'a Loss),
+    /// The world is whole again after a loss.
+    Whole,
+}
+
+/// When and where an item was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// The processor; 0 for what user space makes.
+    pub cpu: u16,
+    /// Number of the event behind it.
+    pub seq: u64,
+}
+
+/// Picks the items of each step.
+#[derive(Debug)]
+pub struct Select {
+    filter: Filter,
+    kinds: Vec<Kind>,
+    phase: Phase,
+    is_torn: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The snapshot is not through: what is found now is kept back.
+    Starting {
+        info: Option<Box<StartInfo>>,
+        held: Vec<Held>,
+    },
+    Running,
+}
+
+#[derive(Debug)]
+enum Held {
+    Finding(Moment, Box<Finding>),
+    Lost(Moment, Loss),
+}
+
+impl Select {
+    /// Findings that pass the filter, and events of those kinds that do.
+    pub fn new(filter: Filter, kinds: &[Kind]) -> Self {
+        let phase = Phase::Starting { info: None, held: Vec::new() };
+        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false }
+    }
+
+    /// Hands each item of a step to `show`.
+    ///
+    /// # Errors
+    /// What `show` returns, and at the start if the filter names what does not exist
+    /// ([`Missing`]).
+    pub fn step(
+        &mut self,
+        world: &World,
+        step: &Step<'_>,
+        mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let moment = Moment { at: step.event.at, cpu: step.event.cpu, seq: step.seq };
+        match &mut self.phase {
+            Phase::Running => {}
+            Phase::Starting { info, held } => {
+                match &step.event.kind {
+                    EventKind::Start(start) => *info = Some(start.clone()),
+                    EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
+                    _ => {}
+                }
+                if !step.changes.contains(&Change::Synced) {
+                    held.extend(step.findings.iter().map(|finding| Held::Finding(moment, Box::new(finding.clone()))));
+                    return Ok(());
+                }
+                let (info, held) = (info.take(), std::mem::take(held));
+                self.phase = Phase::Running;
+                self.filter.resolve(world).map_err(missing)?;
+                if let Some(info) = info {
+                    show(moment, Item::Start(&info))?;
+                }
+                self.release(held, &mut show)?;
+                return self.findings(moment, step, &mut show);
+            }
+        }
+        for change in step.changes {
+            self.filter.follow(world, change);
+            if !self.kinds.is_empty()
+                && let Some(event) = Occurrence::of(world, step, change)
+                && self.kinds.contains(&event.kind())
+                && self.filter.shows_event(&event)
+            {
+                show(moment, Item::Event(event))?;
+            }
+            if *change == Change::Synced && std::mem::take(&mut self.is_torn) {
+                show(moment, Item::Whole)?;
+            }
+        }
+        if let EventKind::Lost(loss) = &step.event.kind {
+            self.is_torn = true;
+            show(moment, Item::Lost(loss))?;
+        }
+        self.findings(moment, step, &mut show)
+    }
+
+    /// Hands out what was kept back, if the run ended before the world was whole.
+    ///
+    /// # Errors
+    /// What `show` returns.
+    pub fn finish(&mut self, mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+        match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Starting { info: _, held } => self.release(held, &mut show),
+            Phase::Running => Ok(()),
+        }
+    }
+
+    fn release(&self, held: Vec<Held>, show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+        for held in held {
+            match held {
+                Held::Lost(moment, loss) => show(moment, Item::Lost(&loss))?,
+                Held::Finding(moment, finding) if self.filter.shows_finding(&finding) => {
+                    show(moment, Item::Finding(&finding))?;
+                }
+                Held::Finding(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn findings(
+        &self,
+        moment: Moment,
+        step: &Step<'_>,
+        show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(finding)) {
+            show(moment, Item::Finding(finding))?;
+        }
+        Ok(())
+    }
+}
+
+fn missing(missing: Missing) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, missing)
+}

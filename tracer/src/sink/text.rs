@@ -1,0 +1,229 @@
+//! For a person on call: findings as sentences, events in columns, loss at once and loudly.
+
+use std::{
+    fmt::Display,
+    io::{self, BufWriter, Write},
+};
+
+use anstyle::Style;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+use crate::{
+    engine::Step,
+    event::Loss,
+    filter::Filter,
+    finding::{Confidence, Finding, Severity},
+    host::StartInfo,
+    occurrence::{Kind, Occurrence},
+    sink::{
+        Sink,
+        select::{Item, Moment, Select},
+        style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    },
+    summary::Summary,
+    world::World,
+};
+
+mod event;
+mod summary;
+
+/// Columns before what a line says: `14:02:11.123` and two blanks.
+const MARGIN: usize = 14;
+
+/// Prints what is selected of each step.
+pub struct Text<W: Write> {
+    select: Select,
+    page: Page<W>,
+}
+
+/// The output and how it looks.
+struct Page<W: Write> {
+    out: BufWriter<W>,
+    screen: Screen,
+    zone: TimeZone,
+    /// Of the last line: a run can last longer than a day.
+    day: Option<Date>,
+    ring_size: u32,
+}
+
+impl<W: Write> Text<W> {
+    /// Findings that pass the filter, and events of those kinds that do; times of day in that
+    /// zone.
+    pub fn new(out: W, screen: Screen, zone: TimeZone, filter: Filter, kinds: &[Kind]) -> Self {
+        let page = Page { out: BufWriter::new(out), screen, zone, day: None, ring_size: 0 };
+        Self { select: Select::new(filter, kinds), page }
+    }
+
+    /// Gives the output back, without what was not flushed.
+    pub fn into_inner(self) -> W {
+        self.page.out.into_parts().0
+    }
+}
+
+impl<W: Write> Sink for Text<W> {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        let Self { select, page } = self;
+        select.step(world, step, |moment, item| page.item(world, moment, &item))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.page.out.flush()
+    }
+
+    fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
+        let Self { select, page } = self;
+        select.finish(|moment, item| page.item(world, moment, &item))?;
+        summary::print(&mut page.out, page.screen, world, summary)?;
+        page.out.flush()
+    }
+}
+
+impl<W: Write> Page<W> {
+    fn item(&mut self, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
+        let Moment { at, cpu: _, seq: _ } = moment;
+        match item {
+            Item::Start(info) => self.start(world, at, info),
+            Item::Event(event) => self.event(world, at, event),
+            Item::Finding(finding) => self.finding(world, finding),
+            Item::Lost(loss) => self.lost(world, at, loss),
+            Item::Whole => self.line(
+                world,
+                at,
+                GOOD,
+                "whole",
+                "compared with the kernel: every process is known again; what happened in between stays unknown",
+            ),
+        }
+    }
+
+    /// The time of day, after a line with the date where that is a new one.
+    fn time(&mut self, world: &World, at: u64) -> io::Result<String> {
+        let since_1970 = i128::from(at) + i128::from(world.wall_offset_ns());
+        let time = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
+        let day = time.date();
+        if self.day.replace(day).is_some_and(|before| before != day) {
+            writeln!(self.out, "{}", self.screen.paint(DIM, day))?;
+        }
+        Ok(time.strftime("%H:%M:%S%.3f").to_string())
+    }
+
+    /// A line of the form `time  word  what`, broken where the screen ends.
+    fn line(&mut self, world: &World, at: u64, style: Style, word: &str, what: &str) -> io::Result<()> {
+        let time = self.time(world, at)?;
+        write!(self.out, "{}  {:<8} ", self.screen.paint(DIM, time), self.screen.paint(style, word))?;
+        self.indented(MARGIN + 9, "", style, what)
+    }
+
+    /// A text of which all lines but the first are indented. `lead` stands before it in colour.
+    fn indented(&mut self, margin: usize, lead: &str, style: Style, what: &str) -> io::Result<()> {
+        let width = self.screen.width.map(|width| width.saturating_sub(margin).max(20));
+        let text = format!("{lead}{what}");
+        for (i, line) in style::wrap(&text, width).iter().enumerate() {
+            match line.strip_prefix(lead) {
+                Some(rest) if i == 0 => writeln!(self.out, "{}{rest}", self.screen.paint(style, lead))?,
+                _ => writeln!(self.out, "{:margin$}{line}", "")?,
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, world: &World, at: u64, info: &StartInfo) -> io::Result<()> {
+        let StartInfo {
+            version,
+            kernel,
+            boot_id: _,
+            host,
+            wall_offset_ns: _,
+            hooks,
+            degraded,
+            ring_size,
+            all_signals: _,
+            thresholds: _,
+        } = info;
+        self.ring_size = *ring_size;
+        let since_1970 = i128::from(at) + i128::from(world.wall_offset_ns());
+        let now = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
+        self.day = Some(now.date());
+        let watched = format!(
+            "watching {} in {}, {} among them",
+            style::count(world.process_count() as u64, "process"),
+            style::count(world.namespace_count() as u64, "pid namespace"),
+            style::count(world.zombie_count() as u64, "zombie"),
+        );
+        writeln!(
+            self.out,
+            "{} on {host}, Linux {kernel}: {watched}",
+            self.screen.paint(BOLD, format_args!("tracer {version}"))
+        )?;
+        writeln!(
+            self.out,
+            "{}, ring buffer of {}; it is {}",
+            style::count(hooks.len() as u64, "hook"),
+            style::size(u64::from(*ring_size)),
+            now.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        )?;
+        for sentence in degraded {
+            self.indented(2, "limited: ", WARN, sentence)?;
+        }
+        let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
+        writeln!(self.out, "{}", self.screen.paint(DIM, hint))
+    }
+
+    fn event(&mut self, world: &World, at: u64, event: &Occurrence<'_>) -> io::Result<()> {
+        let time = self.time(world, at)?;
+        write!(self.out, "{}  {:<8} ", self.screen.paint(DIM, time), event.kind().id())?;
+        event::print(&mut self.out, self.screen, event)
+    }
+
+    fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
+        let Finding { rule, at, since: _, process: _, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let style = match rule.severity {
+            Severity::Info => CALM,
+            Severity::Warning => WARN,
+            Severity::Error => BAD,
+        };
+        let time = self.time(world, *at)?;
+        let screen = self.screen;
+        write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, rule.severity))?;
+        writeln!(self.out, "{}", screen.paint(BOLD, rule.name))?;
+        self.paragraph("", DIM, message)?;
+        if let Confidence::Incomplete(note) = confidence {
+            self.paragraph("incomplete: ", WARN, note)?;
+        }
+        if !fix.is_empty() {
+            self.paragraph("fix: ", GOOD, fix)?;
+        }
+        Ok(())
+    }
+
+    fn paragraph(&mut self, lead: &str, style: Style, text: &str) -> io::Result<()> {
+        write!(self.out, "{:MARGIN$}", "")?;
+        self.indented(MARGIN, lead, style, text)
+    }
+
+    fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
+        let Loss { ring, undecodable } = loss;
+        let in_ring: u64 = ring.iter().sum();
+        let mut what = Vec::new();
+        if in_ring > 0 {
+            let hint = match self.ring_size.checked_mul(2) {
+                Some(double) if (1..=1 << 30).contains(&double) => {
+                    format!("; try --ring-size {}", style::size(u64::from(double)).replace(' ', ""))
+                }
+                _ => String::new(),
+            };
+            let records = style::count(in_ring, "record");
+            what.push(format!("{records} found no room in the ring buffer ({}){hint}", summary::kinds(loss)));
+        }
+        if *undecodable > 0 {
+            let records = style::count(*undecodable, "record");
+            what.push(format!("{records} could not be decoded: a bug of tracer, please report it"));
+        }
+        self.line(world, at, BAD, "LOST", &what.join("; "))
+    }
+}
+
+/// Writes `label  value` with the values below each other.
+fn row(out: &mut impl Write, screen: Screen, label: &str, value: impl Display) -> io::Result<()> {
+    writeln!(out, "  {:<9} {value}", screen.paint(DIM, label))
+}

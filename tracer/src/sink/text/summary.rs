@@ -1,0 +1,77 @@
+//! The end of a run, in a few aligned lines.
+
+use std::io::{self, Write};
+
+use tracer_common::record::kind;
+
+use super::row;
+use crate::{
+    event::Loss,
+    sink::style::{self, BAD, BOLD, Screen},
+    summary::{Summary, seconds},
+    world::World,
+};
+
+pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary: &Summary) -> io::Result<()> {
+    let Summary {
+        duration_ns,
+        ended_at: _,
+        events,
+        findings,
+        signals_seen,
+        lost,
+        walks_cut,
+        cpu_ns,
+        processes,
+        namespaces,
+    } = summary;
+    writeln!(out, "{}", screen.paint(BOLD, format_args!("watched for {}", seconds(*duration_ns))))?;
+    row(
+        out,
+        screen,
+        "world",
+        format_args!(
+            "{}, {}, {}",
+            style::count(*processes, "process"),
+            style::count(*namespaces, "pid namespace"),
+            style::count(world.zombie_count() as u64, "zombie"),
+        ),
+    )?;
+    row(out, screen, "events", list(events))?;
+    row(out, screen, "signals", format_args!("{signals_seen} seen by the kernel's hooks"))?;
+    row(out, screen, "findings", list(findings))?;
+    if lost.total() == 0 {
+        row(out, screen, "lost", "nothing")?;
+    } else {
+        let what = format_args!("{} ({})", style::count(lost.total(), "record"), kinds(lost));
+        row(out, screen, "lost", screen.paint(BAD, what))?;
+    }
+    if *walks_cut > 0 {
+        let what = format_args!("{} over threads or ancestors cut short", style::count(*walks_cut, "walk"));
+        row(out, screen, "cut", what)?;
+    }
+    let percent = *cpu_ns as f64 * 100.0 / (*duration_ns).max(1) as f64;
+    row(out, screen, "cpu", format_args!("{}, {percent:.1} % of one processor", seconds(*cpu_ns)))
+}
+
+fn list<'a>(counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> String {
+    let counts: Vec<_> = counts.into_iter().map(|(name, n)| format!("{name} {n}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+}
+
+/// What was lost, by kind: `fork 3, signal 20`.
+pub(super) fn kinds(loss: &Loss) -> String {
+    let Loss { ring, undecodable } = loss;
+    let names = [
+        (kind::NEW, "fork"),
+        (kind::EXEC, "exec"),
+        (kind::EXIT, "exit"),
+        (kind::FREE, "reap"),
+        (kind::SIGNAL, "signal"),
+        (kind::DELIVER, "deliver"),
+        (kind::ROW, "snapshot"),
+    ];
+    let counts = names.map(|(kind, name)| (name, ring[usize::from(kind)])).into_iter();
+    let all: Vec<_> = counts.chain([("undecodable", *undecodable)]).filter(|(_, n)| *n > 0).collect();
+    all.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,265 @@
+//! The process tree of each pid namespace, for `tracer tree`.
+//!
+//! A process is drawn in the section of its own namespace. Where a nested namespace begins, the
+//! outer tree shows its first process and points to its section.
+
+use std::io::{self, Write};
+
+use crate::{
+    ident::PidNs,
+    sink::{
+        json::{Lines, process_line},
+        style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
+    },
+    summary::seconds,
+    world::{Namespace, Process, State, World, view},
+};
+
+/// What of the world to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Only this namespace and those nested in it.
+    pub ns: Option<PidNs>,
+    /// Only zombies; in a tree also the way to them.
+    pub zombies: bool,
+}
+
+impl Scope {
+    fn holds(self, world: &World, ns: PidNs) -> bool {
+        self.ns.is_none_or(|outer| world.is_in(ns, outer))
+    }
+}
+
+/// Prints one JSON object a process, oldest first; see `docs/json.md`.
+///
+/// # Errors
+/// Only from writing.
+pub fn print_json(world: &World, scope: Scope, out: impl Write) -> io::Result<()> {
+    let mut lines = Lines::new(out);
+    for process in world.processes() {
+        if scope.holds(world, process.pid_ns) && (!scope.zombies || is_zombie(process)) {
+            lines.print(&process_line(world, process))?;
+        }
+    }
+    lines.flush()
+}
+
+/// Draws the trees, outer namespaces first.
+///
+/// # Errors
+/// Only from writing.
+pub fn print_text(world: &World, scope: Scope, screen: Screen, mut out: impl Write) -> io::Result<()> {
+    let mut is_first = true;
+    for namespace in world.namespaces().filter(|namespace| scope.holds(world, namespace.id)) {
+        let section = Section::of(world, namespace, scope.zombies);
+        if scope.zombies && section.rows.is_empty() {
+            continue;
+        }
+        if !std::mem::take(&mut is_first) {
+            writeln!(out)?;
+        }
+        section.print(world, screen, &mut out)?;
+    }
+    if is_first {
+        writeln!(out, "{}", if scope.zombies { "no zombies" } else { "no processes" })?;
+    }
+    out.flush()
+}
+
+/// A process that has ended and waits for somebody to reap it.
+fn is_zombie(process: &Process) -> bool {
+    process.death().is_some_and(|death| !death.autoreap)
+}
+
+/// The tree of one namespace.
+struct Section<'a> {
+    namespace: &'a Namespace,
+    rows: Vec<Row<'a>>,
+    processes: u64,
+    zombies: u64,
+    kernel_threads: u64,
+}
+
+struct Row<'a> {
+    process: &'a Process,
+    depth: usize,
+    /// Lives in a nested namespace, of which it is the way in.
+    is_door: bool,
+    /// Branches, filled in when all rows are known.
+    branches: String,
+}
+
+impl<'a> Section<'a> {
+    fn of(world: &'a World, namespace: &'a Namespace, only_zombies: bool) -> Self {
+        let mut section = Self { namespace, rows: Vec::new(), processes: 0, zombies: 0, kernel_threads: 0 };
+        // Whoever is deeper than this is drawn elsewhere.
+        let mut hidden_below = usize::MAX;
+        // For each level of the way to a line: how many of it and its ancestors have a row. A
+        // helper program that the kernel started hangs on a kernel thread, which has none.
+        let mut rows_on_way: Vec<usize> = Vec::new();
+        for line in view::tree(world, namespace.id) {
+            let view::Line { process, pid_here: _, depth: level, last_at: _ } = line;
+            if level > hidden_below {
+                continue;
+            }
+            hidden_below = usize::MAX;
+            rows_on_way.truncate(level);
+            let depth = rows_on_way.last().copied().unwrap_or(0);
+            rows_on_way.push(depth + usize::from(!process.roles.kthread));
+            if process.roles.kthread {
+                section.kernel_threads += 1;
+                continue;
+            }
+            let is_door = process.pid_ns != namespace.id;
+            if is_door {
+                hidden_below = level;
+            } else {
+                section.processes += 1;
+                section.zombies += u64::from(is_zombie(process));
+            }
+            section.rows.push(Row { process, depth, is_door, branches: String::new() });
+        }
+        if only_zombies {
+            section.keep_zombies();
+            section.kernel_threads = 0;
+        }
+        section.draw();
+        section
+    }
+
+    /// Keeps zombies and their ancestors.
+    fn keep_zombies(&mut self) {
+        let mut wanted = 0;
+        let mut kept: Vec<_> = std::mem::take(&mut self.rows)
+            .into_iter()
+            .rev()
+            .filter(|row| {
+                // Read backwards, an ancestor comes after what is below it.
+                let keep = (is_zombie(row.process) && !row.is_door) || row.depth < wanted;
+                if keep {
+                    wanted = row.depth;
+                }
+                keep
+            })
+            .collect();
+        kept.reverse();
+        self.rows = kept;
+    }
+
+    /// Draws the branches, from the last row to the first: a branch goes on if a later row
+    /// hangs on the same trunk.
+    fn draw(&mut self) {
+        let mut goes_on: Vec<bool> = Vec::new();
+        for row in self.rows.iter_mut().rev() {
+            goes_on.resize(row.depth + 1, false);
+            // Level 0 is that of the roots, which hang on nothing.
+            if let Some((own, trunks)) = goes_on.get_mut(1..).and_then(<[bool]>::split_last_mut) {
+                row.branches.extend(trunks.iter().map(|&goes_on| if goes_on { "│  " } else { "   " }));
+                row.branches.push_str(if *own { "├─ " } else { "└─ " });
+                *own = true;
+            }
+        }
+    }
+
+    fn print(&self, world: &World, screen: Screen, out: &mut impl Write) -> io::Result<()> {
+        let Self { namespace, rows, processes, zombies, kernel_threads } = self;
+        let Namespace { id, level, parent, init, ending } = namespace;
+        write!(out, "{}", screen.paint(BOLD, format_args!("pid namespace {id}")))?;
+        match parent {
+            Some(parent) => write!(out, " (level {level}, in {parent})")?,
+            None => write!(out, " (level {level})")?,
+        }
+        match init.and_then(|init| world.get(init)) {
+            Some(init) => write!(out, ": init {} (pid {})", init.comm, init.key.tgid)?,
+            None => write!(out, ": init not seen")?,
+        }
+        write!(out, ", {}", style::count(*processes, "process"))?;
+        if *zombies > 0 {
+            write!(out, ", {}", screen.paint(BAD, style::count(*zombies, "zombie")))?;
+        }
+        if ending.is_some() {
+            write!(out, ", {}", screen.paint(WARN, "ending"))?;
+        }
+        writeln!(out)?;
+        let host = "HOST PID";
+        if *level > 0 {
+            writeln!(out, "{}", screen.paint(DIM, format_args!("{host:>8} {:>8}  NAME AND COMMAND", "PID")))?;
+        } else {
+            writeln!(out, "{}", screen.paint(DIM, format_args!("{host:>8}  NAME AND COMMAND")))?;
+        }
+        for row in rows {
+            self.row(world, screen, row, out)?;
+        }
+        if *kernel_threads > 0 {
+            let note = format!("{:>8}  and {}", "", style::count(*kernel_threads, "kernel thread"));
+            writeln!(out, "{}", screen.paint(DIM, note))?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, world: &World, screen: Screen, row: &Row<'_>, out: &mut impl Write) -> io::Result<()> {
+        let Row { process, depth, is_door, branches } = row;
+        let mut line = format!("{:>8}", process.key.tgid);
+        if self.namespace.level > 0 {
+            line += &match process.pid_at(self.namespace.level) {
+                0 => format!(" {:>8}", "?"),
+                pid => format!(" {pid:>8}"),
+            };
+        }
+        line += &format!("  {branches}");
+        let mut width = style::columns(&line);
+        let mut plain = |text: &str| width += style::columns(text);
+        let name = if process.comm.bytes().is_empty() { "?".to_owned() } else { process.comm.to_string() };
+        plain(&name);
+        line += &screen.paint(if is_zombie(process) { BAD } else { BOLD }, &name).to_string();
+        for (style, mark) in self.marks(world, process, *depth, *is_door) {
+            plain("  ");
+            plain(&mark);
+            line += &format!("  {}", screen.paint(style, &mark));
+        }
+        let command = process.args.to_string();
+        if !command.is_empty() && !process.is_zombie() {
+            let command = match screen.width {
+                Some(columns) => style::cut(&command, columns.saturating_sub(width + 2)),
+                None => command,
+            };
+            if !command.is_empty() {
+                line += &format!("  {}", screen.paint(DIM, command));
+            }
+        }
+        writeln!(out, "{line}")
+    }
+
+    /// What is remarkable about a process.
+    fn marks(&self, world: &World, process: &Process, depth: usize, is_door: bool) -> Vec<(anstyle::Style, String)> {
+        let mut marks = Vec::new();
+        if is_door {
+            marks.push((CALM, format!("=> pid {} of namespace {}", process.ns_pid, process.pid_ns)));
+        } else if process.roles.init {
+            marks.push((CALM, "[init]".to_owned()));
+        } else if process.roles.outsider || (depth == 0 && self.namespace.level > 0) {
+            let from = world
+                .parent(process.key)
+                .map_or_else(String::new, |parent| format!(" by {} (pid {})", parent.comm, parent.key.tgid));
+            marks.push((WARN, format!("[entered from outside{from}]")));
+        }
+        if process.roles.subreaper {
+            marks.push((CALM, "[subreaper]".to_owned()));
+        }
+        match &process.state {
+            State::Running => {}
+            State::LeaderDead { .. } => marks.push((WARN, "[main thread dead, others live]".to_owned())),
+            State::Dead(death) if death.autoreap => marks.push((DIM, "[exiting]".to_owned())),
+            State::Dead(death) => {
+                let least = if death.exact { "" } else { "at least " };
+                let age = seconds(world.now().saturating_sub(death.at));
+                let owed = world.owed_by(process.key).map_or_else(String::new, |key| {
+                    let debtor = world.identity(key);
+                    format!(", owed by {} (pid {})", debtor.comm, key.tgid)
+                });
+                marks.push((BAD, format!("zombie for {least}{age}{owed}")));
+            }
+        }
+        marks
+    }
+}

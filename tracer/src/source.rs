@@ -1,0 +1,7 @@
+//! Where events come from.
+
+pub mod decode;
+pub mod live;
+pub mod load;
+pub mod offsets;
+pub mod procfs;

@@ -1,0 +1,271 @@
+//! From the bytes of a record to an [`Event`]. Bytes that make no sense are an error, never a
+//! panic: the caller counts them as lost.
+
+use bytes::Bytes;
+use tracer_common::{
+    DeliverRecord, ExitRecord, FreeRecord, Header, NewRecord, RowRecord, SignalRecord, Task, TaskId, kind,
+    record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
+    task::flags,
+};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::{
+    event::{Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Roles, Row, SignalSent, SignalTaken, TaskInfo},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    signal::Signal,
+};
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Fewer bytes than the kind has.
+    #[error("a record of kind {kind} has {have} bytes where {want} are needed")]
+    Short {
+        /// The record's kind, 0 if not even a header is there.
+        kind: u8,
+        /// Bytes at hand.
+        have: usize,
+        /// Bytes needed.
+        want: usize,
+    },
+    /// No such kind.
+    #[error("there is no record of kind {0}")]
+    UnknownKind(u8),
+    /// The signal's number is none.
+    #[error("there is no signal {0}")]
+    UnknownSignal(u8),
+}
+
+/// Decodes one record. Longer ones than this version knows are taken, the rest is ignored.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let header: Header = read(bytes, 0)?;
+    let kind = match header.kind {
+        kind::NEW => {
+            let NewRecord { header: _, task, creator } = read(bytes, header.kind)?;
+            EventKind::Fork(Box::new(Fork { task: task_info(&task), creator: task_ref(creator) }))
+        }
+        kind::EXEC => EventKind::Exec(Box::new(exec(bytes)?)),
+        kind::EXIT => EventKind::Exit(Box::new(exit(&read(bytes, header.kind)?))),
+        kind::FREE => {
+            let FreeRecord { header: _, id } = read(bytes, header.kind)?;
+            EventKind::Free(known_ref(id))
+        }
+        kind::SIGNAL => {
+            let SignalRecord { header: _, sender, target, code, flags, signal, result } = read(bytes, header.kind)?;
+            EventKind::Signal(SignalSent {
+                current: known_ref(sender),
+                target: known_ref(target),
+                signal: known_signal(signal)?,
+                code,
+                flags,
+                result,
+            })
+        }
+        kind::DELIVER => {
+            let DeliverRecord { header: _, target, code, flags, signal, reserved: _ } = read(bytes, header.kind)?;
+            EventKind::Deliver(SignalTaken { target: known_ref(target), signal: known_signal(signal)?, code, flags })
+        }
+        kind::ROW => EventKind::Row(Box::new(row(&read(bytes, header.kind)?))),
+        other => return Err(DecodeError::UnknownKind(other)),
+    };
+    Ok(Event { at: header.at, cpu: header.cpu, kind })
+}
+
+fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8], kind: u8) -> Result<T, DecodeError> {
+    match T::read_from_prefix(bytes) {
+        Ok((record, _)) => Ok(record),
+        Err(_) => Err(DecodeError::Short { kind, have: bytes.len(), want: size_of::<T>() }),
+    }
+}
+
+fn known_signal(number: u8) -> Result<Signal, DecodeError> {
+    match number {
+        1..=64 => Ok(Signal(number)),
+        _ => Err(DecodeError::UnknownSignal(number)),
+    }
+}
+
+fn known_ref(id: TaskId) -> TaskRef {
+    let TaskId { start, tgid, tid } = id;
+    TaskRef { key: ProcKey { start, tgid }, tid }
+}
+
+/// Pid 0 is the idle task: nobody.
+fn task_ref(id: TaskId) -> Option<TaskRef> {
+    (id.tgid != 0).then(|| known_ref(id))
+}
+
+fn task_info(task: &Task) -> TaskInfo {
+    let Task {
+        id,
+        parent,
+        comm,
+        cgroup,
+        pid_ns,
+        parent_ns,
+        ns_level,
+        ns_pid,
+        mid_pids,
+        flags: bits,
+        exit_signal,
+        threads,
+    } = *task;
+    TaskInfo {
+        key: known_ref(id).key,
+        parent: task_ref(parent),
+        comm: Comm(comm),
+        cgroup,
+        pid_ns: PidNs(pid_ns),
+        parent_ns: (parent_ns != 0).then_some(PidNs(parent_ns)),
+        ns_level,
+        ns_pid,
+        mid_pids,
+        roles: Roles {
+            init: bits & flags::INIT != 0,
+            subreaper: bits & flags::SUBREAPER != 0,
+            outsider: bits & flags::OUTSIDER != 0,
+            kthread: bits & flags::KTHREAD != 0,
+        },
+        exiting: bits & flags::EXITING != 0,
+        exit_signal,
+        threads,
+    }
+}
+
+/// Only as many bytes of arguments were sent as there are.
+fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
+    let short = |want| DecodeError::Short { kind: kind::EXEC, have: bytes.len(), want };
+    let (fixed, args) = bytes.split_at_checked(EXEC_FIXED).ok_or_else(|| short(EXEC_FIXED))?;
+    let mut whole = [0; EXEC_FIXED + ARGS_MAX];
+    whole[..EXEC_FIXED].copy_from_slice(fixed);
+    let record: tracer_common::ExecRecord = read(&whole, kind::EXEC)?;
+    let length = usize::from(record.args_len);
+    let args = args.get(..length).ok_or_else(|| short(EXEC_FIXED + length))?;
+    Ok(Exec {
+        task: known_ref(record.id),
+        comm: Comm(record.comm),
+        old_tid: record.old_tid,
+        args: Args { bytes: Bytes::copy_from_slice(args), cut: record.args_cut != 0 },
+    })
+}
+
+fn exit(record: &ExitRecord) -> Exit {
+    let ExitRecord {
+        header: _,
+        id,
+        parent,
+        tracer,
+        adopter: to,
+        exit_code,
+        group_code,
+        live,
+        exit_signal: _,
+        flags,
+        adopter_class,
+    } = *record;
+    let to = known_ref(to);
+    let has = |bit: u32| flags & bit != 0;
+    Exit {
+        task: known_ref(id),
+        parent: task_ref(parent),
+        tracer: task_ref(tracer),
+        adopter: match adopter_class {
+            adopter::THREAD => Adopter::Thread(to),
+            adopter::SUBREAPER => Adopter::Subreaper(to),
+            adopter::NAMESPACE_INIT => Adopter::NamespaceInit(to),
+            adopter::UNKNOWN => Adopter::Unknown,
+            _ => Adopter::None,
+        },
+        // wait(2) reports the code of the group once it is exiting as one.
+        status: ExitStatus(if has(exit_flags::GROUP_EXIT) { group_code } else { exit_code }),
+        live,
+        leader: has(exit_flags::LEADER),
+        group_dead: has(exit_flags::GROUP_DEAD),
+        autoreap: has(exit_flags::AUTOREAP),
+    }
+}
+
+fn row(record: &RowRecord) -> Row {
+    let RowRecord { header: _, task, tracer, idle, exit_code, live } = *record;
+    Row {
+        task: task_info(&task),
+        tracer: task_ref(tracer),
+        idle: (idle != NEVER).then_some(idle),
+        status: ExitStatus(exit_code),
+        leader_dead: task.flags & flags::LEADER_DEAD != 0,
+        live,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn header(kind: u8, len: usize) -> Header {
+        Header { at: 7, kind, reserved: 0, cpu: 1, len: len as u32 }
+    }
+
+    #[test]
+    fn a_signal_comes_back_as_it_was_sent() {
+        let sender = TaskId { start: 1, tgid: 2, tid: 3 };
+        let target = TaskId { start: 4, tgid: 5, tid: 6 };
+        let record = SignalRecord {
+            header: header(kind::SIGNAL, size_of::<SignalRecord>()),
+            sender,
+            target,
+            code: -6,
+            flags: 5,
+            signal: 15,
+            result: 1,
+        };
+        let event = decode(record.as_bytes()).unwrap();
+        assert_eq!(event.at, 7);
+        assert_eq!(event.cpu, 1);
+        let want = SignalSent {
+            current: known_ref(sender),
+            target: known_ref(target),
+            signal: Signal::TERM,
+            code: -6,
+            flags: 5,
+            result: 1,
+        };
+        assert_eq!(event.kind, EventKind::Signal(want));
+    }
+
+    #[test]
+    fn an_exec_carries_as_many_arguments_as_it_says() {
+        let mut record = tracer_common::ExecRecord::new_zeroed();
+        record.header = header(kind::EXEC, EXEC_FIXED + 6);
+        record.args_len = 6;
+        record.args[..6].copy_from_slice(b"ls\0-l\0");
+        let bytes = &record.as_bytes()[..EXEC_FIXED + 6];
+        let EventKind::Exec(exec) = decode(bytes).unwrap().kind else { panic!("not an exec") };
+        assert_eq!(exec.args.to_string(), "ls -l");
+        let want = EXEC_FIXED + 6;
+        assert_eq!(decode(&bytes[..want - 1]), Err(DecodeError::Short { kind: kind::EXEC, have: want - 1, want }));
+    }
+
+    #[test]
+    fn a_kind_or_a_signal_that_does_not_exist_is_said() {
+        assert_eq!(decode(header(99, 16).as_bytes()), Err(DecodeError::UnknownKind(99)));
+        assert_eq!(decode(&[]), Err(DecodeError::Short { kind: 0, have: 0, want: 16 }));
+        let record = SignalRecord { header: header(kind::SIGNAL, 56), signal: 65, ..Default::default() };
+        assert_eq!(decode(record.as_bytes()), Err(DecodeError::UnknownSignal(65)));
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..700), kind in 0u8..9) {
+            if let Some(place) = bytes.get_mut(8) {
+                *place = kind;
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The live source: events from the kernel of this machine.
+//!
+//! It does not wait: the pump decides when to look. Every method hands over what has come up
+//! since the last call.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read, Write},
+};
+
+use aya::{
+    maps::{MapData, MapError, PerCpuArray, RingBuf},
+    programs::Iter,
+};
+use aya_log::EbpfLogger;
+use log::Log;
+use tracer_common::{RowRecord, Stats};
+
+use crate::{
+    event::{Event, EventKind, Look, Loss, Row},
+    host::StartInfo,
+    ident::ProcKey,
+    rules::Thresholds,
+    source::{
+        decode::decode,
+        load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, kernel_release, load},
+        procfs,
+    },
+};
+
+/// Programs that are attached, and the buffer that they fill.
+pub struct Live {
+    loaded: Loaded,
+    ring: RingBuf<MapData>,
+    /// What the programs tell about themselves, if they were asked to.
+    log: Option<EbpfLogger<ProbeLog>>,
+    stats: PerCpuArray<MapData, Stats>,
+    /// The totals that the last `Lost` event accounted for.
+    counted: Stats,
+    undecodable: u64,
+}
+
+impl Live {
+    /// Attaches all programs. From here on nothing is missed; what existed before is told by
+    /// [`Live::snapshot`].
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn attach(options: &LoadOptions) -> Result<Self, LoadError> {
+        let mut loaded = load(options)?;
+        for hook in HOOKS {
+            loaded.attach(hook, hook)?;
+        }
+        let mut live = Self::open(loaded)?;
+        if options.debug {
+            live.log = Some(EbpfLogger::init_with_logger(&mut live.loaded.ebpf, ProbeLog).map_err(|error| {
+                LoadError::Other { what: "the log of the programs".to_owned(), source: Box::new(error) }
+            })?);
+        }
+        Ok(live)
+    }
+
+    /// Loads only the iterator: for a snapshot, with nothing attached.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn snapshot_only() -> Result<Self, LoadError> {
+        Self::open(load(&LoadOptions { ring_size: 4096, ..LoadOptions::default() })?)
+    }
+
+    fn open(mut loaded: Loaded) -> Result<Self, LoadError> {
+        loaded.load_iterator()?;
+        let ring = RingBuf::try_from(map(&mut loaded, "EVENTS")?).map_err(map_error)?;
+        let stats = PerCpuArray::try_from(map(&mut loaded, "STATS")?).map_err(map_error)?;
+        Ok(Self { loaded, ring, log: None, stats, counted: Stats::default(), undecodable: 0 })
+    }
+
+    /// The first event of the stream.
+    pub fn start_event(&self, options: &LoadOptions, thresholds: &Thresholds) -> Event {
+        let LoadOptions { ring_size, all_signals, all_deliveries: _, debug: _ } = *options;
+        let now = now();
+        let info = StartInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kernel: kernel_release(),
+            boot_id: procfs::line("/proc/sys/kernel/random/boot_id"),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            wall_offset_ns: wall_offset(),
+            hooks: HOOKS.iter().map(|&hook| hook.to_owned()).collect(),
+            degraded: self.loaded.degraded.clone(),
+            ring_size,
+            all_signals,
+            thresholds: *thresholds,
+        };
+        Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
+    }
+
+    /// Hands over what is in the ring buffer, `limit` records at the most; says how many it were.
+    ///
+    /// # Errors
+    /// Only what `take` returns.
+    pub fn drain<E>(&mut self, limit: usize, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<usize, E> {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+        let mut count = 0;
+        while count < limit
+            && let Some(bytes) = self.ring.next()
+        {
+            count += 1;
+            match decode(&bytes) {
+                Ok(event) => take(event)?,
+                Err(_) => self.undecodable += 1,
+            }
+        }
+        Ok(count)
+    }
+
+    /// What has been lost since the last call, if anything.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn lost(&mut self) -> Result<Option<Event>, MapError> {
+        let totals = self.stats()?;
+        let mut loss = Loss { undecodable: std::mem::take(&mut self.undecodable), ..Loss::default() };
+        for ((now, before), lost) in totals.lost.iter().zip(&self.counted.lost).zip(&mut loss.ring) {
+            *lost = now - before;
+        }
+        self.counted = totals;
+        Ok((loss.total() > 0).then(|| Event { at: now(), cpu: 0, kind: EventKind::Lost(loss) }))
+    }
+
+    /// The counters of all processors, added up.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn stats(&self) -> Result<Stats, MapError> {
+        let mut sum = Stats::default();
+        for one in self.stats.get(&0, 0)?.iter() {
+            let Stats { lost, signals, deliveries, walks_cut } = one;
+            for (sum, one) in sum.lost.iter_mut().zip(lost) {
+                *sum += one;
+            }
+            sum.signals += signals;
+            sum.deliveries += deliveries;
+            sum.walks_cut += walks_cut;
+        }
+        Ok(sum)
+    }
+
+    /// Lists every process: `SnapshotBegin`, a `Row` each with its command line, `SnapshotEnd`.
+    ///
+    /// # Errors
+    /// If the kernel's iterator fails.
+    pub fn snapshot(&mut self) -> io::Result<Vec<Event>> {
+        let mut events = vec![Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin }];
+        let mut bytes = Vec::new();
+        self.iterator()?.read_to_end(&mut bytes)?;
+        for row in bytes.chunks(size_of::<RowRecord>()) {
+            match decode(row) {
+                Ok(event) => events.push(event),
+                Err(_) => self.undecodable += 1,
+            }
+        }
+        let rows: Vec<Row> = rows(&events).copied().collect();
+        let listed: BTreeSet<_> = rows.iter().map(|row| row.task.key).collect();
+        let named: BTreeSet<_> = rows.iter().filter_map(|row| Some(row.task.parent?.key)).collect();
+        let unlisted = named.difference(&listed).filter_map(|&key| procfs::unlisted(key));
+        let at = now();
+        events.extend(unlisted.map(|row| Event { at, cpu: 0, kind: EventKind::Row(Box::new(row)) }));
+        let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
+        events.extend(with_args.map(|row| {
+            let key = row.task.key;
+            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key)) }
+        }));
+        events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
+        Ok(events)
+    }
+
+    fn iterator(&mut self) -> io::Result<std::fs::File> {
+        let program = self.loaded.ebpf.program_mut(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
+        let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
+        let link = program.attach().map_err(io::Error::other)?;
+        program.take_link(link).map_err(io::Error::other)?.into_file().map_err(io::Error::other)
+    }
+
+    /// Looks at one process, for a rule that is about to speak.
+    pub fn look(&self, key: ProcKey) -> Event {
+        let look: Look = procfs::look(key);
+        Event { at: now(), cpu: 0, kind: EventKind::Look(look) }
+    }
+}
+
+/// Writes what the programs tell to standard error.
+struct ProbeLog;
+
+impl Log for ProbeLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        // Nobody is left to tell if standard error is gone.
+        let _ = writeln!(io::stderr(), "probe: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+fn rows(events: &[Event]) -> impl Iterator<Item = &Row> {
+    events.iter().filter_map(|event| match &event.kind {
+        EventKind::Row(row) => Some(&**row),
+        _ => None,
+    })
+}
+
+fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {
+    loaded.ebpf.take_map(name).ok_or_else(|| LoadError::Other {
+        what: format!("the map {name}"),
+        source: "the object that was built in does not have it".into(),
+    })
+}
+
+fn map_error(error: MapError) -> LoadError {
+    LoadError::Other { what: "a map".to_owned(), source: Box::new(error) }
+}
+
+/// The boot-time clock, in nanoseconds: the clock of every event.
+pub fn now() -> u64 {
+    nanoseconds(rustix::time::ClockId::Boottime) as u64
+}
+
+/// Processor time that this process has used, in nanoseconds.
+pub fn cpu_time() -> u64 {
+    nanoseconds(rustix::time::ClockId::ProcessCPUTime) as u64
+}
+
+/// Nanoseconds to add to the boot-time clock to get the time since 1970.
+fn wall_offset() -> i64 {
+    nanoseconds(rustix::time::ClockId::Realtime) - nanoseconds(rustix::time::ClockId::Boottime)
+}
+
+fn nanoseconds(clock: rustix::time::ClockId) -> i64 {
+    let time = rustix::time::clock_gettime(clock);
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}

@@ -1,0 +1,288 @@
+//! Loads and attaches the programs, and says in one sentence why it could not.
+
+use std::io;
+
+use aya::{
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{BtfTracePoint, Iter, ProgramError},
+};
+use rustix::thread::CapabilitySet;
+use tracer_common::Config;
+
+use crate::source::{
+    offsets::{self, OffsetsError, Resolved},
+    procfs,
+};
+
+/// The compiled programs; empty if this binary was built without an eBPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer.bpf.o"));
+
+/// The tracepoints that the live source attaches to; each has a program of the same name.
+pub const HOOKS: [&str; 6] = [
+    "task_newtask",
+    "sched_process_exec",
+    "sched_process_exit",
+    "sched_process_free",
+    "signal_generate",
+    "signal_deliver",
+];
+
+/// The program that lists what exists.
+pub const ITERATOR: &str = "snapshot";
+
+/// Why live tracing is not possible.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Built without an eBPF toolchain.
+    #[error("this tracer was built without its kernel part ({0}); build it with `cargo xtask build`")]
+    NotBuilt(&'static str),
+    /// The process may not do it.
+    #[error("live tracing needs root, or the capabilities {missing}; run it with sudo")]
+    NoCapability {
+        /// What is missing.
+        missing: String,
+    },
+    /// In a container that does not share the host's pid namespace.
+    #[error(
+        "this is pid namespace {0}, not the host's, so most processes cannot be seen; run it on the host, or in a \
+         container with `--pid host`"
+    )]
+    NotHostPidNs(u32),
+    /// The kernel has no type information, or not the fields that are needed.
+    #[error("{0}; a kernel of 5.10 or later with CONFIG_DEBUG_INFO_BTF=y is needed")]
+    Offsets(#[from] OffsetsError),
+    /// bpf(2) said EPERM in spite of the capabilities.
+    #[error("the kernel forbids bpf() though the capabilities are there ({what}): {why}")]
+    Forbidden {
+        /// What was tried.
+        what: String,
+        /// The likely reason and the next step.
+        why: String,
+    },
+    /// The kernel does not know something that is needed.
+    #[error("this kernel ({kernel}) cannot do {what}; 5.10 or later is needed")]
+    TooOld {
+        /// What it cannot do.
+        what: String,
+        /// `uname -r`.
+        kernel: String,
+    },
+    /// The verifier found fault with a program.
+    #[error("the kernel's verifier refuses {what} ({why}); please report this, with your kernel's version")]
+    Refused {
+        /// What was tried.
+        what: String,
+        /// The line of its log that says why.
+        why: String,
+    },
+    /// Not enough memory for the ring buffer.
+    #[error("no memory for a ring buffer of {0} bytes; ask for less with --ring-size, or raise `ulimit -l`")]
+    NoMemory(u32),
+    /// Anything else.
+    #[error("cannot load {what}")]
+    Other {
+        /// What was tried.
+        what: String,
+        /// What the loader said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Bytes of the ring buffer: a power of two, a multiple of the page size.
+    pub ring_size: u32,
+    /// Every signal, not only those that findings rest on.
+    pub all_signals: bool,
+    /// Every delivery of a signal, not only those that the kernel is about to drop.
+    pub all_deliveries: bool,
+    /// The programs tell what they do, for people who work on them.
+    pub debug: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { ring_size: 8 << 20, all_signals: false, all_deliveries: false, debug: false }
+    }
+}
+
+/// An object whose maps exist and whose programs are not loaded yet.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The maps and programs.
+    pub ebpf: Ebpf,
+    /// The kernel's types.
+    pub btf: Btf,
+    /// What this kernel makes impossible.
+    pub degraded: Vec<String>,
+}
+
+/// Checks that live tracing can work here, and creates the maps.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    if OBJECT.is_empty() {
+        return Err(LoadError::NotBuilt(env!("TRACER_EBPF_MISSING")));
+    }
+    let missing = missing_capabilities();
+    if !missing.is_empty() {
+        return Err(LoadError::NoCapability { missing: missing.join(" and ") });
+    }
+    if let Ok(ns) = procfs::pid_namespace("self")
+        && ns.0 != procfs::INITIAL_PID_NS
+    {
+        return Err(LoadError::NotHostPidNs(ns.0));
+    }
+    let Resolved { config, degraded } = offsets::of_running_kernel()?;
+    let config = Config {
+        all_signals: u32::from(options.all_signals),
+        all_deliveries: u32::from(options.all_deliveries),
+        ..config
+    };
+    // A constant for the verifier: with level 0 it drops the code.
+    let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
+    let ebpf = EbpfLoader::new()
+        .override_global("CONFIG", &config, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, true)
+        .map_max_entries("EVENTS", options.ring_size)
+        .load(OBJECT)
+        .map_err(|error| explain_object(error, options.ring_size))?;
+    let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
+    Ok(Loaded { ebpf, btf, degraded })
+}
+
+/// The capabilities that bpf(2) will ask for and that are not there.
+pub fn missing_capabilities() -> Vec<&'static str> {
+    let effective = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    [
+        (CapabilitySet::BPF, "CAP_BPF"),
+        (CapabilitySet::PERFMON, "CAP_PERFMON"),
+        (CapabilitySet::SYS_PTRACE, "CAP_SYS_PTRACE"),
+    ]
+    .into_iter()
+    .filter(|(capability, _)| !effective.contains(*capability))
+    .map(|(_, name)| name)
+    .collect()
+}
+
+impl Loaded {
+    /// Loads a program on a BTF tracepoint and attaches it; it stays attached until `self` is
+    /// dropped.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn attach(&mut self, program: &str, tracepoint: &str) -> Result<(), LoadError> {
+        let what = format!("the program on {tracepoint}");
+        let Self { ebpf, btf, .. } = self;
+        let program: &mut BtfTracePoint = named(ebpf, program)?;
+        program.load(tracepoint, btf).map_err(|error| explain_program(&what, error))?;
+        program.attach().map_err(|error| explain_program(&what, error))?;
+        Ok(())
+    }
+
+    /// Loads the task iterator.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_iterator(&mut self) -> Result<(), LoadError> {
+        let Self { ebpf, btf, .. } = self;
+        let program: &mut Iter = named(ebpf, ITERATOR)?;
+        program.load("task", btf).map_err(|error| explain_program("the task iterator", error))
+    }
+}
+
+fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name)
+        .ok_or_else(|| other(name, io::Error::other("the object that was built in has no such program")))?
+        .try_into()
+        .map_err(|error| other(name, error))
+}
+
+fn explain_object(error: EbpfError, ring_size: u32) -> LoadError {
+    if let EbpfError::MapError(MapError::CreateError { name, io_error }) = &error {
+        match io_error.raw_os_error() {
+            Some(ENOMEM | E2BIG) => return LoadError::NoMemory(ring_size),
+            Some(EPERM) => return forbidden(&format!("creating the map {name}")),
+            Some(EINVAL) if name == "EVENTS" => {
+                return LoadError::TooOld { what: "ring buffers (since 5.8)".to_owned(), kernel: kernel_release() };
+            }
+            _ => {}
+        }
+    }
+    other("the kernel part", error)
+}
+
+fn explain_program(what: &str, error: ProgramError) -> LoadError {
+    let io_error = match &error {
+        ProgramError::LoadError { io_error, .. } => Some(io_error),
+        ProgramError::SyscallError(error) => Some(&error.io_error),
+        _ => None,
+    };
+    match io_error.and_then(io::Error::raw_os_error) {
+        Some(EPERM) => forbidden(&format!("loading {what}")),
+        _ => match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                let log = verifier_log.to_string();
+                LoadError::Refused {
+                    what: what.to_owned(),
+                    why: reason_of(&log).unwrap_or_else(|| io_error.to_string()),
+                }
+            }
+            ProgramError::Btf(_) => LoadError::TooOld { what: what.to_owned(), kernel: kernel_release() },
+            error => other(what, error),
+        },
+    }
+}
+
+/// The line of the verifier's log that says what is wrong: the last one but its statistics.
+fn reason_of(log: &str) -> Option<String> {
+    let is_statistics = |line: &str| {
+        ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start))
+            || line.is_empty()
+    };
+    log.lines().map(str::trim).rfind(|line| !is_statistics(line)).map(str::to_owned)
+}
+
+/// Why bpf(2) can say EPERM to somebody who has the capabilities, and what to do.
+fn forbidden(what: &str) -> LoadError {
+    let lockdown = procfs::line(LOCKDOWN);
+    let status = procfs::line("/proc/self/status");
+    let why = if lockdown.contains("[confidentiality]") {
+        "kernel lockdown is in confidentiality mode; boot with lockdown=integrity, or without Secure Boot".to_owned()
+    } else if status.contains("Seccomp:\t2") {
+        "a seccomp filter is in force, as in a container; run it on the host, or with `--security-opt seccomp=unconfined`"
+            .to_owned()
+    } else if procfs::line("/proc/self/uid_map").split_ascii_whitespace().ne(["0", "0", "4294967295"]) {
+        "this is a user namespace, whose capabilities do not count for bpf(); run it as the host's root".to_owned()
+    } else {
+        "a security module may stand behind it; see `dmesg` and the audit log".to_owned()
+    };
+    LoadError::Forbidden { what: what.to_owned(), why }
+}
+
+/// Which parts of the kernel are locked down; missing where securityfs is not mounted.
+pub const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
+/// `uname -r`.
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
+const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
+const E2BIG: i32 = rustix::io::Errno::TOOBIG.raw_os_error();
+const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+
+fn other(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
+    LoadError::Other { what: what.to_owned(), source: Box::new(error) }
+}

@@ -1,0 +1,201 @@
+//! Where the running kernel keeps its fields: read from its own type information (BTF), because
+//! eBPF written in Rust has no relocations that the loader could apply.
+
+use btf_rs::{Backend, Btf, BtfType, Type};
+use tracer_common::{Config, Offsets, config::MISSING};
+
+/// The BTF of the running kernel.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Fields without which a tool that follows processes makes no sense.
+const ESSENTIAL: &[&str] = &[
+    "task_struct.flags",
+    "task_struct.exit_state",
+    "task_struct.exit_code",
+    "task_struct.exit_signal",
+    "task_struct.pid",
+    "task_struct.tgid",
+    "task_struct.real_parent",
+    "task_struct.parent",
+    "task_struct.children",
+    "task_struct.group_leader",
+    "task_struct.thread_node",
+    "task_struct.thread_pid",
+    "task_struct.start_boottime",
+    "task_struct.signal",
+    "task_struct.sighand",
+    "signal_struct.live",
+    "signal_struct.thread_head",
+    "signal_struct.flags",
+    "sighand_struct.action",
+    "pid.level",
+    "pid.numbers",
+    "pid_namespace.child_reaper",
+    "pid_namespace.ns.inum",
+];
+
+/// What a field that is not essential is needed for: what the tool cannot do without it.
+const CONSEQUENCES: &[(&str, &str)] = &[
+    ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
+    ("task_struct.comm", "processes have no names"),
+    ("task_struct.blocked", "signals that wait because they are blocked count as delivered"),
+    ("task_struct.real_blocked", "signals that wait because they are blocked count as delivered"),
+    ("task_struct.mm", "command lines of programs that start are not known"),
+    ("task_struct.cgroups", "cgroups of processes are not known"),
+    ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
+    ("signal_struct.nr_threads", "thread counts are not known"),
+    ("signal_struct.group_exit_code", "exit codes of processes with threads may be wrong"),
+    ("signal_struct.is_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
+    ("signal_struct.has_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
+    ("pid_namespace.parent", "nested pid namespaces look unrelated"),
+    ("mm_struct.arg_start", "command lines of programs that start are not known"),
+    ("mm_struct.arg_end", "command lines of programs that start are not known"),
+    ("css_set.dfl_cgrp", "cgroups of processes are not known"),
+    ("cgroup.kn", "cgroups of processes are not known"),
+    ("kernfs_node.id", "cgroups of processes are not known"),
+    ("kernel_siginfo.si_code", "the kernel's own signals may be taken for a process's"),
+];
+
+/// Why offsets could not be found.
+#[derive(Debug, thiserror::Error)]
+pub enum OffsetsError {
+    /// The kernel's type information cannot be read.
+    #[error("cannot read the kernel's type information from {VMLINUX}")]
+    NoBtf(#[source] Box<btf_rs::Error>),
+    /// A field is missing that nothing works without.
+    #[error("this kernel's `{0}` is not where any supported kernel (5.10 and later) has it")]
+    NoField(&'static str),
+}
+
+/// The offsets, and a sentence for each thing that this kernel makes impossible.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// Offsets and masks; the switches are not set.
+    pub config: Config,
+    /// What will not work.
+    pub degraded: Vec<String>,
+}
+
+/// Resolves every field for the running kernel.
+///
+/// # Errors
+/// See [`OffsetsError`].
+pub fn of_running_kernel() -> Result<Resolved, OffsetsError> {
+    // Mapping spares parsing what nobody asks for, some 100 ms; kernels before 6.16 cannot.
+    let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).or_else(|_| Btf::from_file(VMLINUX));
+    resolve(&btf.map_err(|error| OffsetsError::NoBtf(Box::new(error)))?)
+}
+
+/// Resolves every field.
+///
+/// # Errors
+/// [`OffsetsError::NoField`] for one that is essential.
+pub fn resolve(btf: &Btf) -> Result<Resolved, OffsetsError> {
+    let mut values = [MISSING; Offsets::PATHS.len()];
+    let mut masks = [1, 1];
+    let mut degraded = Vec::new();
+    for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
+        match find(btf, path) {
+            Some(place) => {
+                *value = place.bits / 8;
+                // A bitfield is one bit of its byte; a `bool` (since 7.0) is the byte's lowest.
+                let mask = 1 << (place.bits % 8);
+                match *path {
+                    "signal_struct.is_child_subreaper" => masks[0] = mask,
+                    "signal_struct.has_child_subreaper" => masks[1] = mask,
+                    _ => {}
+                }
+            }
+            None if ESSENTIAL.contains(path) => return Err(OffsetsError::NoField(path)),
+            None => {
+                let consequence = CONSEQUENCES.iter().find(|(field, _)| field == path).map_or("", |(_, then)| then);
+                degraded.push(format!("this kernel has no `{path}`: {consequence}"));
+            }
+        }
+    }
+    let action_size = find(btf, "sighand_struct.action").map_or(0, |place| place.element_size);
+    Ok(Resolved {
+        config: Config {
+            offsets: Offsets::from_values(values),
+            is_subreaper_mask: masks[0],
+            has_subreaper_mask: masks[1],
+            action_size,
+            ..Config::NONE
+        },
+        degraded,
+    })
+}
+
+/// Where a field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    bits: u32,
+    /// Bytes of one element if the field is an array.
+    element_size: u32,
+}
+
+/// Follows a path such as `pid_namespace.ns.inum` through the types.
+fn find(btf: &Btf, path: &str) -> Option<Place> {
+    let mut names = path.split('.');
+    let structure = names.next()?;
+    // Several types can share a name; the one that is a structure with this field is meant.
+    let candidates = btf.resolve_types_by_name(structure).ok()?;
+    let names: Vec<_> = names.collect();
+    candidates.into_iter().find_map(|candidate| walk(btf, candidate, &names, 0))
+}
+
+fn walk(btf: &Btf, of: Type, names: &[&str], bits: u32) -> Option<Place> {
+    let Some((name, rest)) = names.split_first() else {
+        return Some(Place { bits, element_size: element_size(btf, &of) });
+    };
+    let (Type::Struct(structure) | Type::Union(structure)) = of else { return None };
+    for member in &structure.members {
+        let at = bits + member.bit_offset();
+        let member_name = btf.resolve_name(member).unwrap_or_default();
+        if member_name == *name {
+            return walk(btf, resolved(btf, member)?, rest, at);
+        }
+        // The fields of an anonymous structure or union count as the outer one's.
+        if member_name.is_empty()
+            && let Some(place) = walk(btf, resolved(btf, member)?, names, at)
+        {
+            return Some(place);
+        }
+    }
+    None
+}
+
+/// The type of a member without `const`, `volatile` and typedefs.
+fn resolved(btf: &Btf, of: &dyn BtfType) -> Option<Type> {
+    let mut found = btf.resolve_chained_type(of).ok()?;
+    loop {
+        match found {
+            Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::Typedef(_) | Type::TypeTag(_) => {
+                found = btf.resolve_chained_type(found.as_btf_type()?).ok()?;
+            }
+            found => return Some(found),
+        }
+    }
+}
+
+fn element_size(btf: &Btf, of: &Type) -> u32 {
+    let Type::Array(array) = of else { return 0 };
+    match resolved(btf, array) {
+        Some(Type::Struct(element)) => element.size() as u32,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_essential_or_has_a_consequence() {
+        for path in Offsets::PATHS {
+            let is_essential = ESSENTIAL.contains(path);
+            let has_consequence = CONSEQUENCES.iter().any(|(field, _)| field == path);
+            assert!(is_essential != has_consequence, "{path}");
+        }
+    }
+}

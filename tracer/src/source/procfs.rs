@@ -1,0 +1,117 @@
+//! What is read from `/proc`: command lines, a closer look at one process, facts of the machine.
+
+use std::{fs, io};
+
+use tracer_common::record::ARGS_MAX;
+
+use crate::{
+    event::{ExitStatus, Look, Looked, Roles, Row, TaskInfo},
+    ident::{Args, Comm, PidNs, ProcKey},
+};
+
+/// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
+/// architecture that Linux still runs on with eBPF.
+const TICK_NS: u64 = 10_000_000;
+
+/// Looks whether a process is still there, and what it does (`/proc/PID/stat`).
+///
+/// A process that has taken over the pid is told apart by its start time.
+pub fn look(key: ProcKey) -> Look {
+    let stat = fs::read(format!("/proc/{}/stat", key.tgid)).ok();
+    Look { key, found: stat.and_then(|stat| parse_stat(&stat, key.start)) }
+}
+
+/// The fields after the name, which ends with the last `)`: the name itself may hold anything.
+fn parse_stat(stat: &[u8], start: u64) -> Option<Looked> {
+    let end = stat.iter().rposition(|&b| b == b')')?;
+    let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let ppid = fields.next()?.parse().ok()?;
+    // Field 22 of proc(5); the state is field 3, ppid field 4.
+    let ticks: u64 = fields.nth(22 - 5)?.parse().ok()?;
+    (ticks == start / TICK_NS).then_some(Looked { state, ppid })
+}
+
+/// A process of the initial pid namespace that the task iterator did not list: what `/proc` tells
+/// of it. Some hardened kernels keep their pid 1 from iterators; its children name it all the same.
+pub fn unlisted(key: ProcKey) -> Option<Row> {
+    let looked = look(key).found?;
+    let name = fs::read_to_string(format!("/proc/{}/comm", key.tgid)).unwrap_or_default();
+    let threads = fs::read_dir(format!("/proc/{}/task", key.tgid)).map_or(1, |tasks| tasks.count() as u32);
+    Some(Row {
+        task: TaskInfo {
+            key,
+            // Its parent's start time is not told, and without it there is no identity.
+            parent: None,
+            comm: Comm::from(name.trim_end()),
+            cgroup: 0,
+            pid_ns: PidNs(INITIAL_PID_NS),
+            parent_ns: None,
+            ns_level: 0,
+            ns_pid: key.tgid,
+            mid_pids: [0; 3],
+            roles: Roles { init: key.tgid == 1, ..Roles::default() },
+            exiting: false,
+            exit_signal: 17,
+            threads,
+        },
+        tracer: None,
+        idle: None,
+        status: ExitStatus(0),
+        leader_dead: looked.state == b'Z',
+        live: u32::from(looked.state != b'Z'),
+    })
+}
+
+/// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
+pub const INITIAL_PID_NS: u32 = 0xEFFF_FFFC;
+
+/// The command line of a process, empty for a kernel thread, a zombie, or one that is gone.
+pub fn command_line(key: ProcKey) -> Args {
+    let mut bytes = fs::read(format!("/proc/{}/cmdline", key.tgid)).unwrap_or_default();
+    let cut = bytes.len() > ARGS_MAX;
+    bytes.truncate(ARGS_MAX);
+    Args { bytes: bytes.into(), cut }
+}
+
+/// The pid namespace of a process, by its host pid.
+///
+/// # Errors
+/// If there is no such process, or it may not be looked at.
+pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/pid"))?;
+    link.to_str()
+        .and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok())
+        .map(PidNs)
+        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
+}
+
+/// A one-line file, without its line end; empty if it cannot be read.
+pub fn line(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAT: &[u8] = b"42 (a) S ) b) Z 7 42 42 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0 18446744073709551615 0\n";
+
+    #[test]
+    fn a_name_with_brackets_does_not_confuse() {
+        assert_eq!(parse_stat(STAT, 1234 * TICK_NS + 5), Some(Looked { state: b'Z', ppid: 7 }));
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_not_meant() {
+        assert_eq!(parse_stat(STAT, 1235 * TICK_NS), None);
+    }
+
+    #[test]
+    fn short_or_strange_files_are_nothing() {
+        for stat in [&b""[..], b"42 (a)", b"42 (a) Z", b"42 (a) Z x y z", b"garbage"] {
+            assert_eq!(parse_stat(stat, 0), None);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! For tests: tells a story of processes as the kernel would, event by event.
+//!
+//! A process is named by its host pid; it starts at `pid` milliseconds after boot. Time passes
+//! only when the story says so.
+
+use tracer_common::record::signal_flags as bit;
+
+use crate::{
+    engine::Engine,
+    event::{
+        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Roles, Row, SignalSent,
+        SignalTaken, TaskInfo,
+    },
+    finding::Finding,
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    rules::Thresholds,
+    signal::Signal,
+    world::World,
+};
+
+/// The host's pid namespace.
+pub(crate) const HOST: PidNs = PidNs(4_026_531_836);
+
+/// One millisecond, in nanoseconds.
+pub(crate) const MS: u64 = 1_000_000;
+
+/// The key of the process with that pid.
+pub(crate) fn key(pid: u32) -> ProcKey {
+    ProcKey { start: u64::from(pid) * MS, tgid: pid }
+}
+
+/// Its main thread.
+pub(crate) fn task(pid: u32) -> TaskRef {
+    TaskRef { key: key(pid), tid: pid }
+}
+
+/// A process of the host that a parent has forked.
+pub(crate) fn born(pid: u32, parent: u32) -> TaskInfo {
+    TaskInfo {
+        key: key(pid),
+        parent: (parent != 0).then(|| task(parent)),
+        comm: Comm::from(format!("p{pid}").as_str()),
+        cgroup: 1,
+        pid_ns: HOST,
+        parent_ns: None,
+        ns_level: 0,
+        ns_pid: pid,
+        mid_pids: [0; 3],
+        roles: Roles { init: pid == 1, ..Roles::default() },
+        exiting: false,
+        exit_signal: 17,
+        threads: 1,
+    }
+}
+
+/// A process of a namespace of the first level.
+pub(crate) fn born_in(ns: u32, pid: u32, ns_pid: u32, parent: u32) -> TaskInfo {
+    TaskInfo {
+        pid_ns: PidNs(ns),
+        parent_ns: Some(HOST),
+        ns_level: 1,
+        ns_pid,
+        mid_pids: [ns_pid, 0, 0],
+        roles: Roles { init: ns_pid == 1, ..Roles::default() },
+        ..born(pid, parent)
+    }
+}
+
+/// The end of a process with one thread.
+pub(crate) fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
+    Exit {
+        task: task(pid),
+        parent: (parent != 0).then(|| task(parent)),
+        tracer: None,
+        adopter,
+        status: ExitStatus(0),
+        live: 0,
+        leader: true,
+        group_dead: true,
+        autoreap: false,
+    }
+}
+
+/// A signal that the kernel accepted, by kill(2).
+pub(crate) fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
+    SignalSent { current: task(from), target: task(to), signal, code: 0, flags: bit::GROUP, result: 0 }
+}
+
+/// An engine, the clock of the story, and what was found so far.
+pub(crate) struct Story {
+    pub(crate) engine: Engine,
+    pub(crate) now: u64,
+    pub(crate) found: Vec<Finding>,
+}
+
+impl Story {
+    /// A host with its init, at one second after boot.
+    pub(crate) fn new() -> Self {
+        let mut story = Self { engine: Engine::new(&Thresholds::default()), now: 1_000 * MS, found: Vec::new() };
+        story.snapshot(&[born(1, 0)]);
+        story
+    }
+
+    pub(crate) fn world(&self) -> &World {
+        self.engine.world()
+    }
+
+    /// Takes an event in, one microsecond after the last.
+    pub(crate) fn event(&mut self, kind: EventKind) -> &mut Self {
+        self.now += 1_000;
+        let event = Event { at: self.now, cpu: 0, kind };
+        let (step, _) = self.engine.step(&event);
+        self.found.extend_from_slice(step.findings);
+        self
+    }
+
+    pub(crate) fn fork(&mut self, task: TaskInfo) -> &mut Self {
+        let creator = task.parent;
+        self.event(EventKind::Fork(Box::new(Fork { task, creator })))
+    }
+
+    pub(crate) fn exec(&mut self, pid: u32, comm: &str) -> &mut Self {
+        let args = Args { bytes: format!("{comm}\0").into_bytes().into(), cut: false };
+        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm: Comm::from(comm), old_tid: pid, args })))
+    }
+
+    pub(crate) fn exit(&mut self, exit: Exit) -> &mut Self {
+        self.event(EventKind::Exit(Box::new(exit)))
+    }
+
+    pub(crate) fn free(&mut self, pid: u32) -> &mut Self {
+        self.event(EventKind::Free(task(pid)))
+    }
+
+    pub(crate) fn signal(&mut self, sent: SignalSent) -> &mut Self {
+        self.event(EventKind::Signal(sent))
+    }
+
+    pub(crate) fn deliver(&mut self, pid: u32, signal: Signal, flags: u16) -> &mut Self {
+        self.event(EventKind::Deliver(SignalTaken { target: task(pid), signal, code: 0, flags }))
+    }
+
+    pub(crate) fn lose(&mut self, count: u64) -> &mut Self {
+        let mut loss = Loss::default();
+        loss.ring[1] = count;
+        self.event(EventKind::Lost(loss))
+    }
+
+    /// What the task iterator says exists.
+    pub(crate) fn snapshot(&mut self, alive: &[TaskInfo]) -> &mut Self {
+        let rows: Vec<_> = alive.iter().map(|&task| running(task)).collect();
+        self.rows(&rows)
+    }
+
+    pub(crate) fn rows(&mut self, rows: &[Row]) -> &mut Self {
+        self.event(EventKind::SnapshotBegin);
+        for &row in rows {
+            self.event(EventKind::Row(Box::new(row)));
+        }
+        self.event(EventKind::SnapshotEnd)
+    }
+
+    pub(crate) fn look(&mut self, pid: u32, found: Option<(u8, u32)>) -> &mut Self {
+        let found = found.map(|(state, ppid)| Looked { state, ppid });
+        self.event(EventKind::Look(Look { key: key(pid), found }))
+    }
+
+    /// Lets time pass. What is due is looked at first, and found as `looks` tells:
+    /// pid, state, parent.
+    pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
+        self.now += ms * MS;
+        for due in self.engine.due(self.now) {
+            let found = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
+            self.look(due.tgid, found);
+        }
+        self.event(EventKind::Tick)
+    }
+
+    /// The findings since the last call, by rule.
+    pub(crate) fn rules(&mut self) -> Vec<&'static str> {
+        self.found.drain(..).map(|finding| finding.rule.name).collect()
+    }
+
+    /// The one finding since the last call.
+    pub(crate) fn only(&mut self) -> Finding {
+        assert_eq!(self.found.len(), 1, "{:#?}", self.found);
+        self.found.remove(0)
+    }
+}
+
+/// A row of a process that runs.
+pub(crate) fn running(task: TaskInfo) -> Row {
+    Row { task, tracer: None, idle: Some(0), status: ExitStatus(0), leader_dead: false, live: 1 }
+}
+
+/// A row of a zombie that died `ago` milliseconds ago.
+pub(crate) fn zombie(task: TaskInfo, ago: Option<u64>) -> Row {
+    Row { leader_dead: true, live: 0, idle: ago.map(|ms| ms * MS), ..running(task) }
+}

@@ -1,0 +1,83 @@
+//! What a run saw, counted.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    engine::Step,
+    event::{EventKind, Loss},
+};
+
+/// Counts of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// From the start to the end, in nanoseconds.
+    pub duration_ns: u64,
+    /// When it ended, in nanoseconds of the boot-time clock.
+    pub ended_at: u64,
+    /// Events of the stream by kind ([`EventKind::name`]).
+    pub events: BTreeMap<&'static str, u64>,
+    /// Findings by rule, those included that a filter kept from being shown.
+    pub findings: BTreeMap<&'static str, u64>,
+    /// Signals that the kernel generated, those included that never entered the stream.
+    pub signals_seen: u64,
+    /// What was lost.
+    pub lost: Loss,
+    /// Loops over threads or ancestors that were cut short in the kernel.
+    pub walks_cut: u64,
+    /// Processor time that the tool itself used since tracing began, in nanoseconds; what its
+    /// programs used in the kernel counts for whoever met them.
+    pub cpu_ns: u64,
+    /// Processes in the world at the end.
+    pub processes: u64,
+    /// Pid namespaces in the world at the end.
+    pub namespaces: u64,
+}
+
+impl Summary {
+    /// Counts what a step brought.
+    pub fn count(&mut self, step: &Step<'_>) {
+        if let Some(name) = step.event.kind.name() {
+            *self.events.entry(name).or_default() += 1;
+        }
+        for finding in step.findings {
+            *self.findings.entry(finding.rule.name).or_default() += 1;
+        }
+        if let EventKind::Lost(loss) = &step.event.kind {
+            self.lost.add(loss);
+        }
+    }
+}
+
+/// A duration as a person says it: `4.2 s`, `35 ms`, `3 min 20 s`, `2 d 4 h`.
+pub fn seconds(ns: u64) -> String {
+    let ms = ns / 1_000_000;
+    let s = ms / 1_000;
+    match s {
+        0 if ms == 0 => format!("{} µs", ns / 1_000),
+        0 => format!("{ms} ms"),
+        1..60 => format!("{}.{} s", s, ms % 1_000 / 100),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn durations_read_well_at_every_size() {
+        for (ns, text) in [
+            (900, "0 µs"),
+            (42_000, "42 µs"),
+            (999_999_999, "999 ms"),
+            (2_049_000_000, "2.0 s"),
+            (200_000_000_000, "3 min 20 s"),
+            (7_300_000_000_000, "2 h 1 min"),
+            (190_000_000_000_000, "2 d 4 h"),
+        ] {
+            assert_eq!(seconds(ns), text);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The world: every process that is in the kernel's process table, zombies included, and every
+//! pid namespace that has one.
+//!
+//! There is one forest, by present parents. The tree of a namespace is a view of it ([`view`]),
+//! never stored. The world has no clock and does no input: it is what [`World::apply`] made of
+//! the events, and it takes the side of any event that contradicts it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::ident::{Identity, PidNs, ProcKey};
+
+mod apply;
+mod namespace;
+mod process;
+#[cfg(test)]
+mod tests;
+pub mod view;
+
+pub use namespace::{Ending, Namespace};
+pub use process::{Death, Process, State};
+
+/// What is known now.
+#[derive(Debug, Default)]
+pub struct World {
+    processes: FxHashMap<ProcKey, Process>,
+    /// The present process of each host pid.
+    by_pid: FxHashMap<u32, ProcKey>,
+    /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
+    edges: BTreeSet<(ProcKey, ProcKey)>,
+    namespaces: BTreeMap<PidNs, Namespace>,
+    initial_ns: Option<PidNs>,
+    gone: Tombstones,
+    now: u64,
+    wall_offset_ns: i64,
+    gap: Option<u64>,
+    is_synced: bool,
+    snapshot: u64,
+    snapshot_began: u64,
+}
+
+impl World {
+    /// The greatest time that any event had, in nanoseconds of the boot-time clock.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Nanoseconds to add to a boot time to get the time since 1970.
+    pub fn wall_offset_ns(&self) -> i64 {
+        self.wall_offset_ns
+    }
+
+    /// A process by its key.
+    pub fn get(&self, key: ProcKey) -> Option<&Process> {
+        self.processes.get(&key)
+    }
+
+    /// The process that has this pid on the host now.
+    pub fn by_pid(&self, host_pid: u32) -> Option<&Process> {
+        self.get(*self.by_pid.get(&host_pid)?)
+    }
+
+    /// How an output names a process; with an empty name if it is not known.
+    pub fn identity(&self, key: ProcKey) -> Identity {
+        self.get(key)
+            .map_or_else(|| Process::unknown(key, self.initial_ns.unwrap_or_default()).identity(), Process::identity)
+    }
+
+    /// The present parent.
+    pub fn parent(&self, key: ProcKey) -> Option<&Process> {
+        self.get(self.get(key)?.parent?.key)
+    }
+
+    /// The children, oldest first.
+    pub fn children(&self, key: ProcKey) -> impl Iterator<Item = &Process> {
+        self.child_keys(key).filter_map(|child| self.get(child))
+    }
+
+    fn child_keys(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+        let first = (key, ProcKey::default());
+        let last = (key, ProcKey { start: u64::MAX, tgid: u32::MAX });
+        self.edges.range(first..=last).map(|&(_, child)| child)
+    }
+
+    /// Who has to wait for it: whoever traces it, else its parent.
+    pub fn owed_by(&self, key: ProcKey) -> Option<ProcKey> {
+        let process = self.get(key)?;
+        Some(process.tracer.or(process.parent)?.key)
+    }
+
+    /// All processes, oldest first.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        let mut keys: Vec<_> = self.processes.keys().copied().collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|key| self.get(key))
+    }
+
+    /// How many processes there are, zombies included.
+    pub fn process_count(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// How many of them are zombies.
+    pub fn zombie_count(&self) -> usize {
+        self.processes.values().filter(|process| process.is_zombie()).count()
+    }
+
+    /// A namespace by its inode number.
+    pub fn namespace(&self, ns: PidNs) -> Option<&Namespace> {
+        self.namespaces.get(&ns)
+    }
+
+    /// All namespaces, each after the one that it is nested in.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        let mut all: Vec<_> = self.namespaces.values().collect();
+        all.sort_unstable_by_key(|ns| (ns.level, ns.init, ns.id));
+        all.into_iter()
+    }
+
+    /// How many namespaces there are.
+    pub fn namespace_count(&self) -> usize {
+        self.namespaces.len()
+    }
+
+    /// Whether a namespace is another one, or nested in it at any depth.
+    pub fn is_in(&self, ns: PidNs, outer: PidNs) -> bool {
+        self.outwards(ns).any(|ns| ns == outer)
+    }
+
+    /// A namespace, the one around it, and so on to the initial one.
+    fn outwards(&self, ns: PidNs) -> impl Iterator<Item = PidNs> + '_ {
+        // Levels end at MAX_PID_NS_LEVEL (32); the bound keeps a torn view from looping.
+        std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(64)
+    }
+
+    /// Whether a process is another one or descends from it, by present parents.
+    pub fn is_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
+        self.upwards(key).any(|key| key == ancestor)
+    }
+
+    /// A process, its parent, and so on.
+    fn upwards(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+        // `set_parent` lets no circle come about; the bound is for the proof of that, in tests.
+        std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
+    }
+
+    /// Whether events were lost at or after a time, or the world has not been brought back in
+    /// line with the kernel since the last loss: what rests on that time is incomplete.
+    pub fn is_gap_since(&self, at: u64) -> bool {
+        self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
+    }
+}
+
+/// Processes that were released a moment ago: an event of theirs that comes late must not bring
+/// them back.
+#[derive(Debug, Default)]
+struct Tombstones {
+    set: FxHashSet<ProcKey>,
+    queue: VecDeque<ProcKey>,
+}
+
+impl Tombstones {
+    /// More than can be released between two records that overtake each other.
+    const KEPT: usize = 16_384;
+
+    fn insert(&mut self, key: ProcKey) {
+        if self.set.insert(key) {
+            self.queue.push_back(key);
+        }
+        if self.queue.len() > Self::KEPT
+            && let Some(oldest) = self.queue.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, key: ProcKey) -> bool {
+        self.set.contains(&key)
+    }
+}

@@ -1,0 +1,184 @@
+//! One process, as far as the events told.
+
+use crate::{
+    change::Adoption,
+    event::{ExitStatus, Looked, Roles, TaskInfo},
+    ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
+    signal::{Sender, Signal},
+};
+
+/// A process that is in the process table, zombies included.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Who it is.
+    pub key: ProcKey,
+    /// Who owes it a wait, and the thread that holds it; `None` if it has no parent or the
+    /// parent was lost from sight.
+    pub parent: Option<TaskRef>,
+    /// Its name; empty if only its key is known.
+    pub comm: Comm,
+    /// Its command line, empty if unknown.
+    pub args: Args,
+    /// Its pid namespace.
+    pub pid_ns: PidNs,
+    /// Depth of that namespace, 0 for the initial one.
+    pub ns_level: u32,
+    /// Its pid in that namespace.
+    pub ns_pid: u32,
+    /// Its pids at the levels 1, 2 and 3, 0 where it has none.
+    pub mid_pids: [u32; 3],
+    /// What it is besides a process.
+    pub roles: Roles,
+    /// Whether it lives.
+    pub state: State,
+    /// Who holds it by ptrace.
+    pub tracer: Option<TaskRef>,
+    /// How it came to its parent, if not by birth.
+    pub adoption: Option<Adoption>,
+    /// Children that were released while they were its own.
+    pub reaped: u64,
+    /// Threads when it was last seen in full.
+    pub threads: u32,
+    /// Id of its cgroup in the unified hierarchy, 0 when unknown.
+    pub cgroup: u64,
+    /// Signal that its death sends to the parent.
+    pub exit_signal: i32,
+    /// The last close look, and when.
+    pub look: Option<(u64, Looked)>,
+    /// Blocked signals that wait for an init: the kernel may drop them later.
+    pub(super) pending: Vec<Pending>,
+    /// When an event last proved that it exists.
+    pub(super) seen_at: u64,
+    /// The snapshot that last showed it.
+    pub(super) snapshot: u64,
+}
+
+/// A signal that was accepted and waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub signal: Signal,
+    pub sender: Sender,
+    pub from_outside: bool,
+    pub at: u64,
+    pub seq: u64,
+}
+
+/// Whether a process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It lives.
+    Running,
+    /// Its main thread is dead, others live: it looks defunct and cannot be reaped.
+    LeaderDead {
+        /// Since when, in nanoseconds of the boot-time clock.
+        since: u64,
+        /// Threads that had not begun to exit then.
+        live: u32,
+        /// Number of the event.
+        seq: u64,
+    },
+    /// It has ended and was not seen to be reaped: a zombie.
+    Dead(Death),
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// When, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// `at` is when it ended; otherwise it ended before, nobody knows when.
+    pub exact: bool,
+    /// How.
+    pub status: ExitStatus,
+    /// The parent ignored SIGCHLD at that moment: no zombie is left, nobody reaps.
+    pub autoreap: bool,
+    /// Number of the event.
+    pub seq: u64,
+}
+
+impl Process {
+    /// A process of which nothing is known but that it exists.
+    pub(super) fn unknown(key: ProcKey, pid_ns: PidNs) -> Self {
+        Self {
+            key,
+            parent: None,
+            comm: Comm::default(),
+            args: Args::default(),
+            pid_ns,
+            ns_level: 0,
+            ns_pid: key.tgid,
+            mid_pids: [0; 3],
+            roles: Roles::default(),
+            state: State::Running,
+            tracer: None,
+            adoption: None,
+            reaped: 0,
+            threads: 1,
+            cgroup: 0,
+            exit_signal: i32::from(Signal::CHLD.0),
+            look: None,
+            pending: Vec::new(),
+            seen_at: 0,
+            snapshot: 0,
+        }
+    }
+
+    /// Takes over what the kernel says of its identity; the parent is the world's business.
+    pub(super) fn learn(&mut self, info: &TaskInfo) {
+        let TaskInfo {
+            key: _,
+            parent: _,
+            comm,
+            cgroup,
+            pid_ns,
+            parent_ns: _,
+            ns_level,
+            ns_pid,
+            mid_pids,
+            roles,
+            exiting: _,
+            exit_signal,
+            threads,
+        } = *info;
+        self.comm = comm;
+        self.cgroup = cgroup;
+        self.pid_ns = pid_ns;
+        self.ns_level = ns_level;
+        self.ns_pid = ns_pid;
+        self.mid_pids = mid_pids;
+        self.roles = roles;
+        self.exit_signal = exit_signal;
+        self.threads = threads;
+    }
+
+    /// How an output names it.
+    pub fn identity(&self) -> Identity {
+        let Self { key, comm, pid_ns, ns_pid, ns_level, .. } = *self;
+        Identity { key, comm, pid_ns, ns_pid, ns_level }
+    }
+
+    /// Its end, if it has ended.
+    pub fn death(&self) -> Option<&Death> {
+        match &self.state {
+            State::Dead(death) => Some(death),
+            State::Running | State::LeaderDead { .. } => None,
+        }
+    }
+
+    /// It has ended and was not seen to be reaped.
+    pub fn is_zombie(&self) -> bool {
+        self.death().is_some()
+    }
+
+    /// Its pid in a namespace at that level that it is visible in; 0 below the third level
+    /// where it is not its own.
+    pub fn pid_at(&self, level: u32) -> u32 {
+        if level == 0 {
+            self.key.tgid
+        } else if level == self.ns_level {
+            self.ns_pid
+        } else {
+            self.mid_pids.get(level as usize - 1).copied().unwrap_or(0)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The world against stories, and against any order and any loss.
+
+use proptest::prelude::*;
+
+use super::{State, World, view};
+use crate::{
+    change::Change,
+    event::{Adopter, Event, EventKind, Exit, Fork, Roles, TaskInfo},
+    ident::{PidNs, ProcKey},
+    story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
+};
+
+impl World {
+    /// What must hold whatever came in.
+    fn check(&self) {
+        for (&key, process) in &self.processes {
+            assert_eq!(process.key, key);
+            if let Some(parent) = process.parent {
+                assert!(self.edges.contains(&(parent.key, key)), "{key:?} has a parent that does not know it");
+            }
+            assert!(self.upwards(key).count() <= self.processes.len() + 1);
+        }
+        for &(parent, child) in &self.edges {
+            let known = self.processes.get(&child).and_then(|child| child.parent).map(|parent| parent.key);
+            assert_eq!(known, Some(parent), "{child:?} does not know its parent");
+            assert!(!self.is_below(parent, child), "{child:?} is its own ancestor");
+        }
+        for (&pid, key) in &self.by_pid {
+            assert_eq!(pid, key.tgid);
+            assert!(self.processes.contains_key(key), "pid {pid} stands for nobody");
+        }
+    }
+
+    fn parent_pid(&self, pid: u32) -> u32 {
+        self.parent(key(pid)).map_or(0, |parent| parent.key.tgid)
+    }
+}
+
+#[test]
+fn a_process_lives_dies_and_is_reaped() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).exec(10, "worker").exit(end(10, 1, Adopter::None));
+    let process = story.world().get(key(10)).unwrap();
+    assert!(process.is_zombie());
+    assert_eq!(process.comm.to_string(), "worker");
+    story.free(10);
+    assert!(story.world().get(key(10)).is_none());
+    assert_eq!(story.world().get(key(1)).unwrap().reaped, 1);
+    story.world().check();
+}
+
+#[test]
+fn orphans_go_where_the_kernel_sends_them() {
+    let mut story = Story::new();
+    story.fork(born(5, 1)).fork(born(10, 5)).fork(born(11, 10)).fork(born(12, 11));
+    story.exit(end(11, 10, Adopter::Subreaper(task(5))));
+    assert_eq!(story.world().parent_pid(12), 5);
+    story.exit(end(5, 1, Adopter::NamespaceInit(task(1))));
+    assert_eq!([story.world().parent_pid(10), story.world().parent_pid(12)], [1, 1]);
+    let from = story.world().get(key(12)).unwrap().adoption.unwrap().from;
+    assert_eq!(from.key, key(5));
+    story.world().check();
+}
+
+#[test]
+fn a_thread_hands_on_only_its_own_children() {
+    let mut story = Story::new();
+    let of_thread = TaskInfo { parent: Some(crate::ident::TaskRef { key: key(10), tid: 99 }), ..born(21, 10) };
+    story.fork(born(10, 1)).fork(born(20, 10)).fork(of_thread);
+    let exit = Exit {
+        task: crate::ident::TaskRef { key: key(10), tid: 99 },
+        adopter: Adopter::Thread(task(10)),
+        live: 1,
+        leader: false,
+        group_dead: false,
+        ..end(10, 1, Adopter::None)
+    };
+    story.exit(exit);
+    let parent = |pid| story.world().get(key(pid)).unwrap().parent.unwrap();
+    assert_eq!([parent(20), parent(21)], [task(10), task(10)]);
+    assert_eq!(story.rules(), ["orphan-adopted"]);
+}
+
+#[test]
+fn a_dead_leader_comes_back_when_another_thread_calls_exec() {
+    let mut story = Story::new();
+    story.fork(born(10, 1));
+    story.exit(Exit { live: 1, group_dead: false, ..end(10, 1, Adopter::None) });
+    assert!(matches!(story.world().get(key(10)).unwrap().state, State::LeaderDead { .. }));
+    story.exec(10, "next");
+    assert_eq!(story.world().get(key(10)).unwrap().state, State::Running);
+}
+
+#[test]
+fn what_happened_between_attach_and_snapshot_is_neither_lost_nor_doubled() {
+    let mut story = Story::new();
+    // Born and seen; born, seen and freed; freed without ever being seen.
+    story.fork(born(10, 1)).fork(born(11, 1)).exit(end(12, 1, Adopter::None)).free(12);
+    story.snapshot(&[born(1, 0), born(10, 1), born(11, 1)]);
+    assert_eq!(story.world().process_count(), 3);
+    // A row was taken before the process ended, and comes after the word of its end.
+    story.exit(end(11, 1, Adopter::None)).free(11).event(EventKind::Row(Box::new(running(born(11, 1)))));
+    assert_eq!(story.world().process_count(), 2);
+    story.world().check();
+}
+
+#[test]
+fn a_snapshot_clears_what_is_gone_and_finds_what_was_missed() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 10)).fork(born(12, 11));
+    story.lose(3);
+    assert!(story.world().is_gap_since(0));
+    // 11 is gone, 12 was adopted, 13 is new, 14 is a zombie.
+    let rows = [born(1, 0), born(10, 1), TaskInfo { parent: Some(task(1)), ..born(12, 1) }, born(13, 10)];
+    let mut rows: Vec<_> = rows.into_iter().map(running).collect();
+    rows.push(zombie(born(14, 10), Some(200)));
+    story.rows(&rows);
+    let world = story.world();
+    assert!(world.get(key(11)).is_none());
+    assert_eq!([world.parent_pid(12), world.parent_pid(13)], [1, 10]);
+    let death = world.get(key(14)).unwrap().death().unwrap();
+    assert!(death.exact && world.now() - death.at >= 200 * MS);
+    assert!(!world.is_gap_since(world.now()));
+    world.check();
+}
+
+#[test]
+fn a_pid_that_is_given_out_again_ends_its_old_process() {
+    let mut story = Story::new();
+    story.fork(born(10, 1));
+    let again = TaskInfo { key: ProcKey { start: 5_000 * MS, tgid: 10 }, ..born(10, 1) };
+    story.fork(again);
+    assert!(story.world().get(key(10)).is_none());
+    assert_eq!(story.world().by_pid(10).unwrap().key, again.key);
+    story.world().check();
+}
+
+#[test]
+fn the_tree_of_a_namespace_has_outsiders_as_roots() {
+    let mut story = Story::new();
+    let ns = 4_026_532_500;
+    story.fork(born(10, 1)).fork(born_in(ns, 20, 1, 10)).fork(born_in(ns, 21, 2, 20));
+    let outsider = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(ns, 30, 3, 1) };
+    story.fork(outsider);
+    let lines: Vec<_> = view::tree(story.world(), PidNs(ns))
+        .iter()
+        .map(|line| (line.depth, line.process.key.tgid, line.pid_here))
+        .collect();
+    assert_eq!(lines, [(0, 20, 1), (1, 21, 2), (0, 30, 3)]);
+    let host: Vec<_> = view::tree(story.world(), HOST).iter().map(|line| (line.depth, line.pid_here)).collect();
+    assert_eq!(host, [(0, 1), (1, 10), (2, 20), (3, 21), (1, 30)]);
+}
+
+#[test]
+fn a_namespace_goes_with_its_last_process_and_its_number_may_come_back() {
+    let mut story = Story::new();
+    let ns = 4_026_532_500;
+    story.fork(born_in(ns, 20, 1, 1)).exit(end(20, 1, Adopter::None));
+    assert!(story.world().is_ending(PidNs(ns)));
+    story.free(20);
+    assert!(story.world().namespace(PidNs(ns)).is_none());
+    story.fork(born_in(ns, 40, 1, 1));
+    assert!(!story.world().is_ending(PidNs(ns)));
+}
+
+/// What a small kernel does in one go.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    /// The nth living process forks.
+    Fork(usize),
+    /// The nth living process but the init ends; its children go to the init.
+    Exit(usize),
+    /// The nth zombie is reaped.
+    Reap(usize),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (0usize..50).prop_map(Op::Fork),
+        3 => (0usize..50).prop_map(Op::Exit),
+        2 => (0usize..50).prop_map(Op::Reap),
+    ];
+    proptest::collection::vec(op, 0..80)
+}
+
+/// A kernel with processes of one thread: pid, parent, dead.
+#[derive(Debug)]
+struct Kernel {
+    table: Vec<(u32, u32, bool)>,
+    events: Vec<Event>,
+}
+
+impl Kernel {
+    fn run(ops: &[Op]) -> Self {
+        let mut kernel = Self { table: vec![(1, 0, false)], events: Vec::new() };
+        for (i, op) in ops.iter().enumerate() {
+            kernel.op(i as u32, *op);
+        }
+        kernel
+    }
+
+    fn pick(&self, nth: usize, dead: bool) -> Option<usize> {
+        let fit: Vec<_> = (0..self.table.len()).filter(|&i| self.table[i].2 == dead && self.table[i].0 != 1).collect();
+        (!fit.is_empty()).then(|| fit[nth % fit.len()])
+    }
+
+    fn op(&mut self, i: u32, op: Op) {
+        let kind = match op {
+            Op::Fork(nth) => {
+                let parent = self.pick(nth, false).map_or(1, |i| self.table[i].0);
+                let pid = 100 + i;
+                self.table.push((pid, parent, false));
+                EventKind::Fork(Box::new(Fork { task: born(pid, parent), creator: None }))
+            }
+            Op::Exit(nth) => {
+                let Some(at) = self.pick(nth, false) else { return };
+                let (pid, parent, _) = self.table[at];
+                self.table[at].2 = true;
+                for child in self.table.iter_mut().filter(|child| child.1 == pid) {
+                    child.1 = 1;
+                }
+                EventKind::Exit(Box::new(end(pid, parent, Adopter::NamespaceInit(task(1)))))
+            }
+            Op::Reap(nth) => {
+                let Some(at) = self.pick(nth, true) else { return };
+                EventKind::Free(task(self.table.remove(at).0))
+            }
+        };
+        self.events.push(Event { at: (2_000 + u64::from(i)) * MS, cpu: 0, kind });
+    }
+
+    /// What its task iterator says at that time.
+    fn rows(&self, at: u64) -> Vec<Event> {
+        let row = |&(pid, parent, dead): &(u32, u32, bool)| {
+            let task = born(pid, parent);
+            EventKind::Row(Box::new(if dead { zombie(task, Some(0)) } else { running(task) }))
+        };
+        let rows = self.table.iter().map(row);
+        [EventKind::SnapshotBegin]
+            .into_iter()
+            .chain(rows)
+            .chain([EventKind::SnapshotEnd])
+            .map(|kind| Event { at, cpu: 0, kind })
+            .collect()
+    }
+}
+
+fn assert_equal(world: &World, kernel: &Kernel) {
+    world.check();
+    let mut have: Vec<_> = world
+        .processes()
+        .map(|process| (process.key.tgid, process.parent.map_or(0, |parent| parent.key.tgid), process.is_zombie()))
+        .collect();
+    have.sort_unstable();
+    let mut want = kernel.table.clone();
+    want.sort_unstable();
+    assert_eq!(have, want);
+}
+
+proptest! {
+    #[test]
+    fn the_world_follows_the_kernel(ops in ops()) {
+        let kernel = Kernel::run(&ops);
+        let mut world = World::default();
+        let start = Kernel::run(&[]).rows(MS);
+        for (seq, event) in start.iter().chain(&kernel.events).enumerate() {
+            world.apply(event, seq as u64, &mut Vec::new());
+        }
+        assert_equal(&world, &kernel);
+    }
+
+    #[test]
+    fn any_order_and_any_loss_is_survived_and_mended(
+        ops in ops(),
+        shuffle in proptest::collection::vec((any::<u16>(), 0u8..4), 80),
+    ) {
+        let kernel = Kernel::run(&ops);
+        // Some events are lost, the others come in any order.
+        let mut events: Vec<_> = kernel.events.iter().zip(&shuffle).filter(|(_, (_, lost))| *lost != 0).collect();
+        events.sort_by_key(|(_, (order, _))| *order);
+        let mut world = World::default();
+        let mut changes: Vec<Change> = Vec::new();
+        for event in Kernel::run(&[]).rows(MS) {
+            world.apply(&event, 0, &mut changes);
+        }
+        for (event, _) in events {
+            world.apply(event, 0, &mut changes);
+            world.check();
+        }
+        for event in kernel.rows(10_000 * MS) {
+            world.apply(&event, 0, &mut changes);
+        }
+        assert_equal(&world, &kernel);
+    }
+}

@@ -1,0 +1,465 @@
+//! The JSON contract of `docs/json.md`, read back strictly: a field that is not in these structs
+//! fails a test.
+#![expect(dead_code, reason = "fields are declared to be parsed, not to be read")]
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tracer::{event::EventKind, filter::Filter, occurrence::Kind, sink::json::Json};
+
+use crate::story::{self, endings, everything, live};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Process {
+    pid: u32,
+    start_boot_ns: Digits,
+    comm: String,
+    pid_ns: u32,
+    ns_pid: u32,
+    ns_level: u32,
+}
+
+/// A number in a string.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Digits(u64);
+
+impl TryFrom<String> for Digits {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// RFC 3339 in UTC with nine digits of a second.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(jiff::Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fits = text.len() == "2026-11-22T10:00:00.000000000Z".len() && text.ends_with('Z');
+        let time = text.parse().map_err(|error| format!("{error}"))?;
+        fits.then_some(Self(time)).ok_or(text)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Sender {
+    Process(Process),
+    Kernel(Kernel),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kernel {
+    kernel: Cause,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Cause {
+    Timer,
+    Terminal,
+    Fault,
+    Oom,
+    NamespaceEnd,
+    Other,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Status {
+    Code(u8),
+    Signal(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum AdopterClass {
+    Thread,
+    Subreaper,
+    NamespaceInit,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Result_ {
+    Delivered,
+    Ignored,
+    AlreadyPending,
+    Overflow,
+    LoseInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Delivered,
+    Queued,
+    Merged,
+    IgnoredByChoice,
+    IgnoredByDefault,
+    NoHandler,
+    KillFromInside,
+    DroppedAtDelivery,
+    QueueOverflow,
+    SiginfoLost,
+    TargetExiting,
+    KernelThread,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Info,
+    Warning,
+    Error,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Confidence {
+    Certain,
+    Incomplete,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thresholds {
+    unreaped_after_ns: u64,
+    zombie_leader_after_ns: u64,
+    namespace_stuck_after_ns: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    r#type: String,
+    version: String,
+    kernel: String,
+    boot_id: String,
+    host: String,
+    at: Time,
+    at_boot_ns: Digits,
+    hooks: Vec<String>,
+    degraded: Vec<String>,
+    ring_size: u32,
+    all_signals: bool,
+    processes: u64,
+    namespaces: u64,
+    zombies: u64,
+    thresholds: Thresholds,
+}
+
+/// What every event has, then what each kind has: serde cannot refuse unknown fields of flattened
+/// structs, so each kind is spelled out.
+macro_rules! event {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            r#type: String,
+            kind: String,
+            at: Time,
+            at_boot_ns: Digits,
+            cpu: u16,
+            seq: u64,
+            $($field: $type,)*
+        }
+    };
+}
+
+event!(Fork { process: Process, parent: Option<Process>, creator: Option<Process>, });
+event!(Exec { process: Process, before: String, argv: Vec<String>, argv_cut: bool, });
+event!(Exit {
+    process: Process,
+    status: Status,
+    leader_only: bool,
+    autoreap: bool,
+    owed_by: Option<Process>,
+    adopter: Option<Process>,
+    adopter_class: Option<AdopterClass>,
+});
+event!(Reap { process: Process, by: Option<Process>, zombie_for_ns: Option<u64>, });
+event!(SignalSent {
+    sender: Option<Sender>,
+    target: Process,
+    target_tid: u32,
+    signal: String,
+    code: i32,
+    code_name: Option<String>,
+    result: Result_,
+    verdict: Verdict,
+});
+event!(SignalTaken {
+    sender: Option<Sender>,
+    target: Process,
+    target_tid: u32,
+    signal: String,
+    code: i32,
+    code_name: Option<String>,
+    verdict: Verdict,
+    sent_at_boot_ns: Option<Digits>,
+    sent_seq: Option<u64>,
+});
+
+macro_rules! finding {
+    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            r#type: String,
+            rule: String,
+            severity: Severity,
+            at: Time,
+            at_boot_ns: Digits,
+            since: Time,
+            since_boot_ns: Digits,
+            process: Process,
+            confidence: Confidence,
+            confidence_note: Option<String>,
+            message: String,
+            fix: String,
+            evidence: Vec<u64>,
+            $($field: $type,)*
+        }
+    };
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Reason {
+    NoHandler,
+    KillFromInside,
+    DroppedAtDelivery,
+}
+
+finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, reason: Reason, });
+finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
+finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, dead_parent: Process });
+finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
+finding!(ZombieLeader { threads: u32, age_ns: u64 });
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Counts {
+    fork: u64,
+    exec: u64,
+    exit: u64,
+    reap: u64,
+    signal: u64,
+    deliver: u64,
+    snapshot: u64,
+    undecodable: u64,
+    total: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lost {
+    r#type: String,
+    at: Time,
+    at_boot_ns: Digits,
+    seq: u64,
+    fork: u64,
+    exec: u64,
+    exit: u64,
+    reap: u64,
+    signal: u64,
+    deliver: u64,
+    snapshot: u64,
+    undecodable: u64,
+    total: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summary {
+    r#type: String,
+    at: Time,
+    at_boot_ns: Digits,
+    duration_ns: u64,
+    events: BTreeMap<String, u64>,
+    findings: BTreeMap<String, u64>,
+    signals_seen: u64,
+    lost: Counts,
+    walks_cut: u64,
+    cpu_ns: u64,
+    processes: u64,
+    namespaces: u64,
+    zombies: u64,
+}
+
+/// The line of `tracer tree -o json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    r#type: String,
+    pid: u32,
+    start_boot_ns: Digits,
+    comm: String,
+    pid_ns: u32,
+    ns_pid: u32,
+    ns_level: u32,
+    parent: Option<Process>,
+    state: State,
+    roles: Vec<Role>,
+    argv: Vec<String>,
+    argv_cut: bool,
+    status: Option<Status>,
+    age_ns: Option<u64>,
+    age_is_lower_bound: Option<bool>,
+    owed_by: Option<Process>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Running,
+    Exiting,
+    LeaderDead,
+    Zombie,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Role {
+    Init,
+    Subreaper,
+    Outsider,
+    KernelThread,
+}
+
+/// The line of `tracer rules -o json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    r#type: String,
+    name: String,
+    severity: Severity,
+    summary: String,
+    explanation: String,
+}
+
+/// Reads a line as what it says it is.
+///
+/// # Panics
+/// If it is not exactly that.
+pub fn parse(line: &str) -> String {
+    fn strict<T: serde::de::DeserializeOwned>(line: &str) {
+        if let Err(error) = serde_json::from_str::<T>(line) {
+            panic!("{error} in\n{line}");
+        }
+    }
+    let value: serde_json::Value = serde_json::from_str(line).unwrap();
+    let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    match (word("type").as_str(), word("kind").as_str(), word("rule").as_str()) {
+        ("start", "", "") => strict::<Start>(line),
+        ("event", "fork", "") => strict::<Fork>(line),
+        ("event", "exec", "") => strict::<Exec>(line),
+        ("event", "exit", "") => strict::<Exit>(line),
+        ("event", "reap", "") => strict::<Reap>(line),
+        ("event", "signal", "") => strict::<SignalSent>(line),
+        ("event", "deliver", "") => strict::<SignalTaken>(line),
+        ("finding", "", "init-ignored-signal") => strict::<InitIgnoredSignal>(line),
+        ("finding", "", "unreaped-child") => strict::<UnreapedChild>(line),
+        ("finding", "", "orphan-adopted") => strict::<OrphanAdopted>(line),
+        ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
+        ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
+        ("lost", "", "") => strict::<Lost>(line),
+        ("summary", "", "") => strict::<Summary>(line),
+        ("process", "", "") => strict::<Member>(line),
+        ("rule", "", "") => strict::<Rule>(line),
+        other => panic!("unknown line {other:?}: {line}"),
+    }
+    format!("{}{}{}", word("type"), word("kind"), word("rule"))
+}
+
+fn json(events: &[EventKind], kinds: &[Kind]) -> String {
+    let mut sink = Json::new(Vec::new(), Filter::default(), kinds);
+    live(events, &mut [&mut sink]);
+    String::from_utf8(sink.into_inner()).unwrap()
+}
+
+#[test]
+fn every_line_keeps_the_contract() {
+    let text = json(&everything(), &Kind::ALL);
+    let seen: Vec<_> = text.lines().map(parse).collect();
+    assert_eq!(seen.first().map(String::as_str), Some("start"));
+    assert_eq!(seen.last().map(String::as_str), Some("summary"));
+    for line in json(&endings(), &Kind::ALL).lines() {
+        parse(line);
+    }
+    for wanted in [
+        "eventfork",
+        "eventexec",
+        "eventexit",
+        "eventreap",
+        "eventsignal",
+        "eventdeliver",
+        "lost",
+        "findinginit-ignored-signal",
+        "findingunreaped-child",
+        "findingorphan-adopted",
+    ] {
+        assert!(seen.iter().any(|seen| seen == wanted), "no {wanted}");
+    }
+}
+
+#[test]
+fn nothing_harms_a_terminal() {
+    let text = json(&everything(), &Kind::ALL);
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+    assert!(!text.contains('\u{202e}'));
+    assert!(text.contains(r#""comm":"\u001b[1m\n\"<i>&\\�x""#));
+}
+
+#[test]
+fn all_kinds() {
+    insta::assert_snapshot!(json(&everything(), &Kind::ALL));
+}
+
+#[test]
+fn without_events_there_are_only_findings_and_losses() {
+    let text = json(&everything(), &[]);
+    assert!(text.lines().all(|line| !parse(line).starts_with("event")));
+    assert_eq!(text.lines().filter(|line| parse(line) == "lost").count(), 2);
+}
+
+#[test]
+fn what_is_found_before_the_start_line_comes_after_it() {
+    let text = json(&everything(), &[]);
+    let kinds: Vec<_> = text.lines().take(2).map(parse).collect();
+    assert_eq!(kinds, ["start", "findinginit-ignored-signal"]);
+}
+
+#[test]
+fn a_run_without_a_snapshot_still_tells_what_it_found() {
+    let text = json(&[story::start(), story::loss(1, 0, 0)], &[]);
+    let kinds: Vec<_> = text.lines().map(parse).collect();
+    assert_eq!(kinds, ["lost", "summary"]);
+}
+
+#[test]
+fn findings_of_endings() {
+    insta::assert_snapshot!(json(&endings(), &[]));
+}
+
+/// The page is a contract, so its examples are held to it; each type, kind and rule has one.
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let page = include_str!("../../../docs/json.md");
+    let mut seen: Vec<_> = page.lines().filter(|line| line.starts_with('{')).map(parse).collect();
+    seen.dedup();
+    let mut wanted = vec!["start".to_owned()];
+    wanted.extend(Kind::ALL.map(|kind| format!("event{}", kind.id())));
+    wanted.extend(tracer::rules::RULES.iter().map(|rule| format!("finding{}", rule.name)));
+    wanted.extend(["lost", "summary", "process", "rule"].map(Into::into));
+    assert_eq!(seen, wanted);
+}

@@ -1,0 +1,9 @@
+//! Tests of the program and its outputs that need neither root nor a kernel.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod command_line;
+mod filter;
+mod json;
+mod story;
+mod text;
+mod tree;

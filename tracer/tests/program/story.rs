@@ -1,0 +1,277 @@
+//! Events made by hand, and a world that lives through them: nothing here needs a kernel.
+
+use tracer::{
+    engine::Engine,
+    event::{
+        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Loss, Roles, Row, SignalSent, SignalTaken, TaskInfo,
+    },
+    host::StartInfo,
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    rules::Thresholds,
+    signal::Signal,
+    sink::Sink,
+    summary::Summary,
+    world::World,
+};
+use tracer_common::record::{kind, signal_flags};
+
+/// The initial pid namespace.
+pub const HOST: PidNs = PidNs(4_026_531_836);
+/// A container's.
+pub const INNER: PidNs = PidNs(4_026_532_841);
+/// One nested in it.
+pub const NESTED: PidNs = PidNs(4_026_532_999);
+
+/// 2026-11-22 10:00:00 UTC, less the boot time at which the story starts.
+const WALL: i64 = 1_795_341_600_000_000_000 - 100_000_000_000;
+
+/// A name that nobody would choose in good faith: an escape sequence, a newline, a quote, HTML
+/// and a stray byte.
+pub const HOSTILE: [u8; 16] = *b"\x1b[1m\n\"<i>&\\\xffx\0\0\0";
+
+pub fn key(pid: u32) -> ProcKey {
+    ProcKey { start: u64::from(pid) * 1_000_003, tgid: pid }
+}
+
+pub fn task(pid: u32) -> TaskRef {
+    TaskRef { key: key(pid), tid: pid }
+}
+
+pub fn info(pid: u32, parent: u32, comm: &str) -> TaskInfo {
+    TaskInfo {
+        key: key(pid),
+        parent: (parent != 0).then(|| task(parent)),
+        comm: comm.into(),
+        cgroup: 0,
+        pid_ns: HOST,
+        parent_ns: None,
+        ns_level: 0,
+        ns_pid: pid,
+        mid_pids: [0; 3],
+        roles: Roles { init: pid == 1, ..Roles::default() },
+        exiting: false,
+        exit_signal: 17,
+        threads: 1,
+    }
+}
+
+/// The same, in the container.
+pub fn inner(pid: u32, ns_pid: u32, parent: u32, comm: &str) -> TaskInfo {
+    TaskInfo {
+        pid_ns: INNER,
+        parent_ns: Some(HOST),
+        ns_level: 1,
+        ns_pid,
+        mid_pids: [ns_pid, 0, 0],
+        roles: Roles { init: ns_pid == 1, ..Roles::default() },
+        ..info(pid, parent, comm)
+    }
+}
+
+pub fn row(task: TaskInfo) -> EventKind {
+    EventKind::Row(Box::new(Row {
+        task,
+        tracer: None,
+        idle: Some(0),
+        status: ExitStatus(0),
+        leader_dead: false,
+        live: 1,
+    }))
+}
+
+pub fn zombie_row(task: TaskInfo, idle: Option<u64>) -> EventKind {
+    EventKind::Row(Box::new(Row { task, tracer: None, idle, status: ExitStatus(9), leader_dead: true, live: 0 }))
+}
+
+pub fn fork(task: TaskInfo) -> EventKind {
+    EventKind::Fork(Box::new(Fork { task, creator: task.parent }))
+}
+
+pub fn exec(pid: u32, comm: impl Into<Name>, args: &[u8]) -> EventKind {
+    let args = Args { bytes: args.to_vec().into(), cut: false };
+    EventKind::Exec(Box::new(Exec { task: task(pid), comm: comm.into().0, old_tid: pid, args }))
+}
+
+/// A name as text or as raw bytes.
+pub struct Name(Comm);
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl From<[u8; 16]> for Name {
+    fn from(name: [u8; 16]) -> Self {
+        Self(Comm(name))
+    }
+}
+
+pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
+    Exit {
+        task: task(pid),
+        parent: Some(task(parent)),
+        tracer: None,
+        adopter: Adopter::None,
+        status: ExitStatus(status),
+        live: 0,
+        leader: true,
+        group_dead: true,
+        autoreap: false,
+    }
+}
+
+pub fn signal(from: u32, to: u32, signal: Signal, flags: u16, result: u8) -> EventKind {
+    let flags = flags | signal_flags::GROUP | signal_flags::NO_INFO;
+    EventKind::Signal(SignalSent { current: task(from), target: task(to), signal, code: 0, flags, result })
+}
+
+pub fn loss(forks: u64, signals: u64, undecodable: u64) -> EventKind {
+    let mut loss = Loss { undecodable, ..Loss::default() };
+    loss.ring[usize::from(kind::NEW)] = forks;
+    loss.ring[usize::from(kind::SIGNAL)] = signals;
+    EventKind::Lost(loss)
+}
+
+pub fn start() -> EventKind {
+    EventKind::Start(Box::new(StartInfo {
+        version: "0.1.0".into(),
+        kernel: "6.18.44".into(),
+        boot_id: "0f3c9b1e-2c58-4a52-9c6b-6f3f7f0a1d11".into(),
+        host: "night".into(),
+        wall_offset_ns: WALL,
+        hooks: ["task_newtask", "signal_generate"].map(Into::into).into(),
+        degraded: vec!["this kernel does not say when a zombie died, so ages are lower bounds".into()],
+        ring_size: 8 << 20,
+        all_signals: true,
+        thresholds: Thresholds::default(),
+    }))
+}
+
+/// What the tracer finds when it starts: an init, a shell, a container of `sleep` with a shell
+/// that was brought in from outside, a zombie from before.
+pub fn snapshot() -> Vec<EventKind> {
+    let outsider = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..inner(60, 20, 40, "sh") };
+    let subreaper = TaskInfo { roles: Roles { subreaper: true, ..Roles::default() }, ..info(40, 1, "containerd-shim") };
+    let kthreadd = TaskInfo { roles: Roles { kthread: true, ..Roles::default() }, ..info(2, 0, "kthreadd") };
+    vec![
+        EventKind::SnapshotBegin,
+        row(info(1, 0, "systemd")),
+        row(kthreadd),
+        row(info(10, 1, "bash")),
+        row(subreaper),
+        row(inner(50, 1, 40, "sleep")),
+        row(outsider),
+        zombie_row(info(70, 10, "early"), None),
+        zombie_row(inner(55, 7, 50, "worker"), Some(3_000_000_000)),
+        EventKind::SnapshotEnd,
+        EventKind::CommandLine(key(50), Args { bytes: (&b"sleep\x001000\0"[..]).into(), cut: false }),
+        EventKind::CommandLine(key(60), Args { bytes: (&b"sh\0-c\0echo \x1b[2J; true\0"[..]).into(), cut: true }),
+    ]
+}
+
+/// The start and the snapshot, then a bit of everything.
+pub fn everything() -> Vec<EventKind> {
+    let unkillable = signal_flags::UNKILLABLE;
+    let mut events = vec![start(), signal(60, 50, Signal::INT, unkillable, 1)];
+    events.extend(snapshot());
+    events.extend([
+        fork(info(100, 10, "bash")),
+        exec(100, HOSTILE, b"/bin/evil\0\x1b]0;x\x07\0<script>\0\xe2\x80\xae\xff\0"),
+        fork(inner(110, 30, 60, "sh")),
+        fork(inner(111, 31, 110, "sh")),
+        exec(111, "app", b"app\0"),
+        signal(10, 50, Signal::TERM, unkillable | signal_flags::OUTSIDE, 1),
+        signal(60, 50, Signal::KILL, unkillable, 1),
+        signal(10, 100, Signal::TERM, signal_flags::BLOCKED, 0),
+        signal(10, 100, Signal::TERM, signal_flags::BLOCKED, 2),
+        EventKind::Signal(SignalSent {
+            current: task(1),
+            target: task(100),
+            signal: Signal::ALRM,
+            code: 0,
+            flags: signal_flags::KERNEL_INFO | signal_flags::GROUP,
+            result: 0,
+        }),
+        EventKind::Deliver(SignalTaken {
+            target: task(100),
+            signal: Signal(34),
+            code: -1,
+            flags: signal_flags::HANDLER,
+        }),
+        EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(50)), ..exit(110, 60, 9) })),
+        EventKind::Free(task(110)),
+        EventKind::Exit(Box::new(Exit { leader: true, group_dead: false, live: 3, ..exit(100, 10, 0) })),
+        EventKind::Exit(Box::new(exit(100, 10, 7 << 8))),
+        EventKind::Free(task(100)),
+        EventKind::Exit(Box::new(exit(111, 50, 0))),
+        loss(3, 1_200, 0),
+        loss(0, 0, 1),
+    ]);
+    events.extend(snapshot());
+    events
+}
+
+/// A main thread that ends before its process, then the end of the container while it is loaded.
+pub fn endings() -> Vec<EventKind> {
+    let mut events = vec![start()];
+    events.extend(snapshot());
+    events.extend([
+        fork(info(300, 10, "threads")),
+        EventKind::Exit(Box::new(Exit { group_dead: false, live: 2, ..exit(300, 10, 0) })),
+        fork(inner(310, 40, 50, "app")),
+        EventKind::Exit(Box::new(exit(50, 40, 9))),
+        EventKind::Exit(Box::new(exit(60, 40, 9))),
+        EventKind::Exit(Box::new(exit(310, 50, 9))),
+    ]);
+    events
+}
+
+/// Lives through events, one every 10 ms from 100 s after boot on, then lets 10 s pass.
+pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
+    let mut engine = Engine::new(&Thresholds::default());
+    let mut summary = Summary::default();
+    let mut at = 100_000_000_000;
+    let mut feed = |at, kind: EventKind| {
+        let cpu = if kind.name().is_some() { 3 } else { 0 };
+        let event = Event { at, cpu, kind };
+        let (step, world) = engine.step(&event);
+        summary.count(&step);
+        for sink in &mut *sinks {
+            sink.step(world, &step).unwrap();
+        }
+        world.now()
+    };
+    for kind in events {
+        feed(at, kind.clone());
+        at += 10_000_000;
+    }
+    let end = feed(at + 10_000_000_000, EventKind::Tick);
+    summary = Summary {
+        duration_ns: end - 100_000_000_000,
+        ended_at: end,
+        signals_seen: 4_120,
+        walks_cut: 1,
+        cpu_ns: 21_000_000,
+        processes: engine.world().process_count() as u64,
+        namespaces: engine.world().namespace_count() as u64,
+        ..summary
+    };
+    for sink in sinks {
+        sink.finish(engine.world(), &summary).unwrap();
+    }
+    world_of(events)
+}
+
+/// The world after events.
+pub fn world_of(events: &[EventKind]) -> World {
+    let mut world = World::default();
+    for (seq, kind) in (0..).zip(events) {
+        world.apply(
+            &Event { at: 100_000_000_000 + seq * 10_000_000, cpu: 0, kind: kind.clone() },
+            seq,
+            &mut Vec::new(),
+        );
+    }
+    world
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask bench`: measurements. Nothing here is a test: figures are printed beside their
+//! targets, and a person judges them.
+
+use std::{
+    env,
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::{
+    process::{as_root, cargo, is_root, on_path, run, shown},
+    setup,
+    workspace::Workspace,
+};
+
+mod figures;
+mod live;
+mod report;
+mod storm;
+mod tracing;
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// What live tracing costs the traced: storms of signals and forks, untraced and traced in turn.
+    Live(Options),
+}
+
+/// What `bench live` is asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How often each variant is measured.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of each measurement.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Which storms.
+    #[arg(long, value_enum, default_value_t = What::All)]
+    what: What,
+    /// Measure what is in the target directory, without building it first.
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// Which storms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    Signals,
+    Forks,
+    All,
+}
+
+/// The sub-command.
+pub fn bench(bench: Bench) -> Result<ExitCode> {
+    let Bench::Live(options) = bench;
+    let workspace = Workspace::find()?;
+    if !options.no_build {
+        setup::toolchain(&workspace, None)?;
+        run(cargo(&workspace).args(["build", "--release", "-p", "tracer", "-p", "tracer-tests", "--bins"]))?;
+    }
+    if !is_root() {
+        return Err(again_as_root(&workspace)?);
+    }
+    if on_path("stress-ng").is_none() {
+        setup::test_packages()?;
+        ensure!(on_path("stress-ng").is_some(), "there is no stress-ng on PATH");
+    }
+    live::live(&workspace, &options)
+}
+
+/// Becomes the same command as root; returns only why it could not.
+fn again_as_root(workspace: &Workspace) -> Result<anyhow::Error> {
+    let mut command = as_root("env")?;
+    command
+        .arg(format!("CARGO_MANIFEST_DIR={}", workspace.root.join("xtask").display()))
+        .arg(format!("CARGO_TARGET_DIR={}", workspace.target.display()))
+        .arg(env::current_exe().context("the path of this program")?)
+        .args(env::args_os().skip(1))
+        .arg("--no-build");
+    let error = command.exec();
+    Ok(anyhow::Error::new(error).context(format!("cannot start `{}`", shown(&command))))
+}
+
+/// Asks a process to end, by its pid.
+fn terminate(pid: u32) -> Result<()> {
+    run(Command::new("sh").args(["-c", "kill -TERM \"$1\"", "kill", &pid.to_string()]).stderr(Stdio::null()))
+}

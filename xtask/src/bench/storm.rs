@@ -1,0 +1,142 @@
+//! One run of stress-ng, bounded in time.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// What stress-ng does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storm {
+    /// One process queues signals to another as fast as that takes them.
+    Signals,
+    /// One process forks a child that exits, waits for it, and so on.
+    Forks,
+}
+
+impl Storm {
+    /// The stressor's name, which is its option too.
+    pub fn stressor(self) -> &'static str {
+        match self {
+            Self::Signals => "sigq",
+            Self::Forks => "fork",
+        }
+    }
+
+    /// What is counted.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Signals => "signals",
+            Self::Forks => "forks",
+        }
+    }
+
+    /// The tracepoint that fires once for each.
+    pub fn tracepoint(self) -> &'static str {
+        match self {
+            Self::Signals => "signal_generate",
+            Self::Forks => "task_newtask",
+        }
+    }
+}
+
+/// How fast a storm was.
+#[derive(Debug, Clone, Copy)]
+pub struct Speed {
+    /// Operations a second.
+    pub per_second: f64,
+    /// Operations a second of its own processor time: what others do on the machine disturbs
+    /// this much less.
+    pub per_cpu_second: f64,
+    /// Part of the machine's processors that neither the storm nor anything idle used.
+    pub others: f64,
+}
+
+/// Runs a storm for that long.
+pub fn run(storm: Storm, seconds: u32, scratch: &Path) -> Result<Speed> {
+    let stressor = storm.stressor();
+    let file = scratch.join("stress-ng.yaml");
+    let mut command = Command::new("stress-ng");
+    command.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s"), "--metrics-brief", "--yaml"]);
+    command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let before = Processors::now()?;
+    let mut child = command.spawn().context("cannot start stress-ng")?;
+    wait(&mut child, Duration::from_secs(u64::from(seconds) + 30))?;
+    let after = Processors::now()?;
+    let text = fs::read_to_string(&file).with_context(|| format!("stress-ng wrote no {}", file.display()))?;
+    let field = |name| field(&text, stressor, name).with_context(|| format!("stress-ng says no {name} of {stressor}"));
+    let own = field("user-time")? + field("system-time")?;
+    let busy = (after.busy - before.busy) as f64 / TICKS - own;
+    let all = (after.all - before.all) as f64 / TICKS;
+    Ok(Speed {
+        per_second: field("bogo-ops-per-second-real-time")?,
+        per_cpu_second: field("bogo-ops-per-second-usr-sys-time")?,
+        others: (busy / all.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0),
+    })
+}
+
+/// Waits for a process of ours; one that takes too long is ended.
+pub fn wait(child: &mut Child, at_most: Duration) -> Result<()> {
+    let end = Instant::now() + at_most;
+    loop {
+        match child.try_wait().context("cannot wait for a process")? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => bail!("pid {} failed ({status})", child.id()),
+            None if Instant::now() > end => {
+                child.kill().and_then(|()| child.wait()).context("cannot end a process")?;
+                bail!("pid {} did not end within {} s and was killed", child.id(), at_most.as_secs());
+            }
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// A number of one stressor in the YAML that stress-ng writes.
+fn field(yaml: &str, stressor: &str, name: &str) -> Option<f64> {
+    yaml.lines()
+        .map(|line| line.trim().trim_start_matches("- "))
+        .skip_while(|line| line.strip_prefix("stressor:").map(str::trim) != Some(stressor))
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+}
+
+/// `USER_HZ`, the unit of `/proc/stat` on every architecture that Rust eBPF runs on.
+const TICKS: f64 = 100.0;
+
+/// Time that all processors have spent since boot, in ticks.
+struct Processors {
+    busy: u64,
+    all: u64,
+}
+
+impl Processors {
+    fn now() -> Result<Self> {
+        let text = fs::read_to_string("/proc/stat").context("/proc/stat")?;
+        let first = text.lines().next().unwrap_or_default();
+        // user nice system idle iowait irq softirq steal; guest time is in user already.
+        let ticks: Vec<u64> = first.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+        let all = ticks.iter().sum();
+        let idle: u64 = ticks.iter().skip(3).take(2).sum();
+        Ok(Self { busy: all - idle, all })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    const YAML: &str = "metrics:\n    - stressor: sigq\n      bogo-ops: 7\n      user-time: 0.25\n    \
+                        - stressor: fork\n      bogo-ops: 8\n      user-time: 0.5\n";
+
+    #[test]
+    fn a_figure_is_the_stressors_own() {
+        assert_eq!(field(YAML, "sigq", "user-time"), Some(0.25));
+        assert_eq!(field(YAML, "fork", "bogo-ops"), Some(8.0));
+        assert_eq!(field(YAML, "vm", "bogo-ops"), None);
+        assert_eq!(field(YAML, "fork", "system-time"), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Everything that is run by hand or by CI: `cargo xtask --help`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod debian;
+mod ebpf;
+mod lint;
+mod process;
+mod search;
+mod setup;
+mod test;
+mod toolchain;
+mod trial;
+mod workspace;
+
+/// Sets up, builds, runs and tests tracer.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Find the eBPF toolchain, or install it.
+    Setup(setup::Options),
+    /// Build target/release/tracer with its eBPF part.
+    Build,
+    /// Build, then run tracer as root with the arguments after `--`.
+    Run(ebpf::RunOptions),
+    /// Check formatting, lint, and run every test.
+    Test(test::Options),
+    /// Check formatting and run clippy over host and eBPF code.
+    Lint,
+    /// Measure what tracing costs.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let Cli { task } = Cli::parse();
+    let result = match task {
+        Task::Setup(options) => setup::setup(&options),
+        Task::Build => ebpf::build(),
+        Task::Run(options) => ebpf::run(options),
+        Task::Test(options) => test::test(options),
+        Task::Lint => lint::lint(),
+        Task::Bench(bench) => bench::bench(bench),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
