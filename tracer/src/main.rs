@@ -30,14 +30,7 @@ fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// `tracer: what: why`; the innermost cause says what to do next. A backtrace only with
-/// `RUST_BACKTRACE`: anyhow takes none without it.
+/// `tracer: what: why`; the innermost cause says what to do next.
 fn report(error: &anyhow::Error) -> io::Result<()> {
-    let mut stderr = anstream::stderr().lock();
-    writeln!(stderr, "{BAD}tracer:{BAD:#} {error:#}")?;
-    let backtrace = error.backtrace();
-    if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
-        writeln!(stderr, "{backtrace}")?;
-    }
-    Ok(())
+    writeln!(anstream::stderr().lock(), "{BAD}tracer:{BAD:#} {error:#}")
 }

@@ -30,11 +30,11 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     };
     let live = Live::attach(&load)?;
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
-    let sink: Box<dyn Sink> = match options.output {
+    let mut sink: Box<dyn Sink> = match options.output {
         Output::Json => Box::new(Json::new(out, filter, kinds)),
         Output::Text => Box::new(Text::new(out, Screen::stdout(), TimeZone::system(), filter, kinds)),
     };
     let thresholds = Thresholds::from(&options.thresholds);
-    pump::run(live, &load, &thresholds, options.duration, &mut [sink]).context("watch")?;
+    pump::run(live, &load, &thresholds, options.duration, &mut *sink).context("watch")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -117,6 +117,11 @@ mod tests {
         story
     }
 
+    /// What the kernel does to the rest.
+    fn killed(pid: u32) -> Exit {
+        Exit { status: ExitStatus(i32::from(Signal::KILL.0)), ..end(pid, 10, Adopter::None) }
+    }
+
     fn init_exits(story: &mut Story, status: ExitStatus) {
         story.exit(Exit { status, ..end(10, 1, Adopter::None) });
     }
@@ -125,7 +130,7 @@ mod tests {
     fn one_finding_tells_how_many_died_and_why() {
         let mut story = three();
         init_exits(&mut story, ExitStatus(i32::from(Signal::KILL.0)));
-        story.exit(end(11, 10, Adopter::None)).free(11).exit(end(12, 10, Adopter::None)).free(12).free(10);
+        story.exit(killed(11)).free(11).exit(killed(12)).free(12).free(10);
         let finding = story.only();
         assert!(
             finding.message.contains("was killed by SIGKILL; the kernel killed the 2 processes"),
@@ -151,9 +156,18 @@ mod tests {
         let mut story = three();
         story.exit(end(11, 10, Adopter::None));
         init_exits(&mut story, ExitStatus(0));
-        story.exit(end(12, 10, Adopter::None));
+        story.exit(killed(12));
         let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
         assert_eq!(killed, 1);
+    }
+
+    #[test]
+    fn a_process_that_exits_by_itself_meanwhile_is_not_killed() {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10));
+        init_exits(&mut story, ExitStatus(0));
+        story.exit(end(11, 10, Adopter::None));
+        assert_eq!(story.rules(), [""; 0]);
     }
 
     #[test]
@@ -168,7 +182,7 @@ mod tests {
         story.fork(inner(20, 1, 12)).fork(inner(21, 2, 20));
         init_exits(&mut story, ExitStatus(0));
         for pid in [11, 12, 20, 21] {
-            story.exit(end(pid, 10, Adopter::None));
+            story.exit(killed(pid));
         }
         let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
         assert_eq!(killed, 4);
@@ -178,7 +192,7 @@ mod tests {
     fn an_end_that_hangs_is_reported_before_it_is_through() {
         let mut story = three();
         init_exits(&mut story, ExitStatus(0));
-        story.exit(end(11, 10, Adopter::None)).wait(6_000, &[(10, b'S', 1)]);
+        story.exit(killed(11)).wait(6_000, &[(10, b'S', 1)]);
         let finding = story.only();
         let Detail::NamespaceKilled { killed, left, .. } = finding.detail else { panic!() };
         assert_eq!((killed, left), (1, 1));

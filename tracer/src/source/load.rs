@@ -50,7 +50,7 @@ pub enum LoadError {
     )]
     NotHostPidNs(u32),
     /// The kernel has no type information, or not the fields that are needed.
-    #[error("{0}; a kernel of 5.10 or later with CONFIG_DEBUG_INFO_BTF=y is needed")]
+    #[error(transparent)]
     Offsets(#[from] OffsetsError),
     /// bpf(2) said EPERM in spite of the capabilities.
     #[error("the kernel forbids bpf() though the capabilities are there ({what}): {why}")]

@@ -60,10 +60,13 @@ const CONSEQUENCES: &[(&str, &str)] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum OffsetsError {
     /// The kernel's type information cannot be read.
-    #[error("cannot read the kernel's type information from {VMLINUX}")]
-    NoBtf(#[source] Box<btf_rs::Error>),
+    #[error(
+        "cannot read the kernel's type information from {VMLINUX} ({0}); a kernel of 5.10 or later with \
+         CONFIG_DEBUG_INFO_BTF=y is needed"
+    )]
+    NoBtf(String),
     /// A field is missing that nothing works without.
-    #[error("this kernel's `{0}` is not where any supported kernel (5.10 and later) has it")]
+    #[error("this kernel has no `{0}`; 5.10 or a later one is needed")]
     NoField(&'static str),
 }
 
@@ -83,7 +86,7 @@ pub struct Resolved {
 pub fn of_running_kernel() -> Result<Resolved, OffsetsError> {
     // Mapping spares parsing what nobody asks for, some 100 ms; kernels before 6.16 cannot.
     let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).or_else(|_| Btf::from_file(VMLINUX));
-    resolve(&btf.map_err(|error| OffsetsError::NoBtf(Box::new(error)))?)
+    resolve(&btf.map_err(|error| OffsetsError::NoBtf(error.to_string()))?)
 }
 
 /// Resolves every field.

@@ -5,7 +5,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Signalled},
     event::{Adopter, Event, EventKind, Exec, Exit, Fork, Look, Row, SignalSent, SignalTaken, TaskInfo},
     ident::{PidNs, ProcKey, TaskRef},
-    signal::{self, Sender, Verdict},
+    signal::{self, Sender, Signal, Verdict},
     world::{Death, Ending, Namespace, Process, State, World, process::Pending},
 };
 use tracer_common::record::signal_flags;
@@ -205,7 +205,8 @@ impl World {
         process.pending = Vec::new();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
         changes.push(Change::Died { key, status: death.status });
-        self.count_death(key, ns, death.at, changes);
+        let is_killed = death.status.signal() == Some(Signal::KILL);
+        self.count_death(key, ns, death.at, is_killed, changes);
         if is_init {
             self.begin_end(key, ns, death, changes);
         }
@@ -252,7 +253,7 @@ impl World {
     }
 
     /// One process less in each ending namespace around it.
-    fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, changes: &mut Vec<Change>) {
+    fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_killed: bool, changes: &mut Vec<Change>) {
         let mut next = Some(ns);
         while let Some(ns) = next.and_then(|ns| self.namespaces.get_mut(&ns)) {
             next = ns.parent;
@@ -261,7 +262,8 @@ impl World {
                 continue;
             }
             ending.left -= 1;
-            ending.killed += 1;
+            // Who was on its way out already, or handled its last moments itself, was not killed.
+            ending.killed += u64::from(is_killed);
             ending.last_death = ending.last_death.max(at);
             if ending.left == 0 {
                 changes.push(Change::NamespaceEnded(ns.id));
@@ -303,7 +305,7 @@ impl World {
                 }
             }
             // Its end was not seen.
-            None => self.count_death(key, process.pid_ns, at.unwrap_or(self.now), changes),
+            None => self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes),
         }
         self.leave_namespace(&process);
         changes.push(Change::Reaped {

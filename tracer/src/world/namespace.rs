@@ -26,7 +26,7 @@ pub struct Ending {
     pub since: u64,
     /// Number of that event.
     pub seq: u64,
-    /// Processes that have died since, those of nested namespaces included.
+    /// Processes that SIGKILL has ended since, those of nested namespaces included.
     pub killed: u64,
     /// Processes that have not died yet.
     pub left: u64,

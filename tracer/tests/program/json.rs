@@ -347,6 +347,33 @@ struct Rule {
     explanation: String,
 }
 
+/// The lines of `tracer doctor -o json`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Check {
+    r#type: String,
+    name: String,
+    status: CheckStatus,
+    detail: String,
+    next_step: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CheckStatus {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DoctorVerdict {
+    r#type: String,
+    live_tracing: bool,
+    sentences: Vec<String>,
+}
+
 /// Reads a line as what it says it is.
 ///
 /// # Panics
@@ -376,6 +403,8 @@ pub fn parse(line: &str) -> String {
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
         ("rule", "", "") => strict::<Rule>(line),
+        ("check", "", "") => strict::<Check>(line),
+        ("verdict", "", "") => strict::<DoctorVerdict>(line),
         other => panic!("unknown line {other:?}: {line}"),
     }
     format!("{}{}{}", word("type"), word("kind"), word("rule"))
@@ -460,6 +489,6 @@ fn the_examples_of_the_documentation_are_right() {
     let mut wanted = vec!["start".to_owned()];
     wanted.extend(Kind::ALL.map(|kind| format!("event{}", kind.id())));
     wanted.extend(tracer::rules::RULES.iter().map(|rule| format!("finding{}", rule.name)));
-    wanted.extend(["lost", "summary", "process", "rule"].map(Into::into));
+    wanted.extend(["lost", "summary", "process", "rule", "check", "verdict"].map(Into::into));
     assert_eq!(seen, wanted);
 }

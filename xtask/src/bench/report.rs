@@ -29,7 +29,9 @@ pub fn storm(storm: Storm, rounds: u32, seconds: u32, all: &[Series]) {
     let unit = storm.unit();
     println!();
     println!("{unit}: `stress-ng --{} 1`, {rounds} rounds of {seconds} s, medians", storm.stressor());
-    println!("ratios are taken within each round; in brackets those of the storm's own processor time");
+    println!(
+        "ratios are taken within each round; in brackets by the processor time that stress-ng counts, not by the clock"
+    );
     println!(
         "{:<20} {:>10} {:>17} {:>15} {:>15}  target",
         "",
@@ -44,7 +46,7 @@ pub fn storm(storm: Storm, rounds: u32, seconds: u32, all: &[Series]) {
     println!();
     println!(
         "{:<20} {:>12} {:>12} {:>8} {:>14} {:>16}",
-        "tracer", "signals seen", "events", "lost", "CPU, all of it", "user ns an event"
+        "tracer", "signals seen", "events", "lost", "CPU", "user ns an event"
     );
     for series in all {
         account_line(series);
@@ -103,9 +105,7 @@ fn account_line(series: &Series) {
     };
     let lost: u64 = accounts().map(|account| account.lost).sum();
     let per_event = Figures::of(
-        accounts()
-            .filter(|account| account.events >= FEW)
-            .map(|account| account.running_ns as f64 / account.events as f64),
+        accounts().filter(|account| account.events >= FEW).map(|account| account.cpu_ns as f64 / account.events as f64),
     );
     println!(
         "{:<20} {seen:>12.0} {events:>12.0} {lost:>8} {:>11.0} ms {:>16}",
@@ -130,12 +130,10 @@ fn warnings(all: &[Series]) {
             println!("!!! {}: {lost} RECORDS WERE LOST; the target is none !!!", variant.name());
         }
     }
-    // Where tracer runs, its own work would count as a disturbance.
-    let quiet = all.iter().filter(|series| matches!(series.variant, Variant::Untraced | Variant::Floor));
-    let others = Figures::of(quiet.flat_map(|series| speeds(series, |speed| speed.others)));
+    let others = Figures::of(all.iter().flat_map(|series| speeds(series, |speed| speed.others)));
     if let Some(Figures { median, max, .. }) = others.filter(|others| others.max > DISTURBED) {
         println!(
-            "note: other programs used {:.0} % of the processors meanwhile (at most {:.0} %): measure again on a quiet \
+            "note: other programs used {:.0} % of the processors (at most {:.0} %): measure again on a quiet \
              machine, or as `sudo nice -n -20`; the figures in brackets are disturbed less",
             median * 100.0,
             max * 100.0

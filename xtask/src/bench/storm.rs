@@ -50,10 +50,10 @@ impl Storm {
 pub struct Speed {
     /// Operations a second.
     pub per_second: f64,
-    /// Operations a second of its own processor time: what others do on the machine disturbs
-    /// this much less.
+    /// Operations a second of the processor time of whoever does them, as stress-ng counts it
+    /// (without the process that receives the signals): other programs disturb this much less.
     pub per_cpu_second: f64,
-    /// Part of the machine's processors that neither the storm nor anything idle used.
+    /// Part of the machine's processors that other programs used just before.
     pub others: f64,
 }
 
@@ -64,19 +64,15 @@ pub fn run(storm: Storm, seconds: u32, scratch: &Path) -> Result<Speed> {
     let mut command = Command::new("stress-ng");
     command.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s"), "--metrics-brief", "--yaml"]);
     command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let before = Processors::now()?;
+    let others = others()?;
     let mut child = command.spawn().context("cannot start stress-ng")?;
     wait(&mut child, Duration::from_secs(u64::from(seconds) + 30))?;
-    let after = Processors::now()?;
     let text = fs::read_to_string(&file).with_context(|| format!("stress-ng wrote no {}", file.display()))?;
     let field = |name| field(&text, stressor, name).with_context(|| format!("stress-ng says no {name} of {stressor}"));
-    let own = field("user-time")? + field("system-time")?;
-    let busy = (after.busy - before.busy) as f64 / TICKS - own;
-    let all = (after.all - before.all) as f64 / TICKS;
     Ok(Speed {
         per_second: field("bogo-ops-per-second-real-time")?,
         per_cpu_second: field("bogo-ops-per-second-usr-sys-time")?,
-        others: (busy / all.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0),
+        others,
     })
 }
 
@@ -104,8 +100,13 @@ fn field(yaml: &str, stressor: &str, name: &str) -> Option<f64> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
 }
 
-/// `USER_HZ`, the unit of `/proc/stat` on every architecture that Rust eBPF runs on.
-const TICKS: f64 = 100.0;
+/// Looks for a moment what part of the processors is in use.
+fn others() -> Result<f64> {
+    let before = Processors::now()?;
+    thread::sleep(Duration::from_millis(300));
+    let after = Processors::now()?;
+    Ok((after.busy - before.busy) as f64 / (after.all - before.all).max(1) as f64)
+}
 
 /// Time that all processors have spent since boot, in ticks.
 struct Processors {

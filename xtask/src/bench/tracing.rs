@@ -1,7 +1,6 @@
 //! What runs beside a storm: nothing, empty programs, or tracer.
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{self, Receiver},
@@ -53,7 +52,7 @@ impl Variant {
     /// Starts it; it is in effect when this returns.
     pub fn start(self, storm: Storm, workspace: &Workspace, at_most: Duration) -> Result<Tracing> {
         let watch: &[&str] = match self {
-            Self::Untraced => return Ok(Tracing { running: None, cpu_at_start: 0 }),
+            Self::Untraced => return Ok(Tracing(None)),
             Self::Floor => return Tracing::floor(storm, workspace),
             Self::Watch => &[],
             // All enter the stream, and a storm's signals are not lost.
@@ -72,31 +71,24 @@ pub struct Account {
     pub signals_seen: u64,
     /// Records that found no room.
     pub lost: u64,
-    /// All its processor time.
+    /// Its processor time since it was attached.
     pub cpu_ns: u64,
-    /// Its processor time without the start.
-    pub running_ns: u64,
 }
 
 impl Account {
-    fn read(summary: &Value, cpu_at_start: u64) -> Option<Self> {
-        let cpu_ns = summary["cpu_ns"].as_u64()?;
+    fn read(summary: &Value) -> Option<Self> {
         Some(Self {
             events: summary["events"].as_object()?.values().filter_map(Value::as_u64).sum(),
             signals_seen: summary["signals_seen"].as_u64()?,
             lost: summary["lost"]["total"].as_u64()?,
-            cpu_ns,
-            running_ns: cpu_ns.saturating_sub(cpu_at_start),
+            cpu_ns: summary["cpu_ns"].as_u64()?,
         })
     }
 }
 
 /// Something that is in effect; dropping it ends it.
 #[derive(Debug)]
-pub struct Tracing {
-    running: Option<Running>,
-    cpu_at_start: u64,
-}
+pub struct Tracing(Option<Running>);
 
 #[derive(Debug)]
 struct Running {
@@ -110,7 +102,7 @@ impl Tracing {
         command.arg(storm.tracepoint()).stdin(Stdio::piped());
         let running = Running::start(command)?;
         running.expect(|line| line == "attached")?;
-        Ok(Self { running: Some(running), cpu_at_start: 0 })
+        Ok(Self(Some(running)))
     }
 
     fn watch(options: &[&str], workspace: &Workspace, at_most: Duration) -> Result<Self> {
@@ -120,19 +112,17 @@ impl Tracing {
         command.arg("--duration").arg(format!("{}s", at_most.as_secs()));
         let running = Running::start(command)?;
         running.expect(|line| kind(&json(line)) == Some("start"))?;
-        // Ready: what it used until now was for the kernel's types, the verifier, the snapshot.
-        let cpu_at_start = cpu_time(running.child.id()).unwrap_or_default();
-        Ok(Self { running: Some(running), cpu_at_start })
+        Ok(Self(Some(running)))
     }
 
     /// The process, if there is one.
     pub fn pid(&self) -> Option<u32> {
-        self.running.as_ref().map(|running| running.child.id())
+        self.0.as_ref().map(|running| running.child.id())
     }
 
     /// Ends it; tracer gives its account.
     pub fn stop(mut self) -> Result<Option<Account>> {
-        let Some(mut running) = self.running.take() else { return Ok(None) };
+        let Some(mut running) = self.0.take() else { return Ok(None) };
         if running.end_of_input() {
             return wait(&mut running.child, PATIENCE).map(|()| None);
         }
@@ -145,7 +135,7 @@ impl Tracing {
             }
         }
         wait(&mut running.child, PATIENCE).context("tracer")?;
-        let account = Account::read(&summary, self.cpu_at_start);
+        let account = Account::read(&summary);
         account.map(Some).with_context(|| format!("tracer's summary is not as expected: {summary}"))
     }
 }
@@ -205,11 +195,6 @@ fn json(line: &str) -> Value {
 
 fn kind(line: &Value) -> Option<&str> {
     line["type"].as_str()
-}
-
-/// Processor time of a process with one thread, in nanoseconds.
-fn cpu_time(pid: u32) -> Option<u64> {
-    fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }
 
 /// What one eBPF program cost.

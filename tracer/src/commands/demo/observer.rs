@@ -1,31 +1,20 @@
 //! The live source and the engine, as `watch` has them, listening for what concerns one pid
 //! namespace.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::stage::Stage;
 use crate::{
-    engine::Engine,
-    event::{Event, EventKind},
     finding::Finding,
+    pump::{BUSY, Pump},
     rules::Thresholds,
-    source::{
-        live::{self, Live},
-        load::LoadOptions,
-    },
+    source::{live::Live, load::LoadOptions},
     world::World,
 };
 
-/// How often the ring buffer is looked at.
-const PAUSE: Duration = Duration::from_millis(5);
-/// Records that are taken before something else gets its turn.
-const BATCH: usize = 65_536;
 /// Whatever is waited for comes within a second, if it comes; a loaded machine gets more.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Short, because somebody is watching.
@@ -38,12 +27,9 @@ pub(super) struct Interrupted;
 
 /// See the module.
 pub(super) struct Observer {
-    live: Live,
-    engine: Engine,
+    pump: Pump,
     /// What was found about the stage and not yet taken.
     heard: Vec<Finding>,
-    /// Events were lost since the last snapshot.
-    is_behind: bool,
     leave: [Signal; 3],
 }
 
@@ -53,22 +39,18 @@ impl Observer {
         let options = LoadOptions::default();
         let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.as_nanos() as u64, ..Thresholds::default() };
         let live = Live::attach(&options)?;
-        let first = live.start_event(&options, &thresholds);
         // From here on, so that no signal ends us before the stage is cleared.
         let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
         // Whoever started us may have had SIGCHLD ignored, so that no zombie is left, here or on the
         // stage: a handler undoes that, as an exec resets it to the default.
         let _ = signal(SignalKind::child())?;
-        let engine = Engine::new(&thresholds);
-        let mut observer = Self { live, engine, heard: Vec::new(), is_behind: false, leave };
-        observer.take(&first, None);
-        observer.snapshot(None)?;
-        Ok(observer)
+        let pump = Pump::start(live, &options, &thresholds, &mut |_, _| Ok(()))?;
+        Ok(Self { pump, heard: Vec::new(), leave })
     }
 
     /// What is known now.
     pub(super) fn world(&self) -> &World {
-        self.engine.world()
+        self.pump.world()
     }
 
     /// Waits for a finding of that rule about the stage; gives it after those that came before it.
@@ -108,49 +90,17 @@ impl Observer {
                 _ = interrupt.recv() => return Err(Interrupted.into()),
                 _ = terminate.recv() => return Err(Interrupted.into()),
                 _ = hangup.recv() => return Err(Interrupted.into()),
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(BUSY) => {}
             }
         }
     }
 
-    /// What [`crate::pump`] does between two pauses, without its sinks.
     fn listen(&mut self, stage: &Stage) -> Result<()> {
-        let mut events = Vec::new();
-        self.live.drain(BATCH, |event| {
-            events.push(event);
-            Ok::<_, Infallible>(())
+        let Self { pump, heard, .. } = self;
+        pump.turn(&mut |_, step| {
+            heard.extend(step.findings.iter().filter(|finding| finding.process.pid_ns == stage.ns).cloned());
+            Ok(())
         })?;
-        for event in &events {
-            self.take(event, Some(stage));
-        }
-        if let Some(lost) = self.live.lost().context("cannot read the kernel side's counters")? {
-            self.take(&lost, Some(stage));
-            self.is_behind = true;
-        } else if self.is_behind {
-            // Not while it is still losing.
-            self.snapshot(Some(stage))?;
-            self.is_behind = false;
-        }
-        let now = live::now();
-        for key in self.engine.due(now) {
-            let look = self.live.look(key);
-            self.take(&look, Some(stage));
-        }
-        self.take(&Event { at: now, cpu: 0, kind: EventKind::Tick }, Some(stage));
         Ok(())
-    }
-
-    fn snapshot(&mut self, stage: Option<&Stage>) -> Result<()> {
-        let events = self.live.snapshot().context("cannot list the processes with the kernel's task iterator")?;
-        for event in &events {
-            self.take(event, stage);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, event: &Event, stage: Option<&Stage>) {
-        let (step, _) = self.engine.step(event);
-        let ours = |finding: &&Finding| stage.is_some_and(|stage| finding.process.pid_ns == stage.ns);
-        self.heard.extend(step.findings.iter().filter(ours).cloned());
     }
 }
