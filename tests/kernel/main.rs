@@ -1,0 +1,90 @@
+//! The scenarios of `tracer` on the kernel that runs here: what it must say, and what not.
+//!
+//! Needs root, and a `tracer` with its eBPF part: `cargo xtask build`, or `TRACER_BIN`. What
+//! this machine cannot run is listed as ignored, with the reason; `TRACER_TESTS_STRICT=1` makes
+//! it fail instead. One test at a time, as some measure and some count what the machine does.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tracer_tests::{machine::Need, run::name_test};
+
+mod bad_places;
+mod doctor_and_demo;
+mod endings;
+mod events;
+mod filters;
+mod hostile;
+mod late;
+mod loss;
+mod namespaces;
+mod orphans;
+mod real_inits;
+mod signals;
+mod start;
+mod threads;
+mod tree;
+mod zombies;
+
+fn main() {
+    // Orphans of a workload come to this process, wherever it runs, and are reaped by it.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("PR_SET_CHILD_SUBREAPER");
+
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(1);
+    let groups = [
+        ("signals", signals::trials()),
+        ("real_inits", real_inits::trials()),
+        ("zombies", zombies::trials()),
+        ("orphans", orphans::trials()),
+        ("threads", threads::trials()),
+        ("namespaces", namespaces::trials()),
+        ("late", late::trials()),
+        ("tree", tree::trials()),
+        ("events", events::trials()),
+        ("filters", filters::trials()),
+        ("hostile", hostile::trials()),
+        ("start", start::trials()),
+        ("endings", endings::trials()),
+        ("loss", loss::trials()),
+        ("bad_places", bad_places::trials()),
+        ("doctor_and_demo", doctor_and_demo::trials()),
+    ];
+    let is_strict = std::env::var_os("TRACER_TESTS_STRICT").is_some();
+    let trials = groups.into_iter().flat_map(|(group, tests)| tests.into_iter().map(move |test| (group, test)));
+    let trials = trials.map(|(group, test)| test.into_trial(group, is_strict)).collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A test, and what it needs of the machine.
+struct Test {
+    name: &'static str,
+    body: fn(),
+    needs: Vec<Need>,
+}
+
+/// A test that traces live.
+fn live(name: &'static str, body: fn()) -> Test {
+    Test { name, body, needs: vec![Need::Tracer, Need::Root, Need::HostPidNamespace, Need::Btf, Need::KernelPart] }
+}
+
+impl Test {
+    fn needs(mut self, need: Need) -> Self {
+        self.needs.push(need);
+        self
+    }
+
+    fn into_trial(self, group: &str, is_strict: bool) -> Trial {
+        let Self { name, body, needs } = self;
+        let name = format!("{group}::{name}");
+        let missing = needs.into_iter().find_map(Need::missing);
+        let title = name.clone();
+        match missing {
+            None => Trial::test(title, move || {
+                name_test(&name);
+                body();
+                Ok(())
+            }),
+            Some(why) if is_strict => Trial::test(title, move || Err(Failed::from(why))),
+            Some(why) => Trial::test(title, || Ok(())).with_kind(format!("cannot run: {why}")).with_ignored_flag(true),
+        }
+    }
+}

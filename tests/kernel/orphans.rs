@@ -1,0 +1,98 @@
+//! Scenarios 12, 13 and 23: who adopts, and whether it waits.
+
+use rustix::process::Signal;
+use tracer_tests::{Run, stage::kill};
+
+use crate::{Test, live};
+
+pub fn trials() -> Vec<Test> {
+    vec![
+        live("init_that_never_waits", init_that_never_waits),
+        live("chain_of_subreapers", chain_of_subreapers),
+        live("daemon", daemon),
+        live("border_of_a_namespace", border_of_a_namespace),
+        live("clone_parent", clone_parent),
+    ]
+}
+
+fn init_that_never_waits() {
+    let mut run = Run::start();
+    let mut stage = run.stage(&["orphanage"]);
+    let [init, shell, leaf] = ["init", "shell", "leaf"].map(|name| stage.pid(name));
+
+    kill(shell, Signal::KILL);
+    run.expect_finding("orphan-adopted")
+        .about(leaf)
+        .adopter(init, "namespace-init")
+        .dead_parent(shell)
+        .certain()
+        .once();
+    let found = run.expect_finding("unreaped-child").about(shell).parent(init);
+    found.blame("parent alive and never waits").once();
+
+    kill(leaf, Signal::KILL);
+    let found = run.expect_finding("unreaped-child").about(leaf).parent(init);
+    found.blame("adopted by an init that never waits").once();
+    run.finish();
+}
+
+fn chain_of_subreapers() {
+    let mut run = Run::start();
+    let mut stage = run.stage(&["subreapers"]);
+    let [outer, inner, middle, leaf] = ["outer", "inner", "middle", "leaf"].map(|name| stage.pid(name));
+
+    kill(middle, Signal::KILL);
+    run.expect_finding("orphan-adopted").about(leaf).adopter(inner, "subreaper").dead_parent(middle).certain().once();
+    kill(inner, Signal::KILL);
+    run.expect_finding("orphan-adopted").about(leaf).adopter(outer, "subreaper").dead_parent(inner).certain().once();
+    kill(leaf, Signal::KILL);
+    let found = run.expect_finding("unreaped-child").about(leaf).parent(outer);
+    found.blame("adopted by a subreaper that never waits").once();
+    run.finish();
+}
+
+/// This test is a subreaper, and so the one who adopts.
+fn daemon() {
+    let mut run = Run::start();
+    let mut stage = run.stage(&["daemon"]);
+    let [middle, daemon] = ["middle", "daemon"].map(|name| stage.pid(name));
+
+    kill(middle, Signal::KILL);
+    stage.hears("reaped");
+    let me = std::process::id() as i32;
+    run.expect_finding("orphan-adopted").about(daemon).adopter(me, "subreaper").dead_parent(middle).once();
+    run.finish();
+}
+
+/// A subreaper outside does not matter to orphans inside.
+fn border_of_a_namespace() {
+    let mut run = Run::start();
+    let mut namespace = run.stage(&["init", "plain"]);
+    let init = namespace.pid("init");
+    let mut stage = run.stage(&["inside", &init.to_string()]);
+    let inside = stage.pid("inside");
+    stage.step("fork");
+    let leaf = stage.pid("leaf");
+
+    kill(inside, Signal::KILL);
+    stage.hears("reaped");
+    run.expect_finding("orphan-adopted").about(leaf).adopter(init, "namespace-init").dead_parent(inside).once();
+    kill(leaf, Signal::KILL);
+    let found = run.expect_finding("unreaped-child").about(leaf).parent(init);
+    found.blame("adopted by an init that never waits").once();
+    run.finish();
+}
+
+/// The creator is not the parent: its end makes no orphan.
+fn clone_parent() {
+    let mut run = Run::start();
+    let mut stage = run.stage(&["clone-parent"]);
+    let [parent, creator, sibling] = ["parent", "creator", "sibling"].map(|name| stage.pid(name));
+
+    kill(creator, Signal::KILL);
+    stage.hears("reaped");
+    kill(sibling, Signal::KILL);
+    let found = run.expect_finding("unreaped-child").about(sibling).parent(parent);
+    found.blame("parent alive and never waits").once();
+    run.finish();
+}

@@ -1,0 +1,48 @@
+//! Stages one situation of the kernel, so that a test can see what `tracer` says of it.
+//!
+//! `workload ACT [ARGUMENT…]` talks to the test over its standard streams (see [`talk`]): every
+//! process that matters writes its name and its pid when it is ready, and the next step follows
+//! when the test writes its name. What the test can do itself, such as killing, no act does.
+
+mod children;
+mod hostile;
+mod namespaces;
+mod talk;
+mod threads;
+
+fn main() {
+    let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let act: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
+    match act[..] {
+        ["init", kind] => namespaces::init(kind),
+        ["family", members] => namespaces::family(number(members)),
+        ["nested", depth] => namespaces::nested(number(depth)),
+        ["crowd", members] => namespaces::crowd(number(members)),
+        ["orphanage"] => namespaces::orphanage(),
+        ["inside", pid] => namespaces::inside(number(pid)),
+
+        ["parent", kind] => children::parent(kind),
+        ["vfork"] => children::vfork(),
+        ["daemon"] => children::daemon(),
+        ["subreapers"] => children::subreapers(),
+        ["clone-parent"] => children::clone_parent(),
+        ["traced"] => children::traced(),
+        ["storm", forks] => children::storm(number(forks)),
+
+        ["forking-thread"] => threads::forking_thread(),
+        ["dead-leader"] => threads::dead_leader(),
+        ["exec-by-thread"] => threads::exec_by_thread(),
+        ["after-exec"] => threads::after_exec(),
+
+        ["hostile"] => hostile::change_names(),
+        ["hostile-parent", ..] => hostile::parent(),
+
+        // A process that does nothing at all: the test's end marker.
+        ["nothing"] => {}
+        _ => panic!("no act is called {act:?}"),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> T {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is not a number"))
+}

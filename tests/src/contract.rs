@@ -1,0 +1,353 @@
+//! The JSON that `tracer` promises (`docs/json.md`), read strictly: a field too many or too few,
+//! or a word that is in none of the closed sets, fails the test that meets it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// The fields of each line besides `type`; those with a question mark may be missing. A line of
+/// type event or finding has those of its kind or rule too.
+const FIELDS: &[(&str, &str)] = &[
+    (
+        "start",
+        "version kernel boot_id host at at_boot_ns hooks degraded ring_size all_signals processes namespaces zombies \
+         thresholds",
+    ),
+    ("lost", "at at_boot_ns seq fork exec exit reap signal deliver snapshot undecodable total"),
+    (
+        "summary",
+        "at at_boot_ns duration_ns events findings signals_seen lost walks_cut cpu_ns processes namespaces zombies",
+    ),
+    (
+        "process",
+        "pid start_boot_ns comm pid_ns ns_pid ns_level parent state roles argv argv_cut age_ns? age_is_lower_bound? \
+         status? owed_by?",
+    ),
+    ("event", "kind at at_boot_ns cpu seq"),
+    ("fork", "process parent creator?"),
+    ("exec", "process before argv argv_cut"),
+    ("exit", "process status leader_only autoreap owed_by adopter adopter_class"),
+    ("reap", "process by zombie_for_ns"),
+    ("signal", "sender target target_tid signal code code_name result verdict"),
+    ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
+    (
+        "finding",
+        "rule severity at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
+    ),
+    ("init-ignored-signal", "signal sender reason"),
+    ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
+    ("orphan-adopted", "adopter adopter_class dead_parent"),
+    ("namespace-killed", "killed took_ns status left"),
+    ("zombie-leader", "threads age_ns"),
+];
+
+/// The closed sets, by the field that holds a word of them.
+const WORDS: &[(&str, &[&str])] = &[
+    ("severity", &["info", "warning", "error"]),
+    ("confidence", &["certain", "incomplete"]),
+    ("adopter_class", &["thread", "subreaper", "namespace-init"]),
+    ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
+    (
+        "blame",
+        &[
+            "parent alive and never waits",
+            "adopted by an init that never waits",
+            "adopted by a subreaper that never waits",
+            "parent stopped",
+            "parent blocked",
+            "held by a tracer",
+        ],
+    ),
+    ("result", &["delivered", "ignored", "already-pending", "overflow", "lose-info"]),
+    (
+        "verdict",
+        &[
+            "delivered",
+            "queued",
+            "merged",
+            "ignored-by-choice",
+            "ignored-by-default",
+            "no-handler",
+            "kill-from-inside",
+            "dropped-at-delivery",
+            "queue-overflow",
+            "siginfo-lost",
+            "target-exiting",
+            "kernel-thread",
+        ],
+    ),
+    ("state", &["running", "leader-dead", "exiting", "zombie"]),
+];
+
+/// One line of JSON.
+#[derive(Clone, Debug)]
+pub enum Line {
+    /// Tracing is on and the world is complete.
+    Start(Start),
+    /// Something happened.
+    Event(Box<Event>),
+    /// A rule found something.
+    Finding(Box<Finding>),
+    /// Records were lost.
+    Lost(BTreeMap<String, Value>),
+    /// The end.
+    Summary(Summary),
+    /// A process of `tracer tree`.
+    Process(Box<TreeProcess>),
+}
+
+impl Line {
+    /// Reads one line, and says what is wrong with it.
+    ///
+    /// # Errors
+    /// If it does not follow the contract.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        fn typed<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, String> {
+            serde_json::from_value(Value::Object(object)).map_err(|e| e.to_string())
+        }
+        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|e| format!("is no object: {e}"))?;
+        let Some(Value::String(kind)) = object.remove("type") else { return Err("has no type".to_owned()) };
+        let more = match kind.as_str() {
+            "event" => object.get("kind"),
+            "finding" => object.get("rule"),
+            _ => None,
+        };
+        check_fields(&object, &[Some(kind.as_str()), more.and_then(Value::as_str)])?;
+        check_words(&object)?;
+        match kind.as_str() {
+            "start" => typed(object).map(Self::Start),
+            "event" => typed(object).map(Self::Event),
+            "finding" => typed(object).map(Self::Finding),
+            "lost" => typed(object).map(Self::Lost),
+            "summary" => typed(object).map(Self::Summary),
+            "process" => typed(object).map(Self::Process),
+            _ => Err(format!("has the unknown type {kind:?}")),
+        }
+    }
+}
+
+fn check_fields(object: &Map<String, Value>, kinds: &[Option<&str>]) -> Result<(), String> {
+    let mut known = Vec::new();
+    for kind in kinds.iter().flatten() {
+        let (_, fields) =
+            FIELDS.iter().find(|(name, _)| name == kind).ok_or(format!("is of no known kind: {kind:?}"))?;
+        known.extend(fields.split_whitespace());
+    }
+    let name = |field: &str| field.trim_end_matches('?').to_owned();
+    if let Some(missing) = known.iter().find(|field| !field.ends_with('?') && !object.contains_key(**field)) {
+        return Err(format!("has no {missing:?}"));
+    }
+    match object.keys().find(|key| !known.iter().any(|field| name(field) == **key)) {
+        Some(unknown) => Err(format!("has the unknown field {unknown:?}")),
+        None => Ok(()),
+    }
+}
+
+fn check_words(object: &Map<String, Value>) -> Result<(), String> {
+    for (key, value) in object {
+        if let (Some((_, words)), Value::String(word)) = (WORDS.iter().find(|(name, _)| name == key), value)
+            && !words.contains(&word.as_str())
+        {
+            return Err(format!("says {key:?} is {word:?}, which is none of {words:?}"));
+        }
+        match (key.as_str(), value) {
+            ("at" | "since", value) if !value.as_str().is_some_and(is_time) => {
+                return Err(format!("says {key:?} is {value}, which is no UTC time with nanoseconds"));
+            }
+            ("message" | "fix", Value::String(text)) if text.is_empty() || text.contains(char::is_control) => {
+                return Err(format!("has a {key} that is empty or holds control characters: {text:?}"));
+            }
+            (_, Value::Object(inner)) => check_words(inner)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// RFC 3339 with nine digits after the second.
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    shape == "0000-00-00T00:00:00.000000000Z"
+}
+
+/// A process.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Process {
+    pub pid: i32,
+    #[serde(deserialize_with = "number_in_string")]
+    pub start_boot_ns: u64,
+    pub comm: String,
+    pub pid_ns: u32,
+    pub ns_pid: i32,
+    pub ns_level: u32,
+}
+
+/// Who sent a signal.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+pub enum Sender {
+    /// The kernel, with one of its reasons.
+    Kernel {
+        /// Which.
+        kernel: KernelSender,
+    },
+    /// A process.
+    Process(Process),
+}
+
+/// See [`Sender`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "docs/json.md explains the words")]
+pub enum KernelSender {
+    Timer,
+    Terminal,
+    Fault,
+    Oom,
+    NamespaceEnd,
+    Other,
+}
+
+/// See [`Line::Start`].
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Start {
+    pub hooks: Vec<String>,
+    pub degraded: Vec<String>,
+    pub ring_size: u32,
+    pub processes: u64,
+    pub namespaces: u64,
+    pub zombies: u64,
+}
+
+/// See [`Line::Event`]; what not every kind has is optional.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Event {
+    pub kind: String,
+    pub seq: u64,
+    pub process: Option<Process>,
+    pub parent: Option<Process>,
+    pub sender: Option<Sender>,
+    pub target: Option<Process>,
+    pub signal: Option<String>,
+    pub verdict: Option<String>,
+    pub status: Option<Value>,
+    pub owed_by: Option<Process>,
+    pub adopter: Option<Process>,
+    pub by: Option<Process>,
+}
+
+/// See [`Line::Finding`]; what not every rule has is optional.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Finding {
+    pub rule: String,
+    pub severity: String,
+    #[serde(deserialize_with = "number_in_string")]
+    pub at_boot_ns: u64,
+    #[serde(deserialize_with = "number_in_string")]
+    pub since_boot_ns: u64,
+    pub process: Process,
+    pub confidence: String,
+    pub message: String,
+    pub evidence: Vec<u64>,
+    pub signal: Option<String>,
+    pub sender: Option<Sender>,
+    pub reason: Option<String>,
+    pub parent: Option<Process>,
+    pub age_ns: Option<u64>,
+    pub age_is_lower_bound: Option<bool>,
+    pub blame: Option<String>,
+    pub adopter: Option<Process>,
+    pub adopter_class: Option<String>,
+    pub dead_parent: Option<Process>,
+    pub killed: Option<u64>,
+    pub left: Option<u64>,
+    pub took_ns: Option<u64>,
+    pub threads: Option<u32>,
+}
+
+/// See [`Line::Summary`].
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Summary {
+    pub duration_ns: u64,
+    pub events: BTreeMap<String, u64>,
+    pub findings: BTreeMap<String, u64>,
+    pub lost: BTreeMap<String, u64>,
+    pub signals_seen: u64,
+    pub cpu_ns: u64,
+    pub processes: u64,
+    pub namespaces: u64,
+    pub zombies: u64,
+}
+
+/// See [`Line::Process`].
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct TreeProcess {
+    pub pid: i32,
+    #[serde(deserialize_with = "number_in_string")]
+    pub start_boot_ns: u64,
+    pub comm: String,
+    pub pid_ns: u32,
+    pub ns_pid: i32,
+    pub ns_level: u32,
+    pub parent: Option<Process>,
+    pub state: String,
+    pub roles: Vec<String>,
+    pub argv: Vec<String>,
+    pub age_ns: Option<u64>,
+    pub age_is_lower_bound: Option<bool>,
+    pub owed_by: Option<Process>,
+}
+
+fn number_in_string<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOST: &str = r#"{"type":"lost","at":"2026-11-22T12:00:00.000000001Z","at_boot_ns":"1","seq":1,"fork":1,"exec":0,
+        "exit":0,"reap":0,"signal":0,"deliver":0,"snapshot":0,"undecodable":0,"total":1}"#;
+
+    #[test]
+    fn a_line_that_keeps_the_contract() {
+        assert!(matches!(Line::parse(LOST), Ok(Line::Lost(lost)) if lost["fork"] == 1));
+    }
+
+    #[test]
+    fn the_examples_of_the_documentation() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md");
+        let page = std::fs::read_to_string(page).expect("docs/json.md");
+        let examples: Vec<&str> = page.lines().filter(|line| line.starts_with("{\"type\":")).collect();
+        assert!(examples.len() > 10, "only {} examples", examples.len());
+        for example in examples {
+            // Lines of other commands than `watch` and `tree`; the program's own tests read those.
+            let is_elsewhere =
+                ["rule", "check", "verdict"].iter().any(|word| example.contains(&format!("\"type\":\"{word}\"")));
+            if !is_elsewhere {
+                Line::parse(example).unwrap_or_else(|why| panic!("it {why}: {example}"));
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_break_it() {
+        for (from, to, why) in [
+            ("lost", "found", "is of no known kind: \"found\""),
+            ("\"seq\":1,", "", "has no \"seq\""),
+            ("\"seq\"", "\"more\":0,\"seq\"", "has the unknown field \"more\""),
+            (".000000001Z", "Z", "no UTC time"),
+        ] {
+            let error = Line::parse(&LOST.replace(from, to)).expect_err(why);
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What this machine is and has, read from `/proc`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The `tracer` program under test: `$TRACER_BIN`, or the release build beside this test.
+pub fn tracer_path() -> PathBuf {
+    if let Some(path) = env::var_os("TRACER_BIN") {
+        return path.into();
+    }
+    target_dir().join("release/tracer")
+}
+
+/// The workload program, built together with the test.
+pub fn workload_path() -> PathBuf {
+    let test = env::current_exe().expect("a test has a path");
+    // target/debug/deps/kernel-… and target/debug/workload
+    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join("workload")
+}
+
+/// Where the output of failing tests goes.
+pub fn report_dir() -> PathBuf {
+    target_dir().join("kernel-tests")
+}
+
+fn target_dir() -> PathBuf {
+    let workload = workload_path();
+    workload.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").to_owned()
+}
+
+/// Something without which a test cannot run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A `tracer` program.
+    Tracer,
+    /// A `tracer` program that was built with its eBPF part.
+    KernelPart,
+    /// Rights to stage things, that is, root.
+    Root,
+    /// Type information of the running kernel.
+    Btf,
+    /// A program on PATH.
+    Program(&'static str),
+    /// To live in the machine's first pid namespace.
+    HostPidNamespace,
+}
+
+impl Need {
+    /// Why this machine does not have it.
+    pub fn missing(self) -> Option<String> {
+        let (has, why) = match self {
+            Self::Tracer => (tracer_path().exists(), format!("there is no {}", tracer_path().display())),
+            Self::KernelPart => (has_kernel_part(), "tracer was built without its eBPF part".to_owned()),
+            Self::Root => (rustix::process::geteuid().is_root(), "not root".to_owned()),
+            Self::Btf => (Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF".to_owned()),
+            Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
+            Self::HostPidNamespace => {
+                (pid_ns(std::process::id() as i32) == Some(0xEFFF_FFFC), "in a pid namespace".to_owned())
+            }
+        };
+        (!has).then_some(why)
+    }
+}
+
+fn has_kernel_part() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let tree = Command::new(tracer_path()).arg("tree").output();
+        tree.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("built without its kernel part"))
+    })
+}
+
+fn is_on_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).exists()))
+}
+
+/// What `/proc/PID/stat` and `/proc/PID/status` say of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its pid.
+    pub pid: i32,
+    /// Its parent.
+    pub ppid: i32,
+    /// The letter of its state.
+    pub state: char,
+    /// Its pid in its own namespace.
+    pub ns_pid: i32,
+    /// When it started, in ticks since boot.
+    pub start_ticks: u64,
+    /// Whether it is a kernel thread.
+    pub is_kthread: bool,
+}
+
+/// Reads [`Stat`]; `None` if there is no such process any more.
+pub fn stat(pid: i32) -> Option<Stat> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    // The name may hold anything, blanks and parentheses too.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 2..].split(' ').collect();
+    let status = fs::read(format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let ns_pid = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?;
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    Some(Stat {
+        pid,
+        state: fields[0].chars().next()?,
+        ppid: fields[1].parse().ok()?,
+        is_kthread: fields[6].parse::<u32>().ok()? & PF_KTHREAD != 0,
+        start_ticks: fields[19].parse().ok()?,
+        ns_pid: ns_pid.parse().ok()?,
+    })
+}
+
+/// The inode number of a process's pid namespace.
+pub fn pid_ns(pid: i32) -> Option<u32> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?;
+    link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The pids of all processes.
+pub fn pids() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").expect("/proc is mounted");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// All processes, as they are one after another.
+pub fn processes() -> Vec<Stat> {
+    pids().into_iter().filter_map(stat).collect()
+}
+
+/// The pid on the host of a process that is `ns_pid` in the namespace of `member`.
+pub fn host_pid(member: i32, ns_pid: i32) -> i32 {
+    let namespace = pid_ns(member).expect("the namespace exists");
+    processes()
+        .into_iter()
+        .find(|process| process.ns_pid == ns_pid && pid_ns(process.pid) == Some(namespace))
+        .unwrap_or_else(|| panic!("there is no pid {ns_pid} in the namespace of {member}"))
+        .pid
+}
+
+/// How many tasks (threads too) were ever created on this machine.
+pub fn forks() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").expect("/proc is mounted");
+    let forks = stat.lines().find_map(|line| line.strip_prefix("processes "));
+    forks.and_then(|forks| forks.parse().ok()).expect("/proc/stat counts processes")
+}
