@@ -11,7 +11,9 @@ use crate::{
     },
 };
 
-/// `SEND_SIG_PRIV`: what the kernel passes in place of a siginfo for a signal of its own.
+/// What stands in for a siginfo when a signal is sent on behalf of the current task.
+const SEND_SIG_NOINFO: u64 = 0;
+/// What stands in for one when the kernel sends a signal of its own.
 const SEND_SIG_PRIV: u64 = 1;
 
 /// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of
@@ -26,7 +28,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let signal = ctx.arg::<i32>(0) as u32;
-    let info = ctx.arg::<u64>(1);
+    let info = Typed::new(ctx.arg::<*const u8>(1));
     // SAFETY: the helper has no arguments and cannot fail.
     let sender = TaskPtr(Typed::new(unsafe { bpf_get_current_task_btf() }));
     let target_flags = target.flags();
@@ -49,8 +51,8 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         set(bit::SENDER_EXITING, true);
         set(bit::SENDER_INIT, sender.upid(sender.ns_level()).nr == 1);
     }
-    set(bit::NO_INFO, info == 0);
-    set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
+    set(bit::NO_INFO, info.address() == SEND_SIG_NOINFO);
+    set(bit::KERNEL_INFO, info.address() == SEND_SIG_PRIV);
     set(bit::GROUP, ctx.arg::<i32>(3) != 0);
     emit(
         kind::SIGNAL,
@@ -91,7 +93,7 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         DeliverRecord {
             header: header::<DeliverRecord>(kind::DELIVER),
             target: target.id(),
-            code: code_of(ctx.arg::<u64>(1)),
+            code: code_of(Typed::new(ctx.arg::<*const u8>(1))),
             flags,
             signal: ctx.arg::<i32>(0) as u8,
             reserved: 0,
@@ -100,10 +102,13 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `si_code`; 0 (`SI_USER`) when there is no siginfo but one of the two constants.
+/// `si_code`; 0 (`SI_USER`) where one of the two constants stands in for a siginfo.
 #[inline(always)]
-fn code_of(info: u64) -> i32 {
-    if info <= SEND_SIG_PRIV { 0 } else { peek(info, offset!(siginfo_code)) }
+fn code_of(info: Typed) -> i32 {
+    if info.address() == SEND_SIG_NOINFO || info.address() == SEND_SIG_PRIV {
+        return 0;
+    }
+    info.u32(offset!(siginfo_code)) as i32
 }
 
 #[inline(always)]
