@@ -14,6 +14,7 @@ mod events;
 mod filters;
 mod hostile;
 mod late;
+mod load;
 mod loss;
 mod namespaces;
 mod orphans;
@@ -44,6 +45,7 @@ fn main() {
         ("hostile", hostile::trials()),
         ("start", start::trials()),
         ("endings", endings::trials()),
+        ("load", load::trials()),
         ("loss", loss::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),

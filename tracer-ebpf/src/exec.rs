@@ -14,7 +14,7 @@ use tracer_common::{
 
 use crate::{
     emit::{emit_bytes, header},
-    kernel::{TaskPtr, Typed, offset},
+    kernel::{TaskPtr, Typed, has, offset},
 };
 
 /// Room for one record per processor: it is too large for the stack of a program.
@@ -29,12 +29,10 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let Some(room) = EXEC_ROOM.get_ptr_mut(0) else {
         return 0;
     };
-    // SAFETY: this processor's own copy; exec of two tasks cannot overlap on one processor,
-    // because tracing programs run with migration disabled and do not nest.
+    // SAFETY: this processor's own copy. Should another exec preempt this one here, the kernel
+    // does not run a program that is already active on the processor.
     let record = unsafe { &mut *room };
-    let mm = task.0.follow(offset!(task_mm));
-    let start = mm.u64(offset!(mm_arg_start));
-    let whole = mm.u64(offset!(mm_arg_end)).saturating_sub(start);
+    let (start, whole) = args(task);
     let length = if whole > ARGS_MAX as u64 { ARGS_MAX as u64 } else { whole } as usize;
     record.id = task.id();
     record.comm = task.comm();
@@ -50,6 +48,17 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: `read` is at most `ARGS_MAX`, so the slice lies within the record.
     emit_bytes(kind::EXEC, unsafe { core::slice::from_raw_parts(room.cast::<u8>(), EXEC_FIXED + read) });
     0
+}
+
+/// Where the command line begins in the process's memory, and how long it is.
+#[inline(always)]
+fn args(task: TaskPtr) -> (u64, u64) {
+    if !has!(task_mm, mm_arg_start, mm_arg_end) {
+        return (0, 0);
+    }
+    let mm = task.0.follow(offset!(task_mm));
+    let start = mm.u64(offset!(mm_arg_start));
+    (start, mm.u64(offset!(mm_arg_end)).saturating_sub(start))
 }
 
 /// Copies the command line; 0 bytes if the memory cannot be read now.

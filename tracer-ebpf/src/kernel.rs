@@ -29,6 +29,15 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
+/// Whether this kernel has all of these fields. Asked before a pointer field is followed; a value
+/// that is missing reads as 0 by itself.
+macro_rules! has {
+    ($($field:ident),+) => {
+        $($crate::kernel::offset!($field) != ::tracer_common::config::MISSING)&&+
+    };
+}
+pub(crate) use has;
+
 /// `PF_EXITING` of `task_struct.flags`.
 pub const PF_EXITING: u32 = 0x4;
 /// `PF_KTHREAD` of `task_struct.flags`.
@@ -225,7 +234,7 @@ impl TaskPtr {
 
     #[inline(always)]
     fn cgroup(self) -> u64 {
-        if offset!(css_dfl_cgrp) == MISSING || offset!(kn_id) == MISSING || offset!(task_cgroups) == MISSING {
+        if !has!(task_cgroups, css_dfl_cgrp, cgroup_kn) {
             return 0;
         }
         self.0

@@ -1,7 +1,7 @@
 //! A signal is generated, and later taken from the queue.
 
 use aya_ebpf::{helpers::bpf_get_current_task_btf, macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{DeliverRecord, SignalRecord, config::MISSING, kind, record::signal_flags as bit};
+use tracer_common::{DeliverRecord, SignalRecord, kind, record::signal_flags as bit};
 
 use crate::{
     emit::{count, emit, header},
@@ -131,9 +131,6 @@ fn handler_class(target: TaskPtr, signal: u32) -> u16 {
 /// `blocked`, or `real_blocked`, which sigtimedwait(2) uses while it waits.
 #[inline(always)]
 fn is_blocked(target: TaskPtr, signal: u32) -> bool {
-    if offset!(task_blocked) == MISSING || offset!(task_real_blocked) == MISSING {
-        return false;
-    }
     let masks = target.0.u64(offset!(task_blocked)) | target.0.u64(offset!(task_real_blocked));
     (masks >> ((signal - 1) & 63)) & 1 != 0
 }

@@ -1,9 +1,9 @@
 //! The processes that exist: a task iterator, for the start and after a loss.
 
 use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_boot_ns, generated::bpf_seq_write};
-use tracer_common::{Header, RowRecord, config::MISSING, kind, record::NEVER, task::flags};
+use tracer_common::{Header, RowRecord, kind, record::NEVER, task::flags};
 
-use crate::kernel::{SIGNAL_GROUP_EXIT, TaskPtr, Typed, offset};
+use crate::kernel::{SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset};
 
 /// Every state with this bit is on its way out of the process table (`EXIT_DEAD`).
 const EXIT_DEAD: u32 = 0x10;
@@ -71,7 +71,7 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
 /// than more.
 #[inline(always)]
 fn idle(task: TaskPtr) -> u64 {
-    if offset!(task_exec_start) == MISSING {
+    if !has!(task_exec_start) {
         return NEVER;
     }
     // SAFETY: the helper has no arguments and cannot fail.

@@ -27,6 +27,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         all_signals: kinds.contains(&Kind::Signal),
         all_deliveries: kinds.contains(&Kind::Deliver),
         debug: options.debug_probes,
+        ..LoadOptions::default()
     };
     let live = Live::attach(&load)?;
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());

@@ -77,7 +77,7 @@ impl Live {
 
     /// The first event of the stream.
     pub fn start_event(&self, options: &LoadOptions, thresholds: &Thresholds) -> Event {
-        let LoadOptions { ring_size, all_signals, all_deliveries: _, debug: _ } = *options;
+        let LoadOptions { ring_size, all_signals, all_deliveries: _, debug: _, without: _ } = *options;
         let now = now();
         let info = StartInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -101,11 +101,13 @@ pub struct LoadOptions {
     pub all_deliveries: bool,
     /// The programs tell what they do, for people who work on them.
     pub debug: bool,
+    /// Fields to treat as if this kernel did not have them, by their path, for tests.
+    pub without: &'static [&'static str],
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { ring_size: 8 << 20, all_signals: false, all_deliveries: false, debug: false }
+        Self { ring_size: 8 << 20, all_signals: false, all_deliveries: false, debug: false, without: &[] }
     }
 }
 
@@ -137,7 +139,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     {
         return Err(LoadError::NotHostPidNs(ns.0));
     }
-    let Resolved { config, degraded } = offsets::of_running_kernel()?;
+    let Resolved { config, degraded } = offsets::of_running_kernel(options.without)?;
     let config = Config {
         all_signals: u32::from(options.all_signals),
         all_deliveries: u32::from(options.all_deliveries),

@@ -35,7 +35,7 @@ const ESSENTIAL: &[&str] = &[
 ];
 
 /// What a field that is not essential is needed for: what the tool cannot do without it.
-const CONSEQUENCES: &[(&str, &str)] = &[
+pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
     ("task_struct.comm", "processes have no names"),
     ("task_struct.blocked", "signals that wait because they are blocked count as delivered"),
@@ -79,26 +79,26 @@ pub struct Resolved {
     pub degraded: Vec<String>,
 }
 
-/// Resolves every field for the running kernel.
+/// Resolves every field for the running kernel, as if it did not have those of `without`.
 ///
 /// # Errors
 /// See [`OffsetsError`].
-pub fn of_running_kernel() -> Result<Resolved, OffsetsError> {
+pub fn of_running_kernel(without: &[&str]) -> Result<Resolved, OffsetsError> {
     // Mapping spares parsing what nobody asks for, some 100 ms; kernels before 6.16 cannot.
     let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).or_else(|_| Btf::from_file(VMLINUX));
-    resolve(&btf.map_err(|error| OffsetsError::NoBtf(error.to_string()))?)
+    resolve(&btf.map_err(|error| OffsetsError::NoBtf(error.to_string()))?, without)
 }
 
-/// Resolves every field.
+/// Resolves every field but those of `without`.
 ///
 /// # Errors
 /// [`OffsetsError::NoField`] for one that is essential.
-pub fn resolve(btf: &Btf) -> Result<Resolved, OffsetsError> {
+pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
     let mut values = [MISSING; Offsets::PATHS.len()];
     let mut masks = [1, 1];
     let mut degraded = Vec::new();
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
-        match find(btf, path) {
+        match find(btf, path).filter(|_| !without.contains(path)) {
             Some(place) => {
                 *value = place.bits / 8;
                 // A bitfield is one bit of its byte; a `bool` (since 7.0) is the byte's lowest.

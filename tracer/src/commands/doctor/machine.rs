@@ -37,7 +37,7 @@ pub(super) struct Types(Result<Resolved, OffsetsError>);
 
 impl Types {
     pub(super) fn read() -> Self {
-        Self(offsets::of_running_kernel())
+        Self(offsets::of_running_kernel(&[]))
     }
 
     /// A sentence for each field that is missing.
