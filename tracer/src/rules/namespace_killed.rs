@@ -36,8 +36,9 @@ impl Rule for NamespaceKilled {
                 _ => Verdict::Quiet,
             },
             Change::NamespaceEnded(ns) => match ending(world, ns) {
-                // Nothing was left to kill: the ordinary end of a container.
-                Some(ending) if !ending.nested && ending.killed > 0 => found(world, &ending, seq),
+                // Nothing was left to kill, or only the very `kill` that asked pid 1 to end and had
+                // no time to exit: the ordinary end of a container.
+                Some(ending) if !ending.nested && ending.bystanders > 0 => found(world, &ending, seq),
                 _ => Verdict::Quiet,
             },
             _ => Verdict::Quiet,
@@ -103,9 +104,9 @@ fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
 mod tests {
     use super::*;
     use crate::{
-        event::{Adopter, Exit, TaskInfo},
+        event::{Adopter, Exit, SignalSent, TaskInfo},
         signal::Signal,
-        story::{Story, born_in, end},
+        story::{Story, born_in, end, kill},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -168,6 +169,28 @@ mod tests {
         init_exits(&mut story, ExitStatus(0));
         story.exit(end(11, 10, Adopter::None));
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn who_asked_for_the_end_from_inside_is_no_news() {
+        use tracer_common::record::signal_flags as bit;
+        for (bystander, want) in [(false, &[][..]), (true, &["namespace-killed"][..])] {
+            let mut story = Story::new();
+            story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).fork(born_in(NS, 12, 3, 10));
+            let asked = kill(12, 10, Signal::TERM);
+            story.signal(SignalSent { flags: asked.flags | bit::UNKILLABLE | bit::HANDLER, ..asked });
+            if !bystander {
+                story.exit(end(11, 10, Adopter::None)).free(11);
+            }
+            let chld = kill(11, 10, Signal::CHLD);
+            story.signal(SignalSent { flags: chld.flags | bit::UNKILLABLE | bit::HANDLER, ..chld });
+            init_exits(&mut story, ExitStatus(143 << 8));
+            story.exit(killed(12));
+            if bystander {
+                story.exit(killed(11));
+            }
+            assert_eq!(story.rules(), want);
+        }
     }
 
     #[test]

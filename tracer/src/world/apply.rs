@@ -204,15 +204,23 @@ impl World {
         process.state = State::Dead(death);
         process.pending = Vec::new();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
+        let asked_by = process.signalled_by;
         changes.push(Change::Died { key, status: death.status });
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
         if is_init {
-            self.begin_end(key, ns, death, changes);
+            self.begin_end(key, ns, asked_by, death, changes);
         }
     }
 
-    fn begin_end(&mut self, init: ProcKey, ns: PidNs, death: Death, changes: &mut Vec<Change>) {
+    fn begin_end(
+        &mut self,
+        init: ProcKey,
+        ns: PidNs,
+        asked_by: Option<ProcKey>,
+        death: Death,
+        changes: &mut Vec<Change>,
+    ) {
         let left = self
             .processes
             .values()
@@ -224,6 +232,8 @@ impl World {
             since: death.at,
             seq: death.seq,
             killed: 0,
+            asked_by,
+            bystanders: 0,
             left,
             last_death: death.at,
             nested,
@@ -264,6 +274,7 @@ impl World {
             ending.left -= 1;
             // Who was on its way out already, or handled its last moments itself, was not killed.
             ending.killed += u64::from(is_killed);
+            ending.bystanders += u64::from(is_killed && ending.asked_by != Some(key));
             ending.last_death = ending.last_death.max(at);
             if ending.left == 0 {
                 changes.push(Change::NamespaceEnded(ns.id));
@@ -335,12 +346,16 @@ impl World {
         let verdict = signal::verdict_of_sent(sent);
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
-        if verdict == Verdict::Queued
-            && is_protected
-            && let Some(process) = self.processes.get_mut(&target.key)
-        {
-            process.pending.retain(|pending| pending.signal != signal);
-            process.pending.push(Pending { signal, sender, from_outside, at, seq });
+        if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
+            if verdict == Verdict::Queued {
+                process.pending.retain(|pending| pending.signal != signal);
+                process.pending.push(Pending { signal, sender, from_outside, at, seq });
+            }
+            // A SIGCHLD asks for nothing.
+            let is_accepted = matches!(verdict, Verdict::Queued | Verdict::Delivered);
+            if is_accepted && !signal.is_ignored_by_default() && matches!(sender, Sender::Process(_)) {
+                process.signalled_by = Some(current.key);
+            }
         }
         changes.push(Change::Signalled(Box::new(Signalled {
             signal,

@@ -28,6 +28,10 @@ pub struct Ending {
     pub seq: u64,
     /// Processes that SIGKILL has ended since, those of nested namespaces included.
     pub killed: u64,
+    /// Whose signal the init had accepted before: likely who asked for the end.
+    pub asked_by: Option<ProcKey>,
+    /// Of the killed, those that had not asked for it.
+    pub bystanders: u64,
     /// Processes that have not died yet.
     pub left: u64,
     /// When the last of them died.

@@ -45,6 +45,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
+    /// For an init: who sent the last signal that the kernel accepted for it.
+    pub(super) signalled_by: Option<ProcKey>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When an event last proved that it exists.
@@ -117,6 +119,7 @@ impl Process {
             cgroup: 0,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
+            signalled_by: None,
             pending: Vec::new(),
             seen_at: 0,
             snapshot: 0,
