@@ -4,7 +4,10 @@
 use std::{io, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     engine::{Engine, Step},
@@ -23,9 +26,10 @@ use crate::{
 pub const BUSY: Duration = Duration::from_millis(5);
 /// And while it has nothing.
 const IDLE: Duration = Duration::from_millis(40);
-/// How often losses are counted and rules asked again; well below the 100 ms within which a
-/// loss must show.
+/// How often time passes for the rules, in nanoseconds.
 const HOUSEKEEPING: u64 = 50_000_000;
+/// How long the world may go without a snapshot while events are being lost, in nanoseconds.
+const LONGEST_BEHIND: u64 = 1_000_000_000;
 /// Records that are taken before something else gets its turn.
 const BATCH: usize = 65_536;
 
@@ -35,8 +39,8 @@ pub struct Pump {
     engine: Engine,
     /// Boot time of the last housekeeping.
     kept: u64,
-    /// Events were lost since the last snapshot.
-    is_behind: bool,
+    /// Boot time of the first loss since the last snapshot.
+    behind_since: Option<u64>,
 }
 
 impl Pump {
@@ -50,7 +54,7 @@ impl Pump {
         thresholds: &Thresholds,
         show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
     ) -> Result<Self> {
-        let mut pump = Self { live, engine: Engine::new(thresholds), kept: 0, is_behind: false };
+        let mut pump = Self { live, engine: Engine::new(thresholds), kept: 0, behind_since: None };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
         // The programs are attached: what happens while the snapshot is taken is in the ring
         // buffer, and comes after it, into a world that knows whom it is about.
@@ -74,24 +78,41 @@ impl Pump {
             let (step, world) = engine.step(&event);
             show(world, &step)
         })?;
+        // At once, so that a loss stands in the stream where it happened: after what still found
+        // room, before what found room again.
+        let lost = self.live.lost().context("cannot read the kernel side's counters")?;
         let now = live::now();
+        if let Some(lost) = &lost {
+            self.step(lost, show)?;
+            self.behind_since.get_or_insert(now);
+        }
         if now.saturating_sub(self.kept) >= HOUSEKEEPING {
             self.kept = now;
-            self.keep_house(now, show)?;
+            self.catch_up(now, lost.is_some(), show)?;
+            self.let_time_pass(now, show)?;
         }
         Ok(drained)
     }
 
-    /// Losses, the way back after one, and the rules that wanted to be asked again.
-    fn keep_house(&mut self, now: u64, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
-        if let Some(lost) = self.live.lost().context("cannot read the kernel side's counters")? {
-            self.step(&lost, show)?;
-            self.is_behind = true;
-        } else if self.is_behind {
-            // Not while it is still losing: the next loss would spoil it again.
+    /// The way back after a loss.
+    fn catch_up(
+        &mut self,
+        now: u64,
+        is_losing: bool,
+        show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
+    ) -> Result<()> {
+        let Some(since) = self.behind_since else { return Ok(()) };
+        // Not while it is still losing, which would spoil it again; but a loss without an end must
+        // not let the world drift away either.
+        if !is_losing || now.saturating_sub(since) >= LONGEST_BEHIND {
             self.snapshot(show)?;
-            self.is_behind = false;
+            self.behind_since = is_losing.then_some(now);
         }
+        Ok(())
+    }
+
+    /// The rules that wanted to be asked again, after a look at whom they will be asked about.
+    fn let_time_pass(&mut self, now: u64, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
         for key in self.engine.due(now) {
             self.step(&self.live.look(key), show)?;
         }
@@ -113,24 +134,20 @@ impl Pump {
     }
 }
 
+/// The event loop that [`run`] and its like wait in: one thread, nothing runs beside it.
+///
+/// # Errors
+/// If the kernel gives no descriptors for it.
+pub fn event_loop() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+}
+
 /// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output.
 ///
 /// # Errors
 /// If the source fails, or the sink cannot write; a closed pipe is an [`io::Error`] of the kind
 /// [`io::ErrorKind::BrokenPipe`].
-pub fn run(
-    live: Live,
-    options: &LoadOptions,
-    thresholds: &Thresholds,
-    duration: Option<Duration>,
-    sink: &mut dyn Sink,
-) -> Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
-    runtime.block_on(drive(live, options, thresholds, duration, sink))
-}
-
-async fn drive(
+pub async fn run(
     live: Live,
     options: &LoadOptions,
     thresholds: &Thresholds,

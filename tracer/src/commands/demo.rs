@@ -3,9 +3,9 @@
 
 use std::{io, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::sink::style::Screen;
+use crate::{pump::event_loop, sink::style::Screen};
 
 mod observer;
 mod page;
@@ -21,8 +21,7 @@ use page::Page;
 /// If live tracing cannot work, the namespace cannot be made, or the tool does not say in time
 /// what it should. Whatever was started has ended then.
 pub fn run() -> Result<ExitCode> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
+    let runtime = event_loop()?;
     let began = Instant::now();
     let mut page = Page::new(io::stdout().lock(), Screen::stdout());
     let told = runtime.block_on(async {

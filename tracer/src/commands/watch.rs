@@ -36,6 +36,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         Output::Text => Box::new(Text::new(out, Screen::stdout(), TimeZone::system(), filter, kinds)),
     };
     let thresholds = Thresholds::from(&options.thresholds);
-    pump::run(live, &load, &thresholds, options.duration, &mut *sink).context("watch")?;
+    let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink);
+    pump::event_loop()?.block_on(run).context("watch")?;
     Ok(ExitCode::SUCCESS)
 }
