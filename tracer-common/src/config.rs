@@ -89,6 +89,8 @@ pub struct Config {
     pub is_subreaper_mask: u32,
     /// Bit of `has_child_subreaper` in its byte.
     pub has_subreaper_mask: u32,
+    /// 1: the kernel has `bpf_get_current_task_btf` (since 5.11).
+    pub has_typed_current: u32,
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
@@ -104,6 +106,7 @@ impl Config {
         offsets: Offsets::NONE,
         is_subreaper_mask: 0,
         has_subreaper_mask: 0,
+        has_typed_current: 0,
         action_size: 0,
         all_signals: 0,
         all_deliveries: 0,

@@ -14,7 +14,7 @@ use tracer_common::{
 
 use crate::{
     emit::{emit_bytes, header},
-    kernel::{TaskPtr, Typed, has, offset},
+    kernel::{Pointer, TaskPtr, Typed, has, offset},
 };
 
 /// Room for one record per processor: it is too large for the stack of a program.
@@ -52,7 +52,7 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 
 /// Where the command line begins in the process's memory, and how long it is.
 #[inline(always)]
-fn args(task: TaskPtr) -> (u64, u64) {
+fn args(task: TaskPtr<Typed>) -> (u64, u64) {
     if !has!(task_mm, mm_arg_start, mm_arg_end) {
         return (0, 0);
     }

@@ -9,7 +9,7 @@ use tracer_common::{
 
 use crate::{
     emit::{emit, header},
-    kernel::{SIGNAL_GROUP_EXIT, TaskPtr, Typed, offset},
+    kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, offset},
     reaper,
 };
 
@@ -86,7 +86,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 
 /// The signal that the end of the process sends is the leader's; a thread has -1.
 #[inline(always)]
-fn leader_exit_signal(task: TaskPtr) -> i32 {
+fn leader_exit_signal(task: TaskPtr<Typed>) -> i32 {
     task.0.follow(offset!(task_group_leader)).u32(offset!(task_exit_signal)) as i32
 }
 

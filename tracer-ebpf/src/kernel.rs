@@ -49,8 +49,38 @@ pub const SIGNAL_GROUP_COREDUMP: u32 = 0x8;
 /// `SIGNAL_UNKILLABLE` of `signal_struct.flags`.
 pub const SIGNAL_UNKILLABLE: u32 = 0x40;
 
-/// A pointer to a kernel structure whose type the verifier knows (`PTR_TO_BTF_ID`). A load
-/// through it is one instruction; a bad address reads as zero.
+/// A pointer to a kernel structure.
+pub trait Pointer: Copy {
+    /// The address, for comparisons.
+    fn address(self) -> u64;
+
+    /// Loads a field, 0 where the kernel has none.
+    fn load<T: Copy + Default>(self, offset: u32) -> T;
+
+    /// Follows a pointer field, which this kernel must have.
+    fn follow(self, offset: u32) -> Self;
+
+    /// Loads a 32-bit field.
+    #[inline(always)]
+    fn u32(self, offset: u32) -> u32 {
+        self.load(offset)
+    }
+
+    /// Loads a 64-bit field.
+    #[inline(always)]
+    fn u64(self, offset: u32) -> u64 {
+        self.load(offset)
+    }
+
+    /// Loads one byte.
+    #[inline(always)]
+    fn u8(self, offset: u32) -> u8 {
+        self.load(offset)
+    }
+}
+
+/// A pointer whose type the verifier knows (`PTR_TO_BTF_ID`). A load through it is one
+/// instruction; a bad address reads as zero.
 #[derive(Clone, Copy)]
 pub struct Typed(*const u8);
 
@@ -60,10 +90,11 @@ impl Typed {
     pub fn new<T>(pointer: *const T) -> Self {
         Self(pointer.cast())
     }
+}
 
-    /// The address, for comparisons.
+impl Pointer for Typed {
     #[inline(always)]
-    pub fn address(self) -> u64 {
+    fn address(self) -> u64 {
         self.0 as u64
     }
 
@@ -76,31 +107,52 @@ impl Typed {
         unsafe { self.0.add(offset as usize).cast::<T>().read_volatile() }
     }
 
-    /// Loads a 32-bit field, 0 where the kernel has none.
     #[inline(always)]
-    pub fn u32(self, offset: u32) -> u32 {
-        self.load(offset)
-    }
-
-    /// Loads a 64-bit field, 0 where the kernel has none.
-    #[inline(always)]
-    pub fn u64(self, offset: u32) -> u64 {
-        self.load(offset)
-    }
-
-    /// Loads one byte, 0 where the kernel has none.
-    #[inline(always)]
-    pub fn u8(self, offset: u32) -> u8 {
-        self.load(offset)
-    }
-
-    /// Follows a pointer field; the verifier knows the type of what it points at.
-    #[inline(always)]
-    pub fn follow(self, offset: u32) -> Self {
-        // SAFETY: as in `load`; a pointer field that a supported kernel always has.
+    fn follow(self, offset: u32) -> Self {
+        // SAFETY: as in `load`; the verifier knows the type of what the field points at.
         Self(unsafe { self.0.add(offset as usize).cast::<*const u8>().read_volatile() })
     }
 }
+
+/// A plain address. A load through it is a checked copy ([`peek`]).
+#[derive(Clone, Copy)]
+pub struct Plain(pub u64);
+
+impl Pointer for Plain {
+    #[inline(always)]
+    fn address(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(self, offset: u32) -> T {
+        peek(self.0, offset)
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: u32) -> Self {
+        Self(peek(self.0, offset))
+    }
+}
+
+/// Does something with the current task. Kernels before 5.11 cannot give it a type; the verifier
+/// drops the half that is not for this kernel.
+macro_rules! with_current {
+    (|$task:ident| $body:expr) => {
+        if $crate::kernel::config!(has_typed_current) != 0 {
+            // SAFETY: the helper has no arguments and cannot fail.
+            let current = unsafe { ::aya_ebpf::helpers::bpf_get_current_task_btf() };
+            let $task = $crate::kernel::TaskPtr($crate::kernel::Typed::new(current));
+            $body
+        } else {
+            // SAFETY: as above.
+            let current = unsafe { ::aya_ebpf::helpers::bpf_get_current_task() };
+            let $task = $crate::kernel::TaskPtr($crate::kernel::Plain(current));
+            $body
+        }
+    };
+}
+pub(crate) use with_current;
 
 /// Copies from a kernel address whose type the verifier does not know; zero if it cannot.
 #[inline(always)]
@@ -131,9 +183,9 @@ pub struct Upid {
 
 /// A `task_struct`.
 #[derive(Clone, Copy)]
-pub struct TaskPtr(pub Typed);
+pub struct TaskPtr<P>(pub P);
 
-impl TaskPtr {
+impl<P: Pointer> TaskPtr<P> {
     /// Its short identity.
     #[inline(always)]
     pub fn id(self) -> TaskId {
@@ -164,7 +216,7 @@ impl TaskPtr {
 
     /// Its `signal_struct`.
     #[inline(always)]
-    pub fn signal(self) -> Typed {
+    pub fn signal(self) -> P {
         self.0.follow(offset!(task_signal))
     }
 
@@ -204,7 +256,7 @@ impl TaskPtr {
 
     /// Whether it has a pid in the other task's namespace.
     #[inline(always)]
-    pub fn is_visible_to(self, other: Self) -> bool {
+    pub fn is_visible_to<Q: Pointer>(self, other: TaskPtr<Q>) -> bool {
         let level = other.ns_level();
         // Everybody is visible in the initial namespace: no need to look.
         level == 0 || (self.ns_level() >= level && self.upid(level).ns == other.upid(level).ns)

@@ -13,7 +13,7 @@ use tracer_common::{TaskId, record::adopter};
 
 use crate::{
     emit::count,
-    kernel::{PF_EXITING, TaskPtr, config, offset, peek},
+    kernel::{PF_EXITING, Pointer, TaskPtr, Typed, config, offset, peek},
 };
 
 /// Threads of one process that are looked at. More than this many exiting threads in a row
@@ -29,7 +29,7 @@ const UNKNOWN: u64 = 1;
 
 /// The class of the adopter (see [`adopter`]) and who it is.
 #[inline(always)]
-pub fn adopter(task: TaskPtr, live: u32) -> (u32, TaskId) {
+pub fn adopter(task: TaskPtr<Typed>, live: u32) -> (u32, TaskId) {
     let (class, thread) = choose(task, live);
     match thread {
         UNKNOWN => {
@@ -48,7 +48,7 @@ pub fn adopter(task: TaskPtr, live: u32) -> (u32, TaskId) {
 }
 
 #[inline(always)]
-fn choose(task: TaskPtr, live: u32) -> (u32, u64) {
+fn choose(task: TaskPtr<Typed>, live: u32) -> (u32, u64) {
     let address = task.0.address();
     // 1. Another thread of the same process, unless it is exiting too. With nobody live, all
     //    are: exit_signals() sets PF_EXITING before `live` is counted down.

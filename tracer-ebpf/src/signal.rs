@@ -1,13 +1,13 @@
 //! A signal is generated, and later taken from the queue.
 
-use aya_ebpf::{helpers::bpf_get_current_task_btf, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{DeliverRecord, SignalRecord, kind, record::signal_flags as bit};
 
 use crate::{
     emit::{count, emit, header},
     kernel::{
-        PF_EXITING, PF_KTHREAD, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT, SIGNAL_UNKILLABLE, TaskPtr, Typed, config,
-        offset, peek,
+        PF_EXITING, PF_KTHREAD, Pointer, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT, SIGNAL_UNKILLABLE, TaskPtr, Typed,
+        config, offset, peek, with_current,
     },
 };
 
@@ -29,11 +29,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     }
     let signal = ctx.arg::<i32>(0) as u32;
     let info = Typed::new(ctx.arg::<*const u8>(1));
-    // SAFETY: the helper has no arguments and cannot fail.
-    let sender = TaskPtr(Typed::new(unsafe { bpf_get_current_task_btf() }));
+    let (sender, sender_flags) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
     let target_flags = target.flags();
-    let is_outside = !sender.is_visible_to(target);
-    let mut flags = handler_class(target, signal);
+    let mut flags = handler_class(target, signal) | sender_flags;
     let mut set = |bit: u16, is_set: bool| {
         if is_set {
             flags |= bit;
@@ -46,11 +44,6 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
     set(bit::KTHREAD, target_flags & PF_KTHREAD != 0);
     set(bit::EXITING, target_flags & PF_EXITING != 0);
-    set(bit::OUTSIDE, is_outside);
-    if sender.flags() & PF_EXITING != 0 {
-        set(bit::SENDER_EXITING, true);
-        set(bit::SENDER_INIT, sender.upid(sender.ns_level()).nr == 1);
-    }
     set(bit::NO_INFO, info.address() == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info.address() == SEND_SIG_PRIV);
     set(bit::GROUP, ctx.arg::<i32>(3) != 0);
@@ -58,7 +51,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         kind::SIGNAL,
         SignalRecord {
             header: header::<SignalRecord>(kind::SIGNAL),
-            sender: sender.id(),
+            sender,
             target: target.id(),
             code: code_of(info),
             flags,
@@ -74,9 +67,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "signal_deliver")]
 fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     count(|stats| stats.deliveries += 1);
-    // SAFETY: the helper has no arguments and cannot fail.
-    let target = TaskPtr(Typed::new(unsafe { bpf_get_current_task_btf() }));
-    let signal_state = target.signal().u32(offset!(signal_flags));
+    let (target, signal_state) = with_current!(|target| (target.id(), target.signal().u32(offset!(signal_flags))));
     let handler: u64 = peek(ctx.arg::<u64>(2), 0);
     if config!(all_deliveries) == 0 && (signal_state & SIGNAL_UNKILLABLE == 0 || handler != 0) {
         return 0;
@@ -92,7 +83,7 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         kind::DELIVER,
         DeliverRecord {
             header: header::<DeliverRecord>(kind::DELIVER),
-            target: target.id(),
+            target,
             code: code_of(Typed::new(ctx.arg::<*const u8>(1))),
             flags,
             signal: ctx.arg::<i32>(0) as u8,
@@ -100,6 +91,19 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         },
     );
     0
+}
+
+/// The bits that tell of the sender.
+#[inline(always)]
+fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
+    let mut flags = if sender.is_visible_to(target) { 0 } else { bit::OUTSIDE };
+    if sender.flags() & PF_EXITING != 0 {
+        flags |= bit::SENDER_EXITING;
+        if sender.upid(sender.ns_level()).nr == 1 {
+            flags |= bit::SENDER_INIT;
+        }
+    }
+    flags
 }
 
 /// `si_code`; 0 (`SI_USER`) where one of the two constants stands in for a siginfo.
@@ -121,7 +125,7 @@ fn class(handler: u64) -> u16 {
 }
 
 #[inline(always)]
-fn handler_class(target: TaskPtr, signal: u32) -> u16 {
+fn handler_class(target: TaskPtr<Typed>, signal: u32) -> u16 {
     if signal == 0 || signal > 64 {
         return bit::DEFAULT;
     }
@@ -130,7 +134,7 @@ fn handler_class(target: TaskPtr, signal: u32) -> u16 {
 
 /// `blocked`, or `real_blocked`, which sigtimedwait(2) uses while it waits.
 #[inline(always)]
-fn is_blocked(target: TaskPtr, signal: u32) -> bool {
+fn is_blocked(target: TaskPtr<Typed>, signal: u32) -> bool {
     let masks = target.0.u64(offset!(task_blocked)) | target.0.u64(offset!(task_real_blocked));
     (masks >> ((signal - 1) & 63)) & 1 != 0
 }

@@ -1,9 +1,9 @@
 //! The processes that exist: a task iterator, for the start and after a loss.
 
-use aya_ebpf::helpers::{bpf_get_current_task_btf, bpf_ktime_get_boot_ns, generated::bpf_seq_write};
+use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
 use tracer_common::{Header, RowRecord, kind, record::NEVER, task::flags};
 
-use crate::kernel::{SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset};
+use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset, with_current};
 
 /// Every state with this bit is on its way out of the process table (`EXIT_DEAD`).
 const EXIT_DEAD: u32 = 0x10;
@@ -70,13 +70,11 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
 /// running now. Both are `rq_clock_task`, which leaves stolen time out, so it is rather less
 /// than more.
 #[inline(always)]
-fn idle(task: TaskPtr) -> u64 {
+fn idle(task: TaskPtr<Typed>) -> u64 {
     if !has!(task_exec_start) {
         return NEVER;
     }
-    // SAFETY: the helper has no arguments and cannot fail.
-    let current = TaskPtr(Typed::new(unsafe { bpf_get_current_task_btf() }));
-    let now = current.0.u64(offset!(task_exec_start));
+    let now: u64 = with_current!(|current| current.0.u64(offset!(task_exec_start)));
     let last = task.0.u64(offset!(task_exec_start));
     if last == 0 { NEVER } else { now.saturating_sub(last) }
 }

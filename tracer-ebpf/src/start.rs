@@ -1,11 +1,11 @@
 //! A process is created.
 
-use aya_ebpf::{helpers::bpf_get_current_task_btf, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{NewRecord, kind};
 
 use crate::{
     emit::{emit, header},
-    kernel::{TaskPtr, Typed},
+    kernel::{TaskPtr, Typed, with_current},
 };
 
 /// `task_newtask(task, clone_flags)`; unlike `sched_process_fork` it fires for every task.
@@ -18,8 +18,13 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     if task.tid() != task.tgid() || task.tid() == 0 {
         return 0;
     }
-    // SAFETY: the helper has no arguments and cannot fail.
-    let creator = TaskPtr(Typed::new(unsafe { bpf_get_current_task_btf() }));
-    emit(kind::NEW, NewRecord { header: header::<NewRecord>(kind::NEW), task: task.identity(), creator: creator.id() });
+    emit(
+        kind::NEW,
+        NewRecord {
+            header: header::<NewRecord>(kind::NEW),
+            task: task.identity(),
+            creator: with_current!(|task| task.id()),
+        },
+    );
     0
 }

@@ -122,6 +122,7 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
             offsets: Offsets::from_values(values),
             is_subreaper_mask: masks[0],
             has_subreaper_mask: masks[1],
+            has_typed_current: u32::from(has_helper(btf, "BPF_FUNC_get_current_task_btf")),
             action_size,
             ..Config::NONE
         },
@@ -179,6 +180,17 @@ fn resolved(btf: &Btf, of: &dyn BtfType) -> Option<Type> {
             found => return Some(found),
         }
     }
+}
+
+/// Whether this kernel has a helper for programs.
+fn has_helper(btf: &Btf, name: &str) -> bool {
+    let helpers = btf.resolve_types_by_name("bpf_func_id").unwrap_or_default();
+    helpers.iter().any(|helpers| match helpers {
+        Type::Enum(helpers) => {
+            helpers.members.iter().any(|helper| btf.resolve_name(helper).is_ok_and(|have| have == name))
+        }
+        _ => false,
+    })
 }
 
 fn element_size(btf: &Btf, of: &Type) -> u32 {
