@@ -153,3 +153,52 @@ impl Verdict {
         (is_passed, self.line(&how, &format!("({counts}){during}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSOLE: &str = r#"Booting
+vm: doctor begins on 6.1.0
+  ok    btf              type information
+  FAIL  hook:x           refused (R3)
+vm: doctor ended with 1
+vm: tests begin
+{ "type": "test", "event": "started", "name": "a::b" }
+{ "type": "test", "name": "a::b", "event": "ok" }
+{ "type": "test", "event": "started", "name": "a::c" }
+
+thread 'main' (1) panicked at tests/x.rs:1:1:
+it is not so
+[    1.0] noise{ "type": "test", "name": "a::c", "event": "failed" }
+{ "type": "test", "event": "started", "name": "a::d" }"#;
+
+    fn heard(console: &str) -> (Verdict, Vec<String>) {
+        let mut verdict = Verdict::new("6.1");
+        let said = console.lines().filter_map(|line| verdict.hear(line)).collect();
+        (verdict, said)
+    }
+
+    #[test]
+    fn each_test_and_each_complaint_has_a_line() {
+        let said = heard(CONSOLE).1;
+        let wanted = [
+            "6.1   doctor::hook:x FAILED: refused (R3)",
+            "6.1   doctor FAILED (1)",
+            "6.1   a::b ok",
+            "6.1   a::c FAILED: it is not so",
+        ];
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn a_kernel_passes_only_by_its_last_line() {
+        let (verdict, _) = heard(CONSOLE);
+        let (is_passed, line) = verdict.end(&End::Broken("Kernel panic - not syncing: x".to_owned()));
+        assert!(!is_passed);
+        assert!(line.contains("Kernel panic - not syncing: x") && line.ends_with("during a::d"), "{line}");
+        assert!(!heard("vm: doctor ended with 0\nvm: tests begin").0.end(&End::Off).0);
+        assert!(heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Off).0);
+        assert!(!heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Late).0);
+    }
+}
