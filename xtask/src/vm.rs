@@ -41,7 +41,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Programs of the machine that tests start, taken along with their libraries where they are
 /// installed (`cargo xtask setup --tests` does that); tests that miss one say so.
-const PROGRAMS: [&str; 6] = ["unshare", "nsenter", "tini", "dumb-init", "catatonit", "s6-svscan"];
+const PROGRAMS: [&str; 7] = ["unshare", "nsenter", "tini", "dumb-init", "catatonit", "s6-svscan", "s6-supervise"];
 
 /// What `vm` is asked for.
 #[derive(Debug, Args)]
