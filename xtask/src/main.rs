@@ -14,6 +14,7 @@ mod setup;
 mod test;
 mod toolchain;
 mod trial;
+mod vm;
 mod workspace;
 
 /// Sets up, builds, runs and tests tracer.
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Options),
     /// Check formatting and run clippy over host and eBPF code.
     Lint,
+    /// Run the kernel tests inside Debian's kernels, each booted in QEMU.
+    Vm(vm::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Run(options) => ebpf::run(options),
         Task::Test(options) => test::test(options),
         Task::Lint => lint::lint(),
+        Task::Vm(options) => vm::vm(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

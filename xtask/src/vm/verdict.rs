@@ -1,0 +1,204 @@
+//! What the lines of a console mean.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::boot::End;
+
+/// What was heard of one kernel so far.
+#[derive(Debug)]
+pub struct Verdict {
+    series: String,
+    began: Instant,
+    phase: Phase,
+    doctor: Option<i32>,
+    tests: Option<i32>,
+    running: Option<String>,
+    /// The first line of a panic's message follows the line that says where it was.
+    is_panic_next: bool,
+    why: Option<String>,
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Boot,
+    Doctor,
+    Tests,
+    Reports,
+}
+
+impl Verdict {
+    /// Nothing was heard.
+    pub fn new(series: &str) -> Self {
+        Self {
+            series: series.to_owned(),
+            began: Instant::now(),
+            phase: Phase::Boot,
+            doctor: None,
+            tests: None,
+            running: None,
+            is_panic_next: false,
+            why: None,
+            passed: 0,
+            failed: 0,
+            ignored: 0,
+        }
+    }
+
+    /// Takes a line of the console in; what there is to be said about it.
+    pub fn hear(&mut self, line: &str) -> Option<String> {
+        if let Some(at) = line.find("vm: ")
+            && self.own(&line[at + 4..])
+        {
+            let doctor = self.doctor.filter(|_| self.phase == Phase::Doctor)?;
+            self.phase = Phase::Boot;
+            let verdict = if doctor == 0 { "ok".to_owned() } else { format!("FAILED ({doctor})") };
+            return Some(self.line("doctor", &verdict));
+        }
+        match self.phase {
+            Phase::Boot | Phase::Reports => None,
+            Phase::Doctor => {
+                let (name, why) = line.trim_start().strip_prefix("FAIL")?.trim_start().split_once(' ')?;
+                Some(self.line(&format!("doctor::{name}"), &format!("FAILED: {}", why.trim())))
+            }
+            Phase::Tests => self.test(line),
+        }
+    }
+
+    /// A line of init's own; false if it is none.
+    fn own(&mut self, line: &str) -> bool {
+        let code = |text: &str| text.trim().parse().ok();
+        if line.starts_with("doctor begins") {
+            self.phase = Phase::Doctor;
+        } else if let Some(text) = line.strip_prefix("doctor ended with ") {
+            self.doctor = code(text);
+        } else if line.starts_with("tests begin") {
+            self.phase = Phase::Tests;
+        } else if line.starts_with("report ") {
+            self.phase = Phase::Reports;
+        } else if let Some(text) = line.strip_prefix("tests ended with ") {
+            self.tests = code(text);
+            self.phase = Phase::Boot;
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn test(&mut self, line: &str) -> Option<String> {
+        if self.is_panic_next && !line.trim().is_empty() {
+            self.is_panic_next = false;
+            self.why.get_or_insert_with(|| line.trim().to_owned());
+            return None;
+        }
+        if line.contains(" panicked at ") {
+            self.is_panic_next = true;
+            return None;
+        }
+        // The kernel may have begun the line.
+        let json = &line[line.find(r#"{ "type": "test""#).or_else(|| line.find(r#"{"type":"test""#))?..];
+        let json: Value = serde_json::from_str(json).ok()?;
+        let name = json["name"].as_str()?.to_owned();
+        let verdict = match json["event"].as_str()? {
+            "started" => {
+                self.running = Some(name);
+                self.why = None;
+                return None;
+            }
+            "ok" => {
+                self.passed += 1;
+                "ok".to_owned()
+            }
+            "ignored" => {
+                self.ignored += 1;
+                "ignored".to_owned()
+            }
+            _ => {
+                self.failed += 1;
+                self.why.take().map_or_else(|| "FAILED".to_owned(), |why| format!("FAILED: {why}"))
+            }
+        };
+        self.running = None;
+        Some(self.line(&name, &verdict))
+    }
+
+    fn line(&self, name: &str, verdict: &str) -> String {
+        format!("{:<5} {name} {verdict}", self.series)
+    }
+
+    /// The kernel's own verdict, and whether it is a good one.
+    pub fn end(&self, end: &End) -> (bool, String) {
+        let Self { doctor, tests, running, passed, failed, ignored, began, .. } = self;
+        let is_passed = *end == End::Off && *doctor == Some(0) && *tests == Some(0) && *failed == 0;
+        let how = match end {
+            End::Off if is_passed => "PASSED".to_owned(),
+            End::Off if tests.is_none() => "FAILED: it went off before the tests had ended".to_owned(),
+            End::Off => "FAILED".to_owned(),
+            End::Broken(line) => format!("FAILED: the kernel said: {}", line.trim()),
+            End::Silent => "FAILED: it hangs: no output for too long".to_owned(),
+            End::Late => "FAILED: the time was up".to_owned(),
+        };
+        let during = running.as_ref().map(|name| format!(" during {name}")).unwrap_or_default();
+        let doctor = match doctor {
+            Some(0) => "ok".to_owned(),
+            Some(code) => format!("failed ({code})"),
+            None => "no verdict".to_owned(),
+        };
+        let seconds = began.elapsed().as_secs();
+        let counts = format!("{passed} ok, {failed} failed, {ignored} ignored; doctor: {doctor}; {seconds} s");
+        (is_passed, self.line(&how, &format!("({counts}){during}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSOLE: &str = r#"Booting
+vm: doctor begins on 6.1.0
+  ok    btf              type information
+  FAIL  hook:x           refused (R3)
+vm: doctor ended with 1
+vm: tests begin
+{ "type": "test", "event": "started", "name": "a::b" }
+{ "type": "test", "name": "a::b", "event": "ok" }
+{ "type": "test", "event": "started", "name": "a::c" }
+
+thread 'main' (1) panicked at tests/x.rs:1:1:
+it is not so
+[    1.0] noise{ "type": "test", "name": "a::c", "event": "failed" }
+{ "type": "test", "event": "started", "name": "a::d" }"#;
+
+    fn heard(console: &str) -> (Verdict, Vec<String>) {
+        let mut verdict = Verdict::new("6.1");
+        let said = console.lines().filter_map(|line| verdict.hear(line)).collect();
+        (verdict, said)
+    }
+
+    #[test]
+    fn each_test_and_each_complaint_has_a_line() {
+        let said = heard(CONSOLE).1;
+        let wanted = [
+            "6.1   doctor::hook:x FAILED: refused (R3)",
+            "6.1   doctor FAILED (1)",
+            "6.1   a::b ok",
+            "6.1   a::c FAILED: it is not so",
+        ];
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn a_kernel_passes_only_by_its_last_line() {
+        let (verdict, _) = heard(CONSOLE);
+        let (is_passed, line) = verdict.end(&End::Broken("Kernel panic - not syncing: x".to_owned()));
+        assert!(!is_passed);
+        assert!(line.contains("Kernel panic - not syncing: x") && line.ends_with("during a::d"), "{line}");
+        assert!(!heard("vm: doctor ended with 0\nvm: tests begin").0.end(&End::Off).0);
+        assert!(heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Off).0);
+        assert!(!heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Late).0);
+    }
+}
