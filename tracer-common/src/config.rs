@@ -91,6 +91,8 @@ pub struct Config {
     pub has_subreaper_mask: u32,
     /// 1: the kernel has `bpf_get_current_task_btf` (since 5.11).
     pub has_typed_current: u32,
+    /// 1: the verifier knows the type of the siginfo that the signal tracepoints pass.
+    pub has_typed_siginfo: u32,
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
@@ -107,6 +109,7 @@ impl Config {
         is_subreaper_mask: 0,
         has_subreaper_mask: 0,
         has_typed_current: 0,
+        has_typed_siginfo: 0,
         action_size: 0,
         all_signals: 0,
         all_deliveries: 0,

@@ -28,7 +28,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let signal = ctx.arg::<i32>(0) as u32;
-    let info = Typed::new(ctx.arg::<*const u8>(1));
+    let info = ctx.arg::<u64>(1);
     let (sender, sender_flags) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
     let target_flags = target.flags();
     let mut flags = handler_class(target, signal) | sender_flags;
@@ -44,8 +44,8 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
     set(bit::KTHREAD, target_flags & PF_KTHREAD != 0);
     set(bit::EXITING, target_flags & PF_EXITING != 0);
-    set(bit::NO_INFO, info.address() == SEND_SIG_NOINFO);
-    set(bit::KERNEL_INFO, info.address() == SEND_SIG_PRIV);
+    set(bit::NO_INFO, info == SEND_SIG_NOINFO);
+    set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, ctx.arg::<i32>(3) != 0);
     emit(
         kind::SIGNAL,
@@ -53,7 +53,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
             header: header::<SignalRecord>(kind::SIGNAL),
             sender,
             target: target.id(),
-            code: code_of(info),
+            code: code_of(&ctx),
             flags,
             signal: signal as u8,
             result: ctx.arg::<i32>(4) as u8,
@@ -84,7 +84,7 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         DeliverRecord {
             header: header::<DeliverRecord>(kind::DELIVER),
             target,
-            code: code_of(Typed::new(ctx.arg::<*const u8>(1))),
+            code: code_of(&ctx),
             flags,
             signal: ctx.arg::<i32>(0) as u8,
             reserved: 0,
@@ -107,12 +107,18 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
 }
 
 /// `si_code`; 0 (`SI_USER`) where one of the two constants stands in for a siginfo.
+///
+/// Some kernels (6.12.117, 7.3) leave the argument without a type, because of those constants.
 #[inline(always)]
-fn code_of(info: Typed) -> i32 {
-    if info.address() == SEND_SIG_NOINFO || info.address() == SEND_SIG_PRIV {
-        return 0;
+fn code_of(ctx: &BtfTracePointContext) -> i32 {
+    let info = ctx.arg::<u64>(1);
+    if info == SEND_SIG_NOINFO || info == SEND_SIG_PRIV {
+        0
+    } else if config!(has_typed_siginfo) != 0 {
+        Typed::new(ctx.arg::<*const u8>(1)).u32(offset!(siginfo_code)) as i32
+    } else {
+        peek(info, offset!(siginfo_code))
     }
-    info.u32(offset!(siginfo_code)) as i32
 }
 
 #[inline(always)]

@@ -143,18 +143,35 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let config = Config {
         all_signals: u32::from(options.all_signals),
         all_deliveries: u32::from(options.all_deliveries),
+        has_typed_siginfo: 1,
         ..config
     };
+    let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
+    let mut ebpf = create(&config, options)?;
+    // Nothing tells whether the verifier knows a siginfo's type but the verifier itself. If the
+    // program is refused for another reason, it will be again when it is attached.
+    if !is_accepted(&mut ebpf, "signal_deliver", &btf) {
+        ebpf = create(&Config { has_typed_siginfo: 0, ..config }, options)?;
+    }
+    Ok(Loaded { ebpf, btf, degraded })
+}
+
+/// Whether the verifier takes a program; it is not kept.
+fn is_accepted(ebpf: &mut Ebpf, hook: &str, btf: &Btf) -> bool {
+    let program: Result<&mut BtfTracePoint, _> = named(ebpf, hook);
+    program.is_ok_and(|program| program.load(hook, btf).is_ok() && program.unload().is_ok())
+}
+
+/// Creates the maps, with the settings in their place.
+fn create(config: &Config, options: &LoadOptions) -> Result<Ebpf, LoadError> {
     // A constant for the verifier: with level 0 it drops the code.
     let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
-    let ebpf = EbpfLoader::new()
-        .override_global("CONFIG", &config, true)
+    EbpfLoader::new()
+        .override_global("CONFIG", config, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("EVENTS", options.ring_size)
         .load(OBJECT)
-        .map_err(|error| explain_object(error, options.ring_size))?;
-    let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
-    Ok(Loaded { ebpf, btf, degraded })
+        .map_err(|error| explain_object(error, options.ring_size))
 }
 
 /// The capabilities that bpf(2) will ask for and that are not there.
@@ -249,7 +266,7 @@ fn explain_program(what: &str, error: ProgramError) -> LoadError {
 /// The line of the verifier's log that says what is wrong: the last one but its statistics.
 fn reason_of(log: &str) -> Option<String> {
     let is_statistics = |line: &str| {
-        ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start))
+        ["processed ", "verification time", "stack depth", "subprog "].iter().any(|start| line.starts_with(start))
             || line.is_empty()
     };
     log.lines().map(str::trim).rfind(|line| !is_statistics(line)).map(str::to_owned)
