@@ -64,17 +64,15 @@ pub mod flags {
     pub const UNKILLABLE: u32 = 1 << 1;
     /// `prctl(PR_SET_CHILD_SUBREAPER)` was called: it adopts orphaned descendants.
     pub const SUBREAPER: u32 = 1 << 2;
-    /// Some ancestor is, or was, a subreaper.
-    pub const BELOW_SUBREAPER: u32 = 1 << 3;
     /// A kernel thread.
-    pub const KTHREAD: u32 = 1 << 4;
+    pub const KTHREAD: u32 = 1 << 3;
     /// `PF_EXITING`: it has entered `do_exit()`.
-    pub const EXITING: u32 = 1 << 5;
-    /// Its creator lives in another pid namespace and it is not the namespace's first process:
-    /// it came in by `setns` (`docker exec`, `nsenter`).
-    pub const OUTSIDER: u32 = 1 << 6;
+    pub const EXITING: u32 = 1 << 4;
+    /// Its parent has no pid in its namespace, whose first process it is not: it came in by
+    /// `setns` (`docker exec`, `nsenter`).
+    pub const OUTSIDER: u32 = 1 << 5;
     /// In a row of the snapshot: the leader is dead, so either a zombie or a dead main thread.
-    pub const LEADER_DEAD: u32 = 1 << 7;
+    pub const LEADER_DEAD: u32 = 1 << 6;
 }
 
 const _: () = assert!(size_of::<TaskId>() == 16);

@@ -320,7 +320,6 @@ impl<P: Pointer> TaskPtr<P> {
             (is_init, flags::INIT),
             (signal.u32(offset!(signal_flags)) & SIGNAL_UNKILLABLE != 0, flags::UNKILLABLE),
             (self.is_subreaper(), flags::SUBREAPER),
-            (self.has_subreaper(), flags::BELOW_SUBREAPER),
             (self.flags() & PF_KTHREAD != 0, flags::KTHREAD),
             (self.flags() & PF_EXITING != 0, flags::EXITING),
             (level > 0 && !is_init && !parent.is_visible_to(self), flags::OUTSIDER),
