@@ -29,9 +29,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     }
     let signal = ctx.arg::<i32>(0) as u32;
     let info = ctx.arg::<u64>(1);
-    let (sender, sender_flags) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
+    let (sender, of_sender) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
     let target_flags = target.flags();
-    let mut flags = handler_class(target, signal) | sender_flags;
+    let mut flags = handler_class(target, signal) | of_sender;
     let mut set = |bit: u16, is_set: bool| {
         if is_set {
             flags |= bit;

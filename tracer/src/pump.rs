@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use anyhow::{Context, Result};
 use tokio::{
     runtime::Runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{
@@ -142,6 +142,38 @@ pub fn event_loop() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
 }
 
+/// The signals with which a person or a supervisor asks a command to end.
+#[derive(Debug)]
+pub struct Leave {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Leave {
+    /// From here on they no longer end the process. Needs the [`event_loop`].
+    ///
+    /// # Errors
+    /// If the kernel refuses a handler.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub async fn asked(&mut self) {
+        let Self { interrupt, terminate, hangup } = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
 /// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output.
 ///
 /// # Errors
@@ -154,9 +186,7 @@ pub async fn run(
     duration: Option<Duration>,
     sink: &mut dyn Sink,
 ) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut leave = Leave::new()?;
     let (began, cpu_before) = (live::now(), live::cpu_time());
     let mut counted = Counted { sink, summary: Summary::default() };
     let mut pump = Pump::start(live, options, thresholds, &mut |world, step| counted.step(world, step))?;
@@ -176,9 +206,7 @@ pub async fn run(
         let pause = if drained == BATCH { Duration::ZERO } else { pause };
         tokio::select! {
             biased;
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            _ = hangup.recv() => break,
+            () = leave.asked() => break,
             () = &mut end => break,
             () = tokio::time::sleep(pause) => {}
         }

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::stage::Stage;
 use crate::{
     finding::Finding,
-    pump::{BUSY, Pump},
+    pump::{BUSY, Leave, Pump},
     rules::Thresholds,
     source::{live::Live, load::LoadOptions},
     world::World,
@@ -30,7 +30,7 @@ pub(super) struct Observer {
     pump: Pump,
     /// What was found about the stage and not yet taken.
     heard: Vec<Finding>,
-    leave: [Signal; 3],
+    leave: Leave,
 }
 
 impl Observer {
@@ -40,7 +40,7 @@ impl Observer {
         let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.as_nanos() as u64, ..Thresholds::default() };
         let live = Live::attach(&options)?;
         // From here on, so that no signal ends us before the stage is cleared.
-        let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+        let leave = Leave::new()?;
         // Whoever started us may have had SIGCHLD ignored, so that no zombie is left, here or on the
         // stage: a handler undoes that, as an exec resets it to the default.
         let _ = signal(SignalKind::child())?;
@@ -84,12 +84,9 @@ impl Observer {
                     PATIENCE.as_secs()
                 );
             }
-            let [interrupt, terminate, hangup] = &mut self.leave;
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => return Err(Interrupted.into()),
-                _ = terminate.recv() => return Err(Interrupted.into()),
-                _ = hangup.recv() => return Err(Interrupted.into()),
+                () = self.leave.asked() => return Err(Interrupted.into()),
                 () = tokio::time::sleep(BUSY) => {}
             }
         }
