@@ -21,6 +21,7 @@
 
 pub mod contract;
 pub mod expect;
+pub mod fidelity;
 pub mod machine;
 pub mod run;
 pub mod stage;

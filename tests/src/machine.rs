@@ -148,3 +148,10 @@ pub fn forks() -> u64 {
     let forks = stat.lines().find_map(|line| line.strip_prefix("processes "));
     forks.and_then(|forks| forks.parse().ok()).expect("/proc/stat counts processes")
 }
+
+/// The parent of a process.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    std::str::from_utf8(&stat[end + 2..]).ok()?.split(' ').nth(1)?.parse().ok()
+}
