@@ -6,7 +6,7 @@ use std::{fmt, path::Path};
 use aya::programs::{FEntry, KProbe};
 use clap::ValueEnum;
 
-use crate::source::load::{LoadError, Loaded, explain_program, kernel_release, named};
+use crate::source::load::{LoadError, Loaded, explain_program, kernel_release, named, version};
 
 /// Which hooks to use besides the tracepoints and the task iterator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -212,7 +212,5 @@ fn function_of(loaded: &Loaded, hook: &ExactHook) -> Option<&'static str> {
 /// attaching or detaching an fentry program waits for every task that is exiting, and thus for a
 /// namespace's init that waits for its last process, perhaps for one that only we could reap.
 fn fentry_can_hang() -> bool {
-    let release = kernel_release();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 12)
+    version(&kernel_release()).is_none_or(|version| version < (6, 12))
 }

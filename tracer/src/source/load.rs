@@ -356,6 +356,13 @@ pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// Major and minor of a release: `6.18.44-rc1` is (6, 18).
+pub fn version(release: &str) -> Option<(u32, u32)> {
+    let (major, rest) = release.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
 const E2BIG: i32 = rustix::io::Errno::TOOBIG.raw_os_error();
@@ -363,4 +370,18 @@ const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 
 fn other(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
     LoadError::Other { what: what.to_owned(), source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_all_sorts() {
+        assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
+        assert_eq!(version("5.10"), Some((5, 10)));
+        assert_eq!(version("7.0-rc1"), Some((7, 0)));
+        assert_eq!(version("five"), None);
+        assert_eq!(version("6.x"), None);
+    }
 }
