@@ -3,7 +3,11 @@
 
 use std::{fmt, path::Path};
 
-use aya::programs::{FEntry, KProbe};
+use aya::{
+    Btf,
+    programs::{FEntry, KProbe},
+};
+use aya_obj::btf::BtfKind;
 use clap::ValueEnum;
 
 use crate::source::load::{LoadError, Loaded, explain_program, kernel_release, named, version};
@@ -176,7 +180,8 @@ pub fn attach_first(loaded: &mut Loaded, hook: &ExactHook, ways: &[Way]) -> Resu
 
 /// Attaches one hook in one way; says to which function.
 fn attach_one(loaded: &mut Loaded, hook: &ExactHook, way: Way) -> Result<&'static str, LoadError> {
-    let function = function_of(loaded, hook)
+    let function = hook
+        .function(&loaded.btf)
         .ok_or_else(|| LoadError::NoFunction { functions: hook.functions.join(" or "), kernel: kernel_release() })?;
     let what = format!("the {} program on {function}", way.id());
     let program = format!("{}_{}", way.id(), hook.name);
@@ -202,10 +207,12 @@ fn attach_one(loaded: &mut Loaded, hook: &ExactHook, way: Way) -> Result<&'stati
 /// How kprobes are asked for, since 4.17.
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 
-/// The kernel's own list of functions says which it has: names change, and compilers inline.
-fn function_of(loaded: &Loaded, hook: &ExactHook) -> Option<&'static str> {
-    let has = |function: &str| loaded.btf.id_by_type_name_kind(function, aya_obj::btf::BtfKind::Func).is_ok();
-    hook.functions.iter().copied().find(|function| has(function))
+impl ExactHook {
+    /// The function that this kernel has, by its own list: names change, and compilers inline.
+    pub fn function(&self, btf: &Btf) -> Option<&'static str> {
+        let has = |function: &str| btf.id_by_type_name_kind(function, BtfKind::Func).is_ok();
+        self.functions.iter().copied().find(|function| has(function))
+    }
 }
 
 /// Kernels that hold `tasks_rcu_exit_srcu` from `exit_notify()` on, which is up to 6.6 at least:

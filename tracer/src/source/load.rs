@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
     maps::MapError,
     programs::{BtfTracePoint, Iter, ProgramError},
 };
@@ -123,6 +123,8 @@ pub struct LoadOptions {
     pub debug: bool,
     /// Share of the records, 0 to 1, that are thrown away and counted as lost, for tests.
     pub simulate_loss: f64,
+    /// What the verifier writes about a program that it refuses.
+    pub verifier_log: VerifierLogLevel,
     /// Fields to treat as if this kernel did not have them, by their path, for tests.
     pub without: &'static [&'static str],
 }
@@ -136,6 +138,7 @@ impl Default for LoadOptions {
             hooks: Hooks::default(),
             debug: false,
             simulate_loss: 0.0,
+            verifier_log: VerifierLogLevel::default(),
             without: &[],
         }
     }
@@ -197,6 +200,7 @@ fn create(config: &Config, options: &LoadOptions) -> Result<Ebpf, LoadError> {
     // A constant for the verifier: with level 0 it drops the code.
     let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
     EbpfLoader::new()
+        .verifier_log_level(options.verifier_log)
         .override_global("CONFIG", config, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("EVENTS", options.ring_size)
