@@ -64,7 +64,7 @@ fn judge(name: &str, hook: Option<&ExactHook>) -> Result<Verdict> {
     // finds no descriptor left fails with the statistics in its log.
     let mut loaded = load(&options)?;
     let before = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before.clone() })?;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before })?;
     let failed = load_program(&mut loaded, name, hook);
     setrlimit(Resource::Nofile, before)?;
     let log = match failed {
