@@ -14,6 +14,7 @@ mod setup;
 mod test;
 mod toolchain;
 mod trial;
+mod verifier;
 mod vm;
 mod workspace;
 
@@ -39,6 +40,8 @@ enum Task {
     Lint,
     /// Run the kernel tests inside Debian's kernels, each booted in QEMU.
     Vm(vm::Options),
+    /// Say what the verifier makes of each program: instructions, stack, time.
+    Verifier(verifier::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::test(options),
         Task::Lint => lint::lint(),
         Task::Vm(options) => vm::vm(options),
+        Task::Verifier(options) => verifier::verifier(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

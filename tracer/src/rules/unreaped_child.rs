@@ -155,7 +155,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
         confidence: Confidence::Certain,
         message: format!("{name} has been a zombie for {at_least}{age}. {reason}{others}"),
         fix: blame.fix(&parent),
-        evidence: process.adoption.iter().map(|adoption| adoption.seq).chain([death.seq]).collect(),
+        evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
         detail: Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: !death.exact, blame: blame.words() },
     }
 }
