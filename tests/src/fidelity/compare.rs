@@ -32,7 +32,7 @@ impl fmt::Display for Difference {
 }
 
 /// Fields of which the world is not told when they change; counted, and no failure.
-pub const NOT_FOLLOWED: &[&str] = &["tracer", "subreaper", "name", "exiting"];
+pub const NOT_FOLLOWED: &[&str] = &["exiting"];
 
 /// What differs, by process and field.
 pub fn differences(kernel: &Picture, world: &Picture) -> Vec<Difference> {

@@ -53,6 +53,14 @@ enum State {
 struct Actor {
     state: State,
     process: Option<usize>,
+    /// What [`Crew::sleeps`] saw, and when.
+    look: Option<(Instant, u64)>,
+}
+
+impl Actor {
+    fn new(state: State, process: Option<usize>) -> Self {
+        Self { state, process, look: None }
+    }
 }
 
 struct Process {
@@ -95,6 +103,9 @@ pub struct Crew {
     _driver: OwnedFd,
 }
 
+/// Who sleeps for longer is not about to go on.
+const NAP: Duration = Duration::from_millis(3);
+
 /// Marks the bell among the processes of the epoll set.
 const BELL: u64 = u64::MAX;
 
@@ -132,7 +143,7 @@ impl Crew {
             root,
             bell,
             epoll,
-            actors: (0..SLOTS).map(|_| Actor { state: State::Unnamed, process: None }).collect(),
+            actors: (0..SLOTS).map(|_| Actor::new(State::Unnamed, None)).collect(),
             processes: Vec::new(),
             by_pid: HashMap::new(),
             awaited: Vec::new(),
@@ -173,6 +184,7 @@ impl Crew {
 
     /// Waits for something to happen, and takes in what has; whether anything has.
     fn listen(&mut self, patience: Duration) -> Result<bool> {
+        self.beat();
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 64];
         let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
         let (events, _) = match epoll::wait(&self.epoll, &mut events[..], Some(&patience)) {
@@ -242,7 +254,7 @@ impl Crew {
             }
         };
         self.processes[process].members.push(actor);
-        self.actors[usize::from(actor)] = Actor { state: State::Idle, process: Some(process) };
+        self.actors[usize::from(actor)] = Actor::new(State::Idle, Some(process));
         Ok(())
     }
 
@@ -315,10 +327,24 @@ impl Crew {
                 quiet_since = Instant::now();
             }
             meanwhile()?;
-            if quiet_since.elapsed() > self.grace {
+            if quiet_since.elapsed() > self.grace || self.sleeps(actor) {
                 self.give_up_on(actor);
             }
         }
+    }
+
+    /// Whether an actor has been asleep since the last look at it: stopped, in a wait, in vfork(2). A
+    /// short sleep does not count, such as for a lock.
+    fn sleeps(&mut self, actor: ActorId) -> bool {
+        let one = &mut self.actors[usize::from(actor)];
+        if !matches!(one.state, State::Busy(..)) || one.look.is_some_and(|(at, _)| at.elapsed() < NAP) {
+            return false;
+        }
+        let tid = self.arena.slot(actor).lives_at().map_or(0, |(_, tid)| tid);
+        let before = one.look.take();
+        let Some(switches) = switches_of_sleeper(tid) else { return false };
+        one.look = Some((Instant::now(), switches));
+        before.is_some_and(|(_, before)| before == switches)
     }
 
     fn give_up_on(&mut self, actor: ActorId) {
@@ -346,8 +372,9 @@ impl Crew {
                 quiet_since = Instant::now();
             }
             meanwhile()?;
-            if quiet_since.elapsed() > self.grace {
-                for actor in std::mem::take(&mut self.awaited) {
+            let is_over = quiet_since.elapsed() > self.grace;
+            for actor in self.awaited.clone() {
+                if is_over || (quiet_since.elapsed() > NAP && self.sleeps(actor)) {
                     self.give_up_on(actor);
                 }
             }
@@ -378,7 +405,8 @@ impl Crew {
 
     fn give(&mut self, actor: ActorId, order: Order, kind: &'static str) {
         let number = self.arena.slot(actor).give(order);
-        self.actors[usize::from(actor)].state = State::Busy(number, kind);
+        let one = &mut self.actors[usize::from(actor)];
+        (one.state, one.look) = (State::Busy(number, kind), None);
         self.awaited.push(actor);
     }
 
@@ -452,7 +480,7 @@ impl Crew {
         self.awaited.clear();
         self.stuck.clear();
         for actor in &mut self.actors[1..] {
-            *actor = Actor { state: State::Unnamed, process: None };
+            *actor = Actor::new(State::Unnamed, None);
         }
         for process in self.processes.drain(1..) {
             if !process.has_ended {
@@ -487,6 +515,15 @@ fn is_unreaped(process: &OwnedFd) -> bool {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a system call on numbers; signal 0 only asks.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), 0, no_info, 0) == 0 }
+}
+
+/// How often a task has been switched away from, if it sleeps or is stopped.
+fn switches_of_sleeper(tid: u32) -> Option<u64> {
+    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"))?.trim();
+    let switches = status.lines().filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok());
+    (!state.starts_with('R')).then(|| switches.sum())
 }
 
 /// The numbers of a task in the namespaces from the host's to its own.

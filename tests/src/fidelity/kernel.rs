@@ -10,7 +10,7 @@ use tracer::{
     event::{EventKind, ExitStatus, Row},
     ident::{Comm, PidNs, ProcKey, TaskRef},
     source::live::Live,
-    world::{Process, State, World},
+    world::{Namespace, Process, State, World},
 };
 
 /// Whether a process lives.
@@ -147,16 +147,22 @@ fn of_row(row: &Row) -> Facts {
 }
 
 /// What the world says of those processes and namespaces, and of the namespaces that are named by
-/// one of the processes.
+/// one of the processes. The number of a namespace that has ended is given to others, who may be
+/// strangers.
 pub fn of_world(world: &World, ours: &BTreeSet<ProcKey>, namespaces: &BTreeSet<PidNs>) -> Picture {
     let known = ours.iter().filter_map(|&key| world.get(key));
     let processes: BTreeMap<_, _> = known.map(|process| (process.key, of_process(process))).collect();
-    let is_ours = |init: Option<ProcKey>| init.is_some_and(|init| ours.contains(&init));
-    let mut inhabited: BTreeSet<PidNs> = processes.values().map(|facts| facts.pid_ns).collect();
-    inhabited.extend(namespaces);
+    let inhabited: BTreeSet<PidNs> = processes.values().map(|facts| facts.pid_ns).collect();
+    let foreign = world.processes().filter(|process| !ours.contains(&process.key));
+    let foreign: BTreeSet<PidNs> = foreign.map(|process| process.pid_ns).collect();
+    let is_ours = |ns: &Namespace| match ns.init {
+        _ if inhabited.contains(&ns.id) => true,
+        Some(init) => ours.contains(&init),
+        None => namespaces.contains(&ns.id) && !foreign.contains(&ns.id),
+    };
     let namespaces = world
         .namespaces()
-        .filter(|ns| ns.level > 0 && (is_ours(ns.init) || inhabited.contains(&ns.id)))
+        .filter(|ns| ns.level > 0 && is_ours(ns))
         .map(|ns| (ns.id, NsFacts { level: ns.level, parent: ns.parent, init: ns.init }))
         .collect();
     Picture { processes, namespaces }

@@ -32,6 +32,8 @@ struct Process {
     children_ns: Option<NsId>,
     threads: Vec<ActorId>,
     is_stopped: bool,
+    /// Its process group, by the process that it began with.
+    group: ProcessId,
     death_signal: u8,
     tracer: Option<ActorId>,
     /// An actor that sleeps until this process execs or ends.
@@ -71,7 +73,7 @@ impl Model {
             is_stale: false,
         };
         model.name(1);
-        model.be_born(ROOT, 0, 0);
+        model.be_born(ROOT, 0, 0, 0);
         model.refresh();
         model
     }
@@ -158,14 +160,17 @@ impl Model {
         self.namespaces[self.processes[process].ns].init == Some(process)
     }
 
-    fn be_born(&mut self, actor: ActorId, parent: ProcessId, ns: NsId) {
+    fn be_born(&mut self, actor: ActorId, parent: ProcessId, creator: ProcessId, ns: NsId) {
         let process = self.processes.len();
+        // The root's children lead groups of their own.
+        let group = if creator == 0 { process } else { self.processes[creator].group };
         self.processes.push(Process {
             parent,
             ns,
             children_ns: Some(ns),
             threads: vec![actor],
             is_stopped: false,
+            group,
             death_signal: 0,
             tracer: None,
             vfork_parent: None,
@@ -291,6 +296,20 @@ impl Model {
                     }
                 }
             }
+            Order::KillGroup(signal) => {
+                let group = self.processes[process].group;
+                for other in self.living_processes() {
+                    if self.processes[other].group == group {
+                        let is_inside = self.is_in(self.processes[process].ns, self.processes[other].ns);
+                        self.signal(other, signal, is_inside);
+                    }
+                }
+            }
+            Order::OwnGroup => self.processes[process].group = process,
+            Order::TraceMe => {
+                let parent = self.processes[process].parent;
+                self.processes[process].tracer = self.processes[parent].threads.first().copied();
+            }
             Order::DeathSignal(signal) => self.processes[process].death_signal = signal,
             Order::Unshare => {
                 if self.processes[process].children_ns == Some(self.processes[process].ns) {
@@ -318,7 +337,7 @@ impl Model {
             if is_refused {
                 return;
             }
-            self.be_born(child, of, ns);
+            self.be_born(child, of, parent, ns);
             let born = self.processes.len() - 1;
             if birth == Birth::Vfork {
                 self.processes[born].vfork_parent = Some(by);

@@ -60,7 +60,7 @@ pub enum Step {
 pub const NUMBERS: u64 = 10_000;
 
 /// The most that an episode asks for; an operation can make hundreds of actors.
-const MAX_OPS: u64 = 2_000;
+const MAX_OPS: u64 = 1_200;
 
 impl Act {
     /// What the report counts it as.
@@ -146,7 +146,7 @@ const CROWD: u16 = 300;
 impl Planner {
     fn run(&mut self) {
         self.population = *self.pick(&[6, 15, 40, 100, 200]);
-        let ops = self.rng.u64(50..=MAX_OPS);
+        let ops = *self.pick(&[60, 120, 300, 600, MAX_OPS]);
         let first = self.number;
         let longest = *self.pick(&[60, 200, 600, 2_000]);
         while self.number < first + ops && usize::from(self.model.next_actor()) + usize::from(CROWD) + 8 < SLOTS {

@@ -21,6 +21,7 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     let totals = &session.totals;
     let seconds = took.as_secs_f64();
     let line = |what: &str, value: String| println!("{what:<32} {value:>10}");
+    line("worlds kept by", session.ways().collect::<Vec<_>>().join(", "));
     line("points of rest", totals.rests.to_string());
     line("  spoilt by lost records", totals.spoilt.to_string());
     line("processes compared", totals.processes.to_string());
@@ -32,6 +33,7 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     line("events", totals.events.to_string());
     line("records lost", totals.lost.to_string());
     line("seconds", format!("{seconds:.1}"));
+    line("  of these, at rest", format!("{:.1}", totals.resting.as_secs_f64()));
     line("operations a second", format!("{:.0}", done as f64 / seconds));
     line("pid reuse by ns_last_pid", if has_ns_last_pid() { "yes" } else { "no such file" }.to_owned());
     line("seed", options.seed.to_string());

@@ -15,7 +15,7 @@ use tracer::{
     ident::{PidNs, ProcKey, TaskRef},
     pump::Pump,
     rules::Thresholds,
-    source::{live::Live, load::LoadOptions},
+    source::{hooks::Hooks, live::Live, load::LoadOptions},
     world::World,
 };
 
@@ -55,6 +55,8 @@ pub struct Totals {
     pub not_followed: u64,
     /// The longest time that a difference lasted.
     pub longest: Duration,
+    /// Time spent at rest.
+    pub resting: Duration,
     /// Records that were lost.
     pub lost: u64,
     /// Events of all worlds.
@@ -77,6 +79,15 @@ struct Follower {
     watch: Watch,
 }
 
+const WAYS: [(&str, Hooks); 3] =
+    [("tracepoints", Hooks::Tracepoint), ("fentry", Hooks::Fentry), ("kprobes", Hooks::Kprobe)];
+
+/// A rule looks at a process in `/proc` before it speaks, and what it finds goes into the world. That
+/// would mend what is to be seen here, so no rule comes to speak.
+const NO_FINDINGS: Thresholds =
+    Thresholds { unreaped_after: NEVER, zombie_leader_after: NEVER, namespace_stuck_after: NEVER };
+const NEVER: u64 = u64::MAX / 4;
+
 /// What a follower's steps tell the test.
 #[derive(Default)]
 struct Watch {
@@ -98,7 +109,7 @@ impl Watch {
                 self.births.push((fork.task.key, from, fork.task.pid_ns));
             }
             EventKind::Lost(loss) => self.lost += loss.total(),
-            EventKind::Tick | EventKind::CommandLine(..) => return Ok(()),
+            EventKind::Tick | EventKind::Survey(_) | EventKind::CommandLine(..) => return Ok(()),
             _ => {}
         }
         self.events += 1;
@@ -111,11 +122,25 @@ impl Watch {
 }
 
 impl Follower {
-    fn start(name: &'static str, options: &LoadOptions) -> Result<Self> {
-        let live = Live::attach(options).context("cannot attach the programs")?;
+    fn start(name: &'static str, live: Live, options: &LoadOptions) -> Result<Self> {
         let mut watch = Watch::default();
-        let pump = Pump::start(live, options, &Thresholds::default(), &mut |world, step| watch.step(world, step))?;
+        let pump = Pump::start(live, options, &NO_FINDINGS, &mut |world, step| watch.step(world, step))?;
         Ok(Self { name, pump, watch })
+    }
+
+    /// One that needs no more than tracepoints, and one for each way to the exact hooks that this
+    /// kernel allows.
+    fn all() -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for (name, hooks) in WAYS {
+            let options = LoadOptions { hooks, ..LoadOptions::default() };
+            match Live::attach(&options) {
+                Ok(live) => all.push(Self::start(name, live, &options)?),
+                Err(error) if hooks == Hooks::Tracepoint => return Err(error).context("cannot attach the programs"),
+                Err(_) => {}
+            }
+        }
+        Ok(all)
     }
 
     /// Until there is nothing more.
@@ -123,6 +148,11 @@ impl Follower {
         let Self { name: _, pump, watch } = self;
         while pump.turn(&mut |world, step| watch.step(world, step))? > 0 {}
         Ok(())
+    }
+
+    fn survey(&mut self) -> Result<()> {
+        let Self { name: _, pump, watch } = self;
+        pump.survey(&mut |world, step| watch.step(world, step))
     }
 }
 
@@ -169,6 +199,14 @@ impl Follow {
         Ok(())
     }
 
+    /// As [`Follow::catch_up`], and what no event tells.
+    fn survey(&mut self) -> Result<()> {
+        for follower in &mut self.followers {
+            follower.survey()?;
+        }
+        self.catch_up()
+    }
+
     fn forget(&mut self) {
         self.ours = BTreeSet::from([self.root]);
         self.namespaces.clear();
@@ -203,8 +241,7 @@ impl Session {
     /// If something does not work at all.
     pub fn start(limits: Limits) -> Result<Self> {
         let crew = Crew::start(limits.grace)?;
-        let options = LoadOptions::default();
-        let followers = vec![Follower::start("tracepoints", &options)?];
+        let followers = Follower::all()?;
         let mut kernel = Kernel::open()?;
         let root = *kernel
             .descendants(crew.root())?
@@ -216,6 +253,11 @@ impl Session {
         let ours = BTreeSet::from([root]);
         let follow = Follow { followers, kernel, root, ours, namespaces, turned: Instant::now() };
         Ok(Self { crew, follow, limits, totals: Totals::default() })
+    }
+
+    /// The ways in which the kernel is followed.
+    pub fn ways(&self) -> impl Iterator<Item = &'static str> {
+        self.follow.followers.iter().map(|follower| follower.name)
     }
 
     /// The crew, for its counts.
@@ -279,12 +321,12 @@ impl Session {
         let Self { crew, follow, limits, totals } = self;
         let meanwhile: Meanwhile<'_> = &mut || follow.turn();
         crew.settle(meanwhile)?;
-        crew.beat();
         let lost_before = totals.lost;
         let began = Instant::now();
         let mut is_first = true;
         loop {
-            follow.catch_up()?;
+            crew.beat();
+            follow.survey()?;
             let before = follow.kernel()?;
             let (not_followed, found): (Vec<_>, Vec<_>) = follow
                 .differences(&before)
@@ -318,6 +360,7 @@ impl Session {
                     if !is_first {
                         totals.longest = totals.longest.max(began.elapsed());
                     }
+                    totals.resting += began.elapsed();
                     return Ok(None);
                 }
             }
@@ -400,6 +443,14 @@ impl fmt::Display for Told<'_> {
                 let (from, to) = (task(Some(sent.current)), task(Some(sent.target)));
                 write!(f, "{} from {from} to {to}, result {}", sent.signal, sent.result)
             }
+            EventKind::Adopt(adopt) => {
+                let [child, from, to] = [adopt.child, adopt.from, adopt.to].map(|of| task(Some(of)));
+                write!(f, "{child} goes from {from} to {to}")
+            }
+            EventKind::Reap(reap) => write!(f, "{} is reaped by {}", task(Some(reap.task)), task(Some(reap.reaper))),
+            EventKind::Notify(notify) => {
+                write!(f, "{} is a zombie of {}", task(Some(notify.task)), task(Some(notify.to)))
+            }
             EventKind::Row(row) => write!(f, "listed as a child of {}", task(row.task.parent)),
             EventKind::Look(look) => write!(f, "looked at: {:?}", look.found),
             other => write!(f, "{other:?}"),
@@ -425,6 +476,10 @@ fn names(event: &Event, key: ProcKey) -> bool {
         EventKind::Deliver(taken) => taken.target.key == key,
         EventKind::Row(row) => row.task.key == key,
         EventKind::Look(look) => look.key == key,
+        EventKind::Adopt(adopt) => adopt.child.key == key,
+        EventKind::Reap(reap) => reap.task.key == key,
+        EventKind::Notify(notify) => notify.task.key == key,
+        EventKind::Rename(of, _) => *of == key,
         EventKind::Lost(_) => true,
         _ => ends(event, key),
     }
