@@ -55,6 +55,12 @@ pub struct Options {
     /// Seconds that one kernel may take, from its start to the power-off.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Only download what booting needs.
+    #[arg(long, conflicts_with = "main")]
+    fetch: bool,
+    /// Only the main scenarios, as `cargo xtask test` runs them.
+    #[arg(long, conflicts_with = "tests")]
+    main: bool,
     /// Arguments for the tests: a part of their names, `--exact`, `--skip NAME`.
     #[arg(last = true)]
     tests: Vec<String>,
@@ -62,24 +68,29 @@ pub struct Options {
 
 /// The sub-command.
 pub fn vm(options: Options) -> Result<ExitCode> {
-    let Options { kernels, seconds, tests } = options;
+    let Options { kernels, seconds, fetch, main, tests } = options;
     let kernels = if kernels.is_empty() { SERIES.map(str::to_owned).to_vec() } else { kernels };
+    if fetch {
+        Downloads::get(&Workspace::find()?, &kernels)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if main {
+        let jobs = MAIN.map(|subject| Job::Tests(vec![subject.to_owned()]));
+        return run(&kernels, &jobs, seconds);
+    }
     run(&kernels, &[Job::Tests(tests)], seconds)
 }
+
+/// Subjects of the kernel tests that are about what differs between kernels.
+const MAIN: [&str; 4] = ["signals::", "zombies::", "orphans::", "namespaces::"];
 
 /// Boots each kernel, and runs `tracer doctor` and these jobs inside. What there is to say goes to
 /// standard output as it comes; the last lines are one for each kernel.
 pub fn run(series: &[String], jobs: &[Job], seconds: u64) -> Result<ExitCode> {
-    ensure!(env::consts::ARCH == "x86_64", "only x86-64 kernels are booted, and this machine is {}", env::consts::ARCH);
-    ensure!(debian::is_debian(), "the kernels are Debian's: this needs apt-get and dpkg");
     let workspace = Workspace::find()?;
-    let folder = workspace.target.join("vm");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-
+    let Downloads { folder, machine, kernels } = Downloads::get(&workspace, series)?;
     setup::toolchain(&workspace, None)?;
     let binaries = Binaries::build(&workspace)?;
-    let machine = Machine::find(&folder)?;
-    let kernels = kernels::fetch(&folder, series)?;
     let initrd = folder.join("initramfs.cpio");
     fs::write(&initrd, binaries.image(&machine, jobs)?.finish())
         .with_context(|| format!("cannot write {}", initrd.display()))?;
@@ -103,6 +114,30 @@ pub fn run(series: &[String], jobs: &[Job], seconds: u64) -> Result<ExitCode> {
         println!("{line}");
     }
     Ok(if ends.iter().all(|(is_passed, _)| *is_passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What booting needs that is not built here, below `folder`.
+struct Downloads {
+    folder: PathBuf,
+    machine: Machine,
+    kernels: Vec<Kernel>,
+}
+
+impl Downloads {
+    /// Downloads what is not there yet.
+    fn get(workspace: &Workspace, series: &[String]) -> Result<Self> {
+        ensure!(
+            env::consts::ARCH == "x86_64",
+            "only x86-64 kernels are booted, and this machine is {}",
+            env::consts::ARCH
+        );
+        ensure!(debian::is_debian(), "the kernels are Debian's: this needs apt-get and dpkg");
+        let folder = workspace.target.join("vm");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let kernels = kernels::fetch(&folder, series)?;
+        let machine = Machine::find(&folder)?;
+        Ok(Self { folder, machine, kernels })
+    }
 }
 
 /// What is inside, linked statically: every program of `tracer` and `tracer-tests`, by name, and

@@ -26,7 +26,7 @@ impl Rule for OrphanAdopted {
         let Change::Adopted { child, adoption } = change else { return Verdict::Quiet };
         let Some(process) = world.get(*child) else { return Verdict::Quiet };
         // A dead child is a matter of reaping, and an end of the namespace has its own finding.
-        if process.is_zombie() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
+        if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
             return Verdict::Quiet;
         }
         let Adoption { from, to, class, known, .. } = *adoption;

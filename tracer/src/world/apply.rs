@@ -150,9 +150,8 @@ impl World {
         process.told_tracer(at, tracer);
         if group_dead {
             // Two threads that exit together may both see that nobody is left.
-            if !process.is_zombie() {
-                let death = Death { at, exact: true, notified: None, status, autoreap, seq };
-                self.die(task.key, death, changes);
+            if process.death().is_none() {
+                self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes);
             }
         } else if leader {
             process.state = State::LeaderDead { since: at, live, seq };
@@ -183,11 +182,13 @@ impl World {
         death: Death,
         changes: &mut Vec<Change>,
     ) {
-        let left = self
-            .processes
-            .values()
-            .filter(|process| process.key != init && !process.is_zombie() && self.is_in(process.pid_ns, ns))
-            .count() as u64;
+        let others = self.processes.values().filter(|p| p.key != init && self.is_in(p.pid_ns, ns));
+        let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
+        let left = living.len() as u64;
+        let is_alone = zombies.is_empty() && living.is_empty();
+        if let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut) {
+            death.tearing_down = !is_alone;
+        }
         let nested = self.outwards(ns).skip(1).any(|outer| self.is_ending(outer));
         let ending = Ending {
             init: self.identity(init),
@@ -323,10 +324,8 @@ impl World {
         }
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        if *leader_dead && *live == 0 && !process.is_zombie() {
-            let exact = idle.is_some();
-            let death = Death { at: since, exact, notified: None, status: *status, autoreap: false, seq };
-            self.die(key, death, changes);
+        if *leader_dead && *live == 0 && process.death().is_none() {
+            self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));

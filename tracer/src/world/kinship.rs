@@ -4,7 +4,7 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    event::{Adopt, Adopter, Look},
+    event::{Adopt, Adopter, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
     world::{Death, State, World, leave::Leave},
 };
@@ -79,7 +79,7 @@ impl World {
     /// init keeps them until the last of them is gone (`zap_pid_ns_processes()`).
     fn has_left_its_children(&self, key: ProcKey) -> bool {
         match self.get(key) {
-            Some(process) => process.is_zombie() && !(process.roles.init && process.ns_level > 0),
+            Some(process) => process.death().is_some() && !(process.roles.init && process.ns_level > 0),
             None => self.gone.contains(key),
         }
     }
@@ -217,12 +217,17 @@ impl World {
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.look = Some((at, found));
+        if found.state == b'Z'
+            && let Some(death) = process.death_mut()
+        {
+            // It should have vanished by itself, or with its namespace; it has not.
+            (death.autoreap, death.tearing_down) = (false, false);
+        }
         let was_missed = found.state == b'Z' && process.state == State::Running;
         self.seen_below(at, key, parent, changes);
         if was_missed {
-            let status = crate::event::ExitStatus(0);
-            let death = Death { at, exact: false, notified: None, status, autoreap: false, seq };
-            self.die(key, death, changes);
+            let status = ExitStatus(0);
+            self.die(key, Death::new(at, false, status, seq), changes);
         }
         changes.push(Change::Looked(key));
     }

@@ -3,7 +3,7 @@
 use crate::{
     change::{Change, ExactReap},
     event::{Notify, Reap},
-    ident::ProcKey,
+    ident::{PidNs, ProcKey},
     world::{Process, World},
 };
 
@@ -47,6 +47,7 @@ impl World {
         process.told_tracer(at, traced.then_some(to));
         if let Some(death) = process.death_mut() {
             death.notified.get_or_insert(at);
+            death.tearing_down = false;
         }
     }
 
@@ -82,10 +83,11 @@ impl World {
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
         }
         self.leave_namespace(&process);
+        self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
-            zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.notified.unwrap_or(death.at))),
+            zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.zombie_since())),
             exact,
         });
         self.leave_children(key, at.unwrap_or(self.now), changes);
@@ -99,6 +101,21 @@ impl World {
                 child.parent = None;
             }
             self.doubt(at, None, child, key, None, changes);
+        }
+    }
+
+    /// The last process of a namespace is gone: its init is a zombie now.
+    fn end_teardown(&mut self, ns: PidNs, at: u64) {
+        for ns in self.outwards(ns).collect::<Vec<_>>() {
+            let Some(init) = self.namespaces.get(&ns).and_then(|ns| ns.init) else { continue };
+            let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
+            if is_waiting
+                && !self.processes.values().any(|process| process.key != init && self.is_in(process.pid_ns, ns))
+                && let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut)
+            {
+                death.tearing_down = false;
+                death.notified.get_or_insert(at);
+            }
         }
     }
 

@@ -96,15 +96,29 @@ pub struct Death {
     pub at: u64,
     /// `at` is when it ended; otherwise it ended before, nobody knows when.
     pub exact: bool,
-    /// When it became a zombie and whoever owes the wait was told, with the exact hook; an exit
-    /// can take long to get there.
+    /// When it became a zombie, if that is known to be later: with the exact hook, or for an init
+    /// whose namespace had to end first.
     pub notified: Option<u64>,
+    /// It is an init that waits for the last process of its namespace to be reaped, and no zombie
+    /// before that (`zap_pid_ns_processes()`).
+    pub tearing_down: bool,
     /// How.
     pub status: ExitStatus,
     /// The parent ignored SIGCHLD at that moment: no zombie is left, nobody reaps.
     pub autoreap: bool,
     /// Number of the event.
     pub seq: u64,
+}
+
+impl Death {
+    pub(super) fn new(at: u64, exact: bool, status: ExitStatus, seq: u64) -> Self {
+        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, seq }
+    }
+
+    /// From when on it was a zombie, as far as that is known.
+    pub fn zombie_since(&self) -> u64 {
+        self.notified.unwrap_or(self.at)
+    }
 }
 
 impl Process {
@@ -194,9 +208,9 @@ impl Process {
         }
     }
 
-    /// It has ended and was not seen to be reaped.
+    /// It has ended, somebody has to wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
-        self.death().is_some()
+        self.death().is_some_and(|death| !death.tearing_down && !death.autoreap)
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -260,6 +260,20 @@ fn the_tree_of_a_namespace_has_outsiders_as_roots() {
 }
 
 #[test]
+fn an_init_is_no_zombie_before_its_namespace_is_empty() {
+    let mut story = Story::new();
+    let ns = 4_026_532_500;
+    // 30 came in from outside, and whoever brought it in does not wait for it.
+    story.fork(born_in(ns, 20, 1, 1)).fork(born_in(ns, 21, 2, 20)).fork(born_in(ns, 30, 3, 1));
+    story.exit(end(30, 1, Adopter::None)).exit(end(20, 1, Adopter::None)).exit(end(21, 20, Adopter::None)).free(21);
+    let is_zombie = |story: &Story, pid| story.world().get(key(pid)).unwrap().is_zombie();
+    assert!(is_zombie(&story, 30) && !is_zombie(&story, 20));
+    story.free(30);
+    assert!(is_zombie(&story, 20));
+    assert_eq!(story.world().get(key(20)).unwrap().death().unwrap().zombie_since(), story.now);
+}
+
+#[test]
 fn a_namespace_goes_with_its_last_process_and_its_number_may_come_back() {
     let mut story = Story::new();
     let ns = 4_026_532_500;

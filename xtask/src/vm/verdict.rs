@@ -97,7 +97,7 @@ impl Verdict {
             self.phase = Phase::Program;
         } else if let Some((name, text)) = line.split_once(" ended with ") {
             self.phase = Phase::Boot;
-            if let Some((_, end)) = self.jobs.iter_mut().find(|(job, _)| *job == name) {
+            if let Some((_, end)) = self.jobs.iter_mut().find(|(job, end)| *job == name && end.is_none()) {
                 *end = code(text);
             }
         } else {
