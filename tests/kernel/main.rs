@@ -11,6 +11,7 @@ mod bad_places;
 mod doctor_and_demo;
 mod endings;
 mod events;
+mod fidelity;
 mod filters;
 mod hostile;
 mod late;
@@ -47,6 +48,7 @@ fn main() {
         ("endings", endings::trials()),
         ("load", load::trials()),
         ("loss", loss::trials()),
+        ("fidelity", fidelity::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];

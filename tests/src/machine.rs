@@ -15,11 +15,22 @@ pub fn tracer_path() -> PathBuf {
     target_dir().join("release/tracer")
 }
 
-/// The workload program, built together with the test.
+/// The workload program.
 pub fn workload_path() -> PathBuf {
+    program_path("workload")
+}
+
+/// A program that was built together with the test.
+pub fn program_path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test has a path");
     // target/debug/deps/kernel-… and target/debug/workload
-    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join("workload")
+    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join(name)
+}
+
+/// Whether the processor is emulated: every second counts 10 to 50 times there. The first process
+/// of a virtual machine of `cargo xtask vm` says so.
+pub fn is_emulated() -> bool {
+    env::var_os("TRACER_TESTS_EMULATED").is_some()
 }
 
 /// Where the output of failing tests goes.

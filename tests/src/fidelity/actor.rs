@@ -64,7 +64,7 @@ pub fn run(arguments: &[String]) -> anyhow::Result<()> {
         stacks: stacks()?,
         files: NAMES.map(|name| c_string(&format!("{folder}/{name}"))),
         names: NAMES.map(c_string),
-        arguments: [ACTOR, memory, bell, driver, folder].map(|word| c_string(word)),
+        arguments: [ACTOR, memory, bell, driver, folder].map(c_string),
     };
     set_dispositions();
     if me == ROOT {

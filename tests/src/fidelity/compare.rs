@@ -31,9 +31,6 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Fields of which the world is not told when they change; counted, and no failure.
-pub const NOT_FOLLOWED: &[&str] = &["exiting"];
-
 /// What differs, by process and field.
 pub fn differences(kernel: &Picture, world: &Picture) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -71,8 +68,7 @@ fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
     check("name", kernel.comm.to_string(), world.comm.to_string());
     check("namespace", kernel.pid_ns.to_string(), world.pid_ns.to_string());
     check("pids inside", pids(kernel), pids(world));
-    let field = if kernel.life == Life::Exiting { "exiting" } else { "state" };
-    check(field, state(kernel.life), state(world.life));
+    check("state", state(kernel.life), state(world.life));
     check("init", kernel.is_init.to_string(), world.is_init.to_string());
     check("subreaper", kernel.is_subreaper.to_string(), world.is_subreaper.to_string());
     found

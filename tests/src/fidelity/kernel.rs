@@ -178,6 +178,7 @@ fn of_process(process: &Process) -> Facts {
         life: match process.state {
             State::Running => Life::Running,
             State::LeaderDead { .. } => Life::LeaderDead,
+            State::Dead(_) if !process.is_zombie() => Life::Exiting,
             State::Dead(death) => Life::Zombie(death.status),
         },
         is_init: process.roles.init,

@@ -311,10 +311,8 @@ impl Model {
                 self.processes[process].tracer = self.processes[parent].threads.first().copied();
             }
             Order::DeathSignal(signal) => self.processes[process].death_signal = signal,
-            Order::Unshare => {
-                if self.processes[process].children_ns == Some(self.processes[process].ns) {
-                    self.processes[process].children_ns = None;
-                }
+            Order::Unshare if self.processes[process].children_ns == Some(self.processes[process].ns) => {
+                self.processes[process].children_ns = None;
             }
             Order::Resume => {
                 for traced in self.living_processes() {

@@ -28,7 +28,6 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     line("  zombies among them", totals.zombies.to_string());
     line("pid namespaces compared", totals.namespaces.to_string());
     line("  deepest level", totals.deepest.to_string());
-    line("changes that are not followed", totals.not_followed.to_string());
     line("longest convergence (ms)", totals.longest.as_millis().to_string());
     line("events", totals.events.to_string());
     line("records lost", totals.lost.to_string());

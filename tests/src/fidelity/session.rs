@@ -21,7 +21,7 @@ use tracer::{
 
 use super::{
     arena::ActorId,
-    compare::{Difference, NOT_FOLLOWED, differences, strangers},
+    compare::{Difference, differences, strangers},
     crew::{Crew, Meanwhile},
     kernel::{Kernel, Picture, against_proc, of_world},
     plan::{Op, Step},
@@ -51,8 +51,6 @@ pub struct Totals {
     pub namespaces: u64,
     /// The deepest of them.
     pub deepest: u32,
-    /// Differences in fields of which the world is not told.
-    pub not_followed: u64,
     /// The longest time that a difference lasted.
     pub longest: Duration,
     /// Time spent at rest.
@@ -328,10 +326,7 @@ impl Session {
             crew.beat();
             follow.survey()?;
             let before = follow.kernel()?;
-            let (not_followed, found): (Vec<_>, Vec<_>) = follow
-                .differences(&before)
-                .into_iter()
-                .partition(|(_, difference)| NOT_FOLLOWED.contains(&difference.field));
+            let found = follow.differences(&before);
             let mut complaints = Vec::new();
             // What moves meanwhile is no rest.
             let is_still = |follow: &mut Follow| -> Result<bool> { Ok(follow.kernel()? == before) };
@@ -356,7 +351,6 @@ impl Session {
                     totals.namespaces += before.namespaces.len() as u64;
                     let deepest = before.namespaces.values().map(|ns| ns.level).max();
                     totals.deepest = totals.deepest.max(deepest.unwrap_or(0));
-                    totals.not_followed += not_followed.len() as u64;
                     if !is_first {
                         totals.longest = totals.longest.max(began.elapsed());
                     }
