@@ -17,6 +17,7 @@ mod late;
 mod load;
 mod loss;
 mod namespaces;
+mod orders;
 mod orphans;
 mod real_inits;
 mod signals;
@@ -38,6 +39,7 @@ fn main() {
         ("orphans", orphans::trials()),
         ("threads", threads::trials()),
         ("namespaces", namespaces::trials()),
+        ("orders", orders::trials()),
         ("late", late::trials()),
         ("tree", tree::trials()),
         ("events", events::trials()),

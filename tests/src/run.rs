@@ -461,7 +461,8 @@ pub fn findings(lines: &[Line]) -> impl Iterator<Item = &Finding> {
     lines.iter().filter_map(finding)
 }
 
-fn do_nothing() -> Child {
+/// Starts an end marker.
+pub(crate) fn do_nothing() -> Child {
     let mut command = Command::new(machine::workload_path());
     command.arg("nothing").stdin(Stdio::null());
     command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"))
