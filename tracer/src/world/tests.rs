@@ -7,7 +7,8 @@ use crate::{
     change::{Change, ExactReap},
     event::{Adopt, Adopter, Event, EventKind, Exit, Fork, Notify, Reap, Roles, Survey, Surveyed, TaskInfo, WaitCall},
     ident::{PidNs, ProcKey, TaskRef},
-    story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
+    signal::{Signal, Verdict},
+    story::{HOST, MS, Story, born, born_in, end, key, kill, running, task, zombie},
 };
 
 impl World {
@@ -125,6 +126,17 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
     // Read before exit_notify() of 10.
     story.exit(end(20, 10, Adopter::None));
     assert_eq!(story.world().parent_pid(20), 1);
+}
+
+#[test]
+fn a_signal_to_a_zombie_reaches_nobody() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).exit(end(10, 1, Adopter::None));
+    // A kernel up to 5.15 says that it has accepted it.
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Signal(kill(1, 10, Signal::KILL)) };
+    let (step, _) = story.engine.step(&event);
+    let [Change::Signalled(signalled)] = step.changes else { panic!("{:?}", step.changes) };
+    assert_eq!((signalled.result, signalled.verdict), (Some(0), Verdict::TargetExiting));
 }
 
 #[test]
