@@ -7,53 +7,41 @@
 //! parent have no word, as tracer has no program there; nor have ends and releases of threads of
 //! which nothing depends.
 
-use tracer::source::hooks::Hooks;
-use tracer_tests::{Stage, machine::Need};
+use tracer_tests::Stage;
 
-use crate::{Test, live};
+use crate::{Test, in_each_tier};
 
 mod children;
 mod namespaces;
 mod signals;
 mod threads;
 
-/// A trial for each order and tier.
-macro_rules! in_each_tier {
-    ($($file:ident::$order:ident),* $(,)?) => {
-        vec![$(
-            in_tier!($file::$order, "tracepoint", Tracepoint),
-            in_tier!($file::$order, "fentry", Fentry),
-            in_tier!($file::$order, "kprobe", Kprobe),
-        )*]
-    };
-}
-
-macro_rules! in_tier {
-    ($file:ident::$order:ident, $name:literal, $hooks:ident) => {
-        live(concat!(stringify!($order), "::", $name), || $file::$order(Hooks::$hooks))
-            .needs(Need::Hooks(Hooks::$hooks))
-    };
-}
+use children::{
+    normal_reap, parent_ignores_sigchld, parent_wants_no_zombies, subreaper, tracer_then_parent, without_a_signal,
+};
+use namespaces::{init_exits, leftover_from_outside};
+use signals::{blocked_then_ignored, init_that_blocks, init_that_faults, init_without_a_handler, never_sent};
+use threads::{child_of_a_thread, exec_by_another_thread, leader_first, leader_first_and_ignored};
 
 pub fn trials() -> Vec<Test> {
     in_each_tier![
-        children::normal_reap,
-        children::parent_ignores_sigchld,
-        children::parent_wants_no_zombies,
-        children::subreaper,
-        threads::child_of_a_thread,
-        threads::leader_first,
-        threads::leader_first_and_ignored,
-        threads::exec_by_another_thread,
-        namespaces::init_exits,
-        namespaces::leftover_from_outside,
-        children::tracer_then_parent,
-        children::without_a_signal,
-        signals::init_without_a_handler,
-        signals::init_that_blocks,
-        signals::init_that_faults,
-        signals::blocked_then_ignored,
-        signals::never_sent,
+        normal_reap,
+        parent_ignores_sigchld,
+        parent_wants_no_zombies,
+        subreaper,
+        child_of_a_thread,
+        leader_first,
+        leader_first_and_ignored,
+        exec_by_another_thread,
+        init_exits,
+        leftover_from_outside,
+        tracer_then_parent,
+        without_a_signal,
+        init_without_a_handler,
+        init_that_blocks,
+        init_that_faults,
+        blocked_then_ignored,
+        never_sent,
     ]
 }
 

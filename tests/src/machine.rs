@@ -55,6 +55,8 @@ pub enum Need {
     HostPidNamespace,
     /// These optional hooks; asked for last, as it takes what the others are.
     Hooks(Hooks),
+    /// That these optional hooks do not work.
+    No(Hooks),
 }
 
 impl Need {
@@ -62,6 +64,7 @@ impl Need {
     pub fn missing(self) -> Option<String> {
         let (has, why) = match self {
             Self::Hooks(hooks) => return missing_hooks(hooks),
+            Self::No(hooks) => (missing_hooks(hooks).is_some(), format!("{hooks:?} works here")),
             Self::Tracer => (tracer_path().exists(), format!("there is no {}", tracer_path().display())),
             Self::KernelPart => (has_kernel_part(), "tracer was built without its eBPF part".to_owned()),
             Self::Root => (rustix::process::geteuid().is_root(), "not root".to_owned()),

@@ -136,13 +136,15 @@ impl Stream {
         self.settle();
         let words = self.words();
         let all = lines(&words);
-        assert_eq!(count(words.iter().cloned()), wanted, "left: what came, right: what was expected, of{all}");
+        let odd = difference(&count(words.iter().cloned()), &wanted);
+        assert!(odd.is_empty(), "{odd}, of{all}");
         for chain in &chains {
             let mut rest = words.iter();
             let missing = chain.iter().find(|&word| !rest.any(|seen| seen == word));
-            assert_eq!(missing, None, "this word of {chain:#?} comes too early in{all}");
+            assert_eq!(missing, None, "this word comes too early, of{all}\n  for the order{}", lines(chain));
         }
-        assert_eq!(count(self.world_words()), concluded, "left: the world's words, right: what was expected, of{all}");
+        let odd = difference(&count(self.world_words()), &concluded);
+        assert!(odd.is_empty(), "the world: {odd}, of{all}");
         self.seen = Seen::default();
     }
 
@@ -311,10 +313,14 @@ pub fn is_since(major: u32, minor: u32) -> bool {
     machine::kernel() >= (major, minor)
 }
 
+/// Whether the exact hooks tell by which call somebody waited: `bpf_task_pt_regs` came with 5.15,
+/// and the number of the call is read on x86-64 only.
+pub fn tells_calls() -> bool {
+    cfg!(target_arch = "x86_64") && is_since(5, 15)
+}
+
 fn without_call(word: &str) -> String {
-    // `bpf_task_pt_regs` came with 5.15; the number of the call is read on x86-64 only.
-    let is_told = cfg!(target_arch = "x86_64") && is_since(5, 15);
-    if is_told { word.to_owned() } else { word.split(" via ").next().unwrap_or_default().to_owned() }
+    if tells_calls() { word.to_owned() } else { word.split(" via ").next().unwrap_or_default().to_owned() }
 }
 
 fn count(words: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
@@ -337,6 +343,18 @@ fn union(chains: &[Vec<String>]) -> BTreeMap<String, usize> {
 
 fn covers(have: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) -> bool {
     wanted.iter().all(|(word, times)| have.get(word).is_some_and(|have| have >= times))
+}
+
+/// What is missing, and what nobody expected; empty if there is nothing.
+fn difference(have: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) -> String {
+    let beyond = |some: &BTreeMap<String, usize>, others: &BTreeMap<String, usize>| -> Vec<String> {
+        let is_beyond = |(word, times): &(&String, &usize)| others.get(*word).is_none_or(|others| others < *times);
+        some.iter().filter(is_beyond).map(|(word, _)| word.clone()).collect()
+    };
+    match (beyond(wanted, have), beyond(have, wanted)) {
+        (missing, unexpected) if missing.is_empty() && unexpected.is_empty() => String::new(),
+        (missing, unexpected) => format!("missing {missing:?}, unexpected {unexpected:?}"),
+    }
 }
 
 fn lines(words: &[String]) -> String {
