@@ -53,7 +53,7 @@ pub enum Need {
     Program(&'static str),
     /// To live in the machine's first pid namespace.
     HostPidNamespace,
-    /// These optional hooks; asked for last, as it takes what the others are.
+    /// These optional hooks, which is tried once; to be asked last.
     Hooks(Hooks),
     /// That these optional hooks do not work.
     No(Hooks),

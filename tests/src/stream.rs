@@ -136,12 +136,8 @@ impl Stream {
         self.settle();
         let words = self.words();
         let all = lines(&words);
-        let odd = difference(&count(words.iter().cloned()), &wanted);
-        assert!(odd.is_empty(), "{odd}, of{all}");
-        for chain in &chains {
-            let mut rest = words.iter();
-            let missing = chain.iter().find(|&word| !rest.any(|seen| seen == word));
-            assert_eq!(missing, None, "this word comes too early, of{all}\n  for the order{}", lines(chain));
+        if let Some(complaint) = complaint(&words, &chains) {
+            panic!("{complaint}, of{all}");
         }
         let odd = difference(&count(self.world_words()), &concluded);
         assert!(odd.is_empty(), "the world: {odd}, of{all}");
@@ -345,6 +341,19 @@ fn covers(have: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) -> b
     wanted.iter().all(|(word, times)| have.get(word).is_some_and(|have| have >= times))
 }
 
+/// What is wrong with the words, if anything is.
+fn complaint(words: &[String], chains: &[Vec<String>]) -> Option<String> {
+    let odd = difference(&count(words.iter().cloned()), &union(chains));
+    if !odd.is_empty() {
+        return Some(odd);
+    }
+    chains.iter().find_map(|chain| {
+        let mut rest = words.iter();
+        let early = chain.iter().find(|&word| !rest.any(|seen| seen == word))?;
+        Some(format!("{early:?} comes too early for {chain:?}"))
+    })
+}
+
 /// What is missing, and what nobody expected; empty if there is nothing.
 fn difference(have: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) -> String {
     let beyond = |some: &BTreeMap<String, usize>, others: &BTreeMap<String, usize>| -> Vec<String> {
@@ -359,4 +368,35 @@ fn difference(have: &BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) 
 
 fn lines(words: &[String]) -> String {
     words.iter().map(|word| format!("\n  {word}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint_of(words: &str, chains: &[&str]) -> Option<String> {
+        let split = |words: &str| words.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        complaint(&split(words), &chains.iter().map(|chain| split(chain)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn chains_have_no_order_among_each_other() {
+        for words in ["a b c d", "a c b d", "c a b d"] {
+            assert_eq!(complaint_of(words, &["a b d", "c d"]), None, "{words}");
+        }
+        assert_eq!(complaint_of("a b a", &["a b a"]), None);
+    }
+
+    #[test]
+    fn what_differs_is_said() {
+        for (words, says) in [
+            ("b a d c", r#""b" comes too early"#),
+            ("a b d", r#"missing ["c"], unexpected []"#),
+            ("a b c d e", r#"missing [], unexpected ["e"]"#),
+            ("a b c c d", r#"missing [], unexpected ["c"]"#),
+        ] {
+            let complaint = complaint_of(words, &["a b d", "c d"]).unwrap_or_default();
+            assert!(complaint.contains(says), "{words}: {complaint}");
+        }
+    }
 }

@@ -57,7 +57,7 @@ pub fn parent_ignores_sigchld(hooks: Hooks) {
 }
 
 /// Order 2, `SA_NOCLDWAIT`: the same, but the signal is sent.
-pub fn parent_wants_no_zombies(hooks: Hooks) {
+pub fn no_cld_wait(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["parent", "no-cld-wait"]);
     stream.meet(&mut stage, ["parent"]);
