@@ -16,7 +16,10 @@ mod namespaces;
 mod signals;
 mod threads;
 
-use children::{no_cld_wait, normal_reap, parent_ignores_sigchld, subreaper, tracer_then_parent, without_a_signal};
+use children::{
+    no_cld_wait, normal_reap, parent_ignores_sigchld, subreaper, subreaper_ignores_sigchld, tracer_then_parent,
+    without_a_signal,
+};
 use namespaces::{init_exits, leftover_from_outside};
 use signals::{blocked_then_ignored, init_that_blocks, init_that_faults, init_without_a_handler, never_sent};
 use threads::{child_of_a_thread, exec_by_another_thread, leader_first, leader_first_and_ignored};
@@ -27,6 +30,7 @@ pub fn trials() -> Vec<Test> {
         parent_ignores_sigchld,
         no_cld_wait,
         subreaper,
+        subreaper_ignores_sigchld,
         child_of_a_thread,
         leader_first,
         leader_first_and_ignored,

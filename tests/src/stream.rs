@@ -120,7 +120,7 @@ impl Stream {
     /// stand in several. `world` are the world's words, in any order.
     ///
     /// The words are those of the exact hooks on a kernel that tells the system call. Where there
-    /// is less, less is expected; see [`Stream::told`] and [`Stream::concluded`].
+    /// is less, less is expected: see `told` and `concluded`.
     ///
     /// # Panics
     /// If anything differs.

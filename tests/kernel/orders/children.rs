@@ -80,7 +80,7 @@ pub fn no_cld_wait(hooks: Hooks) {
 /// Order 3: a zombie is told of at its new parent, before it is handed on.
 pub fn subreaper(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
-    let mut stage = stage(&["heirs"]);
+    let mut stage = stage(&["heirs", "waited-for"]);
     stream.meet(&mut stage, ["subreaper", "middle", "first", "second", "zombie"]);
     stream.begin();
     stage.step("exit");
@@ -109,6 +109,45 @@ pub fn subreaper(hooks: Hooks) {
             &["REAP(zombie) by subreaper via wait4", "FREE(zombie)"],
         ],
         &["REAPED(middle) by subreaper, exact via wait4", "REAPED(zombie) by subreaper, exact via wait4"],
+    );
+}
+
+/// Order 3 where the subreaper ignores SIGCHLD: the dying parent itself reaps the zombie that it
+/// hands on (`release_task()` at the end of `exit_notify()`).
+pub fn subreaper_ignores_sigchld(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["heirs", "ignored"]);
+    stream.meet(&mut stage, ["subreaper", "middle", "first", "second", "zombie"]);
+    stream.begin();
+    stage.step("exit");
+    let adopted_alive = [
+        "ADOPTED(first) middle->subreaper as subreaper, exact",
+        "ADOPTED(second) middle->subreaper as subreaper, exact",
+        "REAPED(middle) by nobody, exact",
+    ];
+    // With tracepoints alone nothing tells the zombie's way from that of one whose new parent
+    // waited at once.
+    let zombie: &[&str] = if stream.is_exact() {
+        &["ADOPTED(zombie) middle->subreaper as subreaper, exact", "REAPED(zombie) by nobody, exact"]
+    } else {
+        &["REAPED(zombie) by subreaper, at most"]
+    };
+    stream.expect(
+        &[
+            &[
+                "EXIT(middle) children to subreaper",
+                "ADOPT(first) middle->subreaper",
+                "ADOPT(second) middle->subreaper",
+                "NOTIFY(zombie, 17->subreaper)",
+                "ADOPT(zombie) middle->subreaper",
+                "NOTIFY(middle, 17->subreaper)",
+                "REAP(middle) by middle",
+            ],
+            &["NOTIFY(middle, 17->subreaper)", "REAP(zombie) by middle", "FREE(zombie)"],
+            &["EXIT(middle) children to subreaper", "FREE(zombie)"],
+            &["REAP(middle) by middle", "FREE(middle)"],
+        ],
+        &[&adopted_alive, zombie].concat(),
     );
 }
 

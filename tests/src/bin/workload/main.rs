@@ -35,7 +35,7 @@ fn main() {
         ["exec-by-thread"] => threads::exec_by_thread(),
         ["after-exec"] => threads::after_exec(),
 
-        ["heirs"] => orders::heirs(),
+        ["heirs", kind] => orders::heirs(kind),
         ["leader-first", kind] => orders::leader_first(kind),
         ["last-of-a-namespace"] => orders::last_of_a_namespace(),
         ["leftover", pid] => orders::leftover(number(pid)),

@@ -29,6 +29,11 @@ fn await_zombie(child: Pid) {
     waitid(Id::Pid(child), flags).expect("waitid");
 }
 
+fn ignore(signal: Signal) {
+    // SAFETY: no handler is installed.
+    unsafe { signal::signal(signal, SigHandler::SigIgn) }.expect("signal");
+}
+
 /// Ends the calling thread, and not the process.
 fn exit_thread(code: i32) -> ! {
     // SAFETY: nothing on this thread's stack is used again.
@@ -37,8 +42,9 @@ fn exit_thread(code: i32) -> ! {
 }
 
 /// `subreaper` has a child `middle`, which has the living children `first` and `second` and then
-/// `zombie`. At the step `exit` `middle` exits; at the step `wait` `subreaper` reaps both dead.
-pub fn heirs() {
+/// `zombie`. At the step `exit` `middle` exits; at the step `wait` `subreaper` reaps both dead. Or
+/// it ignores SIGCHLD, by `kind`.
+pub fn heirs(kind: &str) {
     prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
     let middle = fork(|| {
         for child in ["first", "second"] {
@@ -52,6 +58,11 @@ pub fn heirs() {
         announce("middle");
         await_step("exit");
     });
+    if kind == "ignored" {
+        ignore(Signal::SIGCHLD);
+        announce("subreaper");
+        rest()
+    }
     announce("subreaper");
     await_zombie(middle);
     await_step("wait");
@@ -65,8 +76,7 @@ pub fn heirs() {
 pub fn leader_first(kind: &str) {
     announce("parent");
     if kind == "ignored" {
-        // SAFETY: no handler is installed.
-        unsafe { signal::signal(Signal::SIGCHLD, SigHandler::SigIgn) }.expect("signal");
+        ignore(Signal::SIGCHLD);
     }
     let process = fork(|| {
         let (is_ending, ends) = mpsc::channel();
@@ -172,8 +182,7 @@ pub fn blocked_then_ignored() {
     sigterm.thread_block().expect("sigprocmask");
     announce("process");
     await_step("ignore");
-    // SAFETY: no handler is installed.
-    unsafe { signal::signal(Signal::SIGTERM, SigHandler::SigIgn) }.expect("signal");
+    ignore(Signal::SIGTERM);
     sigterm.thread_unblock().expect("sigprocmask");
     say("ignored", 0);
     rest()
