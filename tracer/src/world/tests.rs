@@ -129,6 +129,25 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
 }
 
 #[test]
+fn an_init_is_the_last_to_leave_its_namespace() {
+    let mut story = Story::new();
+    story.fork(born_in(7, 50, 1, 1)).fork(born_in(7, 51, 2, 50)).fork(born_in(7, 52, 3, 50));
+    story.exit(end(51, 50, Adopter::None)).exit(end(50, 1, Adopter::None));
+    story.exit(Exit { autoreap: true, ..end(52, 50, Adopter::None) });
+    // RCU is late with the others.
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(50)) };
+    let (step, _) = story.engine.step(&event);
+    let reaped = step.changes.iter().filter_map(|change| match change {
+        Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
+        _ => None,
+    });
+    assert_eq!(reaped.collect::<Vec<_>>(), [(52, None), (51, Some(50)), (50, Some(1))]);
+    story.free(51).free(52);
+    assert_eq!((story.world().process_count(), story.world().namespace_count()), (1, 1));
+    story.world().check();
+}
+
+#[test]
 fn a_signal_to_a_zombie_reaches_nobody() {
     let mut story = Story::new();
     story.fork(born(10, 1)).exit(end(10, 1, Adopter::None));
