@@ -24,7 +24,9 @@ pub mod expect;
 pub mod machine;
 pub mod run;
 pub mod stage;
+pub mod stream;
 
 pub use expect::Expect;
 pub use run::{Options, Run, tracer};
 pub use stage::Stage;
+pub use stream::Stream;

@@ -251,7 +251,13 @@ impl World {
             Some(kernel) => Sender::Kernel(kernel),
             None => Sender::Process(self.identity(current.key)),
         };
-        let verdict = signal::verdict_of_sent(sent);
+        let verdict = match signal::verdict_of_sent(sent) {
+            // Up to 5.15 the kernel accepts what is sent to a zombie (`prepare_signal()`).
+            Verdict::Delivered | Verdict::Queued if self.get(target.key).is_some_and(Process::is_zombie) => {
+                Verdict::TargetExiting
+            }
+            verdict => verdict,
+        };
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {

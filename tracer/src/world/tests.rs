@@ -7,7 +7,8 @@ use crate::{
     change::{Change, ExactReap},
     event::{Adopt, Adopter, Event, EventKind, Exit, Fork, Notify, Reap, Roles, Survey, Surveyed, TaskInfo, WaitCall},
     ident::{PidNs, ProcKey, TaskRef},
-    story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
+    signal::{Signal, Verdict},
+    story::{HOST, MS, Story, born, born_in, end, key, kill, running, task, zombie},
 };
 
 impl World {
@@ -125,6 +126,36 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
     // Read before exit_notify() of 10.
     story.exit(end(20, 10, Adopter::None));
     assert_eq!(story.world().parent_pid(20), 1);
+}
+
+#[test]
+fn an_init_is_the_last_to_leave_its_namespace() {
+    let mut story = Story::new();
+    story.fork(born_in(7, 50, 1, 1)).fork(born_in(7, 51, 2, 50)).fork(born_in(7, 52, 3, 50));
+    story.exit(end(51, 50, Adopter::None)).exit(end(50, 1, Adopter::None));
+    story.exit(Exit { autoreap: true, ..end(52, 50, Adopter::None) });
+    // RCU is late with the others.
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(50)) };
+    let (step, _) = story.engine.step(&event);
+    let reaped = step.changes.iter().filter_map(|change| match change {
+        Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
+        _ => None,
+    });
+    assert_eq!(reaped.collect::<Vec<_>>(), [(52, None), (51, Some(50)), (50, Some(1))]);
+    story.free(51).free(52);
+    assert_eq!((story.world().process_count(), story.world().namespace_count()), (1, 1));
+    story.world().check();
+}
+
+#[test]
+fn a_signal_to_a_zombie_reaches_nobody() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).exit(end(10, 1, Adopter::None));
+    // A kernel up to 5.15 says that it has accepted it.
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Signal(kill(1, 10, Signal::KILL)) };
+    let (step, _) = story.engine.step(&event);
+    let [Change::Signalled(signalled)] = step.changes else { panic!("{:?}", step.changes) };
+    assert_eq!((signalled.result, signalled.verdict), (Some(0), Verdict::TargetExiting));
 }
 
 #[test]
