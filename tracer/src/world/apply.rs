@@ -330,8 +330,14 @@ impl World {
         }
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        if *leader_dead && *live == 0 && process.death().is_none() {
-            self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+        if *leader_dead && *live == 0 {
+            if process.death().is_none() {
+                self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+            }
+            // Whatever is expected of its end, it is a zombie.
+            if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
+                (death.autoreap, death.tearing_down) = (false, false);
+            }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));

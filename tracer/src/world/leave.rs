@@ -85,8 +85,8 @@ impl World {
             // Its end was not seen.
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
         }
-        self.leave_namespace(&process);
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
+        self.leave_namespace(&process);
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
