@@ -25,7 +25,9 @@ pub mod fidelity;
 pub mod machine;
 pub mod run;
 pub mod stage;
+pub mod stream;
 
 pub use expect::Expect;
 pub use run::{Options, Run, tracer};
 pub use stage::Stage;
+pub use stream::Stream;

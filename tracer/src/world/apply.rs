@@ -251,7 +251,13 @@ impl World {
             Some(kernel) => Sender::Kernel(kernel),
             None => Sender::Process(self.identity(current.key)),
         };
-        let verdict = signal::verdict_of_sent(sent);
+        let verdict = match signal::verdict_of_sent(sent) {
+            // Up to 5.15 the kernel accepts what is sent to a zombie (`prepare_signal()`).
+            Verdict::Delivered | Verdict::Queued if self.get(target.key).is_some_and(Process::is_zombie) => {
+                Verdict::TargetExiting
+            }
+            verdict => verdict,
+        };
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
@@ -324,8 +330,14 @@ impl World {
         }
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        if *leader_dead && *live == 0 && process.death().is_none() {
-            self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+        if *leader_dead && *live == 0 {
+            if process.death().is_none() {
+                self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+            }
+            // Whatever is expected of its end, it is a zombie.
+            if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
+                (death.autoreap, death.tearing_down) = (false, false);
+            }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));
