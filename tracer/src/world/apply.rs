@@ -149,9 +149,12 @@ impl World {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
         if group_dead {
-            // Two threads that exit together may both see that nobody is left.
-            if process.death().is_none() {
-                self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes);
+            match process.death_mut() {
+                None => self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes),
+                // A look saw the zombie before this record was read: it did not see how it ended.
+                Some(death) if !death.exact => (death.at, death.exact, death.status) = (at, true, status),
+                // Two threads that exit together may both see that nobody is left.
+                Some(_) => {}
             }
         } else if leader {
             process.state = State::LeaderDead { since: at, live, seq };
