@@ -101,6 +101,11 @@ impl World {
     /// reaped it.
     fn leave_before(&mut self, init: ProcKey, at: u64, changes: &mut Vec<Change>) {
         let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
+        // The number of a namespace is given to a new one at once, so who is there may not be this
+        // one's.
+        if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
+            return;
+        }
         let is_left = |process: &&Process| process.key != init.key && self.is_in(process.pid_ns, init.pid_ns);
         let mut left: Vec<_> = self.processes.values().filter(is_left).map(|process| process.key).collect();
         // Children are younger than their parents.
