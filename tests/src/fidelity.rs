@@ -91,7 +91,7 @@ fn explain(options: &Options, steps: &[Step], failure: Failure) -> Result<()> {
     let Options { seed, ops, only: _, limits, shrink_for } = options;
     println!("looking for a smaller part of it, for {} s at the most", shrink_for.as_secs());
     // What stays for so long has stayed for longer before.
-    let limits = Limits { deadline: limits.deadline / 3, ..*limits };
+    let limits = Limits { deadline: limits.deadline / 8, ..*limits };
     let mut session = None;
     let mut last = None;
     let fails = |part: &[u64]| -> Result<bool> {

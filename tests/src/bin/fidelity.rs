@@ -24,7 +24,7 @@ struct Cli {
     #[arg(long, value_delimiter = ',')]
     only: Vec<u64>,
     /// Milliseconds that a difference may last.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 20_000)]
     deadline: u64,
     /// Milliseconds without any news after which an actor is not waited for.
     #[arg(long, default_value_t = 30)]
