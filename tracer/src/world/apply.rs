@@ -134,6 +134,7 @@ impl World {
             // Another thread than the leader called exec: the leader died, the process did not.
             process.state = State::Running;
         }
+        self.plan_look(task.key, at);
         changes.push(Change::Execed { key: task.key, before });
     }
 
@@ -169,6 +170,7 @@ impl World {
         process.pending = Vec::new();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
         let asked_by = process.signalled_by;
+        self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
@@ -345,6 +347,7 @@ impl World {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));
         }
+        self.plan_look(key, at);
     }
 
     fn rename(&mut self, at: u64, key: ProcKey, comm: Comm) {
