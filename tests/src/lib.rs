@@ -24,6 +24,7 @@ pub mod expect;
 pub mod machine;
 pub mod run;
 pub mod stage;
+pub mod verdicts;
 
 pub use expect::Expect;
 pub use run::{Options, Run, tracer};

@@ -1,0 +1,39 @@
+//! What `tracer` cannot know, and says wrongly on purpose: each with its place in
+//! `docs/what-can-be-known.md`. A case that is listed here must come out exactly as it says.
+
+use super::{
+    case::{Disposition, Seen},
+    oracle::Fate,
+};
+
+/// A limit of what can be known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The heading in the document.
+    pub heading: &'static str,
+    /// What is said in spite of it.
+    pub fate: Fate,
+}
+
+/// Whether a case lies beyond a limit, on a kernel of this version.
+pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
+    let said = |sent: &'static str, taken: &[&'static str]| Fate {
+        sent: vec![Some(sent); seen.sendings.len()],
+        taken: taken.to_vec(),
+        may_be_untaken: false,
+    };
+    match seen.case.disposition {
+        Disposition::Orphaned => {
+            Some(Known { heading: "Job control in an orphaned process group", fate: said("delivered", &["delivered"]) })
+        }
+        // One thread that calls exit(2) leaves no mark before `exit_signals()`, up to 5.15.
+        Disposition::Exiting if kernel < (5, 16) => {
+            let already = seen.sendings.first().is_some_and(|sending| {
+                seen.case.signal < 32 && sending.before.is_pending(super::sys::set_of(seen.case.signal))
+            });
+            let sent = if already { "merged" } else { "delivered" };
+            Some(Known { heading: "The first steps of an exit", fate: said(sent, &[]) })
+        }
+        _ => None,
+    }
+}
