@@ -44,7 +44,6 @@ const OTHERS: &[D] = &[
     D::AllThreads,
     D::DeadLeader,
     D::Exiting,
-    D::Zombie,
 ];
 
 /// What tells an ordinary process from an init, and no more.
@@ -66,9 +65,11 @@ pub fn rows() -> Vec<Row> {
         }));
     };
     add(&everything, Relation::Peers, &W::CALLS);
-    add(&[D::Dying], Relation::Peers, &W::CALLS);
+    add(&[D::Dying, D::Zombie], Relation::Peers, &W::CALLS);
     add(OWN, Relation::Own, &own_ways);
     add(&everything, Relation::HostToInit, &W::CALLS);
+    // No such row from inside: an init becomes a zombie only when nobody is left in its namespace.
+    add(&[D::Zombie], Relation::HostToInit, &W::CALLS);
     add(&everything, Relation::InsideToInit, &from_inside);
     add(OWN, Relation::InitToItself, &[&from_inside[..], &kernel].concat());
     add(FEW, Relation::HostToNested, &few_ways);
