@@ -22,8 +22,11 @@ fn main() -> Result<ExitCode> {
     for (heading, count) in &limits {
         println!("beyond what can be known: {count} cases, see docs/what-can-be-known.md, \"{heading}\"");
     }
-    for disagreement in disagreements.iter().take(SHOWN) {
-        println!("DISAGREEMENT {disagreement}");
+    for (case, what) in disagreements.iter().take(SHOWN) {
+        println!("DISAGREEMENT {case}: {what}");
+    }
+    for (case, _) in disagreements.iter().skip(SHOWN) {
+        println!("DISAGREEMENT {case}");
     }
     println!(
         "{cases} cases: {agreements} agreements, {} beyond what can be known, {} disagreements",

@@ -27,6 +27,13 @@ impl fmt::Display for Case {
     }
 }
 
+impl Relation {
+    /// Whether the sender has no pid in the target's namespace.
+    pub fn is_from_outside(self) -> bool {
+        matches!(self, Self::HostToInit | Self::HostToNested | Self::OuterToNested | Self::HostToMember)
+    }
+}
+
 /// An enum each of whose values has a name to show.
 macro_rules! named {
     ($(#[$meta:meta])* $type:ident { $($(#[$of_value:meta])* $value:ident: $name:literal,)* }) => {
@@ -187,6 +194,11 @@ impl Way {
         Self::CALLS.contains(&self)
     }
 
+    /// Whether its siginfo is that of kill(2), with the sender's pid.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Kill | Self::KillGroup | Self::Pidfd)
+    }
+
     /// Whether it is for one thread alone.
     pub fn is_for_thread(self) -> bool {
         matches!(self, Self::Tgkill | Self::Tkill | Self::Tgsigqueue | Self::TimerThread)
@@ -200,8 +212,8 @@ pub struct Did {
     pub handled: u32,
     /// How often it took the signal by sigtimedwait(2) or from a signalfd.
     pub consumed: u32,
-    /// What it got had no siginfo: `SI_USER` from pid 0.
-    pub info_lost: bool,
+    /// What it got was `SI_USER` from pid 0: no siginfo at all, or that of a kill(2) from outside.
+    pub is_anonymous: bool,
     /// Its tracer saw the signal on its way.
     pub trapped: u32,
     /// It stopped, and the parent was told that by this signal.
@@ -217,7 +229,7 @@ pub struct Did {
 impl Did {
     /// Whether the signal had any effect.
     pub fn anything(&self) -> bool {
-        let Self { handled, consumed, info_lost: _, trapped, stopped, continued, killed, ended: _ } = *self;
+        let Self { handled, consumed, is_anonymous: _, trapped, stopped, continued, killed, ended: _ } = *self;
         handled > 0 || consumed > 0 || trapped > 0 || stopped || continued || killed
     }
 }

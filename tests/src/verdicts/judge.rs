@@ -47,7 +47,7 @@ pub struct Report {
     /// How many lie beyond what can be known, by their heading in the document.
     pub limits: std::collections::BTreeMap<&'static str, usize>,
     /// All that is known of the others.
-    pub disagreements: Vec<String>,
+    pub disagreements: Vec<(Case, String)>,
     /// The combinations.
     pub table: Table,
 }
@@ -220,7 +220,9 @@ fn compare(seen: &[Seen], heard: &Heard) -> Result<Report> {
         match (why, &known) {
             (None, None) => report.agreements += 1,
             (None, Some(known)) => *report.limits.entry(known.heading).or_default() += 1,
-            (Some(why), _) => report.disagreements.push(describe(seen.case, &why, expected, &sent, &taken, seen)),
+            (Some(why), _) => {
+                report.disagreements.push((seen.case, describe(&why, expected, &sent, &taken, seen)));
+            }
         }
     }
     Ok(report)
@@ -251,8 +253,8 @@ fn disagreement(seen: &Seen, expected: &Fate, said: &Fate, sent: &[&Said]) -> Op
     None
 }
 
-fn describe(case: Case, why: &str, expected: &Fate, sent: &[&Said], taken: &[&Said], seen: &Seen) -> String {
-    format!("{case}: {why}\n  must be  {expected:?}\n  sent     {sent:?}\n  taken    {taken:?}\n  observed {seen:?}")
+fn describe(why: &str, expected: &Fate, sent: &[&Said], taken: &[&Said], seen: &Seen) -> String {
+    format!("{why}\n  must be  {expected:?}\n  sent     {sent:?}\n  taken    {taken:?}\n  observed {seen:?}")
 }
 
 /// The first two numbers of `uname -r`.

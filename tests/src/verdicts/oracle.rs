@@ -5,7 +5,7 @@
 use nix::libc;
 
 use super::{
-    case::{Disposition, Relation, Release, Seen},
+    case::{Case, Disposition, Relation, Release, Seen},
     sys::set_of,
 };
 
@@ -50,7 +50,7 @@ fn sent(seen: &Seen, i: usize) -> Option<&'static str> {
         // Refused, or there was nobody: the kernel did not get as far as a signal.
         1.. => return None,
         _ if seen.is_exiting || is_dead => "target-exiting",
-        _ if seen.did.info_lost => "siginfo-lost",
+        _ if is_info_lost(seen) => "siginfo-lost",
         // Pending before and after: it counts if in the end one more was taken.
         _ if is_pending && before.is_pending(set) && seen.did.handled < seen.sendings.len() as u32 => "merged",
         _ if is_pending => "queued",
@@ -72,6 +72,13 @@ fn sent(seen: &Seen, i: usize) -> Option<&'static str> {
         _ if seen.case.disposition == Disposition::Orphaned => "delivered",
         _ => UNEXPLAINED,
     })
+}
+
+/// A sender who cannot be seen from the target's namespace has pid 0 there too, so that tells
+/// nothing of him; but only kill(2) is `SI_USER`.
+fn is_info_lost(seen: &Seen) -> bool {
+    let Case { way, relation, .. } = seen.case;
+    seen.did.is_anonymous && !(way.is_plain() && relation.is_from_outside())
 }
 
 fn taken(seen: &Seen) -> Vec<&'static str> {

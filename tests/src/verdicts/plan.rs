@@ -1,6 +1,8 @@
 //! Which combinations are staged with every signal from 1 to 64.
 
-use super::case::{Disposition, Relation, Way};
+use nix::libc;
+
+use super::case::{Case, Disposition, Relation, Way};
 
 /// One kind of target and sender.
 #[derive(Clone, Debug)]
@@ -83,4 +85,12 @@ pub fn rows() -> Vec<Row> {
 /// concerns; what else the kernel sends is never refused by a limit.
 fn is_possible(disposition: Disposition, way: Way) -> bool {
     way.is_call() || disposition != D::FullQueue
+}
+
+/// Whether the target can see what became of the signal. A siginfo that was lost looks as that of
+/// a kill(2) from outside, and that of a SIGSTOP is nobody's to see.
+pub fn is_observable(case: Case) -> bool {
+    let Case { disposition, relation, way, signal } = case;
+    let looks_the_same = way.is_plain() && relation.is_from_outside();
+    disposition != Disposition::FullQueue || (signal != libc::SIGSTOP && !looks_the_same)
 }

@@ -15,7 +15,7 @@ use super::{
     subject::{Home, Outcome, Subject, Tracer},
     sys::{self, Action, set_of},
     target::{Command, HANDLED},
-    ways::{Kept, Request},
+    ways::{self, Kept, Request},
 };
 
 /// Where cases are staged.
@@ -36,6 +36,7 @@ pub fn run(to: File) {
     // And when the judge ends, so does everything.
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).expect("PR_SET_PDEATHSIG");
     sys::set_mask(set_of(libc::SIGCHLD));
+    ways::open_pipe();
     let mut stage = Stage {
         host: File::open("/proc/self/ns/pid").expect("the namespace"),
         holder: Sender::start(libc::CLONE_NEWPID, Rights::Root),
@@ -63,6 +64,9 @@ impl Stage {
         for &way in ways {
             for signal in 1..=64 {
                 let case = Case { disposition, relation, way, signal };
+                if !plan::is_observable(case) {
+                    continue;
+                }
                 let mut target = subject.take().unwrap_or_else(|| self.subject(disposition, relation));
                 let seen = self.case(&mut target, case);
                 let is_fit = !seen.did.ended && !seen.did.killed && !seen.did.stopped;
@@ -322,7 +326,7 @@ pub fn take(did: &mut Did, outcome: Option<Outcome>, signal: i32, way: Way) {
         Some(Outcome::Answer(answer)) => {
             did.handled = answer.handled;
             did.consumed = answer.consumed;
-            did.info_lost |= answer.info_lost;
+            did.is_anonymous |= answer.is_anonymous;
         }
         Some(Outcome::Stopped(by)) => did.stopped |= by == signal,
         Some(Outcome::Ended(end)) => {

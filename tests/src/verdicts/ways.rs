@@ -6,6 +6,7 @@ use std::{
     io::Write,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     ptr,
+    sync::OnceLock,
 };
 
 use nix::libc;
@@ -52,7 +53,7 @@ impl Kept {
             },
             Way::Timer => self.timer(signal, None),
             Way::TimerThread => self.timer(signal, Some(tid)),
-            Way::Io => self.fasync(signal),
+            Way::Io => fasync(signal),
             Way::Message => self.message(signal),
             Way::Interval => interval(signal),
             Way::Pipe => broken_pipe(),
@@ -84,21 +85,6 @@ impl Kept {
             }
             Err(error) => error,
         }
-    }
-
-    /// A pipe of which we own the reading end, and into which we write.
-    fn fasync(&mut self, signal: i32) -> i32 {
-        let (from, to) = nix::unistd::pipe().expect("pipe");
-        let me = std::process::id() as i32;
-        // SAFETY: integers only.
-        unsafe {
-            libc::fcntl(from.as_raw_fd(), libc::F_SETOWN, me);
-            libc::fcntl(from.as_raw_fd(), F_SETSIG, signal);
-            libc::fcntl(from.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK);
-        }
-        nix::unistd::write(&to, b"x").expect("a pipe takes a byte");
-        self.files.extend([from, to]);
-        0
     }
 
     /// A message queue that tells us of a message, which we send.
@@ -144,6 +130,30 @@ impl Kept {
         while sys::wait(child, libc::WEXITED | libc::WNOWAIT).is_none() {}
         0
     }
+}
+
+/// A pipe that the stage keeps: if it ended with the target, that would be news on it too.
+static PIPE: OnceLock<(OwnedFd, OwnedFd)> = OnceLock::new();
+
+/// Opens the pipe for [`Way::Io`], before there are targets.
+pub fn open_pipe() {
+    PIPE.get_or_init(|| nix::unistd::pipe().expect("pipe"));
+}
+
+/// Has the kernel tell us of news on the pipe, and makes some.
+fn fasync(signal: i32) -> i32 {
+    let (from, to) = PIPE.get().expect("the stage opens it");
+    let me = std::process::id() as i32;
+    // SAFETY: integers only.
+    unsafe {
+        libc::fcntl(from.as_raw_fd(), libc::F_SETOWN, me);
+        libc::fcntl(from.as_raw_fd(), F_SETSIG, signal);
+        libc::fcntl(from.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK);
+    }
+    nix::unistd::write(to, b"x").expect("a pipe takes a byte");
+    // Whoever died of it left the byte to the next.
+    while nix::unistd::read(from, &mut [0; 64]).is_ok_and(|read| read > 0) {}
+    0
 }
 
 /// `F_SETSIG` of fcntl(2).
