@@ -23,6 +23,7 @@ mod signals;
 mod start;
 mod threads;
 mod tree;
+mod verdicts;
 mod zombies;
 
 fn main() {
@@ -41,6 +42,7 @@ fn main() {
         ("late", late::trials()),
         ("tree", tree::trials()),
         ("events", events::trials()),
+        ("verdicts", verdicts::trials()),
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
         ("start", start::trials()),

@@ -116,7 +116,9 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
     let mut flags = if sender.is_visible_to(target) { 0 } else { bit::OUTSIDE };
     if sender.flags() & PF_EXITING != 0 {
         flags |= bit::SENDER_EXITING;
-        if sender.upid(sender.ns_level()).nr == 1 {
+        // The last thread of an init ends the namespace, whichever it is.
+        let leader = TaskPtr(sender.0.follow(offset!(task_group_leader)));
+        if leader.upid(leader.ns_level()).nr == 1 {
             flags |= bit::SENDER_INIT;
         }
     }

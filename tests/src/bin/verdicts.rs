@@ -7,7 +7,7 @@ use anyhow::Result;
 use tracer_tests::verdicts::judge::{self, Report};
 
 /// Disagreements that are shown in full.
-const SHOWN: usize = 20;
+const SHOWN: usize = 30;
 
 fn main() -> Result<ExitCode> {
     let is_watched = std::io::stderr().is_terminal();

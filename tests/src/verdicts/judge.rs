@@ -16,7 +16,7 @@ use tracer::{
     engine::Step,
     pump::Pump,
     rules::Thresholds,
-    signal::Sender,
+    signal::{KernelSender, Sender},
     source::{
         live::Live,
         load::{LoadOptions, kernel_release},
@@ -24,7 +24,7 @@ use tracer::{
 };
 
 use super::{
-    case::{Case, Seen, Sender as Who},
+    case::{Case, Seen, Sender as Who, Way},
     known,
     oracle::{self, Fate},
     stage, sys,
@@ -98,6 +98,11 @@ impl Heard {
         said.iter()
             .filter(|said| i32::from(said.signal) == seen.case.signal)
             .filter(|said| (seen.opened..=seen.closed).contains(&said.at))
+            // An init that ends kills everybody in its namespace, its own dead main thread too.
+            .filter(|said| {
+                let is_end = matches!(said.sender, Some(Sender::Kernel(KernelSender::NamespaceEnd)));
+                !is_end || seen.case.way == Way::NamespaceEnd
+            })
             .partition(|said| said.sender.is_some())
     }
 }

@@ -83,7 +83,7 @@ pub struct Answer {
 pub const HANDLED: i32 = 100;
 
 static HANDLED_COUNT: [AtomicU32; 65] = [const { AtomicU32::new(0) }; 65];
-static IS_ANONYMOUS: AtomicBool = AtomicBool::new(false);
+static IS_ANONYMOUS: [AtomicBool; 65] = [const { AtomicBool::new(false) }; 65];
 static IS_FAULTING: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
@@ -93,7 +93,7 @@ extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut l
     HANDLED_COUNT[signal as usize].fetch_add(1, Ordering::SeqCst);
     // SAFETY: SA_SIGINFO passes a whole siginfo; these two fields are there for SI_USER.
     if unsafe { (*info).si_code == libc::SI_USER && (*info).si_pid() == 0 } {
-        IS_ANONYMOUS.store(true, Ordering::SeqCst);
+        IS_ANONYMOUS[signal as usize].store(true, Ordering::SeqCst);
     }
 }
 
@@ -150,7 +150,7 @@ impl Target {
                 sys::set_action(signal, action, &self.handler);
                 self.consumed = 0;
                 HANDLED_COUNT[signal as usize].store(0, Ordering::SeqCst);
-                IS_ANONYMOUS.store(false, Ordering::SeqCst);
+                IS_ANONYMOUS[signal as usize].store(false, Ordering::SeqCst);
                 (signal, 0)
             }
             Command::Set(signal, action) => {
@@ -240,7 +240,7 @@ impl Target {
             errno,
             handled: HANDLED_COUNT[signal as usize].load(Ordering::SeqCst),
             consumed: self.consumed,
-            is_anonymous: IS_ANONYMOUS.load(Ordering::SeqCst),
+            is_anonymous: IS_ANONYMOUS[signal as usize].load(Ordering::SeqCst),
         };
         if !self.line.say(&answer) {
             sys::exit(0);
