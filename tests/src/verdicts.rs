@@ -22,4 +22,5 @@ mod subject;
 mod sys;
 mod table;
 mod target;
+mod terminal;
 mod ways;

@@ -77,7 +77,7 @@ impl Stage {
     }
 
     /// A target that stands so to what will be sent.
-    fn subject(&self, disposition: Disposition, relation: Relation) -> Subject {
+    pub fn subject(&self, disposition: Disposition, relation: Relation) -> Subject {
         use Disposition as D;
         let home = match relation {
             Relation::Peers | Relation::Own | Relation::Stranger => Home::Host,
@@ -231,7 +231,7 @@ impl Stage {
 }
 
 /// Has the target stand to the signal as the case says.
-fn prepare(subject: &mut Subject, disposition: Disposition, signal: i32, poke: i32) {
+pub fn prepare(subject: &mut Subject, disposition: Disposition, signal: i32, poke: i32) {
     use Disposition as D;
     let action = match disposition {
         D::Ignored | D::BlockedIgnored | D::TracedIgnored => Action::Ignore,
@@ -282,7 +282,7 @@ fn prepare(subject: &mut Subject, disposition: Disposition, signal: i32, poke: i
 }
 
 /// Lets a signal that waits be taken.
-fn release(subject: &mut Subject, seen: &mut Seen) {
+pub fn release(subject: &mut Subject, seen: &mut Seen) {
     use Disposition as D;
     let Case { disposition, way, signal, .. } = seen.case;
     let outcome = match disposition {
