@@ -60,7 +60,6 @@ struct Said {
     verdict: &'static str,
     /// `None` when it was taken, not sent.
     sender: Option<Sender>,
-    result: Option<u8>,
 }
 
 /// What was said of each process, by pid.
@@ -87,7 +86,6 @@ impl Heard {
                 signal: signalled.signal.0,
                 verdict: signalled.verdict.id(),
                 sender: is_sent.then_some(signalled.sender),
-                result: signalled.result,
             });
         }
     }

@@ -5,7 +5,7 @@
 use nix::libc;
 
 use super::{
-    case::{Case, Disposition, Relation, Release, Seen},
+    case::{Case, Disposition, Relation, Release, Seen, Way},
     sys::set_of,
 };
 
@@ -26,7 +26,11 @@ pub const UNEXPLAINED: &str = "unexplained";
 
 /// The fate of the signal of a case.
 pub fn fate(seen: &Seen) -> Fate {
-    let sent: Vec<_> = (0..seen.sendings.len()).map(|i| sent(seen, i)).collect();
+    let mut sent: Vec<_> = (0..seen.sendings.len()).map(|i| sent(seen, i)).collect();
+    // The end of a session's leader is told to the foreground group, its own (_exit(2)).
+    if seen.case.way == Way::HangUp && seen.case.signal == libc::SIGHUP && seen.did.killed {
+        sent.push(Some("target-exiting"));
+    }
     let was_accepted = sent.iter().flatten().any(|sent| matches!(*sent, "delivered" | "queued" | "siginfo-lost"));
     Fate { sent, taken: if was_accepted { taken(seen) } else { Vec::new() }, may_be_untaken: seen.did.killed }
 }

@@ -96,8 +96,8 @@ fn terminals(stage: &mut Stage) {
             let mut all = Vec::new();
             for (signal, key) in keys {
                 // Nobody could continue the leader of a session: that is a case of its own.
-                let is_stop = signal == libc::SIGTSTP && disposition == D::Default && home == Home::Host;
-                if !is_stop {
+                let would_stop = matches!(disposition, D::Default | D::BlockedDefault) && home == Home::Host;
+                if signal != libc::SIGTSTP || !would_stop {
                     all.push(scene(Way::Key, signal, &|_, terminal| terminal.as_ref().expect("it is open").press(key)));
                 }
             }
