@@ -7,6 +7,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use serde_json::Value;
+use tracer::source::load::HOOKS;
 use tracer_tests::{
     machine::{self, Need},
     run::{output, tracer},
@@ -28,7 +29,7 @@ fn doctor_as_root() {
     let (checks, verdict) = report(&output.stdout);
     assert_eq!(verdict["live_tracing"], true);
     let hooks = checks.iter().filter(|check| check["name"].as_str().is_some_and(|name| name.starts_with("hook:")));
-    assert_eq!(hooks.count(), 6);
+    assert_eq!(hooks.count(), HOOKS.len());
 }
 
 fn doctor_as_nobody() {

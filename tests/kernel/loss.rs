@@ -8,6 +8,9 @@ use crate::{Test, live};
 pub fn trials() -> Vec<Test> {
     vec![
         live("every_record_is_counted", every_record_is_counted),
+        live("simulated_loss_is_counted", simulated_loss_is_counted),
+        live("nothing_false_is_said_after_a_loss", nothing_false_is_said_after_a_loss),
+        live("what_spans_a_gap_is_incomplete", what_spans_a_gap_is_incomplete),
         live("the_world_is_right_again", the_world_is_right_again),
         live("nothing_is_lost_by_default", nothing_is_lost_by_default),
     ]
@@ -49,6 +52,61 @@ fn every_record_is_counted() {
         others.push(after - before - made - threads);
     }
     eprintln!("others kept forking ({others:?} times), so only the bounds were checked");
+}
+
+/// As above, where the records are thrown away on purpose: nothing else is lost, so that what came
+/// and what is lost make up what happened.
+fn simulated_loss_is_counted() {
+    let mut run = Run::options().args(&["--simulate-loss", "0.3"]).start();
+    let mut stage = run.stage(&["storm", &FORKS.to_string()]);
+    stage.step("go");
+    stage.hears("over");
+    let markers = run.settle_after_loss();
+    let summary = run.end_with(Signal::INT).summary;
+    let (came, lost) = (summary.events["fork"], summary.lost["fork"]);
+    assert!(came + lost > FORKS + markers, "{summary:?}");
+    // Others may fork meanwhile; the share is the same for them.
+    let share = lost as f64 / (came + lost) as f64;
+    assert!((0.25..0.35).contains(&share), "{share}: {summary:?}");
+}
+
+/// Whatever gets lost: who was reaped is not called a zombie, and who has its parent is not
+/// called an orphan.
+fn nothing_false_is_said_after_a_loss() {
+    for share in ["0.05", "0.5", "0.95"] {
+        let mut run = Run::options().args(&["--simulate-loss", share]).start();
+        let mut storm = run.stage(&["storm", &FORKS.to_string()]);
+        let mut zombies = run.stage(&["parent", "never-waits"]);
+        let parent = zombies.pid("parent");
+        zombies.step("child");
+        let child = zombies.pid("child");
+        storm.step("go");
+        storm.hears("over");
+        run.expect_finding("unreaped-child").about(child).parent(parent).once();
+        // With nothing lost this zombie would be the last to be told of.
+        zombies.step("child");
+        let last = zombies.pid("child");
+        run.expect_finding("unreaped-child").about(last).parent(parent).once();
+        // Fails on every other finding about the stages.
+        run.end_with(Signal::INT);
+    }
+}
+
+/// A zombie from before the loss is one for certain; its story is not.
+fn what_spans_a_gap_is_incomplete() {
+    let mut run = Run::options().args(&["--ring-size", "4KiB"]).unreaped_after("2s").start();
+    let mut storm = run.stage(&["storm", &FORKS.to_string()]);
+    storm.hears("storm");
+    let mut stage = run.stage(&["parent", "never-waits"]);
+    stage.step("child");
+    let child = stage.pid("child");
+    kill(run.id(), Signal::STOP);
+    storm.step("go");
+    storm.hears("over");
+    kill(run.id(), Signal::CONT);
+    let found = run.expect_finding("unreaped-child").about(child);
+    found.so_that("incomplete", |finding| finding.confidence == "incomplete").once();
+    run.end_with(Signal::INT);
 }
 
 /// The tree is that of the kernel again, and what rests on it is told as ever. On a machine that

@@ -14,7 +14,10 @@ const FIELDS: &[(&str, &str)] = &[
         "version kernel boot_id host at at_boot_ns hooks degraded ring_size all_signals processes namespaces zombies \
          thresholds",
     ),
-    ("lost", "at at_boot_ns seq fork exec exit reap signal deliver snapshot undecodable total"),
+    (
+        "lost",
+        "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed total",
+    ),
     (
         "summary",
         "at at_boot_ns duration_ns events findings signals_seen lost walks_cut cpu_ns processes namespaces zombies",
@@ -28,7 +31,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("fork", "process parent creator?"),
     ("exec", "process before argv argv_cut"),
     ("exit", "process status leader_only autoreap owed_by adopter adopter_class"),
-    ("reap", "process by zombie_for_ns"),
+    ("reap", "process by by_tid call reaped_at_most zombie_for_ns"),
     ("signal", "sender target target_tid signal code code_name result verdict"),
     ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
     (
@@ -37,7 +40,7 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     ("init-ignored-signal", "signal sender reason"),
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
-    ("orphan-adopted", "adopter adopter_class dead_parent"),
+    ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left"),
     ("zombie-leader", "threads age_ns"),
 ];
@@ -47,6 +50,8 @@ const WORDS: &[(&str, &[&str])] = &[
     ("severity", &["info", "warning", "error"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
+    ("adopter_known", &["exact", "verified", "predicted"]),
+    ("call", &["wait4", "waitid", "io_uring"]),
     ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
     (
         "blame",
@@ -315,7 +320,8 @@ mod tests {
     use super::*;
 
     const LOST: &str = r#"{"type":"lost","at":"2026-11-22T12:00:00.000000001Z","at_boot_ns":"1","seq":1,"fork":1,"exec":0,
-        "exit":0,"reap":0,"signal":0,"deliver":0,"snapshot":0,"undecodable":0,"total":1}"#;
+        "exit":0,"reap":0,"signal":0,"deliver":0,"adopt":0,"notify":0,"rename":0,"snapshot":0,
+        "undecodable":0,"missed":0,"total":1}"#;
 
     #[test]
     fn a_line_that_keeps_the_contract() {

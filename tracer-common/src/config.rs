@@ -55,6 +55,8 @@ offsets! {
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
     task_exec_start: "task_struct.se.exec_start",
+    /// Byte of the flag; its mask is in [`Config::in_execve_mask`].
+    task_in_execve: "task_struct.in_execve",
     signal_live: "signal_struct.live",
     signal_curr_target: "signal_struct.curr_target",
     signal_nr_threads: "signal_struct.nr_threads",
@@ -77,6 +79,7 @@ offsets! {
     cgroup_kn: "cgroup.kn",
     kn_id: "kernfs_node.id",
     siginfo_code: "kernel_siginfo.si_code",
+    regs_call: "pt_regs.orig_ax",
 }
 
 /// Read-only settings of the programs.
@@ -89,8 +92,12 @@ pub struct Config {
     pub is_subreaper_mask: u32,
     /// Bit of `has_child_subreaper` in its byte.
     pub has_subreaper_mask: u32,
+    /// Bit of `in_execve` in its byte.
+    pub in_execve_mask: u32,
     /// 1: the kernel has `bpf_get_current_task_btf` (since 5.11).
     pub has_typed_current: u32,
+    /// 1: the kernel has `bpf_task_pt_regs` (since 5.15).
+    pub has_task_regs: u32,
     /// 1: the verifier knows the type of the siginfo that the signal tracepoints pass.
     pub has_typed_siginfo: u32,
     /// Bytes of one element of `sighand_struct.action`.
@@ -108,7 +115,9 @@ impl Config {
         offsets: Offsets::NONE,
         is_subreaper_mask: 0,
         has_subreaper_mask: 0,
+        in_execve_mask: 0,
         has_typed_current: 0,
+        has_task_regs: 0,
         has_typed_siginfo: 0,
         action_size: 0,
         all_signals: 0,

@@ -15,5 +15,8 @@ pub mod record;
 pub mod task;
 
 pub use config::{Config, Offsets, Stats};
-pub use record::{DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, RowRecord, SignalRecord, kind};
+pub use record::{
+    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
+    RenameRecord, RowRecord, SignalRecord, SurveyRecord, kind,
+};
 pub use task::{Task, TaskId};

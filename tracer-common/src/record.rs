@@ -18,8 +18,18 @@ pub mod kind {
     pub const DELIVER: u8 = 6;
     /// A process that existed when the task iterator ran.
     pub const ROW: u8 = 7;
+    /// A child was given to another process. Only with the exact hook.
+    pub const ADOPT: u8 = 8;
+    /// A process was reaped at this moment. Only with the exact hook.
+    pub const REAP: u8 = 9;
+    /// A dead process was announced to whoever has to wait for it. Only with the exact hook.
+    pub const NOTIFY: u8 = 10;
+    /// A process was given another name.
+    pub const RENAME: u8 = 11;
+    /// A process that is traced, or is a subreaper, when the survey ran.
+    pub const SURVEY: u8 = 12;
     /// One more than the largest kind.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 13;
 }
 
 /// What every record begins with.
@@ -274,6 +284,104 @@ pub struct RowRecord {
 /// "Not known" in [`RowRecord::idle`].
 pub const NEVER: u64 = u64::MAX;
 
+/// `kill_orphaned_pgrp(child, parent)`, which `reparent_leader()` calls for each child that goes
+/// to another process, when it has gone.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdoptRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The child.
+    pub child: TaskId,
+    /// The thread that it belonged to, which is exiting.
+    pub from: TaskId,
+    /// Its parent now (`real_parent`).
+    pub to: TaskId,
+}
+
+/// `cgroup_release(task)`, or its like: the moment of a reap.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReapRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process that is being released.
+    pub id: TaskId,
+    /// The thread that releases it: of whoever waited, or of itself if nobody has to.
+    pub reaper: TaskId,
+    /// Number of the system call that the reaper is in, [`NO_CALL`] if that is not known.
+    pub call: i32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// "Not known" in [`ReapRecord::call`].
+pub const NO_CALL: i32 = i32::MIN;
+
+/// `do_notify_parent(task, signal)`, for the leader of a thread group.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotifyRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process that has ended.
+    pub id: TaskId,
+    /// Who is told (`parent`): whoever traces it, else its parent.
+    pub to: TaskId,
+    /// The signal that tells, 0 for none.
+    pub signal: i32,
+    /// 1: whoever is told traces it.
+    pub traced: u32,
+}
+
+/// `task_rename`, for the leader of a thread group, but for an exec's own.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenameRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// Its new name.
+    pub comm: [u8; 16],
+}
+
+/// A process of which no tracepoint tells that it is traced, or a subreaper.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SurveyRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// Who traces it by ptrace, zero when nobody does.
+    pub tracer: TaskId,
+    /// [`crate::task::flags::SUBREAPER`], or 0.
+    pub flags: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
 const _: () = {
     assert!(size_of::<Header>() == 16);
     assert!(size_of::<NewRecord>() == 16 + size_of::<Task>() + 16);
@@ -284,4 +392,9 @@ const _: () = {
     assert!(size_of::<SignalRecord>() == 56);
     assert!(size_of::<DeliverRecord>() == 40);
     assert!(size_of::<RowRecord>() == 16 + size_of::<Task>() + 16 + 8 + 8);
+    assert!(size_of::<AdoptRecord>() == 16 + 3 * 16);
+    assert!(size_of::<ReapRecord>() == 16 + 2 * 16 + 8);
+    assert!(size_of::<NotifyRecord>() == 16 + 2 * 16 + 8);
+    assert!(size_of::<RenameRecord>() == 48);
+    assert!(size_of::<SurveyRecord>() == 16 + 2 * 16 + 8);
 };

@@ -1,18 +1,21 @@
-//! The kernel side of `tracer`: programs on BTF tracepoints, and a task iterator.
+//! The kernel side of `tracer`: programs on BTF tracepoints, optional ones on kernel functions,
+//! and two task iterators.
 //!
 //! A program reads what only the kernel knows at that instant, puts one record into the ring
-//! buffer and returns; what it means is decided in user space. The name of each program is the
-//! name of its tracepoint, which is all that the loader needs to attach it.
+//! buffer and returns; what it means is decided in user space. The name of each program on a
+//! tracepoint is the tracepoint's, which is all that the loader needs to attach it.
 
 #![no_std]
 #![no_main]
 
 mod emit;
+mod exact;
 mod exec;
 mod exit;
 mod floor;
 mod kernel;
 mod reaper;
+mod rename;
 mod signal;
 mod snapshot;
 mod start;

@@ -1,7 +1,8 @@
-//! The processes that exist: a task iterator, for the start and after a loss.
+//! The processes that exist: a task iterator for the start and after a loss, and one for what
+//! no tracepoint tells.
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
-use tracer_common::{Header, RowRecord, kind, record::NEVER, task::flags};
+use tracer_common::{Header, RowRecord, SurveyRecord, kind, record::NEVER, task::flags};
 
 use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset, with_current};
 
@@ -24,18 +25,9 @@ struct Context {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn snapshot(ctx: *const Context) -> i32 {
-    // SAFETY: the kernel passes a valid context.
-    let (meta, task) = unsafe { ((*ctx).meta, (*ctx).task) };
-    if task.is_null() {
+    let Some((task, exit_state)) = process(ctx) else {
         return 0;
-    }
-    let task = TaskPtr(Typed::new(task));
-    let exit_state = task.0.u32(offset!(task_exit_state));
-    // A leader stands for its process. What is being released right now is as good as gone; the
-    // record of its end is in the ring buffer already.
-    if task.tid() != task.tgid() || exit_state == EXIT_DEAD {
-        return 0;
-    }
+    };
     let signal = task.signal();
     let mut identity = task.identity();
     if exit_state & EXIT_ZOMBIE != 0 {
@@ -43,14 +35,7 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
     }
     let is_group_exit = signal.u32(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0;
     let row = RowRecord {
-        header: Header {
-            // SAFETY: a helper without arguments that cannot fail.
-            at: unsafe { bpf_ktime_get_boot_ns() },
-            kind: kind::ROW,
-            reserved: 0,
-            cpu: 0,
-            len: size_of::<RowRecord>() as u32,
-        },
+        header: header::<RowRecord>(kind::ROW),
         task: identity,
         tracer: task.tracer(),
         idle: idle(task),
@@ -61,9 +46,63 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
         } as i32,
         live: signal.u32(offset!(signal_live)),
     };
-    // SAFETY: the kernel's own seq_file, and a record on this stack.
-    unsafe { bpf_seq_write(*meta, (&raw const row).cast(), size_of::<RowRecord>() as u32) };
+    write(ctx, &row);
     0
+}
+
+/// Called like [`snapshot`]. Lists who is traced or a subreaper, of which no tracepoint tells:
+/// ptrace(2) attaches and detaches silently, and so does `prctl(PR_SET_CHILD_SUBREAPER)`.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn survey(ctx: *const Context) -> i32 {
+    let Some((task, _)) = process(ctx) else {
+        return 0;
+    };
+    let tracer = task.tracer();
+    let is_subreaper = task.is_subreaper();
+    if tracer.tgid == 0 && !is_subreaper {
+        return 0;
+    }
+    let record = SurveyRecord {
+        header: header::<SurveyRecord>(kind::SURVEY),
+        id: task.id(),
+        tracer,
+        flags: if is_subreaper { flags::SUBREAPER } else { 0 },
+        reserved: 0,
+    };
+    write(ctx, &record);
+    0
+}
+
+/// The task that the iterator is at, with its `exit_state`, if it stands for a process.
+#[inline(always)]
+fn process(ctx: *const Context) -> Option<(TaskPtr<Typed>, u32)> {
+    // SAFETY: the kernel passes a valid context.
+    let task = unsafe { (*ctx).task };
+    if task.is_null() {
+        return None;
+    }
+    let task = TaskPtr(Typed::new(task));
+    let exit_state = task.0.u32(offset!(task_exit_state));
+    // A leader stands for its process. What is being released right now is as good as gone; the
+    // record of its end is in the ring buffer already.
+    if task.tid() != task.tgid() || exit_state == EXIT_DEAD {
+        return None;
+    }
+    Some((task, exit_state))
+}
+
+/// A header for a record that does not go through the ring buffer: no processor is to be named.
+#[inline(always)]
+fn header<T>(kind: u8) -> Header {
+    // SAFETY: a helper without arguments that cannot fail.
+    Header { at: unsafe { bpf_ktime_get_boot_ns() }, kind, reserved: 0, cpu: 0, len: size_of::<T>() as u32 }
+}
+
+#[inline(always)]
+fn write<T>(ctx: *const Context, record: &T) {
+    // SAFETY: the kernel passes a valid context; the record is on the caller's stack.
+    unsafe { bpf_seq_write(*(*ctx).meta, core::ptr::from_ref(record).cast(), size_of::<T>() as u32) };
 }
 
 /// How long ago the task last ran: its `exec_start` against that of the current task, which is

@@ -1,7 +1,7 @@
 //! What an event did to the world: the only language that rules and live screens speak.
 
 use crate::{
-    event::ExitStatus,
+    event::{ExitStatus, WaitCall},
     ident::{Identity, PidNs, ProcKey},
     signal::{Sender, Signal, Verdict},
 };
@@ -33,7 +33,8 @@ pub enum Change {
         /// How.
         status: ExitStatus,
     },
-    /// A child was handed on, because the thread that it belonged to exited.
+    /// A child was handed on, because the thread that it belonged to exited. Said when that is
+    /// known, not when it is predicted.
     Adopted {
         /// The child.
         child: ProcKey,
@@ -48,6 +49,8 @@ pub enum Change {
         by: Option<ProcKey>,
         /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
         zombie_for: Option<u64>,
+        /// The very moment, with the exact hook; without it, it was reaped a little earlier.
+        exact: Option<ExactReap>,
     },
     /// The init of a namespace exited, and the kernel kills what is left in it.
     NamespaceEnding(PidNs),
@@ -94,14 +97,48 @@ pub struct Signalled {
 pub struct Adoption {
     /// When, in nanoseconds of the boot-time clock.
     pub at: u64,
-    /// Number of the event behind it.
-    pub seq: u64,
+    /// Number of the event with which the old parent began to exit, if it was seen.
+    pub seq: Option<u64>,
     /// The parent that died, or lost a thread.
     pub from: Identity,
     /// The new parent.
     pub to: Identity,
     /// Why that one.
     pub class: AdopterClass,
+    /// How the new parent is known.
+    pub known: Known,
+}
+
+/// How the new parent of an orphan is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The kernel said it when it happened ([`crate::event::EventKind::Adopt`]).
+    Exact,
+    /// It was predicted when the old parent began to exit, and found to be so, or corrected, by a
+    /// look at the child.
+    Verified,
+    /// It was predicted, and there was no time to look before the next change.
+    Predicted,
+}
+
+impl Known {
+    /// The word that stands for it in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Verified => "verified",
+            Self::Predicted => "predicted",
+        }
+    }
+}
+
+/// See [`Change::Reaped`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExactReap {
+    /// The thread that called, on the host; of the process `by`.
+    pub tid: u32,
+    /// What it called, if that is known.
+    pub call: Option<WaitCall>,
 }
 
 /// Why a process adopts.

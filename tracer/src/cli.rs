@@ -14,6 +14,7 @@ use crate::{
     rules::{self, RULES, RuleDef, Thresholds},
     signal::Signal,
     sink::style,
+    source::hooks::Hooks,
 };
 
 /// Says what really happens to signals and to children that should be reaped.
@@ -86,9 +87,17 @@ pub struct Watch {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_size)]
     pub ring_size: u32,
 
+    /// Hooks besides the tracepoints, for the exact moments of reaps and adoptions
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH", hide_short_help = true)]
+    pub hooks: Hooks,
+
     /// Print the log of the eBPF programs to standard error
     #[arg(long, hide_short_help = true)]
     pub debug_probes: bool,
+
+    /// Throw away this share of the records, 0 to 1, and count them as lost: to see what a loss does
+    #[arg(long, value_name = "RATE", default_value_t, value_parser = parse_share, hide_short_help = true)]
+    pub simulate_loss: f64,
 
     /// What to show.
     #[command(flatten)]
@@ -270,6 +279,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted = "give a number and a unit, such as 500ms, 2s, 1m30s or 1h";
     let signed: SignedDuration = text.parse().map_err(|_| wanted)?;
     Duration::try_from(signed).map_err(|_| format!("a time cannot be negative; {wanted}"))
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "give a share from 0 to 1, such as 0.01".to_owned())
 }
 
 const RING_MIN: u64 = 4 << 10;

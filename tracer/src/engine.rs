@@ -83,14 +83,15 @@ impl Engine {
         }
     }
 
-    /// The processes that a tick at that time will ask rules about, and those that owe them a
-    /// wait: the source should look at them first.
+    /// The processes that the source should look at before a tick at that time: those that rules
+    /// will be asked about, those that owe them a wait, and those whose parent is a prediction.
     pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
         self.rechecks
             .iter()
             .take_while(|&&(at, ..)| at <= now)
             .flat_map(|&(.., key)| [Some(key), self.world.owed_by(key)])
             .flatten()
+            .chain(self.world.unverified(now))
             .collect()
     }
 }

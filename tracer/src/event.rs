@@ -35,6 +35,16 @@ pub enum EventKind {
     /// A process was released: it had been reaped up to some milliseconds earlier
     /// (`sched_process_free`).
     Free(TaskRef),
+    /// A child went to another process. Only with the exact hook (`kill_orphaned_pgrp`).
+    Adopt(Adopt),
+    /// A process was reaped at this moment. Only with the exact hook (`cgroup_release` and its
+    /// like); [`EventKind::Free`] follows.
+    Reap(Reap),
+    /// A process has become a zombie, or was handed from its tracer to its parent. Only with the
+    /// exact hook (`do_notify_parent`).
+    Notify(Notify),
+    /// A process has another name (`task_rename`); an exec says so itself.
+    Rename(ProcKey, Comm),
     /// A signal was generated, whatever became of it (`signal_generate`).
     Signal(SignalSent),
     /// A signal was taken from the queue (`signal_deliver`).
@@ -45,6 +55,8 @@ pub enum EventKind {
     Row(Box<Row>),
     /// The task iterator is through: what it did not see and is older than its start is gone.
     SnapshotEnd,
+    /// What no tracepoint tells, for all processes at once.
+    Survey(Box<Survey>),
     /// A command line, read from `/proc/PID/cmdline`.
     CommandLine(ProcKey, Args),
     /// A closer look at one process, read from `/proc/PID/stat`.
@@ -62,10 +74,14 @@ impl EventKind {
             Self::Fork(_) => Some("fork"),
             Self::Exec(_) => Some("exec"),
             Self::Exit(_) => Some("exit"),
-            Self::Free(_) => Some("reap"),
+            Self::Free(_) | Self::Reap(_) => Some("reap"),
             Self::Signal(_) => Some("signal"),
             Self::Deliver(_) => Some("deliver"),
             Self::Start(_)
+            | Self::Adopt(_)
+            | Self::Notify(_)
+            | Self::Rename(..)
+            | Self::Survey(_)
             | Self::SnapshotBegin
             | Self::Row(_)
             | Self::SnapshotEnd
@@ -198,6 +214,83 @@ pub enum Adopter {
     Unknown,
 }
 
+/// See [`EventKind::Adopt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopt {
+    /// The child.
+    pub child: TaskRef,
+    /// The exiting thread that it belonged to.
+    pub from: TaskRef,
+    /// Its parent from now on.
+    pub to: TaskRef,
+}
+
+/// See [`EventKind::Reap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reap {
+    /// The process that is gone.
+    pub task: TaskRef,
+    /// The thread in which that happened: of whoever waited, or of itself if nobody has to.
+    pub reaper: TaskRef,
+    /// The system call with which it waited, if that is known.
+    pub call: Option<WaitCall>,
+}
+
+/// A system call that reaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitCall {
+    /// wait4(2), which is also wait(2), waitpid(2) and wait3(2).
+    Wait4,
+    /// waitid(2).
+    Waitid,
+    /// `IORING_OP_WAITID`, by io_uring_enter(2).
+    IoUring,
+}
+
+impl WaitCall {
+    /// Its name, in JSON and text.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Wait4 => "wait4",
+            Self::Waitid => "waitid",
+            Self::IoUring => "io_uring",
+        }
+    }
+}
+
+/// See [`EventKind::Notify`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// The process that has ended.
+    pub task: TaskRef,
+    /// Who has to wait for it now.
+    pub to: TaskRef,
+    /// It is `to`'s because that one traces it, not as its parent.
+    pub traced: bool,
+    /// The signal that tells, 0 for none.
+    pub signal: i32,
+}
+
+/// See [`EventKind::Survey`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// When it began, in nanoseconds of the boot-time clock; the event's own time is its end.
+    pub began: u64,
+    /// Who is traced or a subreaper. Nobody else was.
+    pub found: Vec<Surveyed>,
+}
+
+/// A process as the survey saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// The process.
+    pub key: ProcKey,
+    /// Who holds it by ptrace.
+    pub tracer: Option<TaskRef>,
+    /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
+    pub subreaper: bool,
+}
+
 /// See [`EventKind::Signal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalSent {
@@ -271,20 +364,33 @@ pub struct Loss {
     pub ring: [u64; tracer_common::record::kind::COUNT],
     /// Records that could not be decoded.
     pub undecodable: u64,
+    /// Events at which the kernel skipped a program, because it was running already on that
+    /// processor (`recursion_misses`).
+    pub missed: u64,
 }
 
 impl Loss {
     /// Adds another loss to this one.
     pub fn add(&mut self, other: &Self) {
-        let Self { ring, undecodable } = other;
+        let Self { ring, undecodable, missed } = other;
         for (sum, one) in self.ring.iter_mut().zip(ring) {
             *sum += one;
         }
         self.undecodable += undecodable;
+        self.missed += missed;
+    }
+
+    /// Counts a whole record, by its kind.
+    pub fn lose(&mut self, record: &[u8]) {
+        // The kind is the first byte after the time; see `Header`.
+        match record.get(8).and_then(|&kind| self.ring.get_mut(usize::from(kind))) {
+            Some(count) => *count += 1,
+            None => self.undecodable += 1,
+        }
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.ring.iter().sum::<u64>() + self.undecodable
+        self.ring.iter().sum::<u64>() + self.undecodable + self.missed
     }
 }

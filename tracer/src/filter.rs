@@ -239,7 +239,9 @@ impl Filter {
             Occurrence::Exit { process, owed_by, status: _, leader_only: _, autoreap: _, adopter } => {
                 self.shows_quiet(&[Some(process), owed_by.as_ref(), adopter.as_ref().map(|(_, adopter)| adopter)])
             }
-            Occurrence::Reap { process, by, zombie_for: _ } => self.shows_quiet(&[Some(process), by.as_ref()]),
+            Occurrence::Reap { process, by, zombie_for: _, exact: _ } => {
+                self.shows_quiet(&[Some(process), by.as_ref()])
+            }
         }
     }
 
@@ -249,7 +251,7 @@ impl Filter {
         let (signal, sender, others) = match &finding.detail {
             Detail::IgnoredSignal { signal, sender, reason: _ } => (Some(*signal), process(sender), [None; 2]),
             Detail::UnreapedChild { parent, .. } => (None, None, [Some(parent), None]),
-            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _ } => {
+            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, [Some(adopter), Some(dead_parent)])
             }
             Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } => (None, None, [None; 2]),

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
-    change::AdopterClass,
+    change::{AdopterClass, Known},
     event::ExitStatus,
     ident::Identity,
     rules::RuleDef,
@@ -112,6 +112,8 @@ pub enum Detail {
         adopter_class: AdopterClass,
         /// The parent that died.
         dead_parent: Identity,
+        /// How the new parent is known.
+        known: Known,
     },
     /// `namespace-killed`
     NamespaceKilled {

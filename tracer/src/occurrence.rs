@@ -3,7 +3,7 @@
 use clap::{ValueEnum, builder::PossibleValue};
 
 use crate::{
-    change::{AdopterClass, Change, Signalled},
+    change::{AdopterClass, Change, ExactReap, Signalled},
     engine::Step,
     event::{Adopter, EventKind, Exit, ExitStatus},
     ident::{Args, Identity, ProcKey, TaskRef},
@@ -106,6 +106,8 @@ pub enum Occurrence<'a> {
         by: Option<Identity>,
         /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
         zombie_for: Option<u64>,
+        /// The very moment; `None` if it was reaped a little earlier.
+        exact: Option<ExactReap>,
     },
     /// See [`Kind::Signal`].
     Signal(&'a Signalled),
@@ -128,8 +130,8 @@ impl<'a> Occurrence<'a> {
             }
             (&Change::Died { key, status }, EventKind::Exit(exit)) => Some(Self::exit(world, key, status, false, exit)),
             (&Change::LeaderDied(key), EventKind::Exit(exit)) => Some(Self::exit(world, key, exit.status, true, exit)),
-            (&Change::Reaped { identity, by, zombie_for }, _) => {
-                Some(Self::Reap { process: identity, by: by.map(|by| world.identity(by)), zombie_for })
+            (&Change::Reaped { identity, by, zombie_for, exact }, _) => {
+                Some(Self::Reap { process: identity, by: by.map(|by| world.identity(by)), zombie_for, exact })
             }
             (Change::Signalled(signalled), _) => Some(Self::Signal(signalled)),
             (Change::Taken(taken), _) => Some(Self::Deliver(taken)),

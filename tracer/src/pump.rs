@@ -28,6 +28,10 @@ pub const BUSY: Duration = Duration::from_millis(5);
 const IDLE: Duration = Duration::from_millis(40);
 /// How often time passes for the rules, in nanoseconds.
 const HOUSEKEEPING: u64 = 50_000_000;
+/// How often what no tracepoint tells is looked up, in nanoseconds.
+const SURVEY: u64 = 1_000_000_000;
+/// Processes that are looked at in one turn; the rest get theirs in the next.
+const LOOKS: usize = 512;
 /// How long the world may go without a snapshot while events are being lost, in nanoseconds.
 const LONGEST_BEHIND: u64 = 1_000_000_000;
 /// Records that are taken before something else gets its turn.
@@ -39,6 +43,8 @@ pub struct Pump {
     engine: Engine,
     /// Boot time of the last housekeeping.
     kept: u64,
+    /// Boot time of the last survey.
+    surveyed: u64,
     /// Boot time of the first loss since the last snapshot.
     behind_since: Option<u64>,
 }
@@ -54,7 +60,9 @@ impl Pump {
         thresholds: &Thresholds,
         show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
     ) -> Result<Self> {
-        let mut pump = Self { live, engine: Engine::new(thresholds), kept: 0, behind_since: None };
+        let engine = Engine::new(thresholds);
+        // The first snapshot tells what a survey would.
+        let mut pump = Self { live, engine, kept: 0, surveyed: live::now(), behind_since: None };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
         // The programs are attached: what happens while the snapshot is taken is in the ring
         // buffer, and comes after it, into a world that knows whom it is about.
@@ -89,6 +97,9 @@ impl Pump {
         if now.saturating_sub(self.kept) >= HOUSEKEEPING {
             self.kept = now;
             self.catch_up(now, lost.is_some(), show)?;
+            if now.saturating_sub(self.surveyed) >= SURVEY {
+                self.survey(show)?;
+            }
             self.let_time_pass(now, show)?;
         }
         Ok(drained)
@@ -113,10 +124,21 @@ impl Pump {
 
     /// The rules that wanted to be asked again, after a look at whom they will be asked about.
     fn let_time_pass(&mut self, now: u64, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
-        for key in self.engine.due(now) {
+        for key in self.engine.due(now).into_iter().take(LOOKS) {
             self.step(&self.live.look(key), show)?;
         }
         self.step(&Event { at: now, cpu: 0, kind: EventKind::Tick }, show)?;
+        Ok(())
+    }
+
+    /// Looks up what no tracepoint tells: who is traced, and who is a subreaper.
+    ///
+    /// # Errors
+    /// If the kernel's iterator fails, and what `show` returns.
+    pub fn survey(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+        self.surveyed = live::now();
+        let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
+        self.step(&event, show)?;
         Ok(())
     }
 

@@ -165,12 +165,18 @@ impl Story {
         self.event(EventKind::Look(Look { key: key(pid), found }))
     }
 
-    /// Lets time pass. What is due is looked at first, and found as `looks` tells:
-    /// pid, state, parent.
+    /// Lets time pass. What is due is looked at first, and found as `looks` tells: pid, state,
+    /// parent. Of the others, orphans have the parents that were predicted, and the rest is gone.
     pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
         for due in self.engine.due(self.now) {
-            let found = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
+            let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
+            let predicted = || {
+                self.world().unverified(self.now).find(|&key| key == due)?;
+                let parent = self.world().parent(due)?.key.tgid;
+                Some((if self.world().get(due)?.is_zombie() { b'Z' } else { b'S' }, parent))
+            };
+            let found = told.or_else(predicted);
             self.look(due.tgid, found);
         }
         self.event(EventKind::Tick)

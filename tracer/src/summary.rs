@@ -36,7 +36,11 @@ pub struct Summary {
 impl Summary {
     /// Counts what a step brought.
     pub fn count(&mut self, step: &Step<'_>) {
-        if let Some(name) = step.event.kind.name() {
+        // With the exact hook, the release that follows a reap tells nothing new.
+        let is_known = matches!(step.event.kind, EventKind::Free(_)) && step.changes.is_empty();
+        if let Some(name) = step.event.kind.name()
+            && !is_known
+        {
             *self.events.entry(name).or_default() += 1;
         }
         for finding in step.findings {

@@ -14,6 +14,8 @@ mod setup;
 mod test;
 mod toolchain;
 mod trial;
+mod verdicts;
+mod verifier;
 mod vm;
 mod workspace;
 
@@ -39,6 +41,10 @@ enum Task {
     Lint,
     /// Run the kernel tests inside Debian's kernels, each booted in QEMU.
     Vm(vm::Options),
+    /// Compare what is said of every signal with what its target saw.
+    Verdicts(verdicts::Options),
+    /// Say what the verifier makes of each program: instructions, stack, time.
+    Verifier(verifier::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -53,6 +59,8 @@ fn main() -> ExitCode {
         Task::Test(options) => test::test(options),
         Task::Lint => lint::lint(),
         Task::Vm(options) => vm::vm(options),
+        Task::Verdicts(options) => verdicts::verdicts(options),
+        Task::Verifier(options) => verifier::verifier(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

@@ -18,13 +18,16 @@ pub struct Options {
     /// Leave out the package `tracer-tests`, which needs root and a kernel with BTF.
     #[arg(long)]
     no_kernel: bool,
+    /// Do not boot other kernels.
+    #[arg(long)]
+    no_vm: bool,
     /// Run only the tests whose names contain this.
     filter: Option<String>,
 }
 
 /// The sub-command. The last lines are the test runner's own, and so is the exit code.
 pub fn test(options: Options) -> Result<ExitCode> {
-    let Options { no_kernel, filter } = options;
+    let Options { no_kernel, no_vm, filter } = options;
     let workspace = Workspace::find()?;
     let toolchain = setup::toolchain(&workspace, None)?;
     let root = if no_kernel { None } else { root_prefix() };
@@ -57,6 +60,10 @@ pub fn test(options: Options) -> Result<ExitCode> {
         }
     }
     for mut run in runs {
+        // See xtask/tests/kernels.rs.
+        if !no_vm && !no_kernel {
+            run.env("TRACER_TESTS_VM", "1");
+        }
         let status = status(&mut run)?;
         if !status.success() {
             return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));

@@ -1,10 +1,11 @@
-//! `cargo xtask vm`: the kernel tests inside Debian's kernels, each booted in QEMU.
+//! `cargo xtask vm`: Debian's kernels, each booted in QEMU, with the kernel tests or other programs
+//! inside.
 //!
 //! Everything is below `target/vm/` and nothing is installed on the machine. The processor is
 //! emulated, so a pass says that tracer is right there, and nothing about its speed.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     env, fs,
     path::PathBuf,
     process::{ExitCode, Stdio},
@@ -25,17 +26,19 @@ use crate::{
 mod apt;
 mod boot;
 mod image;
+mod job;
 mod kernels;
 mod machine;
 mod verdict;
 
+pub use job::Job;
 use kernels::Kernel;
 use machine::Machine;
 use verdict::Verdict;
 
 /// The series that are booted: between each two of them the kernel changed something that
 /// tracer relies on.
-const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
+pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -52,28 +55,44 @@ pub struct Options {
     /// Seconds that one kernel may take, from its start to the power-off.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Only download what booting needs.
+    #[arg(long, conflicts_with = "main")]
+    fetch: bool,
+    /// Only the main scenarios, as `cargo xtask test` runs them.
+    #[arg(long, conflicts_with = "tests")]
+    main: bool,
     /// Arguments for the tests: a part of their names, `--exact`, `--skip NAME`.
     #[arg(last = true)]
     tests: Vec<String>,
 }
 
-/// The sub-command. Verdicts go to standard output as they come; the last lines are one for
-/// each kernel.
+/// The sub-command.
 pub fn vm(options: Options) -> Result<ExitCode> {
-    let Options { kernels, seconds, tests } = options;
-    ensure!(env::consts::ARCH == "x86_64", "only x86-64 kernels are booted, and this machine is {}", env::consts::ARCH);
-    ensure!(debian::is_debian(), "the kernels are Debian's: this needs apt-get and dpkg");
-    let series = if kernels.is_empty() { SERIES.map(str::to_owned).to_vec() } else { kernels };
-    let workspace = Workspace::find()?;
-    let folder = workspace.target.join("vm");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let Options { kernels, seconds, fetch, main, tests } = options;
+    let kernels = if kernels.is_empty() { SERIES.map(str::to_owned).to_vec() } else { kernels };
+    if fetch {
+        Downloads::get(&Workspace::find()?, &kernels)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if main {
+        let jobs = MAIN.map(|subject| Job::Tests(vec![subject.to_owned()]));
+        return run(&kernels, &jobs, seconds);
+    }
+    run(&kernels, &[Job::Tests(tests)], seconds)
+}
 
+/// Subjects of the kernel tests that are about what differs between kernels.
+const MAIN: [&str; 4] = ["signals::", "zombies::", "orphans::", "namespaces::"];
+
+/// Boots each kernel, and runs `tracer doctor` and these jobs inside. What there is to say goes to
+/// standard output as it comes; the last lines are one for each kernel.
+pub fn run(series: &[String], jobs: &[Job], seconds: u64) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let Downloads { folder, machine, kernels } = Downloads::get(&workspace, series)?;
     setup::toolchain(&workspace, None)?;
     let binaries = Binaries::build(&workspace)?;
-    let machine = Machine::find(&folder)?;
-    let kernels = kernels::fetch(&folder, &series)?;
     let initrd = folder.join("initramfs.cpio");
-    fs::write(&initrd, binaries.image(&machine, &tests)?.finish())
+    fs::write(&initrd, binaries.image(&machine, jobs)?.finish())
         .with_context(|| format!("cannot write {}", initrd.display()))?;
 
     let mut ends = Vec::new();
@@ -81,7 +100,7 @@ pub fn vm(options: Options) -> Result<ExitCode> {
         let Kernel { series, version, vmlinuz } = kernel;
         println!("vm: booting {series} ({version})");
         let log = folder.join(format!("{series}.log"));
-        let mut verdict = Verdict::new(series);
+        let mut verdict = Verdict::new(series, jobs);
         let end = boot::boot(&machine, vmlinuz, &initrd, &log, Duration::from_secs(seconds), |line| {
             if let Some(said) = verdict.hear(line) {
                 println!("{said}");
@@ -97,11 +116,35 @@ pub fn vm(options: Options) -> Result<ExitCode> {
     Ok(if ends.iter().all(|(is_passed, _)| *is_passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What runs inside, linked statically.
+/// What booting needs that is not built here, below `folder`.
+struct Downloads {
+    folder: PathBuf,
+    machine: Machine,
+    kernels: Vec<Kernel>,
+}
+
+impl Downloads {
+    /// Downloads what is not there yet.
+    fn get(workspace: &Workspace, series: &[String]) -> Result<Self> {
+        ensure!(
+            env::consts::ARCH == "x86_64",
+            "only x86-64 kernels are booted, and this machine is {}",
+            env::consts::ARCH
+        );
+        ensure!(debian::is_debian(), "the kernels are Debian's: this needs apt-get and dpkg");
+        let folder = workspace.target.join("vm");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let kernels = kernels::fetch(&folder, series)?;
+        let machine = Machine::find(&folder)?;
+        Ok(Self { folder, machine, kernels })
+    }
+}
+
+/// What is inside, linked statically: every program of `tracer` and `tracer-tests`, by name, and
+/// the kernel tests.
 struct Binaries {
-    tracer: PathBuf,
-    workload: PathBuf,
-    kernel: PathBuf,
+    programs: BTreeMap<String, PathBuf>,
+    tests: PathBuf,
 }
 
 impl Binaries {
@@ -113,53 +156,38 @@ impl Binaries {
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("RUSTFLAGS", flags.trim())
             .args(["build", "--release", "--target", TARGET, "--package", "tracer", "--package", "tracer-tests"])
-            .args(["--bin", "tracer", "--bin", "workload", "--test", "kernel"])
+            .args(["--bins", "--test", "kernel"])
             .arg("--message-format=json-render-diagnostics")
             .stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("cannot start `{}`", shown(&command)))?;
         if !output.status.success() {
             bail!("`{}` failed ({})", shown(&command), output.status);
         }
-        let mut built = HashMap::new();
+        let mut programs = BTreeMap::new();
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
             if let (Some(name), Some(path)) = (message["target"]["name"].as_str(), message["executable"].as_str()) {
-                built.insert(name.to_owned(), PathBuf::from(path));
+                programs.insert(name.to_owned(), PathBuf::from(path));
             }
         }
-        let mut take = |name| built.remove(name).with_context(|| format!("cargo built no `{name}`"));
-        Ok(Self { tracer: take("tracer")?, workload: take("workload")?, kernel: take("kernel")? })
+        let tests = programs.remove("kernel").context("cargo built no kernel tests")?;
+        Ok(Self { programs, tests })
     }
 
-    /// The root file system. The tests look for the workload in the folder above their own.
-    fn image(&self, machine: &Machine, tests: &[String]) -> Result<image::Image> {
-        let Self { tracer, workload, kernel } = self;
+    /// The root file system. The tests look for the programs in the folder above their own.
+    fn image(&self, machine: &Machine, jobs: &[Job]) -> Result<image::Image> {
+        let Self { programs, tests } = self;
         let mut image = image::Image::default();
-        image.add("/init", 0o755, init(tests).as_bytes())?;
+        let script: String = jobs.iter().map(Job::script).collect();
+        image.add("/init", 0o755, include_str!("vm/init.sh").replace("@JOBS@", &script).as_bytes())?;
         image.add_file("/bin/busybox", &machine.busybox)?;
-        image.add_file("/target/release/tracer", tracer)?;
-        image.add_file("/target/release/workload", workload)?;
-        image.add_file("/target/release/deps/kernel", kernel)?;
+        for (name, path) in programs {
+            image.add_file(&format!("/target/release/{name}"), path)?;
+        }
+        image.add_file("/target/release/deps/kernel", tests)?;
         for program in PROGRAMS.into_iter().filter_map(on_path) {
             image.add_program(&program)?;
         }
         Ok(image)
-    }
-}
-
-/// The first process: prepares what a booted machine has, runs `tracer doctor` and the tests.
-fn init(tests: &[String]) -> String {
-    let quoted: Vec<_> = tests.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-    include_str!("vm/init.sh").replace("@TESTS@", &quoted.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_reach_the_tests_as_they_are() {
-        let script = init(&["a b".to_owned(), "it's".to_owned()]);
-        assert!(script.contains(r"'a b' 'it'\''s'"), "{script}");
     }
 }

@@ -14,9 +14,8 @@ impl Line {
     pub fn pair() -> (Self, Self) {
         let mut ends = [0; 2];
         // SAFETY: room for two descriptors.
-        let result = unsafe {
-            libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr())
-        };
+        let result =
+            unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
         assert_eq!(result, 0, "socketpair: {}", std::io::Error::last_os_error());
         // SAFETY: the descriptors are new, and nobody else's.
         let [one, other] = ends.map(|end| unsafe { OwnedFd::from_raw_fd(end) });

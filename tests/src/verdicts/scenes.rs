@@ -162,7 +162,9 @@ fn ends_of_namespaces(stage: &mut Stage) {
 
 /// Waits until an init that is ending sleeps: it has sent its SIGKILLs, and waits for the others.
 fn await_zap(init: i32) {
-    while Look::at(init, init).is_some_and(|look| matches!(look.state, 'R' | 'X')) || fs::read(format!("/proc/{init}/stat")).is_ok_and(|stat| !is_exiting(&stat)) {
+    while Look::at(init, init).is_some_and(|look| matches!(look.state, 'R' | 'X'))
+        || fs::read(format!("/proc/{init}/stat")).is_ok_and(|stat| !is_exiting(&stat))
+    {
         std::thread::yield_now();
     }
 }

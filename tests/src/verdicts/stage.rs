@@ -8,9 +8,7 @@ use tracer::source::live::now;
 
 use super::{
     case::{Case, Did, Disposition, Relation, Release, Seen, Sender as Who, Sending, Way},
-    look::id_at_level,
-    plan,
-    scenes,
+    plan, scenes,
     sender::{Rights, Sender},
     subject::{Home, Outcome, Subject, Tracer},
     sys::{self, Action, set_of},
@@ -170,7 +168,11 @@ impl Stage {
             release(subject, &mut seen);
         }
         seen.did.trapped = subject.trapped;
-        seen.at_end = if seen.did.ended || seen.did.killed { None } else { subject.look(tid) };
+        seen.at_end = match seen.sendings.last() {
+            _ if seen.did.ended || seen.did.killed => None,
+            Some(last) if seen.release == Release::None => last.after,
+            _ => subject.look(tid),
+        };
         seen.closed = now();
         if disposition == D::FullQueue && seen.at_end.is_some() && !seen.did.stopped {
             subject.ask(&Command::Limit(false));
@@ -189,12 +191,9 @@ impl Stage {
         tid: i32,
     ) -> (Who, i32, Option<Outcome>) {
         let pid = subject.pid;
-        let seen_from = |level| Request {
-            way,
-            signal,
-            pid: id_at_level(pid, pid, level),
-            tid: id_at_level(pid, tid, level),
-            group: id_at_level(pid, pid, level),
+        let mut seen_from = |level| {
+            let [pid, tid] = [pid, tid].map(|tid| subject.id_at_level(tid, level));
+            Request { way, signal, pid, tid, group: pid }
         };
         let here = Request { way, signal, pid, tid, group: pid };
         let by = |sender: &Sender, request: &Request| {
@@ -205,7 +204,10 @@ impl Stage {
                 let me = std::process::id() as i32;
                 (Who::Process(me), Kept::default().perform(&here), None)
             }
-            Relation::InsideToInit => by(subject.inside.as_ref().expect("it was started"), &seen_from(1)),
+            Relation::InsideToInit => {
+                let request = seen_from(1);
+                by(subject.inside.as_ref().expect("it was started"), &request)
+            }
             Relation::OuterToNested => by(&self.holder, &seen_from(1)),
             Relation::Stranger => by(&self.stranger, &here),
             Relation::Sibling => {
@@ -214,7 +216,8 @@ impl Stage {
             }
             Relation::Own | Relation::InitToItself => {
                 // kill(0) is for the own group, in which there is nobody else.
-                let request = Request { group: 0, ..seen_from(usize::from(subject.is_init)) };
+                let level = usize::from(relation == Relation::InitToItself);
+                let request = Request { group: 0, ..seen_from(level) };
                 let outcome = subject.ask(&Command::Act(request));
                 let errno = if let Outcome::Answer(answer) = outcome { answer.errno } else { 0 };
                 let sender = match way {

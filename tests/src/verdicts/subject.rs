@@ -1,9 +1,6 @@
 //! A target as the stage sees it: talked to, waited for, and traced if need be.
 
-use std::{
-    fs::File,
-    os::fd::OwnedFd,
-};
+use std::{fs::File, os::fd::OwnedFd};
 
 use nix::{
     libc,
@@ -72,6 +69,8 @@ pub struct Subject {
     /// Signals that its tracer saw on their way, since [`Subject::watch_for`].
     pub trapped: u32,
     watched: i32,
+    /// Ids that were asked for: thread, level, id.
+    ids: Vec<(i32, usize, i32)>,
     /// Who sends to it from inside.
     pub inside: Option<Sender>,
     line: Line,
@@ -126,6 +125,7 @@ impl Subject {
             is_exiting: false,
             trapped: 0,
             watched: 0,
+            ids: Vec::new(),
             inside: None,
             line,
             sigchld: sys::signalfd(set_of(libc::SIGCHLD)),
@@ -155,6 +155,16 @@ impl Subject {
     /// Looks at the thread that signals for it are addressed to.
     pub fn look(&self, tid: i32) -> Option<Look> {
         Look::at(self.pid, tid)
+    }
+
+    /// The id of one of its threads at that depth of namespaces.
+    pub fn id_at_level(&mut self, tid: i32, level: usize) -> i32 {
+        if let Some(&(_, _, id)) = self.ids.iter().find(|(of, at, _)| (*of, *at) == (tid, level)) {
+            return id;
+        }
+        let id = look::id_at_level(self.pid, tid, level);
+        self.ids.push((tid, level, id));
+        id
     }
 
     /// Tells it something, without waiting.

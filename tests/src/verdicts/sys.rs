@@ -131,13 +131,7 @@ pub fn handler_action(handler: Handler) -> KernelAction {
     // SAFETY: both are whole structures.
     unsafe {
         libc::sigaction(libc::SIGUSR1, &raw const action, ptr::null_mut());
-        libc::syscall(
-            libc::SYS_rt_sigaction,
-            libc::SIGUSR1,
-            ptr::null::<KernelAction>(),
-            &raw mut kept,
-            SET_SIZE,
-        );
+        libc::syscall(libc::SYS_rt_sigaction, libc::SIGUSR1, ptr::null::<KernelAction>(), &raw mut kept, SET_SIZE);
     }
     kept
 }

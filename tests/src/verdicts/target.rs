@@ -104,6 +104,7 @@ struct Target {
     kept: Kept,
     signalfd: Option<OwnedFd>,
     consumed: u32,
+    pid: i32,
 }
 
 /// Runs a target, in a process group of its own or in that of its parent. It ends when nobody
@@ -124,7 +125,9 @@ pub fn run(line: Line, has_own_group: bool) -> ! {
     let handler = sys::handler_action(handler);
     sys::set_action(libc::SIGUSR1, Action::Default, &handler);
     sys::set_mask(0);
-    let mut target = Target { line, handler, kept: Kept::default(), signalfd: None, consumed: 0 };
+    let link = std::fs::read_link("/proc/self").ok();
+    let pid = link.and_then(|link| link.to_str()?.parse().ok()).expect("/proc is the host's");
+    let mut target = Target { line, handler, kept: Kept::default(), signalfd: None, consumed: 0, pid };
     target.answer(0, 0);
     target.listen()
 }
@@ -214,10 +217,10 @@ impl Target {
 
     fn split(self, leader_exits: bool) -> ! {
         sys::set_mask(u64::MAX);
-        let Self { line, handler, .. } = self;
+        let Self { line, handler, pid, .. } = self;
         thread::spawn(move || {
             sys::set_mask(0);
-            let mut target = Self { line, handler, kept: Kept::default(), signalfd: None, consumed: 0 };
+            let mut target = Self { line, handler, kept: Kept::default(), signalfd: None, consumed: 0, pid };
             target.answer(0, 0);
             target.listen()
         });
@@ -232,10 +235,8 @@ impl Target {
     }
 
     fn answer(&mut self, signal: i32, errno: i32) {
-        let link = std::fs::read_link("/proc/self").ok();
-        let pid = link.and_then(|link| link.to_str()?.parse().ok()).unwrap_or(0);
         let answer = Answer {
-            pid,
+            pid: self.pid,
             own_pid: std::process::id() as i32,
             errno,
             handled: HANDLED_COUNT[signal as usize].load(Ordering::SeqCst),

@@ -26,7 +26,9 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         ring_size: options.ring_size,
         all_signals: kinds.contains(&Kind::Signal),
         all_deliveries: kinds.contains(&Kind::Deliver),
+        hooks: options.hooks,
         debug: options.debug_probes,
+        simulate_loss: options.simulate_loss,
         ..LoadOptions::default()
     };
     let live = Live::attach(&load)?;

@@ -1,7 +1,7 @@
 //! `orphan-adopted`: a parent died, and the kernel gave its children to somebody else.
 
 use crate::{
-    change::{AdopterClass, Adoption, Change},
+    change::{AdopterClass, Adoption, Change, Known},
     finding::{Confidence, Detail, Finding, Severity},
     rules::{Rule, RuleDef, Verdict},
     world::World,
@@ -26,10 +26,10 @@ impl Rule for OrphanAdopted {
         let Change::Adopted { child, adoption } = change else { return Verdict::Quiet };
         let Some(process) = world.get(*child) else { return Verdict::Quiet };
         // A dead child is a matter of reaping, and an end of the namespace has its own finding.
-        if process.is_zombie() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
+        if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
             return Verdict::Quiet;
         }
-        let Adoption { from, to, class, .. } = *adoption;
+        let Adoption { from, to, class, known, .. } = *adoption;
         let name = process.identity();
         let (message, fix) = match class {
             AdopterClass::Thread => (
@@ -66,13 +66,17 @@ impl Rule for OrphanAdopted {
                 Confidence::Incomplete(
                     "events were lost just before, so the child may have left this parent earlier".into(),
                 )
+            } else if known == Known::Predicted {
+                Confidence::Incomplete(
+                    "the adopter began to exit itself before it could be seen that it has the child".into(),
+                )
             } else {
                 Confidence::Certain
             },
             message,
             fix,
-            evidence: vec![seq],
-            detail: Detail::OrphanAdopted { adopter: to, adopter_class: class, dead_parent: from },
+            evidence: adoption.seq.into_iter().filter(|&exit| exit != seq).chain([seq]).collect(),
+            detail: Detail::OrphanAdopted { adopter: to, adopter_class: class, dead_parent: from, known },
         }))
     }
 }
@@ -89,7 +93,7 @@ fn init_reason(init: &crate::ident::Identity) -> String {
 mod tests {
     use super::*;
     use crate::{
-        event::Adopter,
+        event::{Adopt, Adopter, EventKind},
         story::{Story, born, born_in, end, task},
     };
 
@@ -101,23 +105,45 @@ mod tests {
         ] {
             let mut story = Story::new();
             story.fork(born(5, 1)).fork(born(10, 5)).fork(born(20, 10)).exit(end(10, 5, adopter));
-            let finding = story.only();
+            let finding = story.wait(20, &[]).only();
             assert_eq!(finding.process.key.tgid, 20);
-            let Detail::OrphanAdopted { adopter, adopter_class, dead_parent } = finding.detail else { panic!() };
+            let Detail::OrphanAdopted { adopter, adopter_class, dead_parent, known } = finding.detail else { panic!() };
             assert_eq!((adopter_class, adopter.key.tgid), want);
-            assert_eq!(dead_parent.key.tgid, 10);
+            assert_eq!((dead_parent.key.tgid, known), (10, Known::Verified));
         }
+    }
+
+    #[test]
+    fn nothing_is_said_before_it_is_known() {
+        let mut story = Story::new();
+        story.fork(born(5, 1)).fork(born(10, 5)).fork(born(20, 10));
+        story.exit(end(10, 5, Adopter::Subreaper(task(5))));
+        assert_eq!(story.rules(), [""; 0]);
+        // The prediction was wrong: the subreaper was exiting as well.
+        let finding = story.wait(20, &[(20, b'S', 1)]).only();
+        let Detail::OrphanAdopted { adopter, adopter_class, known, .. } = finding.detail else { panic!() };
+        assert_eq!((adopter.key.tgid, adopter_class, known), (1, AdopterClass::NamespaceInit, Known::Verified));
+    }
+
+    #[test]
+    fn with_the_exact_hook_it_is_said_at_once() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 10)).exit(end(10, 1, Adopter::NamespaceInit(task(1))));
+        story.event(EventKind::Adopt(Adopt { child: task(20), from: task(10), to: task(1) }));
+        let finding = story.only();
+        assert!(matches!(finding.detail, Detail::OrphanAdopted { known: Known::Exact, .. }));
+        assert_eq!(story.wait(20, &[]).rules(), [""; 0]);
     }
 
     #[test]
     fn a_zombie_child_and_the_end_of_a_namespace_stay_quiet() {
         let mut story = Story::new();
         story.fork(born(10, 1)).fork(born(20, 10)).exit(end(20, 10, Adopter::None));
-        story.exit(end(10, 1, Adopter::NamespaceInit(task(1))));
+        story.exit(end(10, 1, Adopter::NamespaceInit(task(1)))).wait(20, &[]);
         let ns = 4_026_532_500;
         story.fork(born_in(ns, 30, 1, 1)).fork(born_in(ns, 31, 2, 30)).fork(born_in(ns, 32, 3, 31));
         story.exit(end(30, 1, Adopter::None));
-        story.exit(end(31, 30, Adopter::NamespaceInit(task(30))));
+        story.exit(end(31, 30, Adopter::NamespaceInit(task(30)))).wait(20, &[]);
         assert_eq!(story.rules(), [""; 0]);
     }
 
@@ -126,9 +152,9 @@ mod tests {
         let mut story = Story::new();
         story.fork(born(10, 1)).fork(born(20, 10)).lose(1);
         story.exit(end(10, 1, Adopter::NamespaceInit(task(1))));
-        assert!(matches!(story.only().confidence, Confidence::Incomplete(_)));
+        assert!(matches!(story.wait(20, &[]).only().confidence, Confidence::Incomplete(_)));
         story.snapshot(&[born(1, 0), born(20, 1), born(11, 1)]);
         story.fork(born(21, 11)).exit(end(11, 1, Adopter::NamespaceInit(task(1))));
-        assert_eq!(story.only().confidence, Confidence::Certain);
+        assert_eq!(story.wait(20, &[]).only().confidence, Confidence::Certain);
     }
 }

@@ -43,8 +43,12 @@ impl Rule for UnreapedChild {
         }
         let Some(debtor) = world.owed_by(key) else { return Verdict::Quiet };
         // The kernel is taking the whole namespace down, this zombie with it.
-        if world.get(debtor).is_some_and(|debtor| debtor.is_zombie() && world.is_ending(debtor.pid_ns)) {
+        if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
             return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+        }
+        let due = death.zombie_since().saturating_add(self.after);
+        if world.now() < due {
+            return Verdict::Recheck(due, key);
         }
         Verdict::Found(Box::new(finding(world, process, death, debtor)))
     }
@@ -124,7 +128,7 @@ const INIT_FIX: &str = "run an init that reaps as pid 1 (docker run --init, tini
 fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> Finding {
     let parent = world.identity(debtor);
     let blame = Blame::of(process, world.get(debtor));
-    let age_ns = world.now().saturating_sub(death.at);
+    let age_ns = world.now().saturating_sub(death.zombie_since());
     let name = process.identity();
     let age = crate::summary::seconds(age_ns);
     let at_least = if death.exact { "" } else { "at least " };
@@ -150,12 +154,12 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     Finding {
         rule: &DEF,
         at: world.now(),
-        since: death.at,
+        since: death.zombie_since(),
         process: name,
         confidence: Confidence::Certain,
         message: format!("{name} has been a zombie for {at_least}{age}. {reason}{others}"),
         fix: blame.fix(&parent),
-        evidence: process.adoption.iter().map(|adoption| adoption.seq).chain([death.seq]).collect(),
+        evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
         detail: Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: !death.exact, blame: blame.words() },
     }
 }

@@ -202,7 +202,7 @@ impl<W: Write> Page<W> {
     }
 
     fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
-        let Loss { ring, undecodable } = loss;
+        let Loss { ring, undecodable, missed } = loss;
         let in_ring: u64 = ring.iter().sum();
         let mut what = Vec::new();
         if in_ring > 0 {
@@ -218,6 +218,10 @@ impl<W: Write> Page<W> {
         if *undecodable > 0 {
             let records = style::count(*undecodable, "record");
             what.push(format!("{records} could not be decoded: a bug of tracer, please report it"));
+        }
+        if *missed > 0 {
+            let events = style::count(*missed, "event");
+            what.push(format!("{events} came while our program was running already on that processor"));
         }
         self.line(world, at, BAD, "LOST", &what.join("; "))
     }

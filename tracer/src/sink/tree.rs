@@ -37,7 +37,7 @@ impl Scope {
 pub fn print_json(world: &World, scope: Scope, out: impl Write) -> io::Result<()> {
     let mut lines = Lines::new(out);
     for process in world.processes() {
-        if scope.holds(world, process.pid_ns) && (!scope.zombies || is_zombie(process)) {
+        if scope.holds(world, process.pid_ns) && (!scope.zombies || process.is_zombie()) {
             lines.print(&process_line(world, process))?;
         }
     }
@@ -64,11 +64,6 @@ pub fn print_text(world: &World, scope: Scope, screen: Screen, mut out: impl Wri
         writeln!(out, "{}", if scope.zombies { "no zombies" } else { "no processes" })?;
     }
     out.flush()
-}
-
-/// A process that has ended and waits for somebody to reap it.
-fn is_zombie(process: &Process) -> bool {
-    process.death().is_some_and(|death| !death.autoreap)
 }
 
 /// The tree of one namespace.
@@ -115,7 +110,7 @@ impl<'a> Section<'a> {
                 hidden_below = level;
             } else {
                 section.processes += 1;
-                section.zombies += u64::from(is_zombie(process));
+                section.zombies += u64::from(process.is_zombie());
             }
             section.rows.push(Row { process, depth, is_door, branches: String::new() });
         }
@@ -135,7 +130,7 @@ impl<'a> Section<'a> {
             .rev()
             .filter(|row| {
                 // Read backwards, an ancestor comes after what is below it.
-                let keep = (is_zombie(row.process) && !row.is_door) || row.depth < wanted;
+                let keep = (row.process.is_zombie() && !row.is_door) || row.depth < wanted;
                 if keep {
                     wanted = row.depth;
                 }
@@ -211,14 +206,14 @@ impl<'a> Section<'a> {
         let mut plain = |text: &str| width += style::columns(text);
         let name = if process.comm.bytes().is_empty() { "?".to_owned() } else { process.comm.to_string() };
         plain(&name);
-        line += &screen.paint(if is_zombie(process) { BAD } else { BOLD }, &name).to_string();
+        line += &screen.paint(if process.is_zombie() { BAD } else { BOLD }, &name).to_string();
         for (style, mark) in self.marks(world, process, *depth, *is_door) {
             plain("  ");
             plain(&mark);
             line += &format!("  {}", screen.paint(style, &mark));
         }
         let command = process.args.to_string();
-        if !command.is_empty() && !process.is_zombie() {
+        if !command.is_empty() && process.death().is_none() {
             let command = match screen.width {
                 Some(columns) => style::cut(&command, columns.saturating_sub(width + 2)),
                 None => command,
@@ -249,10 +244,10 @@ impl<'a> Section<'a> {
         match &process.state {
             State::Running => {}
             State::LeaderDead { .. } => marks.push((WARN, "[main thread dead, others live]".to_owned())),
-            State::Dead(death) if death.autoreap => marks.push((DIM, "[exiting]".to_owned())),
+            State::Dead(_) if !process.is_zombie() => marks.push((DIM, "[exiting]".to_owned())),
             State::Dead(death) => {
                 let least = if death.exact { "" } else { "at least " };
-                let age = seconds(world.now().saturating_sub(death.at));
+                let age = seconds(world.now().saturating_sub(death.zombie_since()));
                 let owed = world.owed_by(process.key).map_or_else(String::new, |key| {
                     let debtor = world.identity(key);
                     format!(", owed by {} (pid {})", debtor.comm, key.tgid)

@@ -3,14 +3,18 @@
 
 use bytes::Bytes;
 use tracer_common::{
-    DeliverRecord, ExitRecord, FreeRecord, Header, NewRecord, RowRecord, SignalRecord, Task, TaskId, kind,
+    AdoptRecord, DeliverRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord, RenameRecord,
+    RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{
-    event::{Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Roles, Row, SignalSent, SignalTaken, TaskInfo},
+    event::{
+        Adopt, Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Notify, Reap, Roles, Row, SignalSent,
+        SignalTaken, Surveyed, TaskInfo, WaitCall,
+    },
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
@@ -69,9 +73,49 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             EventKind::Deliver(SignalTaken { target: known_ref(target), signal: known_signal(signal)?, code, flags })
         }
         kind::ROW => EventKind::Row(Box::new(row(&read(bytes, header.kind)?))),
+        kind::ADOPT => {
+            let AdoptRecord { header: _, child, from, to } = read(bytes, header.kind)?;
+            EventKind::Adopt(Adopt { child: known_ref(child), from: known_ref(from), to: known_ref(to) })
+        }
+        kind::REAP => {
+            let ReapRecord { header: _, id, reaper, call, reserved: _ } = read(bytes, header.kind)?;
+            EventKind::Reap(Reap { task: known_ref(id), reaper: known_ref(reaper), call: wait_call(call) })
+        }
+        kind::NOTIFY => {
+            let NotifyRecord { header: _, id, to, signal, traced } = read(bytes, header.kind)?;
+            EventKind::Notify(Notify { task: known_ref(id), to: known_ref(to), traced: traced != 0, signal })
+        }
+        kind::RENAME => {
+            let RenameRecord { header: _, id, comm } = read(bytes, header.kind)?;
+            EventKind::Rename(known_ref(id).key, Comm(comm))
+        }
         other => return Err(DecodeError::UnknownKind(other)),
     };
     Ok(Event { at: header.at, cpu: header.cpu, kind })
+}
+
+/// Decodes one row of the survey.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_surveyed(bytes: &[u8]) -> Result<Surveyed, DecodeError> {
+    let SurveyRecord { header, id, tracer, flags: bits, reserved: _ } = read(bytes, kind::SURVEY)?;
+    match header.kind {
+        kind::SURVEY => {
+            Ok(Surveyed { key: known_ref(id).key, tracer: task_ref(tracer), subreaper: bits & flags::SUBREAPER != 0 })
+        }
+        other => Err(DecodeError::UnknownKind(other)),
+    }
+}
+
+/// The numbers of x86-64; `pt_regs.orig_ax` exists only there.
+fn wait_call(number: i32) -> Option<WaitCall> {
+    match number {
+        61 => Some(WaitCall::Wait4),
+        247 => Some(WaitCall::Waitid),
+        426 => Some(WaitCall::IoUring),
+        _ => None,
+    }
 }
 
 fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8], kind: u8) -> Result<T, DecodeError> {

@@ -5,25 +5,23 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read, Write},
+    io::{self, Write},
 };
 
-use aya::{
-    maps::{MapData, MapError, PerCpuArray, RingBuf},
-    programs::Iter,
-};
+use aya::maps::{MapData, MapError, PerCpuArray, RingBuf};
 use aya_log::EbpfLogger;
 use log::Log;
-use tracer_common::{RowRecord, Stats};
+use tracer_common::{RowRecord, Stats, SurveyRecord};
 
 use crate::{
-    event::{Event, EventKind, Look, Loss, Row},
+    event::{Event, EventKind, Look, Loss, Row, Survey},
     host::StartInfo,
     ident::ProcKey,
     rules::Thresholds,
     source::{
-        decode::decode,
-        load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, kernel_release, load},
+        decode::{decode, decode_surveyed},
+        hooks,
+        load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
     },
 };
@@ -35,9 +33,20 @@ pub struct Live {
     /// What the programs tell about themselves, if they were asked to.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
+    /// Names of all hooks in use.
+    hooks: Vec<String>,
     /// The totals that the last `Lost` event accounted for.
     counted: Stats,
-    undecodable: u64,
+    counted_missed: u64,
+    /// What has been lost on this side since.
+    here: Loss,
+    simulate: Option<SimulatedLoss>,
+}
+
+/// Throws away a share of the records, for tests.
+struct SimulatedLoss {
+    share: f64,
+    random: fastrand::Rng,
 }
 
 impl Live {
@@ -51,7 +60,15 @@ impl Live {
         for hook in HOOKS {
             loaded.attach(hook, hook)?;
         }
+        let optional = hooks::attach(&mut loaded, options.hooks)?;
+        loaded.degraded.extend(optional.degraded);
         let mut live = Self::open(loaded)?;
+        live.hooks = HOOKS.iter().map(|&hook| hook.to_owned()).chain(optional.names).collect();
+        if options.simulate_loss > 0.0 {
+            // Always the same ones, so that a failure can be seen again.
+            let random = fastrand::Rng::with_seed(1);
+            live.simulate = Some(SimulatedLoss { share: options.simulate_loss, random });
+        }
         if options.debug {
             live.log = Some(EbpfLogger::init_with_logger(&mut live.loaded.ebpf, ProbeLog).map_err(|error| {
                 LoadError::Other { what: "the log of the programs".to_owned(), source: Box::new(error) }
@@ -69,15 +86,25 @@ impl Live {
     }
 
     fn open(mut loaded: Loaded) -> Result<Self, LoadError> {
-        loaded.load_iterator()?;
+        loaded.load_iterators()?;
         let ring = RingBuf::try_from(map(&mut loaded, "EVENTS")?).map_err(map_error)?;
         let stats = PerCpuArray::try_from(map(&mut loaded, "STATS")?).map_err(map_error)?;
-        Ok(Self { loaded, ring, log: None, stats, counted: Stats::default(), undecodable: 0 })
+        Ok(Self {
+            loaded,
+            ring,
+            log: None,
+            stats,
+            hooks: Vec::new(),
+            counted: Stats::default(),
+            counted_missed: 0,
+            here: Loss::default(),
+            simulate: None,
+        })
     }
 
     /// The first event of the stream.
     pub fn start_event(&self, options: &LoadOptions, thresholds: &Thresholds) -> Event {
-        let LoadOptions { ring_size, all_signals, all_deliveries: _, debug: _, without: _ } = *options;
+        let LoadOptions { ring_size, all_signals, .. } = *options;
         let now = now();
         let info = StartInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -85,7 +112,7 @@ impl Live {
             boot_id: procfs::line("/proc/sys/kernel/random/boot_id"),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             wall_offset_ns: wall_offset(),
-            hooks: HOOKS.iter().map(|&hook| hook.to_owned()).collect(),
+            hooks: self.hooks.clone(),
             degraded: self.loaded.degraded.clone(),
             ring_size,
             all_signals,
@@ -107,9 +134,15 @@ impl Live {
             && let Some(bytes) = self.ring.next()
         {
             count += 1;
+            if let Some(SimulatedLoss { share, random }) = &mut self.simulate
+                && random.f64() < *share
+            {
+                self.here.lose(&bytes);
+                continue;
+            }
             match decode(&bytes) {
                 Ok(event) => take(event)?,
-                Err(_) => self.undecodable += 1,
+                Err(_) => self.here.undecodable += 1,
             }
         }
         Ok(count)
@@ -121,9 +154,9 @@ impl Live {
     /// If the counters cannot be read.
     pub fn lost(&mut self) -> Result<Option<Event>, MapError> {
         let totals = self.stats()?;
-        let mut loss = Loss { undecodable: std::mem::take(&mut self.undecodable), ..Loss::default() };
+        let mut loss = std::mem::take(&mut self.here);
         for ((now, before), lost) in totals.lost.iter().zip(&self.counted.lost).zip(&mut loss.ring) {
-            *lost = now - before;
+            *lost += now - before;
         }
         self.counted = totals;
         Ok((loss.total() > 0).then(|| Event { at: now(), cpu: 0, kind: EventKind::Lost(loss) }))
@@ -153,12 +186,10 @@ impl Live {
     /// If the kernel's iterator fails.
     pub fn snapshot(&mut self) -> io::Result<Vec<Event>> {
         let mut events = vec![Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin }];
-        let mut bytes = Vec::new();
-        self.iterator()?.read_to_end(&mut bytes)?;
-        for row in bytes.chunks(size_of::<RowRecord>()) {
+        for row in self.loaded.iterate(ITERATOR)?.chunks(size_of::<RowRecord>()) {
             match decode(row) {
                 Ok(event) => events.push(event),
-                Err(_) => self.undecodable += 1,
+                Err(_) => self.here.undecodable += 1,
             }
         }
         let rows: Vec<Row> = rows(&events).copied().collect();
@@ -176,11 +207,24 @@ impl Live {
         Ok(events)
     }
 
-    fn iterator(&mut self) -> io::Result<std::fs::File> {
-        let program = self.loaded.ebpf.program_mut(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
-        let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
-        let link = program.attach().map_err(io::Error::other)?;
-        program.take_link(link).map_err(io::Error::other)?.into_file().map_err(io::Error::other)
+    /// Finds out what no tracepoint tells; and how often the kernel skipped our programs, which the
+    /// next [`Live::lost`] will say.
+    ///
+    /// # Errors
+    /// If the kernel's iterator fails.
+    pub fn survey(&mut self) -> io::Result<Event> {
+        let began = now();
+        let mut found = Vec::new();
+        for row in self.loaded.iterate(SURVEY)?.chunks(size_of::<SurveyRecord>()) {
+            match decode_surveyed(row) {
+                Ok(surveyed) => found.push(surveyed),
+                Err(_) => self.here.undecodable += 1,
+            }
+        }
+        let missed = self.loaded.missed();
+        self.here.missed += missed.saturating_sub(self.counted_missed);
+        self.counted_missed = missed;
+        Ok(Event { at: now(), cpu: 0, kind: EventKind::Survey(Box::new(Survey { began, found })) })
     }
 
     /// Looks at one process, for a rule that is about to speak.

@@ -1,9 +1,12 @@
 //! Loads and attaches the programs, and says in one sentence why it could not.
 
-use std::io;
+use std::{
+    io::{self, Read},
+    os::fd::{AsFd, AsRawFd},
+};
 
 use aya::{
-    Btf, Ebpf, EbpfError, EbpfLoader,
+    Btf, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
     maps::MapError,
     programs::{BtfTracePoint, Iter, ProgramError},
 };
@@ -11,6 +14,7 @@ use rustix::thread::CapabilitySet;
 use tracer_common::Config;
 
 use crate::source::{
+    hooks::Hooks,
     offsets::{self, OffsetsError, Resolved},
     procfs,
 };
@@ -19,8 +23,9 @@ use crate::source::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer.bpf.o"));
 
 /// The tracepoints that the live source attaches to; each has a program of the same name.
-pub const HOOKS: [&str; 6] = [
+pub const HOOKS: [&str; 7] = [
     "task_newtask",
+    "task_rename",
     "sched_process_exec",
     "sched_process_exit",
     "sched_process_free",
@@ -30,6 +35,8 @@ pub const HOOKS: [&str; 6] = [
 
 /// The program that lists what exists.
 pub const ITERATOR: &str = "snapshot";
+/// The program that lists what no tracepoint tells.
+pub const SURVEY: &str = "survey";
 
 /// Why live tracing is not possible.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +83,17 @@ pub enum LoadError {
         /// The line of its log that says why.
         why: String,
     },
+    /// A kernel function that an optional hook needs.
+    #[error("this kernel ({kernel}) has no function {functions} that programs can be put on")]
+    NoFunction {
+        /// What was looked for.
+        functions: String,
+        /// `uname -r`.
+        kernel: String,
+    },
+    /// The kernel was built without them.
+    #[error("this kernel has no kprobes (CONFIG_KPROBE_EVENTS); use --hooks best or tracepoint")]
+    NoKprobes,
     /// Not enough memory for the ring buffer.
     #[error("no memory for a ring buffer of {0} bytes; ask for less with --ring-size, or raise `ulimit -l`")]
     NoMemory(u32),
@@ -99,15 +117,30 @@ pub struct LoadOptions {
     pub all_signals: bool,
     /// Every delivery of a signal, not only those that the kernel is about to drop.
     pub all_deliveries: bool,
+    /// Hooks besides the tracepoints.
+    pub hooks: Hooks,
     /// The programs tell what they do, for people who work on them.
     pub debug: bool,
+    /// Share of the records, 0 to 1, that are thrown away and counted as lost, for tests.
+    pub simulate_loss: f64,
+    /// What the verifier writes about a program that it refuses.
+    pub verifier_log: VerifierLogLevel,
     /// Fields to treat as if this kernel did not have them, by their path, for tests.
     pub without: &'static [&'static str],
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { ring_size: 8 << 20, all_signals: false, all_deliveries: false, debug: false, without: &[] }
+        Self {
+            ring_size: 8 << 20,
+            all_signals: false,
+            all_deliveries: false,
+            hooks: Hooks::default(),
+            debug: false,
+            simulate_loss: 0.0,
+            verifier_log: VerifierLogLevel::default(),
+            without: &[],
+        }
     }
 }
 
@@ -167,6 +200,7 @@ fn create(config: &Config, options: &LoadOptions) -> Result<Ebpf, LoadError> {
     // A constant for the verifier: with level 0 it drops the code.
     let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
     EbpfLoader::new()
+        .verifier_log_level(options.verifier_log)
         .override_global("CONFIG", config, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .map_max_entries("EVENTS", options.ring_size)
@@ -206,18 +240,47 @@ impl Loaded {
         Ok(())
     }
 
-    /// Loads the task iterator.
+    /// Loads the task iterators.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load_iterator(&mut self) -> Result<(), LoadError> {
+    pub fn load_iterators(&mut self) -> Result<(), LoadError> {
         let Self { ebpf, btf, .. } = self;
-        let program: &mut Iter = named(ebpf, ITERATOR)?;
-        program.load("task", btf).map_err(|error| explain_program("the task iterator", error))
+        for iterator in [ITERATOR, SURVEY] {
+            let program: &mut Iter = named(ebpf, iterator)?;
+            program.load("task", btf).map_err(|error| explain_program("the task iterator", error))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a task iterator, which must be loaded: the records that it wrote.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn iterate(&mut self, iterator: &str) -> io::Result<Vec<u8>> {
+        let program = self.ebpf.program_mut(iterator).ok_or(io::ErrorKind::NotFound)?;
+        let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
+        let link = program.attach().map_err(io::Error::other)?;
+        let mut file = program.take_link(link).map_err(io::Error::other)?.into_file().map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// How often the kernel has skipped one of our programs because it was already running on that
+    /// processor; 0 where the kernel does not count it (before 5.12).
+    pub fn missed(&self) -> u64 {
+        let fds = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
+        fds.map(|fd| {
+            let info = procfs::text(&format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()));
+            let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+            count.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0)
+        })
+        .sum()
     }
 }
 
-fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, LoadError>
+pub(super) fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, LoadError>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
@@ -241,7 +304,7 @@ fn explain_object(error: EbpfError, ring_size: u32) -> LoadError {
     other("the kernel part", error)
 }
 
-fn explain_program(what: &str, error: ProgramError) -> LoadError {
+pub(super) fn explain_program(what: &str, error: ProgramError) -> LoadError {
     let io_error = match &error {
         ProgramError::LoadError { io_error, .. } => Some(io_error),
         ProgramError::SyscallError(error) => Some(&error.io_error),
@@ -297,6 +360,13 @@ pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// Major and minor of a release: `6.18.44-rc1` is (6, 18).
+pub fn version(release: &str) -> Option<(u32, u32)> {
+    let (major, rest) = release.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
 const E2BIG: i32 = rustix::io::Errno::TOOBIG.raw_os_error();
@@ -304,4 +374,18 @@ const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 
 fn other(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
     LoadError::Other { what: what.to_owned(), source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_all_sorts() {
+        assert_eq!(version("6.18.44-fc-v657"), Some((6, 18)));
+        assert_eq!(version("5.10"), Some((5, 10)));
+        assert_eq!(version("7.0-rc1"), Some((7, 0)));
+        assert_eq!(version("five"), None);
+        assert_eq!(version("6.x"), None);
+    }
 }

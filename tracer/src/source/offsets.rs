@@ -34,7 +34,8 @@ const ESSENTIAL: &[&str] = &[
     "pid_namespace.ns.inum",
 ];
 
-/// What a field that is not essential is needed for: what the tool cannot do without it.
+/// What a field that is not essential is needed for: what the tool cannot do without it; empty if
+/// it only costs a little more.
 pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
     ("task_struct.comm", "processes have no names"),
@@ -42,6 +43,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.mm", "command lines of programs that start are not known"),
     ("task_struct.cgroups", "cgroups of processes are not known"),
     ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
+    ("task_struct.in_execve", ""),
     ("signal_struct.curr_target", "signals that another thread than the main one takes count as queued"),
     ("signal_struct.nr_threads", "thread counts are not known"),
     ("signal_struct.group_exit_code", "exit codes of processes with threads may be wrong"),
@@ -53,6 +55,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("css_set.dfl_cgrp", "cgroups of processes are not known"),
     ("cgroup.kn", "cgroups of processes are not known"),
     ("kernfs_node.id", "cgroups of processes are not known"),
+    ("pt_regs.orig_ax", "by which system call a child was reaped is not known"),
     ("kernel_siginfo.si_code", "the kernel's own signals may be taken for a process's"),
 ];
 
@@ -95,7 +98,7 @@ pub fn of_running_kernel(without: &[&str]) -> Result<Resolved, OffsetsError> {
 /// [`OffsetsError::NoField`] for one that is essential.
 pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
     let mut values = [MISSING; Offsets::PATHS.len()];
-    let mut masks = [1, 1];
+    let mut masks = [1, 1, 1];
     let mut degraded = Vec::new();
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
         match find(btf, path).filter(|_| !without.contains(path)) {
@@ -106,13 +109,16 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
                 match *path {
                     "signal_struct.is_child_subreaper" => masks[0] = mask,
                     "signal_struct.has_child_subreaper" => masks[1] = mask,
+                    "task_struct.in_execve" => masks[2] = mask,
                     _ => {}
                 }
             }
             None if ESSENTIAL.contains(path) => return Err(OffsetsError::NoField(path)),
             None => {
                 let consequence = CONSEQUENCES.iter().find(|(field, _)| field == path).map_or("", |(_, then)| then);
-                degraded.push(format!("this kernel has no `{path}`: {consequence}"));
+                if !consequence.is_empty() {
+                    degraded.push(format!("this kernel has no `{path}`: {consequence}"));
+                }
             }
         }
     }
@@ -122,7 +128,9 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
             offsets: Offsets::from_values(values),
             is_subreaper_mask: masks[0],
             has_subreaper_mask: masks[1],
+            in_execve_mask: masks[2],
             has_typed_current: u32::from(has_helper(btf, "BPF_FUNC_get_current_task_btf")),
+            has_task_regs: u32::from(has_helper(btf, "BPF_FUNC_task_pt_regs")),
             action_size,
             ..Config::NONE
         },

@@ -87,9 +87,14 @@ pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
         .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
 }
 
+/// A file's text, empty if it cannot be read.
+pub fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
 /// A one-line file, without its line end; empty if it cannot be read.
 pub fn line(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim_end().to_owned()
+    text(path).trim_end().to_owned()
 }
 
 #[cfg(test)]

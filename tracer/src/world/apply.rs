@@ -1,12 +1,12 @@
 //! How an event changes the world: one small function per kind. None of them can fail, whatever
-//! is missing or comes in the wrong order.
+//! is missing or comes in the wrong order. Parents are in `kinship`, ends in `leave`.
 
 use crate::{
-    change::{AdopterClass, Adoption, Change, Signalled},
-    event::{Adopter, Event, EventKind, Exec, Exit, Fork, Look, Row, SignalSent, SignalTaken, TaskInfo},
-    ident::{PidNs, ProcKey, TaskRef},
+    change::{Change, Signalled},
+    event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
+    ident::{Comm, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
-    world::{Death, Ending, Namespace, Process, State, World, process::Pending},
+    world::{Death, Ending, Namespace, Process, State, World, leave::Leave, process::Pending},
 };
 use tracer_common::record::signal_flags;
 
@@ -21,10 +21,15 @@ impl World {
         self.now = self.now.max(at);
         match kind {
             EventKind::Start(info) => self.wall_offset_ns = info.wall_offset_ns,
-            EventKind::Fork(fork) => self.fork(at, fork, changes),
+            EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),
             EventKind::Exit(exit) => self.exit(at, seq, exit, changes),
             EventKind::Free(task) => self.free(at, task.key, changes),
+            EventKind::Adopt(adopt) => self.adopt(at, seq, adopt, changes),
+            EventKind::Reap(reap) => self.reap(at, reap, changes),
+            EventKind::Notify(notify) => self.notify(at, notify),
+            EventKind::Rename(key, comm) => self.rename(at, *key, *comm),
+            EventKind::Survey(survey) => self.survey(at, survey),
             EventKind::Signal(sent) => self.signal(at, seq, sent, changes),
             EventKind::Deliver(taken) => self.deliver(taken, changes),
             EventKind::SnapshotBegin => {
@@ -48,12 +53,12 @@ impl World {
         }
     }
 
-    fn fork(&mut self, at: u64, fork: &Fork, changes: &mut Vec<Change>) {
+    fn fork(&mut self, at: u64, seq: u64, fork: &Fork, changes: &mut Vec<Change>) {
         let Fork { task, creator: _ } = fork;
         if self.gone.contains(task.key) {
             return;
         }
-        let is_new = self.learn(at, task, changes);
+        let is_new = self.learn(at, seq, task, changes);
         // The command line is the parent's until an exec.
         let args = self.parent(task.key).map(|parent| parent.args.clone());
         if is_new {
@@ -66,7 +71,7 @@ impl World {
     }
 
     /// Enters or completes a process; true if it was not known at all.
-    fn learn(&mut self, at: u64, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
+    fn learn(&mut self, at: u64, seq: u64, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
         self.enter_namespace(info);
         let is_new = self.know(info.key, at, changes);
         if let Some(process) = self.processes.get_mut(&info.key) {
@@ -74,20 +79,20 @@ impl World {
         }
         // An exit or an adoption that overtook this event knows the parent better.
         if is_new || self.get(info.key).is_some_and(|process| process.parent.is_none()) {
-            self.set_parent(info.key, info.parent);
+            self.told_parent(at, seq, info.key, info.parent, changes);
         }
         is_new
     }
 
     /// Makes sure that a process is in the world; true if it was not.
-    fn know(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn know(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
         if let Some(process) = self.processes.get_mut(&key) {
             process.seen_at = process.seen_at.max(at);
             return false;
         }
         // A pid is given out again only after its process was released.
         match self.by_pid.get(&key.tgid) {
-            Some(&old) if old < key => self.remove(old, None, changes),
+            Some(&old) if old < key => self.remove(old, Leave::Unseen, changes),
             _ => {}
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
@@ -115,27 +120,15 @@ impl World {
         }
     }
 
-    fn set_parent(&mut self, child: ProcKey, parent: Option<TaskRef>) {
-        // A process is never below itself. What says so is older than what is known.
-        let has_children = self.child_keys(child).next().is_some();
-        if parent.is_some_and(|parent| parent.key == child || (has_children && self.is_below(parent.key, child))) {
-            return;
-        }
-        let Some(process) = self.processes.get_mut(&child) else { return };
-        if let Some(old) = std::mem::replace(&mut process.parent, parent) {
-            self.edges.remove(&(old.key, child));
-        }
-        if let Some(parent) = parent {
-            self.edges.insert((parent.key, child));
-        }
-    }
-
     fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
-        let Exec { task, comm, old_tid: _, args } = exec;
+        let Exec { task, comm, old_tid, args } = exec;
         if self.gone.contains(task.key) {
             return;
         }
         self.know(task.key, at, changes);
+        if *old_tid != task.tid {
+            self.renumber(task.key, *old_tid, task.tid);
+        }
         let before = self.identity(task.key);
         if let Some(process) = self.processes.get_mut(&task.key) {
             process.comm = *comm;
@@ -154,14 +147,14 @@ impl World {
         }
         self.know(task.key, at, changes);
         if parent.is_some() {
-            self.set_parent(task.key, parent);
+            self.told_parent(at, seq, task.key, parent, changes);
         }
         let Some(process) = self.processes.get_mut(&task.key) else { return };
-        process.tracer = tracer;
+        process.told_tracer(at, tracer);
         if group_dead {
             // Two threads that exit together may both see that nobody is left.
-            if !process.is_zombie() {
-                self.die(task.key, Death { at, exact: true, status, autoreap, seq }, changes);
+            if process.death().is_none() {
+                self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes);
             }
         } else if leader {
             process.state = State::LeaderDead { since: at, live, seq };
@@ -170,39 +163,7 @@ impl World {
         self.hand_on(at, seq, task, group_dead, adopter, changes);
     }
 
-    /// Gives the children of an exiting thread to whom the kernel will give them.
-    fn hand_on(
-        &mut self,
-        at: u64,
-        seq: u64,
-        from: TaskRef,
-        group_dead: bool,
-        adopter: Adopter,
-        changes: &mut Vec<Change>,
-    ) {
-        let (to, class) = match adopter {
-            Adopter::None | Adopter::Unknown => return,
-            Adopter::Thread(to) => (to, AdopterClass::Thread),
-            Adopter::Subreaper(to) => (to, AdopterClass::Subreaper),
-            Adopter::NamespaceInit(to) => (to, AdopterClass::NamespaceInit),
-        };
-        let adoption = Adoption { at, seq, from: self.identity(from.key), to: self.identity(to.key), class };
-        let children: Vec<_> = self
-            .children(from.key)
-            // Children belong to the thread that forked them; the last thread leaves none.
-            .filter(|child| group_dead || child.parent.is_some_and(|parent| parent.tid == from.tid))
-            .map(|child| child.key)
-            .collect();
-        for child in children {
-            self.set_parent(child, Some(to));
-            if let Some(process) = self.processes.get_mut(&child) {
-                process.adoption = (class != AdopterClass::Thread).then_some(adoption).or(process.adoption);
-            }
-            changes.push(Change::Adopted { child, adoption });
-        }
-    }
-
-    fn die(&mut self, key: ProcKey, death: Death, changes: &mut Vec<Change>) {
+    pub(super) fn die(&mut self, key: ProcKey, death: Death, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.state = State::Dead(death);
         process.pending = Vec::new();
@@ -224,11 +185,13 @@ impl World {
         death: Death,
         changes: &mut Vec<Change>,
     ) {
-        let left = self
-            .processes
-            .values()
-            .filter(|process| process.key != init && !process.is_zombie() && self.is_in(process.pid_ns, ns))
-            .count() as u64;
+        let others = self.processes.values().filter(|p| p.key != init && self.is_in(p.pid_ns, ns));
+        let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
+        let left = living.len() as u64;
+        let is_alone = zombies.is_empty() && living.is_empty();
+        if let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut) {
+            death.tearing_down = !is_alone;
+        }
         let nested = self.outwards(ns).skip(1).any(|outer| self.is_ending(outer));
         let ending = Ending {
             init: self.identity(init),
@@ -266,7 +229,7 @@ impl World {
     }
 
     /// One process less in each ending namespace around it.
-    fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_killed: bool, changes: &mut Vec<Change>) {
+    pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_killed: bool, changes: &mut Vec<Change>) {
         let mut next = Some(ns);
         while let Some(ns) = next.and_then(|ns| self.namespaces.get_mut(&ns)) {
             next = ns.parent;
@@ -282,61 +245,6 @@ impl World {
             if ending.left == 0 {
                 changes.push(Change::NamespaceEnded(ns.id));
             }
-        }
-    }
-
-    fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
-        self.remove(key, Some(at), changes);
-        self.gone.insert(key);
-    }
-
-    /// Takes a process out of the world; `at` is when it was released, if that is known.
-    fn remove(&mut self, key: ProcKey, at: Option<u64>, changes: &mut Vec<Change>) {
-        let Some(process) = self.processes.remove(&key) else { return };
-        if self.by_pid.get(&key.tgid) == Some(&key) {
-            self.by_pid.remove(&key.tgid);
-        }
-        self.gone.insert(key);
-        let by = process.tracer.or(process.parent).map(|task| task.key);
-        if let Some(parent) = process.parent {
-            self.edges.remove(&(parent.key, key));
-        }
-        // Children that were not seen to be handed on: their next event tells the new parent.
-        for child in self.child_keys(key).collect::<Vec<_>>() {
-            self.edges.remove(&(key, child));
-            if let Some(child) = self.processes.get_mut(&child) {
-                child.parent = None;
-            }
-        }
-        let death = process.death().copied();
-        match death {
-            Some(death) => {
-                if !death.autoreap
-                    && at.is_some()
-                    && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
-                {
-                    parent.reaped += 1;
-                }
-            }
-            // Its end was not seen.
-            None => self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes),
-        }
-        self.leave_namespace(&process);
-        changes.push(Change::Reaped {
-            identity: process.identity(),
-            by: by.filter(|_| !death.is_some_and(|death| death.autoreap)),
-            zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.at)),
-        });
-    }
-
-    fn leave_namespace(&mut self, process: &Process) {
-        let Some(ns) = self.namespaces.get_mut(&process.pid_ns) else { return };
-        if ns.init == Some(process.key) {
-            ns.init = None;
-        }
-        // The init is the last to be released, except for what never had one in sight.
-        if ns.init.is_none() && ns.level > 0 && !self.processes.values().any(|p| p.pid_ns == process.pid_ns) {
-            self.namespaces.remove(&process.pid_ns);
         }
     }
 
@@ -405,11 +313,11 @@ impl World {
         if self.gone.contains(key) {
             return;
         }
-        let is_new = self.learn(at, task, changes);
+        let is_new = self.learn(at, seq, task, changes);
         // The kernel is right about the present parent.
-        self.set_parent(key, task.parent);
+        self.told_parent(at, seq, key, task.parent, changes);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        process.tracer = *tracer;
+        process.told_tracer(at, *tracer);
         process.snapshot = self.snapshot;
         // A task that is on its way out was running a moment ago, and will say itself when it is
         // dead; an earlier word of its end stands.
@@ -422,12 +330,37 @@ impl World {
         }
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        if *leader_dead && *live == 0 && !process.is_zombie() {
-            let death = Death { at: since, exact: idle.is_some(), status: *status, autoreap: false, seq };
-            self.die(key, death, changes);
+        if *leader_dead && *live == 0 && process.death().is_none() {
+            self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));
+        }
+    }
+
+    fn rename(&mut self, at: u64, key: ProcKey, comm: Comm) {
+        // Who is not known yet will be told of in full, and by the new name.
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.seen_at = process.seen_at.max(at);
+            process.comm = comm;
+        }
+    }
+
+    fn survey(&mut self, at: u64, survey: &Survey) {
+        let Survey { began, found } = survey;
+        // Who is not on the list is neither traced nor a subreaper; an exit that came meanwhile
+        // knows its own tracer better.
+        for process in self.processes.values_mut().filter(|process| process.seen_at < *began) {
+            process.roles.subreaper = false;
+            if process.tracer_at < *began {
+                process.tracer = None;
+            }
+        }
+        for &Surveyed { key, tracer, subreaper } in found {
+            if let Some(process) = self.processes.get_mut(&key) {
+                process.told_tracer(at, tracer);
+                process.roles.subreaper = subreaper;
+            }
         }
     }
 
@@ -439,33 +372,9 @@ impl World {
             .map(|process| process.key)
             .collect();
         for key in vanished {
-            self.remove(key, None, changes);
+            self.remove(key, Leave::Unseen, changes);
         }
         self.is_synced = true;
         changes.push(Change::Synced);
-    }
-
-    fn look(&mut self, at: u64, seq: u64, look: &Look, changes: &mut Vec<Change>) {
-        let Look { key, found } = *look;
-        let Some(found) = found else {
-            self.remove(key, Some(at), changes);
-            return;
-        };
-        let parent = self.by_pid.get(&found.ppid).copied();
-        let Some(process) = self.processes.get_mut(&key) else { return };
-        process.look = Some((at, found));
-        let believed = process.parent.map(|parent| parent.key.tgid);
-        let was_missed = found.state == b'Z' && process.state == State::Running;
-        if believed != Some(found.ppid)
-            && let Some(parent) = parent
-        {
-            // A thread of it is not known here; the leader stands for it.
-            self.set_parent(key, Some(TaskRef { key: parent, tid: parent.tgid }));
-        }
-        if was_missed {
-            let death = Death { at, exact: false, status: crate::event::ExitStatus(0), autoreap: false, seq };
-            self.die(key, death, changes);
-        }
-        changes.push(Change::Looked(key));
     }
 }

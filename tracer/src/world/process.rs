@@ -5,6 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
+    world::kinship::Orphaned,
 };
 
 /// A process that is in the process table, zombies included.
@@ -31,7 +32,8 @@ pub struct Process {
     pub roles: Roles,
     /// Whether it lives.
     pub state: State,
-    /// Who holds it by ptrace.
+    /// Who holds it by ptrace. While it lives this may be a second old: nothing tells when
+    /// somebody attaches.
     pub tracer: Option<TaskRef>,
     /// How it came to its parent, if not by birth.
     pub adoption: Option<Adoption>,
@@ -49,6 +51,10 @@ pub struct Process {
     pub(super) signalled_by: Option<ProcKey>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
+    /// When `tracer` was last told.
+    pub(super) tracer_at: u64,
+    /// Set while its parent is a prediction.
+    pub(super) orphaned: Option<Orphaned>,
     /// When an event last proved that it exists.
     pub(super) seen_at: u64,
     /// The snapshot that last showed it.
@@ -90,12 +96,29 @@ pub struct Death {
     pub at: u64,
     /// `at` is when it ended; otherwise it ended before, nobody knows when.
     pub exact: bool,
+    /// When it became a zombie, if that is known to be later: with the exact hook, or for an init
+    /// whose namespace had to end first.
+    pub notified: Option<u64>,
+    /// It is an init that waits for the last process of its namespace to be reaped, and no zombie
+    /// before that (`zap_pid_ns_processes()`).
+    pub tearing_down: bool,
     /// How.
     pub status: ExitStatus,
     /// The parent ignored SIGCHLD at that moment: no zombie is left, nobody reaps.
     pub autoreap: bool,
     /// Number of the event.
     pub seq: u64,
+}
+
+impl Death {
+    pub(super) fn new(at: u64, exact: bool, status: ExitStatus, seq: u64) -> Self {
+        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, seq }
+    }
+
+    /// From when on it was a zombie, as far as that is known.
+    pub fn zombie_since(&self) -> u64 {
+        self.notified.unwrap_or(self.at)
+    }
 }
 
 impl Process {
@@ -121,6 +144,8 @@ impl Process {
             look: None,
             signalled_by: None,
             pending: Vec::new(),
+            tracer_at: 0,
+            orphaned: None,
             seen_at: 0,
             snapshot: 0,
         }
@@ -154,6 +179,14 @@ impl Process {
         self.threads = threads;
     }
 
+    /// Takes the kernel's word for who holds it by ptrace, unless a later one is known.
+    pub(super) fn told_tracer(&mut self, at: u64, tracer: Option<TaskRef>) {
+        if at >= self.tracer_at {
+            self.tracer = tracer;
+            self.tracer_at = at;
+        }
+    }
+
     /// How an output names it.
     pub fn identity(&self) -> Identity {
         let Self { key, comm, pid_ns, ns_pid, ns_level, .. } = *self;
@@ -168,9 +201,16 @@ impl Process {
         }
     }
 
-    /// It has ended and was not seen to be reaped.
+    pub(super) fn death_mut(&mut self) -> Option<&mut Death> {
+        match &mut self.state {
+            State::Dead(death) => Some(death),
+            State::Running | State::LeaderDead { .. } => None,
+        }
+    }
+
+    /// It has ended, somebody has to wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
-        self.death().is_some()
+        self.death().is_some_and(|death| !death.tearing_down && !death.autoreap)
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -89,6 +89,22 @@ enum AdopterClass {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+enum Known {
+    Exact,
+    Verified,
+    Predicted,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Call {
+    Wait4,
+    Waitid,
+    IoUring,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Result_ {
     Delivered,
     Ignored,
@@ -186,7 +202,14 @@ event!(Exit {
     adopter: Option<Process>,
     adopter_class: Option<AdopterClass>,
 });
-event!(Reap { process: Process, by: Option<Process>, zombie_for_ns: Option<u64>, });
+event!(Reap {
+    process: Process,
+    by: Option<Process>,
+    by_tid: Option<u32>,
+    call: Option<Call>,
+    reaped_at_most: bool,
+    zombie_for_ns: Option<u64>,
+});
 event!(SignalSent {
     sender: Option<Sender>,
     target: Process,
@@ -242,7 +265,7 @@ enum Reason {
 
 finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, reason: Reason, });
 finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
-finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, dead_parent: Process });
+finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
 
@@ -255,8 +278,12 @@ struct Counts {
     reap: u64,
     signal: u64,
     deliver: u64,
+    adopt: u64,
+    notify: u64,
+    rename: u64,
     snapshot: u64,
     undecodable: u64,
+    missed: u64,
     total: u64,
 }
 
@@ -273,8 +300,12 @@ struct Lost {
     reap: u64,
     signal: u64,
     deliver: u64,
+    adopt: u64,
+    notify: u64,
+    rename: u64,
     snapshot: u64,
     undecodable: u64,
+    missed: u64,
     total: u64,
 }
 

@@ -3,7 +3,8 @@
 use tracer::{
     engine::Engine,
     event::{
-        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Loss, Roles, Row, SignalSent, SignalTaken, TaskInfo,
+        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Reap, Roles, Row, SignalSent,
+        SignalTaken, TaskInfo, WaitCall,
     },
     host::StartInfo,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
@@ -200,10 +201,11 @@ pub fn everything() -> Vec<EventKind> {
             flags: signal_flags::HANDLER,
         }),
         EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(50)), ..exit(110, 60, 9) })),
+        EventKind::Look(Look { key: key(111), found: Some(Looked { state: b'S', ppid: 50 }) }),
         EventKind::Free(task(110)),
         EventKind::Exit(Box::new(Exit { leader: true, group_dead: false, live: 3, ..exit(100, 10, 0) })),
         EventKind::Exit(Box::new(exit(100, 10, 7 << 8))),
-        EventKind::Free(task(100)),
+        EventKind::Reap(Reap { task: task(100), reaper: task(10), call: Some(WaitCall::Wait4) }),
         EventKind::Exit(Box::new(exit(111, 50, 0))),
         loss(3, 1_200, 0),
         loss(0, 0, 1),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::boot::End;
+use super::{Job, boot::End};
 
 /// What was heard of one kernel so far.
 #[derive(Debug)]
@@ -13,7 +13,10 @@ pub struct Verdict {
     began: Instant,
     phase: Phase,
     doctor: Option<i32>,
-    tests: Option<i32>,
+    /// What is to run, and the exit code of what has.
+    jobs: Vec<(&'static str, Option<i32>)>,
+    /// Tests may be listed without any of them being run.
+    is_list: bool,
     running: Option<String>,
     /// The first line of a panic's message follows the line that says where it was.
     is_panic_next: bool,
@@ -29,17 +32,26 @@ enum Phase {
     Doctor,
     Tests,
     Reports,
+    Program,
 }
 
+/// What the tests are called in the script.
+const TESTS: &str = "tests";
+
 impl Verdict {
-    /// Nothing was heard.
-    pub fn new(series: &str) -> Self {
+    /// Nothing was heard, and these are to run.
+    pub fn new(series: &str, jobs: &[Job]) -> Self {
+        let name = |job: &Job| match job {
+            Job::Tests(_) => TESTS,
+            Job::Program(name, _) => name,
+        };
         Self {
+            jobs: jobs.iter().map(|job| (name(job), None)).collect(),
+            is_list: jobs.iter().any(Job::is_list),
             series: series.to_owned(),
             began: Instant::now(),
             phase: Phase::Boot,
             doctor: None,
-            tests: None,
             running: None,
             is_panic_next: false,
             why: None,
@@ -66,6 +78,7 @@ impl Verdict {
                 Some(self.line(&format!("doctor::{name}"), &format!("FAILED: {}", why.trim())))
             }
             Phase::Tests => self.test(line),
+            Phase::Program => Some(self.line(line, "").trim_end().to_owned()),
         }
     }
 
@@ -80,9 +93,13 @@ impl Verdict {
             self.phase = Phase::Tests;
         } else if line.starts_with("report ") {
             self.phase = Phase::Reports;
-        } else if let Some(text) = line.strip_prefix("tests ended with ") {
-            self.tests = code(text);
+        } else if line.trim_end().ends_with(" begins") {
+            self.phase = Phase::Program;
+        } else if let Some((name, text)) = line.split_once(" ended with ") {
             self.phase = Phase::Boot;
+            if let Some((_, end)) = self.jobs.iter_mut().find(|(job, end)| *job == name && end.is_none()) {
+                *end = code(text);
+            }
         } else {
             return false;
         }
@@ -132,15 +149,21 @@ impl Verdict {
 
     /// The kernel's own verdict, and whether it is a good one.
     pub fn end(&self, end: &End) -> (bool, String) {
-        let Self { doctor, tests, running, passed, failed, ignored, began, .. } = self;
-        let is_passed = *end == End::Off && *doctor == Some(0) && *tests == Some(0) && *failed == 0;
-        let how = match end {
-            End::Off if is_passed => "PASSED".to_owned(),
-            End::Off if tests.is_none() => "FAILED: it went off before the tests had ended".to_owned(),
-            End::Off => "FAILED".to_owned(),
-            End::Broken(line) => format!("FAILED: the kernel said: {}", line.trim()),
-            End::Silent => "FAILED: it hangs: no output for too long".to_owned(),
-            End::Late => "FAILED: the time was up".to_owned(),
+        let Self { doctor, jobs, is_list, running, passed, failed, ignored, began, .. } = self;
+        let has_tests = jobs.iter().any(|(name, _)| *name == TESTS);
+        // A name that no test has would make everything pass.
+        let is_empty = has_tests && !is_list && passed + failed + ignored == 0;
+        let bad = jobs.iter().find(|(_, code)| *code != Some(0));
+        let is_passed = *end == End::Off && *doctor == Some(0) && bad.is_none() && *failed == 0 && !is_empty;
+        let how = match (end, bad) {
+            (End::Off, _) if is_passed => "PASSED".to_owned(),
+            (End::Off, Some((name, None))) => format!("FAILED: it went off before `{name}` had ended"),
+            (End::Off, Some((name, Some(code)))) if *name != TESTS => format!("FAILED: `{name}` ended with {code}"),
+            (End::Off, None) if is_empty => "FAILED: no test has such a name".to_owned(),
+            (End::Off, _) => "FAILED".to_owned(),
+            (End::Broken(line), _) => format!("FAILED: the kernel said: {}", line.trim()),
+            (End::Silent, _) => "FAILED: it hangs: no output for too long".to_owned(),
+            (End::Late, _) => "FAILED: the time was up".to_owned(),
         };
         let during = running.as_ref().map(|name| format!(" during {name}")).unwrap_or_default();
         let doctor = match doctor {
@@ -149,7 +172,9 @@ impl Verdict {
             None => "no verdict".to_owned(),
         };
         let seconds = began.elapsed().as_secs();
-        let counts = format!("{passed} ok, {failed} failed, {ignored} ignored; doctor: {doctor}; {seconds} s");
+        let tests =
+            if has_tests { format!("{passed} ok, {failed} failed, {ignored} ignored; ") } else { String::new() };
+        let counts = format!("{tests}doctor: {doctor}; {seconds} s");
         (is_passed, self.line(&how, &format!("({counts}){during}")))
     }
 }
@@ -174,7 +199,7 @@ it is not so
 { "type": "test", "event": "started", "name": "a::d" }"#;
 
     fn heard(console: &str) -> (Verdict, Vec<String>) {
-        let mut verdict = Verdict::new("6.1");
+        let mut verdict = Verdict::new("6.1", &[Job::Tests(Vec::new())]);
         let said = console.lines().filter_map(|line| verdict.hear(line)).collect();
         (verdict, said)
     }
@@ -198,7 +223,25 @@ it is not so
         assert!(!is_passed);
         assert!(line.contains("Kernel panic - not syncing: x") && line.ends_with("during a::d"), "{line}");
         assert!(!heard("vm: doctor ended with 0\nvm: tests begin").0.end(&End::Off).0);
-        assert!(heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Off).0);
-        assert!(!heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Late).0);
+        let one = r#"{ "type": "test", "name": "a::b", "event": "ok" }"#;
+        let good = format!("vm: doctor ended with 0\nvm: tests begin\n{one}\nvm: tests ended with 0");
+        assert!(heard(&good).0.end(&End::Off).0);
+        assert!(!heard(&good).0.end(&End::Late).0);
+        assert!(!heard("vm: doctor ended with 0\nvm: tests ended with 0").0.end(&End::Off).0, "no test was run");
+    }
+
+    #[test]
+    fn programs_speak_for_themselves() {
+        let jobs = [Job::Program("verifier", Vec::new())];
+        let mut verdict = Verdict::new("6.1", &jobs);
+        let console = "vm: doctor ended with 0\nvm: verifier begins\n12 instructions\nvm: verifier ended with 0";
+        let said: Vec<_> = console.lines().filter_map(|line| verdict.hear(line)).collect();
+        assert_eq!(said, ["6.1   12 instructions"]);
+        assert!(verdict.end(&End::Off).0);
+        let mut verdict = Verdict::new("6.1", &jobs);
+        let console = console.replace("verifier ended with 0", "verifier ended with 3");
+        console.lines().for_each(|line| drop(verdict.hear(line)));
+        let (is_passed, line) = verdict.end(&End::Off);
+        assert!(!is_passed && line.contains("`verifier` ended with 3"), "{line}");
     }
 }

@@ -1,14 +1,7 @@
 //! Live tracing tried for real: the maps, each program alone, the task iterator.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    fs,
-    io::{self, Read},
-    time::Instant,
-};
+use std::{borrow::Cow, collections::BTreeSet, fs, io, time::Instant};
 
-use aya::programs::Iter;
 use tracer_common::RowRecord;
 
 use super::check::{Check, Status, sentence};
@@ -17,6 +10,7 @@ use crate::{
     sink::style,
     source::{
         decode::decode,
+        hooks::{EXACT, Hooks, Moment, attach_first},
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, load},
         procfs,
     },
@@ -29,6 +23,8 @@ pub(super) struct Trial {
     pub checks: Vec<Check>,
     /// Why it does not work, `None` if it does.
     pub reason: Option<String>,
+    /// The moments that are exact here.
+    pub exact: BTreeSet<Moment>,
     /// Processes that one of /proc and the iterator does not show.
     pub hidden: Hidden,
 }
@@ -36,7 +32,7 @@ pub(super) struct Trial {
 impl Trial {
     /// Tries everything; nothing stays loaded.
     pub(super) fn run() -> Self {
-        let mut trial = Self { checks: Vec::new(), reason: None, hidden: Hidden::default() };
+        let mut trial = Self { checks: Vec::new(), reason: None, exact: BTreeSet::new(), hidden: Hidden::default() };
         let options = LoadOptions::default();
         match load(&options) {
             Ok(loaded) => {
@@ -62,8 +58,29 @@ impl Trial {
                 Err(error) => trial.failed(format!("hook:{hook}"), &error),
             }
         }
+        trial.exact_hooks();
         trial.iterate();
         trial
+    }
+
+    /// In the way that `watch` would choose; none of them is needed.
+    fn exact_hooks(&mut self) {
+        for hook in &EXACT {
+            let name = format!("exact:{}", hook.name);
+            let tried = load(&small()).map(|mut loaded| attach_first(&mut loaded, hook, Hooks::Best.ways()));
+            self.checks.push(match tried {
+                Ok(Ok(found)) => {
+                    self.exact.insert(hook.moment);
+                    Check::ok(name, format!("{found} loads and attaches alone"))
+                }
+                Ok(Err(why)) => Check::warn(
+                    name,
+                    format!("not possible here ({why}): {}", hook.without),
+                    "nothing, if you can do without; else a kernel with kprobes, or one that allows fentry",
+                ),
+                Err(error) => Check::failed(name, &error),
+            });
+        }
     }
 
     /// Live tracing works.
@@ -78,7 +95,7 @@ impl Trial {
 
     fn iterate(&mut self) {
         const NAME: &str = "task-iterator";
-        let mut loaded = match load(&small()).and_then(|mut loaded| loaded.load_iterator().map(|()| loaded)) {
+        let mut loaded = match load(&small()).and_then(|mut loaded| loaded.load_iterators().map(|()| loaded)) {
             Ok(loaded) => loaded,
             Err(error) => return self.failed(NAME, &error),
         };
@@ -148,11 +165,7 @@ fn in_proc() -> io::Result<BTreeSet<u32>> {
 /// Not [`Live::snapshot`](crate::source::live::Live::snapshot), which makes up from /proc for what
 /// the iterator does not show.
 fn in_iterator(loaded: &mut Loaded) -> io::Result<BTreeSet<u32>> {
-    let program = loaded.ebpf.program_mut(ITERATOR).ok_or(io::ErrorKind::NotFound)?;
-    let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
-    let link = program.attach().and_then(|link| program.take_link(link)).map_err(io::Error::other)?;
-    let mut bytes = Vec::new();
-    link.into_file().map_err(io::Error::other)?.read_to_end(&mut bytes)?;
+    let bytes = loaded.iterate(ITERATOR)?;
     let rows = bytes.chunks(size_of::<RowRecord>()).filter_map(|row| decode(row).ok());
     Ok(rows
         .filter_map(|event| match event.kind {

@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use super::trial::{Hidden, Trial};
-use crate::sink::style;
+use crate::{
+    sink::style,
+    source::hooks::{EXACT, Moment},
+};
 
 /// The last part of the report.
 pub(super) struct Verdict {
@@ -23,7 +26,7 @@ pub(super) struct Claim {
 }
 
 /// How far something can be proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Proof {
     /// The kernel says so itself.
     Exact,
@@ -41,8 +44,8 @@ pub(super) struct Line<'a> {
     sentences: Vec<&'a str>,
 }
 
-/// True on every kernel that the hooks attach to: the tracepoints tell no more and no less.
-const CLAIMS: [(Proof, &str); 9] = [
+/// True on every kernel that the tracepoints are there on.
+const CLAIMS: [(Proof, &str); 6] = [
     (
         Proof::Exact,
         "Every signal that the kernel drops is seen, with the reason and the sender: the kernel tells while it decides.",
@@ -55,25 +58,42 @@ const CLAIMS: [(Proof, &str); 9] = [
     ),
     (
         Proof::Partly,
-        "The new parent of an orphan is predicted at its parent's exit, by the kernel's own rule, and verified when the \
-         orphan is next looked at.",
-    ),
-    (
-        Proof::Partly,
-        "That a child was reaped is certain, but the moment is an upper bound, some milliseconds late: only \
-         sched_process_free tells.",
-    ),
-    (
-        Proof::Partly,
         "Of what was before the start, the state is known but not the story: who sent what, who adopted whom.",
     ),
-    (Proof::No, "Who reaped a child cannot be told, only who owed it the wait: no hook in use sees the caller."),
     (
         Proof::No,
         "What a program did with a signal that it got cannot be told, nor which signals kill() refused to send: neither \
          passes a hook in use.",
     ),
 ];
+
+/// What a moment allows to be said if it is exact, and if it is not.
+fn claim_of(moment: Moment, is_exact: bool) -> (Proof, &'static str) {
+    match (moment, is_exact) {
+        (Moment::Adoption, true) => {
+            (Proof::Exact, "The new parent of an orphan is seen when the kernel hands the orphan over.")
+        }
+        (Moment::Adoption, false) => (
+            Proof::Partly,
+            "The new parent of an orphan is predicted when its parent exits, by the kernel's own rule, and verified by \
+             a look some milliseconds later.",
+        ),
+        (Moment::Reap, true) => (Proof::Exact, "A reap is seen when it happens, with the thread that reaped."),
+        (Moment::Reap, false) => (
+            Proof::Partly,
+            "That a child was reaped is certain, but the moment is an upper bound, some milliseconds late, and who \
+             reaped is inferred from who owed the wait: only sched_process_free tells.",
+        ),
+        (Moment::ZombieBegins, true) => {
+            (Proof::Exact, "The moment in which a process becomes a zombie is seen, and who is told.")
+        }
+        (Moment::ZombieBegins, false) => (
+            Proof::Partly,
+            "A zombie counts from the beginning of its exit, which is microseconds too early unless closing its files \
+             holds it up.",
+        ),
+    }
+}
 
 impl Verdict {
     pub(super) fn of(trial: &Trial, degraded: &[String]) -> Self {
@@ -96,7 +116,11 @@ impl Verdict {
                     claim(Proof::Partly, format!("The kernel's iterator does not show {hidden}, so the tree has gaps."))
                 });
                 let missing = degraded.iter().map(|sentence| claim(Proof::Partly, format!("Beware: {sentence}.")));
-                CLAIMS.iter().map(|&(proof, text)| claim(proof, text.to_owned())).chain(missing).chain(hidden).collect()
+                let moments = EXACT.iter().map(|hook| claim_of(hook.moment, trial.exact.contains(&hook.moment)));
+                let mut all: Vec<_> = CLAIMS.iter().copied().chain(moments).collect();
+                // The best first.
+                all.sort_by_key(|&(proof, _)| proof);
+                all.into_iter().map(|(proof, text)| claim(proof, text.to_owned())).chain(missing).chain(hidden).collect()
             }
         };
         Self { live_tracing: trial.works(), claims }
@@ -112,12 +136,15 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn trial(reason: Option<&str>, from_iterator: Vec<u32>) -> Trial {
         Trial {
             checks: Vec::new(),
             reason: reason.map(str::to_owned),
+            exact: BTreeSet::new(),
             hidden: Hidden { from_iterator, from_proc: Vec::new() },
         }
     }
@@ -133,6 +160,16 @@ mod tests {
     fn hidden_processes_are_named() {
         let verdict = Verdict::of(&trial(None, vec![1, 7, 8]), &[]);
         assert!(verdict.claims.last().unwrap().sentence.contains("does not show 2 processes"));
+    }
+
+    #[test]
+    fn exact_hooks_change_what_is_claimed() {
+        let sentences = |exact: &[Moment]| {
+            let trial = Trial { exact: exact.iter().copied().collect(), ..trial(None, vec![]) };
+            Verdict::of(&trial, &[]).claims.into_iter().map(|claim| claim.sentence).collect::<Vec<_>>().join(" ")
+        };
+        assert!(sentences(&[]).contains("an upper bound"));
+        assert!(!sentences(&[Moment::Reap]).contains("an upper bound"));
     }
 
     #[test]

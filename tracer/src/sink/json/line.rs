@@ -8,7 +8,7 @@ use tracer_common::record::kind;
 
 use crate::{
     change::{AdopterClass, Signalled},
-    event::{ExitStatus, Loss},
+    event::{ExitStatus, Loss, WaitCall},
     finding::{Confidence, Detail, Finding},
     host::StartInfo,
     ident::{Args, Comm, Identity, PidNs},
@@ -206,6 +206,9 @@ enum What<'a> {
     Reap {
         process: Process,
         by: Option<Process>,
+        by_tid: Option<u32>,
+        call: Option<&'static str>,
+        reaped_at_most: bool,
         zombie_for_ns: Option<u64>,
     },
     Signal(Fate),
@@ -285,9 +288,14 @@ pub(super) fn event<'a>(world: &World, moment: Moment, event: &'a Occurrence<'a>
             adopter: adopter.map(|(_, adopter)| adopter.into()),
             adopter_class: adopter.map(|(class, _)| AdopterClass::id(class)),
         },
-        Occurrence::Reap { process, by, zombie_for } => {
-            What::Reap { process: (*process).into(), by: name(by), zombie_for_ns: *zombie_for }
-        }
+        Occurrence::Reap { process, by, zombie_for, exact } => What::Reap {
+            process: (*process).into(),
+            by: name(by),
+            by_tid: exact.filter(|_| by.is_some()).map(|exact| exact.tid),
+            call: exact.and_then(|exact| exact.call).map(WaitCall::id),
+            reaped_at_most: exact.is_none(),
+            zombie_for_ns: *zombie_for,
+        },
         Occurrence::Signal(signalled) => What::Signal(fate(signalled)),
         Occurrence::Deliver(signalled) => What::Deliver {
             fate: fate(signalled),
@@ -323,7 +331,7 @@ pub(super) struct FindingLine<'a> {
 enum Particulars {
     IgnoredSignal { signal: String, sender: Option<Origin>, reason: &'static str },
     UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: &'static str },
-    OrphanAdopted { adopter: Process, adopter_class: &'static str, dead_parent: Process },
+    OrphanAdopted { adopter: Process, adopter_class: &'static str, adopter_known: &'static str, dead_parent: Process },
     NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 },
     ZombieLeader { threads: u32, age_ns: u64 },
 }
@@ -357,9 +365,10 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
                 age_is_lower_bound: *age_is_lower_bound,
                 blame,
             },
-            Detail::OrphanAdopted { adopter, adopter_class, dead_parent } => Particulars::OrphanAdopted {
+            Detail::OrphanAdopted { adopter, adopter_class, dead_parent, known } => Particulars::OrphanAdopted {
                 adopter: (*adopter).into(),
                 adopter_class: adopter_class.id(),
+                adopter_known: known.id(),
                 dead_parent: (*dead_parent).into(),
             },
             Detail::NamespaceKilled { killed, took_ns, status, left } => Particulars::NamespaceKilled {
@@ -384,24 +393,32 @@ struct Counts {
     reap: u64,
     signal: u64,
     deliver: u64,
+    adopt: u64,
+    notify: u64,
+    rename: u64,
     snapshot: u64,
     undecodable: u64,
+    missed: u64,
     total: u64,
 }
 
 impl From<&Loss> for Counts {
     fn from(loss: &Loss) -> Self {
-        let Loss { ring, undecodable } = loss;
+        let Loss { ring, undecodable, missed } = loss;
         let of = |kind: u8| ring[usize::from(kind)];
         Self {
             fork: of(kind::NEW),
             exec: of(kind::EXEC),
             exit: of(kind::EXIT),
-            reap: of(kind::FREE),
+            reap: of(kind::REAP) + of(kind::FREE),
             signal: of(kind::SIGNAL),
             deliver: of(kind::DELIVER),
+            adopt: of(kind::ADOPT),
+            notify: of(kind::NOTIFY),
+            rename: of(kind::RENAME),
             snapshot: of(kind::ROW),
             undecodable: *undecodable,
+            missed: *missed,
             total: loss.total(),
         }
     }

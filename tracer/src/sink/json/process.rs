@@ -43,8 +43,8 @@ pub fn process_line<'a>(world: &World, process: &'a Process) -> impl Serialize +
         roles: roles(process.roles),
         argv: line::argv(&process.args),
         argv_cut: process.args.cut,
-        zombie: process.death().filter(|death| !death.autoreap).map(|death| Zombie {
-            age_ns: world.now().saturating_sub(death.at),
+        zombie: process.death().filter(|_| process.is_zombie()).map(|death| Zombie {
+            age_ns: world.now().saturating_sub(death.zombie_since()),
             age_is_lower_bound: !death.exact,
             status: death.status.into(),
             owed_by: world.owed_by(process.key).map(|key| world.identity(key).into()),
@@ -57,7 +57,7 @@ fn state(process: &Process) -> &'static str {
         State::Running => "running",
         State::LeaderDead { .. } => "leader-dead",
         // Nobody has to wait for it: it is about to go.
-        State::Dead(death) if death.autoreap => "exiting",
+        State::Dead(_) if !process.is_zombie() => "exiting",
         State::Dead(_) => "zombie",
     }
 }

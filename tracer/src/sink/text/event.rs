@@ -52,13 +52,17 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, event: &Occurrence<'_>
             }
             writeln!(out)
         }
-        Occurrence::Reap { process, by, zombie_for } => {
+        Occurrence::Reap { process, by, zombie_for, exact } => {
             write!(out, "{}", style::pad(&short(process), PARTIES))?;
             if let Some(by) = by {
                 write!(out, " by {}", short(by))?;
             }
+            if let Some(call) = exact.and_then(|exact| exact.call) {
+                write!(out, " in {}", call.id())?;
+            }
+            let at_most = if exact.is_none() { "at most " } else { "" };
             match zombie_for {
-                Some(ns) => writeln!(out, " {}", screen.paint(DIM, format_args!("after {}", seconds(*ns)))),
+                Some(ns) => writeln!(out, " {}", screen.paint(DIM, format_args!("after {at_most}{}", seconds(*ns)))),
                 None => writeln!(out, " {}", screen.paint(DIM, "(its end was not seen)")),
             }
         }

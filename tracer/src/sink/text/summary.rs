@@ -61,17 +61,22 @@ fn list<'a>(counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> St
 
 /// What was lost, by kind: `fork 3, signal 20`.
 pub(super) fn kinds(loss: &Loss) -> String {
-    let Loss { ring, undecodable } = loss;
+    let Loss { ring, undecodable, missed } = loss;
     let names = [
         (kind::NEW, "fork"),
         (kind::EXEC, "exec"),
         (kind::EXIT, "exit"),
-        (kind::FREE, "reap"),
+        (kind::REAP, "reap"),
+        (kind::FREE, "release"),
         (kind::SIGNAL, "signal"),
         (kind::DELIVER, "deliver"),
+        (kind::ADOPT, "adopt"),
+        (kind::NOTIFY, "notify"),
+        (kind::RENAME, "rename"),
         (kind::ROW, "snapshot"),
     ];
     let counts = names.map(|(kind, name)| (name, ring[usize::from(kind)])).into_iter();
-    let all: Vec<_> = counts.chain([("undecodable", *undecodable)]).filter(|(_, n)| *n > 0).collect();
+    let all: Vec<_> =
+        counts.chain([("undecodable", *undecodable), ("missed", *missed)]).filter(|(_, n)| *n > 0).collect();
     all.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,128 @@
+//! The optional hooks: the exact moments of which no tracepoint tells, by fentry or by kprobe.
+//!
+//! Each program exists in both forms with the same body. The loader picks the form, and for a
+//! reap also the function: its name and place differ between kernels.
+
+use aya_ebpf::{
+    helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs},
+    macros::{fentry, kprobe},
+    programs::{FEntryContext, ProbeContext},
+};
+use tracer_common::{AdoptRecord, NotifyRecord, ReapRecord, kind, record::NO_CALL};
+
+use crate::{
+    emit::{emit, header},
+    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, config, has, offset, peek, with_current},
+};
+
+/// `kill_orphaned_pgrp(child, parent)`.
+#[fentry]
+fn fentry_adopt(ctx: FEntryContext) -> i32 {
+    adopt(TaskPtr(Typed::new(ctx.arg::<*const u8>(0))), ctx.arg::<u64>(1))
+}
+
+/// `kill_orphaned_pgrp(child, parent)`.
+#[kprobe]
+fn kprobe_adopt(ctx: ProbeContext) -> i32 {
+    adopt(TaskPtr(Plain(argument(&ctx, 0))), argument(&ctx, 1))
+}
+
+/// `cgroup_task_release(task)`, `cgroup_release(task)` or `release_task(task)`.
+#[fentry]
+fn fentry_reap(ctx: FEntryContext) -> i32 {
+    reap(TaskPtr(Typed::new(ctx.arg::<*const u8>(0))))
+}
+
+/// `cgroup_task_release(task)`, `cgroup_release(task)` or `release_task(task)`.
+#[kprobe]
+fn kprobe_reap(ctx: ProbeContext) -> i32 {
+    reap(TaskPtr(Plain(argument(&ctx, 0))))
+}
+
+/// `do_notify_parent(task, signal)`.
+#[fentry]
+fn fentry_notify(ctx: FEntryContext) -> i32 {
+    notify(TaskPtr(Typed::new(ctx.arg::<*const u8>(0))), ctx.arg::<i32>(1))
+}
+
+/// `do_notify_parent(task, signal)`.
+#[kprobe]
+fn kprobe_notify(ctx: ProbeContext) -> i32 {
+    notify(TaskPtr(Plain(argument(&ctx, 0))), argument(&ctx, 1) as i32)
+}
+
+#[inline(always)]
+fn argument(ctx: &ProbeContext, n: usize) -> u64 {
+    ctx.arg(n).unwrap_or(0)
+}
+
+/// `reparent_leader()` calls it for each child that leaves the thread group, after the child has
+/// its new parent; without a parent it is about the exiting process itself.
+#[inline(always)]
+fn adopt<P: Pointer>(child: TaskPtr<P>, parent: u64) -> i32 {
+    if parent == 0 {
+        return 0;
+    }
+    emit(
+        kind::ADOPT,
+        AdoptRecord {
+            header: header::<AdoptRecord>(kind::ADOPT),
+            child: child.id(),
+            from: with_current!(|task| task.id()),
+            to: child.real_parent().id(),
+        },
+    );
+    0
+}
+
+/// `release_task()` calls it while the identity is still whole. A thread has `exit_signal` -1, as
+/// has the former leader that an exec leaves behind.
+#[inline(always)]
+fn reap<P: Pointer>(task: TaskPtr<P>) -> i32 {
+    if (task.0.u32(offset!(task_exit_signal)) as i32) < 0 {
+        return 0;
+    }
+    let (reaper, reaper_flags) = with_current!(|reaper| (reaper.id(), reaper.flags()));
+    emit(
+        kind::REAP,
+        ReapRecord {
+            header: header::<ReapRecord>(kind::REAP),
+            id: task.id(),
+            reaper,
+            // Who is exiting reaps for other reasons than the call that it is in.
+            call: if reaper_flags & PF_EXITING == 0 { call() } else { NO_CALL },
+            reserved: 0,
+        },
+    );
+    0
+}
+
+/// Called when a process has become a zombie, or is handed from its tracer to its parent.
+#[inline(always)]
+fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
+    if task.tid() != task.tgid() {
+        return 0;
+    }
+    emit(
+        kind::NOTIFY,
+        NotifyRecord {
+            header: header::<NotifyRecord>(kind::NOTIFY),
+            id: task.id(),
+            to: TaskPtr(task.0.follow(offset!(task_parent))).id(),
+            signal,
+            traced: u32::from(task.0.u32(offset!(task_ptrace)) != 0),
+        },
+    );
+    0
+}
+
+/// The number of the system call that the current task is in.
+#[inline(always)]
+fn call() -> i32 {
+    if config!(has_typed_current) == 0 || config!(has_task_regs) == 0 || !has!(regs_call) {
+        return NO_CALL;
+    }
+    // SAFETY: the current task is always valid, and so are its registers.
+    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
+    peek::<u64>(regs as u64, offset!(regs_call)) as i32
+}

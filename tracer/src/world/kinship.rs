@@ -1,0 +1,267 @@
+//! Who is whose parent. The kernel says so of a child's birth, and of its own end; of an orphan it
+//! says so only by the exact hook. Without that hook the new parent is predicted when the old one
+//! begins to exit, and verified by a look at the child a little later.
+
+use crate::{
+    change::{AdopterClass, Adoption, Change, Known},
+    event::{Adopt, Adopter, ExitStatus, Look},
+    ident::{Identity, ProcKey, TaskRef},
+    world::{Death, State, World, leave::Leave},
+};
+
+/// How long after the old parent began to exit the child is looked at, in nanoseconds. The kernel
+/// hands the children on between (`exit_notify()`), most often within microseconds.
+const LOOK_AFTER: u64 = 10_000_000;
+
+/// A child whose parent is exiting, and whose new parent is not known for certain yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Orphaned {
+    /// When the parent began to exit.
+    at: u64,
+    /// Number of that event, if it was seen.
+    seq: Option<u64>,
+    /// The parent.
+    from: Identity,
+    /// Who will adopt it, by the rules of `find_new_reaper()`.
+    expected: Option<(TaskRef, AdopterClass)>,
+    /// When to look; with the child's key, an entry of [`World::unverified`].
+    pub(super) look_at: u64,
+}
+
+impl World {
+    /// The children that should be looked at by now: their new parents are predictions.
+    pub fn unverified(&self, now: u64) -> impl Iterator<Item = ProcKey> {
+        self.unverified.iter().take_while(move |&&(look_at, _)| look_at <= now).map(|&(_, key)| key)
+    }
+
+    pub(super) fn set_parent(&mut self, child: ProcKey, parent: Option<TaskRef>) {
+        // A process is never below itself. What says so is older than what is known.
+        let has_children = self.child_keys(child).next().is_some();
+        if parent.is_some_and(|parent| parent.key == child || (has_children && self.is_below(parent.key, child))) {
+            return;
+        }
+        let Some(process) = self.processes.get_mut(&child) else { return };
+        if let Some(old) = std::mem::replace(&mut process.parent, parent) {
+            self.edges.remove(&(old.key, child));
+        }
+        if let Some(parent) = parent {
+            self.edges.insert((parent.key, child));
+        }
+    }
+
+    /// Takes the kernel's word for the present parent of a process, unless it was given before the
+    /// last change.
+    pub(super) fn told_parent(
+        &mut self,
+        at: u64,
+        seq: u64,
+        child: ProcKey,
+        parent: Option<TaskRef>,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(told) = parent else { return self.set_parent(child, None) };
+        let Some(process) = self.processes.get(&child) else { return };
+        if self.has_left_its_children(told.key) {
+            let is_elsewhere = process.parent.is_some_and(|now| !self.has_left_its_children(now.key));
+            if !is_elsewhere {
+                self.set_parent(child, parent);
+                self.doubt(at, Some(seq), child, told.key, None, changes);
+            }
+            return;
+        }
+        match process.orphaned {
+            Some(orphaned) if told.key != orphaned.from.key => self.settle(child, told, Known::Verified, changes),
+            _ => self.set_parent(child, parent),
+        }
+    }
+
+    /// Whether the kernel has taken this process's children from it, or is about to. A namespace's
+    /// init keeps them until the last of them is gone (`zap_pid_ns_processes()`).
+    fn has_left_its_children(&self, key: ProcKey) -> bool {
+        match self.get(key) {
+            Some(process) => process.death().is_some() && !(process.roles.init && process.ns_level > 0),
+            None => self.gone.contains(key),
+        }
+    }
+
+    /// Gives the children of an exiting thread to whom the kernel is expected to give them.
+    pub(super) fn hand_on(
+        &mut self,
+        at: u64,
+        seq: u64,
+        from: TaskRef,
+        group_dead: bool,
+        adopter: Adopter,
+        changes: &mut Vec<Change>,
+    ) {
+        let expected = match adopter {
+            Adopter::None => return,
+            Adopter::Unknown => None,
+            Adopter::Thread(to) => Some((to, AdopterClass::Thread)),
+            Adopter::Subreaper(to) => Some((to, AdopterClass::Subreaper)),
+            Adopter::NamespaceInit(to) => Some((to, AdopterClass::NamespaceInit)),
+        };
+        if let Some((to, AdopterClass::Subreaper)) = expected
+            && let Some(process) = self.processes.get_mut(&to.key)
+        {
+            process.roles.subreaper = true;
+        }
+        let children: Vec<_> = self
+            .children(from.key)
+            // Children belong to the thread that forked them; the last thread leaves none.
+            .filter(|child| group_dead || child.parent.is_some_and(|parent| parent.tid == from.tid))
+            .map(|child| child.key)
+            .collect();
+        for child in children {
+            self.doubt(at, Some(seq), child, from.key, expected, changes);
+            if let Some((to, _)) = expected {
+                self.set_parent(child, Some(to));
+            }
+        }
+    }
+
+    /// The parent of a process is not known for certain any more.
+    pub(super) fn doubt(
+        &mut self,
+        at: u64,
+        seq: Option<u64>,
+        child: ProcKey,
+        from: ProcKey,
+        expected: Option<(TaskRef, AdopterClass)>,
+        changes: &mut Vec<Change>,
+    ) {
+        let from = self.identity(from);
+        let orphaned = Orphaned { at, seq, from, expected, look_at: at + LOOK_AFTER };
+        let Some(process) = self.processes.get_mut(&child) else { return };
+        if let Some(before) = process.orphaned.replace(orphaned) {
+            self.unverified.remove(&(before.look_at, child));
+            // Too late to look: the adopter is dying itself.
+            if let Some((to, class)) = before.expected {
+                self.adopted(child, before, to, class, Known::Predicted, changes);
+            }
+        }
+        self.unverified.insert((orphaned.look_at, child));
+    }
+
+    /// The new parent of a process is known.
+    fn settle(&mut self, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
+        let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(orphaned) = process.orphaned.take() else { return };
+        self.unverified.remove(&(orphaned.look_at, child));
+        self.set_parent(child, Some(to));
+        let expected = orphaned.expected.filter(|(expected, _)| expected.key == to.key);
+        let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |(_, class)| class);
+        self.adopted(child, orphaned, to, class, known, changes);
+    }
+
+    fn adopted(
+        &mut self,
+        child: ProcKey,
+        orphaned: Orphaned,
+        to: TaskRef,
+        class: AdopterClass,
+        known: Known,
+        changes: &mut Vec<Change>,
+    ) {
+        let Orphaned { at, seq, from, .. } = orphaned;
+        let adoption = Adoption { at, seq, from, to: self.identity(to.key), class, known };
+        if class != AdopterClass::Thread
+            && let Some(process) = self.processes.get_mut(&child)
+        {
+            process.adoption = Some(adoption);
+        }
+        changes.push(Change::Adopted { child, adoption });
+    }
+
+    /// Why a process adopts that was not expected to.
+    fn class_of(&self, from: Identity, to: ProcKey) -> AdopterClass {
+        match self.get(to) {
+            _ if to == from.key => AdopterClass::Thread,
+            Some(to) if to.roles.init && to.pid_ns == from.pid_ns => AdopterClass::NamespaceInit,
+            _ => AdopterClass::Subreaper,
+        }
+    }
+
+    /// The kernel says who adopts, when it happens.
+    pub(super) fn adopt(&mut self, at: u64, seq: u64, adopt: &Adopt, changes: &mut Vec<Change>) {
+        let Adopt { child, from, to } = *adopt;
+        if self.gone.contains(child.key) {
+            return;
+        }
+        self.know(child.key, at, changes);
+        // The exit of the old parent came before, unless it was lost.
+        if self.get(child.key).is_none_or(|child| child.orphaned.is_none()) {
+            self.doubt(at, Some(seq), child.key, from.key, None, changes);
+        }
+        self.settle(child.key, to, Known::Exact, changes);
+    }
+
+    /// Another thread than the leader called exec, and took the leader's number
+    /// (`exchange_tids()`): its children are the leader's now.
+    pub(super) fn renumber(&mut self, key: ProcKey, old_tid: u32, tid: u32) {
+        for child in self.child_keys(key).collect::<Vec<_>>() {
+            if let Some(parent) = self.processes.get_mut(&child).and_then(|child| child.parent.as_mut())
+                && parent.tid == old_tid
+            {
+                parent.tid = tid;
+            }
+        }
+    }
+
+    /// A close look at one process: is it there, does it live, whose child is it?
+    pub(super) fn look(&mut self, at: u64, seq: u64, look: &Look, changes: &mut Vec<Change>) {
+        let Look { key, found } = *look;
+        let Some(found) = found else {
+            return self.remove(key, Leave::Freed(at), changes);
+        };
+        let parent = self.by_pid.get(&found.ppid).copied();
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.look = Some((at, found));
+        if found.state == b'Z'
+            && let Some(death) = process.death_mut()
+        {
+            // It should have vanished by itself, or with its namespace; it has not.
+            (death.autoreap, death.tearing_down) = (false, false);
+        }
+        let was_missed = found.state == b'Z' && process.state == State::Running;
+        self.seen_below(at, key, parent, changes);
+        if was_missed {
+            let status = ExitStatus(0);
+            self.die(key, Death::new(at, false, status, seq), changes);
+        }
+        changes.push(Change::Looked(key));
+    }
+
+    /// A look saw that process as the parent, `None` if it is not known here.
+    fn seen_below(&mut self, at: u64, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
+        let Some(process) = self.processes.get_mut(&child) else { return };
+        // Which of its threads holds the child is not seen; the leader stands for them.
+        let told = parent.map(|key| TaskRef { key, tid: key.tgid });
+        let Some(mut orphaned) = process.orphaned else {
+            if told.is_some() && parent != process.parent.map(|parent| parent.key) {
+                self.set_parent(child, told);
+            }
+            return;
+        };
+        let expected = orphaned.expected.map(|(to, _)| to);
+        match told {
+            Some(told) if told.key == orphaned.from.key && expected.is_none_or(|to| to.key != told.key) => {
+                // It has not been handed on yet: closing files can hold an exit up. Less and less
+                // often, as there may be many children.
+                self.unverified.remove(&(orphaned.look_at, child));
+                orphaned.look_at = at + at.saturating_sub(orphaned.at).max(LOOK_AFTER);
+                process.orphaned = Some(orphaned);
+                self.unverified.insert((orphaned.look_at, child));
+                self.set_parent(child, Some(told));
+            }
+            Some(told) => {
+                let to = expected.filter(|to| to.key == told.key).unwrap_or(told);
+                self.settle(child, to, Known::Verified, changes);
+            }
+            None => {
+                process.orphaned = None;
+                self.unverified.remove(&(orphaned.look_at, child));
+            }
+        }
+    }
+}

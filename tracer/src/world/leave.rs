@@ -1,0 +1,132 @@
+//! How a process leaves the world.
+
+use crate::{
+    change::{Change, ExactReap},
+    event::{Notify, Reap},
+    ident::{PidNs, ProcKey},
+    world::{Process, World},
+};
+
+/// How it became known that a process is gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Leave {
+    /// It is no longer there; nobody knows since when.
+    Unseen,
+    /// The kernel released it at that time, and it had been reaped before.
+    Freed(u64),
+    /// It was reaped at that very time.
+    Reaped {
+        at: u64,
+        /// Who waited for it; `None` if nobody had to.
+        by: Option<ProcKey>,
+        exact: ExactReap,
+    },
+}
+
+impl World {
+    pub(super) fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
+        self.remove(key, Leave::Freed(at), changes);
+        self.gone.insert(key);
+    }
+
+    /// The exact moment. The thread in which it happens has waited, or it is the process's own end
+    /// that nobody waits for, or that of a parent which leaves it to one that ignores SIGCHLD.
+    pub(super) fn reap(&mut self, at: u64, reap: &Reap, changes: &mut Vec<Change>) {
+        let Reap { task, reaper, call } = *reap;
+        let is_owed = self.owed_by(task.key) == Some(reaper.key);
+        let has_waited = reaper.key != task.key && (is_owed || call.is_some());
+        let by = has_waited.then_some(reaper.key);
+        self.remove(task.key, Leave::Reaped { at, by, exact: ExactReap { tid: reaper.tid, call } }, changes);
+        self.gone.insert(task.key);
+    }
+
+    /// A process has become a zombie, or its tracer has handed it to its parent.
+    pub(super) fn notify(&mut self, at: u64, notify: &Notify) {
+        let Notify { task, to, traced, signal: _ } = *notify;
+        let Some(process) = self.processes.get_mut(&task.key) else { return };
+        process.told_tracer(at, traced.then_some(to));
+        if let Some(death) = process.death_mut() {
+            death.notified.get_or_insert(at);
+            death.tearing_down = false;
+        }
+    }
+
+    /// Takes a process out of the world.
+    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) {
+        let Some(process) = self.processes.remove(&key) else { return };
+        if self.by_pid.get(&key.tgid) == Some(&key) {
+            self.by_pid.remove(&key.tgid);
+        }
+        self.gone.insert(key);
+        if let Some(parent) = process.parent {
+            self.edges.remove(&(parent.key, key));
+        }
+        if let Some(orphaned) = process.orphaned {
+            self.unverified.remove(&(orphaned.look_at, key));
+        }
+        let death = process.death().copied();
+        let owed_by = process.tracer.or(process.parent).map(|task| task.key);
+        let inferred = owed_by.filter(|_| !death.is_some_and(|death| death.autoreap));
+        let (at, by, exact) = match leave {
+            Leave::Unseen => (None, inferred, None),
+            Leave::Freed(at) => (Some(at), inferred, None),
+            Leave::Reaped { at, by, exact } => (Some(at), by, Some(exact)),
+        };
+        if at.is_some()
+            && death.is_some()
+            && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
+        {
+            parent.reaped += 1;
+        }
+        if death.is_none() {
+            // Its end was not seen.
+            self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
+        }
+        self.leave_namespace(&process);
+        self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
+        changes.push(Change::Reaped {
+            identity: process.identity(),
+            by,
+            zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.zombie_since())),
+            exact,
+        });
+        self.leave_children(key, at.unwrap_or(self.now), changes);
+    }
+
+    /// Children that were not seen to be handed on: a look will tell the new parent.
+    fn leave_children(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) {
+        for child in self.child_keys(key).collect::<Vec<_>>() {
+            self.edges.remove(&(key, child));
+            if let Some(child) = self.processes.get_mut(&child) {
+                child.parent = None;
+            }
+            self.doubt(at, None, child, key, None, changes);
+        }
+    }
+
+    /// The last process of a namespace is gone: its init is a zombie now.
+    fn end_teardown(&mut self, ns: PidNs, at: u64) {
+        for ns in self.outwards(ns).collect::<Vec<_>>() {
+            let Some(init) = self.namespaces.get(&ns).and_then(|ns| ns.init) else { continue };
+            let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
+            if is_waiting
+                && !self.processes.values().any(|process| process.key != init && self.is_in(process.pid_ns, ns))
+                && let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut)
+            {
+                death.tearing_down = false;
+                death.notified.get_or_insert(at);
+            }
+        }
+    }
+
+    fn leave_namespace(&mut self, process: &Process) {
+        let Some(ns) = self.namespaces.get_mut(&process.pid_ns) else { return };
+        if ns.init == Some(process.key) {
+            ns.init = None;
+        }
+        // The init is the last to be released, except for what never had one in sight.
+        if ns.init.is_none() && ns.level > 0 && !self.processes.values().any(|p| p.pid_ns == process.pid_ns) {
+            self.namespaces.remove(&process.pid_ns);
+        }
+    }
+}

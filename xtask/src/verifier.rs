@@ -1,0 +1,62 @@
+//! `cargo xtask verifier`: what each kernel's verifier makes of each program, so that a change that
+//! nears a limit is seen.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    process::{as_root, cargo, run, status},
+    setup,
+    vm::{self, Job, SERIES},
+    workspace::Workspace,
+};
+
+/// What `verifier` is asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// `host` for the running kernel, and series of Debian's kernels [default: host].
+    #[arg(value_name = "KERNEL", value_parser = kernel)]
+    kernels: Vec<String>,
+}
+
+/// `host`, or a series that can be booted.
+pub fn kernel(text: &str) -> Result<String, String> {
+    if text == HOST || SERIES.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("there are {HOST}, {}", SERIES.join(", ")))
+    }
+}
+
+/// The running kernel.
+pub const HOST: &str = "host";
+
+/// Seconds that one kernel may take.
+const AT_MOST: u64 = 300;
+
+/// The sub-command.
+pub fn verifier(options: Options) -> Result<ExitCode> {
+    let (host, series): (Vec<_>, Vec<_>) = options.kernels.into_iter().partition(|kernel| kernel == HOST);
+    if !host.is_empty() || series.is_empty() {
+        let code = on_host("verifier", &[])?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    if series.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    vm::run(&series, &[Job::Program("verifier", Vec::new())], AT_MOST)
+}
+
+/// Builds a program of the package `tracer-tests` and runs it here, as root.
+pub fn on_host(program: &str, arguments: &[String]) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    setup::toolchain(&workspace, None)?;
+    run(cargo(&workspace).args(["build", "--release", "--package", "tracer", "--package", "tracer-tests", "--bins"]))?;
+    let mut command: Command = as_root(workspace.target.join("release").join(program))?;
+    let status = status(command.args(arguments))?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
