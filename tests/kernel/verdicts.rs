@@ -1,22 +1,25 @@
-//! Every signal, in every way, to targets in every disposition: what is said of it is what the
-//! target saw.
+//! Every signal, to targets in every disposition: what is said of it is what the target saw. One way
+//! of each sort; `cargo xtask verdicts` takes all ways.
 
 use std::time::{Duration, Instant};
 
-use tracer_tests::verdicts::judge::{self, Report};
+use tracer_tests::verdicts::{
+    judge::{self, Report},
+    plan::Scope,
+};
 
 use crate::{Test, live};
 
 pub fn trials() -> Vec<Test> {
-    vec![live("every_signal_in_every_way", every_signal_in_every_way)]
+    vec![live("every_signal", every_signal)]
 }
 
 /// Without a word for longer a virtual machine is taken for dead.
 const WORD: Duration = Duration::from_secs(30);
 
-fn every_signal_in_every_way() {
+fn every_signal() {
     let mut told = Instant::now();
-    let report = judge::run(|cases| {
+    let report = judge::run(Scope::Brief, |cases| {
         if told.elapsed() >= WORD {
             told = Instant::now();
             eprintln!("{cases} cases so far");
@@ -29,5 +32,5 @@ fn every_signal_in_every_way() {
     if let Some((case, what)) = disagreements.first() {
         panic!("{} of {cases} disagree; the first: {case}: {what}", disagreements.len());
     }
-    assert!(cases > 40_000, "only {cases} cases were staged");
+    assert!(cases > 15_000, "only {cases} cases were staged");
 }

@@ -14,7 +14,7 @@ mod known;
 mod line;
 mod look;
 pub mod oracle;
-mod plan;
+pub mod plan;
 mod scenes;
 mod sender;
 mod stage;

@@ -1,21 +1,29 @@
 //! The differential test of verdicts, as a program: prints the table of combinations, what
 //! disagrees, and a closing line. The exit code is 0 only if nothing does. Needs root.
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
-use tracer_tests::verdicts::judge::{self, Report};
+use tracer_tests::verdicts::{
+    judge::{self, Report},
+    plan::Scope,
+};
 
 /// Disagreements that are shown in full.
 const SHOWN: usize = 30;
 
+/// Without a word for longer a virtual machine is taken for dead.
+const WORD: Duration = Duration::from_secs(20);
+
 fn main() -> Result<ExitCode> {
-    let is_watched = std::io::stderr().is_terminal();
-    let mut told = 0;
-    let Report { cases, agreements, limits, disagreements, table } = judge::run(|cases| {
-        if is_watched && cases >= told + 1_000 {
-            told = cases;
-            eprint!("\r{cases} cases");
+    let mut told = Instant::now();
+    let Report { cases, agreements, limits, disagreements, table } = judge::run(Scope::Whole, |cases| {
+        if told.elapsed() >= WORD {
+            told = Instant::now();
+            eprintln!("{cases} cases so far");
         }
     })?;
     println!("{table}");

@@ -27,6 +27,7 @@ use super::{
     case::{Case, Seen, Sender as Who, Way},
     known,
     oracle::{self, Fate},
+    plan::Scope,
     stage, sys,
     table::Table,
 };
@@ -109,7 +110,7 @@ impl Heard {
 ///
 /// # Errors
 /// If nothing can be traced here, if records were lost, or if the stage failed.
-pub fn run(mut progress: impl FnMut(usize)) -> Result<Report> {
+pub fn run(scope: Scope, mut progress: impl FnMut(usize)) -> Result<Report> {
     // Before anything else is in this process's memory, so that its forks are cheap.
     let (go_from, go_to) = nix::unistd::pipe()?;
     let (from, to) = nix::unistd::pipe()?;
@@ -118,7 +119,7 @@ pub fn run(mut progress: impl FnMut(usize)) -> Result<Report> {
         drop((go_to, from));
         let mut go = [0];
         if File::from(go_from).read_exact(&mut go).is_ok() {
-            stage::run(to.into());
+            stage::run(scope, to.into());
         }
         sys::exit(0);
     }

@@ -51,8 +51,19 @@ const OTHERS: &[D] = &[
 /// What tells an ordinary process from an init, and no more.
 const FEW: &[D] = &[D::Default, D::Ignored, D::Handled, D::Blocked, D::BlockedDefault, D::TracedDefault];
 
-/// Every row, in the order of the table.
-pub fn rows() -> Vec<Row> {
+/// How much is staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every way.
+    Whole,
+    /// One way of each sort: for the process, for a thread, with a siginfo, by the kernel.
+    Brief,
+}
+
+const BRIEF: [W; 4] = [W::Kill, W::Tgkill, W::Sigqueue, W::Timer];
+
+/// The rows, in the order in which they are staged.
+pub fn rows(scope: Scope) -> Vec<Row> {
     let everything = [OWN, OTHERS].concat();
     let kernel = [W::Timer, W::TimerThread, W::Io, W::Message];
     let own_ways = [&W::CALLS[..], &kernel].concat();
@@ -62,7 +73,8 @@ pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut add = |dispositions: &[D], relation, ways: &[W]| {
         rows.extend(dispositions.iter().map(|&disposition| {
-            let ways = ways.iter().copied().filter(|&way| is_possible(disposition, way)).collect();
+            let ways = ways.iter().copied().filter(|way| scope == Scope::Whole || BRIEF.contains(way));
+            let ways = ways.filter(|&way| is_possible(disposition, way)).collect();
             Row { disposition, relation, ways }
         }));
     };

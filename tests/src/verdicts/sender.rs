@@ -16,6 +16,7 @@ pub struct Sender {
     /// Its pid on the host.
     pub pid: i32,
     line: Line,
+    is_reaped: bool,
 }
 
 /// What a sender may do.
@@ -40,7 +41,7 @@ impl Sender {
             run(&theirs, &rights);
         }
         drop(theirs);
-        let sender = Self { pid, line };
+        let sender = Self { pid, line, is_reaped: false };
         sender.line.hear::<i32>().expect("a sender begins with a word");
         sender
     }
@@ -51,8 +52,18 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// Reaps it if it has ended by itself.
+    pub fn reap(&mut self) {
+        self.is_reaped |= sys::wait(self.pid, libc::WEXITED | libc::WNOHANG).is_some();
+    }
+}
+
 impl Drop for Sender {
     fn drop(&mut self) {
+        if self.is_reaped {
+            return;
+        }
         sys::kill(self.pid, libc::SIGKILL);
         sys::wait(self.pid, libc::WEXITED);
     }

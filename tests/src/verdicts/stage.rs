@@ -8,7 +8,8 @@ use tracer::source::live::now;
 
 use super::{
     case::{Case, Did, Disposition, Relation, Release, Seen, Sender as Who, Sending, Way},
-    plan, scenes,
+    plan::{self, Scope},
+    scenes,
     sender::{Rights, Sender},
     subject::{Home, Outcome, Subject, Tracer},
     sys::{self, Action, set_of},
@@ -28,7 +29,7 @@ pub struct Stage {
 }
 
 /// Runs everything that is planned; each observation becomes a line of `to`.
-pub fn run(to: File) {
+pub fn run(scope: Scope, to: File) {
     // Orphans of targets come to the stage, and their ends are read, never handled.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("PR_SET_CHILD_SUBREAPER");
     // And when the judge ends, so does everything.
@@ -41,7 +42,7 @@ pub fn run(to: File) {
         stranger: Sender::start(0, Rights::Nobody),
         to,
     };
-    for row in plan::rows() {
+    for row in plan::rows(scope) {
         stage.row(&row);
     }
     scenes::run(&mut stage);

@@ -211,13 +211,17 @@ impl Subject {
             let [spoke, died] = [&both[0], &both[1]].map(|one| !one.revents().is_empty());
             if died {
                 sys::read_signalfd(&self.sigchld);
+                // The end of an init waits for us to reap who was killed with it.
+                self.inside.iter_mut().for_each(Sender::reap);
             }
             if spoke {
                 if let Some(answer) = self.line.hear() {
                     return Outcome::Answer(answer);
                 }
                 // Its end of the line is closed a moment before its end can be waited for.
-                if let Some(end) = sys::wait(self.pid, libc::WEXITED) {
+                if self.inside.is_none()
+                    && let Some(end) = sys::wait(self.pid, libc::WEXITED)
+                {
                     return Outcome::Ended(end);
                 }
             }
