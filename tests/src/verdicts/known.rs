@@ -37,3 +37,31 @@ pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::{Case, Did, Relation, Release, Way};
+    use super::*;
+
+    #[test]
+    fn each_limit_has_its_place_in_the_document() {
+        let document = include_str!("../../../docs/what-can-be-known.md");
+        for disposition in [Disposition::Orphaned, Disposition::Exiting] {
+            let seen = Seen {
+                case: Case { disposition, relation: Relation::Peers, way: Way::Kill, signal: 20 },
+                pid: 1,
+                opened: 0,
+                closed: 0,
+                is_init: false,
+                is_kthread: false,
+                is_exiting: true,
+                sendings: Vec::new(),
+                release: Release::None,
+                did: Did::default(),
+                at_end: None,
+            };
+            let Known { heading, .. } = limit(&seen, (5, 10)).expect("it is one");
+            assert!(document.contains(&format!("### {heading}\n")), "{heading}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::{
     ways::{Kept, Request},
 };
 
-/// See above.
+/// Ends when it is dropped.
 #[derive(Debug)]
 pub struct Sender {
     /// Its pid on the host.
@@ -50,9 +50,7 @@ impl Sender {
     pub fn send(&self, request: &Request) -> Option<i32> {
         if self.line.say(request) { self.line.hear() } else { None }
     }
-}
 
-impl Sender {
     /// Reaps it if it has ended by itself.
     pub fn reap(&mut self) {
         self.is_reaped |= sys::wait(self.pid, libc::WEXITED | libc::WNOHANG).is_some();

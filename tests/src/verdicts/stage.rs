@@ -198,7 +198,8 @@ impl Stage {
         };
         let here = Request { way, signal, pid, tid, group: pid };
         let by = |sender: &Sender, request: &Request| {
-            (Who::Process(sender.pid), sender.send(request).expect("the sender lives"), None)
+            // Who dies with the init that it has killed cannot tell any more, and has nothing to.
+            (Who::Process(sender.pid), sender.send(request).unwrap_or(0), None)
         };
         match relation {
             Relation::Peers | Relation::HostToInit | Relation::HostToNested | Relation::HostToMember => {
@@ -211,10 +212,7 @@ impl Stage {
             }
             Relation::OuterToNested => by(&self.holder, &seen_from(1)),
             Relation::Stranger => by(&self.stranger, &here),
-            Relation::Sibling => {
-                let process = sys::pidfd(pid).expect("the target lives");
-                by(&Sender::start(libc::CLONE_NEWPID, Rights::Through(process)), &here)
-            }
+            Relation::Sibling => panic!("this takes a scene of its own"),
             Relation::Own | Relation::InitToItself => {
                 // kill(0) is for the own group, in which there is nobody else.
                 let level = usize::from(relation == Relation::InitToItself);
