@@ -2,8 +2,10 @@
 //! `docs/what-can-be-known.md`. A case that is listed here must come out exactly as it says.
 
 use super::{
-    case::{Disposition, Seen},
+    case::{Case, Disposition, Seen},
+    look::Look,
     oracle::Fate,
+    sys::set_of,
 };
 
 /// A limit of what can be known.
@@ -28,10 +30,13 @@ pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
         }
         // One thread that calls exit(2) leaves no mark before `exit_signals()`, up to 5.15.
         Disposition::Exiting if kernel < (5, 16) => {
-            let already = seen.sendings.first().is_some_and(|sending| {
-                seen.case.signal < 32 && sending.before.is_pending(super::sys::set_of(seen.case.signal))
+            let Case { way, signal, .. } = seen.case;
+            let is_waiting = seen.sendings.first().is_some_and(|sending| {
+                let Look { own_pending, shared_pending, .. } = sending.before;
+                let pending = if way.is_for_thread() { own_pending } else { shared_pending };
+                signal < 32 && pending & set_of(signal) != 0
             });
-            let sent = if already { "merged" } else { "delivered" };
+            let sent = if is_waiting { "merged" } else { "delivered" };
             Some(Known { heading: "The first steps of an exit", fate: said(sent, &[]) })
         }
         _ => None,
@@ -40,8 +45,10 @@ pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::case::{Case, Did, Relation, Release, Way};
-    use super::*;
+    use super::{
+        super::case::{Did, Relation, Release, Way},
+        *,
+    };
 
     #[test]
     fn each_limit_has_its_place_in_the_document() {

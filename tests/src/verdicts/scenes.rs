@@ -154,10 +154,9 @@ fn ends_of_namespaces(stage: &mut Stage) {
         let after = if seen.did.killed { None } else { member.look(pid) };
         seen.sendings.push(Sending { sender: Who::Kernel, errno: 0, before, after, did: seen.did });
         seen.at_end = after;
-        drop(member);
-        drop(init);
         seen.closed = now();
         stage.note(&seen);
+        drop(member);
     }
 }
 

@@ -148,7 +148,12 @@ impl Stage {
             let before = subject.look(tid).unwrap_or_default();
             let (sender, errno, answer) = self.send(subject, relation, way, signal, tid);
             let outcome = match disposition {
-                _ if is_deaf => subject.waited(),
+                // Up to 5.15 a SIGKILL lets it go on, to its end.
+                D::Exiting | D::Dying => {
+                    let is_held = subject.look(tid).is_some_and(|look| look.state == 't');
+                    (!is_held).then(|| subject.outcome())
+                }
+                D::Zombie | D::KernelThread => None,
                 D::Stopped | D::StoppedDefault => {
                     let is_stopped = subject.look(tid).is_some_and(|look| look.state == 'T');
                     seen.did.continued = !is_stopped;

@@ -69,6 +69,8 @@ pub struct Subject {
     /// Signals that its tracer saw on their way, since [`Subject::watch_for`].
     pub trapped: u32,
     watched: i32,
+    /// It has been reaped: its pid may be another's by now.
+    is_reaped: bool,
     /// Ids that were asked for: thread, level, id.
     ids: Vec<(i32, usize, i32)>,
     /// Who sends to it from inside.
@@ -125,6 +127,7 @@ impl Subject {
             is_exiting: false,
             trapped: 0,
             watched: 0,
+            is_reaped: false,
             ids: Vec::new(),
             inside: None,
             line,
@@ -222,6 +225,7 @@ impl Subject {
                 if self.inside.is_none()
                     && let Some(end) = sys::wait(self.pid, libc::WEXITED)
                 {
+                    self.is_reaped = true;
                     return Outcome::Ended(end);
                 }
             }
@@ -238,7 +242,10 @@ impl Subject {
         match waited.code {
             libc::CLD_STOPPED => Some(Outcome::Stopped(waited.status)),
             libc::CLD_TRAPPED => self.trap(waited.status & 0xff, waited.status >> 8),
-            _ => Some(Outcome::Ended(waited)),
+            _ => {
+                self.is_reaped = true;
+                Some(Outcome::Ended(waited))
+            }
         }
     }
 
@@ -275,6 +282,9 @@ impl Drop for Subject {
     fn drop(&mut self) {
         // An init's end waits for everybody in its namespace to be reaped.
         self.inside = None;
+        if self.is_reaped {
+            return;
+        }
         sys::kill(self.pid, libc::SIGKILL);
         if self.is_exiting {
             sys::ptrace(libc::PTRACE_CONT, self.pid, 0);
