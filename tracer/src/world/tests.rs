@@ -12,8 +12,7 @@ use crate::{
         WaitCall,
     },
     ident::{PidNs, ProcKey, TaskRef},
-    signal::{Signal, Verdict},
-    story::{HOST, MS, Story, born, born_in, end, key, kill, running, task, zombie},
+    story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
 };
 
 impl World {
@@ -183,17 +182,6 @@ fn a_namespace_with_the_number_of_one_that_ended_is_another() {
     story.free(50);
     assert!(story.world().get(init).is_some() && story.world().get(child).is_some());
     assert_eq!(story.world().namespace(PidNs(7)).unwrap().init, Some(init));
-}
-
-#[test]
-fn a_signal_to_a_zombie_reaches_nobody() {
-    let mut story = Story::new();
-    story.fork(born(10, 1)).exit(end(10, 1, Adopter::None));
-    // A kernel up to 5.15 says that it has accepted it.
-    let event = Event { at: story.now, cpu: 0, kind: EventKind::Signal(kill(1, 10, Signal::KILL)) };
-    let (step, _) = story.engine.step(&event);
-    let [Change::Signalled(signalled)] = step.changes else { panic!("{:?}", step.changes) };
-    assert_eq!((signalled.result, signalled.verdict), (Some(0), Verdict::TargetExiting));
 }
 
 #[test]
