@@ -36,7 +36,6 @@ pub fn differences(kernel: &Picture, world: &Picture) -> Vec<Difference> {
     let mut found = Vec::new();
     for (&key, facts) in &kernel.processes {
         match world.processes.get(&key) {
-            Some(known) if known == facts => {}
             Some(known) => found.extend(fields(key, facts, known)),
             None => found.push(existence(key, facts, true)),
         }
@@ -55,6 +54,9 @@ pub fn differences(kernel: &Picture, world: &Picture) -> Vec<Difference> {
 }
 
 fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
+    if kernel == world {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut check = |field, kernel_says: String, world_says: String| {
         if kernel_says != world_says {
@@ -68,7 +70,10 @@ fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
     check("name", kernel.comm.to_string(), world.comm.to_string());
     check("namespace", kernel.pid_ns.to_string(), world.pid_ns.to_string());
     check("pids inside", pids(kernel), pids(world));
-    check("state", state(kernel.life), state(world.life));
+    // The world does not know dead threads: either word is right about a process that they keep.
+    if !(kernel.life == Life::Held && matches!(world.life, Life::Exiting | Life::Zombie(_))) {
+        check("state", state(kernel.life), state(world.life));
+    }
     check("init", kernel.is_init.to_string(), world.is_init.to_string());
     check("subreaper", kernel.is_subreaper.to_string(), world.is_subreaper.to_string());
     found
@@ -113,6 +118,7 @@ fn state(life: Life) -> String {
     match life {
         Life::Running => "alive".to_owned(),
         Life::Exiting => "exiting, and not dead yet".to_owned(),
+        Life::Held => "dead, and held by one of its threads".to_owned(),
         Life::LeaderDead => "alive, its leader dead".to_owned(),
         Life::Zombie(status) => match status.signal() {
             Some(signal) => format!("a zombie, by {signal}"),

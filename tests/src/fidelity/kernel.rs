@@ -21,6 +21,9 @@ pub enum Life {
     /// All its threads have begun to exit, and it is no zombie yet: the init of a namespace that
     /// waits for the others there (`zap_pid_ns_processes()`).
     Exiting,
+    /// As a zombie, but nobody can reap it: another thread than the main one is held, dead, by a
+    /// tracer, or waits in an init for its namespace to end (`delay_group_leader()`).
+    Held,
     /// Its main thread is dead, others live.
     LeaderDead,
     /// It has ended, and how.
@@ -138,6 +141,7 @@ fn of_row(row: &Row) -> Facts {
         life: match (leader_dead, live) {
             (false, 0) if task.exiting => Life::Exiting,
             (false, _) => Life::Running,
+            (true, 0) if task.threads > 1 => Life::Held,
             (true, 0) => Life::Zombie(*status),
             (true, _) => Life::LeaderDead,
         },
@@ -206,7 +210,7 @@ pub fn against_proc(key: ProcKey, facts: &Facts) -> Option<Vec<String>> {
     check("pids", pids.clone(), line("NStgid:").split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     check("pids", pids, line("NSpid:").split_ascii_whitespace().collect::<Vec<_>>().join(" "));
     check("name", String::from_utf8_lossy(facts.comm.bytes()).into_owned(), line("Name:").to_owned());
-    let is_dead = matches!(facts.life, Life::LeaderDead | Life::Zombie(_));
+    let is_dead = !matches!(facts.life, Life::Running | Life::Exiting);
     check("dead", is_dead.to_string(), matches!(fields.first(), Some(&"Z" | &"X")).to_string());
     // Field 22 of proc(5), in ticks of 10 ms; the state is field 3.
     check("start", (key.start / 10_000_000).to_string(), (*fields.get(19)?).to_owned());

@@ -26,6 +26,7 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     line("  spoilt by lost records", totals.spoilt.to_string());
     line("processes compared", totals.processes.to_string());
     line("  zombies among them", totals.zombies.to_string());
+    line("  held by a dead thread", totals.held.to_string());
     line("pid namespaces compared", totals.namespaces.to_string());
     line("  deepest level", totals.deepest.to_string());
     line("longest convergence (ms)", totals.longest.as_millis().to_string());

@@ -23,7 +23,7 @@ use super::{
     arena::ActorId,
     compare::{Difference, differences, strangers},
     crew::{Crew, Meanwhile},
-    kernel::{Kernel, Picture, against_proc, of_world},
+    kernel::{Kernel, Life, Picture, against_proc, of_world},
     plan::{Op, Step},
 };
 
@@ -47,6 +47,8 @@ pub struct Totals {
     pub processes: u64,
     /// Of these, zombies.
     pub zombies: u64,
+    /// And zombies that nobody can reap, because a thread of theirs is held.
+    pub held: u64,
     /// Pid namespaces likewise.
     pub namespaces: u64,
     /// The deepest of them.
@@ -345,9 +347,10 @@ impl Session {
                     totals.spoilt += u64::from(totals.lost > lost_before);
                     totals.rests += u64::from(totals.lost == lost_before);
                     totals.processes += before.processes.len() as u64;
-                    let is_zombie =
-                        |facts: &&super::kernel::Facts| matches!(facts.life, super::kernel::Life::Zombie(_));
-                    totals.zombies += before.processes.values().filter(is_zombie).count() as u64;
+                    for facts in before.processes.values() {
+                        totals.zombies += u64::from(matches!(facts.life, Life::Zombie(_)));
+                        totals.held += u64::from(facts.life == Life::Held);
+                    }
                     totals.namespaces += before.namespaces.len() as u64;
                     let deepest = before.namespaces.values().map(|ns| ns.level).max();
                     totals.deepest = totals.deepest.max(deepest.unwrap_or(0));
@@ -432,7 +435,7 @@ impl fmt::Display for Told<'_> {
                 write!(f, "exit of {who} (child of {parent}, traced by {tracer}), status {:#x}, ", status.0)?;
                 write!(f, "{live} live, group dead {group_dead}, reaps itself {autoreap}, children to {adopter:?}")
             }
-            EventKind::Free(of) => write!(f, "release of {}", task(Some(*of))),
+            EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start),
             EventKind::Signal(sent) => {
                 let (from, to) = (task(Some(sent.current)), task(Some(sent.target)));
                 write!(f, "{} from {from} to {to}, result {}", sent.signal, sent.result)
@@ -456,7 +459,8 @@ impl fmt::Display for Told<'_> {
 fn ends(event: &Event, key: ProcKey) -> bool {
     match &event.kind {
         EventKind::Exit(exit) => exit.task.key == key,
-        EventKind::Free(task) => task.key == key,
+        // The number alone, as this is what can be wrong with it.
+        EventKind::Free(task) => task.key.tgid == key.tgid,
         _ => false,
     }
 }
