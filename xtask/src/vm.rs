@@ -156,7 +156,17 @@ impl Binaries {
         command
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
             .env("RUSTFLAGS", flags.trim())
-            .args(["build", "--release", "--target", TARGET, "--package", "tracer", "--package", "tracer-tests"])
+            .args([
+                "build",
+                "--profile",
+                "inside",
+                "--target",
+                TARGET,
+                "--package",
+                "tracer",
+                "--package",
+                "tracer-tests",
+            ])
             .args(["--bins", "--test", "kernel"])
             .arg("--message-format=json-render-diagnostics")
             .stderr(Stdio::inherit());

@@ -84,6 +84,10 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let expected = match adopter {
+            // The last thread has no child. What is known here as a child of the process was another
+            // thread's, which is on its way out too and has not handed it on yet; to whom, its own
+            // record was too early to tell.
+            Adopter::None if group_dead && self.has_left_its_children(from.key) => None,
             Adopter::None => return,
             Adopter::Unknown => None,
             Adopter::Thread(to) => Some((to, AdopterClass::Thread)),

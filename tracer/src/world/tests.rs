@@ -170,21 +170,6 @@ fn an_init_is_the_last_to_leave_its_namespace() {
 }
 
 #[test]
-fn a_namespace_with_the_number_of_one_that_ended_is_another() {
-    let mut story = Story::new();
-    story.fork(born_in(7, 50, 1, 1)).exit(end(50, 1, Adopter::None));
-    // The number is free before RCU tells that the init is.
-    story.now += 5_000 * MS;
-    let later = |pid: u32| ProcKey { start: story.now + u64::from(pid), tgid: pid };
-    let (init, child) = (later(60), later(61));
-    story.fork(TaskInfo { key: init, ..born_in(7, 60, 1, 1) });
-    story.fork(TaskInfo { key: child, parent: Some(TaskRef { key: init, tid: 60 }), ..born_in(7, 61, 2, 60) });
-    story.free(50);
-    assert!(story.world().get(init).is_some() && story.world().get(child).is_some());
-    assert_eq!(story.world().namespace(PidNs(7)).unwrap().init, Some(init));
-}
-
-#[test]
 fn the_exact_hooks_say_who_reaped_and_when() {
     let mut story = Story::new();
     story.fork(born(10, 1)).fork(born(20, 10)).exit(end(20, 10, Adopter::None));
@@ -340,6 +325,35 @@ fn a_namespace_goes_with_its_last_process_and_its_number_may_come_back() {
     assert!(story.world().namespace(PidNs(ns)).is_none());
     story.fork(born_in(ns, 40, 1, 1));
     assert!(!story.world().is_ending(PidNs(ns)));
+}
+
+#[test]
+fn who_is_in_the_next_namespace_of_a_number_stays_when_the_old_init_is_released() {
+    let mut story = Story::new();
+    let ns = 4_026_532_500;
+    story.fork(born_in(ns, 20, 1, 1)).exit(end(20, 1, Adopter::None));
+    // The kernel has released it, and RCU has not said so yet.
+    story.fork(born_in(ns, 40, 1, 1)).fork(born_in(ns, 41, 2, 40));
+    story.free(20);
+    let world = story.world();
+    assert!(world.get(key(20)).is_none() && world.get(key(40)).is_some() && world.get(key(41)).is_some());
+    assert_eq!(world.namespace(PidNs(ns)).unwrap().init, Some(key(40)));
+    world.check();
+}
+
+#[test]
+fn a_child_of_two_threads_that_exit_together_is_looked_at() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10));
+    let other = TaskRef { key: key(10), tid: 11 };
+    // The leader's child was to go to the other thread, which exits before that comes about; and a
+    // look in between took the leader for the parent.
+    story.exit(Exit { live: 1, group_dead: false, ..end(10, 1, Adopter::Thread(other)) });
+    story.look(20, Some((b'S', 10)));
+    story.exit(Exit { task: other, leader: false, ..end(10, 1, Adopter::None) });
+    story.wait(20, &[(20, b'S', 1)]);
+    assert_eq!(story.world().parent_pid(20), 1);
+    story.world().check();
 }
 
 /// What a small kernel does in one go.
