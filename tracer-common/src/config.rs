@@ -52,6 +52,7 @@ offsets! {
     task_signal: "task_struct.signal",
     task_sighand: "task_struct.sighand",
     task_blocked: "task_struct.blocked",
+    task_pending: "task_struct.pending.signal",
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
     task_exec_start: "task_struct.se.exec_start",

@@ -175,7 +175,12 @@ fn is_blocked(target: TaskPtr<Typed>, flags: u32, signal: u32, is_for_process: b
 
 #[inline(always)]
 fn blocks(task: TaskPtr<Typed>, signal: u32) -> bool {
-    (task.0.u64(offset!(task_blocked)) >> ((signal - 1) & 63)) & 1 != 0
+    contains(task.0.u64(offset!(task_blocked)), signal)
+}
+
+#[inline(always)]
+fn contains(set: u64, signal: u32) -> bool {
+    (set >> ((signal - 1) & 63)) & 1 != 0
 }
 
 /// Whether the process was being killed, or dumping its core, before this signal. Up to 5.15
@@ -185,9 +190,11 @@ fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: i32)
     if signal_state & (SIGNAL_GROUP_EXIT | SIGNAL_GROUP_COREDUMP) == 0 {
         return false;
     }
-    // `complete_signal()` may have begun it just now.
+    // `complete_signal()` may have begun it just now, with a SIGKILL for each thread.
     let is_completed = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
-    !(is_completed && target.signal().u32(offset!(signal_group_exit_code)) == signal)
+    let is_cause = target.signal().u32(offset!(signal_group_exit_code)) == signal
+        && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), SIGKILL));
+    !(is_completed && is_cause)
 }
 
 /// Threads of the process that have not begun to exit.

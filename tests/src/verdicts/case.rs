@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::look::Look;
+use super::{look::Look, sys::set_of};
 
 /// One signal, sent one way to one kind of target by one kind of sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,7 +99,8 @@ named! {
         DeadLeader: "dead leader, handled",
         /// It has begun to exit by itself, and no further (`PTRACE_EVENT_EXIT`).
         Exiting: "exiting",
-        /// It is dying of SIGTERM, and has come no further (`PTRACE_EVENT_EXIT`).
+        /// It is dying of SIGTERM, which its other thread took, and its main thread has come no
+        /// further than that (`PTRACE_EVENT_EXIT`).
         Dying: "dying",
         /// A zombie.
         Zombie: "zombie",
@@ -184,6 +185,13 @@ named! {
     }
 }
 
+impl Case {
+    /// Whether the signal is pending, in the queue that this way leads to.
+    pub fn is_pending(&self, look: &Look) -> bool {
+        look.pending(self.way.is_for_thread()) & set_of(self.signal) != 0
+    }
+}
+
 impl Way {
     /// The system calls with which a process sends.
     pub const CALLS: [Self; 7] =
@@ -201,7 +209,16 @@ impl Way {
 
     /// Whether it is for one thread alone.
     pub fn is_for_thread(self) -> bool {
-        matches!(self, Self::Tgkill | Self::Tkill | Self::Tgsigqueue | Self::TimerThread)
+        matches!(
+            self,
+            Self::Tgkill
+                | Self::Tkill
+                | Self::Tgsigqueue
+                | Self::TimerThread
+                | Self::Pipe
+                | Self::FileSize
+                | Self::Fault
+        )
     }
 }
 

@@ -1,11 +1,11 @@
 //! What `tracer` cannot know, and says wrongly on purpose: each with its place in
 //! `docs/what-can-be-known.md`. A case that is listed here must come out exactly as it says.
 
+use nix::libc;
+
 use super::{
-    case::{Case, Disposition, Seen},
-    look::Look,
+    case::{Case, Disposition, Relation, Seen},
     oracle::Fate,
-    sys::set_of,
 };
 
 /// A limit of what can be known.
@@ -28,15 +28,15 @@ pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
         Disposition::Orphaned => {
             Some(Known { heading: "Job control in an orphaned process group", fate: said("delivered", &["delivered"]) })
         }
-        // One thread that calls exit(2) leaves no mark before `exit_signals()`, up to 5.15.
+        // One thread that exits leaves no mark before `exit_signals()`, up to 5.15.
         Disposition::Exiting if kernel < (5, 16) => {
-            let Case { way, signal, .. } = seen.case;
-            let is_waiting = seen.sendings.first().is_some_and(|sending| {
-                let Look { own_pending, shared_pending, .. } = sending.before;
-                let pending = if way.is_for_thread() { own_pending } else { shared_pending };
-                signal < 32 && pending & set_of(signal) != 0
-            });
-            let sent = if is_waiting { "merged" } else { "delivered" };
+            let Case { signal, relation, .. } = seen.case;
+            let is_waiting = seen.sendings.first().is_some_and(|sending| seen.case.is_pending(&sending.before));
+            let sent = match relation {
+                Relation::InsideToInit if signal == libc::SIGKILL => "kill-from-inside",
+                _ if signal < 32 && is_waiting => "merged",
+                _ => "delivered",
+            };
             Some(Known { heading: "The first steps of an exit", fate: said(sent, &[]) })
         }
         _ => None,
@@ -46,7 +46,7 @@ pub fn limit(seen: &Seen, kernel: (u32, u32)) -> Option<Known> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::case::{Did, Relation, Release, Way},
+        super::case::{Did, Release, Way},
         *,
     };
 

@@ -46,9 +46,9 @@ impl Look {
         Some(look)
     }
 
-    /// Whether the signals of this set are pending, for the thread or for its process.
-    pub fn is_pending(&self, set: u64) -> bool {
-        (self.own_pending | self.shared_pending) & set != 0
+    /// The signals that are pending for the thread alone, or for its process.
+    pub fn pending(&self, is_for_thread: bool) -> u64 {
+        if is_for_thread { self.own_pending } else { self.shared_pending }
     }
 }
 

@@ -47,7 +47,7 @@ fn sent(seen: &Seen, i: usize) -> Option<&'static str> {
     let before = &sending.before;
     let earlier = i.checked_sub(1).map(|i| seen.sendings[i].did).unwrap_or_default();
     let did = sending.did;
-    let is_pending = sending.after.is_some_and(|after| after.is_pending(set));
+    let is_pending = sending.after.is_some_and(|after| seen.case.is_pending(&after));
     let is_dead = before.state == 'Z' && (before.threads <= 1 || seen.case.way.is_for_thread());
     Some(match sending.errno {
         libc::EAGAIN => "queue-overflow",
@@ -56,7 +56,7 @@ fn sent(seen: &Seen, i: usize) -> Option<&'static str> {
         _ if seen.is_exiting || is_dead => "target-exiting",
         _ if is_info_lost(seen) => "siginfo-lost",
         // Pending before and after: it counts if in the end one more was taken.
-        _ if is_pending && before.is_pending(set) && seen.did.handled < seen.sendings.len() as u32 => "merged",
+        _ if is_pending && seen.case.is_pending(before) && seen.did.handled < seen.sendings.len() as u32 => "merged",
         _ if is_pending => "queued",
         _ if did.anything() && did != earlier => "delivered",
         _ if did.ended || did.killed || did.stopped => UNEXPLAINED,
@@ -96,8 +96,8 @@ fn taken(seen: &Seen) -> Vec<&'static str> {
         return vec!["delivered"];
     }
     let is_stop = matches!(signal, libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
-    let was_pending = seen.sendings.iter().any(|sending| sending.after.is_some_and(|look| look.is_pending(set)));
-    let is_pending = seen.at_end.is_some_and(|look| look.is_pending(set));
+    let was_pending = seen.sendings.iter().any(|sending| sending.after.is_some_and(|look| seen.case.is_pending(&look)));
+    let is_pending = seen.at_end.is_some_and(|look| seen.case.is_pending(&look));
     let was_blocked = seen.sendings.iter().any(|sending| sending.before.blocked & set != 0);
     match seen.release {
         _ if is_pending || did.consumed > 0 || did.ended => return Vec::new(),

@@ -94,6 +94,9 @@ impl Stage {
             D::OtherThread | D::OtherThreadDefault | D::AllThreads => subject.split(false),
             D::DeadLeader => subject.split(true),
             D::Exiting | D::Dying => {
+                if disposition == D::Dying {
+                    subject.split(false);
+                }
                 subject.trace(Tracer::Forwards, libc::PTRACE_O_TRACEEXIT);
                 if disposition == D::Exiting {
                     subject.tell(&Command::Exit);
@@ -124,7 +127,7 @@ impl Stage {
         }
         // A signal for one thread is for the one that listens, but where it is the other's turn.
         let tid = match subject.other {
-            Some(other) if way.is_for_thread() && disposition != D::DeadLeader => other,
+            Some(other) if way.is_for_thread() && !matches!(disposition, D::DeadLeader | D::Dying) => other,
             _ => subject.pid,
         };
         let mut seen = Seen {
@@ -301,7 +304,7 @@ pub fn release(subject: &mut Subject, seen: &mut Seen) {
             let outcome = subject.ask(&Command::Set(signal, Action::Ignore));
             take(&mut seen.did, Some(outcome), signal, way);
             let look = subject.look(subject.pid).unwrap_or_default();
-            seen.release = Release::Ignored { was_pending: look.is_pending(set_of(signal)) };
+            seen.release = Release::Ignored { was_pending: seen.case.is_pending(&look) };
             unblock(subject, signal)
         }
         D::Signalfd => subject.ask(&Command::Read(signal)),

@@ -40,6 +40,10 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
     ("task_struct.comm", "processes have no names"),
     ("task_struct.blocked", "signals that wait because they are blocked count as delivered"),
+    (
+        "task_struct.pending.signal",
+        "up to 5.15, a second signal of the number that is killing a process counts as delivered",
+    ),
     ("task_struct.mm", "command lines of programs that start are not known"),
     ("task_struct.cgroups", "cgroups of processes are not known"),
     ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
