@@ -100,7 +100,11 @@ impl World {
     fn leave_before(&mut self, init: ProcKey, at: u64, changes: &mut Vec<Change>) {
         let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
         let Some(death) = init.death() else { return };
-        // Who is younger than its end is in another namespace, which was given the same number.
+        // The number of a namespace is given to a new one at once. Who has another init, or is younger
+        // than the end of this one, is not of this namespace.
+        if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
+            return;
+        }
         let is_left = |process: &&Process| {
             process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
         };
