@@ -25,6 +25,7 @@ mod signals;
 mod start;
 mod threads;
 mod tree;
+mod verdicts;
 mod zombies;
 
 fn main() {
@@ -44,6 +45,7 @@ fn main() {
         ("late", late::trials()),
         ("tree", tree::trials()),
         ("events", events::trials()),
+        ("verdicts", verdicts::trials()),
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
         ("start", start::trials()),

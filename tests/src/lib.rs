@@ -26,6 +26,7 @@ pub mod machine;
 pub mod run;
 pub mod stage;
 pub mod stream;
+pub mod verdicts;
 
 pub use expect::Expect;
 pub use run::{Options, Run, tracer};

@@ -208,14 +208,14 @@ pub mod signal_flags {
     pub const IGNORE: u16 = 1;
     /// A function of the program.
     pub const HANDLER: u16 = 2;
-    /// The thread has the signal blocked.
+    /// Whoever could take the signal has it blocked.
     pub const BLOCKED: u16 = 1 << 2;
     /// `SIGNAL_UNKILLABLE` is set on the target.
     pub const UNKILLABLE: u16 = 1 << 3;
-    /// `SIGNAL_GROUP_EXIT` is set on the target: it is dying already (or of this very signal).
+    /// The target process is being killed, or dumps its core, and not because of this signal.
     pub const DYING: u16 = 1 << 4;
-    /// The target is a zombie.
-    pub const ZOMBIE: u16 = 1 << 5;
+    /// The target process is stopped. Of SIGCONT: it was, and no longer is.
+    pub const STOPPED: u16 = 1 << 5;
     /// The target is traced by ptrace.
     pub const TRACED: u16 = 1 << 6;
     /// The target is a kernel thread.
@@ -224,7 +224,7 @@ pub mod signal_flags {
     pub const OUTSIDE: u16 = 1 << 8;
     /// The sender has entered `do_exit()`.
     pub const SENDER_EXITING: u16 = 1 << 9;
-    /// The sender is pid 1 of its own namespace.
+    /// The sender is exiting, and its process is pid 1 of its own namespace.
     pub const SENDER_INIT: u16 = 1 << 10;
     /// `info` is `SEND_SIG_NOINFO`: sent on behalf of the current task.
     pub const NO_INFO: u16 = 1 << 11;
@@ -232,7 +232,8 @@ pub mod signal_flags {
     pub const KERNEL_INFO: u16 = 1 << 12;
     /// For the whole process, not for one thread.
     pub const GROUP: u16 = 1 << 13;
-    /// The target thread has entered `do_exit()`.
+    /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
+    /// it is for the whole process.
     pub const EXITING: u16 = 1 << 14;
 }
 

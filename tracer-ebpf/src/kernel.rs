@@ -42,6 +42,11 @@ pub(crate) use has;
 pub const PF_EXITING: u32 = 0x4;
 /// `PF_KTHREAD` of `task_struct.flags`.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// `SIGNAL_STOP_STOPPED` of `signal_struct.flags`.
+pub const SIGNAL_STOP_STOPPED: u32 = 0x1;
+/// `SIGNAL_CLD_MASK` of `signal_struct.flags`: SIGCONT has continued the process (or kept it from
+/// stopping), and its parent has not been told yet.
+pub const SIGNAL_CLD_MASK: u32 = 0x30;
 /// `SIGNAL_GROUP_EXIT` of `signal_struct.flags`.
 pub const SIGNAL_GROUP_EXIT: u32 = 0x4;
 /// `SIGNAL_GROUP_COREDUMP` of `signal_struct.flags`, up to 5.15.

@@ -6,8 +6,8 @@ use tracer_common::{DeliverRecord, SignalRecord, kind, record::signal_flags as b
 use crate::{
     emit::{count, emit, header},
     kernel::{
-        PF_EXITING, PF_KTHREAD, Pointer, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT, SIGNAL_UNKILLABLE, TaskPtr, Typed,
-        config, offset, peek, with_current,
+        PF_EXITING, PF_KTHREAD, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT,
+        SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek, with_current,
     },
 };
 
@@ -15,6 +15,13 @@ use crate::{
 const SEND_SIG_NOINFO: u64 = 0;
 /// What stands in for one when the kernel sends a signal of its own.
 const SEND_SIG_PRIV: u64 = 1;
+
+const SIGKILL: u32 = 9;
+const SIGCONT: u32 = 18;
+
+/// Results of `signal_generate` after which `complete_signal()` has run.
+const TRACE_SIGNAL_DELIVERED: i32 = 0;
+const TRACE_SIGNAL_LOSE_INFO: i32 = 4;
 
 /// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of
 /// the sender, under the target's `siglock`, so what is read of the target cannot change.
@@ -31,22 +38,26 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let info = ctx.arg::<u64>(1);
     let (sender, of_sender) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
     let target_flags = target.flags();
+    let is_for_process = ctx.arg::<i32>(3) != 0;
+    let result = ctx.arg::<i32>(4);
     let mut flags = handler_class(target, signal) | of_sender;
     let mut set = |bit: u16, is_set: bool| {
         if is_set {
             flags |= bit;
         }
     };
-    set(bit::BLOCKED, is_blocked(target, signal));
+    set(bit::BLOCKED, is_blocked(target, target_flags, signal, is_for_process));
     set(bit::UNKILLABLE, signal_state & SIGNAL_UNKILLABLE != 0);
-    set(bit::DYING, signal_state & (SIGNAL_GROUP_EXIT | SIGNAL_GROUP_COREDUMP) != 0);
-    set(bit::ZOMBIE, target.0.u32(offset!(task_exit_state)) != 0);
+    set(bit::DYING, is_dying(target, signal_state, signal, result));
+    // `prepare_signal()` has continued the process when this fires.
+    let stopped = if signal == SIGCONT { SIGNAL_CLD_MASK } else { SIGNAL_STOP_STOPPED };
+    set(bit::STOPPED, signal_state & stopped != 0);
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
     set(bit::KTHREAD, target_flags & PF_KTHREAD != 0);
-    set(bit::EXITING, target_flags & PF_EXITING != 0);
+    set(bit::EXITING, target_flags & PF_EXITING != 0 && (!is_for_process || live(target) == 0));
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
-    set(bit::GROUP, ctx.arg::<i32>(3) != 0);
+    set(bit::GROUP, is_for_process);
     emit(
         kind::SIGNAL,
         SignalRecord {
@@ -56,7 +67,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
             code: code_of(&ctx),
             flags,
             signal: signal as u8,
-            result: ctx.arg::<i32>(4) as u8,
+            result: result as u8,
         },
     );
     0
@@ -68,6 +79,12 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
 fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     count(|stats| stats.deliveries += 1);
     let (target, signal_state) = with_current!(|target| (target.id(), target.signal().u32(offset!(signal_flags))));
+    let signal = ctx.arg::<i32>(0) as u32;
+    // No signal, but what each thread of a process that ends is told (`get_signal()`), whatever
+    // ends it. A SIGKILL that was sent never gets as far as here.
+    if signal == SIGKILL && ctx.arg::<u64>(1) == SEND_SIG_NOINFO {
+        return 0;
+    }
     let handler: u64 = peek(ctx.arg::<u64>(2), 0);
     if config!(all_deliveries) == 0 && (signal_state & SIGNAL_UNKILLABLE == 0 || handler != 0) {
         return 0;
@@ -86,7 +103,7 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
             target,
             code: code_of(&ctx),
             flags,
-            signal: ctx.arg::<i32>(0) as u8,
+            signal: signal as u8,
             reserved: 0,
         },
     );
@@ -99,7 +116,9 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
     let mut flags = if sender.is_visible_to(target) { 0 } else { bit::OUTSIDE };
     if sender.flags() & PF_EXITING != 0 {
         flags |= bit::SENDER_EXITING;
-        if sender.upid(sender.ns_level()).nr == 1 {
+        // The last thread of an init ends the namespace, whichever it is.
+        let leader = TaskPtr(sender.0.follow(offset!(task_group_leader)));
+        if leader.upid(leader.ns_level()).nr == 1 {
             flags |= bit::SENDER_INIT;
         }
     }
@@ -138,9 +157,48 @@ fn handler_class(target: TaskPtr<Typed>, signal: u32) -> u16 {
     class(target.action(signal).handler)
 }
 
-/// `blocked`, or `real_blocked`, which sigtimedwait(2) uses while it waits.
+/// Whether nobody takes the signal before somebody unblocks it. What sigtimedwait(2) waits for is
+/// not blocked meanwhile: `real_blocked` keeps the mask then.
 #[inline(always)]
-fn is_blocked(target: TaskPtr<Typed>, signal: u32) -> bool {
-    let masks = target.0.u64(offset!(task_blocked)) | target.0.u64(offset!(task_real_blocked));
-    (masks >> ((signal - 1) & 63)) & 1 != 0
+fn is_blocked(target: TaskPtr<Typed>, flags: u32, signal: u32, is_for_process: bool) -> bool {
+    let is_passed_over = flags & PF_EXITING != 0;
+    if !blocks(target, signal) && !is_passed_over {
+        return false;
+    }
+    if !is_for_process || !has!(signal_curr_target) {
+        return !is_passed_over;
+    }
+    // `complete_signal()` has looked for another thread, and leaves here whom it found.
+    let chosen = TaskPtr(target.signal().follow(offset!(signal_curr_target)));
+    blocks(chosen, signal) || chosen.flags() & PF_EXITING != 0
+}
+
+#[inline(always)]
+fn blocks(task: TaskPtr<Typed>, signal: u32) -> bool {
+    contains(task.0.u64(offset!(task_blocked)), signal)
+}
+
+#[inline(always)]
+fn contains(set: u64, signal: u32) -> bool {
+    (set >> ((signal - 1) & 63)) & 1 != 0
+}
+
+/// Whether the process was being killed, or dumping its core, before this signal. Up to 5.15
+/// nothing else shows it: the signal is accepted.
+#[inline(always)]
+fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: i32) -> bool {
+    if signal_state & (SIGNAL_GROUP_EXIT | SIGNAL_GROUP_COREDUMP) == 0 {
+        return false;
+    }
+    // `complete_signal()` may have begun it just now, with a SIGKILL for each thread.
+    let is_completed = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
+    let is_cause = target.signal().u32(offset!(signal_group_exit_code)) == signal
+        && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), SIGKILL));
+    !(is_completed && is_cause)
+}
+
+/// Threads of the process that have not begun to exit.
+#[inline(always)]
+fn live(target: TaskPtr<Typed>) -> u32 {
+    target.signal().u32(offset!(signal_live))
 }

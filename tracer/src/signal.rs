@@ -240,7 +240,7 @@ pub fn code_name(signal: Signal, code: i32) -> Option<&'static str> {
 pub enum Verdict {
     /// Accepted, and nothing stands in its way.
     Delivered,
-    /// Accepted, but blocked: it waits.
+    /// Accepted, but blocked, or the process is stopped: it waits.
     Queued,
     /// The same signal was pending already; this one left no trace.
     Merged,
@@ -301,16 +301,21 @@ pub fn verdict_of_sent(sent: &SignalSent) -> Verdict {
     let SignalSent { target, signal, flags, result, .. } = *sent;
     let has = |bit: u16| flags & bit != 0;
     match result {
-        0 if has(bit::BLOCKED) => Verdict::Queued,
+        3 => Verdict::QueueOverflow,
+        // Whatever the result: kernels up to 5.15 accept what nobody is left to take.
+        _ if has(bit::EXITING) || has(bit::DYING) => Verdict::TargetExiting,
+        0 if has(bit::BLOCKED) || (has(bit::STOPPED) && signal != Signal::CONT) => Verdict::Queued,
         0 => Verdict::Delivered,
         2 => Verdict::Merged,
-        3 => Verdict::QueueOverflow,
         4 => Verdict::InfoLost,
+        // A SIGCONT that nobody has a handler for is ignored, after it has done its work.
+        _ if has(bit::STOPPED) && signal == Signal::CONT => Verdict::Delivered,
         _ => {
             let handler = flags & bit::HANDLER_MASK;
             let is_protected = has(bit::UNKILLABLE) || target.key.tgid == 1;
-            if has(bit::ZOMBIE) || has(bit::DYING) || (has(bit::EXITING) && !has(bit::GROUP)) {
-                Verdict::TargetExiting
+            if has(bit::KTHREAD) {
+                // It ignores all that it has not asked for (`ignore_signals()`).
+                Verdict::KernelThread
             } else if is_protected && signal.is_kernel_only() {
                 Verdict::KillFromInside
             } else if handler == bit::IGNORE {
@@ -319,8 +324,6 @@ pub fn verdict_of_sent(sent: &SignalSent) -> Verdict {
                 Verdict::IgnoredByDefault
             } else if is_protected && handler == bit::DEFAULT {
                 Verdict::InitNoHandler
-            } else if has(bit::KTHREAD) {
-                Verdict::KernelThread
             } else {
                 Verdict::TargetExiting
             }
@@ -373,9 +376,13 @@ mod tests {
             (Signal::CHLD, 0, Verdict::IgnoredByDefault),
             (Signal::TERM, bit::IGNORE, Verdict::IgnoredByChoice),
             (Signal::TERM, unkillable | bit::IGNORE, Verdict::IgnoredByChoice),
-            (Signal::KILL, bit::ZOMBIE | bit::DYING, Verdict::TargetExiting),
+            (Signal::KILL, bit::EXITING, Verdict::TargetExiting),
             (Signal::KILL, bit::DYING, Verdict::TargetExiting),
             (Signal::TERM, bit::KTHREAD | bit::HANDLER, Verdict::KernelThread),
+            (Signal::TERM, bit::KTHREAD | bit::IGNORE, Verdict::KernelThread),
+            (Signal::CONT, 0, Verdict::IgnoredByDefault),
+            (Signal::CONT, bit::STOPPED, Verdict::Delivered),
+            (Signal::CONT, bit::STOPPED | bit::IGNORE, Verdict::Delivered),
         ] {
             assert_eq!(verdict_of_sent(&sent(signal, flags, 1)), want, "{signal} {flags:#b}");
         }
@@ -385,7 +392,19 @@ mod tests {
     fn an_accepted_signal_may_still_wait() {
         assert_eq!(verdict_of_sent(&sent(Signal::TERM, 0, 0)), Verdict::Delivered);
         assert_eq!(verdict_of_sent(&sent(Signal::TERM, bit::BLOCKED, 0)), Verdict::Queued);
+        assert_eq!(verdict_of_sent(&sent(Signal::TERM, bit::STOPPED, 0)), Verdict::Queued);
+        assert_eq!(verdict_of_sent(&sent(Signal::CONT, bit::STOPPED, 0)), Verdict::Delivered);
         assert_eq!(verdict_of_sent(&sent(Signal::TERM, 0, 2)), Verdict::Merged);
+    }
+
+    #[test]
+    fn what_nobody_is_left_to_take_is_not_delivered() {
+        for flag in [bit::EXITING, bit::DYING] {
+            for result in [0, 1, 2, 4] {
+                assert_eq!(verdict_of_sent(&sent(Signal::KILL, flag, result)), Verdict::TargetExiting, "{result}");
+            }
+            assert_eq!(verdict_of_sent(&sent(Signal(40), flag, 3)), Verdict::QueueOverflow);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod setup;
 mod test;
 mod toolchain;
 mod trial;
+mod verdicts;
 mod verifier;
 mod vm;
 mod workspace;
@@ -41,6 +42,8 @@ enum Task {
     Lint,
     /// Run the kernel tests inside Debian's kernels, each booted in QEMU.
     Vm(vm::Options),
+    /// Compare what is said of every signal with what its target saw.
+    Verdicts(verdicts::Options),
     /// Say what the verifier makes of each program: instructions, stack, time.
     Verifier(verifier::Options),
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::test(options),
         Task::Lint => lint::lint(),
         Task::Vm(options) => vm::vm(options),
+        Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
         Task::Bench(bench) => bench::bench(bench),

@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn signals_that_queue_are_dropped_in_the_order_in_which_they_were_sent() {
+        let mut story = container();
+        let signal = Signal(40);
+        for from in [2, 11] {
+            let sent = kill(from, 10, signal);
+            story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::BLOCKED, ..sent });
+        }
+        story.deliver(10, signal, bit::UNKILLABLE).deliver(10, signal, bit::UNKILLABLE);
+        let senders = story.found.iter().map(|finding| match finding.detail {
+            Detail::IgnoredSignal { sender: Sender::Process(who), .. } => who.key.tgid,
+            _ => 0,
+        });
+        assert_eq!(senders.collect::<Vec<_>>(), [2, 11]);
+    }
+
+    #[test]
     fn what_nobody_waits_for_stays_quiet() {
         let mut story = container();
         let sent = dropped(2, Signal::CHLD);

@@ -10,6 +10,9 @@ use crate::{
 };
 use tracer_common::record::signal_flags;
 
+/// Signals of one init whose senders are kept while they wait.
+const MOST_PENDING: usize = 256;
+
 impl World {
     /// Takes an event in. What it changed is added to `changes`.
     pub fn apply(&mut self, event: &Event, seq: u64, changes: &mut Vec<Change>) {
@@ -134,6 +137,7 @@ impl World {
             // Another thread than the leader called exec: the leader died, the process did not.
             process.state = State::Running;
         }
+        self.plan_look(task.key, at);
         changes.push(Change::Execed { key: task.key, before });
     }
 
@@ -169,6 +173,7 @@ impl World {
         process.pending = Vec::new();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
         let asked_by = process.signalled_by;
+        self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
@@ -254,18 +259,15 @@ impl World {
             Some(kernel) => Sender::Kernel(kernel),
             None => Sender::Process(self.identity(current.key)),
         };
-        let verdict = match signal::verdict_of_sent(sent) {
-            // Up to 5.15 the kernel accepts what is sent to a zombie (`prepare_signal()`).
-            Verdict::Delivered | Verdict::Queued if self.get(target.key).is_some_and(Process::is_zombie) => {
-                Verdict::TargetExiting
-            }
-            verdict => verdict,
-        };
+        let verdict = signal::verdict_of_sent(sent);
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
-            if verdict == Verdict::Queued {
-                process.pending.retain(|pending| pending.signal != signal);
+            if matches!(verdict, Verdict::Queued | Verdict::InfoLost) {
+                // A standard signal waits once; of the others each does, in order.
+                if signal.0 < 32 || process.pending.len() >= MOST_PENDING {
+                    process.pending.retain(|pending| pending.signal != signal);
+                }
                 process.pending.push(Pending { signal, sender, from_outside, at, seq });
             }
             // A SIGCHLD asks for nothing.
@@ -293,7 +295,7 @@ impl World {
         let SignalTaken { target, signal, code, flags } = *taken;
         let pending = self.processes.get_mut(&target.key).and_then(|process| {
             let i = process.pending.iter().position(|pending| pending.signal == signal)?;
-            Some(process.pending.swap_remove(i))
+            Some(process.pending.remove(i))
         });
         changes.push(Change::Taken(Box::new(Signalled {
             signal,
@@ -345,6 +347,7 @@ impl World {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));
         }
+        self.plan_look(key, at);
     }
 
     fn rename(&mut self, at: u64, key: ProcKey, comm: Comm) {

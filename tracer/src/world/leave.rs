@@ -64,9 +64,7 @@ impl World {
         if let Some(parent) = process.parent {
             self.edges.remove(&(parent.key, key));
         }
-        if let Some(orphaned) = process.orphaned {
-            self.unverified.remove(&(orphaned.look_at, key));
-        }
+        self.forget_look(key, process.look_at);
         let death = process.death().copied();
         let owed_by = process.tracer.or(process.parent).map(|task| task.key);
         let inferred = owed_by.filter(|_| !death.is_some_and(|death| death.autoreap));
@@ -101,12 +99,15 @@ impl World {
     /// reaped it.
     fn leave_before(&mut self, init: ProcKey, at: u64, changes: &mut Vec<Change>) {
         let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
-        // The number of a namespace is given to a new one at once, so who is there may not be this
-        // one's.
+        let Some(death) = init.death() else { return };
+        // The number of a namespace is given to a new one at once. Who has another init, or is younger
+        // than the end of this one, is not of this namespace.
         if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
             return;
         }
-        let is_left = |process: &&Process| process.key != init.key && self.is_in(process.pid_ns, init.pid_ns);
+        let is_left = |process: &&Process| {
+            process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
+        };
         let mut left: Vec<_> = self.processes.values().filter(is_left).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();

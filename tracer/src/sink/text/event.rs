@@ -90,7 +90,7 @@ fn verdict(out: &mut impl Write, screen: Screen, signalled: &Signalled) -> io::R
         Verdict::QueueOverflow | Verdict::InfoLost => {
             writeln!(out, "{}", screen.paint(BAD, format_args!("LOST {id}")))
         }
-        Verdict::Queued => writeln!(out, "{}", screen.paint(WARN, "queued, blocked")),
+        Verdict::Queued => writeln!(out, "{}", screen.paint(WARN, "queued, waits")),
         Verdict::Merged => writeln!(out, "{}", screen.paint(WARN, "merged with one that is pending")),
         Verdict::Delivered if signalled.result.is_none() => writeln!(out, "taken"),
         Verdict::Delivered => writeln!(out, "{id}"),
