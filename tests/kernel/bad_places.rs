@@ -12,6 +12,7 @@ use nix::{
     sched::{CloneFlags, unshare},
     unistd::{Gid, Uid, setgid, setgroups, setuid},
 };
+use tracer::source::hooks::Hooks;
 use tracer_tests::{
     machine::{self, Need},
     run::{output, tracer},
@@ -37,6 +38,8 @@ pub fn trials() -> Vec<Test> {
         live("without_capabilities", without_capabilities),
         live("bpf_forbidden_by_seccomp", bpf_forbidden_by_seccomp),
         live("no_btf", no_btf),
+        live("no_fentry", || no_such_hooks("fentry")).needs(Need::No(Hooks::Fentry)),
+        live("no_kprobes", || no_such_hooks("kprobe")).needs(Need::No(Hooks::Kprobe)),
     ]
 }
 
@@ -158,6 +161,11 @@ fn no_btf() {
         });
         fails(command, &[1], &["BTF"]);
     }
+}
+
+/// Hooks that are asked for by name are not silently done without.
+fn no_such_hooks(hooks: &str) {
+    fails(tracer(&["watch", "--hooks", hooks]), &[1], &[hooks]);
 }
 
 fn before_exec(command: &mut Command, prepare: fn() -> io::Result<()>) {

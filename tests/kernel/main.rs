@@ -11,12 +11,14 @@ mod bad_places;
 mod doctor_and_demo;
 mod endings;
 mod events;
+mod fidelity;
 mod filters;
 mod hostile;
 mod late;
 mod load;
 mod loss;
 mod namespaces;
+mod orders;
 mod orphans;
 mod real_inits;
 mod signals;
@@ -39,6 +41,7 @@ fn main() {
         ("orphans", orphans::trials()),
         ("threads", threads::trials()),
         ("namespaces", namespaces::trials()),
+        ("orders", orders::trials()),
         ("late", late::trials()),
         ("tree", tree::trials()),
         ("events", events::trials()),
@@ -49,6 +52,7 @@ fn main() {
         ("endings", endings::trials()),
         ("load", load::trials()),
         ("loss", loss::trials()),
+        ("fidelity", fidelity::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];
@@ -69,6 +73,27 @@ struct Test {
 fn live(name: &'static str, body: fn()) -> Test {
     Test { name, body, needs: vec![Need::Tracer, Need::Root, Need::HostPidNamespace, Need::Btf, Need::KernelPart] }
 }
+
+/// Tests that trace live, once with the optional hooks of each tier, which the body is told.
+macro_rules! in_each_tier {
+    ($($body:ident),* $(,)?) => {
+        vec![$(
+            $crate::in_tier!($body, "tracepoint", Tracepoint),
+            $crate::in_tier!($body, "fentry", Fentry),
+            $crate::in_tier!($body, "kprobe", Kprobe),
+        )*]
+    };
+}
+use in_each_tier;
+
+/// One of them.
+macro_rules! in_tier {
+    ($body:ident, $tier:literal, $hooks:ident) => {
+        $crate::live(concat!(stringify!($body), "::", $tier), || $body(tracer::source::hooks::Hooks::$hooks))
+            .needs(tracer_tests::machine::Need::Hooks(tracer::source::hooks::Hooks::$hooks))
+    };
+}
+use in_tier;
 
 impl Test {
     fn needs(mut self, need: Need) -> Self {

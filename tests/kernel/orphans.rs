@@ -1,18 +1,39 @@
 //! Scenarios 12, 13 and 23: who adopts, and whether it waits.
 
 use rustix::process::Signal;
+use tracer::source::hooks::Hooks;
 use tracer_tests::{Run, stage::kill};
 
-use crate::{Test, live};
+use crate::{Test, in_each_tier, live};
 
 pub fn trials() -> Vec<Test> {
-    vec![
+    let mut trials = in_each_tier![how_the_adopter_is_known];
+    trials.extend([
         live("init_that_never_waits", init_that_never_waits),
         live("chain_of_subreapers", chain_of_subreapers),
         live("daemon", daemon),
         live("border_of_a_namespace", border_of_a_namespace),
         live("clone_parent", clone_parent),
-    ]
+    ]);
+    trials
+}
+
+/// The kernel says it, or tracer has looked.
+fn how_the_adopter_is_known(hooks: Hooks) {
+    let mut run = Run::options().hooks(hooks).start();
+    let mut stage = run.stage(&["daemon"]);
+    let [middle, daemon] = ["middle", "daemon"].map(|name| stage.pid(name));
+
+    kill(middle, Signal::KILL);
+    stage.hears("reaped");
+    let known = if hooks == Hooks::Tracepoint { "verified" } else { "exact" };
+    run.expect_finding("orphan-adopted")
+        .about(daemon)
+        .adopter(std::process::id() as i32, "subreaper")
+        .dead_parent(middle)
+        .so_that(known, move |finding| finding.adopter_known.as_deref() == Some(known))
+        .once();
+    run.finish();
 }
 
 fn init_that_never_waits() {

@@ -1,12 +1,19 @@
 //! Scenarios 11, 17 and 19: children that nobody waits for, and why.
 
 use rustix::process::Signal;
-use tracer_tests::{Run, stage::kill};
+use tracer::source::hooks::Hooks;
+use tracer_tests::{
+    Run,
+    contract::{Event, Line},
+    stage::kill,
+    stream::tells_calls,
+};
 
-use crate::{Test, live};
+use crate::{Test, in_each_tier, live};
 
 pub fn trials() -> Vec<Test> {
-    vec![
+    let mut trials = in_each_tier![how_a_reap_is_known];
+    trials.extend([
         live("parent_never_waits", parent_never_waits),
         live("parent_waits", parent_waits),
         live("parent_ignores_sigchld", || no_zombie_under("ignores-sigchld")),
@@ -15,7 +22,58 @@ pub fn trials() -> Vec<Test> {
         live("parent_is_blocked", parent_is_blocked),
         live("held_by_a_tracer", held_by_a_tracer),
         live("threshold_is_two_seconds", threshold_is_two_seconds),
-    ]
+    ]);
+    trials
+}
+
+/// The very moment, the thread and its call; or a bound, and who owed the wait.
+fn how_a_reap_is_known(hooks: Hooks) {
+    let is_exact = hooks != Hooks::Tracepoint;
+    let me = std::process::id().to_string();
+    let mut run = Run::options().hooks(hooks).events("reap").args(&["--tree", &me]).start();
+    let Some(Line::Start(start)) = run.lines().first() else { panic!("no start line") };
+    let hook =
+        start.hooks.iter().any(|hook| hook.ends_with(":cgroup_release") || hook.ends_with(":cgroup_task_release"));
+    assert_eq!(hook, is_exact, "{:?}", start.hooks);
+    let says_so = start.degraded.iter().any(|sentence| sentence.contains("times of reaps are upper bounds"));
+    assert_eq!(says_so, !is_exact, "{:?}", start.degraded);
+
+    let mut stage = run.stage(&["parent", "never-waits"]);
+    let parent = stage.pid("parent");
+    for (step, call) in [("wait", "wait4"), ("waitid", "waitid")] {
+        stage.step("child");
+        let child = stage.pid("child");
+        stage.step(step);
+        stage.hears("reaped");
+        let Event { by, by_tid, call: told, reaped_at_most, .. } = reap_of(&mut run, child);
+        assert_eq!(by.map(|by| by.pid), Some(parent));
+        assert_eq!(reaped_at_most, Some(!is_exact));
+        assert_eq!(by_tid, is_exact.then_some(parent));
+        assert_eq!(told.as_deref(), (is_exact && tells_calls()).then_some(call));
+    }
+
+    let mut stage = run.stage(&["parent", "ignores-sigchld"]);
+    stage.step("child");
+    let child = stage.pid("child");
+    let Event { by, by_tid, call, reaped_at_most, .. } = reap_of(&mut run, child);
+    assert_eq!((by, call, reaped_at_most), (None, None, Some(!is_exact)));
+    assert_eq!(by_tid, None, "nobody had to");
+    run.finish();
+}
+
+/// Waits for that event.
+fn reap_of(run: &mut Run, pid: i32) -> Event {
+    let mut found = None;
+    run.wait_until("the reap", |line| {
+        found = match line {
+            Line::Event(event) if event.kind == "reap" => Some(&**event),
+            _ => None,
+        }
+        .filter(|event| event.process.as_ref().is_some_and(|process| process.pid == pid))
+        .cloned();
+        found.is_some()
+    });
+    found.expect("it was waited for")
 }
 
 fn parent_never_waits() {

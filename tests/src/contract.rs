@@ -244,6 +244,9 @@ pub struct Event {
     pub owed_by: Option<Process>,
     pub adopter: Option<Process>,
     pub by: Option<Process>,
+    pub by_tid: Option<i32>,
+    pub call: Option<String>,
+    pub reaped_at_most: Option<bool>,
 }
 
 /// See [`Line::Finding`]; what not every rule has is optional.
@@ -269,6 +272,7 @@ pub struct Finding {
     pub blame: Option<String>,
     pub adopter: Option<Process>,
     pub adopter_class: Option<String>,
+    pub adopter_known: Option<String>,
     pub dead_parent: Option<Process>,
     pub killed: Option<u64>,
     pub left: Option<u64>,

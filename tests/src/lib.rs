@@ -21,11 +21,14 @@
 
 pub mod contract;
 pub mod expect;
+pub mod fidelity;
 pub mod machine;
 pub mod run;
 pub mod stage;
+pub mod stream;
 pub mod verdicts;
 
 pub use expect::Expect;
 pub use run::{Options, Run, tracer};
 pub use stage::Stage;
+pub use stream::Stream;

@@ -7,6 +7,12 @@ use std::{
     sync::OnceLock,
 };
 
+use tracer::source::{
+    hooks::Hooks,
+    live::Live,
+    load::{LoadOptions, kernel_release},
+};
+
 /// The `tracer` program under test: `$TRACER_BIN`, or the release build beside this test.
 pub fn tracer_path() -> PathBuf {
     if let Some(path) = env::var_os("TRACER_BIN") {
@@ -15,11 +21,22 @@ pub fn tracer_path() -> PathBuf {
     target_dir().join("release/tracer")
 }
 
-/// The workload program, built together with the test.
+/// The workload program.
 pub fn workload_path() -> PathBuf {
+    program_path("workload")
+}
+
+/// A program that was built together with the test.
+pub fn program_path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test has a path");
     // target/debug/deps/kernel-… and target/debug/workload
-    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join("workload")
+    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join(name)
+}
+
+/// Whether the processor is emulated: every second counts 10 to 50 times there. The first process
+/// of a virtual machine of `cargo xtask vm` says so.
+pub fn is_emulated() -> bool {
+    env::var_os("TRACER_TESTS_EMULATED").is_some()
 }
 
 /// Where the output of failing tests goes.
@@ -47,12 +64,18 @@ pub enum Need {
     Program(&'static str),
     /// To live in the machine's first pid namespace.
     HostPidNamespace,
+    /// These optional hooks, which is tried once; to be asked last.
+    Hooks(Hooks),
+    /// That these optional hooks do not work.
+    No(Hooks),
 }
 
 impl Need {
     /// Why this machine does not have it.
     pub fn missing(self) -> Option<String> {
         let (has, why) = match self {
+            Self::Hooks(hooks) => return missing_hooks(hooks),
+            Self::No(hooks) => (missing_hooks(hooks).is_some(), format!("{hooks:?} works here")),
             Self::Tracer => (tracer_path().exists(), format!("there is no {}", tracer_path().display())),
             Self::KernelPart => (has_kernel_part(), "tracer was built without its eBPF part".to_owned()),
             Self::Root => (rustix::process::geteuid().is_root(), "not root".to_owned()),
@@ -72,6 +95,25 @@ fn has_kernel_part() -> bool {
         let tree = Command::new(tracer_path()).arg("tree").output();
         tree.is_ok_and(|output| !String::from_utf8_lossy(&output.stderr).contains("built without its kernel part"))
     })
+}
+
+/// Why these hooks do not work here, by trying them once.
+fn missing_hooks(hooks: Hooks) -> Option<String> {
+    static MISSING: [OnceLock<Option<String>>; 2] = [const { OnceLock::new() }; 2];
+    let known = match hooks {
+        Hooks::Best | Hooks::Tracepoint => return None,
+        Hooks::Fentry => &MISSING[0],
+        Hooks::Kprobe => &MISSING[1],
+    };
+    let attach = || Live::attach(&LoadOptions { hooks, ..LoadOptions::default() });
+    known.get_or_init(|| attach().err().map(|error| error.to_string())).clone()
+}
+
+/// The series of the kernel that runs here: `(6, 18)`.
+pub fn kernel() -> (u32, u32) {
+    let release = kernel_release();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn is_on_path(program: &str) -> bool {
@@ -147,4 +189,11 @@ pub fn forks() -> u64 {
     let stat = fs::read_to_string("/proc/stat").expect("/proc is mounted");
     let forks = stat.lines().find_map(|line| line.strip_prefix("processes "));
     forks.and_then(|forks| forks.parse().ok()).expect("/proc/stat counts processes")
+}
+
+/// The parent of a process.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    std::str::from_utf8(&stat[end + 2..]).ok()?.split(' ').nth(1)?.parse().ok()
 }

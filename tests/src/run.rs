@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
+    env,
     fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Read},
@@ -19,6 +20,7 @@ use std::{
 
 use nix::sys::{prctl, signal};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use tracer::source::hooks::Hooks;
 
 use crate::{
     contract::{Event, Finding, Line, Summary},
@@ -29,6 +31,10 @@ use crate::{
 
 /// How long `tracer` may take to say what it must say, on a machine under load.
 const SAID_WITHIN: Duration = Duration::from_secs(15);
+
+/// The variable with the optional hooks for all tests that do not choose their own: a value of
+/// `tracer watch --hooks`.
+const HOOKS: &str = "TRACER_TESTS_HOOKS";
 
 thread_local! {
     /// The name of the test that runs on this thread.
@@ -66,6 +72,7 @@ pub fn output(mut command: Command) -> Output {
 /// How `tracer watch` is to be started.
 pub struct Options {
     events: &'static str,
+    hooks: Option<String>,
     more: Vec<String>,
     unreaped_after: &'static str,
 }
@@ -74,6 +81,18 @@ impl Options {
     /// Shows these kinds of events besides exec, which the end marker needs.
     pub fn events(mut self, kinds: &'static str) -> Self {
         self.events = kinds;
+        self
+    }
+
+    /// With these optional hooks, whatever `TRACER_TESTS_HOOKS` says.
+    pub fn hooks(mut self, hooks: Hooks) -> Self {
+        let name = match hooks {
+            Hooks::Best => "best",
+            Hooks::Tracepoint => "tracepoint",
+            Hooks::Fentry => "fentry",
+            Hooks::Kprobe => "kprobe",
+        };
+        self.hooks = Some(name.to_owned());
         self
     }
 
@@ -91,10 +110,11 @@ impl Options {
 
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, more, unreaped_after } = self;
+        let Self { events, hooks, more, unreaped_after } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
         let mut command = tracer(&["watch", "-o", "json", &events]);
         command.args(["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"]);
+        command.args(hooks.iter().flat_map(|hooks| ["--hooks", hooks]));
         command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is safe to call between fork and exec.
         unsafe {
@@ -167,7 +187,7 @@ impl Run {
 
     /// See [`Options`].
     pub fn options() -> Options {
-        Options { events: "", more: Vec::new(), unreaped_after: "300ms" }
+        Options { events: "", hooks: env::var(HOOKS).ok(), more: Vec::new(), unreaped_after: "300ms" }
     }
 
     /// The pid of `tracer`.
@@ -461,7 +481,8 @@ pub fn findings(lines: &[Line]) -> impl Iterator<Item = &Finding> {
     lines.iter().filter_map(finding)
 }
 
-fn do_nothing() -> Child {
+/// Starts an end marker.
+pub(crate) fn do_nothing() -> Child {
     let mut command = Command::new(machine::workload_path());
     command.arg("nothing").stdin(Stdio::null());
     command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"))

@@ -116,7 +116,8 @@ pub struct ExitRecord {
     pub tracer: TaskId,
     /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
     pub adopter: TaskId,
-    /// The thread's own exit code, in the encoding of wait(2).
+    /// The leader's exit code, in the encoding of wait(2): that of the process, unless the whole of it
+    /// is exiting (`wait_task_zombie()`). Up to 5.15 a leader that exits first decides.
     pub exit_code: i32,
     /// The code of the whole process if it is exiting as one (`signal->group_exit_code`).
     pub group_code: i32,

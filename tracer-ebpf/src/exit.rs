@@ -49,7 +49,9 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     }
     let parent = task.real_parent();
     let tracer = task.tracer();
-    let exit_signal = leader_exit_signal(task);
+    let leader = task.0.follow(offset!(task_group_leader));
+    // The signal that the end of the process sends is the leader's; a thread has -1.
+    let exit_signal = leader.u32(offset!(task_exit_signal)) as i32;
     let mut flags = 0;
     let mut set = |bit: u32, is_set: bool| {
         if is_set {
@@ -73,7 +75,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
             parent: parent.id(),
             tracer,
             adopter,
-            exit_code: task.0.u32(offset!(task_exit_code)) as i32,
+            exit_code: leader.u32(offset!(task_exit_code)) as i32,
             group_code: signal.u32(offset!(signal_group_exit_code)) as i32,
             live,
             exit_signal,
@@ -82,12 +84,6 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         },
     );
     0
-}
-
-/// The signal that the end of the process sends is the leader's; a thread has -1.
-#[inline(always)]
-fn leader_exit_signal(task: TaskPtr<Typed>) -> i32 {
-    task.0.follow(offset!(task_group_leader)).u32(offset!(task_exit_signal)) as i32
 }
 
 /// `sched_process_free(task)`: fires from RCU, milliseconds after the reap, in anybody's

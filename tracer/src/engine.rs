@@ -84,14 +84,14 @@ impl Engine {
     }
 
     /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, and those whose parent is a prediction.
+    /// will be asked about, those that owe them a wait, and those of which the world is in doubt.
     pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
         self.rechecks
             .iter()
             .take_while(|&&(at, ..)| at <= now)
             .flat_map(|&(.., key)| [Some(key), self.world.owed_by(key)])
             .flatten()
-            .chain(self.world.unverified(now))
+            .chain(self.world.doubtful(now))
             .collect()
     }
 }

@@ -172,7 +172,7 @@ impl Story {
         for due in self.engine.due(self.now) {
             let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
             let predicted = || {
-                self.world().unverified(self.now).find(|&key| key == due)?;
+                self.world().doubtful(self.now).find(|&key| key == due)?;
                 let parent = self.world().parent(due)?.key.tgid;
                 Some((if self.world().get(due)?.is_zombie() { b'Z' } else { b'S' }, parent))
             };

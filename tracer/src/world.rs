@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
+mod doubt;
 mod kinship;
 mod leave;
 mod namespace;
@@ -31,8 +32,8 @@ pub struct World {
     by_pid: FxHashMap<u32, ProcKey>,
     /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
     edges: BTreeSet<(ProcKey, ProcKey)>,
-    /// Children whose parent is a prediction, and when to look at them.
-    unverified: BTreeSet<(u64, ProcKey)>,
+    /// When to look at whom.
+    looks: BTreeSet<(u64, ProcKey)>,
     namespaces: BTreeMap<PidNs, Namespace>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,

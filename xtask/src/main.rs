@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod debian;
 mod ebpf;
+mod fidelity;
 mod lint;
 mod process;
 mod search;
@@ -45,6 +46,8 @@ enum Task {
     Verdicts(verdicts::Options),
     /// Say what the verifier makes of each program: instructions, stack, time.
     Verifier(verifier::Options),
+    /// Compare tracer's world with the kernel while a random process tree lives and dies.
+    Fidelity(fidelity::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Vm(options) => vm::vm(options),
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
+        Task::Fidelity(options) => fidelity::fidelity(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

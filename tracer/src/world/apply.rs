@@ -137,6 +137,7 @@ impl World {
             // Another thread than the leader called exec: the leader died, the process did not.
             process.state = State::Running;
         }
+        self.plan_look(task.key, at);
         changes.push(Change::Execed { key: task.key, before });
     }
 
@@ -152,9 +153,12 @@ impl World {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
         if group_dead {
-            // Two threads that exit together may both see that nobody is left.
-            if process.death().is_none() {
-                self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes);
+            match process.death_mut() {
+                None => self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes),
+                // A look saw the zombie before this record was read: it did not see how it ended.
+                Some(death) if !death.exact => (death.at, death.exact, death.status) = (at, true, status),
+                // Two threads that exit together may both see that nobody is left.
+                Some(_) => {}
             }
         } else if leader {
             process.state = State::LeaderDead { since: at, live, seq };
@@ -169,6 +173,7 @@ impl World {
         process.pending = Vec::new();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
         let asked_by = process.signalled_by;
+        self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
@@ -330,12 +335,19 @@ impl World {
         }
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        if *leader_dead && *live == 0 && process.death().is_none() {
-            self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+        if *leader_dead && *live == 0 {
+            if process.death().is_none() {
+                self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+            }
+            // Whatever is expected of its end, it is a zombie.
+            if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
+                (death.autoreap, death.tearing_down) = (false, false);
+            }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
             changes.push(Change::LeaderDied(key));
         }
+        self.plan_look(key, at);
     }
 
     fn rename(&mut self, at: u64, key: ProcKey, comm: Comm) {

@@ -9,31 +9,20 @@ use crate::{
     world::{Death, State, World, leave::Leave},
 };
 
-/// How long after the old parent began to exit the child is looked at, in nanoseconds. The kernel
-/// hands the children on between (`exit_notify()`), most often within microseconds.
-const LOOK_AFTER: u64 = 10_000_000;
-
 /// A child whose parent is exiting, and whose new parent is not known for certain yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Orphaned {
     /// When the parent began to exit.
-    at: u64,
+    pub(super) at: u64,
     /// Number of that event, if it was seen.
     seq: Option<u64>,
     /// The parent.
     from: Identity,
     /// Who will adopt it, by the rules of `find_new_reaper()`.
     expected: Option<(TaskRef, AdopterClass)>,
-    /// When to look; with the child's key, an entry of [`World::unverified`].
-    pub(super) look_at: u64,
 }
 
 impl World {
-    /// The children that should be looked at by now: their new parents are predictions.
-    pub fn unverified(&self, now: u64) -> impl Iterator<Item = ProcKey> {
-        self.unverified.iter().take_while(move |&&(look_at, _)| look_at <= now).map(|&(_, key)| key)
-    }
-
     pub(super) fn set_parent(&mut self, child: ProcKey, parent: Option<TaskRef>) {
         // A process is never below itself. What says so is older than what is known.
         let has_children = self.child_keys(child).next().is_some();
@@ -95,6 +84,10 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let expected = match adopter {
+            // The last thread has no child. What is known here as a child of the process was another
+            // thread's, which is on its way out too and has not handed it on yet; to whom, its own
+            // record was too early to tell.
+            Adopter::None if group_dead && self.has_left_its_children(from.key) => None,
             Adopter::None => return,
             Adopter::Unknown => None,
             Adopter::Thread(to) => Some((to, AdopterClass::Thread)),
@@ -131,23 +124,22 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let from = self.identity(from);
-        let orphaned = Orphaned { at, seq, from, expected, look_at: at + LOOK_AFTER };
         let Some(process) = self.processes.get_mut(&child) else { return };
-        if let Some(before) = process.orphaned.replace(orphaned) {
-            self.unverified.remove(&(before.look_at, child));
-            // Too late to look: the adopter is dying itself.
-            if let Some((to, class)) = before.expected {
-                self.adopted(child, before, to, class, Known::Predicted, changes);
-            }
+        let before = process.orphaned.replace(Orphaned { at, seq, from, expected });
+        // Too late to look: the adopter is dying itself.
+        if let Some(before) = before
+            && let Some((to, class)) = before.expected
+        {
+            self.adopted(child, before, to, class, Known::Predicted, changes);
         }
-        self.unverified.insert((orphaned.look_at, child));
+        self.plan_look(child, at);
     }
 
     /// The new parent of a process is known.
     fn settle(&mut self, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(orphaned) = process.orphaned.take() else { return };
-        self.unverified.remove(&(orphaned.look_at, child));
+        self.plan_look(child, orphaned.at);
         self.set_parent(child, Some(to));
         let expected = orphaned.expected.filter(|(expected, _)| expected.key == to.key);
         let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |(_, class)| class);
@@ -224,44 +216,36 @@ impl World {
             (death.autoreap, death.tearing_down) = (false, false);
         }
         let was_missed = found.state == b'Z' && process.state == State::Running;
-        self.seen_below(at, key, parent, changes);
+        self.seen_below(key, parent, changes);
         if was_missed {
             let status = ExitStatus(0);
             self.die(key, Death::new(at, false, status, seq), changes);
         }
+        self.plan_look(key, at);
         changes.push(Change::Looked(key));
     }
 
     /// A look saw that process as the parent, `None` if it is not known here.
-    fn seen_below(&mut self, at: u64, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
+    fn seen_below(&mut self, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(parent) = parent else {
+            process.orphaned = None;
+            return;
+        };
         // Which of its threads holds the child is not seen; the leader stands for them.
-        let told = parent.map(|key| TaskRef { key, tid: key.tgid });
-        let Some(mut orphaned) = process.orphaned else {
-            if told.is_some() && parent != process.parent.map(|parent| parent.key) {
-                self.set_parent(child, told);
+        let told = TaskRef { key: parent, tid: parent.tgid };
+        let Some(orphaned) = process.orphaned else {
+            if process.parent.is_none_or(|believed| believed.key != parent) {
+                self.set_parent(child, Some(told));
             }
             return;
         };
-        let expected = orphaned.expected.map(|(to, _)| to);
-        match told {
-            Some(told) if told.key == orphaned.from.key && expected.is_none_or(|to| to.key != told.key) => {
-                // It has not been handed on yet: closing files can hold an exit up. Less and less
-                // often, as there may be many children.
-                self.unverified.remove(&(orphaned.look_at, child));
-                orphaned.look_at = at + at.saturating_sub(orphaned.at).max(LOOK_AFTER);
-                process.orphaned = Some(orphaned);
-                self.unverified.insert((orphaned.look_at, child));
-                self.set_parent(child, Some(told));
-            }
-            Some(told) => {
-                let to = expected.filter(|to| to.key == told.key).unwrap_or(told);
-                self.settle(child, to, Known::Verified, changes);
-            }
-            None => {
-                process.orphaned = None;
-                self.unverified.remove(&(orphaned.look_at, child));
-            }
+        let expected = orphaned.expected.map(|(to, _)| to).filter(|to| to.key == parent);
+        if parent == orphaned.from.key && expected.is_none() {
+            // It has not been handed on yet: closing files can hold an exit up.
+            self.set_parent(child, Some(told));
+        } else {
+            self.settle(child, expected.unwrap_or(told), Known::Verified, changes);
         }
     }
 }

@@ -53,6 +53,9 @@ impl World {
 
     /// Takes a process out of the world.
     pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) {
+        if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
+            self.leave_before(key, at, changes);
+        }
         let Some(process) = self.processes.remove(&key) else { return };
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
@@ -61,9 +64,7 @@ impl World {
         if let Some(parent) = process.parent {
             self.edges.remove(&(parent.key, key));
         }
-        if let Some(orphaned) = process.orphaned {
-            self.unverified.remove(&(orphaned.look_at, key));
-        }
+        self.forget_look(key, process.look_at);
         let death = process.death().copied();
         let owed_by = process.tracer.or(process.parent).map(|task| task.key);
         let inferred = owed_by.filter(|_| !death.is_some_and(|death| death.autoreap));
@@ -82,8 +83,8 @@ impl World {
             // Its end was not seen.
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
         }
-        self.leave_namespace(&process);
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
+        self.leave_namespace(&process);
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
@@ -91,6 +92,28 @@ impl World {
             exact,
         });
         self.leave_children(key, at.unwrap_or(self.now), changes);
+    }
+
+    /// A namespace's init is released after everybody else in it (`zap_pid_ns_processes()`). RCU
+    /// may tell so in another order, and of a child whose parent is gone nobody would know who
+    /// reaped it.
+    fn leave_before(&mut self, init: ProcKey, at: u64, changes: &mut Vec<Change>) {
+        let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
+        let Some(death) = init.death() else { return };
+        // The number of a namespace is given to a new one at once. Who has another init, or is younger
+        // than the end of this one, is not of this namespace.
+        if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
+            return;
+        }
+        let is_left = |process: &&Process| {
+            process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
+        };
+        let mut left: Vec<_> = self.processes.values().filter(is_left).map(|process| process.key).collect();
+        // Children are younger than their parents.
+        left.sort_unstable();
+        for key in left.into_iter().rev() {
+            self.remove(key, Leave::Freed(at), changes);
+        }
     }
 
     /// Children that were not seen to be handed on: a look will tell the new parent.

@@ -55,6 +55,8 @@ pub struct Process {
     pub(super) tracer_at: u64,
     /// Set while its parent is a prediction.
     pub(super) orphaned: Option<Orphaned>,
+    /// When to look at it; with its key, an entry of [`World::looks`](crate::world::World).
+    pub(super) look_at: Option<u64>,
     /// When an event last proved that it exists.
     pub(super) seen_at: u64,
     /// The snapshot that last showed it.
@@ -146,6 +148,7 @@ impl Process {
             pending: Vec::new(),
             tracer_at: 0,
             orphaned: None,
+            look_at: None,
             seen_at: 0,
             snapshot: 0,
         }

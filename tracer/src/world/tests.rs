@@ -1,11 +1,16 @@
 //! The world against stories, and against any order and any loss.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::{State, World, view};
 use crate::{
     change::{Change, ExactReap},
-    event::{Adopt, Adopter, Event, EventKind, Exit, Fork, Notify, Reap, Roles, Survey, Surveyed, TaskInfo, WaitCall},
+    event::{
+        Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Notify, Reap, Roles, Survey, Surveyed, TaskInfo,
+        WaitCall,
+    },
     ident::{PidNs, ProcKey, TaskRef},
     story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
 };
@@ -25,10 +30,14 @@ impl World {
             assert_eq!(known, Some(parent), "{child:?} does not know its parent");
             assert!(!self.is_below(parent, child), "{child:?} is its own ancestor");
         }
-        let doubted = |process: &super::Process| Some((process.orphaned?.look_at, process.key));
+        for process in self.processes.values() {
+            let is_doubtful = process.orphaned.is_some() || process.death().is_some();
+            assert_eq!(process.look_at.is_some(), is_doubtful, "{process:?}");
+        }
+        let doubted = |process: &super::Process| Some((process.look_at?, process.key));
         let mut doubts: Vec<_> = self.processes.values().filter_map(doubted).collect();
         doubts.sort_unstable();
-        assert!(self.unverified.iter().eq(&doubts), "{:?} are to be looked at, not {doubts:?}", self.unverified);
+        assert!(self.looks.iter().eq(&doubts), "{:?} are to be looked at, not {doubts:?}", self.looks);
         for (&pid, key) in &self.by_pid {
             assert_eq!(pid, key.tgid);
             assert!(self.processes.contains_key(key), "pid {pid} stands for nobody");
@@ -97,7 +106,21 @@ fn an_orphan_is_looked_at_until_its_parent_is_known() {
     assert_eq!(story.world().parent_pid(20), 10);
     story.wait(20, &[(20, b'S', 1)]);
     assert_eq!(story.world().parent_pid(20), 1);
-    assert_eq!(story.world().unverified(u64::MAX).count(), 0);
+    assert!(story.world().doubtful(u64::MAX).all(|doubtful| doubtful != key(20)));
+    story.world().check();
+}
+
+#[test]
+fn a_release_that_nobody_tells_of_is_seen_by_a_look() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 1)).exit(end(10, 1, Adopter::None)).exit(end(11, 1, Adopter::None));
+    story.wait(400, &[]);
+    assert_eq!(story.world().zombie_count(), 2);
+    // 11 is a zombie still, and will be looked at again, but not so soon.
+    story.wait(200, &[(11, b'Z', 1)]).look(10, None);
+    assert_eq!(story.world().zombie_count(), 1);
+    assert_eq!(story.world().doubtful(story.now + 400 * MS).count(), 0);
+    assert_eq!(story.world().doubtful(story.now + 700 * MS).count(), 1);
     story.world().check();
 }
 
@@ -125,6 +148,25 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
     // Read before exit_notify() of 10.
     story.exit(end(20, 10, Adopter::None));
     assert_eq!(story.world().parent_pid(20), 1);
+}
+
+#[test]
+fn an_init_is_the_last_to_leave_its_namespace() {
+    let mut story = Story::new();
+    story.fork(born_in(7, 50, 1, 1)).fork(born_in(7, 51, 2, 50)).fork(born_in(7, 52, 3, 50));
+    story.exit(end(51, 50, Adopter::None)).exit(end(50, 1, Adopter::None));
+    story.exit(Exit { autoreap: true, ..end(52, 50, Adopter::None) });
+    // RCU is late with the others.
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(50)) };
+    let (step, _) = story.engine.step(&event);
+    let reaped = step.changes.iter().filter_map(|change| match change {
+        Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
+        _ => None,
+    });
+    assert_eq!(reaped.collect::<Vec<_>>(), [(52, None), (51, Some(50)), (50, Some(1))]);
+    story.free(51).free(52);
+    assert_eq!((story.world().process_count(), story.world().namespace_count()), (1, 1));
+    story.world().check();
 }
 
 #[test]
@@ -285,12 +327,44 @@ fn a_namespace_goes_with_its_last_process_and_its_number_may_come_back() {
     assert!(!story.world().is_ending(PidNs(ns)));
 }
 
+#[test]
+fn who_is_in_the_next_namespace_of_a_number_stays_when_the_old_init_is_released() {
+    let mut story = Story::new();
+    let ns = 4_026_532_500;
+    story.fork(born_in(ns, 20, 1, 1)).exit(end(20, 1, Adopter::None));
+    // The kernel has released it, and RCU has not said so yet.
+    story.fork(born_in(ns, 40, 1, 1)).fork(born_in(ns, 41, 2, 40));
+    story.free(20);
+    let world = story.world();
+    assert!(world.get(key(20)).is_none() && world.get(key(40)).is_some() && world.get(key(41)).is_some());
+    assert_eq!(world.namespace(PidNs(ns)).unwrap().init, Some(key(40)));
+    world.check();
+}
+
+#[test]
+fn a_child_of_two_threads_that_exit_together_is_looked_at() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10));
+    let other = TaskRef { key: key(10), tid: 11 };
+    // The leader's child was to go to the other thread, which exits before that comes about; and a
+    // look in between took the leader for the parent.
+    story.exit(Exit { live: 1, group_dead: false, ..end(10, 1, Adopter::Thread(other)) });
+    story.look(20, Some((b'S', 10)));
+    story.exit(Exit { task: other, leader: false, ..end(10, 1, Adopter::None) });
+    story.wait(20, &[(20, b'S', 1)]);
+    assert_eq!(story.world().parent_pid(20), 1);
+    story.world().check();
+}
+
 /// What a small kernel does in one go.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     /// The nth living process forks.
     Fork(usize),
-    /// The nth living process but the init ends; its children go to the init.
+    /// The nth living process forks the init of a new namespace.
+    Unshare(usize),
+    /// The nth living process but the host's init ends; its children go to the init of its
+    /// namespace, and with an init its whole namespace goes.
     Exit(usize),
     /// The nth zombie is reaped.
     Reap(usize),
@@ -298,17 +372,30 @@ enum Op {
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        4 => (0usize..50).prop_map(Op::Fork),
+        5 => (0usize..50).prop_map(Op::Fork),
+        1 => (0usize..50).prop_map(Op::Unshare),
         3 => (0usize..50).prop_map(Op::Exit),
         2 => (0usize..50).prop_map(Op::Reap),
     ];
     proptest::collection::vec(op, 0..80)
 }
 
-/// A kernel with processes of one thread: pid, parent, dead.
+/// A process of one thread in the small kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    pid: u32,
+    parent: u32,
+    is_dead: bool,
+    /// Its namespace: the host pid of the init, which is 1 for the host's.
+    ns: u32,
+}
+
+/// A kernel with processes of one thread.
 #[derive(Debug)]
 struct Kernel {
-    table: Vec<(u32, u32, bool)>,
+    table: Vec<Entry>,
+    /// The namespaces that there ever were, and what each is nested in.
+    nested_in: BTreeMap<u32, u32>,
     events: Vec<Event>,
     /// The exact hooks are in use.
     is_exact: bool,
@@ -316,45 +403,61 @@ struct Kernel {
 
 impl Kernel {
     fn run(ops: &[Op], is_exact: bool) -> Self {
-        let mut kernel = Self { table: vec![(1, 0, false)], events: Vec::new(), is_exact };
+        let init = Entry { pid: 1, parent: 0, is_dead: false, ns: 1 };
+        let mut kernel = Self { table: vec![init], nested_in: BTreeMap::new(), events: Vec::new(), is_exact };
         for (i, op) in ops.iter().enumerate() {
             kernel.op(i as u32, *op);
         }
         kernel
     }
 
-    fn pick(&self, nth: usize, dead: bool) -> Option<usize> {
-        let fit: Vec<_> = (0..self.table.len()).filter(|&i| self.table[i].2 == dead && self.table[i].0 != 1).collect();
+    fn pick(&self, nth: usize, is_dead: bool) -> Option<usize> {
+        let fits = |entry: &Entry| entry.is_dead == is_dead && entry.pid != 1;
+        let fit: Vec<_> = (0..self.table.len()).filter(|&i| fits(&self.table[i])).collect();
         (!fit.is_empty()).then(|| fit[nth % fit.len()])
+    }
+
+    fn outwards(&self, ns: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(Some(ns), |ns| self.nested_in.get(ns).copied())
+    }
+
+    fn task(&self, Entry { pid, parent, ns, .. }: Entry) -> TaskInfo {
+        let id = |ns| if ns == 1 { HOST } else { PidNs(4_026_532_000 + ns) };
+        TaskInfo {
+            pid_ns: id(ns),
+            parent_ns: self.nested_in.get(&ns).map(|&outer| id(outer)),
+            ns_level: self.outwards(ns).count() as u32 - 1,
+            ns_pid: if pid == ns { 1 } else { pid },
+            roles: Roles { init: pid == ns, ..Roles::default() },
+            ..born(pid, parent)
+        }
     }
 
     fn op(&mut self, i: u32, op: Op) {
         let kinds = match op {
-            Op::Fork(nth) => {
-                let parent = self.pick(nth, false).map_or(1, |i| self.table[i].0);
+            Op::Fork(nth) | Op::Unshare(nth) => {
+                let (parent, ns) = self.pick(nth, false).map_or((1, 1), |i| (self.table[i].pid, self.table[i].ns));
                 let pid = 100 + i;
-                self.table.push((pid, parent, false));
-                vec![EventKind::Fork(Box::new(Fork { task: born(pid, parent), creator: None }))]
-            }
-            Op::Exit(nth) => {
-                let Some(at) = self.pick(nth, false) else { return };
-                let (pid, parent, _) = self.table[at];
-                self.table[at].2 = true;
-                let mut kinds = vec![EventKind::Exit(Box::new(end(pid, parent, Adopter::NamespaceInit(task(1)))))];
-                for child in self.table.iter_mut().filter(|child| child.1 == pid) {
-                    child.1 = 1;
-                    kinds.push(EventKind::Adopt(Adopt { child: task(child.0), from: task(pid), to: task(1) }));
+                let mut entry = Entry { pid, parent, is_dead: false, ns };
+                if matches!(op, Op::Unshare(_)) {
+                    self.nested_in.insert(pid, ns);
+                    entry.ns = pid;
                 }
-                let told = Notify { task: task(pid), to: task(parent), traced: false, signal: 17 };
-                kinds.push(EventKind::Notify(told));
-                kinds
+                self.table.push(entry);
+                vec![EventKind::Fork(Box::new(Fork { task: self.task(entry), creator: None }))]
             }
-            Op::Reap(nth) => {
-                let Some(at) = self.pick(nth, true) else { return };
-                let (pid, parent, _) = self.table.remove(at);
-                let reap = Reap { task: task(pid), reaper: task(parent), call: None };
-                vec![EventKind::Reap(reap), EventKind::Free(task(pid))]
-            }
+            Op::Exit(nth) => match self.pick(nth, false) {
+                Some(at) => self.exit(at),
+                None => return,
+            },
+            Op::Reap(nth) => match self.pick(nth, true) {
+                Some(at) => {
+                    let Entry { pid, parent, .. } = self.table.remove(at);
+                    let reap = Reap { task: task(pid), reaper: task(parent), call: None };
+                    vec![EventKind::Reap(reap), EventKind::Free(task(pid))]
+                }
+                None => return,
+            },
         };
         let at = (2_000 + u64::from(i)) * MS;
         let is_there = |kind: &EventKind| {
@@ -363,11 +466,42 @@ impl Kernel {
         self.events.extend(kinds.into_iter().filter(is_there).map(|kind| Event { at, cpu: 0, kind }));
     }
 
+    fn exit(&mut self, at: usize) -> Vec<EventKind> {
+        let Entry { pid, parent, ns, .. } = self.table[at];
+        self.table[at].is_dead = true;
+        let told = Notify { task: task(pid), to: task(parent), traced: false, signal: 17 };
+        if pid != ns {
+            let mut kinds = vec![EventKind::Exit(Box::new(end(pid, parent, Adopter::NamespaceInit(task(ns)))))];
+            for child in self.table.iter_mut().filter(|child| child.parent == pid) {
+                child.parent = ns;
+                kinds.push(EventKind::Adopt(Adopt { child: task(child.pid), from: task(pid), to: task(ns) }));
+            }
+            kinds.push(EventKind::Notify(told));
+            return kinds;
+        }
+        // zap_pid_ns_processes()
+        let mut kinds = vec![EventKind::Exit(Box::new(end(pid, parent, Adopter::None)))];
+        let is_member = |entry: &Entry| entry.pid != pid && self.outwards(entry.ns).any(|outer| outer == ns);
+        let (members, rest): (Vec<_>, Vec<_>) = self.table.iter().copied().partition(is_member);
+        for member in members.iter().filter(|member| !member.is_dead) {
+            let killed =
+                Exit { status: ExitStatus(9), autoreap: true, ..end(member.pid, member.parent, Adopter::None) };
+            kinds.push(EventKind::Exit(Box::new(killed)));
+        }
+        for member in members {
+            let reap = Reap { task: task(member.pid), reaper: task(pid), call: None };
+            kinds.extend([EventKind::Reap(reap), EventKind::Free(task(member.pid))]);
+        }
+        self.table = rest;
+        kinds.push(EventKind::Notify(told));
+        kinds
+    }
+
     /// What its task iterator says at that time.
     fn rows(&self, at: u64) -> Vec<Event> {
-        let row = |&(pid, parent, dead): &(u32, u32, bool)| {
-            let task = born(pid, parent);
-            EventKind::Row(Box::new(if dead { zombie(task, Some(0)) } else { running(task) }))
+        let row = |&entry: &Entry| {
+            let task = self.task(entry);
+            EventKind::Row(Box::new(if entry.is_dead { zombie(task, Some(0)) } else { running(task) }))
         };
         let rows = self.table.iter().map(row);
         [EventKind::SnapshotBegin]
@@ -381,10 +515,13 @@ impl Kernel {
 
 fn assert_equal(world: &World, kernel: &Kernel) {
     world.check();
-    let mut have: Vec<_> = world
-        .processes()
-        .map(|process| (process.key.tgid, process.parent.map_or(0, |parent| parent.key.tgid), process.is_zombie()))
-        .collect();
+    let entry = |process: &super::Process| Entry {
+        pid: process.key.tgid,
+        parent: process.parent.map_or(0, |parent| parent.key.tgid),
+        is_dead: process.is_zombie(),
+        ns: if process.pid_ns == HOST { 1 } else { process.pid_ns.0 - 4_026_532_000 },
+    };
+    let mut have: Vec<_> = world.processes().map(entry).collect();
     have.sort_unstable();
     let mut want = kernel.table.clone();
     want.sort_unstable();

@@ -5,7 +5,7 @@ use nix::{
     sys::{
         prctl, ptrace,
         signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal},
-        wait::waitpid,
+        wait::{Id, WaitPidFlag, waitid, waitpid},
     },
     unistd::Pid,
 };
@@ -13,7 +13,7 @@ use nix::{
 use crate::talk::{announce, exit, fork, next_step, rest, say, wait_for};
 
 /// A parent that treats its children's ends as `kind` says; at each step `child` it gets one
-/// that exits at once, at each step `wait` it reaps one.
+/// that exits at once, at each step `wait` or `waitid` it reaps one by that call.
 pub fn parent(kind: &str) {
     let on_sigchld = match kind {
         "never-waits" => SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty()),
@@ -34,6 +34,10 @@ pub fn serve_children() {
             "child" => say("child", fork(|| {}).as_raw()),
             "wait" => {
                 let reaped = waitpid(None, None).expect("waitpid");
+                say("reaped", reaped.pid().map_or(0, Pid::as_raw));
+            }
+            "waitid" => {
+                let reaped = waitid(Id::All, WaitPidFlag::WEXITED).expect("waitid");
                 say("reaped", reaped.pid().map_or(0, Pid::as_raw));
             }
             _ => panic!("no step is called {step}"),

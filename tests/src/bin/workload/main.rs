@@ -7,6 +7,7 @@
 mod children;
 mod hostile;
 mod namespaces;
+mod orders;
 mod talk;
 mod threads;
 
@@ -33,6 +34,15 @@ fn main() {
         ["dead-leader"] => threads::dead_leader(),
         ["exec-by-thread"] => threads::exec_by_thread(),
         ["after-exec"] => threads::after_exec(),
+
+        ["heirs", kind] => orders::heirs(kind),
+        ["leader-first", kind] => orders::leader_first(kind),
+        ["last-of-a-namespace"] => orders::last_of_a_namespace(),
+        ["leftover", pid] => orders::leftover(number(pid)),
+        ["reaped-twice"] => orders::reaped_twice(),
+        ["without-a-signal"] => orders::without_a_signal(),
+        ["blocked-then-ignored"] => orders::blocked_then_ignored(),
+        ["not-permitted"] => orders::not_permitted(),
 
         ["hostile"] => hostile::change_names(),
         ["hostile-parent", ..] => hostile::parent(),

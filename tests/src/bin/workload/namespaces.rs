@@ -5,14 +5,17 @@ use std::{fs::File, str::FromStr};
 use nix::{
     libc,
     sched::{CloneFlags, setns, unshare},
-    sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal, kill},
+    sys::{
+        prctl,
+        signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal, kill},
+    },
     unistd::Pid,
 };
 
 use crate::talk::{announce, await_step, die_with_parent, exit, fork, next_step, rest, say, wait_for};
 
 /// Starts pid 1 of a new namespace, which runs `body`, and waits for it.
-fn new_namespace(body: impl FnOnce()) {
+pub fn new_namespace(body: impl FnOnce()) {
     unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
     let init = fork(|| {
         die_with_parent();
@@ -21,8 +24,16 @@ fn new_namespace(body: impl FnOnce()) {
     wait_for(init);
 }
 
-/// A namespace with nobody in it but its init, which treats SIGTERM as `kind` says.
+/// What is forked from here on lives in the namespace of `pid`.
+pub fn enter(pid: i32) {
+    let namespace = File::open(format!("/proc/{pid}/ns/pid")).expect("the namespace");
+    setns(namespace, CloneFlags::CLONE_NEWPID).expect("setns");
+}
+
+/// A namespace with nobody in it but its init, which treats SIGTERM as `kind` says, or ends by a
+/// fault at the step `fault`. `outer` waits for it.
 pub fn init(kind: &str) {
+    announce("outer");
     new_namespace(|| match kind {
         "plain" => {
             announce("init");
@@ -47,10 +58,30 @@ pub fn init(kind: &str) {
             announce("unblocked");
             rest()
         }
+        "faulting" => {
+            announce("init");
+            await_step("fault");
+            fault()
+        }
         _ => panic!("no init is called {kind}"),
     });
     say("ended", 0);
     rest()
+}
+
+/// Ends this process by SIGSEGV, without a core file.
+fn fault() -> ! {
+    prctl::set_dumpable(false).expect("PR_SET_DUMPABLE");
+    // Rust's own handler looks for stack overflows.
+    // SAFETY: no handler is installed.
+    unsafe { signal::signal(Signal::SIGSEGV, SigHandler::SigDfl) }.expect("signal");
+    // SAFETY: a mapping of its own that nobody may read; the kernel answers the read with a signal.
+    unsafe {
+        let page =
+            libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        page.cast::<u8>().read_volatile();
+    }
+    unreachable!("nobody may read that page")
 }
 
 extern "C" fn do_nothing(_: libc::c_int) {}
@@ -124,8 +155,7 @@ pub fn orphanage() {
 /// A process that enters the namespace of `pid` from outside, as `docker exec` does, and there
 /// follows the steps `kill SIGNAL PID` and `fork`; `end` ends it.
 pub fn inside(pid: i32) {
-    let namespace = File::open(format!("/proc/{pid}/ns/pid")).expect("the namespace");
-    setns(namespace, CloneFlags::CLONE_NEWPID).expect("setns");
+    enter(pid);
     let inside = fork(|| {
         announce("inside");
         while let Some(step) = next_step() {

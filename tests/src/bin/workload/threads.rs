@@ -40,10 +40,11 @@ pub fn dead_leader() {
     rest()
 }
 
-/// At the step `exec`, a thread of `process` that is not its main thread execs.
+/// At the step `exec`, a thread of `process` that is not its main thread execs; a third one rests.
 pub fn exec_by_thread() {
     let process = fork(|| {
         announce("process");
+        thread::spawn(|| rest());
         thread::spawn(|| {
             await_step("exec");
             let program = std::env::current_exe().expect("/proc is mounted");

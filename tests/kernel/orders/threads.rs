@@ -1,0 +1,99 @@
+//! Where the process is not the same as its main thread.
+
+use rustix::process::Signal;
+use tracer::{source::hooks::Hooks, world::State};
+use tracer_tests::{Stream, stage::kill, stream::is_since};
+
+use super::stage;
+
+/// Order 4: the child stays in the process, and no hook tells of that.
+pub fn child_of_a_thread(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["forking-thread"]);
+    let [_, child] = stream.meet(&mut stage, ["process", "child"]);
+    stream.begin();
+    stage.step("end-thread");
+    stream.expect(
+        &[&["EXIT(process') thread only children to process"]],
+        // In each tier: `reparent_leader()` leaves a child alone that stays in its thread group.
+        &["ADOPTED(child) process->process as thread, verified"],
+    );
+    kill(child, Signal::KILL);
+    stream.expect(
+        &[&[
+            "GEN(9->child) by test: delivered",
+            "DELIV(9) to child",
+            "EXIT(child, 9)",
+            "NOTIFY(child, 17->process)",
+            "GEN(17->process) by child: ignored-by-default",
+            "REAP(child) by process via wait4",
+            "FREE(child)",
+        ]],
+        &["REAPED(child) by process, exact via wait4"],
+    );
+}
+
+/// Order 5: the end of the process is told by its last thread.
+pub fn leader_first(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["leader-first", "waited-for"]);
+    stream.meet(&mut stage, ["parent", "process"]);
+    stream.begin();
+    stage.step("end-leader");
+    stream.expect(&[&["EXIT(process, 1280) leader only"]], &[]);
+    assert!(matches!(stream.process("process").map(|it| it.state), Some(State::LeaderDead { live: 1, .. })));
+
+    stage.step("end-thread");
+    // Since 6.1 `synchronize_group_exit()` makes the last thread's status that of the process;
+    // before, it is the leader's, whichever way that went.
+    let (exit, status) = if is_since(6, 1) { ("EXIT(process')", 0) } else { ("EXIT(process', 1280)", 5) };
+    stage.hears(&format!("code-{status}"));
+    stream.expect(
+        &[&[
+            exit,
+            "NOTIFY(process, 17->parent)",
+            "GEN(17->parent) by process': ignored-by-default",
+            "REAP(process) by parent via wait4",
+            "FREE(process)",
+        ]],
+        &["REAPED(process) by parent, exact via wait4"],
+    );
+}
+
+/// Order 5 below a parent that ignores SIGCHLD: the last thread reaps the leader, inside the
+/// `release_task()` of its own, so that only `cgroup_release()` tells.
+pub fn leader_first_and_ignored(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["leader-first", "ignored"]);
+    stream.meet(&mut stage, ["parent", "process"]);
+    stream.begin();
+    stage.step("end-leader");
+    stream.expect(&[&["EXIT(process, 1280) leader only"]], &[]);
+    stage.step("end-thread");
+    let exit = if is_since(6, 1) { "EXIT(process')" } else { "EXIT(process', 1280)" };
+    stream.expect(
+        &[&[exit, "NOTIFY(process, 17->parent)", "REAP(process) by process'", "FREE(process)"]],
+        &["REAPED(process) by nobody, exact"],
+    );
+}
+
+/// Order 6: two threads die, the leader among them, and the process lives on under their pid.
+pub fn exec_by_another_thread(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["exec-by-thread"]);
+    let [pid] = stream.meet(&mut stage, ["process"]);
+    stream.begin();
+    let before = stream.process("process").map(|process| process.key);
+    stage.step("exec");
+    assert_eq!(stage.pid("execed"), pid);
+    // The kernel wakes the others with a SIGKILL that nobody has sent (`zap_other_threads()`).
+    stream.expect(
+        &[
+            &["DELIV(9) to process", "EXIT(process) leader only", "EXEC(process) by process'"],
+            &["DELIV(9) to process'", "EXEC(process) by process'"],
+        ],
+        &[],
+    );
+    let process = stream.process("process").expect("it lives on");
+    assert_eq!((Some(process.key), process.state), (before, State::Running));
+}

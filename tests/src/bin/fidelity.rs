@@ -1,0 +1,70 @@
+//! Compares the world with the kernel while a random process tree lives and dies.
+//!
+//! `cargo xtask fidelity` builds it and runs it, here or in a virtual machine. It is also the
+//! program of every process of that tree: `fidelity actor …`.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::Parser;
+use tracer_tests::fidelity::{self, actor, session::Limits};
+
+/// Compares the world with the kernel while a random process tree lives and dies.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// What the operations are derived from [default: the time].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many operations.
+    #[arg(long, default_value_t = 100_000)]
+    ops: u64,
+    /// Only the operations of these numbers, as a failure names them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<u64>,
+    /// Milliseconds that a difference may last.
+    #[arg(long, default_value_t = 5_000)]
+    deadline: u64,
+    /// Milliseconds without any news after which an actor is not waited for.
+    #[arg(long, default_value_t = 30)]
+    grace: u64,
+    /// Seconds to look for a smaller part that fails.
+    #[arg(long, default_value_t = 90)]
+    shrink: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == actor::ACTOR
+    {
+        let result = actor::run(rest);
+        eprintln!("an actor has ended: {result:?}");
+        return ExitCode::FAILURE;
+    }
+    let Cli { seed, ops, only, deadline, grace, shrink } = Cli::parse();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64 % 1_000_000_000);
+    let options = fidelity::Options {
+        seed: seed.unwrap_or_else(now),
+        ops,
+        only,
+        limits: Limits { deadline: Duration::from_millis(deadline), grace: Duration::from_millis(grace) },
+        shrink_for: Duration::from_secs(shrink),
+    };
+    println!("fidelity: seed {}, {} operations", options.seed, options.ops);
+    match fidelity::run(&options) {
+        Ok(true) => {
+            println!("fidelity: no difference");
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            println!("fidelity: DIFFERENT (seed {})", options.seed);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("fidelity: cannot run (seed {}): {error:#}", options.seed);
+            ExitCode::from(2)
+        }
+    }
+}
