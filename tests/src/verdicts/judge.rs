@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracer::{
     change::{Change, Signalled},
     engine::Step,
+    event::{EventKind, Loss},
     pump::Pump,
     rules::Thresholds,
     signal::{KernelSender, Sender},
@@ -22,6 +23,8 @@ use tracer::{
         load::{LoadOptions, kernel_release},
     },
 };
+
+use tracer_common::kind;
 
 use super::{
     case::{Case, Seen, Sender as Who, Way},
@@ -67,19 +70,18 @@ struct Said {
 #[derive(Debug, Default)]
 struct Heard {
     by_pid: HashMap<u32, Vec<Said>>,
-    gaps: usize,
+    lost: Loss,
 }
 
 impl Heard {
     fn step(&mut self, step: &Step<'_>) {
+        if let EventKind::Lost(loss) = &step.event.kind {
+            self.lost.add(loss);
+        }
         for change in step.changes {
             let (signalled, is_sent): (&Signalled, _) = match change {
                 Change::Signalled(signalled) => (signalled, true),
                 Change::Taken(signalled) => (signalled, false),
-                Change::Gap => {
-                    self.gaps += 1;
-                    continue;
-                }
                 _ => continue,
             };
             self.by_pid.entry(signalled.target.key.tgid).or_default().push(Said {
@@ -89,6 +91,13 @@ impl Heard {
                 sender: is_sent.then_some(signalled.sender),
             });
         }
+    }
+
+    /// Records about signals that were lost. Programs that the kernel skipped are not among them:
+    /// those on signals run with interrupts off, so that nothing can come between.
+    fn lost_signals(&self) -> u64 {
+        let Loss { ring, undecodable, missed: _ } = self.lost;
+        ring[usize::from(kind::SIGNAL)] + ring[usize::from(kind::DELIVER)] + undecodable
     }
 
     /// What was said within the time of a case about its signal: of sendings, and of takings.
@@ -158,9 +167,7 @@ pub fn run(scope: Scope, mut progress: impl FnMut(usize)) -> Result<Report> {
         Ok(())
     })? > 0
     {}
-    if heard.gaps > 0 {
-        bail!("records were lost: this machine is too busy for a verdict");
-    }
+    ensure!(heard.lost_signals() == 0, "this machine is too busy for a verdict: {:?}", heard.lost);
     compare(&seen, &heard)
 }
 
