@@ -56,6 +56,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let episodes: BTreeSet<u64> = only.iter().map(|number| number / NUMBERS).collect();
     let mut next = episodes.into_iter();
     let mut episode = 0;
+    let mut said = Instant::now();
     while carried_out(&session) < *ops {
         if !only.is_empty() {
             match next.next() {
@@ -77,10 +78,17 @@ pub fn run(options: &Options) -> Result<bool> {
             return Ok(false);
         }
         episode += 1;
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            println!("{} operations so far, {} points of rest", carried_out(&session), session.totals.rests);
+        }
     }
     report::table(&session, options, began.elapsed());
     Ok(true)
 }
+
+/// Whoever waits sees that it goes on.
+const SAY_EVERY: Duration = Duration::from_secs(20);
 
 fn carried_out(session: &Session) -> u64 {
     session.crew().counts.values().map(|count| count.done).sum()
@@ -94,7 +102,12 @@ fn explain(options: &Options, steps: &[Step], failure: Failure) -> Result<()> {
     let limits = Limits { deadline: limits.deadline / 8, ..*limits };
     let mut session = None;
     let mut last = None;
+    let mut said = Instant::now();
     let fails = |part: &[u64]| -> Result<bool> {
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            println!("does it show with {} operations?", part.len());
+        }
         let part: BTreeSet<u64> = part.iter().copied().collect();
         // Races do not go the same way every time.
         for _ in 0..3 {
