@@ -1,12 +1,13 @@
 //! The differential test of verdicts, as a program: prints the table of combinations, what
-//! disagrees, and a closing line. The exit code is 0 only if nothing does. Needs root.
+//! disagrees, and a closing line. The exit code is 0 only if nothing does. Needs root. With `--brief`
+//! only one way of each sort is taken.
 
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tracer_tests::verdicts::{
     judge::{self, Report},
     plan::Scope,
@@ -19,8 +20,14 @@ const SHOWN: usize = 30;
 const WORD: Duration = Duration::from_secs(20);
 
 fn main() -> Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let scope = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Scope::Whole,
+        ["--brief"] => Scope::Brief,
+        _ => bail!("usage: verdicts [--brief]"),
+    };
     let mut told = Instant::now();
-    let Report { cases, agreements, limits, disagreements, table } = judge::run(Scope::Whole, |cases| {
+    let Report { cases, agreements, limits, disagreements, table } = judge::run(scope, |cases| {
         if told.elapsed() >= WORD {
             told = Instant::now();
             eprintln!("{cases} cases so far");
