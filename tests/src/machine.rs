@@ -10,7 +10,7 @@ use std::{
 use tracer::source::{
     hooks::Hooks,
     live::Live,
-    load::{LoadOptions, kernel_release},
+    load::{LoadError, LoadOptions, kernel_release},
 };
 
 /// The `tracer` program under test: `$TRACER_BIN`, or the release build beside this test.
@@ -106,7 +106,12 @@ fn missing_hooks(hooks: Hooks) -> Option<String> {
         Hooks::Kprobe => &MISSING[1],
     };
     let attach = || Live::attach(&LoadOptions { hooks, ..LoadOptions::default() });
-    known.get_or_init(|| attach().err().map(|error| error.to_string())).clone()
+    let why = |error| match error {
+        LoadError::Forbidden { .. } => "forbidden by the kernel".to_owned(),
+        LoadError::NoKprobes => "no kprobes in this kernel".to_owned(),
+        error => error.to_string(),
+    };
+    known.get_or_init(|| attach().err().map(why)).clone()
 }
 
 /// The series of the kernel that runs here: `(6, 18)`.
