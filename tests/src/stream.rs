@@ -6,7 +6,7 @@
 //! | `EXEC(p) by p'` | `sched_process_exec`; `by` only where another thread called it |
 //! | `EXIT(c, 9) children to s` | `sched_process_exit`; the wait status if it is not 0, `leader only` or `thread only` if other threads live, and who is predicted to adopt |
 //! | `GEN(17->p) by c: V` | `signal_generate`; `protected` if `p` has `SIGNAL_UNKILLABLE`, `by` is the current task, `for` the kernel's reason if it is the kernel's signal, V is the verdict |
-//! | `DELIV(9) to c` | `signal_deliver`; with the verdict if it is another than `delivered` |
+//! | `DELIV(15) to c` | `signal_deliver`; with the verdict if it is another than `delivered` |
 //! | `FREE(c)` | `sched_process_free` |
 //! | `NOTIFY(c, 17->p)` | `do_notify_parent()`; `tracing` if `p` is told as its tracer |
 //! | `ADOPT(c) m->s` | `kill_orphaned_pgrp()` |

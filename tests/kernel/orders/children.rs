@@ -161,7 +161,6 @@ pub fn tracer_then_parent(hooks: Hooks) {
     stream.expect(
         &[&[
             "GEN(9->child) by test: delivered",
-            "DELIV(9) to child",
             "EXIT(child, 9)",
             "NOTIFY(child, 17->tracer tracing)",
             "GEN(17->tracer) by child: ignored-by-default",

@@ -38,7 +38,6 @@ pub fn init_exits(hooks: Hooks) {
             // The init ignores SIGCHLD from now on, so the kid is told of and reaped by itself.
             &[
                 "GEN(9->kid) by init for namespace-end: delivered",
-                "DELIV(9) to kid",
                 "EXIT(kid, 9)",
                 "NOTIFY(kid, 17->init)",
                 "REAP(kid) by kid",
@@ -80,11 +79,9 @@ pub fn leftover_from_outside(hooks: Hooks) {
     stream.expect(
         &[&[
             "GEN(9->init) by test: delivered",
-            "DELIV(9) to init",
             "EXIT(init, 9)",
             zombie_killed,
             "GEN(9->leaf) by init for namespace-end: delivered",
-            "DELIV(9) to leaf",
             "EXIT(leaf, 9)",
             "NOTIFY(leaf, 17->init)",
             "REAP(leaf) by leaf",

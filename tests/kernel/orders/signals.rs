@@ -38,7 +38,6 @@ pub fn init_without_a_handler(hooks: Hooks) {
     stream.expect(
         &[&[
             "GEN(9->init) by test: delivered",
-            "DELIV(9) to init",
             "EXIT(init, 9)",
             "NOTIFY(init, 17->outer)",
             "GEN(17->outer) by init: ignored-by-default",
