@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::PathBuf,
-    process::{ExitCode, Stdio},
+    process::{self, ExitCode, Stdio},
     time::Duration,
 };
 
@@ -92,7 +92,8 @@ pub fn run(series: &[String], jobs: &[Job], seconds: u64) -> Result<ExitCode> {
     let Downloads { folder, machine, kernels } = Downloads::get(&workspace, series)?;
     setup::toolchain(&workspace, None)?;
     let binaries = Binaries::build(&workspace)?;
-    let initrd = folder.join("initramfs.cpio");
+    // Several may be at work at a time.
+    let initrd = folder.join(format!("initramfs-{}.cpio", process::id()));
     fs::write(&initrd, binaries.image(&machine, jobs)?.finish())
         .with_context(|| format!("cannot write {}", initrd.display()))?;
 
@@ -110,6 +111,7 @@ pub fn run(series: &[String], jobs: &[Job], seconds: u64) -> Result<ExitCode> {
         let (is_passed, line) = verdict.end(&end);
         ends.push((is_passed, format!("{line} [{version}] {}", log.display())));
     }
+    fs::remove_file(&initrd).with_context(|| format!("cannot remove {}", initrd.display()))?;
     println!();
     for (_, line) in &ends {
         println!("{line}");
