@@ -18,6 +18,8 @@ mod leave;
 mod namespace;
 mod process;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
 pub mod view;
 
