@@ -209,11 +209,12 @@ impl World {
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.look = Some((at, found));
-        if found.state == b'Z'
-            && let Some(death) = process.death_mut()
-        {
-            // It should have vanished by itself, or with its namespace; it has not.
-            (death.autoreap, death.tearing_down) = (false, false);
+        if let Some(death) = process.death_mut() {
+            // It should have vanished by itself, or with its namespace; or something that is not
+            // known here holds its exit up.
+            let is_zombie = found.state == b'Z';
+            death.autoreap &= !is_zombie;
+            death.tearing_down = !is_zombie;
         }
         let was_missed = found.state == b'Z' && process.state == State::Running;
         self.seen_below(key, parent, changes);

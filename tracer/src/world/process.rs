@@ -101,8 +101,8 @@ pub struct Death {
     /// When it became a zombie, if that is known to be later: with the exact hook, or for an init
     /// whose namespace had to end first.
     pub notified: Option<u64>,
-    /// It is an init that waits for the last process of its namespace to be reaped, and no zombie
-    /// before that (`zap_pid_ns_processes()`).
+    /// Its exit is held up, and it is no zombie before that has ended: an init waits for the last
+    /// process of its namespace to be reaped (`zap_pid_ns_processes()`), or a look has seen so.
     pub tearing_down: bool,
     /// How.
     pub status: ExitStatus,
