@@ -30,8 +30,18 @@ pub mod kind {
 
 /// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
 #[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
 pub struct CommandLineRecord {
     /// See [`Header`].
     pub header: Header,
@@ -45,8 +55,18 @@ pub struct CommandLineRecord {
 
 /// A closer look at one process, read from `/proc/PID/stat`.
 #[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
 pub struct LookRecord {
     /// See [`Header`].
     pub header: Header,
@@ -63,8 +83,18 @@ pub struct LookRecord {
 /// What no tracepoint tells, for all processes at once. A `SurveyRecord` follows for each process
 /// that is traced or a subreaper.
 #[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
 pub struct SurveyedRecord {
     /// See [`Header`]; its time is the survey's end.
     pub header: Header,
@@ -75,8 +105,18 @@ pub struct SurveyedRecord {
 /// Records that are missing. The counts of those that found no room in the ring buffer follow, a
 /// `u64` for each kind, from 0.
 #[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
 pub struct LostRecord {
     /// See [`Header`].
     pub header: Header,
@@ -90,8 +130,18 @@ pub struct LostRecord {
 
 /// Tracing ended as it should.
 #[repr(C)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
 pub struct EndRecord {
     /// See [`Header`].
     pub header: Header,

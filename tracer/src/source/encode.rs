@@ -12,9 +12,7 @@ use tracer_common::{
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    event::{
-        Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Survey, Surveyed, TaskInfo,
-    },
+    event::{Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Survey, Surveyed, TaskInfo},
     ident::{Args, ProcKey, TaskRef},
 };
 
@@ -253,22 +251,23 @@ mod tests {
     }
 
     fn kind() -> impl Strategy<Value = EventKind> {
-        let start = any::<(String, i64, u32, bool, u64)>().prop_map(|(text, wall_offset_ns, ring_size, flag, after)| {
-            EventKind::Start(Box::new(StartInfo {
-                version: text.clone(),
-                kernel: text.clone(),
-                boot_id: text.clone(),
-                host: text.clone(),
-                wall_offset_ns,
-                hooks: vec![text.clone()],
-                degraded: vec![text.clone(), text.clone()],
-                ring_size,
-                all_signals: flag,
-                all_deliveries: !flag,
-                arguments: vec![text],
-                thresholds: Thresholds { unreaped_after: after, ..Thresholds::default() },
-            }))
-        });
+        let start =
+            any::<(String, i64, u32, bool, u64)>().prop_map(|(text, wall_offset_ns, ring_size, flag, after)| {
+                EventKind::Start(Box::new(StartInfo {
+                    version: text.clone(),
+                    kernel: text.clone(),
+                    boot_id: text.clone(),
+                    host: text.clone(),
+                    wall_offset_ns,
+                    hooks: vec![text.clone()],
+                    degraded: vec![text.clone(), text.clone()],
+                    ring_size,
+                    all_signals: flag,
+                    all_deliveries: !flag,
+                    arguments: vec![text],
+                    thresholds: Thresholds { unreaped_after: after, ..Thresholds::default() },
+                }))
+            });
         let idle = proptest::option::of(0..u64::MAX);
         let row = (info(), task(), idle, any::<(i32, bool, u32)>()).prop_map(|(task, tracer, idle, rest)| {
             let (status, leader_dead, live) = rest;
@@ -285,9 +284,8 @@ mod tests {
         let look = (key(), found).prop_map(|(key, found)| {
             EventKind::Look(Look { key, found: found.map(|(state, ppid)| Looked { state, ppid }) })
         });
-        let end = any::<[u64; 4]>().prop_map(|[began, cpu_ns, signals, walks_cut]| {
-            EventKind::End(End { began, cpu_ns, signals, walks_cut })
-        });
+        let end = any::<[u64; 4]>()
+            .prop_map(|[began, cpu_ns, signals, walks_cut]| EventKind::End(End { began, cpu_ns, signals, walks_cut }));
         let adopter = (0..5, task()).prop_map(|(class, to)| match (class, to) {
             (0, Some(to)) => Adopter::Thread(to),
             (1, Some(to)) => Adopter::Subreaper(to),
@@ -296,10 +294,21 @@ mod tests {
             _ => Adopter::None,
         });
         let exit = (task(), [task(), task()], adopter, any::<(i32, u32, [bool; 3])>());
-        let exit = exit.prop_map(|(task, [parent, tracer], adopter, (status, live, [leader, group_dead, autoreap]))| {
-            let (task, status) = (task.unwrap_or_default(), ExitStatus(status));
-            EventKind::Exit(Box::new(Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap }))
-        });
+        let exit =
+            exit.prop_map(|(task, [parent, tracer], adopter, (status, live, [leader, group_dead, autoreap]))| {
+                let (task, status) = (task.unwrap_or_default(), ExitStatus(status));
+                EventKind::Exit(Box::new(Exit {
+                    task,
+                    parent,
+                    tracer,
+                    adopter,
+                    status,
+                    live,
+                    leader,
+                    group_dead,
+                    autoreap,
+                }))
+            });
         let notify = (task(), task(), any::<(bool, i32)>()).prop_map(|(task, to, (traced, signal))| {
             EventKind::Notify(Notify { task: task.unwrap_or_default(), to: to.unwrap_or_default(), traced, signal })
         });
