@@ -106,7 +106,7 @@ impl Trace {
             }
         }
         loop {
-            match self.reader.next().context("cannot read on")? {
+            match self.reader.read_on().context("cannot read on")? {
                 Next::Chunk(messages) => {
                     for message in messages {
                         if self.message(&message, &mut take)?.is_break() {

@@ -159,7 +159,7 @@ impl Reader {
     ///
     /// # Errors
     /// Only what read(2) says.
-    pub fn next(&mut self) -> io::Result<Next> {
+    pub fn read_on(&mut self) -> io::Result<Next> {
         let Self { input, bytes, packed, unpacker, .. } = self;
         match input {
             Input::File { file, places, next, end } => {
@@ -293,7 +293,7 @@ fn try_unpack(
         "zstd" => {
             bytes.reserve(size);
             unpacker
-                .decompress_to_buffer(&*packed, bytes)
+                .decompress_to_buffer(&packed, bytes)
                 .map_err(|error| format!("a chunk cannot be unpacked: {error}"))?;
         }
         other => return Err(format!("a chunk is packed with {other:?}, which is not known here")),
