@@ -16,7 +16,7 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "lost",
-        "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed total",
+        "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
     ),
     (
         "summary",
@@ -325,7 +325,7 @@ mod tests {
 
     const LOST: &str = r#"{"type":"lost","at":"2026-11-22T12:00:00.000000001Z","at_boot_ns":"1","seq":1,"fork":1,"exec":0,
         "exit":0,"reap":0,"signal":0,"deliver":0,"adopt":0,"notify":0,"rename":0,"snapshot":0,
-        "undecodable":0,"missed":0,"total":1}"#;
+        "undecodable":0,"missed":0,"unreadable":0,"total":1}"#;
 
     #[test]
     fn a_line_that_keeps_the_contract() {

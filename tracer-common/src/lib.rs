@@ -11,6 +11,8 @@
 #![no_std]
 
 pub mod config;
+#[cfg(feature = "user")]
+pub mod note;
 pub mod record;
 pub mod task;
 

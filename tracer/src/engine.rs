@@ -18,6 +18,8 @@ pub struct Step<'a> {
     pub seq: u64,
     /// The event.
     pub event: &'a Event,
+    /// The bytes that the event came as; empty for one that was made by hand, in a test.
+    pub record: &'a [u8],
     /// What it did to the world.
     pub changes: &'a [Change],
     /// What the rules found.
@@ -53,8 +55,9 @@ impl Engine {
         &self.world
     }
 
-    /// Takes an event in; gives what it caused, and the world after it.
-    pub fn step<'a>(&'a mut self, event: &'a Event) -> (Step<'a>, &'a World) {
+    /// Takes an event in, with the bytes that it came as; gives what it caused, and the world after
+    /// it.
+    pub fn step<'a>(&'a mut self, event: &'a Event, record: &'a [u8]) -> (Step<'a>, &'a World) {
         let seq = self.next_seq;
         self.next_seq += 1;
         self.changes.clear();
@@ -70,7 +73,7 @@ impl Engine {
         if event.kind == EventKind::Tick {
             self.recheck(event.at);
         }
-        (Step { seq, event, changes: &self.changes, findings: &self.findings }, &self.world)
+        (Step { seq, event, record, changes: &self.changes, findings: &self.findings }, &self.world)
     }
 
     fn recheck(&mut self, now: u64) {

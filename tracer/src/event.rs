@@ -65,6 +65,8 @@ pub enum EventKind {
     Lost(Loss),
     /// Nothing but time has passed.
     Tick,
+    /// Tracing ended as it should: the last event of a stream.
+    End(End),
 }
 
 impl EventKind {
@@ -88,7 +90,8 @@ impl EventKind {
             | Self::CommandLine(..)
             | Self::Look(_)
             | Self::Lost(_)
-            | Self::Tick => None,
+            | Self::Tick
+            | Self::End(_) => None,
         }
     }
 }
@@ -187,7 +190,7 @@ pub struct Exit {
 }
 
 /// The wait status of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExitStatus(pub i32);
 
 impl ExitStatus {
@@ -371,17 +374,20 @@ pub struct Loss {
     /// Events at which the kernel skipped a program, because it was running already on that
     /// processor (`recursion_misses`).
     pub missed: u64,
+    /// Records of a trace that could not be read back: the file is damaged there.
+    pub unreadable: u64,
 }
 
 impl Loss {
     /// Adds another loss to this one.
     pub fn add(&mut self, other: &Self) {
-        let Self { ring, undecodable, missed } = other;
+        let Self { ring, undecodable, missed, unreadable } = other;
         for (sum, one) in self.ring.iter_mut().zip(ring) {
             *sum += one;
         }
         self.undecodable += undecodable;
         self.missed += missed;
+        self.unreadable += unreadable;
     }
 
     /// Counts a whole record, by its kind.
@@ -395,6 +401,19 @@ impl Loss {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.ring.iter().sum::<u64>() + self.undecodable + self.missed
+        self.ring.iter().sum::<u64>() + self.undecodable + self.missed + self.unreadable
     }
+}
+
+/// See [`EventKind::End`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// When tracing began, in nanoseconds of the boot-time clock; the event's own time is its end.
+    pub began: u64,
+    /// Processor time that the tool used meanwhile, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Signals that the kernel generated meanwhile, those included that never entered the stream.
+    pub signals: u64,
+    /// Loops over threads or ancestors that were cut short in the kernel.
+    pub walks_cut: u64,
 }

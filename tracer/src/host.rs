@@ -1,9 +1,11 @@
 //! Facts about the machine and the run, read once at the edge and carried by the first event.
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::Thresholds;
 
 /// What the first event of a stream says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartInfo {
     /// Version of the tool.
     pub version: String,
@@ -23,6 +25,10 @@ pub struct StartInfo {
     pub ring_size: u32,
     /// Every signal is in the stream, not only those that findings rest on.
     pub all_signals: bool,
+    /// Every delivery of a signal is in the stream, not only those that the kernel dropped.
+    pub all_deliveries: bool,
+    /// The arguments that the tool was started with: its configuration and filters.
+    pub arguments: Vec<String>,
     /// From when on something is a finding.
     pub thresholds: Thresholds,
 }

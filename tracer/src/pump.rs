@@ -8,17 +8,18 @@ use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
+use tracer_common::Stats;
 
 use crate::{
     engine::{Engine, Step},
-    event::{Event, EventKind},
+    event::{End, Event, EventKind},
     rules::Thresholds,
-    sink::Sink,
+    sink::{Counted, Sink},
     source::{
+        encode::encode,
         live::{self, Live},
         load::LoadOptions,
     },
-    summary::Summary,
     world::World,
 };
 
@@ -41,6 +42,12 @@ const BATCH: usize = 65_536;
 pub struct Pump {
     live: Live,
     engine: Engine,
+    /// Boot time at which the stream began.
+    began: u64,
+    /// Processor time that had been used by then.
+    cpu_before: u64,
+    /// Room for the record of an event that user space makes.
+    record: Vec<u8>,
     /// Boot time of the last housekeeping.
     kept: u64,
     /// Boot time of the last survey.
@@ -60,9 +67,18 @@ impl Pump {
         thresholds: &Thresholds,
         show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
     ) -> Result<Self> {
-        let engine = Engine::new(thresholds);
-        // The first snapshot tells what a survey would.
-        let mut pump = Self { live, engine, kept: 0, surveyed: live::now(), behind_since: None };
+        let now = live::now();
+        let mut pump = Self {
+            live,
+            engine: Engine::new(thresholds),
+            began: now,
+            cpu_before: live::cpu_time(),
+            record: Vec::new(),
+            kept: 0,
+            // The first snapshot tells what a survey would.
+            surveyed: now,
+            behind_since: None,
+        };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
         // The programs are attached: what happens while the snapshot is taken is in the ring
         // buffer, and comes after it, into a world that knows whom it is about.
@@ -82,8 +98,8 @@ impl Pump {
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn turn(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<usize> {
         let Self { live, engine, .. } = self;
-        let drained = live.drain(BATCH, |event| {
-            let (step, world) = engine.step(&event);
+        let drained = live.drain(BATCH, |event, record| {
+            let (step, world) = engine.step(&event, record);
             show(world, &step)
         })?;
         // At once, so that a loss stands in the stream where it happened: after what still found
@@ -151,8 +167,26 @@ impl Pump {
     }
 
     fn step(&mut self, event: &Event, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> io::Result<()> {
-        let (step, world) = self.engine.step(event);
+        let Self { engine, record, .. } = self;
+        record.clear();
+        encode(event, record);
+        let (step, world) = engine.step(event, record);
         show(world, &step)
+    }
+
+    /// Ends the stream: takes what is left, and says what it cost.
+    ///
+    /// # Errors
+    /// If the kernel side cannot be read, and what `show` returns.
+    pub fn end(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+        // Housekeeping included: what happened before the end belongs to the run.
+        self.kept = 0;
+        self.turn(show)?;
+        let Stats { signals, walks_cut, .. } = self.live.stats().context("cannot read the kernel side's counters")?;
+        let cpu_ns = live::cpu_time().saturating_sub(self.cpu_before);
+        let end = End { began: self.began, cpu_ns, signals, walks_cut };
+        self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::End(end) }, show)?;
+        Ok(())
     }
 }
 
@@ -209,9 +243,8 @@ pub async fn run(
     sink: &mut dyn Sink,
 ) -> Result<()> {
     let mut leave = Leave::new()?;
-    let (began, cpu_before) = (live::now(), live::cpu_time());
-    let mut counted = Counted { sink, summary: Summary::default() };
-    let mut pump = Pump::start(live, options, thresholds, &mut |world, step| counted.step(world, step))?;
+    let mut sink = Counted::new(sink);
+    let mut pump = Pump::start(live, options, thresholds, &mut |world, step| sink.step(world, step))?;
     let end = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
@@ -221,8 +254,8 @@ pub async fn run(
     tokio::pin!(end);
     let mut pause = BUSY;
     loop {
-        let drained = pump.turn(&mut |world, step| counted.step(world, step))?;
-        counted.sink.flush()?;
+        let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
+        sink.flush()?;
         pause = if drained > 0 { BUSY } else { (pause * 2).min(IDLE) };
         // After a full batch there is more, but signals and the end of the time must be seen.
         let pause = if drained == BATCH { Duration::ZERO } else { pause };
@@ -233,33 +266,7 @@ pub async fn run(
             () = tokio::time::sleep(pause) => {}
         }
     }
-    // Once more, housekeeping included: what happened before the end belongs to the run.
-    pump.kept = 0;
-    pump.turn(&mut |world, step| counted.step(world, step))?;
-    let Counted { sink, mut summary } = counted;
-    let stats = pump.live.stats().context("cannot read the kernel side's counters")?;
-    let world = pump.world();
-    summary.ended_at = live::now();
-    summary.duration_ns = summary.ended_at.saturating_sub(began);
-    summary.cpu_ns = live::cpu_time().saturating_sub(cpu_before);
-    summary.signals_seen = stats.signals;
-    summary.walks_cut = stats.walks_cut;
-    summary.processes = world.process_count() as u64;
-    summary.namespaces = world.namespace_count() as u64;
-    sink.finish(world, &summary)?;
-    sink.flush()?;
+    pump.end(&mut |world, step| sink.step(world, step))?;
+    sink.finish(pump.world())?;
     Ok(())
-}
-
-/// A sink, and the count of what it was shown.
-struct Counted<'a> {
-    sink: &'a mut dyn Sink,
-    summary: Summary,
-}
-
-impl Counted<'_> {
-    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
-        self.summary.count(step);
-        self.sink.step(world, step)
-    }
 }

@@ -1,5 +1,7 @@
 //! Rules: small pure judges of what changed in the world, and the one list of them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     change::Change,
     finding::{Finding, Severity},
@@ -29,7 +31,8 @@ pub struct RuleDef {
 }
 
 /// From when on something is worth a finding, all in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Thresholds {
     /// A zombie for longer than this.
     pub unreaped_after: u64,

@@ -33,3 +33,45 @@ pub trait Sink {
     /// Only from writing.
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()>;
 }
+
+/// A sink, and the count of what it was shown.
+pub struct Counted<'a> {
+    sink: &'a mut dyn Sink,
+    summary: Summary,
+}
+
+impl<'a> Counted<'a> {
+    /// Nothing was shown yet.
+    pub fn new(sink: &'a mut dyn Sink) -> Self {
+        Self { sink, summary: Summary::default() }
+    }
+
+    /// See [`Sink::step`].
+    ///
+    /// # Errors
+    /// Only from writing.
+    pub fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        self.summary.count(step);
+        self.sink.step(world, step)
+    }
+
+    /// See [`Sink::flush`].
+    ///
+    /// # Errors
+    /// Only from writing.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+
+    /// See [`Sink::finish`]; gives the count.
+    ///
+    /// # Errors
+    /// Only from writing.
+    pub fn finish(self, world: &World) -> io::Result<Summary> {
+        let Self { sink, mut summary } = self;
+        summary.conclude(world);
+        sink.finish(world, &summary)?;
+        sink.flush()?;
+        Ok(summary)
+    }
+}

@@ -1,6 +1,7 @@
 //! Where events come from.
 
 pub mod decode;
+pub mod encode;
 pub mod hooks;
 pub mod live;
 pub mod load;

@@ -110,7 +110,7 @@ impl Story {
     pub(crate) fn event(&mut self, kind: EventKind) -> &mut Self {
         self.now += 1_000;
         let event = Event { at: self.now, cpu: 0, kind };
-        let (step, _) = self.engine.step(&event);
+        let (step, _) = self.engine.step(&event, &[]);
         self.found.extend_from_slice(step.findings);
         self
     }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::Step,
-    event::{EventKind, Loss},
+    event::{End, EventKind, Loss},
+    world::World,
 };
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// When it began, in nanoseconds of the boot-time clock.
+    pub began: u64,
     /// From the start to the end, in nanoseconds.
     pub duration_ns: u64,
     /// When it ended, in nanoseconds of the boot-time clock.
@@ -46,8 +49,26 @@ impl Summary {
         for finding in step.findings {
             *self.findings.entry(finding.rule.name).or_default() += 1;
         }
-        if let EventKind::Lost(loss) = &step.event.kind {
-            self.lost.add(loss);
+        match &step.event.kind {
+            EventKind::Start(_) => self.began = step.event.at,
+            EventKind::Lost(loss) => self.lost.add(loss),
+            &EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
+                self.ended_at = step.event.at;
+                self.duration_ns = self.ended_at.saturating_sub(began);
+                (self.cpu_ns, self.signals_seen, self.walks_cut) = (cpu_ns, signals, walks_cut);
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts what there is at the end.
+    pub fn conclude(&mut self, world: &World) {
+        self.processes = world.process_count() as u64;
+        self.namespaces = world.namespace_count() as u64;
+        if self.ended_at == 0 {
+            // A stream that was cut off.
+            self.ended_at = world.now();
+            self.duration_ns = self.ended_at.saturating_sub(self.began);
         }
     }
 }

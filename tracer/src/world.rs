@@ -13,6 +13,7 @@ use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
 mod doubt;
+mod image;
 mod kinship;
 mod leave;
 mod namespace;

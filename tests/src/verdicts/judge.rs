@@ -96,7 +96,7 @@ impl Heard {
     /// Records about signals that were lost. Programs that the kernel skipped are not among them:
     /// those on signals run with interrupts off, so that nothing can come between.
     fn lost_signals(&self) -> u64 {
-        let Loss { ring, undecodable, missed: _ } = self.lost;
+        let Loss { ring, undecodable, missed: _, unreadable: _ } = self.lost;
         ring[usize::from(kind::SIGNAL)] + ring[usize::from(kind::DELIVER)] + undecodable
     }
 

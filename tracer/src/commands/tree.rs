@@ -26,9 +26,9 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
     let thresholds = Thresholds::default();
     let mut engine = Engine::new(&thresholds);
     let mut live = Live::snapshot_only()?;
-    engine.step(&live.start_event(&LoadOptions::default(), &thresholds));
+    engine.step(&live.start_event(&LoadOptions::default(), &thresholds), &[]);
     for event in &live.snapshot().context("cannot list the processes with the kernel's task iterator")? {
-        engine.step(event);
+        engine.step(event, &[]);
     }
     let world = engine.world();
     let scope = Scope { ns: ns.map(|ns| filter::find_ns(world, ns)).transpose()?, zombies };

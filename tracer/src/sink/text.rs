@@ -138,6 +138,8 @@ impl<W: Write> Page<W> {
             degraded,
             ring_size,
             all_signals: _,
+            all_deliveries: _,
+            arguments: _,
             thresholds: _,
         } = info;
         self.ring_size = *ring_size;
@@ -202,7 +204,7 @@ impl<W: Write> Page<W> {
     }
 
     fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
-        let Loss { ring, undecodable, missed } = loss;
+        let Loss { ring, undecodable, missed, unreadable } = loss;
         let in_ring: u64 = ring.iter().sum();
         let mut what = Vec::new();
         if in_ring > 0 {
@@ -222,6 +224,10 @@ impl<W: Write> Page<W> {
         if *missed > 0 {
             let events = style::count(*missed, "event");
             what.push(format!("{events} came while our program was running already on that processor"));
+        }
+        if *unreadable > 0 {
+            let records = style::count(*unreadable, "record");
+            what.push(format!("{records} could not be read back: the trace is damaged here"));
         }
         self.line(world, at, BAD, "LOST", &what.join("; "))
     }

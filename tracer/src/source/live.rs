@@ -104,7 +104,7 @@ impl Live {
 
     /// The first event of the stream.
     pub fn start_event(&self, options: &LoadOptions, thresholds: &Thresholds) -> Event {
-        let LoadOptions { ring_size, all_signals, .. } = *options;
+        let LoadOptions { ring_size, all_signals, all_deliveries, .. } = *options;
         let now = now();
         let info = StartInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,16 +116,20 @@ impl Live {
             degraded: self.loaded.degraded.clone(),
             ring_size,
             all_signals,
+            all_deliveries,
+            // Not all are text on every machine; what they hold is for a person.
+            arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
             thresholds: *thresholds,
         };
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
     }
 
-    /// Hands over what is in the ring buffer, `limit` records at the most; says how many it were.
+    /// Hands over what is in the ring buffer, `limit` records at the most, each as its event and as
+    /// its bytes; says how many it were.
     ///
     /// # Errors
     /// Only what `take` returns.
-    pub fn drain<E>(&mut self, limit: usize, mut take: impl FnMut(Event) -> Result<(), E>) -> Result<usize, E> {
+    pub fn drain<E>(&mut self, limit: usize, mut take: impl FnMut(Event, &[u8]) -> Result<(), E>) -> Result<usize, E> {
         if let Some(log) = &mut self.log {
             log.flush();
         }
@@ -141,7 +145,7 @@ impl Live {
                 continue;
             }
             match decode(&bytes) {
-                Ok(event) => take(event)?,
+                Ok(event) => take(event, &bytes)?,
                 Err(_) => self.here.undecodable += 1,
             }
         }

@@ -49,7 +49,7 @@ impl World {
                 self.is_synced = false;
                 changes.push(Change::Gap);
             }
-            EventKind::Tick => {}
+            EventKind::Tick | EventKind::End(_) => {}
         }
     }
 

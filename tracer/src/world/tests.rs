@@ -146,7 +146,7 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
 /// Who is reaped, and by whom, when the kernel releases this process.
 fn reaped(story: &mut Story, pid: u32) -> Vec<(u32, Option<u32>)> {
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(pid)) };
-    let (step, _) = story.engine.step(&event);
+    let (step, _) = story.engine.step(&event, &[]);
     let reaped = step.changes.iter().filter_map(|change| match change {
         Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
         _ => None,
@@ -203,7 +203,7 @@ fn the_exact_hooks_say_who_reaped_and_when() {
     let reaper = TaskRef { tid: 11, ..task(10) };
     let reap = Reap { task: task(20), reaper, call: Some(WaitCall::Waitid) };
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Reap(reap) };
-    let (step, _) = story.engine.step(&event);
+    let (step, _) = story.engine.step(&event, &[]);
     let [Change::Reaped { by, zombie_for, exact, .. }] = *step.changes else { panic!("{:?}", step.changes) };
     assert_eq!((by, zombie_for), (Some(key(10)), Some(5 * MS)));
     assert_eq!(exact, Some(ExactReap { tid: 11, call: Some(WaitCall::Waitid) }));
@@ -218,7 +218,7 @@ fn nobody_reaps_whom_nobody_has_to_wait_for() {
     story.fork(born(10, 1)).fork(born(20, 10)).exit(Exit { autoreap: true, ..end(20, 10, Adopter::None) });
     let reap = Reap { task: task(20), reaper: task(20), call: None };
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Reap(reap) };
-    let (step, _) = story.engine.step(&event);
+    let (step, _) = story.engine.step(&event, &[]);
     assert!(matches!(step.changes, [Change::Reaped { by: None, exact: Some(_), .. }]));
 }
 

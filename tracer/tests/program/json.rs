@@ -284,6 +284,7 @@ struct Counts {
     snapshot: u64,
     undecodable: u64,
     missed: u64,
+    unreadable: u64,
     total: u64,
 }
 
@@ -306,6 +307,7 @@ struct Lost {
     snapshot: u64,
     undecodable: u64,
     missed: u64,
+    unreadable: u64,
     total: u64,
 }
 

@@ -146,6 +146,8 @@ pub fn start() -> EventKind {
         degraded: vec!["this kernel does not say when a zombie died, so ages are lower bounds".into()],
         ring_size: 8 << 20,
         all_signals: true,
+        all_deliveries: true,
+        arguments: vec!["tracer".into(), "watch".into()],
         thresholds: Thresholds::default(),
     }))
 }
@@ -238,7 +240,7 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
     let mut feed = |at, kind: EventKind| {
         let cpu = if kind.name().is_some() { 3 } else { 0 };
         let event = Event { at, cpu, kind };
-        let (step, world) = engine.step(&event);
+        let (step, world) = engine.step(&event, &[]);
         summary.count(&step);
         for sink in &mut *sinks {
             sink.step(world, &step).unwrap();

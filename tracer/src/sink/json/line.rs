@@ -143,6 +143,8 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         degraded,
         ring_size,
         all_signals,
+        all_deliveries: _,
+        arguments: _,
         thresholds: Thresholds { unreaped_after, zombie_leader_after, namespace_stuck_after },
     } = info;
     Start {
@@ -399,12 +401,13 @@ struct Counts {
     snapshot: u64,
     undecodable: u64,
     missed: u64,
+    unreadable: u64,
     total: u64,
 }
 
 impl From<&Loss> for Counts {
     fn from(loss: &Loss) -> Self {
-        let Loss { ring, undecodable, missed } = loss;
+        let Loss { ring, undecodable, missed, unreadable } = loss;
         let of = |kind: u8| ring[usize::from(kind)];
         Self {
             fork: of(kind::NEW),
@@ -419,6 +422,7 @@ impl From<&Loss> for Counts {
             snapshot: of(kind::ROW),
             undecodable: *undecodable,
             missed: *missed,
+            unreadable: *unreadable,
             total: loss.total(),
         }
     }
@@ -458,6 +462,7 @@ pub(super) struct SummaryLine<'a> {
 
 pub(super) fn summary<'a>(world: &World, summary: &'a Summary) -> SummaryLine<'a> {
     let Summary {
+        began: _,
         duration_ns,
         ended_at,
         events,

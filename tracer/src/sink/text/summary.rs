@@ -14,6 +14,7 @@ use crate::{
 
 pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary: &Summary) -> io::Result<()> {
     let Summary {
+        began: _,
         duration_ns,
         ended_at: _,
         events,
@@ -61,7 +62,7 @@ fn list<'a>(counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> St
 
 /// What was lost, by kind: `fork 3, signal 20`.
 pub(super) fn kinds(loss: &Loss) -> String {
-    let Loss { ring, undecodable, missed } = loss;
+    let Loss { ring, undecodable, missed, unreadable } = loss;
     let names = [
         (kind::NEW, "fork"),
         (kind::EXEC, "exec"),
@@ -76,7 +77,7 @@ pub(super) fn kinds(loss: &Loss) -> String {
         (kind::ROW, "snapshot"),
     ];
     let counts = names.map(|(kind, name)| (name, ring[usize::from(kind)])).into_iter();
-    let all: Vec<_> =
-        counts.chain([("undecodable", *undecodable), ("missed", *missed)]).filter(|(_, n)| *n > 0).collect();
+    let others = [("undecodable", *undecodable), ("missed", *missed), ("unreadable", *unreadable)];
+    let all: Vec<_> = counts.chain(others).filter(|(_, n)| *n > 0).collect();
     all.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,164 @@
+//! What user space itself adds to the stream: records that no probe writes, so that a stream of
+//! records is whole without anything beside it.
+//!
+//! The same rules as in [`crate::record`], and the same [`Header`] first. Some are followed by a
+//! part of varying length, which ends where [`Header::len`] says.
+
+use crate::{record::Header, task::TaskId};
+
+/// Values of [`Header::kind`], above all those of [`crate::record::kind`].
+pub mod kind {
+    /// Tracing began. The header is followed by a JSON object.
+    pub const START: u8 = 64;
+    /// The rows of a snapshot follow. Only a header.
+    pub const SNAPSHOT_BEGIN: u8 = 65;
+    /// They are through. Only a header.
+    pub const SNAPSHOT_END: u8 = 66;
+    /// A command line.
+    pub const COMMAND_LINE: u8 = 67;
+    /// A closer look at one process.
+    pub const LOOK: u8 = 68;
+    /// All that a survey found.
+    pub const SURVEYED: u8 = 69;
+    /// Records are missing here.
+    pub const LOST: u8 = 70;
+    /// Nothing but time has passed. Only a header.
+    pub const TICK: u8 = 71;
+    /// Tracing ended.
+    pub const END: u8 = 72;
+}
+
+/// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct CommandLineRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// 1: there was more.
+    pub cut: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// A closer look at one process, read from `/proc/PID/stat`.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct LookRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// Who was looked for.
+    pub id: TaskId,
+    /// The parent's host pid.
+    pub ppid: u32,
+    /// The state letter of proc(5), 0 if the process is no longer there.
+    pub state: u8,
+    /// Always 0.
+    pub reserved: [u8; 3],
+}
+
+/// What no tracepoint tells, for all processes at once. A `SurveyRecord` follows for each process
+/// that is traced or a subreaper.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct SurveyedRecord {
+    /// See [`Header`]; its time is the survey's end.
+    pub header: Header,
+    /// When the survey began, in nanoseconds of the boot-time clock.
+    pub began: u64,
+}
+
+/// Records that are missing. The counts of those that found no room in the ring buffer follow, a
+/// `u64` for each kind, from 0.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct LostRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// Records that could not be decoded.
+    pub undecodable: u64,
+    /// Events at which the kernel skipped a program that was already running on that processor.
+    pub missed: u64,
+    /// Records of a trace that could not be read back.
+    pub unreadable: u64,
+}
+
+/// Tracing ended as it should.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct EndRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// When tracing began, in nanoseconds of the boot-time clock.
+    pub began: u64,
+    /// Processor time that the tool used meanwhile, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Signals that the kernel generated meanwhile, those included that never entered the stream.
+    pub signals: u64,
+    /// How often a bounded loop over threads or ancestors ended too early.
+    pub walks_cut: u64,
+}
+
+const _: () = {
+    assert!(size_of::<CommandLineRecord>() == 16 + 16 + 8);
+    assert!(size_of::<LookRecord>() == 16 + 16 + 8);
+    assert!(size_of::<SurveyedRecord>() == 16 + 8);
+    assert!(size_of::<LostRecord>() == 16 + 3 * 8);
+    assert!(size_of::<EndRecord>() == 16 + 4 * 8);
+};

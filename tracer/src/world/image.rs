@@ -1,0 +1,100 @@
+//! The world as events that make it again: what a trace keeps now and then, so that a reader can
+//! begin in the middle.
+
+use crate::{
+    event::{Adopter, Event, EventKind, Exit, Notify, Row, TaskInfo},
+    ident::TaskRef,
+    world::{Death, Process, State, World},
+};
+
+impl World {
+    /// A snapshot as the kernel's task iterator gives it, made from what is known: each process with
+    /// its command line, then the ends of those that have ended. Who takes it into an empty world has
+    /// the same processes, parents, namespaces, states and ages; the past of a process (who it was
+    /// born to, signals that wait) is not in it.
+    pub fn image(&self) -> Vec<Event> {
+        let now = self.now();
+        let event = |at, kind| Event { at, cpu: 0, kind };
+        let mut events = vec![event(now, EventKind::SnapshotBegin)];
+        let mut ends = Vec::new();
+        for process in self.processes() {
+            let (at, row) = self.row_of(process);
+            events.push(event(at, EventKind::Row(Box::new(row))));
+            if !process.args.is_empty() {
+                events.push(event(now, EventKind::CommandLine(process.key, process.args.clone())));
+            }
+            if let Some(death) = process.death().filter(|death| death.exact) {
+                ends.push((death.at, process, death));
+            }
+        }
+        // In the order in which they died: whom an init leaves behind must be there when it ends.
+        ends.sort_by_key(|&(at, process, _)| (at, process.key));
+        for (at, process, death) in ends {
+            events.push(event(at, EventKind::Exit(Box::new(exit_of(process, death)))));
+            if let Some((at, notify)) = notify_of(process, death) {
+                events.push(event(at, EventKind::Notify(notify)));
+            }
+        }
+        events.push(event(now, EventKind::SnapshotEnd));
+        events
+    }
+
+    /// A process as the iterator would show it, and when. One that has ended at a known time is shown
+    /// as it was before; one that had ended before anybody looked, as a zombie of that time.
+    fn row_of(&self, process: &Process) -> (u64, Row) {
+        let now = self.now();
+        let (at, idle, leader_dead, live) = match process.state {
+            State::Running => (now, None, false, process.threads),
+            State::LeaderDead { since, live, seq: _ } => (now, Some(now.saturating_sub(since)), true, live),
+            State::Dead(Death { at, exact: true, .. }) => (at, None, false, 0),
+            State::Dead(Death { at, exact: false, .. }) => (at, None, true, 0),
+        };
+        let Process {
+            key, parent, comm, cgroup, pid_ns, ns_level, ns_pid, mid_pids, roles, exit_signal, threads, ..
+        } = *process;
+        let task = TaskInfo {
+            key,
+            parent,
+            comm,
+            cgroup,
+            pid_ns,
+            parent_ns: self.namespace(pid_ns).and_then(|ns| ns.parent),
+            ns_level,
+            ns_pid,
+            mid_pids,
+            roles,
+            exiting: process.death().is_some(),
+            exit_signal,
+            threads,
+        };
+        let status = process.death().map_or_else(Default::default, |death| death.status);
+        (at, Row { task, tracer: process.tracer, idle, status, leader_dead, live })
+    }
+}
+
+fn exit_of(process: &Process, death: &Death) -> Exit {
+    Exit {
+        task: leader(process),
+        parent: process.parent,
+        tracer: process.tracer,
+        // Its children have been handed on already.
+        adopter: Adopter::None,
+        status: death.status,
+        live: 0,
+        leader: true,
+        group_dead: true,
+        autoreap: death.autoreap,
+        adopter_ignores: false,
+    }
+}
+
+/// When it became a zombie, if that is known.
+fn notify_of(process: &Process, death: &Death) -> Option<(u64, Notify)> {
+    let to = process.tracer.or(process.parent)?;
+    let traced = process.tracer.is_some();
+    Some((death.notified?, Notify { task: leader(process), to, traced, signal: process.exit_signal }))
+}
+
+fn leader(process: &Process) -> TaskRef {
+    TaskRef { key: process.key, tid: process.key.tgid }
+}
