@@ -1,6 +1,6 @@
 //! The command line: types and value parsers, no behaviour.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -37,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Report dropped signals, unreaped children and adopted orphans as they happen
     Watch(Box<Watch>),
+    /// Show what a recording tells, as it was live
+    Replay(Box<Replay>),
     /// Print the process tree of each pid namespace as it is now
     Tree(Tree),
     /// Say what this machine allows, and what therefore cannot be proved
@@ -75,9 +77,13 @@ pub struct Watch {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 
-    /// Show events too: all, or those of the kinds named
-    #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
-    pub events: Option<Vec<Kind>>,
+    /// What to show.
+    #[command(flatten)]
+    pub show: Show,
+
+    /// Keep a trace of it in this file, for `tracer replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 
     /// Stop after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -99,16 +105,48 @@ pub struct Watch {
     #[arg(long, value_name = "RATE", default_value_t, value_parser = parse_share, hide_short_help = true)]
     pub simulate_loss: f64,
 
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+}
+
+/// Options of `tracer replay`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  tracer replay run.mcap                    the findings of a recording
+  tracer replay run.mcap --events -o json   everything in it
+
+Pids are those of the host that was recorded.")]
+pub struct Replay {
+    /// The trace; `-` is standard input
+    pub file: PathBuf,
+
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
     /// What to show.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub show: Show,
 
     /// From when on something is a finding.
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
 }
 
-impl Watch {
+/// What to show: the same for what happens and for what happened.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Show {
+    /// Show events too: all, or those of the kinds named
+    #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    pub events: Option<Vec<Kind>>,
+
+    /// Which of it.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+impl Show {
     /// The kinds of events to show.
     pub fn kinds(&self) -> &[Kind] {
         match self.events.as_deref() {
@@ -160,32 +198,33 @@ pub struct FilterArgs {
     pub min_severity: Option<Severity>,
 }
 
-/// From when on something is a finding.
-#[derive(Args, Clone, Debug)]
+/// From when on something is a finding. What is not given is as it was recorded, or the default.
+#[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Thresholds")]
 pub struct ThresholdArgs {
-    /// Report a zombie that nobody has reaped for this long
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    pub unreaped_after: Duration,
+    /// Report a zombie that nobody has reaped for this long [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub unreaped_after: Option<Duration>,
 
-    /// Report a process whose main thread has been dead for this long
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
-    pub zombie_leader_after: Duration,
+    /// Report a process whose main thread has been dead for this long [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub zombie_leader_after: Option<Duration>,
 
-    /// Report a namespace whose end takes longer than this
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
-    pub namespace_stuck_after: Duration,
+    /// Report a namespace whose end takes longer than this [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub namespace_stuck_after: Option<Duration>,
 }
 
-impl From<&ThresholdArgs> for Thresholds {
-    fn from(args: &ThresholdArgs) -> Self {
-        let ThresholdArgs { unreaped_after, zombie_leader_after, namespace_stuck_after } = args;
+impl ThresholdArgs {
+    /// These, over others where none is given.
+    pub fn over(self, others: Thresholds) -> Thresholds {
+        let Self { unreaped_after, zombie_leader_after, namespace_stuck_after } = self;
         // 584 years are long enough.
-        let ns = |duration: &Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self {
-            unreaped_after: ns(unreaped_after),
-            zombie_leader_after: ns(zombie_leader_after),
-            namespace_stuck_after: ns(namespace_stuck_after),
+        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Thresholds {
+            unreaped_after: unreaped_after.map_or(others.unreaped_after, ns),
+            zombie_leader_after: zombie_leader_after.map_or(others.zombie_leader_after, ns),
+            namespace_stuck_after: namespace_stuck_after.map_or(others.namespace_stuck_after, ns),
         }
     }
 }
@@ -341,16 +380,16 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_rules() {
         let watch = watch("").unwrap();
-        assert_eq!(Thresholds::from(&watch.thresholds), Thresholds::default());
+        assert_eq!(watch.thresholds.over(Thresholds::default()), Thresholds::default());
         assert_eq!(watch.ring_size, 8 << 20);
-        assert!(watch.kinds().is_empty());
+        assert!(watch.show.kinds().is_empty());
     }
 
     #[test]
     fn events_with_and_without_kinds() {
-        assert_eq!(watch("--events").unwrap().kinds(), Kind::ALL);
-        assert_eq!(watch("--events=fork,signal").unwrap().kinds(), [Kind::Fork, Kind::Signal]);
-        assert_eq!(watch("--events -p 1").unwrap().kinds(), Kind::ALL);
+        assert_eq!(watch("--events").unwrap().show.kinds(), Kind::ALL);
+        assert_eq!(watch("--events=fork,signal").unwrap().show.kinds(), [Kind::Fork, Kind::Signal]);
+        assert_eq!(watch("--events -p 1").unwrap().show.kinds(), Kind::ALL);
         assert!(watch("--events=forks").is_err());
         assert!(watch("--events fork").is_err());
     }
@@ -368,7 +407,7 @@ mod tests {
     #[test]
     fn signals_to_show_or_not() {
         assert_eq!(
-            watch("-s TERM,!CHLD,sigkill,34").unwrap().filter.signals,
+            watch("-s TERM,!CHLD,sigkill,34").unwrap().show.filter.signals,
             [
                 SignalArg::Only(Signal::TERM),
                 SignalArg::Except(Signal::CHLD),

@@ -7,6 +7,7 @@ use crate::cli::{Cli, Command};
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod replay;
 pub mod rules;
 pub mod tree;
 pub mod watch;
@@ -17,6 +18,7 @@ pub mod watch;
 /// What keeps a command from doing its job; the program prints it and exits with 1.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Replay(options) => replay::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Doctor(options) => doctor::run(options),

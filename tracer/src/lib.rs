@@ -26,4 +26,5 @@ pub mod source;
 #[cfg(test)]
 mod story;
 pub mod summary;
+pub mod trace;
 pub mod world;

@@ -8,7 +8,9 @@ pub mod json;
 pub mod select;
 pub mod stdout;
 pub mod style;
+pub mod tee;
 pub mod text;
+pub mod trace;
 pub mod tree;
 
 /// A presenter.

@@ -7,3 +7,4 @@ pub mod live;
 pub mod load;
 pub mod offsets;
 pub mod procfs;
+pub mod trace;

@@ -1,6 +1,9 @@
 //! `tracer watch`: live events through the engine to standard output.
 
-use std::{io::BufWriter, process::ExitCode};
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
@@ -11,8 +14,17 @@ use crate::{
     occurrence::Kind,
     pump,
     rules::Thresholds,
-    sink::{Sink, json::Json, stdout::Stdout, style::Screen, text::Text},
+    sink::{
+        Sink,
+        json::Json,
+        stdout::Stdout,
+        style::{DIM, Screen},
+        tee::Tee,
+        text::Text,
+        trace::Recorder,
+    },
     source::{live::Live, load::LoadOptions},
+    trace::file,
 };
 
 /// Runs until Ctrl-C, SIGTERM, the end of `--duration`, or a closed pipe.
@@ -20,8 +32,7 @@ use crate::{
 /// # Errors
 /// If live tracing is not possible here, or the output cannot be written.
 pub fn run(options: &cli::Watch) -> Result<ExitCode> {
-    let kinds = options.kinds();
-    let filter = Filter::from(&options.filter);
+    let kinds = options.show.kinds();
     let load = LoadOptions {
         ring_size: options.ring_size,
         all_signals: kinds.contains(&Kind::Signal),
@@ -31,14 +42,28 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         simulate_loss: options.simulate_loss,
         ..LoadOptions::default()
     };
+    let trace = options.record.as_deref().map(file::create).transpose()?;
     let live = Live::attach(&load)?;
-    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
-    let mut sink: Box<dyn Sink> = match options.output {
-        Output::Json => Box::new(Json::new(out, filter, kinds)),
-        Output::Text => Box::new(Text::new(out, Screen::stdout(), TimeZone::system(), filter, kinds)),
-    };
-    let thresholds = Thresholds::from(&options.thresholds);
+    let mut sink = presenter(options.output, &options.show, TimeZone::system());
+    if let Some(trace) = trace {
+        sink = Box::new(Tee(Recorder::new(trace), sink));
+    }
+    if options.output == Output::Text && io::stdout().is_terminal() {
+        let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
+        writeln!(anstream::stderr(), "{DIM}{hint}{DIM:#}")?;
+    }
+    let thresholds = options.thresholds.over(Thresholds::default());
     let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink);
     pump::event_loop()?.block_on(run).context("watch")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what is asked for on standard output; times of day in that zone.
+pub fn presenter(output: Output, show: &cli::Show, zone: TimeZone) -> Box<dyn Sink> {
+    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
+    let filter = Filter::from(&show.filter);
+    match output {
+        Output::Json => Box::new(Json::new(out, filter, show.kinds())),
+        Output::Text => Box::new(Text::new(out, Screen::stdout(), zone, filter, show.kinds())),
+    }
 }

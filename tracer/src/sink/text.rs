@@ -167,8 +167,7 @@ impl<W: Write> Page<W> {
         for sentence in degraded {
             self.indented(2, "limited: ", WARN, sentence)?;
         }
-        let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
-        writeln!(self.out, "{}", self.screen.paint(DIM, hint))
+        Ok(())
     }
 
     fn event(&mut self, world: &World, at: u64, event: &Occurrence<'_>) -> io::Result<()> {

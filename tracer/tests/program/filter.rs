@@ -15,7 +15,7 @@ use crate::story::{self, everything, exit, fork, info, live};
 fn watch(options: &str, events: &[EventKind]) -> Vec<String> {
     let cli = Cli::parse_from(["tracer", "watch"].into_iter().chain(options.split_whitespace()));
     let Command::Watch(watch) = cli.command else { unreachable!("it is watch") };
-    let mut sink = Json::new(Vec::new(), Filter::from(&watch.filter), watch.kinds());
+    let mut sink = Json::new(Vec::new(), Filter::from(&watch.show.filter), watch.show.kinds());
     live(events, &mut [&mut sink]);
     let text = String::from_utf8(sink.into_inner()).unwrap();
     text.lines().filter_map(shorten).collect()
@@ -139,7 +139,7 @@ fn what_does_not_exist_is_told_at_the_start() {
     ] {
         let cli = Cli::parse_from(["tracer", "watch"].into_iter().chain(options.split_whitespace()));
         let Command::Watch(watch) = cli.command else { unreachable!("it is watch") };
-        let mut sink = Json::new(Vec::new(), Filter::from(&watch.filter), &[]);
+        let mut sink = Json::new(Vec::new(), Filter::from(&watch.show.filter), &[]);
         let mut engine = tracer::engine::Engine::new(&Default::default());
         let result = everything().into_iter().try_for_each(|kind| {
             let event = tracer::event::Event { at: 1, cpu: 0, kind };

@@ -1,0 +1,215 @@
+//! The trace as a source: the events of a recording, in their order, with what could not be read back
+//! as a loss in its place.
+
+use std::{ops::ControlFlow, path::Path};
+
+use anyhow::{Context, Result};
+use tracer_common::Header;
+use zerocopy::FromBytes;
+
+use crate::{
+    event::{Event, EventKind, Loss},
+    host::StartInfo,
+    source::{decode::decode, encode::encode},
+    trace::{
+        KEYFRAMES, RECORDS,
+        reader::{Message, Next, Reader},
+    },
+};
+
+/// A recording that is being played.
+pub struct Trace {
+    reader: Reader,
+    /// Number of the next record, if one is expected.
+    next: Option<u32>,
+    /// Something is missing, so that the next image of the world is welcome.
+    is_torn: bool,
+    /// A chunk could not be read, and no message since says how much was in it.
+    is_uncounted: bool,
+    /// Where the stream is, in nanoseconds of the boot-time clock.
+    now: u64,
+    /// Room for records that are made here.
+    made: Vec<u8>,
+    end: End,
+}
+
+/// How a trace ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Bytes after the last chunk that belong to none, if the trace was not closed as it should be.
+    pub cut: Option<u64>,
+    /// What is wrong with the file, a sentence each.
+    pub damage: Vec<String>,
+}
+
+impl End {
+    /// What there is to say about the file, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        let Self { cut, damage } = self;
+        let cut = cut.map(|bytes| {
+            format!(
+                "the recording was not closed: the recorder was killed, or is still at work; \
+                 {bytes} bytes at its end cannot be used"
+            )
+        });
+        damage.iter().cloned().chain(cut).collect()
+    }
+}
+
+/// Sentences about damage that are kept.
+const DAMAGE_KEPT: usize = 8;
+
+impl Trace {
+    /// Opens a trace; `-` is standard input.
+    ///
+    /// # Errors
+    /// If there is none, with the file and the reason.
+    pub fn open(path: &Path) -> Result<Self> {
+        let reader = Reader::open(path).with_context(|| format!("cannot read the trace {}", path.display()))?;
+        Ok(Self::new(reader))
+    }
+
+    /// Plays what a reader reads.
+    pub fn new(reader: Reader) -> Self {
+        Self { reader, next: None, is_torn: false, is_uncounted: false, now: 0, made: Vec::new(), end: End::default() }
+    }
+
+    /// What was recorded, and how.
+    pub fn start(&self) -> &StartInfo {
+        self.reader.start()
+    }
+
+    /// How it ended, once it has been played.
+    pub fn end(&self) -> &End {
+        &self.end
+    }
+
+    /// Begins with the last image of the world that is not later than a boot time, so that
+    /// [`Trace::play`] needs to go but a short way to it. Where there is none it begins at the
+    /// beginning.
+    pub fn seek(&mut self, at: u64) {
+        let time = at.saturating_add_signed(self.start().wall_offset_ns);
+        self.is_torn = self.reader.seek(time);
+    }
+
+    /// Hands over each event with its record, until `take` breaks off or the trace ends.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and what `take` returns.
+    pub fn play(&mut self, mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
+        if self.is_torn {
+            // The image does not say it.
+            let info = self.start().clone();
+            let at = self.now;
+            if self.make(at, EventKind::Start(Box::new(info)), &mut take)?.is_break() {
+                return Ok(());
+            }
+        }
+        loop {
+            match self.reader.next().context("cannot read on")? {
+                Next::Chunk(messages) => {
+                    for message in messages {
+                        if self.message(&message, &mut take)?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                }
+                Next::Damaged(why) => {
+                    if self.end.damage.len() < DAMAGE_KEPT {
+                        self.end.damage.push(why);
+                    }
+                    // How much is missing the next message says; the first has number 0.
+                    self.next.get_or_insert(0);
+                    self.is_uncounted = true;
+                }
+                Next::End => break,
+                Next::Cut(bytes) => {
+                    self.end.cut = Some(bytes);
+                    break;
+                }
+            }
+        }
+        if self.is_uncounted {
+            // At least one: the trace's end.
+            let loss = Loss { unreadable: 1, ..Loss::default() };
+            let _ = self.make(self.now, EventKind::Lost(loss), &mut take)?;
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        message: &Message,
+        take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let Message { channel, sequence, at, ref data } = *message;
+        let missing = self.next.map_or(0, |next| sequence.wrapping_sub(next));
+        match channel {
+            RECORDS => {}
+            // What it shows is known, if nothing is missing.
+            KEYFRAMES if self.is_torn || missing > 0 => {}
+            _ => return Ok(ControlFlow::Continue(())),
+        }
+        self.now = self.now.max(at.saturating_add_signed(-self.start().wall_offset_ns));
+        if missing > 0 {
+            self.is_torn = true;
+            let loss = Loss { unreadable: u64::from(missing), ..Loss::default() };
+            if self.make(self.now, EventKind::Lost(loss), take)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        self.is_uncounted = false;
+        self.next = Some(sequence);
+        let mut undecodable = 0;
+        for record in Records(self.reader.bytes().get(data.clone()).unwrap_or_default()) {
+            if channel == RECORDS {
+                self.next = self.next.map(|next| next.wrapping_add(1));
+            }
+            match decode(record) {
+                Ok(event) => {
+                    self.now = self.now.max(event.at);
+                    if channel == KEYFRAMES && event.kind == EventKind::SnapshotEnd {
+                        self.is_torn = false;
+                    }
+                    if take(&event, record)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Err(_) => undecodable += 1,
+            }
+        }
+        if undecodable > 0 {
+            let loss = Loss { undecodable, ..Loss::default() };
+            return self.make(self.now, EventKind::Lost(loss), take);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Hands over an event that is not in the trace.
+    fn make(
+        &mut self,
+        at: u64,
+        kind: EventKind,
+        take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<ControlFlow<()>> {
+        let event = Event { at, cpu: 0, kind };
+        self.made.clear();
+        encode(&event, &mut self.made);
+        take(&event, &self.made)
+    }
+}
+
+/// Records that lie one after the other, to the first that does not fit.
+struct Records<'a>(&'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, _) = Header::read_from_prefix(self.0).ok()?;
+        let length = (header.len as usize).max(size_of::<Header>());
+        let (record, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(record)
+    }
+}

@@ -1,0 +1,26 @@
+//! The trace file: an MCAP container in which the records lie as they came. `docs/trace-format.md` is
+//! its specification.
+//!
+//! [`writer`] and [`reader`] know the container, and nothing of what the records mean; the sink and
+//! the source of the same name put them to use.
+
+pub mod file;
+pub mod layout;
+pub mod reader;
+pub mod writer;
+
+/// The version of the format. A reader knows all versions up to its own.
+pub const FORMAT: u32 = 1;
+
+/// What the container's header calls its contents: this, and the version of the format.
+pub const PROFILE: &str = "tracer/";
+
+/// The channel of the records, in the order of the stream.
+pub const RECORDS: u16 = 1;
+
+/// The channel of images of the world, which make it possible to begin in the middle.
+pub const KEYFRAMES: u16 = 2;
+
+/// The most bytes of a chunk, packed or not, that a reader takes: whatever claims more is damaged, or
+/// wants to harm. Writers stay far below.
+pub const CHUNK_MAX: usize = 16 << 20;

@@ -1,0 +1,250 @@
+//! Writes a trace: records into messages, messages into packed chunks, an index at the end.
+//!
+//! Nothing reaches the file but whole chunks, one write each: whatever ends the program or the machine,
+//! what was flushed before can be read.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, BufWriter, Write},
+};
+
+use mcap::{
+    McapError, WriteOptions,
+    records::{MessageHeader, Metadata},
+    write::NoSeek,
+};
+use rustix::fs::FallocateFlags;
+
+use crate::{
+    host::StartInfo,
+    source::encode::encode,
+    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, layout},
+    world::World,
+};
+
+/// Bytes of records after which a message is closed.
+const MESSAGE: usize = 64 << 10;
+/// Bytes of messages after which a chunk is closed.
+const CHUNK: usize = 1 << 20;
+/// Room that is kept on the disk while a chunk is being filled, so that the file can be closed as it
+/// should be when the disk is full: that chunk at its worst, and an index.
+const RESERVE: u64 = 2 << 20;
+/// zstd's fastest: higher levels save nothing here, and cost the more.
+const LEVEL: u32 = 1;
+
+/// A trace that is being written. Closed when dropped, though [`Writer::finish`] tells what went wrong.
+pub struct Writer {
+    mcap: mcap::Writer<NoSeek<Out>>,
+    /// Another handle of the same file.
+    file: File,
+    /// To be added to a boot time to get the time since 1970, in nanoseconds.
+    wall_offset: i64,
+    /// Records that are not in a message yet.
+    batch: Vec<u8>,
+    /// Boot time of the first of them.
+    batch_at: u64,
+    /// Records in `batch`.
+    batch_records: u32,
+    /// Bytes that went into the chunk that is being filled.
+    chunk: usize,
+    /// Number of the next record.
+    next: u32,
+}
+
+impl Writer {
+    /// Begins a trace in an empty file; `start` is what its first record will say.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn create(file: File, start: &StartInfo) -> io::Result<Self> {
+        let out = Out(BufWriter::with_capacity(CHUNK, file.try_clone()?));
+        let mut mcap = WriteOptions::new()
+            .profile(format!("{PROFILE}{FORMAT}"))
+            .library(concat!("tracer ", env!("CARGO_PKG_VERSION")))
+            .chunk_size(None)
+            .compression_level(LEVEL)
+            .compression_threads(0)
+            // A chunk is written when it is whole, not patched afterwards.
+            .disable_seeking(true)
+            .create(NoSeek::new(out))
+            .map_err(io_error)?;
+        mcap.write_metadata(&metadata(start)).map_err(io_error)?;
+        let schema = mcap.add_schema("tracer.records", "tracer", layout::table().to_string().as_bytes());
+        let schema = schema.map_err(io_error)?;
+        for (id, topic) in [(RECORDS, "/tracer/records"), (KEYFRAMES, "/tracer/keyframes")] {
+            mcap.add_channel_with_id(id, schema, topic, "tracer", &BTreeMap::new()).map_err(io_error)?;
+        }
+        let mut writer = Self {
+            mcap,
+            file,
+            wall_offset: start.wall_offset_ns,
+            batch: Vec::with_capacity(2 * MESSAGE),
+            batch_at: 0,
+            batch_records: 0,
+            chunk: 0,
+            next: 0,
+        };
+        writer.reserve()?;
+        Ok(writer)
+    }
+
+    /// Appends a record; `at` is the boot time that the world has reached.
+    ///
+    /// # Errors
+    /// From writing; see [`Writer::flush`].
+    pub fn record(&mut self, at: u64, record: &[u8]) -> io::Result<()> {
+        if self.batch.is_empty() {
+            self.batch_at = at;
+        }
+        self.batch.extend_from_slice(record);
+        self.batch_records = self.batch_records.wrapping_add(1);
+        if self.batch.len() >= MESSAGE { self.close_message() } else { Ok(()) }
+    }
+
+    /// Appends the last record, in a chunk of its own: should the one before it be damaged, it says how
+    /// much is missing.
+    ///
+    /// # Errors
+    /// From writing; see [`Writer::flush`].
+    pub fn last_record(&mut self, at: u64, record: &[u8]) -> io::Result<()> {
+        self.flush()?;
+        self.record(at, record)
+    }
+
+    /// Appends an image of the world as it is after the last record.
+    ///
+    /// # Errors
+    /// From writing; see [`Writer::flush`].
+    pub fn keyframe(&mut self, world: &World) -> io::Result<()> {
+        // At the beginning of a chunk, so that nothing else must be unpacked to begin with it.
+        self.flush()?;
+        let mut part = Vec::with_capacity(2 * MESSAGE);
+        for event in world.image() {
+            encode(&event, &mut part);
+            if part.len() >= MESSAGE {
+                self.message(KEYFRAMES, self.next, world.now(), &part)?;
+                part.clear();
+            }
+        }
+        self.message(KEYFRAMES, self.next, world.now(), &part)
+    }
+
+    /// Puts all that has been given into the file.
+    ///
+    /// # Errors
+    /// From writing. [`io::ErrorKind::StorageFull`] comes while there is still room to
+    /// [`finish`](Writer::finish).
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.close_message()?;
+        self.close_chunk()
+    }
+
+    /// Closes the file as it should be: with an index.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn finish(&mut self) -> io::Result<()> {
+        let flushed = self.flush();
+        self.mcap.finish().map_err(io_error)?;
+        // Gives back what was kept in reserve.
+        self.file.set_len(self.file.metadata()?.len())?;
+        // Nothing is left that needs room.
+        match flushed {
+            Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes in the file so far.
+    ///
+    /// # Errors
+    /// If the file cannot be asked.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn close_message(&mut self) -> io::Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let written = self.message(RECORDS, self.next, self.batch_at, &batch);
+        self.next = self.next.wrapping_add(std::mem::take(&mut self.batch_records));
+        self.batch = batch;
+        self.batch.clear();
+        written
+    }
+
+    fn message(&mut self, channel_id: u16, sequence: u32, at: u64, data: &[u8]) -> io::Result<()> {
+        let time = at.saturating_add_signed(self.wall_offset);
+        let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
+        self.mcap.write_to_known_channel(&header, data).map_err(io_error)?;
+        self.chunk += data.len();
+        if self.chunk >= CHUNK { self.close_chunk() } else { Ok(()) }
+    }
+
+    fn close_chunk(&mut self) -> io::Result<()> {
+        if self.chunk > 0 {
+            self.chunk = 0;
+            self.mcap.flush().map_err(io_error)?;
+            self.reserve()?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the next chunk, and the end of the file after it, will find room.
+    fn reserve(&mut self) -> io::Result<()> {
+        let end = self.size()?;
+        // The index has some 150 bytes a chunk, and a chunk has a thousand times that.
+        let room = RESERVE + end / 512;
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room) {
+            // A file system that cannot promise room: then the end may be missing.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Whoever wants to know has called it before.
+        let _ = self.finish();
+    }
+}
+
+/// What the container itself says of the run, for readers that look no further.
+fn metadata(start: &StartInfo) -> Metadata {
+    let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let StartInfo { version, kernel, boot_id, host, wall_offset_ns, .. } = start;
+    let metadata = BTreeMap::from([
+        text("version", version),
+        text("kernel", kernel),
+        text("boot_id", boot_id),
+        text("host", host),
+        text("wall_offset_ns", &wall_offset_ns.to_string()),
+        // A structure of strings and numbers, which JSON holds always.
+        text("start", &serde_json::to_string(start).unwrap_or_default()),
+    ]);
+    Metadata { name: "tracer".to_owned(), metadata }
+}
+
+/// The file as the container sees it.
+struct Out(BufWriter<File>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn io_error(error: McapError) -> io::Error {
+    match error {
+        McapError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
