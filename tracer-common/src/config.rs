@@ -55,6 +55,7 @@ offsets! {
     task_sighand: "task_struct.sighand",
     task_blocked: "task_struct.blocked",
     task_pending: "task_struct.pending.signal",
+    task_last_siginfo: "task_struct.last_siginfo",
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
     task_exec_start: "task_struct.se.exec_start",
@@ -63,6 +64,8 @@ offsets! {
     signal_live: "signal_struct.live",
     signal_curr_target: "signal_struct.curr_target",
     signal_nr_threads: "signal_struct.nr_threads",
+    /// Since 6.1, when `synchronize_group_exit()` began to mark every exit.
+    signal_quick_threads: "signal_struct.quick_threads",
     signal_thread_head: "signal_struct.thread_head",
     signal_group_exit_code: "signal_struct.group_exit_code",
     signal_flags: "signal_struct.flags",

@@ -44,6 +44,10 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
         "task_struct.pending.signal",
         "up to 5.15, a second signal of the number that is killing a process counts as delivered",
     ),
+    (
+        "task_struct.last_siginfo",
+        "up to 5.15, signals to a process that a tracer holds at the beginning of its exit count as delivered",
+    ),
     ("task_struct.mm", "command lines of programs that start are not known"),
     ("task_struct.cgroups", "cgroups of processes are not known"),
     ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
@@ -56,6 +60,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("signal_struct.is_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
     ("signal_struct.has_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
     ("signal_struct.autoreap", ""),
+    ("signal_struct.quick_threads", ""),
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),
