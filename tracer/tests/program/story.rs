@@ -119,6 +119,7 @@ pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
         leader: true,
         group_dead: true,
         autoreap: false,
+        adopter_ignores: false,
     }
 }
 
