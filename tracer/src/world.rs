@@ -40,6 +40,8 @@ pub struct World {
     namespaces: BTreeMap<PidNs, Namespace>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
+    /// Signals that wait, of all processes.
+    pending: usize,
     now: u64,
     wall_offset_ns: i64,
     gap: Option<u64>,
@@ -159,6 +161,10 @@ impl World {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
+
+/// The most processes that are known at a time: a quarter of what the kernel can have
+/// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.
+const MOST_PROCESSES: usize = 1 << 20;
 
 /// Processes that were released a moment ago: an event of theirs that comes late must not bring
 /// them back.

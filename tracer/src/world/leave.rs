@@ -90,7 +90,8 @@ impl World {
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
         }
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
-        self.leave_namespace(&process);
+        self.leave_namespace(key, process.pid_ns);
+        self.pending -= process.pending.len();
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
@@ -148,14 +149,16 @@ impl World {
         }
     }
 
-    fn leave_namespace(&mut self, process: &Process) {
-        let Some(ns) = self.namespaces.get_mut(&process.pid_ns) else { return };
-        if ns.init == Some(process.key) {
+    /// A process is not in that namespace any more.
+    pub(super) fn leave_namespace(&mut self, key: ProcKey, left: PidNs) {
+        let Some(ns) = self.namespaces.get_mut(&left) else { return };
+        if ns.init == Some(key) {
             ns.init = None;
         }
         // The init is the last to be released, except for what never had one in sight.
-        if ns.init.is_none() && ns.level > 0 && !self.processes.values().any(|p| p.pid_ns == process.pid_ns) {
-            self.namespaces.remove(&process.pid_ns);
+        let may_go = ns.init.is_none() && self.initial_ns != Some(left);
+        if may_go && !self.processes.values().any(|process| process.pid_ns == left) {
+            self.namespaces.remove(&left);
         }
     }
 }
