@@ -30,7 +30,8 @@ pub use process::{Death, Process, State};
 /// What is known now.
 #[derive(Debug, Default)]
 pub struct World {
-    processes: FxHashMap<ProcKey, Process>,
+    /// Boxed, so that the table stays small and none is moved when it grows.
+    processes: FxHashMap<ProcKey, Box<Process>>,
     /// The present process of each host pid.
     by_pid: FxHashMap<u32, ProcKey>,
     /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
@@ -63,7 +64,7 @@ impl World {
 
     /// A process by its key.
     pub fn get(&self, key: ProcKey) -> Option<&Process> {
-        self.processes.get(&key)
+        self.processes.get(&key).map(|process| &**process)
     }
 
     /// The process that has this pid on the host now.

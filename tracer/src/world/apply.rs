@@ -97,7 +97,7 @@ impl World {
         }
         // A pid is given out again only after its process was released.
         match self.by_pid.get(&key.tgid) {
-            Some(&old) if old < key => self.remove(old, Leave::Unseen, changes),
+            Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, changes),
             _ => {}
         }
         if self.processes.len() >= MOST_PROCESSES {
@@ -107,7 +107,7 @@ impl World {
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
         process.seen_at = at;
-        self.processes.insert(key, process);
+        self.processes.insert(key, Box::new(process));
         let present = self.by_pid.entry(key.tgid).or_insert(key);
         *present = key.max(*present);
         true
@@ -207,7 +207,7 @@ impl World {
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
         let is_alone = zombies.is_empty() && living.is_empty();
-        if let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut) {
+        if let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut()) {
             death.tearing_down = !is_alone;
         }
         let nested = self.outwards(ns).skip(1).any(|outer| self.is_ending(outer));
@@ -360,7 +360,7 @@ impl World {
             }
             // Whatever is expected of its end, it is a zombie.
             let is_held = tracer.is_some();
-            if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
+            if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
                 (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {

@@ -25,8 +25,9 @@ pub(super) enum Leave {
 
 impl World {
     pub(super) fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
-        self.remove(key, Leave::Freed(at), changes);
-        self.gone.insert(key);
+        if !self.remove(key, Leave::Freed(at), changes) {
+            self.gone.insert(key);
+        }
     }
 
     /// The exact moment. The thread in which it happens has waited, or nobody had to: it is the
@@ -38,8 +39,9 @@ impl World {
         let is_asked = || !self.get(task.key).and_then(Process::death).is_some_and(|death| death.autoreap);
         let has_waited = reaper.key != task.key && (is_owed || (call.is_some() && is_asked()));
         let by = has_waited.then_some(reaper.key);
-        self.remove(task.key, Leave::Reaped { at, by, exact: ExactReap { tid: reaper.tid, call } }, changes);
-        self.gone.insert(task.key);
+        if !self.remove(task.key, Leave::Reaped { at, by, exact: ExactReap { tid: reaper.tid, call } }, changes) {
+            self.gone.insert(task.key);
+        }
     }
 
     /// A process has become a zombie, or its tracer has handed it to its parent.
@@ -56,12 +58,12 @@ impl World {
         }
     }
 
-    /// Takes a process out of the world.
-    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) {
+    /// Takes a process out of the world; false if it is not in it.
+    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
         if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
             self.leave_before(key, at, changes);
         }
-        let Some(process) = self.processes.remove(&key) else { return };
+        let Some(process) = self.processes.remove(&key) else { return false };
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
         }
@@ -99,6 +101,7 @@ impl World {
             exact,
         });
         self.leave_children(key, at.unwrap_or(self.now), changes);
+        true
     }
 
     /// A namespace's init is released after everybody else in it (`zap_pid_ns_processes()`). RCU
@@ -112,10 +115,11 @@ impl World {
         if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
             return;
         }
-        let is_left = |process: &&Process| {
+        let is_left = |process: &Process| {
             process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
         };
-        let mut left: Vec<_> = self.processes.values().filter(is_left).map(|process| process.key).collect();
+        let mut left: Vec<_> =
+            self.processes.values().filter(|process| is_left(process)).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();
         for key in left.into_iter().rev() {
@@ -141,7 +145,7 @@ impl World {
             let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
             if is_waiting
                 && !self.processes.values().any(|process| process.key != init && self.is_in(process.pid_ns, ns))
-                && let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut)
+                && let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut())
             {
                 death.tearing_down = false;
                 death.notified.get_or_insert(at);
