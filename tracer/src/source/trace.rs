@@ -268,7 +268,14 @@ fn take_undecodable(
 pub type Take<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>> + 'a;
 
 /// Records that lie one after the other, to the first that does not fit.
-struct Records<'a>(&'a [u8]);
+pub struct Records<'a>(&'a [u8]);
+
+impl<'a> Records<'a> {
+    /// Those at the beginning of some bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl<'a> Iterator for Records<'a> {
     type Item = &'a [u8];
