@@ -102,7 +102,8 @@ impl Scene<'_> {
             return self.handler();
         }
         if holds(init.blocked, signal) {
-            let why = format!("blocks {signal} and has no handler for it, so that the kernel drops it when it is unblocked");
+            let why =
+                format!("blocks {signal} and has no handler for it, so that the kernel drops it when it is unblocked");
             return stays(if init.awaited.is_some() { Sure::Likely } else { Sure::Guess }, why, HANDLE);
         }
         if signal.is_ignored_by_default() {
@@ -134,8 +135,10 @@ impl Scene<'_> {
         };
         match foreground {
             Some(child) if lasts(child) => {
-                let why =
-                    format!("is a shell with a trap for {signal}, which it runs when {} has ended{unheard}", child.name());
+                let why = format!(
+                    "is a shell with a trap for {signal}, which it runs when {} has ended{unheard}",
+                    child.name()
+                );
                 // In its `wait` a shell runs traps at once; bash's looks the same from here.
                 let is_clear = init.program != "bash" || !init.is_in_background();
                 stays(if is_clear { Sure::Likely } else { Sure::Guess }, why, WAIT)
@@ -196,4 +199,77 @@ fn acts(sure: Sure, why: impl Into<String>) -> Forecast {
 
 fn stays(sure: Sure, why: impl Into<String>, fix: &'static str) -> Forecast {
     Forecast { acts: false, sure, why: why.into(), fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERM: u64 = 1 << 14;
+    const BACKGROUND: u64 = 0b110;
+
+    fn process(pid: i32, program: &str) -> Facts {
+        let (comm, program) = (program.to_owned(), program.to_owned());
+        Facts { pid, ns_pids: vec![pid, 1], comm, program, state: 'S', age: 60, awaited: Some(0), ..Facts::default() }
+    }
+
+    fn foretell(init: &Facts, children: &[&Facts]) -> (bool, Sure) {
+        let Forecast { acts, sure, .. } = forecast(init, children, &|_| true, Signal::TERM);
+        (acts, sure)
+    }
+
+    #[test]
+    fn the_masks_say_what_the_kernel_will_drop() {
+        let sleep = process(10, "sleep");
+        assert_eq!(foretell(&sleep, &[]), (false, Sure::Sure));
+        assert_eq!(foretell(&Facts { caught: TERM, ..sleep.clone() }, &[]), (true, Sure::Likely));
+        assert_eq!(foretell(&Facts { ignored: TERM, ..sleep.clone() }, &[]), (false, Sure::Sure));
+        assert_eq!(foretell(&Facts { blocked: TERM, ..sleep.clone() }, &[]), (false, Sure::Likely));
+        assert_eq!(foretell(&Facts { awaited: Some(TERM), ..sleep.clone() }, &[]), (true, Sure::Likely));
+        assert!(forecast(&sleep, &[], &|_| true, Signal::KILL).acts);
+        assert!(!forecast(&sleep, &[], &|_| true, Signal::CHLD).acts);
+    }
+
+    #[test]
+    fn what_may_not_be_looked_at_is_not_sure() {
+        let sleep = process(10, "sleep");
+        assert_eq!(foretell(&Facts { awaited: None, ..sleep.clone() }, &[]), (false, Sure::Likely));
+        assert_eq!(foretell(&Facts { age: 1, ..sleep.clone() }, &[]), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { state: 'T', ..sleep.clone() }, &[]), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { is_traced: true, ..sleep }, &[]), (false, Sure::Guess));
+    }
+
+    #[test]
+    fn a_shell_runs_its_trap_when_the_child_in_front_has_ended() {
+        let (mut shell, mut child) = (process(10, "dash"), process(11, "sleep"));
+        (shell.caught, shell.call) = (TERM, Some(WAIT4));
+        assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
+        assert!(forecast(&shell, &[&child], &|_| false, Signal::TERM).acts, "a loop of short ones");
+        assert_eq!(foretell(&shell, &[]), (true, Sure::Likely));
+        child.ignored = BACKGROUND;
+        assert_eq!(foretell(&shell, &[&child]), (true, Sure::Likely));
+        // A shell in the background itself: of its children nothing can be told, only of its own call.
+        shell.ignored = BACKGROUND;
+        assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
+        shell.call = Some(130);
+        assert_eq!(foretell(&shell, &[&child]), (true, Sure::Likely));
+    }
+
+    #[test]
+    fn an_init_is_as_good_as_its_child() {
+        let (init, child) = (process(10, "tini"), process(11, "app"));
+        assert_eq!(foretell(&init, &[&child]), (true, Sure::Sure));
+        assert_eq!(foretell(&init, &[&Facts { caught: TERM, ..child.clone() }]), (true, Sure::Likely));
+        assert_eq!(foretell(&init, &[&Facts { ignored: TERM, ..child.clone() }]), (false, Sure::Likely));
+        assert_eq!(foretell(&init, &[&Facts { blocked: TERM, ..child }]), (false, Sure::Guess));
+    }
+
+    #[test]
+    fn programs_whose_handlers_are_known() {
+        let node = Facts { caught: TERM, ..process(10, "node") };
+        assert_eq!(foretell(&node, &[]), (false, Sure::Guess));
+        let systemd = Facts { awaited: Some(TERM), ..process(10, "systemd") };
+        assert_eq!(foretell(&systemd, &[]), (false, Sure::Likely));
+        assert!(forecast(&systemd, &[], &|_| true, Signal(37)).acts);
+    }
 }
