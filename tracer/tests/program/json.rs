@@ -418,7 +418,7 @@ struct Audited {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Sure {
+enum Certainty {
     Sure,
     Likely,
     Guess,
@@ -440,7 +440,7 @@ struct Audit {
     processes: usize,
     signal: String,
     acts: bool,
-    sure: Sure,
+    sure: Certainty,
     why: String,
     fix: String,
     zombies: Vec<Audited>,
