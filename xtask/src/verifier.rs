@@ -38,9 +38,14 @@ const AT_MOST: u64 = 300;
 
 /// The sub-command.
 pub fn verifier(options: Options) -> Result<ExitCode> {
-    let (host, series): (Vec<_>, Vec<_>) = options.kernels.into_iter().partition(|kernel| kernel == HOST);
+    in_kernels("verifier", options.kernels)
+}
+
+/// Runs a program of the package `tracer-tests` in these kernels, here if none is named.
+pub fn in_kernels(program: &'static str, kernels: Vec<String>) -> Result<ExitCode> {
+    let (host, series): (Vec<_>, Vec<_>) = kernels.into_iter().partition(|kernel| kernel == HOST);
     if !host.is_empty() || series.is_empty() {
-        let code = on_host("verifier", &[])?;
+        let code = on_host(program, &[])?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -48,7 +53,7 @@ pub fn verifier(options: Options) -> Result<ExitCode> {
     if series.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    vm::run(&series, &[Job::Program("verifier", Vec::new())], AT_MOST)
+    vm::run(&series, &[Job::Program(program, Vec::new())], AT_MOST)
 }
 
 /// Builds a program of the package `tracer-tests` and runs it here, as root.
