@@ -70,7 +70,7 @@ enum What {
 pub fn bench(bench: Bench) -> Result<ExitCode> {
     let options = match bench {
         Bench::Live(options) => options,
-        Bench::Hooks(HooksOptions { kernels }) => return in_kernels("hook_costs", kernels),
+        Bench::Hooks(HooksOptions { kernels }) => return in_kernels("hook_costs", kernels, 900),
     };
     let workspace = Workspace::find()?;
     if !options.no_build {

@@ -2,8 +2,9 @@
 //! families come and go. For `cargo xtask bench hooks`.
 //!
 //! A family is a child that has a child and leaves it at once: two births, two ends, an adoption,
-//! two reaps. On an emulated processor a nanosecond is none; what one program costs beside another
-//! still says something.
+//! two reaps. What else the machine does runs the programs too, so that the figures of a family mean
+//! something on a quiet one only. On an emulated processor a nanosecond is none; what one program
+//! costs beside another still says something.
 
 use std::{collections::BTreeMap, convert::Infallible};
 
@@ -31,7 +32,7 @@ struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: u32,
     /// Families in each measurement
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 1_000)]
     families: u32,
 }
 
