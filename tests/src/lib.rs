@@ -24,6 +24,7 @@ pub mod expect;
 pub mod fidelity;
 pub mod machine;
 pub mod run;
+pub mod run_times;
 pub mod stage;
 pub mod stream;
 pub mod verdicts;
