@@ -23,6 +23,7 @@ pub mod contract;
 pub mod expect;
 pub mod fidelity;
 pub mod machine;
+mod replayed;
 pub mod run;
 pub mod run_times;
 pub mod stage;
