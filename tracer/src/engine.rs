@@ -87,13 +87,15 @@ impl Engine {
     }
 
     /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, and those of which the world is in doubt.
+    /// will be asked about, those that owe them a wait, whom else the rule wants, and those of which the world is in doubt.
     pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
         self.rechecks
             .iter()
             .take_while(|&&(at, ..)| at <= now)
-            .flat_map(|&(.., key)| [Some(key), self.world.owed_by(key)])
-            .flatten()
+            .flat_map(|&(_, rule, key)| {
+                let others = self.rules[rule].looks_at(&self.world, key);
+                [Some(key), self.world.owed_by(key)].into_iter().flatten().chain(others)
+            })
             .chain(self.world.doubtful(now))
             .collect()
     }

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod init_ignored_signal;
+mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
 mod unreaped_child;
@@ -72,6 +73,11 @@ pub trait Rule {
     fn recheck(&self, _world: &World, _key: ProcKey) -> Verdict {
         Verdict::Quiet
     }
+
+    /// Whom else to look at before that.
+    fn looks_at(&self, _world: &World, _key: ProcKey) -> Vec<ProcKey> {
+        Vec::new()
+    }
 }
 
 /// All rules. A new one is a file and a line.
@@ -81,6 +87,7 @@ pub static RULES: &[&RuleDef] = &[
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
     &zombie_leader::DEF,
+    &left_behind::DEF,
 ];
 
 /// The rule of that name.

@@ -12,6 +12,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
+mod command;
+pub mod descent;
 mod doubt;
 mod image;
 mod kinship;
@@ -24,6 +26,7 @@ mod random;
 mod tests;
 pub mod view;
 
+pub use command::{Command, End};
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
 
@@ -46,6 +49,10 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
+    /// The stream is about a command.
+    has_command: bool,
+    /// That command, once it was started.
+    command: Option<Command>,
 }
 
 impl World {

@@ -121,6 +121,8 @@ pub struct LoadOptions {
     pub hooks: Hooks,
     /// The programs tell what they do, for people who work on them.
     pub debug: bool,
+    /// The stream will be about a command that is started later.
+    pub has_command: bool,
     /// Share of the records, 0 to 1, that are thrown away and counted as lost, for tests.
     pub simulate_loss: f64,
     /// What the verifier writes about a program that it refuses.
@@ -137,6 +139,7 @@ impl Default for LoadOptions {
             all_deliveries: false,
             hooks: Hooks::default(),
             debug: false,
+            has_command: false,
             simulate_loss: 0.0,
             verifier_log: VerifierLogLevel::default(),
             without: &[],

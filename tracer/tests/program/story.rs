@@ -147,6 +147,7 @@ pub fn start() -> EventKind {
         all_signals: true,
         all_deliveries: true,
         arguments: vec!["tracer".into(), "watch".into()],
+        has_command: false,
         thresholds: Thresholds::default(),
     }))
 }
