@@ -7,7 +7,7 @@
 //! parent have no word, as tracer has no program there; nor have ends and releases of threads of
 //! which nothing depends.
 
-use tracer_tests::Stage;
+use tracer_tests::{Stage, machine::Need};
 
 use crate::{Test, in_each_tier};
 
@@ -17,15 +17,18 @@ mod signals;
 mod threads;
 
 use children::{
-    no_cld_wait, normal_reap, parent_ignores_sigchld, subreaper, subreaper_ignores_sigchld, tracer_then_parent,
-    without_a_signal,
+    no_cld_wait, normal_reap, parent_has_execed, parent_ignores_sigchld, reaps_itself, subreaper,
+    subreaper_ignores_sigchld, tracer_and_parent, tracer_then_parent, without_a_signal,
 };
 use namespaces::{init_exits, leftover_from_outside};
 use signals::{blocked_then_ignored, init_that_blocks, init_that_faults, init_without_a_handler, never_sent};
-use threads::{child_of_a_thread, exec_by_another_thread, leader_first, leader_first_and_ignored};
+use threads::{
+    child_of_a_thread, exec_by_another_thread, leader_first, leader_first_and_held, leader_first_and_ignored,
+    leader_first_and_thread_held,
+};
 
 pub fn trials() -> Vec<Test> {
-    in_each_tier![
+    let mut trials = in_each_tier![
         normal_reap,
         parent_ignores_sigchld,
         no_cld_wait,
@@ -34,17 +37,24 @@ pub fn trials() -> Vec<Test> {
         child_of_a_thread,
         leader_first,
         leader_first_and_ignored,
+        leader_first_and_held,
+        leader_first_and_thread_held,
         exec_by_another_thread,
         init_exits,
         leftover_from_outside,
         tracer_then_parent,
+        tracer_and_parent,
         without_a_signal,
+        parent_has_execed,
         init_without_a_handler,
         init_that_blocks,
         init_that_faults,
         blocked_then_ignored,
         never_sent,
-    ]
+    ];
+    // `CLONE_AUTOREAP`.
+    trials.extend(in_each_tier![reaps_itself].into_iter().map(|test| test.needs(Need::Kernel(7, 3))));
+    trials
 }
 
 fn stage(act: &[&str]) -> Stage {

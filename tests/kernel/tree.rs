@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use rustix::process::Signal;
+use tracer::source::hooks::Hooks;
 use tracer_tests::{
-    Stage,
+    Stage, Stream,
     contract::{Line, TreeProcess},
     machine,
     run::{output, tracer},
@@ -18,6 +19,7 @@ pub fn trials() -> Vec<Test> {
         live("equals_proc", equals_proc),
         live("one_namespace", one_namespace),
         live("roles", roles),
+        live("outsiders_stay_outsiders", outsiders_stay_outsiders),
         live("zombies", zombies),
     ]
 }
@@ -112,6 +114,40 @@ fn roles() {
     assert_eq!(told[&inside].parent.as_ref().map(|parent| parent.pid), Some(stage.id()));
     assert_eq!(roles(leaf), [""; 0]);
     assert_eq!((roles(outer), roles(inner), roles(middle)), (vec!["subreaper"], vec!["subreaper"], vec![]));
+}
+
+/// A parent outside is followed by another outside, and one inside by one inside: what a birth says
+/// of it and what a look says later are the same.
+fn outsiders_stay_outsiders() {
+    let mut stream = Stream::attach(Hooks::Tracepoint);
+    let mut namespace = Stage::act(&["init", "plain"], &Default::default());
+    let [init] = stream.meet(&mut namespace, ["init"]);
+    let mut stage = Stage::act(&["inside", &init.to_string()], &Default::default());
+    stage.step("fork");
+    let [inside, leaf, outside] = stream.meet(&mut stage, ["inside", "leaf", "outside"]);
+    stream.wait_until("their births", |stream| stream.process("leaf").is_some());
+    let born: Vec<_> = ["inside", "leaf"].map(|name| stream.process(name).expect("it lives").roles.outsider).into();
+    let found = || {
+        let told = tree(&[]);
+        [inside, leaf].iter().filter_map(|pid| told.get(pid)).map(is_outsider).collect::<Vec<_>>()
+    };
+    assert_eq!((&born, found()), (&vec![true, false], born.clone()));
+
+    kill(outside, Signal::KILL);
+    stream.wait_until("the new parent", |stream| parent_of(stream, "inside") == Some(std::process::id()));
+    assert_eq!(found(), born);
+
+    kill(inside, Signal::KILL);
+    stream.wait_until("the new parent", |stream| parent_of(stream, "leaf") == Some(init as u32));
+    assert_eq!(found(), born);
+}
+
+fn is_outsider(process: &TreeProcess) -> bool {
+    process.roles.contains(&"outsider".to_owned())
+}
+
+fn parent_of(stream: &Stream, name: &str) -> Option<u32> {
+    stream.process(name)?.parent.map(|parent| parent.key.tgid)
 }
 
 fn zombies() {

@@ -64,6 +64,8 @@ pub enum Need {
     Program(&'static str),
     /// To live in the machine's first pid namespace.
     HostPidNamespace,
+    /// A kernel of this series, or a later one.
+    Kernel(u32, u32),
     /// These optional hooks, which is tried once; to be asked last.
     Hooks(Hooks),
     /// That these optional hooks do not work.
@@ -80,6 +82,9 @@ impl Need {
             Self::KernelPart => (has_kernel_part(), "tracer was built without its eBPF part".to_owned()),
             Self::Root => (rustix::process::geteuid().is_root(), "not root".to_owned()),
             Self::Btf => (Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF".to_owned()),
+            Self::Kernel(major, minor) => {
+                (kernel() >= (major, minor), format!("this is no kernel of {major}.{minor} or later"))
+            }
             Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
             Self::HostPidNamespace => {
                 (pid_ns(std::process::id() as i32) == Some(0xEFFF_FFFC), "in a pid namespace".to_owned())

@@ -236,7 +236,8 @@ impl Stream {
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Lost(_)
-            | EventKind::Tick => None,
+            | EventKind::Tick
+            | EventKind::End(_) => None,
         }
     }
 

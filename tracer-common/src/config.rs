@@ -39,6 +39,8 @@ offsets! {
     task_exit_state: "task_struct.exit_state",
     task_exit_code: "task_struct.exit_code",
     task_exit_signal: "task_struct.exit_signal",
+    task_parent_exec_id: "task_struct.parent_exec_id",
+    task_self_exec_id: "task_struct.self_exec_id",
     task_pid: "task_struct.pid",
     task_tgid: "task_struct.tgid",
     task_real_parent: "task_struct.real_parent",
@@ -53,6 +55,7 @@ offsets! {
     task_sighand: "task_struct.sighand",
     task_blocked: "task_struct.blocked",
     task_pending: "task_struct.pending.signal",
+    task_last_siginfo: "task_struct.last_siginfo",
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
     task_exec_start: "task_struct.se.exec_start",
@@ -61,6 +64,8 @@ offsets! {
     signal_live: "signal_struct.live",
     signal_curr_target: "signal_struct.curr_target",
     signal_nr_threads: "signal_struct.nr_threads",
+    /// Since 6.1, when `synchronize_group_exit()` began to mark every exit.
+    signal_quick_threads: "signal_struct.quick_threads",
     signal_thread_head: "signal_struct.thread_head",
     signal_group_exit_code: "signal_struct.group_exit_code",
     signal_flags: "signal_struct.flags",
@@ -68,6 +73,8 @@ offsets! {
     signal_is_subreaper: "signal_struct.is_child_subreaper",
     /// Byte of the flag; its mask is in [`Config::has_subreaper_mask`].
     signal_has_subreaper: "signal_struct.has_child_subreaper",
+    /// Byte of the flag, since 7.3; its mask is in [`Config::autoreap_mask`].
+    signal_autoreap: "signal_struct.autoreap",
     sighand_action: "sighand_struct.action",
     pid_level: "pid.level",
     pid_numbers: "pid.numbers",
@@ -95,6 +102,8 @@ pub struct Config {
     pub has_subreaper_mask: u32,
     /// Bit of `in_execve` in its byte.
     pub in_execve_mask: u32,
+    /// Bit of `autoreap` in its byte.
+    pub autoreap_mask: u32,
     /// 1: the kernel has `bpf_get_current_task_btf` (since 5.11).
     pub has_typed_current: u32,
     /// 1: the kernel has `bpf_task_pt_regs` (since 5.15).
@@ -117,6 +126,7 @@ impl Config {
         is_subreaper_mask: 0,
         has_subreaper_mask: 0,
         in_execve_mask: 0,
+        autoreap_mask: 0,
         has_typed_current: 0,
         has_task_regs: 0,
         has_typed_siginfo: 0,

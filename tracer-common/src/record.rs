@@ -112,7 +112,7 @@ pub struct ExitRecord {
     pub id: TaskId,
     /// Who owes the wait (`real_parent`).
     pub parent: TaskId,
-    /// Who holds the zombie by ptrace, zero when nobody does.
+    /// Who holds the leader, and with it the zombie, by ptrace; zero when nobody does.
     pub tracer: TaskId,
     /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
     pub adopter: TaskId,
@@ -123,7 +123,7 @@ pub struct ExitRecord {
     pub group_code: i32,
     /// Threads of the process that have not begun to exit (`signal->live`).
     pub live: u32,
-    /// Signal that the death sends to the parent.
+    /// Signal that the end of the process sends to the parent.
     pub exit_signal: i32,
     /// See [`exit_flags`].
     pub flags: u32,
@@ -139,10 +139,14 @@ pub mod exit_flags {
     pub const LEADER: u32 = 1 << 1;
     /// The thread has children to hand on.
     pub const HAS_CHILDREN: u32 = 1 << 2;
-    /// The parent ignores SIGCHLD (or has `SA_NOCLDWAIT`): no zombie will be left.
+    /// The parent ignores SIGCHLD (or has `SA_NOCLDWAIT`), or the process was cloned with
+    /// `CLONE_AUTOREAP`: no zombie will be left, once no tracer holds it.
     pub const AUTOREAP: u32 = 1 << 3;
     /// The whole process is being killed or has called `exit_group()`.
     pub const GROUP_EXIT: u32 = 1 << 4;
+    /// The adopter ignores SIGCHLD in the same way: of the children, those that are zombies will be
+    /// gone.
+    pub const ADOPTER_IGNORES: u32 = 1 << 5;
 }
 
 /// Values of [`ExitRecord::adopter_class`].

@@ -2,26 +2,21 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use tracer_common::{
-    ExitRecord, FreeRecord, TaskId, kind,
-    record::{adopter, exit_flags},
-};
+use tracer_common::{ExitRecord, FreeRecord, TaskId, kind, record::exit_flags};
 
 use crate::{
     emit::{emit, header},
-    kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, offset},
-    reaper,
+    kernel::{Pointer, SIGCHLD, SIGNAL_GROUP_EXIT, TaskPtr, Typed, config, has, offset},
+    reaper::{self, Adopter},
 };
-
-const SIGCHLD: u32 = 17;
-const SIG_IGN: u64 = 1;
-const SA_NOCLDWAIT: u64 = 2;
 
 /// `sched_process_exit(task)`: fires in the exiting thread, before `exit_notify()` hands its
 /// children on and makes it a zombie. Since 6.16 there is a second argument `group_dead`; the
 /// portable answer is `signal->live == 0`, which two threads that exit together may both see.
 ///
-/// A thread matters if it is the leader, the last one, or has children.
+/// A thread matters if it is the leader, the last one, or has children. Whoever it is, the end of
+/// the process is the leader's: `do_notify_parent()` is called for it, by its own end or by the
+/// release of the last other thread.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
@@ -33,8 +28,8 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     if !is_leader && live > 0 && !has_children {
         return 0;
     }
-    let (adopter_class, adopter) =
-        if has_children { reaper::adopter(task, live) } else { (adopter::NONE, TaskId::default()) };
+    let Adopter { class: adopter_class, id: adopter, ignores_children } =
+        if has_children { reaper::adopter(task, live) } else { Adopter::NONE };
     if has_children {
         // Costs nothing unless asked for: the level is a constant when the program is verified.
         debug!(
@@ -47,11 +42,9 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
             adopter.tid
         );
     }
-    let parent = task.real_parent();
-    let tracer = task.tracer();
-    let leader = task.0.follow(offset!(task_group_leader));
-    // The signal that the end of the process sends is the leader's; a thread has -1.
-    let exit_signal = leader.u32(offset!(task_exit_signal)) as i32;
+    let leader = TaskPtr(task.0.follow(offset!(task_group_leader)));
+    let parent = leader.real_parent();
+    let exit_signal = exit_signal(leader, parent);
     let mut flags = 0;
     let mut set = |bit: u32, is_set: bool| {
         if is_set {
@@ -62,20 +55,20 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     set(exit_flags::LEADER, is_leader);
     set(exit_flags::HAS_CHILDREN, has_children);
     set(exit_flags::GROUP_EXIT, signal.u32(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0);
-    if live == 0 && tracer.tgid == 0 && exit_signal == SIGCHLD as i32 {
-        // do_notify_parent(): such a parent never sees a zombie.
-        let action = parent.action(SIGCHLD);
-        set(exit_flags::AUTOREAP, action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0);
+    if live == 0 {
+        let is_ignored = exit_signal == SIGCHLD as i32 && parent.ignores_children();
+        set(exit_flags::AUTOREAP, is_ignored || reaps_itself(leader));
     }
+    set(exit_flags::ADOPTER_IGNORES, ignores_children);
     emit(
         kind::EXIT,
         ExitRecord {
             header: header::<ExitRecord>(kind::EXIT),
             id: task.id(),
             parent: parent.id(),
-            tracer,
+            tracer: leader.tracer(),
             adopter,
-            exit_code: leader.u32(offset!(task_exit_code)) as i32,
+            exit_code: leader.0.u32(offset!(task_exit_code)) as i32,
             group_code: signal.u32(offset!(signal_group_exit_code)) as i32,
             live,
             exit_signal,
@@ -84,6 +77,21 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         },
     );
     0
+}
+
+/// What `do_notify_parent()` sends for that leader: a parent that has called exec since gets
+/// SIGCHLD, whatever was asked for.
+#[inline(always)]
+fn exit_signal(leader: TaskPtr<Typed>, parent: TaskPtr<Typed>) -> i32 {
+    let has_execed = has!(task_parent_exec_id, task_self_exec_id)
+        && leader.0.u64(offset!(task_parent_exec_id)) != parent.0.u64(offset!(task_self_exec_id));
+    if has_execed { SIGCHLD as i32 } else { leader.0.u32(offset!(task_exit_signal)) as i32 }
+}
+
+/// Whether that process was cloned with `CLONE_AUTOREAP`.
+#[inline(always)]
+fn reaps_itself(leader: TaskPtr<Typed>) -> bool {
+    u32::from(leader.signal().u8(offset!(signal_autoreap))) & config!(autoreap_mask) != 0
 }
 
 /// `sched_process_free(task)`: fires from RCU, milliseconds after the reap, in anybody's

@@ -42,6 +42,12 @@ pub(crate) use has;
 pub const PF_EXITING: u32 = 0x4;
 /// `PF_KTHREAD` of `task_struct.flags`.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// The signal of a child's end.
+pub const SIGCHLD: u32 = 17;
+/// `SIG_IGN`, in place of a handler.
+const SIG_IGN: u64 = 1;
+/// `SA_NOCLDWAIT` of `sigaction.sa_flags`.
+const SA_NOCLDWAIT: u64 = 2;
 /// `SIGNAL_STOP_STOPPED` of `signal_struct.flags`.
 pub const SIGNAL_STOP_STOPPED: u32 = 0x1;
 /// `SIGNAL_CLD_MASK` of `signal_struct.flags`: SIGCONT has continued the process (or kept it from
@@ -275,6 +281,13 @@ impl<P: Pointer> TaskPtr<P> {
             return Action::default();
         }
         peek(table, offset!(sighand_action) + (signal - 1) * config!(action_size))
+    }
+
+    /// Whether its children leave no zombies (`ignoring_children()`).
+    #[inline(always)]
+    pub fn ignores_children(self) -> bool {
+        let action = self.action(SIGCHLD);
+        action.handler == SIG_IGN || action.flags & SA_NOCLDWAIT != 0
     }
 
     /// Whether it has called `prctl(PR_SET_CHILD_SUBREAPER)`.

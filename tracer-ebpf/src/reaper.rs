@@ -13,7 +13,7 @@ use tracer_common::{TaskId, record::adopter};
 
 use crate::{
     emit::count,
-    kernel::{PF_EXITING, Pointer, TaskPtr, Typed, config, offset, peek},
+    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, config, offset, peek},
 };
 
 /// Threads of one process that are looked at. More than this many exiting threads in a row
@@ -27,22 +27,43 @@ const NONE: u64 = 0;
 /// In place of a thread's address: the walk was cut short.
 const UNKNOWN: u64 = 1;
 
-/// The class of the adopter (see [`adopter`]) and who it is.
+/// Who adopts.
+pub struct Adopter {
+    /// See [`adopter`].
+    pub class: u32,
+    /// Who it is.
+    pub id: TaskId,
+    /// `reparent_leader()` has the zombies among the children released at once.
+    pub ignores_children: bool,
+}
+
+impl Adopter {
+    /// Nobody.
+    pub const NONE: Self = Self::nobody(adopter::NONE);
+
+    const fn nobody(class: u32) -> Self {
+        Self { class, id: TaskId { start: 0, tgid: 0, tid: 0 }, ignores_children: false }
+    }
+}
+
+/// Who adopts the children of that thread.
 #[inline(always)]
-pub fn adopter(task: TaskPtr<Typed>, live: u32) -> (u32, TaskId) {
+pub fn adopter(task: TaskPtr<Typed>, live: u32) -> Adopter {
     let (class, thread) = choose(task, live);
     match thread {
         UNKNOWN => {
             count(|stats| stats.walks_cut += 1);
-            (adopter::UNKNOWN, TaskId::default())
+            Adopter::nobody(adopter::UNKNOWN)
         }
         thread => {
             let id = id_of(thread);
             // An init without other threads: the kernel ends its namespace, nobody adopts.
             if class == adopter::NAMESPACE_INIT && id.tgid == task.tgid() {
-                return (adopter::NONE, TaskId::default());
+                return Adopter::NONE;
             }
-            (class, id)
+            // Within a thread group nobody is told of a child anew.
+            let ignores_children = class != adopter::THREAD && TaskPtr(Plain(thread)).ignores_children();
+            Adopter { class, id, ignores_children }
         }
     }
 }

@@ -16,6 +16,9 @@ const SEND_SIG_NOINFO: u64 = 0;
 /// What stands in for one when the kernel sends a signal of its own.
 const SEND_SIG_PRIV: u64 = 1;
 
+/// `si_code` of a stop for a tracer that asked to see exits: `PTRACE_EVENT_EXIT` and SIGTRAP.
+const EXIT_STOP: u32 = 6 << 8 | 5;
+
 const SIGKILL: u32 = 9;
 const SIGCONT: u32 = 18;
 
@@ -54,7 +57,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::STOPPED, signal_state & stopped != 0);
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
     set(bit::KTHREAD, target_flags & PF_KTHREAD != 0);
-    set(bit::EXITING, target_flags & PF_EXITING != 0 && (!is_for_process || live(target) == 0));
+    set(bit::EXITING, is_exiting(target, target_flags, is_for_process));
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, is_for_process);
@@ -195,6 +198,27 @@ fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: i32)
     let is_cause = target.signal().u32(offset!(signal_group_exit_code)) == signal
         && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), SIGKILL));
     !(is_completed && is_cause)
+}
+
+/// Whether whoever could take the signal is in `do_exit()`.
+#[inline(always)]
+fn is_exiting(target: TaskPtr<Typed>, flags: u32, is_for_process: bool) -> bool {
+    let is_marked = flags & PF_EXITING != 0;
+    // It is counted among the living until it is marked.
+    let is_held = !is_marked && is_held_in_exit(target);
+    (is_marked || is_held) && (!is_for_process || live(target) == u32::from(is_held))
+}
+
+/// Whether a tracer holds that thread where nothing else shows yet that it exits, up to 5.15:
+/// `do_exit()` stops for it before `exit_signals()`.
+#[inline(always)]
+fn is_held_in_exit(target: TaskPtr<Typed>) -> bool {
+    if !has!(task_last_siginfo) || has!(signal_quick_threads) {
+        return false;
+    }
+    // `ptrace_stop()` leaves here why it stops.
+    let info = target.0.u64(offset!(task_last_siginfo));
+    info != 0 && peek::<u32>(info, offset!(siginfo_code)) == EXIT_STOP
 }
 
 /// Threads of the process that have not begun to exit.

@@ -15,6 +15,7 @@ use crate::{
     signal::Signal,
     sink::style,
     source::hooks::Hooks,
+    when::When,
 };
 
 /// Says what really happens to signals and to children that should be reaped.
@@ -39,7 +40,9 @@ pub enum Command {
     Watch(Box<Watch>),
     /// Show what a recording tells, as it was live
     Replay(Box<Replay>),
-    /// Print the process tree of each pid namespace as it is now
+    /// Print each record of a recording, field by field
+    Dump(Dump),
+    /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
     /// Say what this machine allows, and what therefore cannot be proved
     Doctor(Doctor),
@@ -115,8 +118,12 @@ pub struct Watch {
 #[command(after_help = "Examples:
   tracer replay run.mcap                    the findings of a recording
   tracer replay run.mcap --events -o json   everything in it
+  tracer replay run.mcap --from -10s        the last ten seconds
+  tracer replay run.mcap --at 12:34:09 --events --tree 4242
+  ssh host cat run.mcap | tracer replay -
 
-Pids are those of the host that was recorded.")]
+Pids are those of the host that was recorded. Moments: 12:34:09.5 (on the day of the recording),
+2026-11-24T12:34:09Z, +2m (after the beginning), -10s (before the end).")]
 pub struct Replay {
     /// The trace; `-` is standard input
     pub file: PathBuf,
@@ -129,9 +136,42 @@ pub struct Replay {
     #[command(flatten)]
     pub show: Show,
 
+    /// Only what happened from this moment on
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: Option<When>,
+
+    /// Only what happened up to this moment
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub until: Option<When>,
+
+    /// Only what happened within a second of this moment
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with_all = ["from", "until"])]
+    pub at: Option<When>,
+
+    /// How fast: 1x is as it was, 10x ten times faster, max without waiting
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
+    pub speed: Speed,
+
     /// From when on something is a finding.
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
+}
+
+/// How much faster than it was; `None` is without waiting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed(pub Option<f64>);
+
+/// Options of `tracer dump`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "docs/trace-format.md says what the fields mean. Nothing is looked up, counted or joined:
+`tracer replay` does that.")]
+pub struct Dump {
+    /// The trace; `-` is standard input
+    pub file: PathBuf,
+
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
 }
 
 /// What to show: the same for what happens and for what happened.
@@ -234,8 +274,16 @@ impl ThresholdArgs {
 #[command(after_help = "Examples:
   sudo tracer tree                  every pid namespace
   sudo tracer tree --ns 4242        the namespace of pid 4242 and those nested in it
-  sudo tracer tree --zombies        zombies, and who owes them a wait")]
+  sudo tracer tree --zombies        zombies, and who owes them a wait
+  tracer tree run.mcap --at -10s    as it was ten seconds before the end of a recording")]
 pub struct Tree {
+    /// A recording to take it from; `-` is standard input [default: this machine, now]
+    pub file: Option<PathBuf>,
+
+    /// The moment: 12:34:09, 2026-11-24T12:34:09Z, +2m or -10s [default: the end]
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, requires = "file")]
+    pub at: Option<When>,
+
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
@@ -318,6 +366,15 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted = "give a number and a unit, such as 500ms, 2s, 1m30s or 1h";
     let signed: SignedDuration = text.parse().map_err(|_| wanted)?;
     Duration::try_from(signed).map_err(|_| format!("a time cannot be negative; {wanted}"))
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed(None));
+    }
+    let times = text.strip_suffix('x').and_then(|times| times.parse().ok());
+    let times = times.filter(|times: &f64| times.is_finite() && *times > 0.0);
+    times.map(|times| Speed(Some(times))).ok_or_else(|| "give a speed such as 1x, 10x, 0.5x or max".to_owned())
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {

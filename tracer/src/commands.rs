@@ -6,7 +6,9 @@ use crate::cli::{Cli, Command};
 
 pub mod demo;
 pub mod doctor;
+pub mod dump;
 pub mod explain;
+pub mod progress;
 pub mod replay;
 pub mod rules;
 pub mod tree;
@@ -19,6 +21,7 @@ pub mod watch;
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Replay(options) => replay::run(options),
+        Command::Dump(options) => dump::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Doctor(options) => doctor::run(options),

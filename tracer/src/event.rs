@@ -144,7 +144,9 @@ pub struct Roles {
     pub init: bool,
     /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub subreaper: bool,
-    /// Entered its pid namespace from outside: its parent has no pid there.
+    /// Its parent has no pid in its pid namespace, and it is not pid 1 there: it entered by setns(2). A
+    /// parent outside is followed by another outside (`find_new_reaper()` stays at the parent's depth),
+    /// so that a birth and a look later agree.
     pub outsider: bool,
     /// A kernel thread.
     pub kthread: bool,
@@ -179,7 +181,7 @@ pub struct Exit {
     pub task: TaskRef,
     /// Who owes the wait.
     pub parent: Option<TaskRef>,
-    /// Who holds it by ptrace.
+    /// Who holds its leader, and with it the zombie, by ptrace.
     pub tracer: Option<TaskRef>,
     /// Who will get this thread's children.
     pub adopter: Adopter,
@@ -191,8 +193,10 @@ pub struct Exit {
     pub leader: bool,
     /// The last thread: the process is ending.
     pub group_dead: bool,
-    /// The parent ignores SIGCHLD: no zombie will be left.
+    /// The parent ignores SIGCHLD: no zombie will be left, once no tracer holds it.
     pub autoreap: bool,
+    /// The adopter ignores SIGCHLD: zombies among the children will be gone.
+    pub adopter_ignores: bool,
 }
 
 /// The wait status of a process.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::Thresholds;
+use crate::{occurrence::Kind, rules::Thresholds};
 
 /// What the first event of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,4 +34,12 @@ pub struct StartInfo {
     pub has_command: bool,
     /// From when on something is a finding.
     pub thresholds: Thresholds,
+}
+
+impl StartInfo {
+    /// Whether some events of these kinds are not in the stream.
+    pub fn lacks(&self, kinds: &[Kind]) -> bool {
+        let Self { all_signals, all_deliveries, .. } = *self;
+        (!all_signals && kinds.contains(&Kind::Signal)) || (!all_deliveries && kinds.contains(&Kind::Deliver))
+    }
 }

@@ -27,4 +27,5 @@ pub mod source;
 mod story;
 pub mod summary;
 pub mod trace;
+pub mod when;
 pub mod world;

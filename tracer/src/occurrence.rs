@@ -93,7 +93,7 @@ pub enum Occurrence<'a> {
         status: ExitStatus,
         /// Only the main thread ended; other threads live.
         leader_only: bool,
-        /// The parent ignores SIGCHLD: no zombie will be left.
+        /// The parent ignores SIGCHLD, and no tracer holds it: no zombie will be left.
         autoreap: bool,
         /// Who gets its children, and why; `None` if it has none or the search was cut short.
         adopter: Option<(AdopterClass, Identity)>,
@@ -166,7 +166,7 @@ impl<'a> Occurrence<'a> {
             owed_by: world.owed_by(key).map(|key| world.identity(key)),
             status,
             leader_only,
-            autoreap: exit.autoreap,
+            autoreap: exit.autoreap && exit.tracer.is_none(),
             adopter: adopter.map(|(class, to)| (class, world.identity(to.key))),
         }
     }

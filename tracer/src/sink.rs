@@ -23,6 +23,10 @@ pub trait Sink {
     /// Only from writing; [`io::ErrorKind::BrokenPipe`] ends the run quietly.
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()>;
 
+    /// Called before the first step: nothing that happened before a boot time, in nanoseconds, is to be
+    /// shown. It is to be followed all the same.
+    fn show_from(&mut self, _from: u64) {}
+
     /// Called when a batch of steps is through: the time to flush.
     ///
     /// # Errors
@@ -40,12 +44,20 @@ pub trait Sink {
 pub struct Counted<'a> {
     sink: &'a mut dyn Sink,
     summary: Summary,
+    /// Boot time from which on steps are counted and shown; before, the sink only follows.
+    from: u64,
 }
 
 impl<'a> Counted<'a> {
     /// Nothing was shown yet.
     pub fn new(sink: &'a mut dyn Sink) -> Self {
-        Self { sink, summary: Summary::default() }
+        Self::from(sink, 0)
+    }
+
+    /// Only what happens from a boot time on, in nanoseconds, is to be shown and counted.
+    pub fn from(sink: &'a mut dyn Sink, from: u64) -> Self {
+        sink.show_from(from);
+        Self { sink, summary: Summary::default(), from }
     }
 
     /// See [`Sink::step`].
@@ -53,7 +65,7 @@ impl<'a> Counted<'a> {
     /// # Errors
     /// Only from writing.
     pub fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
-        self.summary.count(step);
+        self.summary.count(step, self.from);
         self.sink.step(world, step)
     }
 
@@ -70,7 +82,7 @@ impl<'a> Counted<'a> {
     /// # Errors
     /// Only from writing.
     pub fn finish(self, world: &World) -> io::Result<Summary> {
-        let Self { sink, mut summary } = self;
+        let Self { sink, mut summary, from: _ } = self;
         summary.conclude(world);
         sink.finish(world, &summary)?;
         sink.flush()?;

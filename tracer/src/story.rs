@@ -78,6 +78,7 @@ pub(crate) fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
         leader: true,
         group_dead: true,
         autoreap: false,
+        adopter_ignores: false,
     }
 }
 

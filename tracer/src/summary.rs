@@ -37,8 +37,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts what a step brought.
-    pub fn count(&mut self, step: &Step<'_>) {
+    /// Counts what a step brought, unless it happened before a boot time, in nanoseconds.
+    pub fn count(&mut self, step: &Step<'_>, from: u64) {
+        if step.event.at < from {
+            return;
+        }
+        if self.began == 0 {
+            self.began = step.event.at;
+        }
         // With the exact hook, the release that follows a reap tells nothing new.
         let is_known = matches!(step.event.kind, EventKind::Free(_)) && step.changes.is_empty();
         if let Some(name) = step.event.kind.name()
@@ -50,12 +56,12 @@ impl Summary {
             *self.findings.entry(finding.rule.name).or_default() += 1;
         }
         match &step.event.kind {
-            EventKind::Start(_) => self.began = step.event.at,
             EventKind::Lost(loss) => self.lost.add(loss),
             &EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
-                self.ended_at = step.event.at;
-                self.duration_ns = self.ended_at.saturating_sub(began);
-                (self.cpu_ns, self.signals_seen, self.walks_cut) = (cpu_ns, signals, walks_cut);
+                (self.ended_at, self.walks_cut) = (step.event.at, walks_cut);
+                if from <= began {
+                    (self.began, self.cpu_ns, self.signals_seen) = (began, cpu_ns, signals);
+                }
             }
             _ => {}
         }
@@ -68,8 +74,12 @@ impl Summary {
         if self.ended_at == 0 {
             // A stream that was cut off.
             self.ended_at = world.now();
-            self.duration_ns = self.ended_at.saturating_sub(self.began);
         }
+        if self.signals_seen == 0 {
+            // The kernel's own count is that of a whole run, and comes with its end.
+            self.signals_seen = self.events.get("signal").copied().unwrap_or(0);
+        }
+        self.duration_ns = self.ended_at.saturating_sub(self.began);
     }
 }
 

@@ -191,7 +191,8 @@ impl Binaries {
     fn image(&self, machine: &Machine, jobs: &[Job]) -> Result<image::Image> {
         let Self { programs, tests } = self;
         let mut image = image::Image::default();
-        let script: String = jobs.iter().map(Job::script).collect();
+        let jobs: String = jobs.iter().map(Job::script).collect();
+        let script = job::exports(|name| env::var(name).ok()) + &jobs;
         image.add("/init", 0o755, include_str!("vm/init.sh").replace("@JOBS@", &script).as_bytes())?;
         image.add_file("/bin/busybox", &machine.busybox)?;
         for (name, path) in programs {

@@ -69,11 +69,69 @@ pub fn leader_first_and_ignored(hooks: Hooks) {
     stage.step("end-leader");
     stream.expect(&[&["EXIT(process, 1280) leader only"]], &[]);
     stage.step("end-thread");
-    let exit = if is_since(6, 1) { "EXIT(process')" } else { "EXIT(process', 1280)" };
     stream.expect(
-        &[&[exit, "NOTIFY(process, 17->parent)", "REAP(process) by process'", "FREE(process)"]],
+        &[&[end_of_the_thread(), "NOTIFY(process, 17->parent)", "REAP(process) by process'", "FREE(process)"]],
         &["REAPED(process) by nobody, exact"],
     );
+}
+
+/// Order 5 below a parent that ignores SIGCHLD, where a tracer holds the leader: it is told of the
+/// leader's end, then of that of the process, and is the only one who waits.
+pub fn leader_first_and_held(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["leader-first-held", "leader"]);
+    let [.., tracer] = stream.meet(&mut stage, ["parent", "process", "tracer"]);
+    stream.begin();
+    stage.step("end-leader");
+    stream.expect(
+        &[&[
+            "EXIT(process, 1280) leader only",
+            "NOTIFY(process, 17->tracer tracing)",
+            "GEN(17->tracer) by process: ignored-by-default",
+        ]],
+        &[],
+    );
+    stage.step("end-thread");
+    stream.expect(
+        &[&[
+            end_of_the_thread(),
+            "NOTIFY(process, 17->tracer tracing)",
+            "GEN(17->tracer) by process': ignored-by-default",
+        ]],
+        &[],
+    );
+    let process = stream.process("process").expect("it is a zombie");
+    assert!(process.is_zombie(), "{:?}", process.state);
+    assert_eq!(process.tracer.map(|tracer| tracer.key.tgid), Some(tracer as u32));
+    stage.step("tracer-waits");
+    stream.expect(
+        &[&["NOTIFY(process, 17->parent)", "REAP(process) by tracer via wait4", "FREE(process)"]],
+        &["REAPED(process) by tracer, exact via wait4"],
+    );
+}
+
+/// Order 5 below a parent that ignores SIGCHLD, where a tracer holds the other thread: it waits for
+/// that, and nobody for the process.
+pub fn leader_first_and_thread_held(hooks: Hooks) {
+    let mut stream = Stream::attach(hooks);
+    let mut stage = stage(&["leader-first-held", "thread"]);
+    stream.meet(&mut stage, ["parent", "process", "tracer"]);
+    stream.begin();
+    stage.step("end-leader");
+    stream.expect(&[&["EXIT(process, 1280) leader only"]], &[]);
+    stage.step("end-thread");
+    stream.expect(&[&[end_of_the_thread(), "GEN(17->tracer) by process': ignored-by-default"]], &[]);
+    assert_eq!(stream.process("process").expect("its thread is a zombie").tracer, None);
+    stage.step("tracer-waits");
+    stream.expect(
+        &[&["NOTIFY(process, 17->parent)", "REAP(process) by tracer via wait4", "FREE(process)"]],
+        &["REAPED(process) by nobody, exact"],
+    );
+}
+
+/// Since 6.1 the status of the process is that of its last thread, before it is the leader's.
+fn end_of_the_thread() -> &'static str {
+    if is_since(6, 1) { "EXIT(process')" } else { "EXIT(process', 1280)" }
 }
 
 /// Order 6: two threads die, the leader among them, and the process lives on under their pid.

@@ -75,6 +75,7 @@ fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
         check("state", state(kernel.life), state(world.life));
     }
     check("init", kernel.is_init.to_string(), world.is_init.to_string());
+    check("outsider", kernel.is_outsider.to_string(), world.is_outsider.to_string());
     check("subreaper", kernel.is_subreaper.to_string(), world.is_subreaper.to_string());
     found
 }

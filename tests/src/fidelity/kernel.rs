@@ -49,6 +49,8 @@ pub struct Facts {
     pub is_init: bool,
     /// It adopts orphans.
     pub is_subreaper: bool,
+    /// Its parent has no pid in its namespace.
+    pub is_outsider: bool,
 }
 
 /// A pid namespace: what is compared.
@@ -147,6 +149,7 @@ fn of_row(row: &Row) -> Facts {
         },
         is_init: task.roles.init,
         is_subreaper: task.roles.subreaper,
+        is_outsider: task.roles.outsider,
     }
 }
 
@@ -187,6 +190,7 @@ fn of_process(process: &Process) -> Facts {
         },
         is_init: process.roles.init,
         is_subreaper: process.roles.subreaper,
+        is_outsider: process.roles.outsider,
     }
 }
 

@@ -429,11 +429,22 @@ impl fmt::Display for Told<'_> {
             }
             EventKind::Exec(exec) => write!(f, "exec of {} by thread {}", exec.task.key.tgid, exec.old_tid),
             EventKind::Exit(exit) => {
-                let Exit { task: who, parent, tracer, adopter, status, live, leader: _, group_dead, autoreap } =
-                    &**exit;
+                let Exit {
+                    task: who,
+                    parent,
+                    tracer,
+                    adopter,
+                    status,
+                    live,
+                    leader: _,
+                    group_dead,
+                    autoreap,
+                    adopter_ignores,
+                } = &**exit;
                 let (who, parent, tracer) = (task(Some(*who)), task(*parent), task(*tracer));
                 write!(f, "exit of {who} (child of {parent}, traced by {tracer}), status {:#x}, ", status.0)?;
-                write!(f, "{live} live, group dead {group_dead}, reaps itself {autoreap}, children to {adopter:?}")
+                write!(f, "{live} live, group dead {group_dead}, reaps itself {autoreap}, children to {adopter:?}")?;
+                write!(f, "{}", if *adopter_ignores { ", which ignores them" } else { "" })
             }
             EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start),
             EventKind::Signal(sent) => {

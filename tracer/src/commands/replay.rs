@@ -1,37 +1,118 @@
 //! `tracer replay`: a recording through the engine to standard output, as it was live.
 
-use std::{io::Write, ops::ControlFlow, process::ExitCode};
+use std::{
+    io::Write,
+    ops::ControlFlow,
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 
 use crate::{
-    cli,
-    commands::watch::presenter,
+    cli::{self, Speed},
+    commands::{progress::Progress, watch::presenter},
     engine::Engine,
-    rules::Thresholds,
+    event::EventKind,
     sink::{Counted, style::WARN},
     source::trace::Trace,
+    when::{Recorded, When},
 };
 
-/// Plays the trace to its end, a closed pipe, or an error.
+/// What `--at` shows before and after the moment, in nanoseconds.
+const AROUND: u64 = 1_000_000_000;
+
+/// Plays the trace to its end, `--until`, or a closed pipe.
 ///
 /// # Errors
 /// If the trace cannot be read, or the output cannot be written.
 pub fn run(options: &cli::Replay) -> Result<ExitCode> {
-    let mut trace = Trace::open(&options.file)?;
-    let thresholds: Thresholds = options.thresholds.over(trace.start().thresholds);
+    let file = options.file.as_path();
+    let mut trace = Trace::open(file)?;
+    let (from, until) = window(options, &mut trace)?;
+    if trace.start().lacks(options.show.kinds()) {
+        let note = "not every signal was recorded, only those that findings can rest on; \
+                    record with `tracer record`, or `tracer watch --events`";
+        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
+    }
+    let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
     let mut presenter = presenter(options.output, &options.show, TimeZone::system());
-    let mut sink = Counted::new(&mut *presenter);
-    let mut engine = Engine::new(&thresholds);
+    let mut sink = Counted::from(&mut *presenter, from);
+    let mut pace = Pace::new(options.speed);
+    let mut progress = Progress::new("replaying", trace.span()?);
     trace.play(|event, record| {
+        if event.at > until {
+            return Ok(ControlFlow::Break(()));
+        }
+        if event.at >= from
+            && !matches!(event.kind, EventKind::Start(_))
+            && let Some(wait) = pace.wait(event.at)
+        {
+            sink.flush()?;
+            thread::sleep(wait);
+        }
+        progress.at(event.at);
         let (step, world) = engine.step(event, record);
         sink.step(world, &step)?;
         Ok(ControlFlow::Continue(()))
     })?;
+    progress.done();
     sink.finish(engine.world())?;
-    for sentence in trace.end().sentences() {
-        writeln!(anstream::stderr(), "{WARN}{}: {sentence}{WARN:#}", options.file.display())?;
-    }
+    complain(file, &trace)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says on standard error what was wrong with the file.
+///
+/// # Errors
+/// Only from writing.
+pub fn complain(file: &Path, trace: &Trace) -> Result<()> {
+    for sentence in trace.end().sentences() {
+        writeln!(anstream::stderr(), "{WARN}{}: {sentence}{WARN:#}", file.display())?;
+    }
+    Ok(())
+}
+
+/// The boot time of a moment of a trace, in nanoseconds.
+///
+/// # Errors
+/// If the moment is relative to what is not known.
+pub fn moment(when: When, trace: &mut Trace) -> Result<u64> {
+    let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
+    when.resolve(recorded, &TimeZone::system()).context("which moment is meant is not known")
+}
+
+/// The first and the last boot time to show, in nanoseconds.
+fn window(options: &cli::Replay, trace: &mut Trace) -> Result<(u64, u64)> {
+    let cli::Replay { from, until, at, .. } = *options;
+    let mut resolve = |when: Option<When>| when.map(|when| moment(when, trace)).transpose();
+    if let Some(at) = resolve(at)? {
+        return Ok((at.saturating_sub(AROUND), at.saturating_add(AROUND)));
+    }
+    Ok((resolve(from)?.unwrap_or(0), resolve(until)?.unwrap_or(u64::MAX)))
+}
+
+/// Makes the time between events pass.
+struct Pace {
+    /// How much faster than it was; `None` for as fast as possible.
+    times: Option<f64>,
+    /// When the first event was shown, and its boot time.
+    began: Option<(Instant, u64)>,
+}
+
+impl Pace {
+    fn new(Speed(times): Speed) -> Self {
+        Self { times, began: None }
+    }
+
+    /// How long to wait before an event of that boot time is shown.
+    fn wait(&mut self, at: u64) -> Option<Duration> {
+        let times = self.times?;
+        let (began, first) = *self.began.get_or_insert_with(|| (Instant::now(), at));
+        let due = Duration::from_secs_f64(at.saturating_sub(first) as f64 / 1e9 / times);
+        due.checked_sub(began.elapsed()).filter(|wait| !wait.is_zero())
+    }
 }

@@ -1,11 +1,13 @@
-//! `tracer tree`: the process tree of each pid namespace, as it is now.
+//! `tracer tree`: the process tree of each pid namespace, as it is now or was at a moment of a
+//! recording.
 
-use std::{io::BufWriter, process::ExitCode};
+use std::{io::BufWriter, ops::ControlFlow, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::{
     cli::{self, Output},
+    commands::replay::{complain, moment},
     engine::Engine,
     filter,
     rules::Thresholds,
@@ -14,22 +16,21 @@ use crate::{
         style::Screen,
         tree::{self, Scope},
     },
-    source::{live::Live, load::LoadOptions},
+    source::{live::Live, load::LoadOptions, trace::Trace},
+    when::When,
 };
 
-/// Takes one snapshot with the task iterator and prints it. Nothing is attached.
+/// Takes one snapshot with the task iterator, or plays a recording to the moment, and prints the world.
 ///
 /// # Errors
-/// If the iterator cannot run here, there is no such namespace, or the output cannot be written.
+/// If the iterator cannot run here or the recording cannot be read, there is no such namespace, or the
+/// output cannot be written.
 pub fn run(options: &cli::Tree) -> Result<ExitCode> {
-    let cli::Tree { output, ns, zombies } = *options;
-    let thresholds = Thresholds::default();
-    let mut engine = Engine::new(&thresholds);
-    let mut live = Live::snapshot_only()?;
-    engine.step(&live.start_event(&LoadOptions::default(), &thresholds), &[]);
-    for event in &live.snapshot().context("cannot list the processes with the kernel's task iterator")? {
-        engine.step(event, &[]);
-    }
+    let cli::Tree { ref file, at, output, ns, zombies } = *options;
+    let engine = match file {
+        Some(file) => recorded(file, at)?,
+        None => live()?,
+    };
     let world = engine.world();
     let scope = Scope { ns: ns.map(|ns| filter::find_ns(world, ns)).transpose()?, zombies };
     let out = BufWriter::new(Stdout::lock());
@@ -39,4 +40,35 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
     }
     .context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing is attached.
+fn live() -> Result<Engine> {
+    let mut engine = Engine::new(&Thresholds::default());
+    let mut live = Live::snapshot_only()?;
+    engine.step(&live.start_event(&LoadOptions::default(), &Thresholds::default()), &[]);
+    for event in &live.snapshot().context("cannot list the processes with the kernel's task iterator")? {
+        engine.step(event, &[]);
+    }
+    Ok(engine)
+}
+
+/// The world after the last event that is not later than the moment, or after the last of all.
+fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
+    let mut trace = Trace::open(file)?;
+    let mut engine = Engine::new(&trace.start().thresholds);
+    let until = match at {
+        Some(at) => moment(at, &mut trace)?,
+        None => u64::MAX,
+    };
+    trace.seek(until);
+    trace.play(|event, record| {
+        if event.at > until {
+            return Ok(ControlFlow::Break(()));
+        }
+        engine.step(event, record);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    complain(file, &trace)?;
+    Ok(engine)
 }

@@ -56,6 +56,10 @@ impl<W: Write> Sink for Json<W> {
         select.step(world, step, |moment, item| print(lines, world, moment, &item))
     }
 
+    fn show_from(&mut self, from: u64) {
+        self.select.show_from(from);
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.lines.flush()
     }

@@ -47,6 +47,8 @@ pub struct Select {
     kinds: Vec<Kind>,
     phase: Phase,
     is_torn: bool,
+    /// Boot time, in nanoseconds, before which nothing is shown but the start.
+    from: u64,
 }
 
 #[derive(Debug)]
@@ -69,7 +71,12 @@ impl Select {
     /// Findings that pass the filter, and events of those kinds that do.
     pub fn new(filter: Filter, kinds: &[Kind]) -> Self {
         let phase = Phase::Starting { info: None, held: Vec::new() };
-        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false }
+        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0 }
+    }
+
+    /// Shows nothing of what happened before a boot time, in nanoseconds, but the start.
+    pub fn show_from(&mut self, from: u64) {
+        self.from = from;
     }
 
     /// Hands each item of a step to `show`.
@@ -84,6 +91,10 @@ impl Select {
         mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let moment = Moment { at: step.event.at, cpu: step.event.cpu, seq: step.seq };
+        let from = self.from;
+        let mut show = |moment: Moment, item: Item<'_>| {
+            if moment.at >= from || matches!(item, Item::Start(_)) { show(moment, item) } else { Ok(()) }
+        };
         match &mut self.phase {
             Phase::Running => {}
             Phase::Starting { info, held } => {

@@ -13,6 +13,11 @@ impl<A: Sink, B: Sink> Sink for Tee<A, B> {
         self.1.step(world, step)
     }
 
+    fn show_from(&mut self, from: u64) {
+        self.0.show_from(from);
+        self.1.show_from(from);
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         self.1.flush()
@@ -27,6 +32,10 @@ impl<A: Sink, B: Sink> Sink for Tee<A, B> {
 impl<S: Sink + ?Sized> Sink for Box<S> {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         (**self).step(world, step)
+    }
+
+    fn show_from(&mut self, from: u64) {
+        (**self).show_from(from);
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -66,6 +66,10 @@ impl<W: Write> Sink for Text<W> {
         select.step(world, step, |moment, item| page.item(world, moment, &item))
     }
 
+    fn show_from(&mut self, from: u64) {
+        self.select.show_from(from);
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.page.out.flush()
     }

@@ -314,6 +314,7 @@ fn exit(record: &ExitRecord) -> Exit {
         leader: has(exit_flags::LEADER),
         group_dead: has(exit_flags::GROUP_DEAD),
         autoreap: has(exit_flags::AUTOREAP),
+        adopter_ignores: has(exit_flags::ADOPTER_IGNORES),
     }
 }
 

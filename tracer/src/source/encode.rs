@@ -185,7 +185,7 @@ fn task_record(info: &TaskInfo) -> Task {
 }
 
 fn exit_record(exit: &Exit) -> ExitRecord {
-    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap } = *exit;
+    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores } = *exit;
     let (adopter_class, to) = match adopter {
         Adopter::None => (adopter::NONE, None),
         Adopter::Thread(to) => (adopter::THREAD, Some(to)),
@@ -207,6 +207,7 @@ fn exit_record(exit: &Exit) -> ExitRecord {
             (group_dead, exit_flags::GROUP_DEAD),
             (leader, exit_flags::LEADER),
             (autoreap, exit_flags::AUTOREAP),
+            (adopter_ignores, exit_flags::ADOPTER_IGNORES),
         ]),
         adopter_class,
     }
@@ -322,22 +323,23 @@ mod tests {
             (3, _) => Adopter::Unknown,
             _ => Adopter::None,
         });
-        let exit = (task(), [task(), task()], adopter, any::<(i32, u32, [bool; 3])>());
-        let exit =
-            exit.prop_map(|(task, [parent, tracer], adopter, (status, live, [leader, group_dead, autoreap]))| {
-                let (task, status) = (task.unwrap_or_default(), ExitStatus(status));
-                EventKind::Exit(Box::new(Exit {
-                    task,
-                    parent,
-                    tracer,
-                    adopter,
-                    status,
-                    live,
-                    leader,
-                    group_dead,
-                    autoreap,
-                }))
-            });
+        let exit = (task(), [task(), task()], adopter, any::<(i32, u32, [bool; 4])>());
+        let exit = exit.prop_map(|(task, [parent, tracer], adopter, (status, live, bits))| {
+            let (task, status, [leader, group_dead, autoreap, adopter_ignores]) =
+                (task.unwrap_or_default(), ExitStatus(status), bits);
+            EventKind::Exit(Box::new(Exit {
+                task,
+                parent,
+                tracer,
+                adopter,
+                status,
+                live,
+                leader,
+                group_dead,
+                autoreap,
+                adopter_ignores,
+            }))
+        });
         let notify = (task(), task(), any::<(bool, i32)>()).prop_map(|(task, to, (traced, signal))| {
             EventKind::Notify(Notify { task: task.unwrap_or_default(), to: to.unwrap_or_default(), traced, signal })
         });

@@ -44,15 +44,23 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
         "task_struct.pending.signal",
         "up to 5.15, a second signal of the number that is killing a process counts as delivered",
     ),
+    (
+        "task_struct.last_siginfo",
+        "up to 5.15, signals to a process that a tracer holds at the beginning of its exit count as delivered",
+    ),
     ("task_struct.mm", "command lines of programs that start are not known"),
     ("task_struct.cgroups", "cgroups of processes are not known"),
     ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
     ("task_struct.in_execve", ""),
+    ("task_struct.parent_exec_id", EXEC_IDS),
+    ("task_struct.self_exec_id", EXEC_IDS),
     ("signal_struct.curr_target", "signals that another thread than the main one takes count as queued"),
     ("signal_struct.nr_threads", "thread counts are not known"),
     ("signal_struct.group_exit_code", "exit codes of processes with threads may be wrong"),
     ("signal_struct.is_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
     ("signal_struct.has_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
+    ("signal_struct.autoreap", ""),
+    ("signal_struct.quick_threads", ""),
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),
@@ -62,6 +70,9 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("pt_regs.orig_ax", "by which system call a child was reaped is not known"),
     ("kernel_siginfo.si_code", "the kernel's own signals may be taken for a process's"),
 ];
+
+const EXEC_IDS: &str = "children with another exit signal than SIGCHLD count as zombies where the kernel reaps them \
+                        because their parent has called exec and ignores SIGCHLD";
 
 /// Why offsets could not be found.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +113,7 @@ pub fn of_running_kernel(without: &[&str]) -> Result<Resolved, OffsetsError> {
 /// [`OffsetsError::NoField`] for one that is essential.
 pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
     let mut values = [MISSING; Offsets::PATHS.len()];
-    let mut masks = [1, 1, 1];
+    let mut masks = [1, 1, 1, 1];
     let mut degraded = Vec::new();
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
         match find(btf, path).filter(|_| !without.contains(path)) {
@@ -114,6 +125,7 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
                     "signal_struct.is_child_subreaper" => masks[0] = mask,
                     "signal_struct.has_child_subreaper" => masks[1] = mask,
                     "task_struct.in_execve" => masks[2] = mask,
+                    "signal_struct.autoreap" => masks[3] = mask,
                     _ => {}
                 }
             }
@@ -133,6 +145,7 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
             is_subreaper_mask: masks[0],
             has_subreaper_mask: masks[1],
             in_execve_mask: masks[2],
+            autoreap_mask: masks[3],
             has_typed_current: u32::from(has_helper(btf, "BPF_FUNC_get_current_task_btf")),
             has_task_regs: u32::from(has_helper(btf, "BPF_FUNC_task_pt_regs")),
             action_size,

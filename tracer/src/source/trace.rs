@@ -4,7 +4,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use anyhow::{Context, Result};
-use tracer_common::Header;
+use tracer_common::{Header, note};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -28,8 +28,6 @@ pub struct Trace {
     is_uncounted: bool,
     /// Where the stream is, in nanoseconds of the boot-time clock.
     now: u64,
-    /// Room for records that are made here.
-    made: Vec<u8>,
     end: End,
 }
 
@@ -71,7 +69,7 @@ impl Trace {
 
     /// Plays what a reader reads.
     pub fn new(reader: Reader) -> Self {
-        Self { reader, next: None, is_torn: false, is_uncounted: false, now: 0, made: Vec::new(), end: End::default() }
+        Self { reader, next: None, is_torn: false, is_uncounted: false, now: 0, end: End::default() }
     }
 
     /// What was recorded, and how.
@@ -82,6 +80,22 @@ impl Trace {
     /// How it ended, once it has been played.
     pub fn end(&self) -> &End {
         &self.end
+    }
+
+    /// The boot times, in nanoseconds, of the first and the last record that can be read; `None` for a
+    /// pipe, which must be played to know.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn span(&mut self) -> Result<Option<(u64, u64)>> {
+        let mut ends = [None, None];
+        for (end, from_the_back) in ends.iter_mut().zip([false, true]) {
+            let messages = self.reader.outermost(from_the_back).context("cannot read on")?;
+            let records = messages.iter().flat_map(|message| Records(self.reader.part(message)));
+            let times = records.filter_map(|record| Some(Header::read_from_prefix(record).ok()?.0.at));
+            *end = if from_the_back { times.max() } else { times.min() };
+        }
+        Ok(ends[0].zip(ends[1]))
     }
 
     /// Begins with the last image of the world that is not later than a boot time, so that
@@ -97,19 +111,44 @@ impl Trace {
     /// # Errors
     /// If the file cannot be read, and what `take` returns.
     pub fn play(&mut self, mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
-        if self.is_torn {
-            // The image does not say it.
-            let info = self.start().clone();
-            let at = self.now;
-            if self.make(at, EventKind::Start(Box::new(info)), &mut take)?.is_break() {
-                return Ok(());
+        let mut undecodable = 0;
+        let mut made = Vec::new();
+        self.play_records(&mut |record| {
+            let event = match decode(record) {
+                Ok(event) => event,
+                Err(_) => {
+                    undecodable += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+            };
+            if undecodable > 0 {
+                let loss = Loss { undecodable: std::mem::take(&mut undecodable), ..Loss::default() };
+                let lost = Event { at: event.at, cpu: 0, kind: EventKind::Lost(loss) };
+                made.clear();
+                encode(&lost, &mut made);
+                if take(&lost, &made)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
+            take(&event, record)
+        })
+    }
+
+    /// Hands over each record as it is in the file, whatever it means; in the place of what cannot be
+    /// read, a record that says how much is missing.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and what `take` returns.
+    pub fn play_records(&mut self, take: &mut Take<'_>) -> Result<()> {
+        // An image of the world does not say what was recorded.
+        if self.is_torn && self.make(EventKind::Start(Box::new(self.start().clone())), take)?.is_break() {
+            return Ok(());
         }
         loop {
             match self.reader.read_on().context("cannot read on")? {
                 Next::Chunk(messages) => {
                     for message in messages {
-                        if self.message(&message, &mut take)?.is_break() {
+                        if self.message(&message, take)?.is_break() {
                             return Ok(());
                         }
                     }
@@ -131,18 +170,13 @@ impl Trace {
         }
         if self.is_uncounted {
             // At least one: the trace's end.
-            let loss = Loss { unreadable: 1, ..Loss::default() };
-            let _ = self.make(self.now, EventKind::Lost(loss), &mut take)?;
+            let _ = self.make(EventKind::Lost(Loss { unreadable: 1, ..Loss::default() }), take)?;
         }
         Ok(())
     }
 
-    fn message(
-        &mut self,
-        message: &Message,
-        take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        let Message { channel, sequence, at, ref data } = *message;
+    fn message(&mut self, message: &Message, take: &mut Take<'_>) -> Result<ControlFlow<()>> {
+        let Message { channel, sequence, at, data: _ } = *message;
         let missing = self.next.map_or(0, |next| sequence.wrapping_sub(next));
         match channel {
             RECORDS => {}
@@ -150,54 +184,41 @@ impl Trace {
             KEYFRAMES if self.is_torn || missing > 0 => {}
             _ => return Ok(ControlFlow::Continue(())),
         }
-        self.now = self.now.max(at.saturating_add_signed(-self.start().wall_offset_ns));
+        self.now = self.now.max(at.saturating_add_signed(self.start().wall_offset_ns.saturating_neg()));
         if missing > 0 {
             self.is_torn = true;
             let loss = Loss { unreadable: u64::from(missing), ..Loss::default() };
-            if self.make(self.now, EventKind::Lost(loss), take)?.is_break() {
+            if self.make(EventKind::Lost(loss), take)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         self.is_uncounted = false;
         self.next = Some(sequence);
-        let mut undecodable = 0;
-        for record in Records(self.reader.bytes().get(data.clone()).unwrap_or_default()) {
-            if channel == RECORDS {
-                self.next = self.next.map(|next| next.wrapping_add(1));
+        for record in Records(self.reader.part(message)) {
+            let Ok((Header { at, kind, .. }, _)) = Header::read_from_prefix(record) else { break };
+            self.now = self.now.max(at);
+            match channel {
+                RECORDS => self.next = self.next.map(|next| next.wrapping_add(1)),
+                _ if kind == note::kind::SNAPSHOT_END => self.is_torn = false,
+                _ => {}
             }
-            match decode(record) {
-                Ok(event) => {
-                    self.now = self.now.max(event.at);
-                    if channel == KEYFRAMES && event.kind == EventKind::SnapshotEnd {
-                        self.is_torn = false;
-                    }
-                    if take(&event, record)?.is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
-                Err(_) => undecodable += 1,
+            if take(record)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-        }
-        if undecodable > 0 {
-            let loss = Loss { undecodable, ..Loss::default() };
-            return self.make(self.now, EventKind::Lost(loss), take);
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Hands over an event that is not in the trace.
-    fn make(
-        &mut self,
-        at: u64,
-        kind: EventKind,
-        take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<ControlFlow<()>> {
-        let event = Event { at, cpu: 0, kind };
-        self.made.clear();
-        encode(&event, &mut self.made);
-        take(&event, &self.made)
+    /// Hands over a record that is not in the trace.
+    fn make(&mut self, kind: EventKind, take: &mut Take<'_>) -> Result<ControlFlow<()>> {
+        let mut record = Vec::new();
+        encode(&Event { at: self.now, cpu: 0, kind }, &mut record);
+        take(&record)
     }
 }
+
+/// Takes a record.
+pub type Take<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>> + 'a;
 
 /// Records that lie one after the other, to the first that does not fit.
 struct Records<'a>(&'a [u8]);

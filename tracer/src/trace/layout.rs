@@ -16,7 +16,7 @@ use tracer_common::{
     record::{ARGS_MAX, EXEC_FIXED},
 };
 
-use crate::trace::FORMAT;
+use crate::{ident::escape, trace::FORMAT};
 
 /// A field of a record.
 struct Field {
@@ -142,7 +142,7 @@ static RECORDS: &[Record] = &[
         group_code: Form::I32, "wait status of the process, if bit 16 of flags is set";
         live: Form::U32, "threads that have not begun to exit";
         exit_signal: Form::I32, "signal that the death sends to the parent";
-        flags: Form::U32, "bits: 1 last thread, 2 main thread, 4 has children, 8 no zombie will be left, 16 the whole process is exiting";
+        flags: Form::U32, "bits: 1 last thread, 2 main thread, 4 has children, 8 no zombie will be left, 16 the whole process is exiting, 32 the adopter ignores SIGCHLD";
         adopter_class: Form::U32, ADOPTER_CLASS;
     }),
     record!(kind::FREE, "free", "a process was released; it had been reaped before (sched_process_free)", FreeRecord {
@@ -284,9 +284,56 @@ impl Form {
     }
 }
 
-/// The name of a kind of record, for `tracer dump`.
-pub fn name(kind: u8) -> Option<&'static str> {
-    RECORDS.iter().find(|record| record.kind == kind).map(|record| record.name)
+/// A record, read by the table alone.
+pub struct Plain {
+    /// Name of its kind, or its number.
+    pub name: String,
+    /// The fields and their values. Text is escaped.
+    pub fields: Vec<(String, Value)>,
+    /// What follows the fields, escaped; of a kind that is not known, the whole record as hexadecimal
+    /// digits.
+    pub rest: String,
+}
+
+/// Reads a record, whatever it holds.
+pub fn read(record: &[u8]) -> Plain {
+    let kind = record.get(offset_of!(Header, kind)).copied().unwrap_or_default();
+    let Some(known) = RECORDS.iter().find(|known| known.kind == kind && known.size <= record.len()) else {
+        let digits = record.iter().map(|byte| format!("{byte:02x}")).collect();
+        return Plain { name: format!("kind {kind}"), fields: Vec::new(), rest: digits };
+    };
+    let mut fields = Vec::new();
+    values(known.fields, "", &record[..known.size], &mut fields);
+    Plain { name: known.name.to_owned(), fields, rest: escape(&record[known.size..]) }
+}
+
+/// The value of each field that lies within the bytes.
+fn values(fields: &[Field], path: &str, bytes: &[u8], to: &mut Vec<(String, Value)>) {
+    for Field { name, offset, form, about: _ } in fields {
+        let Some(bytes) = bytes.get(*offset..) else { continue };
+        let name = format!("{path}{name}");
+        let value = match form {
+            Form::Struct(inner) => {
+                values(inner, &format!("{name}."), bytes, to);
+                continue;
+            }
+            Form::U8 => bytes.first().map(|&byte| Value::from(byte)),
+            Form::U16 => bytes.first_chunk().map(|&bytes| Value::from(u16::from_ne_bytes(bytes))),
+            Form::U32 => bytes.first_chunk().map(|&bytes| Value::from(u32::from_ne_bytes(bytes))),
+            Form::U64 => bytes.first_chunk().map(|&bytes| Value::from(u64::from_ne_bytes(bytes))),
+            Form::I32 => bytes.first_chunk().map(|&bytes| Value::from(i32::from_ne_bytes(bytes))),
+            Form::U8s(count) => bytes.get(..*count).map(Value::from),
+            Form::U32s(count) => bytes.get(..4 * count).map(|bytes| {
+                let (numbers, _) = bytes.as_chunks();
+                numbers.iter().map(|&number| u32::from_ne_bytes(number)).collect()
+            }),
+            Form::Name(count) => bytes.get(..*count).map(|name| {
+                let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+                Value::from(escape(&name[..end]))
+            }),
+        };
+        to.extend(value.map(|value| (name, value)));
+    }
 }
 
 #[cfg(test)]

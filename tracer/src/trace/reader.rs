@@ -58,7 +58,7 @@ pub struct Message {
 /// What comes next.
 #[derive(Debug)]
 pub enum Next {
-    /// A chunk: its messages, and the bytes that they point to ([`Reader::bytes`]).
+    /// A chunk: its messages, and the bytes that they point to ([`Reader::part`]).
     Chunk(Vec<Message>),
     /// Something that cannot be read, and why.
     Damaged(String),
@@ -140,9 +140,28 @@ impl Reader {
         &self.start
     }
 
-    /// The bytes that the messages of the last [`Next::Chunk`] point to.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// The records of a message of the last [`Next::Chunk`].
+    pub fn part(&self, message: &Message) -> &[u8] {
+        self.bytes.get(message.data.clone()).unwrap_or_default()
+    }
+
+    /// The messages of the first chunk that can be read, or of the last, whatever comes next; none of a
+    /// pipe.
+    ///
+    /// # Errors
+    /// Only what read(2) says.
+    pub fn outermost(&mut self, from_the_back: bool) -> io::Result<Vec<Message>> {
+        let Self { input: Input::File { file, places, .. }, bytes, packed, unpacker, .. } = self else {
+            return Ok(Vec::new());
+        };
+        for i in 0..places.len() {
+            let place = places[if from_the_back { places.len() - 1 - i } else { i }];
+            match chunk_at(file, place, packed, unpacker, bytes)? {
+                Next::Chunk(messages) if !messages.is_empty() => return Ok(messages),
+                _ => {}
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// Goes on at the last chunk that begins with an image of the world and is not later than a time,
@@ -165,11 +184,7 @@ impl Reader {
             Input::File { file, places, next, end } => {
                 let Some(place) = places.get(*next) else { return Ok(end.take().unwrap_or(Next::End)) };
                 *next += 1;
-                file.seek(SeekFrom::Start(place.offset))?;
-                match frame(file, packed)? {
-                    Frame::Record(op::CHUNK) => Ok(unpack(packed, unpacker, bytes)),
-                    _ => Ok(Next::Damaged("there is no chunk where one should be".to_owned())),
-                }
+                chunk_at(file, *place, packed, unpacker, bytes)
             }
             Input::Pipe { done: true, .. } => Ok(Next::End),
             Input::Pipe { from, done } => loop {
@@ -264,6 +279,21 @@ fn frame(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>) -> io::Result<Fram
     from.take(length).read_to_end(body)?;
     let whole = body.len() as u64 == length;
     Ok(if whole { Frame::Record(op) } else { Frame::End(9 + body.len() as u64) })
+}
+
+/// Reads the chunk that should be in a place.
+fn chunk_at(
+    file: &mut File,
+    place: Place,
+    packed: &mut Vec<u8>,
+    unpacker: &mut zstd::bulk::Decompressor<'_>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Next> {
+    file.seek(SeekFrom::Start(place.offset))?;
+    Ok(match frame(file, packed)? {
+        Frame::Record(op::CHUNK) => unpack(packed, unpacker, bytes),
+        _ => Next::Damaged("there is no chunk where one should be".to_owned()),
+    })
 }
 
 /// Unpacks a chunk and finds its messages.

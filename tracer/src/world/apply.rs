@@ -151,7 +151,8 @@ impl World {
     }
 
     fn exit(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
-        let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap } = *exit;
+        let Exit { task, parent, tracer, status, live, leader, group_dead, autoreap, adopter: _, adopter_ignores: _ } =
+            *exit;
         if self.gone.contains(task.key) {
             return;
         }
@@ -161,6 +162,8 @@ impl World {
         }
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
+        // Its parent is exiting too, and whichever is first: in the end it is the heir who is told.
+        let autoreap = autoreap || process.orphaned.is_some_and(|orphaned| orphaned.heir_ignores());
         if group_dead {
             match process.death_mut() {
                 None => self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes),
@@ -173,7 +176,7 @@ impl World {
             process.state = State::LeaderDead { since: at, live, seq };
             changes.push(Change::LeaderDied(task.key));
         }
-        self.hand_on(at, seq, task, group_dead, adopter, changes);
+        self.hand_on(at, seq, exit, changes);
     }
 
     pub(super) fn die(&mut self, key: ProcKey, death: Death, changes: &mut Vec<Change>) {
@@ -349,8 +352,9 @@ impl World {
                 self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
             }
             // Whatever is expected of its end, it is a zombie.
+            let is_held = tracer.is_some();
             if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
-                (death.autoreap, death.tearing_down) = (false, false);
+                (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };

@@ -86,6 +86,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         leader: true,
         group_dead: true,
         autoreap: death.autoreap,
+        adopter_ignores: false,
     }
 }
 

@@ -4,9 +4,9 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    event::{Adopt, Adopter, ExitStatus, Look},
+    event::{Adopt, Adopter, Exit, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
-    world::{Death, State, World, leave::Leave},
+    world::{Death, Process, State, World, leave::Leave},
 };
 
 /// A child whose parent is exiting, and whose new parent is not known for certain yet.
@@ -19,7 +19,23 @@ pub(super) struct Orphaned {
     /// The parent.
     from: Identity,
     /// Who will adopt it, by the rules of `find_new_reaper()`.
-    expected: Option<(TaskRef, AdopterClass)>,
+    expected: Option<Heir>,
+}
+
+impl Orphaned {
+    /// Whether it will leave no zombie, because of who will adopt it.
+    pub(super) fn heir_ignores(&self) -> bool {
+        self.expected.is_some_and(|heir| heir.ignores)
+    }
+}
+
+/// Who is expected to adopt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heir {
+    to: TaskRef,
+    class: AdopterClass,
+    /// It ignores SIGCHLD.
+    ignores: bool,
 }
 
 impl World {
@@ -74,15 +90,9 @@ impl World {
     }
 
     /// Gives the children of an exiting thread to whom the kernel is expected to give them.
-    pub(super) fn hand_on(
-        &mut self,
-        at: u64,
-        seq: u64,
-        from: TaskRef,
-        group_dead: bool,
-        adopter: Adopter,
-        changes: &mut Vec<Change>,
-    ) {
+    pub(super) fn hand_on(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
+        let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, .. } = *exit;
+        let heir = |to, class| Some(Heir { to, class, ignores });
         let expected = match adopter {
             // The last thread has no child. What is known here as a child of the process was another
             // thread's, which is on its way out too and has not handed it on yet; to whom, its own
@@ -90,11 +100,11 @@ impl World {
             Adopter::None if group_dead && self.has_left_its_children(from.key) => None,
             Adopter::None => return,
             Adopter::Unknown => None,
-            Adopter::Thread(to) => Some((to, AdopterClass::Thread)),
-            Adopter::Subreaper(to) => Some((to, AdopterClass::Subreaper)),
-            Adopter::NamespaceInit(to) => Some((to, AdopterClass::NamespaceInit)),
+            Adopter::Thread(to) => heir(to, AdopterClass::Thread),
+            Adopter::Subreaper(to) => heir(to, AdopterClass::Subreaper),
+            Adopter::NamespaceInit(to) => heir(to, AdopterClass::NamespaceInit),
         };
-        if let Some((to, AdopterClass::Subreaper)) = expected
+        if let Some(Heir { to, class: AdopterClass::Subreaper, .. }) = expected
             && let Some(process) = self.processes.get_mut(&to.key)
         {
             process.roles.subreaper = true;
@@ -107,8 +117,11 @@ impl World {
             .collect();
         for child in children {
             self.doubt(at, Some(seq), child, from.key, expected, changes);
-            if let Some((to, _)) = expected {
-                self.set_parent(child, Some(to));
+            let Some(heir) = expected else { continue };
+            self.set_parent(child, Some(heir.to));
+            // `reparent_leader()` tells the heir of a zombie anew.
+            if let Some(death) = self.processes.get_mut(&child).and_then(Process::death_mut) {
+                death.autoreap |= heir.ignores;
             }
         }
     }
@@ -120,7 +133,7 @@ impl World {
         seq: Option<u64>,
         child: ProcKey,
         from: ProcKey,
-        expected: Option<(TaskRef, AdopterClass)>,
+        expected: Option<Heir>,
         changes: &mut Vec<Change>,
     ) {
         let from = self.identity(from);
@@ -128,7 +141,7 @@ impl World {
         let before = process.orphaned.replace(Orphaned { at, seq, from, expected });
         // Too late to look: the adopter is dying itself.
         if let Some(before) = before
-            && let Some((to, class)) = before.expected
+            && let Some(Heir { to, class, ignores: _ }) = before.expected
         {
             self.adopted(child, before, to, class, Known::Predicted, changes);
         }
@@ -141,8 +154,8 @@ impl World {
         let Some(orphaned) = process.orphaned.take() else { return };
         self.plan_look(child, orphaned.at);
         self.set_parent(child, Some(to));
-        let expected = orphaned.expected.filter(|(expected, _)| expected.key == to.key);
-        let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |(_, class)| class);
+        let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
+        let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
         self.adopted(child, orphaned, to, class, known, changes);
     }
 
@@ -209,11 +222,12 @@ impl World {
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.look = Some((at, found));
+        let is_held = process.tracer.is_some();
         if let Some(death) = process.death_mut() {
             // It should have vanished by itself, or with its namespace; or something that is not
             // known here holds its exit up.
             let is_zombie = found.state == b'Z';
-            death.autoreap &= !is_zombie;
+            death.autoreap &= !is_zombie || is_held;
             death.tearing_down = !is_zombie;
         }
         let was_missed = found.state == b'Z' && process.state == State::Running;
@@ -241,7 +255,7 @@ impl World {
             }
             return;
         };
-        let expected = orphaned.expected.map(|(to, _)| to).filter(|to| to.key == parent);
+        let expected = orphaned.expected.map(|heir| heir.to).filter(|to| to.key == parent);
         if parent == orphaned.from.key && expected.is_none() {
             // It has not been handed on yet: closing files can hold an exit up.
             self.set_parent(child, Some(told));

@@ -29,12 +29,14 @@ impl World {
         self.gone.insert(key);
     }
 
-    /// The exact moment. The thread in which it happens has waited, or it is the process's own end
-    /// that nobody waits for, or that of a parent which leaves it to one that ignores SIGCHLD.
+    /// The exact moment. The thread in which it happens has waited, or nobody had to: it is the
+    /// process's own end, or that of a parent which leaves it to one that ignores SIGCHLD, or the
+    /// release of a thread that outlived all others (which its tracer may have waited for).
     pub(super) fn reap(&mut self, at: u64, reap: &Reap, changes: &mut Vec<Change>) {
         let Reap { task, reaper, call } = *reap;
         let is_owed = self.owed_by(task.key) == Some(reaper.key);
-        let has_waited = reaper.key != task.key && (is_owed || call.is_some());
+        let is_asked = || !self.get(task.key).and_then(Process::death).is_some_and(|death| death.autoreap);
+        let has_waited = reaper.key != task.key && (is_owed || (call.is_some() && is_asked()));
         let by = has_waited.then_some(reaper.key);
         self.remove(task.key, Leave::Reaped { at, by, exact: ExactReap { tid: reaper.tid, call } }, changes);
         self.gone.insert(task.key);
@@ -44,7 +46,10 @@ impl World {
     pub(super) fn notify(&mut self, at: u64, notify: &Notify) {
         let Notify { task, to, traced, signal: _ } = *notify;
         let Some(process) = self.processes.get_mut(&task.key) else { return };
-        process.told_tracer(at, traced.then_some(to));
+        // A tracer that hands it to a parent which ignores SIGCHLD was the only one to wait.
+        if traced || !process.death().is_some_and(|death| death.autoreap) {
+            process.told_tracer(at, traced.then_some(to));
+        }
         if let Some(death) = process.death_mut() {
             death.notified.get_or_insert(at);
             death.tearing_down = false;
@@ -66,8 +71,9 @@ impl World {
         }
         self.forget_look(key, process.look_at);
         let death = process.death().copied();
-        let owed_by = process.tracer.or(process.parent).map(|task| task.key);
-        let inferred = owed_by.filter(|_| !death.is_some_and(|death| death.autoreap));
+        // A tracer that waits gives the zombie back, and the parent waits once more (`wait_task_zombie()`).
+        let is_autoreaped = death.is_some_and(|death| death.autoreap);
+        let inferred = if is_autoreaped { process.tracer } else { process.parent }.map(|task| task.key);
         let (at, by, exact) = match leave {
             Leave::Unseen => (None, inferred, None),
             Leave::Freed(at) => (Some(at), inferred, None),

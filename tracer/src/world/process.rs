@@ -106,7 +106,7 @@ pub struct Death {
     pub tearing_down: bool,
     /// How.
     pub status: ExitStatus,
-    /// The parent ignored SIGCHLD at that moment: no zombie is left, nobody reaps.
+    /// Its parent ignores SIGCHLD: once no tracer holds it no zombie is left, and nobody reaps.
     pub autoreap: bool,
     /// Number of the event.
     pub seq: u64,
@@ -213,7 +213,7 @@ impl Process {
 
     /// It has ended, somebody has to wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
-        self.death().is_some_and(|death| !death.tearing_down && !death.autoreap)
+        self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

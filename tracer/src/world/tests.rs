@@ -143,6 +143,44 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
     assert_eq!(story.world().parent_pid(20), 1);
 }
 
+/// Who is reaped, and by whom, when the kernel releases this process.
+fn reaped(story: &mut Story, pid: u32) -> Vec<(u32, Option<u32>)> {
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(pid)) };
+    let (step, _) = story.engine.step(&event, &[]);
+    let reaped = step.changes.iter().filter_map(|change| match change {
+        Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
+        _ => None,
+    });
+    reaped.collect()
+}
+
+#[test]
+fn nobody_reaps_the_zombies_that_come_to_who_ignores_them() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10)).fork(born(21, 10)).exit(end(20, 10, Adopter::None));
+    let heir = Adopter::NamespaceInit(task(1));
+    story.exit(Exit { adopter_ignores: true, ..end(10, 1, heir) });
+    // exit_notify() of 10 is still to come.
+    story.exit(end(21, 10, Adopter::None));
+    assert_eq!(reaped(&mut story, 20), [(20, None)]);
+    assert_eq!(reaped(&mut story, 21), [(21, None)]);
+    assert_eq!(reaped(&mut story, 10), [(10, Some(1))]);
+}
+
+#[test]
+fn the_parent_waits_after_the_tracer_unless_it_ignores_its_children() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 1)).fork(born(20, 10)).fork(born(21, 10));
+    let held = |pid, autoreap| Exit { tracer: Some(task(11)), autoreap, ..end(pid, 10, Adopter::None) };
+    story.exit(held(20, false)).exit(held(21, true));
+    for pid in [20, 21] {
+        assert!(story.look(pid, Some((b'Z', 10))).world().get(key(pid)).unwrap().is_zombie());
+        assert_eq!(story.world().owed_by(key(pid)), Some(key(11)));
+    }
+    assert_eq!(reaped(&mut story, 20), [(20, Some(10))]);
+    assert_eq!(reaped(&mut story, 21), [(21, Some(11))]);
+}
+
 #[test]
 fn an_init_is_the_last_to_leave_its_namespace() {
     let mut story = Story::new();
@@ -150,13 +188,7 @@ fn an_init_is_the_last_to_leave_its_namespace() {
     story.exit(end(51, 50, Adopter::None)).exit(end(50, 1, Adopter::None));
     story.exit(Exit { autoreap: true, ..end(52, 50, Adopter::None) });
     // RCU is late with the others.
-    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(50)) };
-    let (step, _) = story.engine.step(&event, &[]);
-    let reaped = step.changes.iter().filter_map(|change| match change {
-        Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
-        _ => None,
-    });
-    assert_eq!(reaped.collect::<Vec<_>>(), [(52, None), (51, Some(50)), (50, Some(1))]);
+    assert_eq!(reaped(&mut story, 50), [(52, None), (51, Some(50)), (50, Some(1))]);
     story.free(51).free(52);
     assert_eq!((story.world().process_count(), story.world().namespace_count()), (1, 1));
     story.world().check();

@@ -119,6 +119,7 @@ pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
         leader: true,
         group_dead: true,
         autoreap: false,
+        adopter_ignores: false,
     }
 }
 
@@ -241,7 +242,7 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
         let cpu = if kind.name().is_some() { 3 } else { 0 };
         let event = Event { at, cpu, kind };
         let (step, world) = engine.step(&event, &[]);
-        summary.count(&step);
+        summary.count(&step, 0);
         for sink in &mut *sinks {
             sink.step(world, &step).unwrap();
         }

@@ -30,6 +30,15 @@ impl Job {
     }
 }
 
+/// Variables of this environment that mean the same inside.
+const PASSED_ON: [&str; 1] = ["TRACER_TESTS_HOOKS"];
+
+/// What the first process's script needs, before the jobs, to have those that are set here.
+pub fn exports(value: impl Fn(&str) -> Option<String>) -> String {
+    let set = PASSED_ON.into_iter().filter_map(|name| Some((name, value(name)?)));
+    set.map(|(name, value)| format!("export {name}={}\n", quoted(&[value]))).collect()
+}
+
 fn quoted(arguments: &[String]) -> String {
     let quoted = arguments.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''")));
     quoted.collect::<Vec<_>>().join(" ")
@@ -43,5 +52,12 @@ mod tests {
     fn arguments_arrive_as_they_are() {
         let script = Job::Program("verifier", vec!["a b".to_owned(), "it's".to_owned()]).script();
         assert!(script.contains(r"/target/release/verifier 'a b' 'it'\''s'"), "{script}");
+    }
+
+    #[test]
+    fn what_is_set_here_is_set_inside() {
+        let value = |name: &str| (name == "TRACER_TESTS_HOOKS").then(|| "kprobe".to_owned());
+        assert_eq!(exports(value), "export TRACER_TESTS_HOOKS='kprobe'\n");
+        assert_eq!(exports(|_| None), "");
     }
 }

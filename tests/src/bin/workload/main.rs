@@ -39,8 +39,11 @@ fn main() {
         ["leader-first", kind] => orders::leader_first(kind),
         ["last-of-a-namespace"] => orders::last_of_a_namespace(),
         ["leftover", pid] => orders::leftover(number(pid)),
+        ["leader-first-held", held] => orders::leader_first_held(held),
         ["reaped-twice"] => orders::reaped_twice(),
+        ["reaps-itself"] => orders::reaps_itself(),
         ["without-a-signal"] => orders::without_a_signal(),
+        ["before-an-exec"] => orders::before_an_exec(),
         ["blocked-then-ignored"] => orders::blocked_then_ignored(),
         ["not-permitted"] => orders::not_permitted(),
 

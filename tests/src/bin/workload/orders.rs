@@ -3,6 +3,8 @@
 
 use std::{
     io::{Read, Write, pipe},
+    os::unix::process::CommandExt as _,
+    process::Command,
     sync::mpsc,
     thread,
 };
@@ -15,7 +17,7 @@ use nix::{
         signal::{self, SigHandler, SigSet, Signal},
         wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
-    unistd::{Pid, Uid, setuid},
+    unistd::{Pid, Uid, gettid, setuid},
 };
 
 use crate::{
@@ -78,23 +80,50 @@ pub fn leader_first(kind: &str) {
     if kind == "ignored" {
         ignore(Signal::SIGCHLD);
     }
-    let process = fork(|| {
-        let (is_ending, ends) = mpsc::channel();
-        announce("process");
-        thread::spawn(move || {
-            ends.recv().expect("the main thread says when");
-            await_step("end-thread");
-            exit_thread(0)
-        });
-        await_step("end-leader");
-        is_ending.send(()).expect("the other thread lives");
-        exit_thread(5)
-    });
+    let process = fork(|| end_leader_first(|_| ()));
     match waitpid(process, None) {
         Ok(WaitStatus::Exited(_, code)) => say(&format!("code-{code}"), 0),
         // Who ignores SIGCHLD waits in vain until there are no children left.
         other => assert_eq!(other, Err(Errno::ECHILD)),
     }
+    rest()
+}
+
+/// The `process` of these acts; its other thread passes its own id on.
+fn end_leader_first(other: impl FnOnce(Pid) + Send + 'static) -> ! {
+    let (is_ending, ends) = mpsc::channel();
+    announce("process");
+    thread::spawn(move || {
+        other(gettid());
+        ends.recv().expect("the main thread says when");
+        await_step("end-thread");
+        exit_thread(0)
+    });
+    await_step("end-leader");
+    is_ending.send(()).expect("the other thread lives");
+    exit_thread(5)
+}
+
+/// As [`leader_first`] below a parent that ignores SIGCHLD. `tracer` holds the `leader` or the other
+/// `thread`, by `held`, and reaps it at the step `tracer-waits`.
+pub fn leader_first_held(held: &str) {
+    let (mut told, mut tell) = pipe().expect("pipe");
+    let process =
+        fork(|| end_leader_first(move |tid| tell.write_all(&tid.as_raw().to_ne_bytes()).expect("the parent lives")));
+    let mut tid = [0; 4];
+    told.read_exact(&mut tid).expect("the other thread lives");
+    let held = if held == "leader" { process } else { Pid::from_raw(i32::from_ne_bytes(tid)) };
+    fork(|| {
+        ptrace::seize(held, ptrace::Options::empty()).expect("PTRACE_SEIZE");
+        announce("tracer");
+        await_zombie(held);
+        await_step("tracer-waits");
+        waitpid(held, Some(WaitPidFlag::__WALL)).expect("waitpid");
+        rest()
+    });
+    // Only now: the tracer does not.
+    ignore(Signal::SIGCHLD);
+    announce("parent");
     rest()
 }
 
@@ -173,6 +202,37 @@ pub fn without_a_signal() {
     say("child", child.as_raw());
     await_step("wait");
     waitpid(child, Some(WaitPidFlag::__WALL)).expect("waitpid");
+    rest()
+}
+
+/// `parent`, which ignores SIGCHLD, has a `child` whose end sends no signal; at the step `exec` it
+/// execs, and is `execed`.
+pub fn before_an_exec() {
+    announce("parent");
+    ignore(Signal::SIGCHLD);
+    // SAFETY: without CLONE_VM and with a null stack this is fork(2).
+    if unsafe { libc::syscall(libc::SYS_clone, 0, 0, 0, 0, 0) } == 0 {
+        announce("child");
+        rest()
+    }
+    await_step("exec");
+    let program = std::env::current_exe().expect("/proc is mounted");
+    panic!("exec: {}", Command::new(program).arg("after-exec").exec());
+}
+
+/// `parent` has a `child` that nobody has to wait for, whoever its parent is (`CLONE_AUTOREAP`).
+pub fn reaps_itself() {
+    const CLONE_AUTOREAP: u64 = 1 << 34;
+    announce("parent");
+    // SAFETY: all zero is what clone(2) does without being asked for anything.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = CLONE_AUTOREAP;
+    // SAFETY: without CLONE_VM this is fork(2).
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    assert!(child >= 0, "clone3: {}", Errno::last());
+    if child == 0 {
+        announce("child");
+    }
     rest()
 }
 

@@ -51,6 +51,10 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
         let what = format_args!("{} over threads or ancestors cut short", style::count(*walks_cut, "walk"));
         row(out, screen, "cut", what)?;
     }
+    if *cpu_ns == 0 {
+        // A part of a recording: what it cost is known of the whole.
+        return Ok(());
+    }
     let percent = *cpu_ns as f64 * 100.0 / (*duration_ns).max(1) as f64;
     row(out, screen, "cpu", format_args!("{}, {percent:.1} % of one processor", seconds(*cpu_ns)))
 }

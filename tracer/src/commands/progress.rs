@@ -1,0 +1,50 @@
+//! How far a long piece of work has come, on standard error; only where a person looks at it and the
+//! output goes elsewhere.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+/// How often it is said.
+const EVERY: Duration = Duration::from_millis(200);
+/// Events between two looks at the clock.
+const PATIENCE: u32 = 65_536;
+
+/// A line that is written over and over.
+pub struct Progress {
+    what: &'static str,
+    /// Boot times of the beginning and the end; `None` if nobody is to be told.
+    span: Option<(u64, u64)>,
+    said: Instant,
+    since: u32,
+    is_shown: bool,
+}
+
+impl Progress {
+    /// `what` is being done with a recording of that span of boot times, in nanoseconds.
+    pub fn new(what: &'static str, span: Option<(u64, u64)>) -> Self {
+        let is_seen = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        Self { what, span: span.filter(|_| is_seen), said: Instant::now(), since: 0, is_shown: false }
+    }
+
+    /// That boot time has been reached.
+    pub fn at(&mut self, at: u64) {
+        let Some((begin, end)) = self.span else { return };
+        self.since += 1;
+        if self.since < PATIENCE || self.said.elapsed() < EVERY {
+            return;
+        }
+        (self.since, self.said, self.is_shown) = (0, Instant::now(), true);
+        let share = at.saturating_sub(begin) as f64 / end.saturating_sub(begin).max(1) as f64;
+        // Nobody is left to tell if standard error is gone.
+        let _ = write!(io::stderr(), "\r{}: {:.0} %", self.what, share * 100.0);
+    }
+
+    /// Takes the line away.
+    pub fn done(&self) {
+        if self.is_shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
