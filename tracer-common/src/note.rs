@@ -181,6 +181,10 @@ pub struct CommandStartedRecord {
     pub header: Header,
     /// The process.
     pub id: TaskId,
+    /// 1: there were more arguments.
+    pub cut: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 /// The command that the recording is about ended.
@@ -239,7 +243,7 @@ const _: () = {
     assert!(size_of::<SurveyedRecord>() == 16 + 8);
     assert!(size_of::<LostRecord>() == 16 + 3 * 8);
     assert!(size_of::<EndRecord>() == 16 + 4 * 8);
-    assert!(size_of::<CommandStartedRecord>() == 16 + 16);
+    assert!(size_of::<CommandStartedRecord>() == 16 + 16 + 8);
     assert!(size_of::<CommandEndedRecord>() == 16 + 16 + 8);
     assert!(size_of::<CommandScopeRecord>() == 16 + 8);
 };

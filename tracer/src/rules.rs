@@ -16,6 +16,8 @@ mod orphan_adopted;
 mod unreaped_child;
 mod zombie_leader;
 
+pub use left_behind::LONGEST as LEFT_BEHIND_LONGEST;
+
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
 #[derive(Debug)]
 pub struct RuleDef {

@@ -160,6 +160,11 @@ impl World {
         std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
     }
 
+    /// Whether it was compared with the kernel, and nothing has been lost since.
+    pub fn is_whole(&self) -> bool {
+        self.is_synced
+    }
+
     /// Whether events were lost at or after a time, or the world has not been brought back in
     /// line with the kernel since the last loss: what rests on that time is incomplete.
     pub fn is_gap_since(&self, at: u64) -> bool {

@@ -19,7 +19,7 @@ pub(super) static DEF: RuleDef = RuleDef {
 
 /// What is on its way out gets this long since the end of the command, or of another descendant.
 const MOMENT: u64 = 100_000_000;
-/// But not longer than this since the end of the command.
+/// But not longer than this since the end of the command: all in nanoseconds.
 pub const LONGEST: u64 = 1_000_000_000;
 /// Processes that are named.
 const NAMED: usize = 10;
@@ -53,9 +53,11 @@ impl Rule for LeftBehind {
         if left.is_empty() {
             return Verdict::Quiet;
         }
-        let quiet_from = command.last_death().saturating_add(MOMENT);
-        if world.now() < quiet_from.min(end.at.saturating_add(LONGEST)) {
-            return Verdict::Recheck(quiet_from, key);
+        // Whoever has got a zombie by the end of the command has not had the time to wait for it.
+        let has_zombies = left.iter().any(|process| process.death().is_some());
+        let is_busy = has_zombies || world.now() < command.last_death().saturating_add(MOMENT);
+        if is_busy && world.now() < end.at.saturating_add(LONGEST) {
+            return Verdict::Recheck(world.now().saturating_add(MOMENT), key);
         }
         Verdict::Found(Box::new(finding(world, command, end, &left)))
     }
@@ -170,6 +172,11 @@ mod tests {
         story.found.retain(|finding| finding.rule.name == "left-behind");
         assert_eq!(story.rules(), [""; 0], "too early");
         story.wait(60, &looks);
+        assert_eq!(story.rules(), [""; 0], "too early for a zombie");
+        for _ in 0..10 {
+            story.wait(100, &looks);
+        }
+        story.found.retain(|finding| finding.rule.name == "left-behind");
         let finding = story.only();
         assert_eq!(
             finding.message,

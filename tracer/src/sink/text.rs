@@ -27,6 +27,8 @@ use crate::{
 mod event;
 mod summary;
 
+pub use summary::kinds as kinds_lost;
+
 /// Columns before what a line says: `14:02:11.123` and two blanks.
 const MARGIN: usize = 14;
 

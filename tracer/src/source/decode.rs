@@ -120,9 +120,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::LOST => EventKind::Lost(loss(bytes)?),
         note::kind::TICK => EventKind::Tick,
         note::kind::COMMAND_STARTED => {
-            let CommandStartedRecord { header: _, id } = read(bytes, header.kind)?;
+            let CommandStartedRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandStartedRecord>())?;
-            EventKind::CommandStarted(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: false })
+            EventKind::CommandStarted(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: cut != 0 })
         }
         note::kind::COMMAND_ENDED => {
             let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes, header.kind)?;

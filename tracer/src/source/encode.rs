@@ -48,7 +48,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         }
         EventKind::Tick => out.header_and(note::kind::TICK, &[]),
         EventKind::CommandStarted(key, args) => {
-            let fixed = CommandStartedRecord { id: leader(*key), ..Default::default() };
+            let fixed = CommandStartedRecord { id: leader(*key), cut: u32::from(args.cut), ..Default::default() };
             out.record(note::kind::COMMAND_STARTED, &fixed, &args.bytes);
         }
         EventKind::CommandEnded(key, status) => {
@@ -306,8 +306,8 @@ mod tests {
         let look = (key(), found).prop_map(|(key, found)| {
             EventKind::Look(Look { key, found: found.map(|(state, ppid)| Looked { state, ppid }) })
         });
-        let started = (key(), proptest::collection::vec(any::<u8>(), 0..600))
-            .prop_map(|(key, bytes)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut: false }));
+        let started = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
+            .prop_map(|(key, bytes, cut)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut }));
         let ended = (key(), any::<i32>()).prop_map(|(key, status)| EventKind::CommandEnded(key, ExitStatus(status)));
         let scope = (proptest::collection::vec(key(), 0..4), proptest::collection::vec(any::<u32>(), 0..4));
         let scope = scope.prop_map(|(processes, namespaces)| {

@@ -228,6 +228,8 @@ static RECORDS: &[Record] = &[
     }),
     record!(note::kind::COMMAND_STARTED, "command_started", "the command that the recording is about was started", CommandStartedRecord {
         id: Form::Struct(TASK_ID), "the process";
+        cut: Form::U32, "1: there were more arguments";
+        reserved: Form::U32, "0";
     }, "its arguments, each ended by a zero byte"),
     record!(note::kind::COMMAND_ENDED, "command_ended", "it ended", CommandEndedRecord {
         id: Form::Struct(TASK_ID), "the process";

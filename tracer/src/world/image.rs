@@ -35,9 +35,10 @@ impl World {
                 events.push(event(at, EventKind::Notify(notify)));
             }
         }
-        events.push(event(now, EventKind::SnapshotEnd));
+        // Before the end: with that, a reader has enough.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
         events.extend(command.into_iter().map(|kind| event(now, kind)));
+        events.push(event(now, EventKind::SnapshotEnd));
         events
     }
 

@@ -337,7 +337,7 @@ enum Particulars {
     OrphanAdopted { adopter: Process, adopter_class: &'static str, adopter_known: &'static str, dead_parent: Process },
     NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 },
     ZombieLeader { threads: u32, age_ns: u64 },
-    LeftBehind { status: Status, running: u64, zombies: u64, left: Vec<Remnant> },
+    LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> },
 }
 
 #[derive(Serialize)]
@@ -402,7 +402,7 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
                 status: (*status).into(),
                 running: *running,
                 zombies: *zombies,
-                left: left.iter().copied().map(Remnant::from).collect(),
+                processes: left.iter().copied().map(Remnant::from).collect(),
             },
         },
     }
