@@ -21,6 +21,7 @@ mod namespaces;
 mod orders;
 mod orphans;
 mod real_inits;
+mod record;
 mod signals;
 mod start;
 mod threads;
@@ -53,6 +54,7 @@ fn main() {
         ("load", load::trials()),
         ("loss", loss::trials()),
         ("fidelity", fidelity::trials()),
+        ("record", record::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];

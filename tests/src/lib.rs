@@ -23,6 +23,7 @@ pub mod contract;
 pub mod expect;
 pub mod fidelity;
 pub mod machine;
+pub mod recorded;
 pub mod run;
 pub mod stage;
 pub mod stream;

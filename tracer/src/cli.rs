@@ -127,14 +127,17 @@ pub struct Probes {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   sudo tracer record -o run.mcap                               until Ctrl-C
-  sudo tracer record -o run.mcap -- make test                  while it runs, as the user who called sudo
+  sudo tracer record -o run.mcap -- make test                  while it runs, as who called sudo
   sudo tracer record -o run.mcap --fail-on warning --report junit=tracer.xml -- make test
   sudo tracer record -o run.mcap --rotate 100MiB --keep 5      run.mcap, run.1.mcap, …
   sudo tracer record -o flight.mcap --snapshot-on unreaped-child --before 60s
 
-Everything on the host is recorded. Filters leave out signals only, and never one that a finding could
-rest on. Findings count towards --fail-on, --report and the summary if the command or what descends
-from it takes part, or a pid namespace that came about while it ran; see --scope.
+Everything on the host is recorded. Filters leave out signals only, and never one that a finding
+could rest on. Findings count towards --fail-on, --report and the summary if somebody of the --scope
+takes part. Who else starts containers on the machine meanwhile had better choose --scope tree.
+
+Signals to tracer (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to the command, but for those that
+the terminal sends, which reach it anyway, and those that come from the command itself.
 
 Exit code: that of the command (128+N if signal N killed it, 127 if there is no such program, 126 if
 it cannot be run), else 0; 3 if --fail-on was hit; 1 if the recording failed, 2 for wrong usage.")]
@@ -155,7 +158,7 @@ pub struct Record {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_size: Option<u64>,
 
-    /// Begin a new file at this size; the last ones stay as FILE.1, FILE.2, each a trace in itself
+    /// Begin a new file at this size; the last ones stay as run.1.mcap and so on, each a trace in itself
     #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "snapshot_on")]
     pub rotate: Option<u64>,
 
@@ -183,25 +186,25 @@ pub struct Record {
     #[arg(long, value_name = "REPORT,…", value_parser = parse_report, value_delimiter = ',')]
     pub report: Vec<Report>,
 
-    /// Whose findings count: those of the command or of the whole host [default: command, if there is one]
-    #[arg(long, value_enum, value_name = "WHOSE", hide_possible_values = true)]
-    pub scope: Option<Scope>,
-
-    /// What of the signals to record, and which findings count.
-    #[command(flatten)]
-    pub filter: FilterArgs,
+    /// Whose findings count, if there is a command
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    pub scope: Scope,
 
     /// How to trace.
     #[command(flatten)]
     pub probes: Probes,
 
-    /// From when on something is a finding.
-    #[command(flatten)]
-    pub thresholds: ThresholdArgs,
-
     /// A command to run meanwhile
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+
+    /// What of the signals to record, and which findings count.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
 }
 
 /// What a trace does not tell.
@@ -213,12 +216,15 @@ pub enum Redact {
     Names,
 }
 
-/// Whose findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What belongs to a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Scope {
-    /// Those that the command takes part in
+    /// It and its descendants, wherever they were adopted
+    Tree,
+    /// Those, and all pid namespaces that came about while it ran: containers that it asked for
+    #[default]
     Command,
-    /// All
+    /// Everything
     Host,
 }
 
@@ -277,10 +283,9 @@ pub struct Replay {
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with_all = ["from", "until"])]
     pub at: Option<When>,
 
-    /// Of a recorded command: only what it and its descendants take part in, or everything
-    /// [default: command, if one was recorded]
-    #[arg(long, value_enum, value_name = "WHOSE")]
-    pub scope: Option<Scope>,
+    /// Whose doings to show, if a command was recorded
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    pub scope: Scope,
 
     /// How fast: 1x is as it was, 10x ten times faster, max without waiting
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]

@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::{Change, Signalled},
-    cli::{FilterArgs, NsArg, SignalArg},
+    cli::{FilterArgs, NsArg, Scope, SignalArg},
     finding::{Detail, Finding, Severity},
     ident::{Identity, PidNs, ProcKey},
     occurrence::Occurrence,
@@ -30,8 +30,8 @@ pub struct Filter {
     lost: bool,
     rules: Vec<&'static RuleDef>,
     min_severity: Option<Severity>,
-    /// Only what the command takes part in, if the stream is about one.
-    command: bool,
+    /// Of a stream that is about a command, only what this part of it takes part in.
+    scope: Scope,
 }
 
 /// A process or namespace that the command line names does not exist.
@@ -81,7 +81,7 @@ impl From<&FilterArgs> for Filter {
             lost: *lost,
             rules: rules.clone(),
             min_severity: *min_severity,
-            command: false,
+            scope: Scope::Host,
         }
     }
 }
@@ -139,16 +139,15 @@ pub fn find_ns(world: &World, asked: NsArg) -> Result<PidNs, Missing> {
 }
 
 impl Filter {
-    /// The same, and of a stream about a command only what that takes part in.
+    /// The same, and of a stream that is about a command only what this part of it takes part in.
     #[must_use]
-    pub fn within_command(self) -> Self {
-        Self { command: true, ..self }
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// Whether it may hide a signal.
     pub fn narrows_signals(&self) -> bool {
-        let Self { party, from, to, ns, tree, signals, not_signals, lost, rules: _, min_severity: _, command: _ } =
-            self;
+        let Self { party, from, to, ns, tree, signals, not_signals, lost, rules: _, min_severity: _, scope: _ } = self;
         let ends = [party, from, to].into_iter().any(Option::is_some);
         ends || ns.is_some() || tree.is_some() || !signals.is_empty() || !not_signals.is_empty() || *lost
     }
@@ -256,7 +255,7 @@ impl Filter {
         self.party.as_ref().is_none_or(|named| any(&|party| named.keys.contains(&party.key)))
             && self.ns.as_ref().is_none_or(|ns| any(&|party| ns.inside.contains(&party.pid_ns)))
             && self.tree.as_ref().is_none_or(|tree| any(&|party| tree.descent.has(party.key)))
-            && (!self.command || any(&|party| world.is_in_scope(party)))
+            && (self.scope == Scope::Host || any(&|party| world.is_in_scope(party, self.scope)))
     }
 }
 

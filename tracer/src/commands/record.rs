@@ -8,7 +8,7 @@ use std::{io::Write, process::ExitCode};
 use anyhow::{Context, Result};
 
 use crate::{
-    cli::{self, Scope},
+    cli,
     filter::Filter,
     pump::{event_loop, sleep},
     rules::Thresholds,
@@ -45,7 +45,7 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         ..LoadOptions::from(&options.probes)
     };
     let live = Live::attach(&load)?;
-    let gate = Gate::new(counting(options), options.fail_on.clone());
+    let gate = Gate::new(Filter::from(&options.filter).within(options.scope), options.fail_on.clone());
     let recorder = recorder(options)?;
     let thresholds = options.thresholds.over(Thresholds::default());
     event_loop()?.block_on(async {
@@ -54,12 +54,6 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         let command = drive(options, &signals, &mut recording).await;
         Ok(ExitCode::from(outcome::conclude(options, &recording, command)))
     })
-}
-
-/// Which findings count.
-fn counting(options: &cli::Record) -> Filter {
-    let filter = Filter::from(&options.filter);
-    if options.scope == Some(Scope::Host) { filter } else { filter.within_command() }
 }
 
 fn recorder(options: &cli::Record) -> Result<Recorder> {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use jiff::tz::TimeZone;
 
 use crate::{
-    cli::{self, Scope, Speed},
+    cli::{self, Speed},
     commands::{progress::Progress, watch::presenter},
     engine::Engine,
     event::EventKind,
@@ -40,7 +40,8 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
     }
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
-    let mut presenter = presenter(options.output, filter(options, &trace), options.show.kinds(), TimeZone::system());
+    let filter = Filter::from(&options.show.filter).within(options.scope);
+    let mut presenter = presenter(options.output, filter, options.show.kinds(), TimeZone::system());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);
@@ -64,16 +65,6 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     sink.finish(engine.world())?;
     complain(file, &trace)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What to show: where a command was recorded, what that takes part in, unless it is said otherwise.
-fn filter(options: &cli::Replay, trace: &Trace) -> Filter {
-    let filter = Filter::from(&options.show.filter);
-    match options.scope {
-        Some(Scope::Host) => filter,
-        None | Some(Scope::Command) if trace.start().has_command => filter.within_command(),
-        None | Some(Scope::Command) => filter,
-    }
 }
 
 /// Says on standard error what was wrong with the file.

@@ -144,6 +144,7 @@ fn fix(running: u64, named: &[Left]) -> String {
 mod tests {
     use super::*;
     use crate::{
+        cli::Scope,
         event::{Adopter, EventKind},
         ident::Args,
         story::{Story, born, born_in, end, key, task},
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn the_scope_goes_with_birth_adoption_and_new_namespaces() {
         let mut story = command();
-        let is_in = |story: &Story, pid| story.world().is_in_scope(&story.world().identity(key(pid)));
+        let is_in = |story: &Story, pid| story.world().is_in_scope(&story.world().identity(key(pid)), Scope::Command);
         story.fork(born(21, 20)).fork(born(22, 21)).fork(born(30, 1));
         story.exit(end(21, 20, Adopter::NamespaceInit(task(1)))).wait(20, &[]);
         assert!(is_in(&story, 20) && is_in(&story, 22) && !is_in(&story, 30) && !is_in(&story, 10));

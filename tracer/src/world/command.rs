@@ -5,6 +5,7 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::Change,
+    cli::Scope as Part,
     event::{EventKind, ExitStatus, Fork, Scope},
     ident::{Args, Identity, PidNs, ProcKey},
     world::{Process, World, descent::Descent},
@@ -114,12 +115,14 @@ impl World {
         self.command.as_ref()
     }
 
-    /// Whether a process belongs to the command that the stream is about; any does where there is
-    /// none.
-    pub fn is_in_scope(&self, process: &Identity) -> bool {
-        match &self.command {
-            Some(command) => command.has(process),
-            None => !self.has_command,
+    /// Whether a process belongs to that part of the command that the stream is about; any does where
+    /// there is none.
+    pub fn is_in_scope(&self, process: &Identity, part: Part) -> bool {
+        match (&self.command, part) {
+            (_, Part::Host) => true,
+            (Some(command), Part::Command) => command.has(process),
+            (Some(command), Part::Tree) => command.has_descendant(process.key),
+            (None, _) => !self.has_command,
         }
     }
 

@@ -112,7 +112,9 @@ impl Recording {
         let is_said = self.gate().summary.findings.contains_key("left-behind");
         // The pump lets time pass a few times a second.
         let latest = end.at.saturating_add(LEFT_BEHIND_LONGEST + 500_000_000);
-        is_said || command.left(world).is_empty() || world.now() > latest
+        // The release of the command itself comes some milliseconds after it was reaped.
+        let is_gone = world.get(command.identity.key).is_none() && command.left(world).is_empty();
+        is_said || is_gone || world.now() > latest
     }
 
     /// Ends it as it should be. Nothing happens if it has ended.
