@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod progress;
+pub mod record;
 pub mod replay;
 pub mod rules;
 pub mod tree;
@@ -21,6 +22,7 @@ pub mod watch;
 /// What keeps a command from doing its job; the program prints it and exits with 1.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Record(options) => record::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
         Command::Watch(options) => watch::run(options),

@@ -20,6 +20,7 @@ pub mod host;
 pub mod ident;
 pub mod occurrence;
 pub mod pump;
+pub mod report;
 pub mod rules;
 pub mod signal;
 pub mod sink;

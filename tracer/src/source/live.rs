@@ -119,6 +119,7 @@ impl Live {
             all_deliveries,
             // Not all are text on every machine; what they hold is for a person.
             arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            has_command: options.has_command,
             thresholds: *thresholds,
         };
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }

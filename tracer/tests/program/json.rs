@@ -268,6 +268,22 @@ finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool,
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
+finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remnant {
+    process: Process,
+    parent: Option<Process>,
+    state: RemnantState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RemnantState {
+    Running,
+    Zombie,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -481,6 +497,7 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "orphan-adopted") => strict::<OrphanAdopted>(line),
         ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
+        ("finding", "", "left-behind") => strict::<LeftBehind>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
