@@ -88,13 +88,7 @@ impl Options {
 
     /// With these optional hooks, whatever `TRACER_TESTS_HOOKS` says.
     pub fn hooks(mut self, hooks: Hooks) -> Self {
-        let name = match hooks {
-            Hooks::Best => "best",
-            Hooks::Tracepoint => "tracepoint",
-            Hooks::Fentry => "fentry",
-            Hooks::Kprobe => "kprobe",
-        };
-        self.hooks = Some(name.to_owned());
+        self.hooks = Some(hooks.id().to_owned());
         self
     }
 

@@ -9,7 +9,7 @@ use crate::{
     event::{Event, EventKind},
     finding::{Confidence, Finding},
     ident::ProcKey,
-    rules::{RULES, Rule, Thresholds, Verdict},
+    rules::{NOBODY, RULES, Rule, Thresholds, Verdict},
     world::World,
 };
 
@@ -88,12 +88,16 @@ impl Engine {
     }
 
     /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, and those of which the world is in doubt.
+    /// will be asked about, those that owe them a wait, whom else a rule wants to see, and those of which
+    /// the world is in doubt.
     pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
         self.rechecks
             .due(now)
-            .flat_map(|key| [Some(key), self.world.owed_by(key)])
-            .flatten()
+            .flat_map(|(rule, key)| {
+                let others = self.rules[rule].looks_at(&self.world, key);
+                [Some(key), self.world.owed_by(key)].into_iter().flatten().chain(others)
+            })
+            .filter(|&key| key != NOBODY)
             .chain(self.world.doubtful(now))
             .collect()
     }
@@ -131,8 +135,8 @@ impl Rechecks {
         Some((rule, key))
     }
 
-    fn due(&self, now: u64) -> impl Iterator<Item = ProcKey> {
-        self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(.., key)| key)
+    fn due(&self, now: u64) -> impl Iterator<Item = (usize, ProcKey)> {
+        self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
     }
 }
 

@@ -65,6 +65,13 @@ pub enum EventKind {
     Lost(Loss),
     /// Nothing but time has passed.
     Tick,
+    /// The command that the recording is about was started; right after its birth.
+    CommandStarted(ProcKey, Args),
+    /// It ended. What it leaves behind may live on.
+    CommandEnded(ProcKey, ExitStatus),
+    /// Who belongs to it. Only in an image of the world, which does not tell by itself whom a process
+    /// was born to.
+    CommandScope(Box<Scope>),
     /// Tracing ended as it should: the last event of a stream.
     End(End),
 }
@@ -91,6 +98,9 @@ impl EventKind {
             | Self::Look(_)
             | Self::Lost(_)
             | Self::Tick
+            | Self::CommandStarted(..)
+            | Self::CommandEnded(..)
+            | Self::CommandScope(_)
             | Self::End(_) => None,
         }
     }
@@ -409,6 +419,15 @@ impl Loss {
     pub fn in_ring(&self) -> u64 {
         self.ring.iter().copied().fold(0, u64::saturating_add)
     }
+}
+
+/// See [`EventKind::CommandScope`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The processes.
+    pub processes: Vec<ProcKey>,
+    /// The pid namespaces.
+    pub namespaces: Vec<PidNs>,
 }
 
 /// See [`EventKind::End`].

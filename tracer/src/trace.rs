@@ -4,6 +4,9 @@
 //! [`writer`] and [`reader`] know the container, and nothing of what the records mean; the sink and
 //! the source of the same name put them to use.
 
+use tracer_common::Header;
+use zerocopy::FromBytes;
+
 pub mod file;
 mod index;
 pub mod layout;
@@ -31,3 +34,18 @@ pub const KEYFRAMES: u16 = 2;
 /// The most bytes of a chunk, packed or not, that a reader takes: whatever claims more is damaged, or
 /// wants to harm. Writers stay far below.
 pub const CHUNK_MAX: usize = 16 << 20;
+
+/// Records that lie one after the other, to the first that does not fit.
+pub struct Records<'a>(pub &'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, _) = Header::read_from_prefix(self.0).ok()?;
+        let length = (header.len as usize).max(size_of::<Header>());
+        let (record, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(record)
+    }
+}

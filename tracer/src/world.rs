@@ -12,6 +12,8 @@ use rustc_hash::FxHashMap;
 use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
+mod command;
+pub mod descent;
 mod doubt;
 mod image;
 mod kinship;
@@ -24,6 +26,7 @@ mod random;
 mod tests;
 pub mod view;
 
+pub use command::{Command, End};
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
 
@@ -49,6 +52,10 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
+    /// The stream is about a command.
+    has_command: bool,
+    /// That command, once it was started.
+    command: Option<Command>,
 }
 
 impl World {
@@ -154,6 +161,11 @@ impl World {
     fn upwards(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         // `set_parent` lets no circle come about; the bound is for the proof of that, in tests.
         std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
+    }
+
+    /// Whether it was compared with the kernel, and nothing has been lost since.
+    pub fn is_whole(&self) -> bool {
+        self.is_synced
     }
 
     /// Whether events were lost at or after a time, or the world has not been brought back in

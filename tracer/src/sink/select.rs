@@ -116,8 +116,8 @@ impl Select {
                 if let Some(info) = info {
                     show(moment, Item::Start(&info))?;
                 }
-                self.release(held, &mut show)?;
-                return self.findings(moment, step, &mut show);
+                self.release(world, held, &mut show)?;
+                return self.findings(world, moment, step, &mut show);
             }
         }
         for change in step.changes {
@@ -125,7 +125,7 @@ impl Select {
             if !self.kinds.is_empty()
                 && let Some(event) = Occurrence::of(world, step, change)
                 && self.kinds.contains(&event.kind())
-                && self.filter.shows_event(&event)
+                && self.filter.shows_event(world, &event)
             {
                 show(moment, Item::Event(event))?;
             }
@@ -137,25 +137,34 @@ impl Select {
             self.is_torn = true;
             show(moment, Item::Lost(loss))?;
         }
-        self.findings(moment, step, &mut show)
+        self.findings(world, moment, step, &mut show)
     }
 
     /// Hands out what was kept back, if the run ended before the world was whole.
     ///
     /// # Errors
     /// What `show` returns.
-    pub fn finish(&mut self, mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    pub fn finish(
+        &mut self,
+        world: &World,
+        mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Starting { info: _, held } => self.release(held, &mut show),
+            Phase::Starting { info: _, held } => self.release(world, held, &mut show),
             Phase::Running => Ok(()),
         }
     }
 
-    fn release(&self, held: Vec<Held>, show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    fn release(
+        &self,
+        world: &World,
+        held: Vec<Held>,
+        show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         for held in held {
             match held {
                 Held::Lost(moment, loss) => show(moment, Item::Lost(&loss))?,
-                Held::Finding(moment, finding) if self.filter.shows_finding(&finding) => {
+                Held::Finding(moment, finding) if self.filter.shows_finding(world, &finding) => {
                     show(moment, Item::Finding(&finding))?;
                 }
                 Held::Finding(..) => {}
@@ -166,11 +175,12 @@ impl Select {
 
     fn findings(
         &self,
+        world: &World,
         moment: Moment,
         step: &Step<'_>,
         show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(finding)) {
+        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(world, finding)) {
             show(moment, Item::Finding(finding))?;
         }
         Ok(())

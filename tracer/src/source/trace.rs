@@ -12,7 +12,7 @@ use crate::{
     host::StartInfo,
     source::{decode::decode, encode::encode},
     trace::{
-        KEYFRAMES, RECORDS,
+        KEYFRAMES, RECORDS, Records,
         reader::{Message, Next, Reader, TraceError},
     },
 };
@@ -266,25 +266,3 @@ fn take_undecodable(
 
 /// Takes a record.
 pub type Take<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>> + 'a;
-
-/// Records that lie one after the other, to the first that does not fit.
-pub struct Records<'a>(&'a [u8]);
-
-impl<'a> Records<'a> {
-    /// Those at the beginning of some bytes.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (header, _) = Header::read_from_prefix(self.0).ok()?;
-        let length = (header.len as usize).max(size_of::<Header>());
-        let (record, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(record)
-    }
-}

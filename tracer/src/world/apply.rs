@@ -22,7 +22,10 @@ impl World {
         let at = *at;
         self.now = self.now.max(at);
         match kind {
-            EventKind::Start(info) => self.wall_offset_ns = info.wall_offset_ns,
+            EventKind::Start(info) => {
+                self.wall_offset_ns = info.wall_offset_ns;
+                self.has_command = info.has_command;
+            }
             EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),
             EventKind::Exit(exit) => self.exit(at, seq, exit, changes),
@@ -51,7 +54,13 @@ impl World {
                 self.is_synced = false;
                 changes.push(Change::Gap);
             }
+            EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
+            EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
+            EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::Tick | EventKind::End(_) => {}
+        }
+        if self.command.is_some() {
+            self.follow_command(kind, changes);
         }
     }
 

@@ -39,7 +39,8 @@ impl World {
         let is_asked = || !self.get(task.key).and_then(Process::death).is_some_and(|death| death.autoreap);
         let has_waited = reaper.key != task.key && (is_owed || (call.is_some() && is_asked()));
         let by = has_waited.then_some(reaper.key);
-        if !self.remove(task.key, Leave::Reaped { at, by, exact: ExactReap { tid: reaper.tid, call } }, changes) {
+        let exact = ExactReap { tid: reaper.tid, call: call.filter(|_| has_waited) };
+        if !self.remove(task.key, Leave::Reaped { at, by, exact }, changes) {
             self.gone.insert(task.key);
         }
     }
