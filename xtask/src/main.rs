@@ -8,6 +8,7 @@ mod bench;
 mod debian;
 mod ebpf;
 mod fidelity;
+mod fuzz;
 mod lint;
 mod process;
 mod search;
@@ -48,6 +49,8 @@ enum Task {
     Verifier(verifier::Options),
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
     Fidelity(fidelity::Options),
+    /// Feed the reader of traces, and all that comes after it, with bytes that nobody would write.
+    Fuzz(fuzz::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
+        Task::Fuzz(options) => fuzz::fuzz(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {
