@@ -21,6 +21,7 @@ mod figures;
 mod live;
 mod report;
 mod storm;
+mod trace;
 mod tracing;
 
 /// What can be measured.
@@ -84,7 +85,10 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
         setup::test_packages()?;
         ensure!(on_path("stress-ng").is_some(), "there is no stress-ng on PATH");
     }
-    live::live(&workspace, &options)
+    match bench {
+        Bench::Live(options) => live::live(&workspace, &options),
+        Bench::Trace(options) => trace::trace(&workspace, &options),
+    }
 }
 
 /// Becomes the same command as root; returns only why it could not.
