@@ -149,6 +149,7 @@ fn absurd_records_are_survived() {
             leader: true,
             group_dead: true,
             autoreap: false,
+            adopter_ignores: true,
         }))
     };
     let mut deep = record(1, EventKind::Tick);
