@@ -81,7 +81,8 @@ impl Engine {
     }
 
     fn recheck(&mut self, now: u64) {
-        while let Some((i, key)) = self.rechecks.next(now) {
+        // All at once: at the end of time, what is to be asked later is due already.
+        for (i, key) in std::iter::from_fn(|| self.rechecks.next(now)).collect::<Vec<_>>() {
             let verdict = self.rules[i].recheck(&self.world, key);
             note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
         }

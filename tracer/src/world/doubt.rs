@@ -26,7 +26,7 @@ impl World {
     /// many zombies, and many children of an exit that is held up.
     pub(super) fn plan_look(&mut self, key: ProcKey, now: u64) {
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let next = |since: u64, at_least: u64| now + now.saturating_sub(since).clamp(at_least, RARELY);
+        let next = |since: u64, at_least: u64| now.saturating_add(now.saturating_sub(since).clamp(at_least, RARELY));
         let orphan = process.orphaned.map(|orphaned| next(orphaned.at, ORPHAN));
         let dead = process.death().map(|death| next(death.at, DEAD));
         let at = orphan.into_iter().chain(dead).min();

@@ -66,7 +66,7 @@ fn what_is_no_trace_is_told_and_why() {
         fs::write(&path, contents).unwrap();
         told(&replay(&[], &path), &path, why);
     }
-    told(&replay(&[], folder.path()), folder.path(), "Is a directory");
+    told(&replay(&[], folder.path()), folder.path(), "is a directory");
     for (path, why) in [("/dev/zero", "it is no trace"), ("/dev/null", "it is empty"), ("/no/such", "No such file")] {
         told(&replay(&[], Path::new(path)), Path::new(path), why);
     }

@@ -435,7 +435,7 @@ impl From<&Loss> for Counts {
             fork: of(kind::NEW),
             exec: of(kind::EXEC),
             exit: of(kind::EXIT),
-            reap: of(kind::REAP) + of(kind::FREE),
+            reap: of(kind::REAP).saturating_add(of(kind::FREE)),
             signal: of(kind::SIGNAL),
             deliver: of(kind::DELIVER),
             adopt: of(kind::ADOPT),
