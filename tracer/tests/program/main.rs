@@ -4,6 +4,7 @@
 mod command_line;
 mod filter;
 mod json;
+mod reports;
 mod story;
 mod text;
 mod tree;
