@@ -22,6 +22,7 @@ mod orders;
 mod orphans;
 mod real_inits;
 mod record;
+mod record_files;
 mod signals;
 mod start;
 mod threads;
@@ -55,6 +56,7 @@ fn main() {
         ("loss", loss::trials()),
         ("fidelity", fidelity::trials()),
         ("record", record::trials()),
+        ("record_files", record_files::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];

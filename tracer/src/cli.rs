@@ -166,7 +166,8 @@ pub struct Record {
     #[arg(long, value_name = "N", default_value_t = 5, requires = "rotate", value_parser = clap::value_parser!(u32).range(1..=9999))]
     pub keep: u32,
 
-    /// Write nothing until one of these rules finds something; then what came before, and 5 s more
+    /// Write nothing until one of these rules finds something (of the --scope); then what came before, and
+    /// 5 s more
     #[arg(long, value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
     pub snapshot_on: Vec<&'static RuleDef>,
 

@@ -36,8 +36,7 @@ fn written(kind: fn(std::path::PathBuf) -> Report, gate: &Gate) -> String {
 
 #[test]
 fn junit_has_a_case_for_each_finding_and_each_quiet_rule() {
-    for (fail_on, least) in
-        [(Vec::new(), Severity::Warning), (vec![FailOn::Severity(Severity::Info)], Severity::Info)]
+    for (fail_on, least) in [(Vec::new(), Severity::Warning), (vec![FailOn::Severity(Severity::Info)], Severity::Info)]
     {
         let gate = gate(fail_on);
         let text = written(Report::Junit, &gate);
@@ -51,7 +50,10 @@ fn junit_has_a_case_for_each_finding_and_each_quiet_rule() {
         assert!(expected > 3, "too few findings to mean something");
         for (case, finding) in suite.cases.iter().filter(|case| case.status.is_failure()).zip(sorted(&gate, least)) {
             let failure = case.status.failure_as_ref();
-            assert_eq!((failure.failure_type.as_str(), failure.message.as_str()), (finding.rule.name, &*finding.message));
+            assert_eq!(
+                (failure.failure_type.as_str(), failure.message.as_str()),
+                (finding.rule.name, &*finding.message)
+            );
         }
     }
 }
