@@ -7,6 +7,7 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use tracer_tests::{machine::Need, run::name_test};
 
+mod audit;
 mod bad_places;
 mod doctor_and_demo;
 mod endings;
@@ -54,6 +55,7 @@ fn main() {
         ("endings", endings::trials()),
         ("load", load::trials()),
         ("loss", loss::trials()),
+        ("audit", audit::trials()),
         ("fidelity", fidelity::trials()),
         ("record", record::trials()),
         ("record_files", record_files::trials()),

@@ -46,6 +46,8 @@ pub enum Command {
     Dump(Dump),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
+    /// Predict, without eBPF, which containers ignore their stop signal or fail to reap
+    Audit(Audit),
     /// Say what this machine allows, and what therefore cannot be proved
     Doctor(Doctor),
     /// Explain a rule: what it means, why the kernel does so, how to fix it
@@ -435,6 +437,24 @@ pub struct Tree {
     /// Only zombies, and the way to them
     #[arg(long)]
     pub zombies: bool,
+}
+
+/// Options of `tracer audit`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer audit                       every pid namespace of this machine
+  sudo tracer audit --signal QUIT         another stop signal than SIGTERM
+  tracer audit -o json | jq 'select(.acts == false)'
+
+Without root only one's own processes are seen in full, and less is sure.")]
+pub struct Audit {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
+    /// The signal with which they are asked to end
+    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
+    pub signal: Signal,
 }
 
 /// Options of `tracer doctor`.

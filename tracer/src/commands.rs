@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 
+pub mod audit;
 pub mod demo;
 pub mod doctor;
 pub mod dump;
@@ -25,6 +26,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
         Command::Watch(options) => watch::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Explain(options) => explain::run(options),

@@ -392,12 +392,13 @@ impl Loss {
     /// Adds another loss to this one.
     pub fn add(&mut self, other: &Self) {
         let Self { ring, undecodable, missed, unreadable } = other;
+        // A trace may claim any counts.
         for (sum, one) in self.ring.iter_mut().zip(ring) {
-            *sum += one;
+            *sum = sum.saturating_add(*one);
         }
-        self.undecodable += undecodable;
-        self.missed += missed;
-        self.unreadable += unreadable;
+        self.undecodable = self.undecodable.saturating_add(*undecodable);
+        self.missed = self.missed.saturating_add(*missed);
+        self.unreadable = self.unreadable.saturating_add(*unreadable);
     }
 
     /// Counts a whole record, by its kind.
@@ -411,7 +412,12 @@ impl Loss {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.ring.iter().sum::<u64>() + self.undecodable + self.missed + self.unreadable
+        [self.in_ring(), self.undecodable, self.missed, self.unreadable].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Records that found no room in the ring buffer, of whatever kind.
+    pub fn in_ring(&self) -> u64 {
+        self.ring.iter().copied().fold(0, u64::saturating_add)
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! The library serves the program of the same name; its interface is not stable.
 
+pub mod audit;
 pub mod change;
 pub mod cli;
 pub mod commands;

@@ -56,11 +56,15 @@ impl Default for Thresholds {
 pub enum Verdict {
     /// Nothing to say.
     Quiet,
-    /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time.
+    /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
+    /// then; about [`NOBODY`] in any case.
     Recheck(u64, ProcKey),
     /// This.
     Found(Box<Finding>),
 }
+
+/// In place of a process, where a question is about none that could be gone.
+pub const NOBODY: ProcKey = ProcKey { start: 0, tgid: 0 };
 
 /// A judge.
 pub trait Rule {

@@ -8,6 +8,7 @@ use tracer_common::Header;
 use zerocopy::FromBytes;
 
 pub mod file;
+mod index;
 pub mod layout;
 pub mod reader;
 pub mod writer;
@@ -17,6 +18,12 @@ pub const FORMAT: u32 = 1;
 
 /// What the container's header calls its contents: this, and the version of the format.
 pub const PROFILE: &str = "tracer/";
+
+/// The key of the metadata under which the first record's contents stand, as JSON.
+const START: &str = "start";
+
+/// And the key of the CRC-32 of that, a decimal number: nothing else guards it.
+const START_SUM: &str = "start_crc32";
 
 /// The channel of the records, in the order of the stream.
 pub const RECORDS: u16 = 1;

@@ -33,7 +33,8 @@ pub use process::{Death, Process, State};
 /// What is known now.
 #[derive(Debug, Default)]
 pub struct World {
-    processes: FxHashMap<ProcKey, Process>,
+    /// Boxed, so that the table stays small and none is moved when it grows.
+    processes: FxHashMap<ProcKey, Box<Process>>,
     /// The present process of each host pid.
     by_pid: FxHashMap<u32, ProcKey>,
     /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
@@ -43,6 +44,8 @@ pub struct World {
     namespaces: BTreeMap<PidNs, Namespace>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
+    /// Signals that wait, of all processes.
+    pending: usize,
     now: u64,
     wall_offset_ns: i64,
     gap: Option<u64>,
@@ -68,7 +71,7 @@ impl World {
 
     /// A process by its key.
     pub fn get(&self, key: ProcKey) -> Option<&Process> {
-        self.processes.get(&key)
+        self.processes.get(&key).map(|process| &**process)
     }
 
     /// The process that has this pid on the host now.
@@ -171,6 +174,10 @@ impl World {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
+
+/// The most processes that are known at a time: a quarter of what the kernel can have
+/// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.
+const MOST_PROCESSES: usize = 1 << 20;
 
 /// Processes that were released a moment ago: an event of theirs that comes late must not bring
 /// them back.

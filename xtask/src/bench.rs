@@ -13,6 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::{
     process::{as_root, cargo, is_root, on_path, run, shown},
     setup,
+    verifier::{in_kernels, kernel},
     workspace::Workspace,
 };
 
@@ -27,6 +28,17 @@ mod tracing;
 pub enum Bench {
     /// What live tracing costs the traced: storms of signals and forks, untraced and traced in turn.
     Live(Options),
+    /// What each program costs a run, with the optional hooks of each tier: here, or in a booted kernel,
+    /// where the processor is emulated and only ratios mean something.
+    Hooks(HooksOptions),
+}
+
+/// What `bench hooks` is asked for.
+#[derive(Debug, Args)]
+pub struct HooksOptions {
+    /// `host` for the running kernel, and series of Debian's kernels [default: host].
+    #[arg(value_name = "KERNEL", value_parser = kernel)]
+    kernels: Vec<String>,
 }
 
 /// What `bench live` is asked for.
@@ -56,7 +68,10 @@ enum What {
 
 /// The sub-command.
 pub fn bench(bench: Bench) -> Result<ExitCode> {
-    let Bench::Live(options) = bench;
+    let options = match bench {
+        Bench::Live(options) => options,
+        Bench::Hooks(HooksOptions { kernels }) => return in_kernels("hook_costs", kernels, 900),
+    };
     let workspace = Workspace::find()?;
     if !options.no_build {
         setup::toolchain(&workspace, None)?;

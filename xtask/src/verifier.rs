@@ -38,9 +38,15 @@ const AT_MOST: u64 = 300;
 
 /// The sub-command.
 pub fn verifier(options: Options) -> Result<ExitCode> {
-    let (host, series): (Vec<_>, Vec<_>) = options.kernels.into_iter().partition(|kernel| kernel == HOST);
+    in_kernels("verifier", options.kernels, AT_MOST)
+}
+
+/// Runs a program of the package `tracer-tests` in these kernels, here if none is named. A booted one
+/// may take so many seconds.
+pub fn in_kernels(program: &'static str, kernels: Vec<String>, seconds: u64) -> Result<ExitCode> {
+    let (host, series): (Vec<_>, Vec<_>) = kernels.into_iter().partition(|kernel| kernel == HOST);
     if !host.is_empty() || series.is_empty() {
-        let code = on_host("verifier", &[])?;
+        let code = on_host(program, &[])?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -48,7 +54,7 @@ pub fn verifier(options: Options) -> Result<ExitCode> {
     if series.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    vm::run(&series, &[Job::Program("verifier", Vec::new())], AT_MOST)
+    vm::run(&series, &[Job::Program(program, Vec::new())], seconds)
 }
 
 /// Builds a program of the package `tracer-tests` and runs it here, as root.

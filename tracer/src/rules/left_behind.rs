@@ -5,7 +5,7 @@ use crate::{
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Left, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict},
+    rules::{NOBODY, Rule, RuleDef, Verdict},
     world::{Command, End, Process, World},
 };
 
@@ -35,7 +35,8 @@ impl Rule for LeftBehind {
 
     fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
         match *change {
-            Change::CommandEnded(key) => Verdict::Recheck(world.now().saturating_add(MOMENT), key),
+            // The command itself is gone soon.
+            Change::CommandEnded(_) => Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY),
             _ => Verdict::Quiet,
         }
     }
@@ -45,7 +46,7 @@ impl Rule for LeftBehind {
         left.iter().take(LOOKED_AT).map(|process| process.key).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+    fn recheck(&self, world: &World, _key: ProcKey) -> Verdict {
         let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
             return Verdict::Quiet;
         };
@@ -57,7 +58,7 @@ impl Rule for LeftBehind {
         let has_zombies = left.iter().any(|process| process.death().is_some());
         let is_busy = has_zombies || world.now() < command.last_death().saturating_add(MOMENT);
         if is_busy && world.now() < end.at.saturating_add(LONGEST) {
-            return Verdict::Recheck(world.now().saturating_add(MOMENT), key);
+            return Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY);
         }
         Verdict::Found(Box::new(finding(world, command, end, &left)))
     }

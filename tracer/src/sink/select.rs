@@ -61,6 +61,9 @@ enum Phase {
     Running,
 }
 
+/// The most items that are kept back while the world is not whole: a trace may never say that it is.
+const HELD: usize = 4096;
+
 #[derive(Debug)]
 enum Held {
     Finding(Moment, Box<Finding>),
@@ -103,7 +106,7 @@ impl Select {
                     EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
                     _ => {}
                 }
-                if !step.changes.contains(&Change::Synced) {
+                if !step.changes.contains(&Change::Synced) && held.len() < HELD {
                     held.extend(step.findings.iter().map(|finding| Held::Finding(moment, Box::new(finding.clone()))));
                     return Ok(());
                 }

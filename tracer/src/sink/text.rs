@@ -210,8 +210,8 @@ impl<W: Write> Page<W> {
     }
 
     fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
-        let Loss { ring, undecodable, missed, unreadable } = loss;
-        let in_ring: u64 = ring.iter().sum();
+        let Loss { ring: _, undecodable, missed, unreadable } = loss;
+        let in_ring = loss.in_ring();
         let mut what = Vec::new();
         if in_ring > 0 {
             let hint = match self.ring_size.checked_mul(2) {

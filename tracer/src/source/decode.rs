@@ -105,7 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::COMMAND_LINE => {
             let CommandLineRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandLineRecord>())?;
-            EventKind::CommandLine(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: cut != 0 })
+            EventKind::CommandLine(known_ref(id).key, arguments(args, cut != 0))
         }
         note::kind::LOOK => {
             let LookRecord { header: _, id, ppid, state, reserved: _ } = read(bytes, header.kind)?;
@@ -277,8 +277,14 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
         task: known_ref(record.id),
         comm: Comm(record.comm),
         old_tid: record.old_tid,
-        args: Args { bytes: Bytes::copy_from_slice(args), cut: record.args_cut != 0 },
+        args: arguments(args, record.args_cut != 0),
     })
+}
+
+/// No more than any source keeps, as each process has some.
+fn arguments(bytes: &[u8], is_cut: bool) -> Args {
+    let kept = bytes.get(..ARGS_MAX).unwrap_or(bytes);
+    Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len() }
 }
 
 fn exit(record: &ExitRecord) -> Exit {

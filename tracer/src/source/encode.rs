@@ -230,6 +230,8 @@ fn task_id(task: Option<TaskRef>) -> TaskId {
 mod tests {
     use proptest::prelude::*;
 
+    use tracer_common::record::ARGS_MAX;
+
     use super::*;
     use crate::{
         event::{ExitStatus, Looked},
@@ -300,7 +302,7 @@ mod tests {
             let found = found.into_iter().map(|(key, tracer, subreaper)| Surveyed { key, tracer, subreaper }).collect();
             EventKind::Survey(Box::new(Survey { began, found }))
         });
-        let args = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
+        let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandLine(key, Args { bytes: bytes.into(), cut }));
         let found = proptest::option::of((1..=u8::MAX, any::<u32>()));
         let look = (key(), found).prop_map(|(key, found)| {

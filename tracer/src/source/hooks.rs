@@ -93,6 +93,16 @@ impl Way {
 }
 
 impl Hooks {
+    /// Its word for `--hooks`.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Tracepoint => "tracepoint",
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+        }
+    }
+
     /// The ways to try, the better one first.
     pub fn ways(self) -> &'static [Way] {
         match self {

@@ -206,7 +206,7 @@ impl Live {
         let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
         events.extend(with_args.map(|row| {
             let key = row.task.key;
-            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key)) }
+            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key.tgid)) }
         }));
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)

@@ -18,7 +18,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     host::StartInfo,
-    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, Records, layout},
+    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, Records, START, START_SUM, layout},
 };
 
 /// Bytes of records after which a message is closed.
@@ -224,14 +224,16 @@ impl Drop for Writer {
 fn metadata(start: &StartInfo) -> Metadata {
     let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let StartInfo { version, kernel, boot_id, host, wall_offset_ns, .. } = start;
+    // A structure of strings and numbers, which JSON holds always.
+    let json = serde_json::to_string(start).unwrap_or_default();
     let metadata = BTreeMap::from([
         text("version", version),
         text("kernel", kernel),
         text("boot_id", boot_id),
         text("host", host),
         text("wall_offset_ns", &wall_offset_ns.to_string()),
-        // A structure of strings and numbers, which JSON holds always.
-        text("start", &serde_json::to_string(start).unwrap_or_default()),
+        text(START_SUM, &crc32fast::hash(json.as_bytes()).to_string()),
+        text(START, &json),
     ]);
     Metadata { name: "tracer".to_owned(), metadata }
 }

@@ -57,6 +57,9 @@ fn main() {
 
         // A process that does nothing at all: the test's end marker.
         ["nothing"] => {}
+        ["idle"] => loop {
+            std::thread::park();
+        },
         _ => panic!("no act is called {act:?}"),
     }
 }
