@@ -32,7 +32,7 @@ fn ends_with(signal: Signal) {
 
 fn duration() {
     let began = Instant::now();
-    let finished = Run::options().args(&["--duration", "500ms"]).start().end();
+    let finished = Run::options().live(&["--duration", "500ms"]).start().end();
     assert!(began.elapsed() >= Duration::from_millis(500));
     assert!(finished.summary.duration_ns >= 500_000_000, "{:?}", finished.summary);
 }

@@ -25,7 +25,7 @@ fn every_record_is_counted() {
     let mut others = Vec::new();
     for _ in 0..5 {
         let unseen = machine::forks();
-        let mut run = Run::options().args(&["--ring-size", "4KiB"]).start();
+        let mut run = Run::options().live(&["--ring-size", "4KiB"]).start();
         let before = machine::forks();
         let mut stage = run.stage(&["storm", &FORKS.to_string()]);
         stage.hears("storm");
@@ -57,7 +57,7 @@ fn every_record_is_counted() {
 /// As above, where the records are thrown away on purpose: nothing else is lost, so that what came
 /// and what is lost make up what happened.
 fn simulated_loss_is_counted() {
-    let mut run = Run::options().args(&["--simulate-loss", "0.3"]).start();
+    let mut run = Run::options().live(&["--simulate-loss", "0.3"]).start();
     let mut stage = run.stage(&["storm", &FORKS.to_string()]);
     stage.step("go");
     stage.hears("over");
@@ -74,7 +74,7 @@ fn simulated_loss_is_counted() {
 /// called an orphan.
 fn nothing_false_is_said_after_a_loss() {
     for share in ["0.05", "0.5", "0.95"] {
-        let mut run = Run::options().args(&["--simulate-loss", share]).start();
+        let mut run = Run::options().live(&["--simulate-loss", share]).start();
         let mut storm = run.stage(&["storm", &FORKS.to_string()]);
         let mut zombies = run.stage(&["parent", "never-waits"]);
         let parent = zombies.pid("parent");
@@ -94,7 +94,7 @@ fn nothing_false_is_said_after_a_loss() {
 
 /// A zombie from before the loss is one for certain; its story is not.
 fn what_spans_a_gap_is_incomplete() {
-    let mut run = Run::options().args(&["--ring-size", "4KiB"]).unreaped_after("2s").start();
+    let mut run = Run::options().live(&["--ring-size", "4KiB"]).unreaped_after("2s").start();
     let mut storm = run.stage(&["storm", &FORKS.to_string()]);
     storm.hears("storm");
     let mut stage = run.stage(&["parent", "never-waits"]);
@@ -113,7 +113,7 @@ fn what_spans_a_gap_is_incomplete() {
 /// does much else 4 KiB may overflow again in the middle of it; then once more.
 fn the_world_is_right_again() {
     for _ in 0..5 {
-        let mut run = Run::options().args(&["--ring-size", "4KiB"]).start();
+        let mut run = Run::options().live(&["--ring-size", "4KiB"]).start();
         let mut storm = run.stage(&["storm", &FORKS.to_string()]);
         let storm_pid = storm.pid("storm");
         kill(run.id(), Signal::STOP);

@@ -7,6 +7,7 @@
 use libtest_mimic::{Arguments, Failed, Trial};
 use tracer_tests::{machine::Need, run::name_test};
 
+mod audit;
 mod bad_places;
 mod doctor_and_demo;
 mod endings;
@@ -21,6 +22,7 @@ mod namespaces;
 mod orders;
 mod orphans;
 mod real_inits;
+mod record;
 mod signals;
 mod start;
 mod threads;
@@ -52,7 +54,9 @@ fn main() {
         ("endings", endings::trials()),
         ("load", load::trials()),
         ("loss", loss::trials()),
+        ("audit", audit::trials()),
         ("fidelity", fidelity::trials()),
+        ("record", record::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];

@@ -43,6 +43,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left"),
     ("zombie-leader", "threads age_ns"),
+    ("left-behind", "status running zombies processes"),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -278,6 +279,19 @@ pub struct Finding {
     pub left: Option<u64>,
     pub took_ns: Option<u64>,
     pub threads: Option<u32>,
+    pub running: Option<u64>,
+    pub zombies: Option<u64>,
+    pub processes: Option<Vec<Remnant>>,
+}
+
+/// A process that a command left behind.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Remnant {
+    pub process: Process,
+    pub parent: Option<Process>,
+    pub state: String,
 }
 
 /// See [`Line::Summary`].

@@ -23,6 +23,8 @@ pub mod contract;
 pub mod expect;
 pub mod fidelity;
 pub mod machine;
+pub mod recorded;
+mod replayed;
 pub mod run;
 pub mod run_times;
 pub mod stage;

@@ -126,7 +126,8 @@ pub fn kernel() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Whether there is a program of that name, or in that place.
+pub fn is_on_path(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).exists()))
 }
 

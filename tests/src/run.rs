@@ -26,6 +26,7 @@ use crate::{
     contract::{Event, Finding, Line, Summary},
     expect::{Description, Expect},
     machine,
+    replayed::{Text, Trace},
     stage::{Own, Stage, kill},
 };
 
@@ -74,6 +75,7 @@ pub struct Options {
     events: &'static str,
     hooks: Option<String>,
     more: Vec<String>,
+    live: Vec<String>,
     unreaped_after: &'static str,
 }
 
@@ -96,20 +98,30 @@ impl Options {
         self
     }
 
-    /// Any other arguments.
+    /// Any other arguments that say what is shown.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.more.extend(args.iter().map(|&arg| arg.to_owned()));
         self
     }
 
+    /// Any other arguments that say how it is traced, and that a replay does not know.
+    pub fn live(mut self, args: &[&str]) -> Self {
+        self.live.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, unreaped_after } = self;
+        let Self { events, hooks, more, live, unreaped_after } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
-        let mut command = tracer(&["watch", "-o", "json", &events]);
-        command.args(["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"]);
-        command.args(hooks.iter().flat_map(|hooks| ["--hooks", hooks]));
-        command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let thresholds = ["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"].map(str::to_owned);
+        let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
+        let json: Vec<_> = ["-o", "json"].map(str::to_owned).into_iter().chain(show.iter().cloned()).collect();
+        let trace = Trace::new(&json);
+        let mut command = tracer(&["watch"]);
+        command.args(json).arg("--record").arg(trace.path());
+        command.args(hooks.iter().flat_map(|hooks| ["--hooks", hooks])).args(&live);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is safe to call between fork and exec.
         unsafe {
             command.pre_exec(|| Ok(prctl::set_pdeathsig(signal::Signal::SIGKILL)?));
@@ -142,10 +154,17 @@ impl Options {
             expected: Vec::new(),
             allowed: Vec::new(),
             took_to_start: Duration::ZERO,
+            trace,
+            beside: None,
         };
         run.wait_until("the start line", |line| matches!(line, Line::Start(_)));
         assert_eq!(run.lines.len(), 1, "something comes before the start line");
         run.took_to_start = began.elapsed();
+        // Where the reader is made to lose records, another one would be in the way.
+        if live.is_empty() {
+            let subject = TEST.with_borrow(|name| name.split("::").next().unwrap_or_default().to_owned());
+            run.beside = Text::first_of(&subject, &show);
+        }
         run
     }
 }
@@ -163,6 +182,8 @@ pub struct Run {
     expected: Vec<(Description, usize)>,
     allowed: Vec<&'static str>,
     took_to_start: Duration,
+    trace: Trace,
+    beside: Option<Text>,
 }
 
 /// What is left of a [`Run`] that has ended well.
@@ -181,7 +202,7 @@ impl Run {
 
     /// See [`Options`].
     pub fn options() -> Options {
-        Options { events: "", hooks: env::var(HOOKS).ok(), more: Vec::new(), unreaped_after: "300ms" }
+        Options { events: "", hooks: env::var(HOOKS).ok(), more: Vec::new(), live: Vec::new(), unreaped_after: "300ms" }
     }
 
     /// The pid of `tracer`.
@@ -397,6 +418,10 @@ impl Run {
         let Some(Line::Summary(summary)) = self.lines.last().cloned() else { panic!("the last line is no summary") };
         assert_eq!(summaries, 1, "there is more than one summary");
         self.judge();
+        self.trace.must_say(self.text.as_bytes());
+        if let Some(text) = self.beside.take() {
+            text.end();
+        }
         Finished { lines: self.lines.clone(), summary }
     }
 

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
+        unix::process::{CommandExt, ExitStatusExt},
     },
     process::{Child, ChildStdin, Command, Stdio},
     rc::Rc,
@@ -118,6 +118,22 @@ impl Stage {
         child
     }
 
+    /// Waits for the next thing that the workload says, which must not have been waited for before.
+    pub fn next_word(&mut self) -> String {
+        if self.heard.is_empty() {
+            let line = self.from.recv_timeout(ANSWER_WITHIN).expect("the workload says something");
+            let (heard, pid) = parse(&line).unwrap_or_else(|| panic!("the workload said {line:?}"));
+            self.heard.push((heard.to_owned(), pid));
+            self.hold(pid);
+        }
+        self.heard.remove(0).0
+    }
+
+    /// Wants no more of it.
+    pub fn closes(&mut self) {
+        self.to = None;
+    }
+
     /// Asks for the next step.
     pub fn step(&mut self, name: &str) {
         let to = self.to.as_mut().expect("stdin is open");
@@ -128,6 +144,13 @@ impl Stage {
     pub fn ends(&mut self) {
         await_end_of(self.id());
         self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Waits until the program itself ends, and reaps it: its exit code, 128 and its number for a signal.
+    pub fn exit_code(&mut self) -> i32 {
+        self.ends();
+        let status = self.child.wait().expect("what a child has said once it says again");
+        status.code().or_else(|| Some(128 + status.signal()?)).expect("it has ended")
     }
 
     /// Takes responsibility for a process that the workload has started.

@@ -233,6 +233,9 @@ impl Stream {
             | EventKind::Row(_)
             | EventKind::SnapshotEnd
             | EventKind::Survey(_)
+            | EventKind::CommandStarted(..)
+            | EventKind::CommandEnded(..)
+            | EventKind::CommandScope(_)
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Lost(_)

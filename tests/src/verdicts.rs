@@ -22,5 +22,5 @@ mod subject;
 mod sys;
 mod table;
 mod target;
-mod terminal;
+pub mod terminal;
 mod ways;

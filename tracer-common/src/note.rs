@@ -26,6 +26,12 @@ pub mod kind {
     pub const TICK: u8 = 71;
     /// Tracing ended.
     pub const END: u8 = 72;
+    /// The command that the recording is about was started.
+    pub const COMMAND_STARTED: u8 = 73;
+    /// It ended.
+    pub const COMMAND_ENDED: u8 = 74;
+    /// Who belongs to it; only in an image of the world.
+    pub const COMMAND_SCOPE: u8 = 75;
 }
 
 /// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
@@ -155,10 +161,89 @@ pub struct EndRecord {
     pub walks_cut: u64,
 }
 
+/// The command that the recording is about was started; right after the birth of its process. Its
+/// arguments follow, each ended by a zero byte.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct CommandStartedRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// 1: there were more arguments.
+    pub cut: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// The command that the recording is about ended.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct CommandEndedRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// Its wait status.
+    pub status: i32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// Who belongs to the command, in an image of the world: whom it was born below is not in the image
+/// itself. A [`TaskId`] follows for each process, then the inode number of each pid namespace, a
+/// `u32`.
+#[repr(C)]
+#[derive(
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+)]
+pub struct CommandScopeRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// How many processes.
+    pub processes: u32,
+    /// How many pid namespaces.
+    pub namespaces: u32,
+}
+
 const _: () = {
     assert!(size_of::<CommandLineRecord>() == 16 + 16 + 8);
     assert!(size_of::<LookRecord>() == 16 + 16 + 8);
     assert!(size_of::<SurveyedRecord>() == 16 + 8);
     assert!(size_of::<LostRecord>() == 16 + 3 * 8);
     assert!(size_of::<EndRecord>() == 16 + 4 * 8);
+    assert!(size_of::<CommandStartedRecord>() == 16 + 16 + 8);
+    assert!(size_of::<CommandEndedRecord>() == 16 + 16 + 8);
+    assert!(size_of::<CommandScopeRecord>() == 16 + 8);
 };

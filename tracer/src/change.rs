@@ -58,6 +58,10 @@ pub enum Change {
     NamespaceEnded(PidNs),
     /// A process was looked at closely ([`crate::event::Look`]).
     Looked(ProcKey),
+    /// The command that the stream is about was started.
+    CommandStarted(ProcKey),
+    /// It ended.
+    CommandEnded(ProcKey),
     /// Events are missing; the world was not told of something.
     Gap,
     /// The world was compared with the kernel and is complete again.

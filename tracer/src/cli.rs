@@ -1,6 +1,6 @@
 //! The command line: types and value parsers, no behaviour.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -38,12 +38,16 @@ pub struct Cli {
 pub enum Command {
     /// Report dropped signals, unreaped children and adopted orphans as they happen
     Watch(Box<Watch>),
+    /// Keep what happens in a file, while a command runs or until Ctrl-C; fail on findings
+    Record(Box<Record>),
     /// Show what a recording tells, as it was live
     Replay(Box<Replay>),
     /// Print each record of a recording, field by field
     Dump(Dump),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
+    /// Predict, without eBPF, which containers ignore their stop signal or fail to reap
+    Audit(Audit),
     /// Say what this machine allows, and what therefore cannot be proved
     Doctor(Doctor),
     /// Explain a rule: what it means, why the kernel does so, how to fix it
@@ -92,6 +96,18 @@ pub struct Watch {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,
 
+    /// How to trace.
+    #[command(flatten)]
+    pub probes: Probes,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+}
+
+/// How to trace.
+#[derive(Args, Clone, Debug)]
+pub struct Probes {
     /// Size of the kernel's ring buffer: a power of two, 4KiB to 1GiB
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_size)]
     pub ring_size: u32,
@@ -107,10 +123,131 @@ pub struct Watch {
     /// Throw away this share of the records, 0 to 1, and count them as lost: to see what a loss does
     #[arg(long, value_name = "RATE", default_value_t, value_parser = parse_share, hide_short_help = true)]
     pub simulate_loss: f64,
+}
+
+/// Options of `tracer record`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer record -o run.mcap                               until Ctrl-C
+  sudo tracer record -o run.mcap -- make test                  while it runs, as who called sudo
+  sudo tracer record -o run.mcap --fail-on warning --report junit=tracer.xml -- make test
+  sudo tracer record -o run.mcap --rotate 100MiB --keep 5      run.mcap, run.1.mcap, …
+  sudo tracer record -o flight.mcap --snapshot-on unreaped-child --before 60s
+
+Everything on the host is recorded. Filters leave out signals only, and never one that a finding
+could rest on. Findings count towards --fail-on, --report and the summary if somebody of the --scope
+takes part. Who else starts containers on the machine meanwhile had better choose --scope tree.
+
+Signals to tracer (INT, TERM, HUP, QUIT, USR1, USR2) are passed on to the command, but for those that
+the terminal sends, which reach it anyway, and those that come from the command itself.
+
+Exit code: that of the command (128+N if signal N killed it, 127 if there is no such program, 126 if
+it cannot be run), else 0; 3 if --fail-on was hit; 1 if the recording failed, 2 for wrong usage.")]
+pub struct Record {
+    /// The file, which must not exist yet; only its owner can read it: the user who called sudo
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub overwrite: bool,
+
+    /// Stop recording after this time, such as 30s or 5m; the command goes on
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+
+    /// Stop recording at this size, such as 1GiB; the command goes on
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
+
+    /// Begin a new file at this size; the last ones stay as run.1.mcap and so on, each a trace in itself
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "snapshot_on")]
+    pub rotate: Option<u64>,
+
+    /// How many of them stay
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "rotate", value_parser = clap::value_parser!(u32).range(1..=9999))]
+    pub keep: u32,
+
+    /// Write nothing until one of these rules finds something; then what came before, and 5 s more
+    #[arg(long, value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
+    pub snapshot_on: Vec<&'static RuleDef>,
+
+    /// How much of what came before is kept in memory for that
+    #[arg(long, value_name = "TIME", default_value = "60s", requires = "snapshot_on", value_parser = parse_duration)]
+    pub before: Duration,
+
+    /// Keep from the file what names things
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub redact: Option<Redact>,
+
+    /// Exit with 3 on findings of these rules, or at least this urgent: info, warning or error
+    #[arg(long, value_name = "RULE,…|SEVERITY", value_parser = parse_fail_on, value_delimiter = ',')]
+    pub fail_on: Vec<FailOn>,
+
+    /// Report the findings: junit=FILE, sarif=FILE, github (workflow commands on standard output)
+    #[arg(long, value_name = "REPORT,…", value_parser = parse_report, value_delimiter = ',')]
+    pub report: Vec<Report>,
+
+    /// Whose findings count, if there is a command
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    pub scope: Scope,
+
+    /// How to trace.
+    #[command(flatten)]
+    pub probes: Probes,
+
+    /// A command to run meanwhile
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+
+    /// What of the signals to record, and which findings count.
+    #[command(flatten)]
+    pub filter: FilterArgs,
 
     /// From when on something is a finding.
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
+}
+
+/// What a trace does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Redact {
+    /// Arguments of programs, all but the name of the program itself
+    Argv,
+    /// Those, and all names: each becomes a pseudonym, the same one throughout the trace
+    Names,
+}
+
+/// What belongs to a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Scope {
+    /// It and its descendants, wherever they were adopted
+    Tree,
+    /// Those, and all pid namespaces that came about while it ran: containers that it asked for
+    #[default]
+    Command,
+    /// Everything
+    Host,
+}
+
+/// What makes a recording fail.
+#[derive(Clone, Copy, Debug)]
+pub enum FailOn {
+    /// A finding of that rule.
+    Rule(&'static RuleDef),
+    /// A finding that is at least so urgent.
+    Severity(Severity),
+}
+
+/// Where to report the findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A JUnit XML file.
+    Junit(PathBuf),
+    /// A SARIF 2.1.0 file.
+    Sarif(PathBuf),
+    /// Workflow commands of GitHub Actions, on standard output.
+    Github,
 }
 
 /// Options of `tracer replay`.
@@ -147,6 +284,10 @@ pub struct Replay {
     /// Only what happened within a second of this moment
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with_all = ["from", "until"])]
     pub at: Option<When>,
+
+    /// Whose doings to show, if a command was recorded
+    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    pub scope: Scope,
 
     /// How fast: 1x is as it was, 10x ten times faster, max without waiting
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
@@ -297,6 +438,24 @@ pub struct Tree {
     pub zombies: bool,
 }
 
+/// Options of `tracer audit`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer audit                       every pid namespace of this machine
+  sudo tracer audit --signal QUIT         another stop signal than SIGTERM
+  tracer audit -o json | jq 'select(.acts == false)'
+
+Without root only one's own processes are seen in full, and less is sure.")]
+pub struct Audit {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+
+    /// The signal with which they are asked to end
+    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
+    pub signal: Signal,
+}
+
 /// Options of `tracer doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
@@ -402,6 +561,38 @@ fn parse_ring_size(text: &str) -> Result<u32, String> {
     }
 }
 
+fn parse_size(text: &str) -> Result<u64, String> {
+    let wanted = "give a size, such as 500KiB, 100MiB or 2GiB";
+    let bytes = parse_size::Config::new().with_binary().parse_size(text).map_err(|_| wanted)?;
+    if bytes < SIZE_MIN {
+        Err(format!("less than {} is too little; {wanted}", style::size(SIZE_MIN)))
+    } else {
+        Ok(bytes)
+    }
+}
+
+/// A trace of a quiet minute on a big machine.
+const SIZE_MIN: u64 = 256 << 10;
+
+fn parse_fail_on(text: &str) -> Result<FailOn, String> {
+    if let Ok(severity) = text.parse() {
+        return Ok(FailOn::Severity(severity));
+    }
+    rules::find(text).map(FailOn::Rule).ok_or_else(|| {
+        let known: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+        format!("no rule or severity is called {text:?}; there are info, warning, error, {}", known.join(", "))
+    })
+}
+
+fn parse_report(text: &str) -> Result<Report, String> {
+    match text.split_once('=') {
+        None if text == "github" => Ok(Report::Github),
+        Some(("junit", file)) if !file.is_empty() => Ok(Report::Junit(file.into())),
+        Some(("sarif", file)) if !file.is_empty() => Ok(Report::Sarif(file.into())),
+        _ => Err("there are junit=FILE, sarif=FILE and github".to_owned()),
+    }
+}
+
 fn pid() -> impl TypedValueParser<Value = u32> {
     clap::value_parser!(u32).range(1..=i64::from(PID_MAX))
 }
@@ -438,7 +629,7 @@ mod tests {
     fn the_defaults_are_those_of_the_rules() {
         let watch = watch("").unwrap();
         assert_eq!(watch.thresholds.over(Thresholds::default()), Thresholds::default());
-        assert_eq!(watch.ring_size, 8 << 20);
+        assert_eq!(watch.probes.ring_size, 8 << 20);
         assert!(watch.show.kinds().is_empty());
     }
 

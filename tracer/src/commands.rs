@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 
+pub mod audit;
 pub mod demo;
 pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod progress;
+pub mod record;
 pub mod replay;
 pub mod rules;
 pub mod tree;
@@ -20,9 +22,11 @@ pub mod watch;
 /// What keeps a command from doing its job; the program prints it and exits with 1.
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        Command::Record(options) => record::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
         Command::Watch(options) => watch::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Explain(options) => explain::run(options),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashMap;
+
 use crate::{
     change::Change,
     event::{Event, EventKind},
     finding::{Confidence, Finding},
     ident::ProcKey,
-    rules::{RULES, Rule, Thresholds, Verdict},
+    rules::{NOBODY, RULES, Rule, Thresholds, Verdict},
     world::World,
 };
 
@@ -30,8 +32,7 @@ pub struct Step<'a> {
 pub struct Engine {
     world: World,
     rules: Vec<Box<dyn Rule>>,
-    /// When to ask which rule again, and about whom.
-    rechecks: BTreeSet<(u64, usize, ProcKey)>,
+    rechecks: Rechecks,
     next_seq: u64,
     changes: Vec<Change>,
     findings: Vec<Finding>,
@@ -43,7 +44,7 @@ impl Engine {
         Self {
             world: World::default(),
             rules: RULES.iter().map(|rule| (rule.make)(thresholds)).collect(),
-            rechecks: BTreeSet::new(),
+            rechecks: Rechecks::default(),
             next_seq: 0,
             changes: Vec::new(),
             findings: Vec::new(),
@@ -64,6 +65,9 @@ impl Engine {
         self.findings.clear();
         self.world.apply(event, seq, &mut self.changes);
         for change in &self.changes {
+            if let Change::Reaped { identity, .. } = change {
+                self.rechecks.forget(identity.key, self.rules.len());
+            }
             for (i, rule) in self.rules.iter().enumerate() {
                 let verdict = rule.check(&self.world, change, seq);
                 note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
@@ -77,40 +81,71 @@ impl Engine {
     }
 
     fn recheck(&mut self, now: u64) {
-        while let Some(&(at, i, key)) = self.rechecks.first()
-            && at <= now
-        {
-            self.rechecks.pop_first();
+        while let Some((i, key)) = self.rechecks.next(now) {
             let verdict = self.rules[i].recheck(&self.world, key);
             note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
         }
     }
 
     /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, and those of which the world is in doubt.
+    /// will be asked about, those that owe them a wait, whom else a rule wants to see, and those of which
+    /// the world is in doubt.
     pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
         self.rechecks
-            .iter()
-            .take_while(|&&(at, ..)| at <= now)
-            .flat_map(|&(.., key)| [Some(key), self.world.owed_by(key)])
-            .flatten()
+            .due(now)
+            .flat_map(|(rule, key)| {
+                let others = self.rules[rule].looks_at(&self.world, key);
+                [Some(key), self.world.owed_by(key)].into_iter().flatten().chain(others)
+            })
+            .filter(|&key| key != NOBODY)
             .chain(self.world.doubtful(now))
             .collect()
     }
 }
 
-fn note(
-    verdict: Verdict,
-    rule: usize,
-    world: &World,
-    rechecks: &mut BTreeSet<(u64, usize, ProcKey)>,
-    findings: &mut Vec<Finding>,
-) {
+/// When to ask which rule again, and about whom: once for each rule and process, whatever it said last.
+#[derive(Debug, Default)]
+struct Rechecks {
+    order: BTreeSet<(u64, usize, ProcKey)>,
+    times: FxHashMap<(usize, ProcKey), u64>,
+}
+
+impl Rechecks {
+    fn insert(&mut self, at: u64, rule: usize, key: ProcKey) {
+        if let Some(before) = self.times.insert((rule, key), at) {
+            self.order.remove(&(before, rule, key));
+        }
+        self.order.insert((at, rule, key));
+    }
+
+    /// Nothing is to be asked about who is gone.
+    fn forget(&mut self, key: ProcKey, rules: usize) {
+        for rule in 0..rules {
+            if let Some(at) = self.times.remove(&(rule, key)) {
+                self.order.remove(&(at, rule, key));
+            }
+        }
+    }
+
+    /// The next that is due, which is then no more.
+    fn next(&mut self, now: u64) -> Option<(usize, ProcKey)> {
+        let &(_, rule, key) = self.order.first().filter(|&&(at, ..)| at <= now)?;
+        self.order.pop_first();
+        self.times.remove(&(rule, key));
+        Some((rule, key))
+    }
+
+    fn due(&self, now: u64) -> impl Iterator<Item = (usize, ProcKey)> {
+        self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
+    }
+}
+
+fn note(verdict: Verdict, rule: usize, world: &World, rechecks: &mut Rechecks, findings: &mut Vec<Finding>) {
     match verdict {
         Verdict::Quiet => {}
         Verdict::Recheck(at, key) => {
             // Never at once, or a rule that cannot make up its mind would keep the loop busy.
-            rechecks.insert((at.max(world.now() + 1), rule, key));
+            rechecks.insert(at.max(world.now().saturating_add(1)), rule, key);
         }
         Verdict::Found(mut finding) => {
             if finding.confidence == Confidence::Certain

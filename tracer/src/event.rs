@@ -65,6 +65,13 @@ pub enum EventKind {
     Lost(Loss),
     /// Nothing but time has passed.
     Tick,
+    /// The command that the recording is about was started; right after its birth.
+    CommandStarted(ProcKey, Args),
+    /// It ended. What it leaves behind may live on.
+    CommandEnded(ProcKey, ExitStatus),
+    /// Who belongs to it. Only in an image of the world, which does not tell by itself whom a process
+    /// was born to.
+    CommandScope(Box<Scope>),
     /// Tracing ended as it should: the last event of a stream.
     End(End),
 }
@@ -91,6 +98,9 @@ impl EventKind {
             | Self::Look(_)
             | Self::Lost(_)
             | Self::Tick
+            | Self::CommandStarted(..)
+            | Self::CommandEnded(..)
+            | Self::CommandScope(_)
             | Self::End(_) => None,
         }
     }
@@ -382,12 +392,13 @@ impl Loss {
     /// Adds another loss to this one.
     pub fn add(&mut self, other: &Self) {
         let Self { ring, undecodable, missed, unreadable } = other;
+        // A trace may claim any counts.
         for (sum, one) in self.ring.iter_mut().zip(ring) {
-            *sum += one;
+            *sum = sum.saturating_add(*one);
         }
-        self.undecodable += undecodable;
-        self.missed += missed;
-        self.unreadable += unreadable;
+        self.undecodable = self.undecodable.saturating_add(*undecodable);
+        self.missed = self.missed.saturating_add(*missed);
+        self.unreadable = self.unreadable.saturating_add(*unreadable);
     }
 
     /// Counts a whole record, by its kind.
@@ -401,8 +412,22 @@ impl Loss {
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.ring.iter().sum::<u64>() + self.undecodable + self.missed + self.unreadable
+        [self.in_ring(), self.undecodable, self.missed, self.unreadable].into_iter().fold(0, u64::saturating_add)
     }
+
+    /// Records that found no room in the ring buffer, of whatever kind.
+    pub fn in_ring(&self) -> u64 {
+        self.ring.iter().copied().fold(0, u64::saturating_add)
+    }
+}
+
+/// See [`EventKind::CommandScope`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The processes.
+    pub processes: Vec<ProcKey>,
+    /// The pid namespaces.
+    pub namespaces: Vec<PidNs>,
 }
 
 /// See [`EventKind::End`].

@@ -1,18 +1,16 @@
 //! Narrows what is shown. The world stays whole: a filter never decides what is believed.
 
-use std::collections::VecDeque;
-
 use rustc_hash::FxHashSet;
 
 use crate::{
     change::{Change, Signalled},
-    cli::{FilterArgs, NsArg, SignalArg},
+    cli::{FilterArgs, NsArg, Scope, SignalArg},
     finding::{Detail, Finding, Severity},
-    ident::{Identity, PidNs, ProcKey, TaskRef},
+    ident::{Identity, PidNs, ProcKey},
     occurrence::Occurrence,
     rules::RuleDef,
     signal::{Sender, Signal},
-    world::{Process, World},
+    world::{Process, World, descent::Descent},
 };
 
 /// What to show. With nothing set it shows everything.
@@ -32,6 +30,8 @@ pub struct Filter {
     lost: bool,
     rules: Vec<&'static RuleDef>,
     min_severity: Option<Severity>,
+    /// Of a stream that is about a command, only what this part of it takes part in.
+    scope: Scope,
 }
 
 /// A process or namespace that the command line names does not exist.
@@ -64,13 +64,8 @@ struct Ns {
 #[derive(Debug)]
 struct Tree {
     root: u32,
-    keys: FxHashSet<ProcKey>,
-    /// Members that are gone. They are kept for a while, because findings about them come late.
-    gone: VecDeque<ProcKey>,
+    descent: Descent,
 }
-
-/// How many members of a tree are remembered after their end.
-const GONE_KEPT: usize = 16_384;
 
 impl From<&FilterArgs> for Filter {
     fn from(args: &FilterArgs) -> Self {
@@ -80,12 +75,13 @@ impl From<&FilterArgs> for Filter {
             from: Named::new(from_pids),
             to: Named::new(to_pids),
             ns: ns.map(|asked| Ns { asked, inside: FxHashSet::default() }),
-            tree: tree.map(|root| Tree { root, keys: FxHashSet::default(), gone: VecDeque::new() }),
+            tree: tree.map(|root| Tree { root, descent: Descent::default() }),
             signals: signals.iter().filter_map(|arg| arg.only()).collect(),
             not_signals: signals.iter().filter_map(|arg| arg.except()).collect(),
             lost: *lost,
             rules: rules.clone(),
             min_severity: *min_severity,
+            scope: Scope::Host,
         }
     }
 }
@@ -131,29 +127,6 @@ impl Ns {
     }
 }
 
-impl Tree {
-    fn follow(&mut self, world: &World, key: ProcKey, parent: Option<TaskRef>) {
-        if parent.is_some_and(|parent| self.keys.contains(&parent.key)) && self.keys.insert(key) {
-            // Whoever is adopted brings its own descendants along.
-            let mut new = vec![key];
-            while let Some(key) = new.pop() {
-                new.extend(world.children(key).map(|child| child.key).filter(|&child| self.keys.insert(child)));
-            }
-        }
-    }
-
-    fn bury(&mut self, key: ProcKey) {
-        if self.keys.contains(&key) {
-            self.gone.push_back(key);
-        }
-        if self.gone.len() > GONE_KEPT
-            && let Some(oldest) = self.gone.pop_front()
-        {
-            self.keys.remove(&oldest);
-        }
-    }
-}
-
 /// The namespace that the command line names.
 ///
 /// # Errors
@@ -166,6 +139,19 @@ pub fn find_ns(world: &World, asked: NsArg) -> Result<PidNs, Missing> {
 }
 
 impl Filter {
+    /// The same, and of a stream that is about a command only what this part of it takes part in.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Whether it may hide a signal.
+    pub fn narrows_signals(&self) -> bool {
+        let Self { party, from, to, ns, tree, signals, not_signals, lost, rules: _, min_severity: _, scope: _ } = self;
+        let ends = [party, from, to].into_iter().any(Option::is_some);
+        ends || ns.is_some() || tree.is_some() || !signals.is_empty() || !not_signals.is_empty() || *lost
+    }
+
     /// Looks up the pids and namespaces that the command line names, once the world is whole.
     ///
     /// # Errors
@@ -180,7 +166,7 @@ impl Filter {
         }
         if let Some(tree) = &mut self.tree {
             let root = world.by_pid(tree.root).ok_or(Missing::Pid(tree.root))?.key;
-            tree.keys.extend(world.processes().map(|process| process.key).filter(|&key| world.is_below(key, root)));
+            tree.descent.add(world, root);
         }
         Ok(())
     }
@@ -188,41 +174,19 @@ impl Filter {
     /// Keeps up with what is born into a namespace or a tree. To be called with each change
     /// after [`Filter::resolve`], before the change is judged.
     pub fn follow(&mut self, world: &World, change: &Change) {
-        match change {
-            &Change::Born(key) | &Change::Learned(key) => {
-                let Some(process) = world.get(key) else { return };
-                if let Some(ns) = &mut self.ns {
-                    ns.follow(world, process, matches!(change, Change::Born(_)));
-                }
-                if let Some(tree) = &mut self.tree {
-                    tree.follow(world, key, process.parent);
-                }
-            }
-            Change::Adopted { child, adoption: _ } => {
-                if let Some(tree) = &mut self.tree {
-                    tree.follow(world, *child, world.get(*child).and_then(|child| child.parent));
-                }
-            }
-            Change::Reaped { identity, .. } => {
-                if let Some(tree) = &mut self.tree {
-                    tree.bury(identity.key);
-                }
-            }
-            Change::Execed { .. }
-            | Change::Signalled(_)
-            | Change::Taken(_)
-            | Change::LeaderDied(_)
-            | Change::Died { .. }
-            | Change::NamespaceEnding(_)
-            | Change::NamespaceEnded(_)
-            | Change::Looked(_)
-            | Change::Gap
-            | Change::Synced => {}
+        if let Some(tree) = &mut self.tree {
+            tree.descent.follow(world, change);
+        }
+        if let Some(ns) = &mut self.ns
+            && let &(Change::Born(key) | Change::Learned(key)) = change
+            && let Some(process) = world.get(key)
+        {
+            ns.follow(world, process, matches!(change, Change::Born(_)));
         }
     }
 
     /// Whether an event is to be shown. What asks for a signal hides all that is none.
-    pub fn shows_event(&self, event: &Occurrence<'_>) -> bool {
+    pub fn shows_event(&self, world: &World, event: &Occurrence<'_>) -> bool {
         match event {
             Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => {
                 let Signalled { signal, sender, target, verdict, .. } = &**signalled;
@@ -230,23 +194,22 @@ impl Filter {
                 self.shows_signal(Some(*signal))
                     && (!self.lost || verdict.is_loss())
                     && self.shows_ends(sender, Some(target))
-                    && self.shows_parties(&[sender, Some(target)])
+                    && self.shows_parties(world, &[sender, Some(target)])
             }
             Occurrence::Fork { process, parent, creator } => {
-                self.shows_quiet(&[Some(process), parent.as_ref(), creator.as_ref()])
+                self.shows_quiet(world, &[Some(process), parent.as_ref(), creator.as_ref()])
             }
-            Occurrence::Exec { process, before: _, args: _ } => self.shows_quiet(&[Some(process)]),
-            Occurrence::Exit { process, owed_by, status: _, leader_only: _, autoreap: _, adopter } => {
-                self.shows_quiet(&[Some(process), owed_by.as_ref(), adopter.as_ref().map(|(_, adopter)| adopter)])
-            }
+            Occurrence::Exec { process, before: _, args: _ } => self.shows_quiet(world, &[Some(process)]),
+            Occurrence::Exit { process, owed_by, status: _, leader_only: _, autoreap: _, adopter } => self
+                .shows_quiet(world, &[Some(process), owed_by.as_ref(), adopter.as_ref().map(|(_, adopter)| adopter)]),
             Occurrence::Reap { process, by, zombie_for: _, exact: _ } => {
-                self.shows_quiet(&[Some(process), by.as_ref()])
+                self.shows_quiet(world, &[Some(process), by.as_ref()])
             }
         }
     }
 
     /// Whether a finding is to be shown.
-    pub fn shows_finding(&self, finding: &Finding) -> bool {
+    pub fn shows_finding(&self, world: &World, finding: &Finding) -> bool {
         let subject = Some(&finding.process);
         let (signal, sender, others) = match &finding.detail {
             Detail::IgnoredSignal { signal, sender, reason: _ } => (Some(*signal), process(sender), [None; 2]),
@@ -254,19 +217,21 @@ impl Filter {
             Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, [Some(adopter), Some(dead_parent)])
             }
-            Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } => (None, None, [None; 2]),
+            Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } | Detail::LeftBehind { .. } => {
+                (None, None, [None; 2])
+            }
         };
         (self.rules.is_empty() || self.rules.iter().any(|rule| rule.name == finding.rule.name))
             && self.min_severity.is_none_or(|least| finding.rule.severity >= least)
             && (!self.lost || signal.is_some())
             && self.shows_signal(signal)
             && self.shows_ends(sender, subject)
-            && self.shows_parties(&[subject, sender, others[0], others[1]])
+            && self.shows_parties(world, &[subject, sender, others[0], others[1]])
     }
 
     /// What is about no signal: it has no sender and no target.
-    fn shows_quiet(&self, parties: &[Option<&Identity>]) -> bool {
-        !self.lost && self.shows_signal(None) && self.shows_ends(None, None) && self.shows_parties(parties)
+    fn shows_quiet(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
+        !self.lost && self.shows_signal(None) && self.shows_ends(None, None) && self.shows_parties(world, parties)
     }
 
     fn shows_signal(&self, signal: Option<Signal>) -> bool {
@@ -285,11 +250,12 @@ impl Filter {
         fits(&self.from, sender) && fits(&self.to, target)
     }
 
-    fn shows_parties(&self, parties: &[Option<&Identity>]) -> bool {
+    fn shows_parties(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
         let any = |test: &dyn Fn(&Identity) -> bool| parties.iter().copied().flatten().any(test);
         self.party.as_ref().is_none_or(|named| any(&|party| named.keys.contains(&party.key)))
             && self.ns.as_ref().is_none_or(|ns| any(&|party| ns.inside.contains(&party.pid_ns)))
-            && self.tree.as_ref().is_none_or(|tree| any(&|party| tree.keys.contains(&party.key)))
+            && self.tree.as_ref().is_none_or(|tree| any(&|party| tree.descent.has(party.key)))
+            && (self.scope == Scope::Host || any(&|party| world.is_in_scope(party, self.scope)))
     }
 }
 

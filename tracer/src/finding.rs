@@ -133,4 +133,26 @@ pub enum Detail {
         /// Since when, in nanoseconds before `at`.
         age_ns: u64,
     },
+    /// `left-behind`
+    LeftBehind {
+        /// How the command ended.
+        status: ExitStatus,
+        /// Its descendants that still run.
+        running: u64,
+        /// Those that are zombies.
+        zombies: u64,
+        /// The oldest of both.
+        left: Vec<Left>,
+    },
+}
+
+/// A process that a command left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Which.
+    pub process: Identity,
+    /// Who owes it a wait, now or once it ends.
+    pub parent: Option<Identity>,
+    /// It has ended already.
+    pub is_zombie: bool,
 }

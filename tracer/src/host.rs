@@ -29,6 +29,9 @@ pub struct StartInfo {
     pub all_deliveries: bool,
     /// The arguments that the tool was started with: its configuration and filters.
     pub arguments: Vec<String>,
+    /// The stream is about a command, which was started after this.
+    #[serde(default)]
+    pub has_command: bool,
     /// From when on something is a finding.
     pub thresholds: Thresholds,
 }

@@ -8,6 +8,7 @@
 //!
 //! The library serves the program of the same name; its interface is not stable.
 
+pub mod audit;
 pub mod change;
 pub mod cli;
 pub mod commands;
@@ -19,6 +20,7 @@ pub mod host;
 pub mod ident;
 pub mod occurrence;
 pub mod pump;
+pub mod report;
 pub mod rules;
 pub mod signal;
 pub mod sink;

@@ -145,6 +145,8 @@ impl<'a> Occurrence<'a> {
                 | Change::NamespaceEnding(_)
                 | Change::NamespaceEnded(_)
                 | Change::Looked(_)
+                | Change::CommandStarted(_)
+                | Change::CommandEnded(_)
                 | Change::Gap
                 | Change::Synced,
                 _,

@@ -12,7 +12,8 @@ use tracer_common::Stats;
 
 use crate::{
     engine::{Engine, Step},
-    event::{End, Event, EventKind},
+    event::{End, Event, EventKind, ExitStatus},
+    ident::{Args, ProcKey},
     rules::Thresholds,
     sink::{Counted, Sink},
     source::{
@@ -54,6 +55,24 @@ pub struct Pump {
     surveyed: u64,
     /// Boot time of the first loss since the last snapshot.
     behind_since: Option<u64>,
+    /// A command that was started, and whose birth has not come up yet.
+    awaited: Option<Awaited>,
+}
+
+/// See [`Pump::await_command`].
+struct Awaited {
+    pid: u32,
+    args: Args,
+}
+
+impl Awaited {
+    /// The process, if this is its birth. The pid cannot be another's: its owner has not been reaped,
+    /// and an older one of that pid was no child of ours.
+    fn born_in(&self, event: &Event) -> Option<ProcKey> {
+        let EventKind::Fork(fork) = &event.kind else { return None };
+        let is_ours = fork.creator.is_some_and(|creator| creator.key.tgid == std::process::id());
+        (is_ours && fork.task.key.tgid == self.pid).then_some(fork.task.key)
+    }
 }
 
 impl Pump {
@@ -65,7 +84,7 @@ impl Pump {
         live: Live,
         options: &LoadOptions,
         thresholds: &Thresholds,
-        show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<Self> {
         let now = live::now();
         let mut pump = Self {
@@ -78,6 +97,7 @@ impl Pump {
             // The first snapshot tells what a survey would.
             surveyed: now,
             behind_since: None,
+            awaited: None,
         };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
         // The programs are attached: what happens while the snapshot is taken is in the ring
@@ -96,11 +116,14 @@ impl Pump {
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
-    pub fn turn(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<usize> {
-        let Self { live, engine, .. } = self;
+    pub fn turn(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<usize> {
+        let Self { live, engine, awaited, record: room, .. } = self;
         let drained = live.drain(BATCH, |event, record| {
             let (step, world) = engine.step(&event, record);
-            show(world, &step)
+            show(world, &step)?;
+            let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
+            let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
+            tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
         // At once, so that a loss stands in the stream where it happened: after what still found
         // room, before what found room again.
@@ -126,7 +149,7 @@ impl Pump {
         &mut self,
         now: u64,
         is_losing: bool,
-        show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         let Some(since) = self.behind_since else { return Ok(()) };
         // Not while it is still losing, which would spoil it again; but a loss without an end must
@@ -139,7 +162,11 @@ impl Pump {
     }
 
     /// The rules that wanted to be asked again, after a look at whom they will be asked about.
-    fn let_time_pass(&mut self, now: u64, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+    fn let_time_pass(
+        &mut self,
+        now: u64,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> Result<()> {
         for key in self.engine.due(now).into_iter().take(LOOKS) {
             self.step(&self.live.look(key), show)?;
         }
@@ -151,14 +178,14 @@ impl Pump {
     ///
     /// # Errors
     /// If the kernel's iterator fails, and what `show` returns.
-    pub fn survey(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+    pub fn survey(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         self.surveyed = live::now();
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
         Ok(())
     }
 
-    fn snapshot(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+    fn snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         let events = self.live.snapshot().context("cannot list the processes with the kernel's task iterator")?;
         for event in &events {
             self.step(event, show)?;
@@ -166,27 +193,117 @@ impl Pump {
         Ok(())
     }
 
-    fn step(&mut self, event: &Event, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> io::Result<()> {
-        let Self { engine, record, .. } = self;
-        record.clear();
-        encode(event, record);
-        let (step, world) = engine.step(event, record);
-        show(world, &step)
+    fn step(
+        &mut self,
+        event: &Event,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        tell(&mut self.engine, &mut self.record, event, show)
+    }
+
+    /// A child of this process was started, and is what the stream is about from now on: that is told
+    /// right after its birth, so that nothing of what it does comes before. It must not be reaped before
+    /// [`Pump::command_ended`].
+    pub fn await_command(&mut self, pid: u32, args: Args) {
+        self.awaited = Some(Awaited { pid, args });
+    }
+
+    /// That child has ended: takes what it did, and finds out who it was, should its birth have been
+    /// lost. It may be reaped then.
+    ///
+    /// # Errors
+    /// If the kernel side cannot be read, and what `show` returns.
+    pub fn command_ending(
+        &mut self,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> Result<()> {
+        while self.turn(show)? == BATCH {}
+        let Some(Awaited { pid, args }) = self.awaited.take() else { return Ok(()) };
+        self.snapshot(show)?;
+        if let Some(key) = self.world().by_pid(pid).map(|process| process.key) {
+            self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)?;
+        }
+        Ok(())
+    }
+
+    /// Tells how the command ended.
+    ///
+    /// # Errors
+    /// What `show` returns.
+    pub fn command_ended(
+        &mut self,
+        status: ExitStatus,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> Result<()> {
+        if let Some(key) = self.world().command().map(|command| command.identity.key) {
+            self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::CommandEnded(key, status) }, show)?;
+        }
+        Ok(())
     }
 
     /// Ends the stream: takes what is left, and says what it cost.
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
-    pub fn end(&mut self, show: &mut impl FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<()> {
+    pub fn end(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         // Housekeeping included: what happened before the end belongs to the run.
         self.kept = 0;
         self.turn(show)?;
+        let end = self.end_event()?;
+        self.step(&end, show)?;
+        Ok(())
+    }
+
+    /// The last event of the stream, as it would be now.
+    ///
+    /// # Errors
+    /// If the kernel side cannot be read.
+    pub fn end_event(&self) -> Result<Event> {
         let Stats { signals, walks_cut, .. } = self.live.stats().context("cannot read the kernel side's counters")?;
         let cpu_ns = live::cpu_time().saturating_sub(self.cpu_before);
         let end = End { began: self.began, cpu_ns, signals, walks_cut };
-        self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::End(end) }, show)?;
-        Ok(())
+        Ok(Event { at: live::now(), cpu: 0, kind: EventKind::End(end) })
+    }
+}
+
+/// Takes in an event that user space makes.
+fn tell(
+    engine: &mut Engine,
+    room: &mut Vec<u8>,
+    event: &Event,
+    show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+) -> io::Result<()> {
+    room.clear();
+    encode(event, room);
+    let (step, world) = engine.step(event, room);
+    show(world, &step)
+}
+
+/// How long to wait between two turns: short while there is something, longer and longer while there
+/// is not.
+#[derive(Debug)]
+pub struct Pace(Duration);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(BUSY)
+    }
+}
+
+impl Pace {
+    /// After a turn that found so many records.
+    pub fn after(&mut self, drained: usize) -> Duration {
+        self.0 = if drained > 0 { BUSY } else { (self.0 * 2).min(IDLE) };
+        // After a full batch there is more, but signals and the end of the time must be seen.
+        if drained == BATCH { Duration::ZERO } else { self.0 }
+    }
+}
+
+/// Sleeps for a while; without a time, for ever.
+pub async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -245,20 +362,13 @@ pub async fn run(
     let mut leave = Leave::new()?;
     let mut sink = Counted::new(sink);
     let mut pump = Pump::start(live, options, thresholds, &mut |world, step| sink.step(world, step))?;
-    let end = async {
-        match duration {
-            Some(duration) => tokio::time::sleep(duration).await,
-            None => std::future::pending().await,
-        }
-    };
+    let end = sleep(duration);
     tokio::pin!(end);
-    let mut pause = BUSY;
+    let mut pace = Pace::default();
     loop {
         let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
-        pause = if drained > 0 { BUSY } else { (pause * 2).min(IDLE) };
-        // After a full batch there is more, but signals and the end of the time must be seen.
-        let pause = if drained == BATCH { Duration::ZERO } else { pause };
+        let pause = pace.after(drained);
         tokio::select! {
             biased;
             () = leave.asked() => break,

@@ -10,10 +10,13 @@ use crate::{
 };
 
 mod init_ignored_signal;
+mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
 mod unreaped_child;
 mod zombie_leader;
+
+pub use left_behind::LONGEST as LEFT_BEHIND_LONGEST;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
 #[derive(Debug)]
@@ -53,11 +56,15 @@ impl Default for Thresholds {
 pub enum Verdict {
     /// Nothing to say.
     Quiet,
-    /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time.
+    /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
+    /// then; about [`NOBODY`] in any case.
     Recheck(u64, ProcKey),
     /// This.
     Found(Box<Finding>),
 }
+
+/// In place of a process, where a question is about none that could be gone.
+pub const NOBODY: ProcKey = ProcKey { start: 0, tgid: 0 };
 
 /// A judge.
 pub trait Rule {
@@ -72,6 +79,11 @@ pub trait Rule {
     fn recheck(&self, _world: &World, _key: ProcKey) -> Verdict {
         Verdict::Quiet
     }
+
+    /// Whom else to look at before that.
+    fn looks_at(&self, _world: &World, _key: ProcKey) -> Vec<ProcKey> {
+        Vec::new()
+    }
 }
 
 /// All rules. A new one is a file and a line.
@@ -81,6 +93,7 @@ pub static RULES: &[&RuleDef] = &[
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
     &zombie_leader::DEF,
+    &left_behind::DEF,
 ];
 
 /// The rule of that name.

@@ -4,6 +4,8 @@ use std::io;
 
 use crate::{engine::Step, summary::Summary, world::World};
 
+pub mod audit;
+pub mod gate;
 pub mod json;
 pub mod select;
 pub mod stdout;

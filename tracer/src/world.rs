@@ -12,6 +12,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
+mod command;
+pub mod descent;
 mod doubt;
 mod image;
 mod kinship;
@@ -24,13 +26,15 @@ mod random;
 mod tests;
 pub mod view;
 
+pub use command::{Command, End};
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
 
 /// What is known now.
 #[derive(Debug, Default)]
 pub struct World {
-    processes: FxHashMap<ProcKey, Process>,
+    /// Boxed, so that the table stays small and none is moved when it grows.
+    processes: FxHashMap<ProcKey, Box<Process>>,
     /// The present process of each host pid.
     by_pid: FxHashMap<u32, ProcKey>,
     /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
@@ -40,12 +44,18 @@ pub struct World {
     namespaces: BTreeMap<PidNs, Namespace>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
+    /// Signals that wait, of all processes.
+    pending: usize,
     now: u64,
     wall_offset_ns: i64,
     gap: Option<u64>,
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
+    /// The stream is about a command.
+    has_command: bool,
+    /// That command, once it was started.
+    command: Option<Command>,
 }
 
 impl World {
@@ -61,7 +71,7 @@ impl World {
 
     /// A process by its key.
     pub fn get(&self, key: ProcKey) -> Option<&Process> {
-        self.processes.get(&key)
+        self.processes.get(&key).map(|process| &**process)
     }
 
     /// The process that has this pid on the host now.
@@ -153,12 +163,21 @@ impl World {
         std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
     }
 
+    /// Whether it was compared with the kernel, and nothing has been lost since.
+    pub fn is_whole(&self) -> bool {
+        self.is_synced
+    }
+
     /// Whether events were lost at or after a time, or the world has not been brought back in
     /// line with the kernel since the last loss: what rests on that time is incomplete.
     pub fn is_gap_since(&self, at: u64) -> bool {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
+
+/// The most processes that are known at a time: a quarter of what the kernel can have
+/// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.
+const MOST_PROCESSES: usize = 1 << 20;
 
 /// Processes that were released a moment ago: an event of theirs that comes late must not bring
 /// them back.

@@ -13,7 +13,25 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 7] = ["tini", "dumb-init", "catatonit", "s6", "stress-ng", "procps", "util-linux"];
+const DEBIAN_TESTS: [&str; 16] = [
+    "tini",
+    "dumb-init",
+    "catatonit",
+    "s6",
+    "stress-ng",
+    "procps",
+    "util-linux",
+    // Kinds of pid 1 for `tracer audit`.
+    "nginx-light",
+    "lighttpd",
+    "redis-server",
+    "memcached",
+    "supervisor",
+    "cron",
+    "openssh-server",
+    "socat",
+    "busybox-static",
+];
 
 /// What `setup` is asked for.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use crate::{
     commands::{progress::Progress, watch::presenter},
     engine::Engine,
     event::EventKind,
+    filter::Filter,
     sink::{Counted, style::WARN},
     source::trace::Trace,
     when::{Recorded, When},
@@ -39,7 +40,8 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
     }
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
-    let mut presenter = presenter(options.output, &options.show, TimeZone::system());
+    let filter = Filter::from(&options.show.filter).within(options.scope);
+    let mut presenter = presenter(options.output, filter, options.show.kinds(), TimeZone::system());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);

@@ -34,19 +34,16 @@ use crate::{
 pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let kinds = options.show.kinds();
     let load = LoadOptions {
-        ring_size: options.ring_size,
         all_signals: kinds.contains(&Kind::Signal),
         all_deliveries: kinds.contains(&Kind::Deliver),
-        hooks: options.hooks,
-        debug: options.debug_probes,
-        simulate_loss: options.simulate_loss,
-        ..LoadOptions::default()
+        ..LoadOptions::from(&options.probes)
     };
-    let trace = options.record.as_deref().map(file::create).transpose()?;
+    let trace = options.record.as_deref().map(|path| Ok::<_, file::CreateError>((file::create(path, false)?, path)));
+    let trace = trace.transpose()?;
     let live = Live::attach(&load)?;
-    let mut sink = presenter(options.output, &options.show, TimeZone::system());
-    if let Some(trace) = trace {
-        sink = Box::new(Tee(Recorder::new(trace), sink));
+    let mut sink = presenter(options.output, Filter::from(&options.show.filter), kinds, TimeZone::system());
+    if let Some((file, path)) = trace {
+        sink = Box::new(Tee(Recorder::new(Recorder::single(file, path)), sink));
     }
     if options.output == Output::Text && io::stdout().is_terminal() {
         let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
@@ -59,11 +56,10 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
 }
 
 /// Prints what is asked for on standard output; times of day in that zone.
-pub fn presenter(output: Output, show: &cli::Show, zone: TimeZone) -> Box<dyn Sink> {
+pub fn presenter(output: Output, filter: Filter, kinds: &[Kind], zone: TimeZone) -> Box<dyn Sink> {
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
-    let filter = Filter::from(&show.filter);
     match output {
-        Output::Json => Box::new(Json::new(out, filter, show.kinds())),
-        Output::Text => Box::new(Text::new(out, Screen::stdout(), zone, filter, show.kinds())),
+        Output::Json => Box::new(Json::new(out, filter, kinds)),
+        Output::Text => Box::new(Text::new(out, Screen::stdout(), zone, filter, kinds)),
     }
 }

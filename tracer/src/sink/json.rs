@@ -66,7 +66,7 @@ impl<W: Write> Sink for Json<W> {
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
         let Self { select, lines } = self;
-        select.finish(|moment, item| print(lines, world, moment, &item))?;
+        select.finish(world, |moment, item| print(lines, world, moment, &item))?;
         lines.print(&line::summary(world, summary))?;
         lines.flush()
     }

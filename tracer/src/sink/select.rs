@@ -61,6 +61,9 @@ enum Phase {
     Running,
 }
 
+/// The most items that are kept back while the world is not whole: a trace may never say that it is.
+const HELD: usize = 4096;
+
 #[derive(Debug)]
 enum Held {
     Finding(Moment, Box<Finding>),
@@ -103,7 +106,7 @@ impl Select {
                     EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
                     _ => {}
                 }
-                if !step.changes.contains(&Change::Synced) {
+                if !step.changes.contains(&Change::Synced) && held.len() < HELD {
                     held.extend(step.findings.iter().map(|finding| Held::Finding(moment, Box::new(finding.clone()))));
                     return Ok(());
                 }
@@ -113,8 +116,8 @@ impl Select {
                 if let Some(info) = info {
                     show(moment, Item::Start(&info))?;
                 }
-                self.release(held, &mut show)?;
-                return self.findings(moment, step, &mut show);
+                self.release(world, held, &mut show)?;
+                return self.findings(world, moment, step, &mut show);
             }
         }
         for change in step.changes {
@@ -122,7 +125,7 @@ impl Select {
             if !self.kinds.is_empty()
                 && let Some(event) = Occurrence::of(world, step, change)
                 && self.kinds.contains(&event.kind())
-                && self.filter.shows_event(&event)
+                && self.filter.shows_event(world, &event)
             {
                 show(moment, Item::Event(event))?;
             }
@@ -134,25 +137,34 @@ impl Select {
             self.is_torn = true;
             show(moment, Item::Lost(loss))?;
         }
-        self.findings(moment, step, &mut show)
+        self.findings(world, moment, step, &mut show)
     }
 
     /// Hands out what was kept back, if the run ended before the world was whole.
     ///
     /// # Errors
     /// What `show` returns.
-    pub fn finish(&mut self, mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    pub fn finish(
+        &mut self,
+        world: &World,
+        mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Starting { info: _, held } => self.release(held, &mut show),
+            Phase::Starting { info: _, held } => self.release(world, held, &mut show),
             Phase::Running => Ok(()),
         }
     }
 
-    fn release(&self, held: Vec<Held>, show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    fn release(
+        &self,
+        world: &World,
+        held: Vec<Held>,
+        show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
         for held in held {
             match held {
                 Held::Lost(moment, loss) => show(moment, Item::Lost(&loss))?,
-                Held::Finding(moment, finding) if self.filter.shows_finding(&finding) => {
+                Held::Finding(moment, finding) if self.filter.shows_finding(world, &finding) => {
                     show(moment, Item::Finding(&finding))?;
                 }
                 Held::Finding(..) => {}
@@ -163,11 +175,12 @@ impl Select {
 
     fn findings(
         &self,
+        world: &World,
         moment: Moment,
         step: &Step<'_>,
         show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(finding)) {
+        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(world, finding)) {
             show(moment, Item::Finding(finding))?;
         }
         Ok(())

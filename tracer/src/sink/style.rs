@@ -121,6 +121,15 @@ pub fn size(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
 }
 
+/// A size as a person says it: `43.3 KiB`.
+pub fn rough_size(bytes: u64) -> String {
+    let unit = [(30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| bytes >= 1 << shift);
+    unit.map_or_else(
+        || format!("{bytes} bytes"),
+        |(shift, unit)| format!("{:.1} {unit}", bytes as f64 / f64::from(1_u32 << shift)),
+    )
+}
+
 /// A number with its noun: `1 zombie`, `2 zombies`, `3 processes`.
 pub fn count(n: u64, noun: &str) -> String {
     match (n, noun.ends_with('s')) {

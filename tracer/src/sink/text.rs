@@ -27,6 +27,8 @@ use crate::{
 mod event;
 mod summary;
 
+pub use summary::kinds as kinds_lost;
+
 /// Columns before what a line says: `14:02:11.123` and two blanks.
 const MARGIN: usize = 14;
 
@@ -76,7 +78,7 @@ impl<W: Write> Sink for Text<W> {
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
         let Self { select, page } = self;
-        select.finish(|moment, item| page.item(world, moment, &item))?;
+        select.finish(world, |moment, item| page.item(world, moment, &item))?;
         summary::print(&mut page.out, page.screen, world, summary)?;
         page.out.flush()
     }
@@ -144,6 +146,7 @@ impl<W: Write> Page<W> {
             all_signals: _,
             all_deliveries: _,
             arguments: _,
+            has_command: _,
             thresholds: _,
         } = info;
         self.ring_size = *ring_size;
@@ -207,8 +210,8 @@ impl<W: Write> Page<W> {
     }
 
     fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
-        let Loss { ring, undecodable, missed, unreadable } = loss;
-        let in_ring: u64 = ring.iter().sum();
+        let Loss { ring: _, undecodable, missed, unreadable } = loss;
+        let in_ring = loss.in_ring();
         let mut what = Vec::new();
         if in_ring > 0 {
             let hint = match self.ring_size.checked_mul(2) {

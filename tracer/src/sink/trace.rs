@@ -1,72 +1,213 @@
-//! Into a trace file: the record of each step as it came, and now and then an image of the world.
+//! Into trace files: the record of each step as it came, and now and then an image of the world.
+//!
+//! What is recorded is decided here ([`narrow`], [`redact`]); where it goes is the business of a
+//! [`Store`].
 
-use std::{fs::File, io};
+use std::{fs::File, io, path::Path};
 
-use crate::{engine::Step, event::EventKind, sink::Sink, summary::Summary, trace::writer::Writer, world::World};
+use crate::{
+    engine::Step,
+    event::{End, Event, EventKind},
+    filter::Filter,
+    host::StartInfo,
+    sink::Sink,
+    source::encode::encode,
+    summary::Summary,
+    world::World,
+};
 
-/// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
-const KEYFRAME_RECORDS: u64 = 250_000;
-/// And the longest time without one, in nanoseconds.
-const KEYFRAME_TIME: u64 = 60_000_000_000;
-/// The longest time for which records are kept in memory, in nanoseconds: what may be missing from the
-/// file when the recorder is killed.
-const FLUSH_TIME: u64 = 800_000_000;
+use self::{narrow::Narrow, redact::Redactor};
 
-/// Writes every step.
+pub mod flight;
+mod narrow;
+mod part;
+pub mod redact;
+pub mod rotate;
+
+/// Where records go.
+pub trait Store {
+    /// Called once, before the first record, with what that says.
+    ///
+    /// # Errors
+    /// From writing.
+    fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()>;
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// From writing.
+    fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()>;
+
+    /// Takes what the last record says, and closes what is open.
+    ///
+    /// # Errors
+    /// From writing; see [`Store::close`].
+    fn end(&mut self, view: View<'_>, end: End) -> io::Result<()>;
+
+    /// Closes what is open, after an error: what has been taken so far can be read.
+    ///
+    /// # Errors
+    /// From writing.
+    fn close(&mut self, end: Option<&Event>) -> io::Result<()>;
+
+    /// A rule that a recording was to be kept for has found something.
+    ///
+    /// # Errors
+    /// From writing.
+    fn found(&mut self, _view: View<'_>, _rule: &'static str) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Bytes in files.
+    fn size(&self) -> u64;
+
+    /// What became of it, for the person who asked for it: a sentence each.
+    fn sentences(&self) -> Vec<String>;
+}
+
+/// The world, as far as a trace tells of it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    world: &'a World,
+    redactor: &'a Redactor,
+    /// The step's event.
+    event: &'a Event,
+}
+
+impl View<'_> {
+    /// The time that the world has reached, in nanoseconds of the boot-time clock.
+    pub fn now(&self) -> u64 {
+        self.world.now()
+    }
+
+    /// An image of the world: records, one after the other.
+    pub fn image(&self) -> Vec<u8> {
+        let mut image = Vec::new();
+        let mut record = Vec::new();
+        for event in self.world.image() {
+            record.clear();
+            encode(&event, &mut record);
+            self.redactor.redact(&mut record);
+            image.extend_from_slice(&record);
+        }
+        image
+    }
+}
+
+/// Writes every step, or all but what is not wanted.
 pub struct Recorder {
-    /// Until the first step says what is recorded.
-    file: Option<File>,
-    writer: Option<Writer>,
-    /// Boot time of the last flush.
-    flushed: u64,
-    /// Boot time of the last image.
-    imaged: u64,
-    /// Records since.
-    since_image: u64,
+    store: Box<dyn Store>,
+    narrow: Option<Narrow>,
+    redactor: Redactor,
+    /// Rules whose findings the store is told of.
+    rules: Vec<&'static str>,
+    /// Records that were taken.
+    taken: u64,
+    /// Room for a record that is not written as it came.
+    room: Vec<u8>,
 }
 
 impl Recorder {
-    /// Writes into an empty file.
-    pub fn new(file: File) -> Self {
-        Self { file: Some(file), writer: None, flushed: 0, imaged: 0, since_image: 0 }
+    /// Hands all to a store.
+    pub fn new(store: Box<dyn Store>) -> Self {
+        let redactor = Redactor::default();
+        Self { store, narrow: None, redactor, rules: Vec::new(), taken: 0, room: Vec::new() }
+    }
+
+    /// The store that is one empty file, of that name.
+    pub fn single(file: File, path: &Path) -> Box<dyn Store> {
+        Box::new(part::Single::new(file, path))
+    }
+
+    /// Leaves out signals that the filter does not show, if it may hide any; but none that a finding
+    /// could rest on.
+    #[must_use]
+    pub fn narrowed(self, filter: Filter) -> Self {
+        Self { narrow: filter.narrows_signals().then(|| Narrow::new(filter)), ..self }
+    }
+
+    /// Keeps from the trace what the redactor takes away.
+    #[must_use]
+    pub fn redacted(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
+    }
+
+    /// Tells the store of findings of these rules.
+    #[must_use]
+    pub fn on(self, rules: Vec<&'static str>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Records that were taken.
+    pub fn records(&self) -> u64 {
+        self.taken
+    }
+
+    /// Signals that were left out.
+    pub fn left_out(&self) -> u64 {
+        self.narrow.as_ref().map_or(0, Narrow::left_out)
+    }
+
+    /// Bytes in files.
+    pub fn size(&self) -> u64 {
+        self.store.size()
+    }
+
+    /// What became of it, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        self.store.sentences()
+    }
+
+    /// Closes the trace where it is, with `end` as its last record if there is room for that.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn close(&mut self, end: Option<&Event>) -> io::Result<()> {
+        self.store.close(end)
     }
 }
 
 impl Sink for Recorder {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
-        if let EventKind::Start(info) = &step.event.kind
-            && let Some(file) = self.file.take()
+        let Self { store, narrow, redactor, rules, taken, room } = self;
+        if let Some(narrow) = narrow
+            && !narrow.takes(world, step)?
         {
-            self.writer = Some(Writer::create(file, info)?);
-            (self.flushed, self.imaged) = (world.now(), world.now());
+            return Ok(());
         }
-        let Some(writer) = &mut self.writer else { return Ok(()) };
-        match step.event.kind {
-            EventKind::End(_) => writer.last_record(world.now(), step.record)?,
-            _ => writer.record(world.now(), step.record)?,
+        *taken += 1;
+        let view = View { world, redactor, event: step.event };
+        match &step.event.kind {
+            EventKind::Start(info) => {
+                let mut info = (**info).clone();
+                info.all_signals &= narrow.is_none();
+                info.all_deliveries &= narrow.is_none();
+                redactor.redact_start(&mut info);
+                store.start(view, &info)?;
+            }
+            &EventKind::End(end) => store.end(view, end)?,
+            _ if redactor.is_idle() => store.record(view, step.record)?,
+            _ => {
+                room.clear();
+                room.extend_from_slice(step.record);
+                redactor.redact(room);
+                store.record(view, room)?;
+            }
         }
-        self.since_image += 1;
-        let is_old = world.now().saturating_sub(self.imaged) >= KEYFRAME_TIME;
-        if self.since_image >= KEYFRAME_RECORDS || is_old {
-            writer.keyframe(world)?;
-            (self.imaged, self.since_image) = (world.now(), 0);
-        }
-        if world.now().saturating_sub(self.flushed) >= FLUSH_TIME {
-            writer.flush()?;
-            self.flushed = world.now();
+        let mut found = step.findings.iter().map(|finding| finding.rule.name);
+        if let Some(rule) = found.find(|name| rules.contains(name)) {
+            store.found(view, rule)?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // By time: see `step`.
+        // By time: see `Part::record`.
         Ok(())
     }
 
     fn finish(&mut self, _world: &World, _summary: &Summary) -> io::Result<()> {
-        match &mut self.writer {
-            Some(writer) => writer.finish(),
-            None => Ok(()),
-        }
+        // Closed by the last record; without one there is still something to close.
+        self.store.close(None)
     }
 }

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use tracer_common::{
     AdoptRecord, DeliverRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord, RenameRecord,
     RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
-    note::{self, CommandLineRecord, EndRecord, LookRecord, LostRecord, SurveyedRecord},
+    note::{
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
+        LostRecord, SurveyedRecord,
+    },
     record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
 };
@@ -14,7 +17,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::{
     event::{
         Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Notify, Reap, Roles,
-        Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
@@ -102,7 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::COMMAND_LINE => {
             let CommandLineRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandLineRecord>())?;
-            EventKind::CommandLine(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: cut != 0 })
+            EventKind::CommandLine(known_ref(id).key, arguments(args, cut != 0))
         }
         note::kind::LOOK => {
             let LookRecord { header: _, id, ppid, state, reserved: _ } = read(bytes, header.kind)?;
@@ -116,6 +119,16 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         }
         note::kind::LOST => EventKind::Lost(loss(bytes)?),
         note::kind::TICK => EventKind::Tick,
+        note::kind::COMMAND_STARTED => {
+            let CommandStartedRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
+            let args = rest(bytes, size_of::<CommandStartedRecord>())?;
+            EventKind::CommandStarted(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: cut != 0 })
+        }
+        note::kind::COMMAND_ENDED => {
+            let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes, header.kind)?;
+            EventKind::CommandEnded(known_ref(id).key, ExitStatus(status))
+        }
+        note::kind::COMMAND_SCOPE => EventKind::CommandScope(Box::new(scope(bytes)?)),
         note::kind::END => {
             let EndRecord { header: _, began, cpu_ns, signals, walks_cut } = read(bytes, header.kind)?;
             EventKind::End(End { began, cpu_ns, signals, walks_cut })
@@ -175,6 +188,26 @@ fn loss(bytes: &[u8]) -> Result<Loss, DecodeError> {
         }
     }
     Ok(loss)
+}
+
+fn scope(bytes: &[u8]) -> Result<Scope, DecodeError> {
+    let CommandScopeRecord { header: Header { kind, .. }, processes, namespaces } = read(bytes, 0)?;
+    let mut rest = rest(bytes, size_of::<CommandScopeRecord>())?;
+    // What a record claims takes room only as far as its bytes go.
+    let want = (processes as usize).saturating_mul(size_of::<TaskId>()).saturating_add(4 * namespaces as usize);
+    let short = DecodeError::Short { kind, have: rest.len(), want };
+    let mut scope = Scope::default();
+    for _ in 0..processes {
+        let (id, after) = TaskId::read_from_prefix(rest).map_err(|_| short)?;
+        scope.processes.push(known_ref(id).key);
+        rest = after;
+    }
+    for _ in 0..namespaces {
+        let (ns, after) = u32::read_from_prefix(rest).map_err(|_| short)?;
+        scope.namespaces.push(PidNs(ns));
+        rest = after;
+    }
+    Ok(scope)
 }
 
 fn known_signal(number: u8) -> Result<Signal, DecodeError> {
@@ -244,8 +277,14 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
         task: known_ref(record.id),
         comm: Comm(record.comm),
         old_tid: record.old_tid,
-        args: Args { bytes: Bytes::copy_from_slice(args), cut: record.args_cut != 0 },
+        args: arguments(args, record.args_cut != 0),
     })
+}
+
+/// No more than any source keeps, as each process has some.
+fn arguments(bytes: &[u8], is_cut: bool) -> Args {
+    let kept = bytes.get(..ARGS_MAX).unwrap_or(bytes);
+    Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len() }
 }
 
 fn exit(record: &ExitRecord) -> Exit {

@@ -5,14 +5,17 @@
 
 use tracer_common::{
     ExitRecord, Header, NotifyRecord, RowRecord, SurveyRecord, Task, TaskId, kind as kernel,
-    note::{self, CommandLineRecord, EndRecord, LookRecord, LostRecord, SurveyedRecord},
+    note::{
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
+        LostRecord, SurveyedRecord,
+    },
     record::{NEVER, adopter, exit_flags},
     task::flags,
 };
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    event::{Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Survey, Surveyed, TaskInfo},
+    event::{Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Scope, Survey, Surveyed, TaskInfo},
     ident::{Args, ProcKey, TaskRef},
 };
 
@@ -44,6 +47,23 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.record(note::kind::LOST, &fixed, ring.as_bytes());
         }
         EventKind::Tick => out.header_and(note::kind::TICK, &[]),
+        EventKind::CommandStarted(key, args) => {
+            let fixed = CommandStartedRecord { id: leader(*key), cut: u32::from(args.cut), ..Default::default() };
+            out.record(note::kind::COMMAND_STARTED, &fixed, &args.bytes);
+        }
+        EventKind::CommandEnded(key, status) => {
+            let fixed = CommandEndedRecord { id: leader(*key), status: status.0, ..Default::default() };
+            out.record(note::kind::COMMAND_ENDED, &fixed, &[]);
+        }
+        EventKind::CommandScope(scope) => {
+            let Scope { processes, namespaces } = &**scope;
+            let counts = [processes.len() as u32, namespaces.len() as u32];
+            let fixed = CommandScopeRecord { processes: counts[0], namespaces: counts[1], ..Default::default() };
+            let processes: Vec<_> = processes.iter().copied().map(leader).collect();
+            let namespaces: Vec<_> = namespaces.iter().map(|ns| ns.0).collect();
+            let rest = [processes.as_slice().as_bytes(), namespaces.as_slice().as_bytes()].concat();
+            out.record(note::kind::COMMAND_SCOPE, &fixed, &rest);
+        }
         EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
             let (began, cpu_ns, signals, walks_cut) = (*began, *cpu_ns, *signals, *walks_cut);
             let record = EndRecord { began, cpu_ns, signals, walks_cut, ..Default::default() };
@@ -210,6 +230,8 @@ fn task_id(task: Option<TaskRef>) -> TaskId {
 mod tests {
     use proptest::prelude::*;
 
+    use tracer_common::record::ARGS_MAX;
+
     use super::*;
     use crate::{
         event::{ExitStatus, Looked},
@@ -266,6 +288,7 @@ mod tests {
                     all_signals: flag,
                     all_deliveries: !flag,
                     arguments: vec![text],
+                    has_command: flag,
                     thresholds: Thresholds { unreaped_after: after, ..Thresholds::default() },
                 }))
             });
@@ -279,11 +302,19 @@ mod tests {
             let found = found.into_iter().map(|(key, tracer, subreaper)| Surveyed { key, tracer, subreaper }).collect();
             EventKind::Survey(Box::new(Survey { began, found }))
         });
-        let args = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
+        let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandLine(key, Args { bytes: bytes.into(), cut }));
         let found = proptest::option::of((1..=u8::MAX, any::<u32>()));
         let look = (key(), found).prop_map(|(key, found)| {
             EventKind::Look(Look { key, found: found.map(|(state, ppid)| Looked { state, ppid }) })
+        });
+        let started = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
+            .prop_map(|(key, bytes, cut)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut }));
+        let ended = (key(), any::<i32>()).prop_map(|(key, status)| EventKind::CommandEnded(key, ExitStatus(status)));
+        let scope = (proptest::collection::vec(key(), 0..4), proptest::collection::vec(any::<u32>(), 0..4));
+        let scope = scope.prop_map(|(processes, namespaces)| {
+            let namespaces = namespaces.into_iter().map(PidNs).collect();
+            EventKind::CommandScope(Box::new(Scope { processes, namespaces }))
         });
         let end = any::<[u64; 4]>()
             .prop_map(|[began, cpu_ns, signals, walks_cut]| EventKind::End(End { began, cpu_ns, signals, walks_cut }));
@@ -326,6 +357,9 @@ mod tests {
             look,
             loss().prop_map(EventKind::Lost),
             Just(EventKind::Tick),
+            started,
+            ended,
+            scope,
             end,
         ]
     }

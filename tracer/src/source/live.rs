@@ -119,6 +119,7 @@ impl Live {
             all_deliveries,
             // Not all are text on every machine; what they hold is for a person.
             arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            has_command: options.has_command,
             thresholds: *thresholds,
         };
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
@@ -205,7 +206,7 @@ impl Live {
         let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
         events.extend(with_args.map(|row| {
             let key = row.task.key;
-            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key)) }
+            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key.tgid)) }
         }));
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)

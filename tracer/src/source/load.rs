@@ -13,10 +13,13 @@ use aya::{
 use rustix::thread::CapabilitySet;
 use tracer_common::Config;
 
-use crate::source::{
-    hooks::Hooks,
-    offsets::{self, OffsetsError, Resolved},
-    procfs,
+use crate::{
+    cli::Probes,
+    source::{
+        hooks::Hooks,
+        offsets::{self, OffsetsError, Resolved},
+        procfs,
+    },
 };
 
 /// The compiled programs; empty if this binary was built without an eBPF toolchain.
@@ -121,6 +124,8 @@ pub struct LoadOptions {
     pub hooks: Hooks,
     /// The programs tell what they do, for people who work on them.
     pub debug: bool,
+    /// The stream will be about a command that is started later.
+    pub has_command: bool,
     /// Share of the records, 0 to 1, that are thrown away and counted as lost, for tests.
     pub simulate_loss: f64,
     /// What the verifier writes about a program that it refuses.
@@ -137,10 +142,18 @@ impl Default for LoadOptions {
             all_deliveries: false,
             hooks: Hooks::default(),
             debug: false,
+            has_command: false,
             simulate_loss: 0.0,
             verifier_log: VerifierLogLevel::default(),
             without: &[],
         }
+    }
+}
+
+impl From<&Probes> for LoadOptions {
+    fn from(probes: &Probes) -> Self {
+        let Probes { ring_size, hooks, debug_probes, simulate_loss } = *probes;
+        Self { ring_size, hooks, debug: debug_probes, simulate_loss, ..Self::default() }
     }
 }
 

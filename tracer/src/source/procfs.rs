@@ -68,8 +68,8 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
 pub const INITIAL_PID_NS: u32 = 0xEFFF_FFFC;
 
 /// The command line of a process, empty for a kernel thread, a zombie, or one that is gone.
-pub fn command_line(key: ProcKey) -> Args {
-    let mut bytes = fs::read(format!("/proc/{}/cmdline", key.tgid)).unwrap_or_default();
+pub fn command_line(pid: u32) -> Args {
+    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let cut = bytes.len() > ARGS_MAX;
     bytes.truncate(ARGS_MAX);
     Args { bytes: bytes.into(), cut }

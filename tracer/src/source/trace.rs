@@ -12,15 +12,16 @@ use crate::{
     host::StartInfo,
     source::{decode::decode, encode::encode},
     trace::{
-        KEYFRAMES, RECORDS,
-        reader::{Message, Next, Reader},
+        KEYFRAMES, RECORDS, Records,
+        reader::{Message, Next, Reader, TraceError},
     },
 };
 
 /// A recording that is being played.
 pub struct Trace {
     reader: Reader,
-    /// Number of the next record, if one is expected.
+    start: StartInfo,
+    /// Number of the next record; `None` where it began in the middle.
     next: Option<u32>,
     /// Something is missing, so that the next image of the world is welcome.
     is_torn: bool,
@@ -52,6 +53,12 @@ impl End {
         });
         damage.iter().cloned().chain(cut).collect()
     }
+
+    fn damaged(&mut self, why: String) {
+        if self.damage.len() < DAMAGE_KEPT {
+            self.damage.push(why);
+        }
+    }
 }
 
 /// Sentences about damage that are kept.
@@ -63,18 +70,30 @@ impl Trace {
     /// # Errors
     /// If there is none, with the file and the reason.
     pub fn open(path: &Path) -> Result<Self> {
-        let reader = Reader::open(path).with_context(|| format!("cannot read the trace {}", path.display()))?;
-        Ok(Self::new(reader))
+        let open = || Self::new(Reader::open(path)?);
+        open().with_context(|| format!("cannot read the trace {}", path.display()))
     }
 
     /// Plays what a reader reads.
-    pub fn new(reader: Reader) -> Self {
-        Self { reader, next: None, is_torn: false, is_uncounted: false, now: 0, end: End::default() }
+    ///
+    /// # Errors
+    /// If it does not say what was recorded.
+    pub fn new(mut reader: Reader) -> Result<Self, TraceError> {
+        let mut end = End::default();
+        let start = match reader.start() {
+            Some(start) => start.clone(),
+            None => {
+                let start = first_record(&mut reader)?;
+                end.damage.push("its metadata are damaged; the first record says the same".to_owned());
+                start
+            }
+        };
+        Ok(Self { reader, start, next: Some(0), is_torn: false, is_uncounted: false, now: 0, end })
     }
 
     /// What was recorded, and how.
     pub fn start(&self) -> &StartInfo {
-        self.reader.start()
+        &self.start
     }
 
     /// How it ended, once it has been played.
@@ -103,7 +122,9 @@ impl Trace {
     /// beginning.
     pub fn seek(&mut self, at: u64) {
         let time = at.saturating_add_signed(self.start().wall_offset_ns);
-        self.is_torn = self.reader.seek(time);
+        if self.reader.seek(time) {
+            (self.is_torn, self.next) = (true, None);
+        }
     }
 
     /// Hands over each event with its record, until `take` breaks off or the trace ends.
@@ -112,26 +133,26 @@ impl Trace {
     /// If the file cannot be read, and what `take` returns.
     pub fn play(&mut self, mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
         let mut undecodable = 0;
-        let mut made = Vec::new();
+        let mut is_over = false;
         self.play_records(&mut |record| {
-            let event = match decode(record) {
-                Ok(event) => event,
-                Err(_) => {
-                    undecodable += 1;
-                    return Ok(ControlFlow::Continue(()));
-                }
+            let Ok(event) = decode(record) else {
+                undecodable += 1;
+                return Ok(ControlFlow::Continue(()));
             };
-            if undecodable > 0 {
-                let loss = Loss { undecodable: std::mem::take(&mut undecodable), ..Loss::default() };
-                let lost = Event { at: event.at, cpu: 0, kind: EventKind::Lost(loss) };
-                made.clear();
-                encode(&lost, &mut made);
-                if take(&lost, &made)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            let mut flow = match std::mem::take(&mut undecodable) {
+                0 => ControlFlow::Continue(()),
+                lost => take_undecodable(lost, event.at, &mut take)?,
+            };
+            if flow.is_continue() {
+                flow = take(&event, record)?;
             }
-            take(&event, record)
-        })
+            is_over = flow.is_break();
+            Ok(flow)
+        })?;
+        if undecodable > 0 && !is_over {
+            let _ = take_undecodable(undecodable, self.now, &mut take)?;
+        }
+        Ok(())
     }
 
     /// Hands over each record as it is in the file, whatever it means; in the place of what cannot be
@@ -141,7 +162,7 @@ impl Trace {
     /// If the file cannot be read, and what `take` returns.
     pub fn play_records(&mut self, take: &mut Take<'_>) -> Result<()> {
         // An image of the world does not say what was recorded.
-        if self.is_torn && self.make(EventKind::Start(Box::new(self.start().clone())), take)?.is_break() {
+        if self.is_torn && self.make(EventKind::Start(Box::new(self.start.clone())), take)?.is_break() {
             return Ok(());
         }
         loop {
@@ -154,11 +175,8 @@ impl Trace {
                     }
                 }
                 Next::Damaged(why) => {
-                    if self.end.damage.len() < DAMAGE_KEPT {
-                        self.end.damage.push(why);
-                    }
-                    // How much is missing the next message says; the first has number 0.
-                    self.next.get_or_insert(0);
+                    self.end.damaged(why);
+                    // How much is missing the next message says.
                     self.is_uncounted = true;
                 }
                 Next::End => break,
@@ -177,7 +195,8 @@ impl Trace {
 
     fn message(&mut self, message: &Message, take: &mut Take<'_>) -> Result<ControlFlow<()>> {
         let Message { channel, sequence, at, data: _ } = *message;
-        let missing = self.next.map_or(0, |next| sequence.wrapping_sub(next));
+        // Where nothing tells how many, there is one at least.
+        let missing = self.next.map_or(u32::from(self.is_uncounted), |next| sequence.wrapping_sub(next));
         match channel {
             RECORDS => {}
             // What it shows is known, if nothing is missing.
@@ -194,7 +213,8 @@ impl Trace {
         }
         self.is_uncounted = false;
         self.next = Some(sequence);
-        for record in Records(self.reader.part(message)) {
+        let mut records = Records(self.reader.part(message));
+        for record in records.by_ref() {
             let Ok((Header { at, kind, .. }, _)) = Header::read_from_prefix(record) else { break };
             self.now = self.now.max(at);
             match channel {
@@ -205,6 +225,11 @@ impl Trace {
             if take(record)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
+        }
+        if !records.0.is_empty() {
+            let rest = records.0.len();
+            self.end.damaged(format!("a record is longer than the {rest} bytes that are left for it"));
+            self.is_uncounted = true;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -217,20 +242,27 @@ impl Trace {
     }
 }
 
-/// Takes a record.
-pub type Take<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>> + 'a;
-
-/// Records that lie one after the other, to the first that does not fit.
-struct Records<'a>(&'a [u8]);
-
-impl<'a> Iterator for Records<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (header, _) = Header::read_from_prefix(self.0).ok()?;
-        let length = (header.len as usize).max(size_of::<Header>());
-        let (record, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(record)
+/// What the first record says of the run: the metadata that should say so are damaged.
+fn first_record(reader: &mut Reader) -> Result<StartInfo, TraceError> {
+    let messages = reader.outermost(false)?;
+    let first = messages.first().and_then(|message| Records(reader.part(message)).next());
+    match first.map(decode) {
+        Some(Ok(Event { kind: EventKind::Start(start), .. })) => Ok(*start),
+        _ => Err(TraceError::BadBeginning("it does not say what was recorded".to_owned())),
     }
 }
+
+/// Hands over that so many records could not be decoded.
+fn take_undecodable(
+    undecodable: u64,
+    at: u64,
+    take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    let lost = Event { at, cpu: 0, kind: EventKind::Lost(Loss { undecodable, ..Loss::default() }) };
+    let mut record = Vec::new();
+    encode(&lost, &mut record);
+    take(&lost, &record)
+}
+
+/// Takes a record.
+pub type Take<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>> + 'a;

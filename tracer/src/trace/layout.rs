@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tracer_common::{
     AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
     RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
-    note::{self, CommandLineRecord, EndRecord, LookRecord, LostRecord, SurveyedRecord},
+    note::{
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
+        LostRecord, SurveyedRecord,
+    },
     record::{ARGS_MAX, EXEC_FIXED},
 };
 
@@ -223,6 +226,20 @@ static RECORDS: &[Record] = &[
         signals: Form::U64, "signals that the kernel generated, those included that are not in the trace";
         walks_cut: Form::U64, "bounded loops in the kernel that ended too early";
     }),
+    record!(note::kind::COMMAND_STARTED, "command_started", "the command that the recording is about was started", CommandStartedRecord {
+        id: Form::Struct(TASK_ID), "the process";
+        cut: Form::U32, "1: there were more arguments";
+        reserved: Form::U32, "0";
+    }, "its arguments, each ended by a zero byte"),
+    record!(note::kind::COMMAND_ENDED, "command_ended", "it ended", CommandEndedRecord {
+        id: Form::Struct(TASK_ID), "the process";
+        status: Form::I32, "wait status";
+        reserved: Form::U32, "0";
+    }),
+    record!(note::kind::COMMAND_SCOPE, "command_scope", "who belongs to it; only in an image of the world", CommandScopeRecord {
+        processes: Form::U32, "how many processes";
+        namespaces: Form::U32, "how many pid namespaces";
+    }, "a process each, as in id; then an inode number each, a u32"),
 ];
 
 /// The table, as JSON.
@@ -357,7 +374,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_record_and_no_two_have_the_same() {
         let mut kinds: Vec<_> = RECORDS.iter().map(|record| record.kind).collect();
-        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::END).collect();
+        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::COMMAND_SCOPE).collect();
         kinds.sort_unstable();
         assert_eq!(kinds, expected);
     }

@@ -2,6 +2,7 @@
 //! is believed before it is checked.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     ops::Range,
@@ -10,13 +11,15 @@ use std::{
 
 use mcap::{
     MAGIC, McapError,
-    records::{ChunkHeader, ChunkIndex, Record, op},
-    sans_io::{SummaryReadEvent, SummaryReader, SummaryReaderOptions},
+    records::{ChunkHeader, Record, op},
 };
 
 use crate::{
     host::StartInfo,
-    trace::{CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE},
+    trace::{
+        CHUNK_MAX, FORMAT, PROFILE, START, START_SUM,
+        index::{Place, index, number, scan},
+    },
 };
 
 /// Why a file is not read.
@@ -38,7 +41,7 @@ pub enum TraceError {
     #[error("it has version {0} of the format, and this tracer reads up to version {FORMAT}; use a newer tracer")]
     Newer(u32),
     /// The first records of the container make no sense.
-    #[error("its beginning is damaged, so that nothing can be made of the rest: {0}")]
+    #[error("its beginning is damaged, so that nothing can be made of the rest: {0}; is there a copy of it?")]
     BadBeginning(String),
 }
 
@@ -68,20 +71,11 @@ pub enum Next {
     Cut(u64),
 }
 
-/// Where a chunk is.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    offset: u64,
-    /// Nanoseconds since 1970 of its first message.
-    begins: u64,
-    has_keyframe: bool,
-}
-
 /// A trace that is being read.
 pub struct Reader {
     input: Input,
-    /// What its metadata says of the run.
-    start: StartInfo,
+    /// What its metadata says of the run; `None` if it is damaged.
+    start: Option<StartInfo>,
     /// The chunk at hand, unpacked.
     bytes: Vec<u8>,
     packed: Vec<u8>,
@@ -114,7 +108,7 @@ impl Reader {
             return Self::pipe(Box::new(file));
         }
         let start = beginning(&mut file)?;
-        let (places, end) = match index(&mut file) {
+        let (places, end) = match index(&mut file)? {
             Some(places) => (places, Next::End),
             None => scan(&mut file)?,
         };
@@ -130,14 +124,14 @@ impl Reader {
         Self::new(Input::Pipe { from, done: false }, start)
     }
 
-    fn new(input: Input, start: StartInfo) -> Result<Self, TraceError> {
+    fn new(input: Input, start: Option<StartInfo>) -> Result<Self, TraceError> {
         let unpacker = zstd::bulk::Decompressor::new()?;
         Ok(Self { input, start, bytes: Vec::new(), packed: Vec::new(), unpacker })
     }
 
-    /// What the trace says of the run.
-    pub fn start(&self) -> &StartInfo {
-        &self.start
+    /// What the metadata say of the run; `None` if they are damaged.
+    pub fn start(&self) -> Option<&StartInfo> {
+        self.start.as_ref()
     }
 
     /// The records of a message of the last [`Next::Chunk`].
@@ -199,9 +193,12 @@ impl Reader {
                         *done = true;
                         return Ok(Next::Cut(rest));
                     }
-                    Frame::TooLong(length) => {
+                    Frame::Nonsense(op, length) => {
                         *done = true;
-                        return Ok(lost_track(length));
+                        return Ok(Next::Damaged(format!(
+                            "something of {length} bytes is no record (type {op}): where the next one begins is known \
+                             in a file, not in a pipe"
+                        )));
                     }
                 }
             },
@@ -209,8 +206,9 @@ impl Reader {
     }
 }
 
-/// Magic bytes, header and metadata: that it is a trace, of a version that is known, and of what run.
-fn beginning(from: &mut dyn Read) -> Result<StartInfo, TraceError> {
+/// Magic bytes, header and metadata: that it is a trace, of a version that is known, and of what run
+/// (`None` if just that is damaged).
+fn beginning(from: &mut dyn Read) -> Result<Option<StartInfo>, TraceError> {
     let mut magic = Vec::new();
     from.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
     if magic.is_empty() {
@@ -221,58 +219,49 @@ fn beginning(from: &mut dyn Read) -> Result<StartInfo, TraceError> {
     }
     let bad = |why: &str| TraceError::BadBeginning(why.to_owned());
     let mut body = Vec::new();
-    let mut has_header = false;
-    loop {
-        let Frame::Record(op) = frame(from, &mut body)? else {
-            return Err(bad("it ends before it says what was recorded"));
-        };
-        match op {
-            op::HEADER => {
-                let Ok(Record::Header(header)) = mcap::parse_record(op, &body) else {
-                    return Err(bad("its header cannot be read"));
-                };
-                let Some(version) = header.profile.strip_prefix(PROFILE) else {
-                    return Err(TraceError::OtherTool(header.profile));
-                };
-                match version.parse() {
-                    Ok(1..=FORMAT) => has_header = true,
-                    Ok(newer) if newer > FORMAT => return Err(TraceError::Newer(newer)),
-                    _ => return Err(bad("its header names no version")),
-                }
-            }
-            op::METADATA if has_header => {
-                let Ok(Record::Metadata(metadata)) = mcap::parse_record(op, &body) else {
-                    return Err(bad("its metadata cannot be read"));
-                };
-                let start = metadata.metadata.get("start").map(|start| serde_json::from_str(start));
-                return match start {
-                    Some(Ok(start)) => Ok(start),
-                    _ => Err(bad("its metadata does not say what was recorded")),
-                };
-            }
-            _ => return Err(bad("its header is missing")),
-        }
+    let Frame::Record(op::HEADER) = frame(from, &mut body)? else { return Err(bad("its header is missing")) };
+    let Ok(Record::Header(header)) = mcap::parse_record(op::HEADER, &body) else {
+        return Err(bad("its header cannot be read"));
+    };
+    let Some(version) = header.profile.strip_prefix(PROFILE) else {
+        return Err(TraceError::OtherTool(header.profile));
+    };
+    match version.parse() {
+        Ok(1..=FORMAT) => {}
+        Ok(newer) if newer > FORMAT => return Err(TraceError::Newer(newer)),
+        _ => return Err(bad("its header names no version")),
     }
+    let Frame::Record(op::METADATA) = frame(from, &mut body)? else { return Ok(None) };
+    let Ok(Record::Metadata(metadata)) = mcap::parse_record(op::METADATA, &body) else { return Ok(None) };
+    Ok(metadata_start(&metadata.metadata))
+}
+
+/// What the metadata say of the run, if their checksum is right.
+fn metadata_start(metadata: &BTreeMap<String, String>) -> Option<StartInfo> {
+    let start = metadata.get(START)?;
+    let sum = crc32fast::hash(start.as_bytes()).to_string();
+    (metadata.get(START_SUM) == Some(&sum)).then(|| serde_json::from_str(start).ok())?
 }
 
 /// A record of the container.
-enum Frame {
+pub(super) enum Frame {
     /// It is whole, and this is its type.
     Record(u8),
     /// There is no whole one left, only so many bytes.
     End(u64),
-    /// It cannot be that long.
-    TooLong(u64),
+    /// It cannot be a record: its type is 0, or it cannot be that long.
+    Nonsense(u8, u64),
 }
 
 /// Reads one record of the container: a type, a length, and a body of that length.
-fn frame(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>) -> io::Result<Frame> {
+pub(super) fn frame(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>) -> io::Result<Frame> {
     let mut head = Vec::with_capacity(9);
     from.take(9).read_to_end(&mut head)?;
     let Some((&op, length)) = head.split_first() else { return Ok(Frame::End(0)) };
     let Ok(length) = length.try_into().map(u64::from_le_bytes) else { return Ok(Frame::End(head.len() as u64)) };
-    if length > CHUNK_MAX as u64 {
-        return Ok(Frame::TooLong(length));
+    // Zeros are what a file system shows in the place of what it never wrote.
+    if op == 0 || length > CHUNK_MAX as u64 {
+        return Ok(Frame::Nonsense(op, length));
     }
     body.clear();
     // Room comes as bytes do: a length that is a lie takes none.
@@ -359,77 +348,6 @@ fn messages(bytes: &[u8]) -> Result<Vec<Message>, String> {
         from = end;
     }
     Ok(messages)
-}
-
-/// Where the chunks are, as the index at the end of the file says; `None` if there is none that can be
-/// believed.
-fn index(file: &mut File) -> Option<Vec<Place>> {
-    let size = file.metadata().ok()?.len();
-    let options = SummaryReaderOptions::default().with_file_size(size).with_record_length_limit(CHUNK_MAX);
-    let mut reader = SummaryReader::new_with_options(options);
-    while let Some(event) = reader.next_event() {
-        match event.ok()? {
-            SummaryReadEvent::ReadRequest(most) => {
-                let read = file.read(reader.insert(most)).ok()?;
-                reader.notify_read(read);
-            }
-            SummaryReadEvent::SeekRequest(to) => reader.notify_seeked(file.seek(to).ok()?),
-        }
-    }
-    let summary = reader.finish()?;
-    let place = |chunk: &ChunkIndex| Place {
-        offset: chunk.chunk_start_offset,
-        begins: chunk.message_start_time,
-        has_keyframe: chunk.message_index_offsets.contains_key(&KEYFRAMES),
-    };
-    Some(summary.chunk_indexes.iter().map(place).collect())
-}
-
-/// Where the chunks are, record by record, and what comes after the last: for a trace without an index,
-/// whose recorder was killed or is still at work.
-fn scan(file: &mut File) -> io::Result<(Vec<Place>, Next)> {
-    let size = file.metadata()?.len();
-    let mut places: Vec<Place> = Vec::new();
-    let mut head = Vec::new();
-    let mut from = MAGIC.len() as u64;
-    let end = loop {
-        // Type and length, and the beginning of the body: two times of a chunk, the channel of an index.
-        file.seek(SeekFrom::Start(from))?;
-        head.clear();
-        file.take(9 + 8).read_to_end(&mut head)?;
-        let (Some(&op), Some(length)) = (head.first(), number(&head, 1)) else { break Next::Cut(size - from) };
-        if length > CHUNK_MAX as u64 {
-            break lost_track(length);
-        }
-        let next = from + 9 + length;
-        if next > size {
-            break Next::Cut(size - from);
-        }
-        match op {
-            op::CHUNK => {
-                let begins = number(&head, 9).unwrap_or_default();
-                places.push(Place { offset: from, begins, has_keyframe: false });
-            }
-            // The indexes of a chunk's channels follow it.
-            op::MESSAGE_INDEX if head.get(9..11) == Some(&KEYFRAMES.to_le_bytes()) => {
-                if let Some(place) = places.last_mut() {
-                    place.has_keyframe = true;
-                }
-            }
-            op::DATA_END | op::FOOTER => break Next::End,
-            _ => {}
-        }
-        from = next;
-    };
-    Ok((places, end))
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn lost_track(length: u64) -> Next {
-    Next::Damaged(format!("a record claims {length} bytes, so that where the next one begins is not known"))
 }
 
 fn said(error: &McapError) -> String {

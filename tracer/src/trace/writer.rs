@@ -18,9 +18,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     host::StartInfo,
-    source::encode::encode,
-    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, layout},
-    world::World,
+    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, Records, START, START_SUM, layout},
 };
 
 /// Bytes of records after which a message is closed.
@@ -50,6 +48,8 @@ pub struct Writer {
     chunk: usize,
     /// Number of the next record.
     next: u32,
+    /// Bytes in the file, as of the last chunk.
+    size: u64,
 }
 
 impl Writer {
@@ -84,6 +84,7 @@ impl Writer {
             batch_records: 0,
             chunk: 0,
             next: 0,
+            size: 0,
         };
         writer.reserve()?;
         Ok(writer)
@@ -112,22 +113,29 @@ impl Writer {
         self.record(at, record)
     }
 
-    /// Appends an image of the world as it is after the last record.
+    /// Appends an image of the world as it is after the last record, at that boot time: records, one
+    /// after the other.
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
-    pub fn keyframe(&mut self, world: &World) -> io::Result<()> {
+    pub fn keyframe(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
         // At the beginning of a chunk, so that nothing else must be unpacked to begin with it.
         self.flush()?;
-        let mut part = Vec::with_capacity(2 * MESSAGE);
-        for event in world.image() {
-            encode(&event, &mut part);
-            if part.len() >= MESSAGE {
-                self.message(KEYFRAMES, self.next, world.now(), &part)?;
-                part.clear();
+        let mut rest = image;
+        while !rest.is_empty() {
+            // As many whole records as a message has.
+            let mut size = 0;
+            for record in Records(rest) {
+                size += record.len();
+                if size >= MESSAGE {
+                    break;
+                }
             }
+            let (part, after) = rest.split_at(if size == 0 { rest.len() } else { size });
+            self.message(KEYFRAMES, self.next, at, part)?;
+            rest = after;
         }
-        self.message(KEYFRAMES, self.next, world.now(), &part)
+        Ok(())
     }
 
     /// Puts all that has been given into the file.
@@ -148,7 +156,8 @@ impl Writer {
         let flushed = self.flush();
         self.mcap.finish().map_err(io_error)?;
         // Gives back what was kept in reserve.
-        self.file.set_len(self.file.metadata()?.len())?;
+        self.size = self.file.metadata()?.len();
+        self.file.set_len(self.size)?;
         // Nothing is left that needs room.
         match flushed {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
@@ -156,12 +165,9 @@ impl Writer {
         }
     }
 
-    /// Bytes in the file so far.
-    ///
-    /// # Errors
-    /// If the file cannot be asked.
-    pub fn size(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    /// Bytes in the file: all but what is still in memory.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     fn close_message(&mut self) -> io::Result<()> {
@@ -195,7 +201,8 @@ impl Writer {
 
     /// Makes sure that the next chunk, and the end of the file after it, will find room.
     fn reserve(&mut self) -> io::Result<()> {
-        let end = self.size()?;
+        let end = self.file.metadata()?.len();
+        self.size = end;
         // The index has some 150 bytes a chunk, and a chunk has a thousand times that.
         let room = RESERVE + end / 512;
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room) {
@@ -217,14 +224,16 @@ impl Drop for Writer {
 fn metadata(start: &StartInfo) -> Metadata {
     let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let StartInfo { version, kernel, boot_id, host, wall_offset_ns, .. } = start;
+    // A structure of strings and numbers, which JSON holds always.
+    let json = serde_json::to_string(start).unwrap_or_default();
     let metadata = BTreeMap::from([
         text("version", version),
         text("kernel", kernel),
         text("boot_id", boot_id),
         text("host", host),
         text("wall_offset_ns", &wall_offset_ns.to_string()),
-        // A structure of strings and numbers, which JSON holds always.
-        text("start", &serde_json::to_string(start).unwrap_or_default()),
+        text(START_SUM, &crc32fast::hash(json.as_bytes()).to_string()),
+        text(START, &json),
     ]);
     Metadata { name: "tracer".to_owned(), metadata }
 }

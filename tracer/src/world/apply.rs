@@ -6,12 +6,14 @@ use crate::{
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Comm, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
-    world::{Death, Ending, Namespace, Process, State, World, leave::Leave, process::Pending},
+    world::{Death, Ending, MOST_PROCESSES, Namespace, Process, State, World, leave::Leave, process::Pending},
 };
 use tracer_common::record::signal_flags;
 
 /// Signals of one init whose senders are kept while they wait.
 const MOST_PENDING: usize = 256;
+/// And of all inits together.
+const MOST_PENDING_OF_ALL: usize = 65_536;
 
 impl World {
     /// Takes an event in. What it changed is added to `changes`.
@@ -20,7 +22,10 @@ impl World {
         let at = *at;
         self.now = self.now.max(at);
         match kind {
-            EventKind::Start(info) => self.wall_offset_ns = info.wall_offset_ns,
+            EventKind::Start(info) => {
+                self.wall_offset_ns = info.wall_offset_ns;
+                self.has_command = info.has_command;
+            }
             EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),
             EventKind::Exit(exit) => self.exit(at, seq, exit, changes),
@@ -49,7 +54,13 @@ impl World {
                 self.is_synced = false;
                 changes.push(Change::Gap);
             }
+            EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
+            EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
+            EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::Tick | EventKind::End(_) => {}
+        }
+        if self.command.is_some() {
+            self.follow_command(kind, changes);
         }
     }
 
@@ -72,10 +83,13 @@ impl World {
 
     /// Enters or completes a process; true if it was not known at all.
     fn learn(&mut self, at: u64, seq: u64, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
-        self.enter_namespace(info);
         let is_new = self.know(info.key, at, changes);
-        if let Some(process) = self.processes.get_mut(&info.key) {
-            process.learn(info);
+        let Some(process) = self.processes.get_mut(&info.key) else { return false };
+        let before = process.pid_ns;
+        process.learn(info);
+        self.enter_namespace(info);
+        if before != info.pid_ns {
+            self.leave_namespace(info.key, before);
         }
         // An exit or an adoption that overtook this event knows the parent better.
         if is_new || self.get(info.key).is_some_and(|process| process.parent.is_none()) {
@@ -92,12 +106,17 @@ impl World {
         }
         // A pid is given out again only after its process was released.
         match self.by_pid.get(&key.tgid) {
-            Some(&old) if old < key => self.remove(old, Leave::Unseen, changes),
+            Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, changes),
             _ => {}
+        }
+        if self.processes.len() >= MOST_PROCESSES {
+            // It stays unknown, and what rests on the world from here on is incomplete.
+            (self.gap, self.is_synced) = (Some(at), false);
+            return false;
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
         process.seen_at = at;
-        self.processes.insert(key, process);
+        self.processes.insert(key, Box::new(process));
         let present = self.by_pid.entry(key.tgid).or_insert(key);
         *present = key.max(*present);
         true
@@ -173,7 +192,7 @@ impl World {
     pub(super) fn die(&mut self, key: ProcKey, death: Death, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.state = State::Dead(death);
-        process.pending = Vec::new();
+        self.pending -= std::mem::take(&mut process.pending).len();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
         let asked_by = process.signalled_by;
         self.plan_look(key, death.at);
@@ -197,7 +216,7 @@ impl World {
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
         let is_alone = zombies.is_empty() && living.is_empty();
-        if let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut) {
+        if let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut()) {
             death.tearing_down = !is_alone;
         }
         let nested = self.outwards(ns).skip(1).any(|outer| self.is_ending(outer));
@@ -268,10 +287,15 @@ impl World {
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
             if matches!(verdict, Verdict::Queued | Verdict::InfoLost) {
                 // A standard signal waits once; of the others each does, in order.
-                if signal.0 < 32 || process.pending.len() >= MOST_PENDING {
+                let before = process.pending.len();
+                if signal.0 < 32 || before >= MOST_PENDING {
                     process.pending.retain(|pending| pending.signal != signal);
                 }
-                process.pending.push(Pending { signal, sender, from_outside, at, seq });
+                self.pending -= before - process.pending.len();
+                if process.pending.len() < MOST_PENDING && self.pending < MOST_PENDING_OF_ALL {
+                    process.pending.push(Pending { signal, sender, from_outside, at, seq });
+                    self.pending += 1;
+                }
             }
             // A SIGCHLD asks for nothing.
             let is_accepted = matches!(verdict, Verdict::Queued | Verdict::Delivered);
@@ -300,6 +324,7 @@ impl World {
             let i = process.pending.iter().position(|pending| pending.signal == signal)?;
             Some(process.pending.remove(i))
         });
+        self.pending -= usize::from(pending.is_some());
         changes.push(Change::Taken(Box::new(Signalled {
             signal,
             code,
@@ -344,7 +369,7 @@ impl World {
             }
             // Whatever is expected of its end, it is a zombie.
             let is_held = tracer.is_some();
-            if let Some(death) = self.processes.get_mut(&key).and_then(Process::death_mut) {
+            if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
                 (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {

@@ -11,7 +11,7 @@ impl World {
     /// A snapshot as the kernel's task iterator gives it, made from what is known: each process with
     /// its command line, then the ends of those that have ended. Who takes it into an empty world has
     /// the same processes, parents, namespaces, states and ages; the past of a process (who it was
-    /// born to, signals that wait) is not in it.
+    /// born to, signals that wait) is not in it, but for who belongs to the command.
     pub fn image(&self) -> Vec<Event> {
         let now = self.now();
         let event = |at, kind| Event { at, cpu: 0, kind };
@@ -35,6 +35,9 @@ impl World {
                 events.push(event(at, EventKind::Notify(notify)));
             }
         }
+        // Before the end: with that, a reader has enough.
+        let command = self.command().map_or_else(Vec::new, |command| command.image(self));
+        events.extend(command.into_iter().map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));
         events
     }

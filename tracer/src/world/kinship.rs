@@ -6,7 +6,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::{Adopt, Adopter, Exit, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
-    world::{Death, Process, State, World, leave::Leave},
+    world::{Death, State, World, leave::Leave},
 };
 
 /// A child whose parent is exiting, and whose new parent is not known for certain yet.
@@ -40,6 +40,9 @@ pub(super) struct Heir {
 
 impl World {
     pub(super) fn set_parent(&mut self, child: ProcKey, parent: Option<TaskRef>) {
+        if self.get(child).is_none_or(|process| process.parent == parent) {
+            return;
+        }
         // A process is never below itself. What says so is older than what is known.
         let has_children = self.child_keys(child).next().is_some();
         if parent.is_some_and(|parent| parent.key == child || (has_children && self.is_below(parent.key, child))) {
@@ -120,7 +123,7 @@ impl World {
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
             // `reparent_leader()` tells the heir of a zombie anew.
-            if let Some(death) = self.processes.get_mut(&child).and_then(Process::death_mut) {
+            if let Some(death) = self.processes.get_mut(&child).and_then(|process| process.death_mut()) {
                 death.autoreap |= heir.ignores;
             }
         }
@@ -217,7 +220,8 @@ impl World {
     pub(super) fn look(&mut self, at: u64, seq: u64, look: &Look, changes: &mut Vec<Change>) {
         let Look { key, found } = *look;
         let Some(found) = found else {
-            return self.remove(key, Leave::Freed(at), changes);
+            self.remove(key, Leave::Freed(at), changes);
+            return;
         };
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };

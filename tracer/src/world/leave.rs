@@ -25,8 +25,9 @@ pub(super) enum Leave {
 
 impl World {
     pub(super) fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
-        self.remove(key, Leave::Freed(at), changes);
-        self.gone.insert(key);
+        if !self.remove(key, Leave::Freed(at), changes) {
+            self.gone.insert(key);
+        }
     }
 
     /// The exact moment. The thread in which it happens has waited, or nobody had to: it is the
@@ -39,8 +40,9 @@ impl World {
         let has_waited = reaper.key != task.key && (is_owed || (call.is_some() && is_asked()));
         let by = has_waited.then_some(reaper.key);
         let exact = ExactReap { tid: reaper.tid, call: call.filter(|_| has_waited) };
-        self.remove(task.key, Leave::Reaped { at, by, exact }, changes);
-        self.gone.insert(task.key);
+        if !self.remove(task.key, Leave::Reaped { at, by, exact }, changes) {
+            self.gone.insert(task.key);
+        }
     }
 
     /// A process has become a zombie, or its tracer has handed it to its parent.
@@ -57,12 +59,12 @@ impl World {
         }
     }
 
-    /// Takes a process out of the world.
-    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) {
+    /// Takes a process out of the world; false if it is not in it.
+    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
         if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
             self.leave_before(key, at, changes);
         }
-        let Some(process) = self.processes.remove(&key) else { return };
+        let Some(process) = self.processes.remove(&key) else { return false };
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
         }
@@ -91,7 +93,8 @@ impl World {
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
         }
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
-        self.leave_namespace(&process);
+        self.leave_namespace(key, process.pid_ns);
+        self.pending -= process.pending.len();
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
@@ -99,6 +102,7 @@ impl World {
             exact,
         });
         self.leave_children(key, at.unwrap_or(self.now), changes);
+        true
     }
 
     /// A namespace's init is released after everybody else in it (`zap_pid_ns_processes()`). RCU
@@ -112,10 +116,11 @@ impl World {
         if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
             return;
         }
-        let is_left = |process: &&Process| {
+        let is_left = |process: &Process| {
             process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
         };
-        let mut left: Vec<_> = self.processes.values().filter(is_left).map(|process| process.key).collect();
+        let mut left: Vec<_> =
+            self.processes.values().filter(|process| is_left(process)).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();
         for key in left.into_iter().rev() {
@@ -141,7 +146,7 @@ impl World {
             let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
             if is_waiting
                 && !self.processes.values().any(|process| process.key != init && self.is_in(process.pid_ns, ns))
-                && let Some(death) = self.processes.get_mut(&init).and_then(Process::death_mut)
+                && let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut())
             {
                 death.tearing_down = false;
                 death.notified.get_or_insert(at);
@@ -149,14 +154,16 @@ impl World {
         }
     }
 
-    fn leave_namespace(&mut self, process: &Process) {
-        let Some(ns) = self.namespaces.get_mut(&process.pid_ns) else { return };
-        if ns.init == Some(process.key) {
+    /// A process is not in that namespace any more.
+    pub(super) fn leave_namespace(&mut self, key: ProcKey, left: PidNs) {
+        let Some(ns) = self.namespaces.get_mut(&left) else { return };
+        if ns.init == Some(key) {
             ns.init = None;
         }
         // The init is the last to be released, except for what never had one in sight.
-        if ns.init.is_none() && ns.level > 0 && !self.processes.values().any(|p| p.pid_ns == process.pid_ns) {
-            self.namespaces.remove(&process.pid_ns);
+        let may_go = ns.init.is_none() && self.initial_ns != Some(left);
+        if may_go && !self.processes.values().any(|process| process.pid_ns == left) {
+            self.namespaces.remove(&left);
         }
     }
 }

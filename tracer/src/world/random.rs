@@ -9,6 +9,11 @@ use crate::{
     change::Change,
     event::{Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Notify, Reap, Roles, TaskInfo},
     ident::PidNs,
+    sink::{
+        style::Screen,
+        tree::{self, Scope},
+    },
+    source::{decode::decode, encode::encode},
     story::{HOST, MS, born, end, running, task, zombie},
 };
 
@@ -184,7 +189,69 @@ fn assert_equal(world: &World, kernel: &Kernel) {
     assert_eq!(have, want);
 }
 
+/// All that `tracer tree` shows of it.
+fn shown(world: &World) -> String {
+    let mut out = Vec::new();
+    tree::print_text(world, Scope::default(), Screen { colour: false, width: None }, &mut out).unwrap();
+    tree::print_json(world, Scope::default(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The world that the records of its image make.
+fn through_its_image(world: &World) -> World {
+    let mut records = Vec::new();
+    let mut copy = World::default();
+    for event in world.image() {
+        records.clear();
+        encode(&event, &mut records);
+        copy.apply(&decode(&records).unwrap(), 0, &mut Vec::new());
+    }
+    copy.check();
+    copy
+}
+
 proptest! {
+    #[test]
+    fn an_image_makes_the_same_world(ops in ops(), is_exact in any::<bool>(), at in any::<prop::sample::Index>()) {
+        let events: Vec<_> = Kernel::run(&[], false).rows(MS).into_iter().chain(Kernel::run(&ops, is_exact).events).collect();
+        let (before, after) = events.split_at(at.index(events.len() + 1));
+        let mut world = World::default();
+        for event in before {
+            world.apply(event, 0, &mut Vec::new());
+        }
+        let mut copy = through_its_image(&world);
+        prop_assert_eq!(shown(&copy), shown(&world));
+        for event in after {
+            world.apply(event, 0, &mut Vec::new());
+            copy.apply(event, 0, &mut Vec::new());
+        }
+        prop_assert_eq!(shown(&copy), shown(&world));
+    }
+
+    /// Of an init whose end comes before births in its namespace the image knows better: it tells them
+    /// in order, so that the end is that of a namespace.
+    #[test]
+    fn an_image_of_a_torn_world_has_the_same_processes(
+        ops in ops(),
+        is_exact in any::<bool>(),
+        shuffle in proptest::collection::vec((any::<u16>(), 0u8..4), 400),
+    ) {
+        let kernel = Kernel::run(&ops, is_exact);
+        let mut events: Vec<_> = kernel.events.iter().zip(&shuffle).filter(|(_, (_, lost))| *lost != 0).collect();
+        events.sort_by_key(|(_, (order, _))| *order);
+        let mut world = World::default();
+        for event in Kernel::run(&[], false).rows(MS).iter().chain(events.into_iter().map(|(event, _)| event)) {
+            world.apply(event, 0, &mut Vec::new());
+        }
+        let known = |world: &World| -> Vec<_> {
+            let known = |process: &super::Process| {
+                (process.identity(), process.parent, process.roles, process.death().map(|death| death.at))
+            };
+            world.processes().map(known).collect()
+        };
+        prop_assert_eq!(known(&through_its_image(&world)), known(&world));
+    }
+
     #[test]
     fn the_world_follows_the_kernel(ops in ops(), is_exact in any::<bool>()) {
         let kernel = Kernel::run(&ops, is_exact);

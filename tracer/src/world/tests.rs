@@ -28,9 +28,10 @@ impl World {
             assert_eq!(process.look_at.is_some(), is_doubtful, "{process:?}");
         }
         let doubted = |process: &super::Process| Some((process.look_at?, process.key));
-        let mut doubts: Vec<_> = self.processes.values().filter_map(doubted).collect();
+        let mut doubts: Vec<_> = self.processes.values().filter_map(|process| doubted(process)).collect();
         doubts.sort_unstable();
         assert!(self.looks.iter().eq(&doubts), "{:?} are to be looked at, not {doubts:?}", self.looks);
+        assert_eq!(self.pending, self.processes.values().map(|process| process.pending.len()).sum::<usize>());
         for (&pid, key) in &self.by_pid {
             assert_eq!(pid, key.tgid);
             assert!(self.processes.contains_key(key), "pid {pid} stands for nobody");

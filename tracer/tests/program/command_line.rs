@@ -32,6 +32,11 @@ fn help_of_watch() {
 }
 
 #[test]
+fn help_of_record() {
+    insta::assert_snapshot!(stdout(&["record", "-h"]));
+}
+
+#[test]
 fn help_of_tree() {
     insta::assert_snapshot!(stdout(&["tree", "-h"]));
 }
@@ -49,6 +54,13 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["watch", "--duration", "30"], "give a number and a unit"),
         (&["watch", "--ns", "x"], "give a host pid, or an inode number"),
         (&["watch", "-o", "yaml"], "[possible values: text, json]"),
+        (&["record"], "--output <FILE>"),
+        (&["record", "-o", "x", "--fail-on", "grave"], "there are info, warning, error, init-ignored-signal"),
+        (&["record", "-o", "x", "--report", "html=x"], "there are junit=FILE, sarif=FILE and github"),
+        (&["record", "-o", "x", "--rotate", "1KiB"], "256 KiB is too little"),
+        (&["record", "-o", "x", "--rotate", "1MiB", "--snapshot-on", "unreaped-child"], "cannot be used with"),
+        (&["record", "-o", "x", "--keep", "3"], "--rotate <SIZE>"),
+        (&["record", "-o", "x", "--before", "3s"], "--snapshot-on"),
         (&["explain", "nonsense"], "init-ignored-signal"),
     ] {
         let output = run(args);

@@ -268,6 +268,22 @@ finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool,
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
+finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remnant {
+    process: Process,
+    parent: Option<Process>,
+    state: RemnantState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RemnantState {
+    Running,
+    Zombie,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -407,6 +423,55 @@ struct DoctorVerdict {
     sentences: Vec<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Audited {
+    pid: i32,
+    ns_pid: Option<i32>,
+    comm: String,
+    argv: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Certainty {
+    Sure,
+    Likely,
+    Guess,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Room {
+    used: u64,
+    most: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Audit {
+    r#type: String,
+    process: Audited,
+    pid_ns: Option<u32>,
+    processes: usize,
+    signal: String,
+    acts: bool,
+    sure: Certainty,
+    why: String,
+    fix: String,
+    zombies: Vec<Audited>,
+    outsiders: Vec<Audited>,
+    pids: Option<Room>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditMachine {
+    r#type: String,
+    ptys: Option<Room>,
+    pids: Option<Room>,
+}
+
 /// Reads a line as what it says it is.
 ///
 /// # Panics
@@ -432,11 +497,14 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "orphan-adopted") => strict::<OrphanAdopted>(line),
         ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
+        ("finding", "", "left-behind") => strict::<LeftBehind>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
         ("rule", "", "") => strict::<Rule>(line),
         ("check", "", "") => strict::<Check>(line),
+        ("audit", "", "") => strict::<Audit>(line),
+        ("audit-machine", "", "") => strict::<AuditMachine>(line),
         ("verdict", "", "") => strict::<DoctorVerdict>(line),
         other => panic!("unknown line {other:?}: {line}"),
     }
@@ -522,6 +590,6 @@ fn the_examples_of_the_documentation_are_right() {
     let mut wanted = vec!["start".to_owned()];
     wanted.extend(Kind::ALL.map(|kind| format!("event{}", kind.id())));
     wanted.extend(tracer::rules::RULES.iter().map(|rule| format!("finding{}", rule.name)));
-    wanted.extend(["lost", "summary", "process", "rule", "check", "verdict"].map(Into::into));
+    wanted.extend(["lost", "summary", "process", "rule", "audit", "audit-machine", "check", "verdict"].map(Into::into));
     assert_eq!(seen, wanted);
 }

@@ -148,6 +148,7 @@ pub fn start() -> EventKind {
         all_signals: true,
         all_deliveries: true,
         arguments: vec!["tracer".into(), "watch".into()],
+        has_command: false,
         thresholds: Thresholds::default(),
     }))
 }
@@ -225,6 +226,11 @@ pub fn endings() -> Vec<EventKind> {
         fork(info(300, 10, "threads")),
         EventKind::Exit(Box::new(Exit { group_dead: false, live: 2, ..exit(300, 10, 0) })),
         fork(inner(310, 40, 50, "app")),
+        fork(info(320, 10, "make")),
+        EventKind::CommandStarted(key(320), Args { bytes: b"make\0test\0"[..].into(), cut: false }),
+        fork(info(321, 320, "server")),
+        EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(1)), ..exit(320, 10, 2 << 8) })),
+        EventKind::CommandEnded(key(320), ExitStatus(2 << 8)),
         EventKind::Exit(Box::new(exit(50, 40, 9))),
         EventKind::Exit(Box::new(exit(60, 40, 9))),
         EventKind::Exit(Box::new(exit(310, 50, 9))),

@@ -5,7 +5,7 @@ use nix::{
     sys::{
         prctl, ptrace,
         signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal},
-        wait::{Id, WaitPidFlag, waitid, waitpid},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
     },
     unistd::Pid,
 };
@@ -129,6 +129,36 @@ pub fn traced() {
     });
     wait_for(child);
     rest()
+}
+
+/// Runs a command, adopts what is orphaned below it, and reaps at once; ends with the command.
+pub fn nursery() {
+    prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
+    let mut command = std::env::args_os().skip(2);
+    let program = command.next().expect("a command");
+    let child = std::process::Command::new(program).args(command).spawn().expect("it starts");
+    loop {
+        match waitpid(None, None).expect("waitpid") {
+            WaitStatus::Exited(pid, code) if pid.as_raw() as u32 == child.id() => std::process::exit(code),
+            _ => {}
+        }
+    }
+}
+
+/// At the step `leave` it ends, and leaves behind `orphan`, which rests, and `debtor`, which rests and
+/// has a zombie.
+pub fn leaver() {
+    fork(|| {
+        announce("orphan");
+        rest()
+    });
+    fork(|| {
+        say("zombie", fork(|| {}).as_raw());
+        announce("debtor");
+        rest()
+    });
+    announce("leaver");
+    crate::talk::await_step("leave");
 }
 
 /// At the step `go`, that many children one after another, each reaped.

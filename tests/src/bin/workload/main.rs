@@ -6,6 +6,7 @@
 
 mod children;
 mod hostile;
+mod listener;
 mod namespaces;
 mod orders;
 mod talk;
@@ -28,6 +29,8 @@ fn main() {
         ["subreapers"] => children::subreapers(),
         ["clone-parent"] => children::clone_parent(),
         ["traced"] => children::traced(),
+        ["nursery", ..] => children::nursery(),
+        ["leaver"] => children::leaver(),
         ["storm", forks] => children::storm(number(forks)),
 
         ["forking-thread"] => threads::forking_thread(),
@@ -47,11 +50,16 @@ fn main() {
         ["blocked-then-ignored"] => orders::blocked_then_ignored(),
         ["not-permitted"] => orders::not_permitted(),
 
+        ["listener"] => listener::listen(),
+
         ["hostile"] => hostile::change_names(),
         ["hostile-parent", ..] => hostile::parent(),
 
         // A process that does nothing at all: the test's end marker.
         ["nothing"] => {}
+        ["idle"] => loop {
+            std::thread::park();
+        },
         _ => panic!("no act is called {act:?}"),
     }
 }

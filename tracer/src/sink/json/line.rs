@@ -9,7 +9,7 @@ use tracer_common::record::kind;
 use crate::{
     change::{AdopterClass, Signalled},
     event::{ExitStatus, Loss, WaitCall},
-    finding::{Confidence, Detail, Finding},
+    finding::{Confidence, Detail, Finding, Left},
     host::StartInfo,
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
@@ -145,6 +145,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         all_signals,
         all_deliveries: _,
         arguments: _,
+        has_command: _,
         thresholds: Thresholds { unreaped_after, zombie_leader_after, namespace_stuck_after },
     } = info;
     Start {
@@ -336,6 +337,21 @@ enum Particulars {
     OrphanAdopted { adopter: Process, adopter_class: &'static str, adopter_known: &'static str, dead_parent: Process },
     NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 },
     ZombieLeader { threads: u32, age_ns: u64 },
+    LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> },
+}
+
+#[derive(Serialize)]
+struct Remnant {
+    process: Process,
+    parent: Option<Process>,
+    state: &'static str,
+}
+
+impl From<Left> for Remnant {
+    fn from(Left { process, parent, is_zombie }: Left) -> Self {
+        let state = if is_zombie { "zombie" } else { "running" };
+        Self { process: process.into(), parent: parent.map(Process::from), state }
+    }
 }
 
 pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a> {
@@ -382,6 +398,12 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
+            Detail::LeftBehind { status, running, zombies, left } => Particulars::LeftBehind {
+                status: (*status).into(),
+                running: *running,
+                zombies: *zombies,
+                processes: left.iter().copied().map(Remnant::from).collect(),
+            },
         },
     }
 }

@@ -65,7 +65,7 @@ fn list<'a>(counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> St
 }
 
 /// What was lost, by kind: `fork 3, signal 20`.
-pub(super) fn kinds(loss: &Loss) -> String {
+pub fn kinds(loss: &Loss) -> String {
     let Loss { ring, undecodable, missed, unreadable } = loss;
     let names = [
         (kind::NEW, "fork"),

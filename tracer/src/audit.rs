@@ -1,0 +1,130 @@
+//! What can be told of pid 1 of each pid namespace from `/proc` alone, before anything happens: whether
+//! it will act on its stop signal, whether it fails to reap, what was left in it by an exec, and how near
+//! ptys and pids are to their limits. No eBPF, and no root for one's own processes.
+
+pub mod facts;
+pub mod room;
+pub mod stop;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
+
+use facts::Facts;
+use room::Room;
+use stop::Forecast;
+
+use crate::signal::Signal;
+
+/// A pid namespace whose pid 1 can be seen.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    /// Its pid 1.
+    pub init: Facts,
+    /// What it will do when it is sent the stop signal.
+    pub forecast: Forecast,
+    /// Processes in it that can be seen, those of nested namespaces included.
+    pub processes: usize,
+    /// Zombies that pid 1 has to reap.
+    pub zombies: Vec<Facts>,
+    /// Processes that came in from outside (setns: `docker exec`, `nsenter`) and live.
+    pub outsiders: Vec<Facts>,
+    /// Pids of its control group.
+    pub pids: Option<Room>,
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// The signal that was asked about.
+    pub signal: Signal,
+    /// Each pid namespace below the one that this runs in.
+    pub namespaces: Vec<Namespace>,
+    /// Pseudo-terminals of the machine.
+    pub ptys: Option<Room>,
+    /// Pids of the machine.
+    pub pids: Option<Room>,
+}
+
+/// How long a shell's child is given to show that it is one of many, in a loop.
+const SECOND_LOOK: Duration = Duration::from_millis(1_200);
+
+/// Looks at every process that may be looked at.
+pub fn audit(signal: Signal) -> Audit {
+    let all = facts::all();
+    let mut world = World::of(&all);
+    // A shell acts when its foreground child ends: a second look tells whether that happens often.
+    if world.inits().any(|init| stop::waits_for_a_child(init, &world.children(init.pid), signal)) {
+        thread::sleep(SECOND_LOOK);
+        world.before = facts::all().into_keys().collect();
+    }
+    let namespaces = world.inits().map(|init| world.namespace(init, signal)).collect();
+    Audit { signal, namespaces, ptys: room::ptys(), pids: room::pids(all.values().map(|one| one.threads).sum()) }
+}
+
+/// All processes, and how they hang together.
+struct World<'a> {
+    all: &'a BTreeMap<i32, Facts>,
+    by_parent: BTreeMap<i32, Vec<&'a Facts>>,
+    init_of: BTreeMap<u32, &'a Facts>,
+    /// Who is still there at the second look; everybody, if there is none.
+    before: BTreeSet<i32>,
+}
+
+impl<'a> World<'a> {
+    fn of(all: &'a BTreeMap<i32, Facts>) -> Self {
+        let mut by_parent: BTreeMap<i32, Vec<&Facts>> = BTreeMap::new();
+        for one in all.values() {
+            by_parent.entry(one.ppid).or_default().push(one);
+        }
+        let init_of = all.values().filter(|one| one.is_init()).filter_map(|one| Some((one.pid_ns?, one))).collect();
+        Self { all, by_parent, init_of, before: all.keys().copied().collect() }
+    }
+
+    fn inits(&self) -> impl Iterator<Item = &'a Facts> {
+        self.all.values().filter(|one| one.is_init() && !one.has_ended())
+    }
+
+    fn children(&self, pid: i32) -> Vec<&'a Facts> {
+        self.by_parent.get(&pid).cloned().unwrap_or_default()
+    }
+
+    /// In the namespace of that init, or in one nested in it: where the init of the nested one has its
+    /// parent.
+    fn is_inside(&self, one: &Facts, init: &Facts) -> bool {
+        let mut one = one;
+        // Levels end at MAX_PID_NS_LEVEL; a view that changes meanwhile must not turn in a circle.
+        for _ in 0..32 {
+            let Some(ns) = one.pid_ns else { return one.pid == init.pid };
+            if init.pid_ns == Some(ns) {
+                return true;
+            }
+            match self.init_of.get(&ns).and_then(|init| self.all.get(&init.ppid)) {
+                Some(outer) => one = outer,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    fn namespace(&self, init: &Facts, signal: Signal) -> Namespace {
+        let children = self.children(init.pid);
+        let lasting = |child: &Facts| self.before.contains(&child.pid);
+        let inside: Vec<_> = self.all.values().filter(|one| self.is_inside(one, init)).collect();
+        let came_in = |one: &&&Facts| {
+            let parent = self.all.get(&one.ppid);
+            one.pid_ns == init.pid_ns && parent.is_some_and(|parent| !self.is_inside(parent, init))
+        };
+        let living = inside.iter().filter(|one| one.pid != init.pid && !one.has_ended());
+        Namespace {
+            init: init.clone(),
+            forecast: stop::forecast(init, &children, &lasting, signal),
+            processes: inside.len(),
+            zombies: children.iter().filter(|child| child.is_zombie()).map(|&child| child.clone()).collect(),
+            outsiders: living.filter(came_in).map(|&one| one.clone()).collect(),
+            pids: room::pids_of(init.pid),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What pid 1 of a pid namespace will do when it is sent a signal.
+//!
+//! The kernel drops what pid 1 has no handler for (`sig_task_ignored()`, `SIGNAL_UNKILLABLE`), so the
+//! masks of proc(5) say most of it. They do not say what a handler does, nor that a program waits for the
+//! signal in sigwait(3); for that there are a few programs that are known by name.
+
+use crate::{
+    audit::facts::{Facts, SHELLS, WAIT4, holds},
+    signal::Signal,
+};
+
+/// What will happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forecast {
+    /// It will end, or begin to.
+    pub acts: bool,
+    /// How sure that is.
+    pub sure: Sure,
+    /// Why, in a sentence without a subject.
+    pub why: String,
+    /// What to do about it; empty if nothing needs to be done.
+    pub fix: &'static str,
+}
+
+/// How sure a forecast is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sure {
+    /// It rests on what cannot be seen.
+    Guess,
+    /// It is so with most programs of which the same can be seen.
+    Likely,
+    /// It follows from what the kernel will do.
+    Sure,
+}
+
+impl Sure {
+    /// In JSON and text.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Guess => "guess",
+            Self::Likely => "likely",
+            Self::Sure => "sure",
+        }
+    }
+}
+
+/// Programs made to be pid 1 that pass signals on to their only child, and end with it.
+const FORWARDERS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
+
+/// Seconds that a program is given to set up its handlers.
+const YOUNG: u64 = 2;
+
+const HANDLE: &str = "give the program a handler for it, set STOPSIGNAL to a signal that it handles, or run it below \
+                      an init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1";
+const WAIT: &str = "start the program with `exec`, or in the background followed by `wait`, and pass the signal on in \
+                    the trap; or run the script below an init (docker run --init, tini)";
+
+/// What a pid 1 will do when a process outside of its namespace sends it a signal. `lasts` says of a child
+/// whether it was still there at a second look.
+pub fn forecast(init: &Facts, children: &[&Facts], lasts: &dyn Fn(&Facts) -> bool, signal: Signal) -> Forecast {
+    let mut forecast = Scene { init, children, lasts, signal }.forecast();
+    let is_young = init.age < YOUNG;
+    if is_young || init.is_traced || matches!(init.state, 'T' | 't') {
+        forecast.sure = Sure::Guess;
+        let but = if is_young { "it has only just begun" } else { "it is stopped or traced" };
+        forecast.why = format!("{}; but {but}", forecast.why);
+    }
+    forecast
+}
+
+/// Whether a second look at its children would tell more.
+pub fn waits_for_a_child(init: &Facts, children: &[&Facts], signal: Signal) -> bool {
+    holds(init.caught, signal) && is_shell(init) && children.iter().any(|child| is_foreground(init, child))
+}
+
+struct Scene<'a> {
+    init: &'a Facts,
+    children: &'a [&'a Facts],
+    lasts: &'a dyn Fn(&Facts) -> bool,
+    signal: Signal,
+}
+
+impl Scene<'_> {
+    fn forecast(&self) -> Forecast {
+        let Self { init, signal, .. } = *self;
+        if signal == Signal::KILL {
+            return acts(Sure::Sure, "SIGKILL from outside of the namespace cannot be refused");
+        }
+        if init.program == "systemd" {
+            return systemd(signal);
+        }
+        if FORWARDERS.contains(&init.program.as_str()) {
+            return self.forwarder();
+        }
+        if holds(init.ignored, signal) {
+            return stays(Sure::Sure, format!("ignores {signal}, by its own choice"), HANDLE);
+        }
+        if init.awaited.is_some_and(|awaited| holds(awaited, signal)) {
+            return acts(Sure::Likely, format!("waits for {signal} in sigwait or by a signalfd"));
+        }
+        if holds(init.caught, signal) {
+            return self.handler();
+        }
+        if holds(init.blocked, signal) {
+            let why =
+                format!("blocks {signal} and has no handler for it, so that the kernel drops it when it is unblocked");
+            return stays(if init.awaited.is_some() { Sure::Likely } else { Sure::Guess }, why, HANDLE);
+        }
+        if signal.is_ignored_by_default() {
+            return stays(Sure::Sure, format!("has no handler for {signal}, which does nothing by default"), HANDLE);
+        }
+        let why = format!("has no handler for {signal}, so that the kernel drops it: it is pid 1 of its namespace");
+        // Who waits in sigwait looks the same, if one may not look closer.
+        stays(if init.awaited.is_some() { Sure::Sure } else { Sure::Likely }, why, HANDLE)
+    }
+
+    /// It has a handler: what that does is the program's business.
+    fn handler(&self) -> Forecast {
+        let Self { init, children, lasts, signal } = *self;
+        if init.program.starts_with("node") {
+            let why = format!(
+                "has a handler for {signal}, but node's own only sends the signal once more, which the kernel then \
+                 drops; unless the program has one of its own (process.on)"
+            );
+            return stays(Sure::Guess, why, HANDLE);
+        }
+        if !is_shell(init) {
+            return acts(Sure::Likely, format!("has a handler for {signal}"));
+        }
+        let foreground = children.iter().find(|child| is_foreground(init, child));
+        let unheard = match children.len() {
+            0 => String::new(),
+            1 => "; its child will not be told".to_owned(),
+            many => format!("; its {many} children will not be told"),
+        };
+        match foreground {
+            Some(child) if lasts(child) => {
+                let why = format!(
+                    "is a shell with a trap for {signal}, which it runs when {} has ended{unheard}",
+                    child.name()
+                );
+                // In its `wait` a shell runs traps at once; bash's looks the same from here.
+                let is_clear = init.program != "bash" || !init.is_in_background();
+                stays(if is_clear { Sure::Likely } else { Sure::Guess }, why, WAIT)
+            }
+            Some(_) => acts(Sure::Likely, format!("is a shell with a trap for {signal}, in a loop of short commands")),
+            None => acts(Sure::Likely, format!("is a shell with a trap for {signal}{unheard}")),
+        }
+    }
+
+    /// It ends when its child does, which gets the signal like any process.
+    fn forwarder(&self) -> Forecast {
+        let Self { init, children, signal, .. } = *self;
+        let Some(child) = children.iter().find(|child| !child.has_ended()) else {
+            return acts(Sure::Likely, "is an init without a child".to_owned());
+        };
+        let name = child.name();
+        let init = &init.program;
+        if holds(child.ignored, signal) {
+            stays(Sure::Likely, format!("is {init}, and passes {signal} on to {name}, which ignores it"), HANDLE)
+        } else if holds(child.caught, signal) {
+            acts(Sure::Likely, format!("is {init}, and passes {signal} on to {name}, which has a handler for it"))
+        } else if holds(child.blocked, signal) {
+            stays(Sure::Guess, format!("is {init}, and passes {signal} on to {name}, which blocks it"), HANDLE)
+        } else {
+            acts(Sure::Sure, format!("is {init}, and passes {signal} on to {name}, which ends by it"))
+        }
+    }
+}
+
+/// systemd(1), "SIGNALS".
+fn systemd(signal: Signal) -> Forecast {
+    match signal.0 {
+        // SIGRTMIN+3 and +4: halt and power off.
+        37 | 38 => acts(Sure::Likely, format!("is systemd, which shuts down at {signal}")),
+        _ => stays(
+            Sure::Likely,
+            format!("is systemd, for which {signal} does not mean to shut down"),
+            "set STOPSIGNAL to SIGRTMIN+3",
+        ),
+    }
+}
+
+fn is_shell(init: &Facts) -> bool {
+    SHELLS.contains(&init.program.as_str())
+}
+
+/// Whether a shell waits for that child before it does anything else.
+fn is_foreground(init: &Facts, child: &Facts) -> bool {
+    // dash and its like sleep in rt_sigsuspend(2) in their `wait`.
+    let waits = init.call.is_none_or(|call| call == WAIT4);
+    // Where the shell itself ignores them, all of its children do.
+    waits && !child.has_ended() && (init.is_in_background() || !child.is_in_background())
+}
+
+fn acts(sure: Sure, why: impl Into<String>) -> Forecast {
+    Forecast { acts: true, sure, why: why.into(), fix: "" }
+}
+
+fn stays(sure: Sure, why: impl Into<String>, fix: &'static str) -> Forecast {
+    Forecast { acts: false, sure, why: why.into(), fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERM: u64 = 1 << 14;
+    const BACKGROUND: u64 = 0b110;
+
+    fn process(pid: i32, program: &str) -> Facts {
+        let (comm, program) = (program.to_owned(), program.to_owned());
+        Facts { pid, ns_pids: vec![pid, 1], comm, program, state: 'S', age: 60, awaited: Some(0), ..Facts::default() }
+    }
+
+    fn foretell(init: &Facts, children: &[&Facts]) -> (bool, Sure) {
+        let Forecast { acts, sure, .. } = forecast(init, children, &|_| true, Signal::TERM);
+        (acts, sure)
+    }
+
+    #[test]
+    fn the_masks_say_what_the_kernel_will_drop() {
+        let sleep = process(10, "sleep");
+        assert_eq!(foretell(&sleep, &[]), (false, Sure::Sure));
+        assert_eq!(foretell(&Facts { caught: TERM, ..sleep.clone() }, &[]), (true, Sure::Likely));
+        assert_eq!(foretell(&Facts { ignored: TERM, ..sleep.clone() }, &[]), (false, Sure::Sure));
+        assert_eq!(foretell(&Facts { blocked: TERM, ..sleep.clone() }, &[]), (false, Sure::Likely));
+        assert_eq!(foretell(&Facts { awaited: Some(TERM), ..sleep.clone() }, &[]), (true, Sure::Likely));
+        assert!(forecast(&sleep, &[], &|_| true, Signal::KILL).acts);
+        assert!(!forecast(&sleep, &[], &|_| true, Signal::CHLD).acts);
+    }
+
+    #[test]
+    fn what_may_not_be_looked_at_is_not_sure() {
+        let sleep = process(10, "sleep");
+        assert_eq!(foretell(&Facts { awaited: None, ..sleep.clone() }, &[]), (false, Sure::Likely));
+        assert_eq!(foretell(&Facts { age: 1, ..sleep.clone() }, &[]), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { state: 'T', ..sleep.clone() }, &[]), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { is_traced: true, ..sleep }, &[]), (false, Sure::Guess));
+    }
+
+    #[test]
+    fn a_shell_runs_its_trap_when_the_child_in_front_has_ended() {
+        let (mut shell, mut child) = (process(10, "dash"), process(11, "sleep"));
+        (shell.caught, shell.call) = (TERM, Some(WAIT4));
+        assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
+        assert!(forecast(&shell, &[&child], &|_| false, Signal::TERM).acts, "a loop of short ones");
+        assert_eq!(foretell(&shell, &[]), (true, Sure::Likely));
+        child.ignored = BACKGROUND;
+        assert_eq!(foretell(&shell, &[&child]), (true, Sure::Likely));
+        // A shell in the background itself: of its children nothing can be told, only of its own call.
+        shell.ignored = BACKGROUND;
+        assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
+        shell.call = Some(130);
+        assert_eq!(foretell(&shell, &[&child]), (true, Sure::Likely));
+    }
+
+    #[test]
+    fn an_init_is_as_good_as_its_child() {
+        let (init, child) = (process(10, "tini"), process(11, "app"));
+        assert_eq!(foretell(&init, &[&child]), (true, Sure::Sure));
+        assert_eq!(foretell(&init, &[&Facts { caught: TERM, ..child.clone() }]), (true, Sure::Likely));
+        assert_eq!(foretell(&init, &[&Facts { ignored: TERM, ..child.clone() }]), (false, Sure::Likely));
+        assert_eq!(foretell(&init, &[&Facts { blocked: TERM, ..child }]), (false, Sure::Guess));
+    }
+
+    #[test]
+    fn programs_whose_handlers_are_known() {
+        let node = Facts { caught: TERM, ..process(10, "node") };
+        assert_eq!(foretell(&node, &[]), (false, Sure::Guess));
+        let systemd = Facts { awaited: Some(TERM), ..process(10, "systemd") };
+        assert_eq!(foretell(&systemd, &[]), (false, Sure::Likely));
+        assert!(forecast(&systemd, &[], &|_| true, Signal(37)).acts);
+    }
+}

@@ -1,0 +1,26 @@
+//! `tracer audit`: what will happen to each container's pid 1, told from `/proc` alone.
+
+use std::{io::BufWriter, process::ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    audit,
+    cli::{self, Output},
+    sink::{audit as print, stdout::Stdout, style::Screen},
+};
+
+/// Looks once, and prints what is to be expected.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn run(options: &cli::Audit) -> Result<ExitCode> {
+    let audit = audit::audit(options.signal);
+    let out = BufWriter::new(Stdout::lock());
+    match options.output {
+        Output::Text => print::print_text(&audit, Screen::stdout(), out),
+        Output::Json => print::print_json(&audit, out),
+    }
+    .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,133 @@
+//! `tracer record`: live events into a trace file, while a command runs or until somebody ends it.
+//!
+//! The command comes first: whatever goes wrong with the recording, it is not disturbed, and its exit
+//! code is known.
+
+use std::{io::Write, process::ExitCode};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cli,
+    filter::Filter,
+    pump::{event_loop, sleep},
+    rules::Thresholds,
+    sink::{
+        gate::Gate,
+        style::{self, WARN},
+        trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
+    },
+    source::{live::Live, load::LoadOptions},
+    trace::file,
+};
+
+use self::{
+    child::{Child, Started},
+    recording::Recording,
+    signals::Signals,
+};
+
+mod child;
+mod outcome;
+mod recording;
+mod signals;
+
+/// Records until the command has ended; without one until SIGINT, SIGTERM or SIGHUP, the end of
+/// `--duration`, or `--max-size`. The exit code is that of the command, if nothing outranks it.
+///
+/// # Errors
+/// If live tracing is not possible here, or the file cannot be created.
+pub fn run(options: &cli::Record) -> Result<ExitCode> {
+    let load = LoadOptions {
+        all_signals: true,
+        all_deliveries: true,
+        has_command: !options.command.is_empty(),
+        ..LoadOptions::from(&options.probes)
+    };
+    let live = Live::attach(&load)?;
+    let gate = Gate::new(Filter::from(&options.filter).within(options.scope), options.fail_on.clone());
+    let recorder = recorder(options)?;
+    let thresholds = options.thresholds.over(Thresholds::default());
+    event_loop()?.block_on(async {
+        let signals = Signals::new(load.has_command).context("cannot receive signals")?;
+        let mut recording = Recording::start(live, &load, &thresholds, gate, recorder)?;
+        let command = drive(options, &signals, &mut recording).await;
+        Ok(ExitCode::from(outcome::conclude(options, &recording, command)))
+    })
+}
+
+fn recorder(options: &cli::Record) -> Result<Recorder> {
+    let cli::Record { output, overwrite, rotate, keep, snapshot_on, before, redact, filter, .. } = options;
+    let store: Box<dyn Store> = match rotate {
+        Some(limit) => Box::new(Rotating::new(output, *overwrite, *limit, *keep)?),
+        None if !snapshot_on.is_empty() => Box::new(Flight::new(output, *overwrite, *before)?),
+        None => Recorder::single(file::create(output, *overwrite)?, output),
+    };
+    Ok(Recorder::new(store)
+        .narrowed(Filter::from(filter))
+        .redacted(Redactor::new(*redact))
+        .on(snapshot_on.iter().map(|rule| rule.name).collect()))
+}
+
+/// Keeps the recording going until the command has ended or it is time to stop, and waits for the
+/// command where the recording stops before. The command's exit code, if there is one.
+async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recording) -> Option<u8> {
+    let cli::Record { command, duration, max_size, .. } = options;
+    let mut child = match command.first().map(|program| (program, Child::start(command))) {
+        None => None,
+        Some((_, Ok(Started::Running(child)))) => {
+            recording.expect_command(child.pid(), child::args(command));
+            Some(child)
+        }
+        Some((program, Ok(Started::NotStarted(code, why)))) => {
+            say(&format!("cannot run {}: {why}", program.display()));
+            recording.stop();
+            return Some(code);
+        }
+        Some((_, Err(error))) => {
+            recording.give_up(error);
+            return None;
+        }
+    };
+    let end = sleep(*duration);
+    tokio::pin!(end);
+    loop {
+        let pause = recording.turn();
+        if let Some(most) = *max_size
+            && pause.is_some()
+            && recording.size() >= most
+        {
+            say(&format!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
+            recording.stop();
+            continue;
+        }
+        let Some(child) = &mut child else {
+            // Without a command there is nothing to wait for but the recording.
+            let pause = pause?;
+            tokio::select! {
+                biased;
+                _ = signals.next() => recording.stop(),
+                () = &mut end => recording.stop(),
+                () = sleep(Some(pause)) => {}
+            }
+            continue;
+        };
+        tokio::select! {
+            biased;
+            came = signals.next() => if recording.catch_up().is_none_or(|world| came.is_for_command(world)) {
+                child.signal(came.signal);
+            },
+            () = child.ended() => return recording.command_ends(child).await.map(child::exit_code),
+            () = &mut end, if pause.is_some() => {
+                say("the recording stops: its time is over (--duration); the command goes on");
+                recording.stop();
+            }
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// A sentence on standard error. The command may have taken that away; then there is nobody to tell.
+fn say(sentence: &str) {
+    let _ = writeln!(anstream::stderr(), "{WARN}tracer:{WARN:#} {sentence}");
+}

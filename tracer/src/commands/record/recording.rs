@@ -1,0 +1,157 @@
+//! The recording beside a command: it can fail at any time, and nobody but itself is the worse for it.
+
+use std::{io, time::Duration};
+
+use anyhow::{Error, Result};
+
+use crate::{
+    engine::Step,
+    event::ExitStatus,
+    ident::Args,
+    pump::{BUSY, Pace, Pump, sleep},
+    rules::{LEFT_BEHIND_LONGEST, Thresholds},
+    sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
+    source::{live::Live, load::LoadOptions},
+    world::World,
+};
+
+use super::{child::Child, say};
+
+/// A recording that goes on, or has ended.
+pub struct Recording {
+    /// Gone when it has ended.
+    pump: Option<Pump>,
+    pace: Pace,
+    sinks: Tee<Gate, Recorder>,
+    /// Why it could not go on.
+    failure: Option<Error>,
+}
+
+impl Recording {
+    /// Begins the stream: from here on nothing is missed.
+    ///
+    /// # Errors
+    /// If the processes cannot be listed, a filter names what does not exist, or the file cannot be
+    /// written.
+    pub fn start(
+        live: Live,
+        load: &LoadOptions,
+        thresholds: &Thresholds,
+        gate: Gate,
+        recorder: Recorder,
+    ) -> Result<Self> {
+        let mut sinks = Tee(gate, recorder);
+        let pump = Pump::start(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
+        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, failure: None })
+    }
+
+    /// What was found.
+    pub fn gate(&self) -> &Gate {
+        &self.sinks.0
+    }
+
+    /// What was written.
+    pub fn recorder(&self) -> &Recorder {
+        &self.sinks.1
+    }
+
+    /// Why it could not go on, if so.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// Bytes in files.
+    pub fn size(&self) -> u64 {
+        self.sinks.1.size()
+    }
+
+    /// A child was started, and is what the recording is about.
+    pub fn expect_command(&mut self, pid: u32, args: Args) {
+        if let Some(pump) = &mut self.pump {
+            pump.await_command(pid, args);
+        }
+    }
+
+    /// Takes what has come up; says how long to wait before the next turn, `None` once it has ended.
+    pub fn turn(&mut self) -> Option<Duration> {
+        let drained = self.try_with(|pump, show| pump.turn(show))?;
+        Some(self.pace.after(drained))
+    }
+
+    /// Takes what has come up; gives the world then.
+    pub fn catch_up(&mut self) -> Option<&World> {
+        self.turn()?;
+        self.pump.as_ref().map(Pump::world)
+    }
+
+    /// The command has ended: reaps it, and goes on until what it left behind has had its moment. How
+    /// it ended; `None` if that cannot be found out.
+    pub async fn command_ends(&mut self, child: &mut Child) -> Option<ExitStatus> {
+        self.try_with(|pump, show| pump.command_ending(show));
+        let status = match child.reap() {
+            Ok(status) => status,
+            Err(error) => {
+                self.give_up(Error::from(error).context("cannot wait for the command"));
+                return None;
+            }
+        };
+        self.try_with(|pump, show| pump.command_ended(status, show));
+        while self.turn().is_some() && !self.is_settled() {
+            sleep(Some(BUSY)).await;
+        }
+        self.stop();
+        Some(status)
+    }
+
+    /// Nothing is left to be said about what the command left behind.
+    fn is_settled(&self) -> bool {
+        let Some(world) = self.pump.as_ref().map(Pump::world) else { return true };
+        let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
+            return true;
+        };
+        let is_said = self.gate().summary.findings.contains_key("left-behind");
+        // The pump lets time pass a few times a second.
+        let latest = end.at.saturating_add(LEFT_BEHIND_LONGEST + 500_000_000);
+        // The release of the command itself comes some milliseconds after it was reaped.
+        let is_gone = world.get(command.identity.key).is_none() && command.left(world).is_empty();
+        is_said || is_gone || world.now() > latest
+    }
+
+    /// Ends it as it should be. Nothing happens if it has ended.
+    pub fn stop(&mut self) {
+        self.try_with(|pump, show| pump.end(show));
+        let Some(pump) = self.pump.take() else { return };
+        self.sinks.0.summary.conclude(pump.world());
+        if let Err(error) = self.sinks.1.close(None) {
+            self.failure.get_or_insert(error.into());
+        }
+    }
+
+    /// Ends it because of an error, with all that could be taken.
+    pub fn give_up(&mut self, error: Error) {
+        let Some(pump) = self.pump.take() else { return };
+        self.sinks.0.summary.conclude(pump.world());
+        let end = pump.end_event().ok();
+        let closed = self.sinks.1.close(end.as_ref());
+        say(&format!("the recording stops: {error:#}"));
+        if let Err(error) = closed {
+            say(&format!("and the file could not be closed: {error}"));
+        }
+        self.failure = Some(error);
+    }
+
+    /// Does something with the stream; `None` if it has ended, or ends by this.
+    fn try_with<T>(
+        &mut self,
+        act: impl FnOnce(&mut Pump, &mut dyn FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<T>,
+    ) -> Option<T> {
+        let Self { pump, sinks, .. } = self;
+        match act(pump.as_mut()?, &mut |world, step| sinks.step(world, step)) {
+            Ok(done) => Some(done),
+            Err(error) => {
+                self.give_up(error);
+                None
+            }
+        }
+    }
+}

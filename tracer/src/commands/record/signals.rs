@@ -1,0 +1,78 @@
+//! Signals that this process gets while it records: who sent them decides what they mean.
+
+use std::io;
+
+use nix::{
+    libc::signalfd_siginfo,
+    sys::{
+        signal::{SigSet, Signal},
+        signalfd::{SfdFlags, SignalFd},
+    },
+};
+use tokio::io::unix::AsyncFd;
+
+use crate::{signal::SI_KERNEL, world::World};
+
+/// Those that end a recording without a command.
+const LEAVE: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+/// Those that are passed on to a command. Not SIGTSTP, SIGCONT and SIGWINCH: a terminal sends them to
+/// the command as well, and this process must stop with it, or the shell would not notice.
+const PASS_ON: &[Signal] =
+    &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Signals, read from a descriptor.
+pub struct Signals(AsyncFd<SignalFd>);
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Came {
+    /// Its number.
+    pub signal: i32,
+    code: i32,
+    sender: u32,
+}
+
+impl Signals {
+    /// From here on they do not do what they do by themselves. Needs the event loop.
+    ///
+    /// # Errors
+    /// If the kernel gives no descriptor.
+    pub fn new(has_command: bool) -> io::Result<Self> {
+        let mask: SigSet = if has_command { PASS_ON } else { LEAVE }.iter().copied().collect();
+        mask.thread_block()?;
+        let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        // SAFETY: the descriptor is owned, so it stays the same until it is dropped with this.
+        Ok(Self(unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)?))
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&self) -> Came {
+        while let Ok(mut ready) = self.0.readable().await {
+            let came = ready.try_io(|fd| fd.get_ref().read_signal()?.ok_or(io::ErrorKind::WouldBlock.into()));
+            if let Ok(Ok(signalfd_siginfo { ssi_signo, ssi_code, ssi_pid, .. })) = came {
+                return Came { signal: ssi_signo as i32, code: ssi_code, sender: ssi_pid };
+            }
+        }
+        // The event loop is gone.
+        std::future::pending().await
+    }
+}
+
+impl Came {
+    /// Whether the command is to have it, too.
+    ///
+    /// Not if the kernel sent it: a key, or the end of a terminal, reaches the whole foreground, and so
+    /// the command itself. Nor if the command or a descendant of it did: `kill 0` in a shell means its
+    /// own process group, and would come back to it for ever.
+    pub fn is_for_command(self, world: &World) -> bool {
+        let Self { signal: _, code, sender } = self;
+        if code == SI_KERNEL {
+            return false;
+        }
+        let Some(command) = world.command() else { return true };
+        match world.by_pid(sender) {
+            Some(process) => !command.has_descendant(process.key),
+            None => sender == 0 || !command.had_pid(sender),
+        }
+    }
+}

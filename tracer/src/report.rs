@@ -1,0 +1,40 @@
+//! Findings for other programs: reports that a build server or a code host shows.
+
+use std::{
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{cli::Report, sink::gate::Gate, trace::file};
+
+mod github;
+mod junit;
+mod sarif;
+
+/// Writes a report; the findings are in that trace. A file of that name is replaced.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(report: &Report, gate: &Gate, trace: &Path) -> Result<()> {
+    match report {
+        Report::Junit(path) => into(path, |out| junit::write(out, gate)),
+        Report::Sarif(path) => into(path, |out| sarif::write(out, gate, trace)),
+        Report::Github => {
+            let mut out = io::stdout().lock();
+            let written = github::write(&mut out, gate).and_then(|()| out.flush());
+            match written {
+                // Who closed it does not want to read it.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                written => written.context("cannot write to standard output"),
+            }
+        }
+    }
+}
+
+fn into(path: &Path, write: impl FnOnce(&mut BufWriter<std::fs::File>) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(file::create(path, true)?);
+    let written = write(&mut out).and_then(|()| out.flush());
+    written.with_context(|| format!("cannot write the report {}", path.display()))
+}

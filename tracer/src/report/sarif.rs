@@ -1,0 +1,95 @@
+//! SARIF 2.1.0, the format of static analysis results that code hosts read. A finding is about a
+//! process, not a line of a file, so its place is the trace that it is found in.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    finding::{Finding, Severity},
+    rules::RULES,
+    sink::gate::Gate,
+};
+
+/// Writes the report.
+pub fn write(out: &mut impl Write, gate: &Gate, trace: &Path) -> io::Result<()> {
+    let rules: Vec<_> = RULES
+        .iter()
+        .map(|rule| {
+            json!({
+                "id": rule.name,
+                "shortDescription": { "text": rule.summary },
+                "fullDescription": { "text": rule.summary },
+                "help": { "text": rule.explanation, "markdown": rule.explanation },
+                "defaultConfiguration": { "level": level(rule.severity) },
+            })
+        })
+        .collect();
+    let uri = uri(trace);
+    let results: Vec<_> = gate.findings.iter().map(|finding| result(gate, finding, &uri)).collect();
+    let log = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "tracer", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+            "properties": { "findingsNotKept": gate.not_kept() },
+        }],
+    });
+    serde_json::to_writer_pretty(&mut *out, &log)?;
+    out.write_all(b"\n")
+}
+
+fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
+    let Finding { rule, at, process, message, fix, .. } = finding;
+    let since_1970 = i128::from(*at) + i128::from(gate.wall_offset_ns);
+    let time = jiff::Timestamp::from_nanosecond(since_1970).unwrap_or(jiff::Timestamp::MAX);
+    json!({
+        "ruleId": rule.name,
+        "ruleIndex": RULES.iter().position(|known| known.name == rule.name),
+        "level": level(rule.severity),
+        "message": { "text": format!("{message}\nfix: {fix}") },
+        "locations": [{
+            "physicalLocation": { "artifactLocation": { "uri": uri } },
+            "logicalLocations": [{ "name": process.comm.to_string(), "kind": "process" }],
+        }],
+        // The same process of the same run is the same finding, whatever the words.
+        "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start) },
+        "properties": { "pid": process.key.tgid, "at": time.to_string() },
+    })
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// A path as a reference of RFC 3986.
+fn uri(path: &Path) -> String {
+    let mut uri = if path.is_absolute() { "file://".to_owned() } else { String::new() };
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::uri;
+
+    #[test]
+    fn paths_are_references() {
+        assert_eq!(uri("a b/ü.mcap".as_ref()), "a%20b/%C3%BC.mcap");
+        assert_eq!(uri("/tmp/x:1.mcap".as_ref()), "file:///tmp/x%3A1.mcap");
+    }
+}

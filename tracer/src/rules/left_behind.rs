@@ -1,0 +1,260 @@
+//! `left-behind`: the command of a recording has ended, and some of its descendants have not.
+
+use crate::{
+    change::Change,
+    event::ExitStatus,
+    finding::{Confidence, Detail, Finding, Left, Severity},
+    ident::ProcKey,
+    rules::{NOBODY, Rule, RuleDef, Verdict},
+    world::{Command, End, Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "left-behind",
+    severity: Severity::Warning,
+    summary: "the recorded command has ended, and processes that it started still run or are zombies",
+    explanation: include_str!("left_behind.md"),
+    make: |_| Box::new(LeftBehind),
+};
+
+/// What is on its way out gets this long since the end of the command, or of another descendant.
+const MOMENT: u64 = 100_000_000;
+/// But not longer than this since the end of the command: all in nanoseconds.
+pub const LONGEST: u64 = 1_000_000_000;
+/// Processes that are named.
+const NAMED: usize = 10;
+/// Processes that are looked at: more are certain enough.
+const LOOKED_AT: usize = 64;
+
+struct LeftBehind;
+
+impl Rule for LeftBehind {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        match *change {
+            // The command itself is gone soon.
+            Change::CommandEnded(_) => Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn looks_at(&self, world: &World, _key: ProcKey) -> Vec<ProcKey> {
+        let left = world.command().map_or_else(Vec::new, |command| command.left(world));
+        left.iter().take(LOOKED_AT).map(|process| process.key).collect()
+    }
+
+    fn recheck(&self, world: &World, _key: ProcKey) -> Verdict {
+        let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
+            return Verdict::Quiet;
+        };
+        let left = command.left(world);
+        if left.is_empty() {
+            return Verdict::Quiet;
+        }
+        // Whoever has got a zombie by the end of the command has not had the time to wait for it.
+        let has_zombies = left.iter().any(|process| process.death().is_some());
+        let is_busy = has_zombies || world.now() < command.last_death().saturating_add(MOMENT);
+        if is_busy && world.now() < end.at.saturating_add(LONGEST) {
+            return Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY);
+        }
+        Verdict::Found(Box::new(finding(world, command, end, &left)))
+    }
+}
+
+fn finding(world: &World, command: &Command, end: End, left: &[&Process]) -> Finding {
+    let zombies = left.iter().filter(|process| process.death().is_some()).count() as u64;
+    let running = left.len() as u64 - zombies;
+    let named: Vec<_> = left.iter().take(NAMED).map(|process| remnant(world, process)).collect();
+    let more = left.len() - named.len();
+    let mut names: Vec<_> = named.iter().map(sentence).collect();
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    Finding {
+        rule: &DEF,
+        at: world.now(),
+        since: end.at,
+        process: command.identity,
+        confidence: Confidence::Certain,
+        message: format!(
+            "{} {} and left {} behind: {}.",
+            command.identity,
+            ended(end.status),
+            counted(running, zombies),
+            names.join("; ")
+        ),
+        fix: fix(running, &named),
+        evidence: vec![end.seq],
+        detail: Detail::LeftBehind { status: end.status, running, zombies, left: named },
+    }
+}
+
+fn remnant(world: &World, process: &Process) -> Left {
+    Left {
+        process: process.identity(),
+        parent: world.owed_by(process.key).map(|key| world.identity(key)),
+        is_zombie: process.death().is_some(),
+    }
+}
+
+fn sentence(left: &Left) -> String {
+    let Left { process, parent, is_zombie } = left;
+    match (is_zombie, parent) {
+        (true, Some(parent)) => format!("{process} is a zombie that {parent} does not wait for"),
+        (true, None) => format!("{process} is a zombie"),
+        (false, Some(parent)) => format!("{process} runs as a child of {parent}"),
+        (false, None) => format!("{process} runs"),
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("was killed by {signal}"),
+        None => format!("ended with code {}", status.code()),
+    }
+}
+
+fn counted(running: u64, zombies: u64) -> String {
+    let plural = |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+    let running_text = plural(running, "running process", "running processes");
+    let zombies_text = plural(zombies, "zombie", "zombies");
+    match (running, zombies) {
+        (_, 0) => running_text,
+        (0, _) => zombies_text,
+        _ => format!("{running_text} and {zombies_text}"),
+    }
+}
+
+fn fix(running: u64, named: &[Left]) -> String {
+    if running > 0 {
+        return "end background jobs and wait for them before the command ends (in a shell: trap 'kill $(jobs -p); \
+                wait' EXIT), or run it below an init of its own that takes the rest along (unshare --pid --fork \
+                --kill-child)"
+            .to_owned();
+    }
+    match named.iter().find_map(|left| left.parent) {
+        Some(parent) => format!("{} must wait for its children; see `tracer explain unreaped-child`", parent.comm),
+        None => "see `tracer explain unreaped-child`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::Scope,
+        event::{Adopter, EventKind},
+        ident::Args,
+        story::{Story, born, born_in, end, key, task},
+    };
+
+    /// A command (20) of a recorder (10), which was just born.
+    fn command() -> Story {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 10));
+        story.event(EventKind::CommandStarted(key(20), Args::default()));
+        story
+    }
+
+    fn ends(story: &mut Story, adopter: Adopter) -> &mut Story {
+        story.exit(end(20, 10, adopter)).free(20).event(EventKind::CommandEnded(key(20), ExitStatus(0)))
+    }
+
+    #[test]
+    fn an_orphan_that_runs_and_a_zombie_are_one_finding() {
+        let mut story = command();
+        story.fork(born(21, 20)).fork(born(22, 21)).fork(born(30, 1));
+        story.exit(end(22, 21, Adopter::None));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        let looks = [(21, b'S', 1), (22, b'Z', 21)];
+        story.wait(50, &looks);
+        story.found.retain(|finding| finding.rule.name == "left-behind");
+        assert_eq!(story.rules(), [""; 0], "too early");
+        story.wait(60, &looks);
+        assert_eq!(story.rules(), [""; 0], "too early for a zombie");
+        for _ in 0..10 {
+            story.wait(100, &looks);
+        }
+        story.found.retain(|finding| finding.rule.name == "left-behind");
+        let finding = story.only();
+        assert_eq!(
+            finding.message,
+            "p20 (pid 20) ended with code 0 and left 1 running process and 1 zombie behind: p21 (pid 21) runs as a \
+             child of p1 (pid 1); p22 (pid 22) is a zombie that p21 (pid 21) does not wait for."
+        );
+        let Detail::LeftBehind { running, zombies, left, .. } = finding.detail else { panic!() };
+        assert_eq!((running, zombies, left.len()), (1, 1, 2));
+    }
+
+    #[test]
+    fn what_ends_within_a_moment_is_not_left_behind() {
+        let mut story = command();
+        story.fork(born(21, 20)).fork(born(22, 20));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        story.wait(90, &[(21, b'S', 1), (22, b'S', 1)]).exit(end(21, 1, Adopter::None)).free(21);
+        story.wait(90, &[(22, b'S', 1)]).exit(end(22, 1, Adopter::None)).free(22);
+        story.wait(2_000, &[]);
+        story.found.retain(|finding| finding.rule.name == "left-behind");
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn a_command_that_leaves_nothing_is_no_finding() {
+        let mut story = command();
+        story.fork(born(21, 20)).exit(end(21, 20, Adopter::None)).free(21);
+        ends(&mut story, Adopter::None).wait(2_000, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn whom_a_look_does_not_find_is_not_left_behind() {
+        let mut story = command();
+        story.fork(born(21, 20));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        story.event(EventKind::Look(crate::event::Look { key: key(21), found: None })).wait(200, &[]);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn the_scope_goes_with_birth_adoption_and_new_namespaces() {
+        let mut story = command();
+        let is_in = |story: &Story, pid| story.world().is_in_scope(&story.world().identity(key(pid)), Scope::Command);
+        story.fork(born(21, 20)).fork(born(22, 21)).fork(born(30, 1));
+        story.exit(end(21, 20, Adopter::NamespaceInit(task(1)))).wait(20, &[]);
+        assert!(is_in(&story, 20) && is_in(&story, 22) && !is_in(&story, 30) && !is_in(&story, 10));
+        story.fork(born(23, 22));
+        assert!(is_in(&story, 23));
+        // A container that a daemon starts while the command runs, and one that comes later.
+        story.fork(born_in(4_026_532_500, 40, 1, 30)).fork(born_in(4_026_532_500, 41, 2, 40));
+        assert!(is_in(&story, 40) && is_in(&story, 41));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        story.fork(born_in(4_026_532_600, 50, 1, 30));
+        assert!(!is_in(&story, 50));
+        // The same by an image of that world.
+        let mut other = Story::new();
+        for event in story.world().image() {
+            other.event(event.kind);
+        }
+        for pid in [22, 23, 40, 41, 50, 30, 10] {
+            assert_eq!(is_in(&other, pid), is_in(&story, pid), "{pid}");
+        }
+    }
+
+    #[test]
+    fn ten_are_named_and_the_rest_is_counted() {
+        let mut story = command();
+        for pid in 100..115 {
+            story.fork(born(pid, 20));
+        }
+        let looks: Vec<_> = (100..115).map(|pid| (pid, b'S', 1)).collect();
+        ends(&mut story, Adopter::NamespaceInit(task(1))).wait(150, &looks);
+        story.found.retain(|finding| finding.rule.name == "left-behind");
+        let finding = story.only();
+        assert!(finding.message.ends_with("; and 5 more."), "{}", finding.message);
+        let Detail::LeftBehind { running, left, .. } = finding.detail else { panic!() };
+        assert_eq!((running, left.len()), (15, 10));
+    }
+}

@@ -1,0 +1,162 @@
+//! What `tracer audit` found, for a person and for a program.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::{
+    audit::{Audit, Namespace, facts::Facts, room::Room, stop::Forecast},
+    sink::{
+        json::Lines,
+        style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
+    },
+};
+
+/// Processes that are named where there are many.
+const NAMED: usize = 5;
+
+/// Prints a paragraph for each namespace, and a line that sums up.
+///
+/// # Errors
+/// Only from writing.
+pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Result<()> {
+    let Audit { signal, namespaces, ptys, pids } = audit;
+    for Namespace { init, forecast, processes, zombies, outsiders, pids } in namespaces {
+        let Forecast { acts, sure, why, fix } = forecast;
+        let place = init.pid_ns.map_or_else(|| "a pid namespace".to_owned(), |ns| format!("pid namespace {ns}"));
+        writeln!(
+            out,
+            "{} is pid 1 of {place}, {}",
+            screen.paint(BOLD, init.name()),
+            style::count(*processes as u64, "process")
+        )?;
+        let (colour, what) = if *acts { (GOOD, "will act on") } else { (WARN, "will NOT act on") };
+        let what = screen.paint(colour, what);
+        paragraph(&mut out, screen, format_args!("{what} {signal} ({}): it {why}", sure.id()))?;
+        if !fix.is_empty() {
+            paragraph(&mut out, screen, format_args!("{} {fix}", screen.paint(GOOD, "fix:")))?;
+        }
+        if !zombies.is_empty() {
+            let count = style::count(zombies.len() as u64, "zombie");
+            paragraph(&mut out, screen, format_args!("{} unreaped: {}", screen.paint(BAD, count), list(zombies)))?;
+        }
+        if !outsiders.is_empty() {
+            paragraph(&mut out, screen, format_args!("came in from outside: {}", list(outsiders)))?;
+        }
+        if let Some(room) = pids.filter(|room| room.is_short()) {
+            paragraph(&mut out, screen, format_args!("{} {}", screen.paint(BAD, "pids are running out:"), of(room)))?;
+        }
+        writeln!(out)?;
+    }
+    let deaf = namespaces.iter().filter(|namespace| !namespace.forecast.acts).count();
+    let unreaped: usize = namespaces.iter().map(|namespace| namespace.zombies.len()).sum();
+    writeln!(
+        out,
+        "{}: {deaf} will not act on {signal}, {} unreaped",
+        style::count(namespaces.len() as u64, "pid namespace"),
+        style::count(unreaped as u64, "zombie"),
+    )?;
+    for (what, room) in [("ptys", ptys), ("pids", pids)] {
+        if let Some(room) = room {
+            let style = if room.is_short() { BAD } else { DIM };
+            writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}", of(*room))))?;
+        }
+    }
+    out.flush()
+}
+
+fn paragraph(out: &mut impl Write, screen: Screen, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+    const MARGIN: usize = 4;
+    for line in style::wrap(&text.to_string(), screen.width.map(|width| width - MARGIN)) {
+        writeln!(out, "{:MARGIN$}{line}", "")?;
+    }
+    Ok(())
+}
+
+fn list(processes: &[Facts]) -> String {
+    let named: Vec<_> = processes.iter().take(NAMED).map(Facts::name).collect();
+    let more = processes.len().saturating_sub(NAMED);
+    let named = named.join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+fn of(Room { used, most }: Room) -> String {
+    format!("{used} of {most}")
+}
+
+#[derive(Serialize)]
+struct Process<'a> {
+    pid: i32,
+    ns_pid: Option<i32>,
+    comm: &'a str,
+    argv: Vec<String>,
+}
+
+impl<'a> From<&'a Facts> for Process<'a> {
+    fn from(facts: &'a Facts) -> Self {
+        let argv = facts.argv.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+        Self { pid: facts.pid, ns_pid: facts.ns_pids.last().copied(), comm: &facts.comm, argv }
+    }
+}
+
+#[derive(Serialize)]
+struct Limit {
+    used: u64,
+    most: u64,
+}
+
+impl From<Room> for Limit {
+    fn from(Room { used, most }: Room) -> Self {
+        Self { used, most }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "audit")]
+struct Line<'a> {
+    process: Process<'a>,
+    pid_ns: Option<u32>,
+    processes: usize,
+    signal: String,
+    acts: bool,
+    sure: &'static str,
+    why: &'a str,
+    fix: &'a str,
+    zombies: Vec<Process<'a>>,
+    outsiders: Vec<Process<'a>>,
+    pids: Option<Limit>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "audit-machine")]
+struct Machine {
+    ptys: Option<Limit>,
+    pids: Option<Limit>,
+}
+
+/// Prints a line for each namespace, and one for the machine; see `docs/json.md`.
+///
+/// # Errors
+/// Only from writing.
+pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
+    let Audit { signal, namespaces, ptys, pids } = audit;
+    let mut lines = Lines::new(out);
+    for Namespace { init, forecast, processes, zombies, outsiders, pids } in namespaces {
+        let Forecast { acts, sure, why, fix } = forecast;
+        lines.print(&Line {
+            process: init.into(),
+            pid_ns: init.pid_ns,
+            processes: *processes,
+            signal: signal.to_string(),
+            acts: *acts,
+            sure: sure.id(),
+            why,
+            fix,
+            zombies: zombies.iter().map(Into::into).collect(),
+            outsiders: outsiders.iter().map(Into::into).collect(),
+            pids: pids.map(Into::into),
+        })?;
+    }
+    lines.print(&Machine { ptys: ptys.map(Into::into), pids: pids.map(Into::into) })?;
+    lines.flush()
+}

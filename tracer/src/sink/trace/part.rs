@@ -1,0 +1,171 @@
+//! One trace file that is being written: records, images of the world, and flushes when they are due.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    event::{End, Event, EventKind},
+    host::StartInfo,
+    sink::{
+        style,
+        trace::{Store, View},
+    },
+    source::encode::encode,
+    trace::writer::Writer,
+};
+
+/// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
+const KEYFRAME_RECORDS: u64 = 250_000;
+/// And the longest time without one, in nanoseconds.
+const KEYFRAME_TIME: u64 = 60_000_000_000;
+/// The longest time for which records are kept in memory, in nanoseconds: what may be missing from the
+/// file when the recorder is killed.
+const FLUSH_TIME: u64 = 800_000_000;
+
+/// A file.
+pub struct Part {
+    writer: Writer,
+    /// Boot time of the last flush.
+    flushed: u64,
+    /// Boot time of the last image.
+    imaged: u64,
+    /// Records since.
+    since_image: u64,
+}
+
+impl Part {
+    /// Begins a trace in an empty file, at that boot time.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn create(file: File, at: u64, info: &StartInfo) -> io::Result<Self> {
+        let mut writer = Writer::create(file, info)?;
+        writer.record(at, &record_of(at, EventKind::Start(Box::new(info.clone()))))?;
+        Ok(Self { writer, flushed: at, imaged: at, since_image: 0 })
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// From writing; [`io::ErrorKind::StorageFull`] comes while there is room to close the file.
+    pub fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
+        let now = view.now();
+        self.writer.record(now, record)?;
+        self.since_image += 1;
+        let is_old = now.saturating_sub(self.imaged) >= KEYFRAME_TIME;
+        if self.since_image >= KEYFRAME_RECORDS || is_old {
+            self.keyframe(now, &view.image())?;
+        }
+        if now.saturating_sub(self.flushed) >= FLUSH_TIME {
+            self.writer.flush()?;
+            self.flushed = now;
+        }
+        Ok(())
+    }
+
+    /// Takes records as they are, one after the other; the last one is of that boot time.
+    ///
+    /// # Errors
+    /// See [`Part::record`].
+    pub fn records(&mut self, at: u64, records: &[u8]) -> io::Result<()> {
+        crate::trace::Records(records).try_for_each(|record| self.writer.record(at, record))
+    }
+
+    /// Takes an image of the world as it was at that boot time, after the last record.
+    ///
+    /// # Errors
+    /// See [`Part::record`].
+    pub fn keyframe(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
+        (self.imaged, self.since_image) = (at, 0);
+        self.writer.keyframe(at, image)
+    }
+
+    /// Takes the last record, and closes the file.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn end(&mut self, at: u64, end: End) -> io::Result<()> {
+        self.writer.last_record(at, &record_of(at, EventKind::End(end)))?;
+        self.writer.finish()
+    }
+
+    /// Closes the file after an error, with the last record if there is one.
+    ///
+    /// # Errors
+    /// From writing.
+    pub fn close(&mut self, end: Option<&Event>) -> io::Result<()> {
+        if let Some(end) = end {
+            // In the chunk that room was kept for.
+            self.writer.record(end.at, &record_of(end.at, end.kind.clone()))?;
+        }
+        self.writer.finish()
+    }
+
+    /// Bytes in the file.
+    pub fn size(&self) -> u64 {
+        self.writer.size()
+    }
+}
+
+/// The record of an event that user space makes.
+pub fn record_of(at: u64, kind: EventKind) -> Vec<u8> {
+    let mut record = Vec::new();
+    encode(&Event { at, cpu: 0, kind }, &mut record);
+    record
+}
+
+/// One file for all.
+pub struct Single {
+    /// Until the first step says what is recorded.
+    file: Option<File>,
+    part: Option<Part>,
+    path: PathBuf,
+    /// Bytes in the file once it is closed.
+    size: u64,
+}
+
+impl Single {
+    /// Writes into an empty file, of that name.
+    pub fn new(file: File, path: &Path) -> Self {
+        Self { file: Some(file), part: None, path: path.to_owned(), size: 0 }
+    }
+
+    fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
+        self.size = self.part.take().map_or(self.size, |part| part.size());
+        result
+    }
+}
+
+impl Store for Single {
+    fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            self.part = Some(Part::create(file, view.event.at, info)?);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
+        self.part.as_mut().map_or(Ok(()), |part| part.record(view, record))
+    }
+
+    fn end(&mut self, view: View<'_>, end: End) -> io::Result<()> {
+        let ended = self.part.as_mut().map_or(Ok(()), |part| part.end(view.event.at, end));
+        self.closed(ended)
+    }
+
+    fn close(&mut self, end: Option<&Event>) -> io::Result<()> {
+        let closed = self.part.as_mut().map_or(Ok(()), |part| part.close(end));
+        self.closed(closed)
+    }
+
+    fn size(&self) -> u64 {
+        self.part.as_ref().map_or(self.size, Part::size)
+    }
+
+    fn sentences(&self) -> Vec<String> {
+        vec![format!("{}: {}", self.path.display(), style::rough_size(self.size()))]
+    }
+}

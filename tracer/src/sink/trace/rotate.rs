@@ -1,0 +1,187 @@
+//! A trace in pieces: a new file at a certain size, of which the last ones stay. Each is a trace in
+//! itself: it begins with the start of the run and the world as it was then, and ends as a trace does.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    event::{End, Event, EventKind},
+    host::StartInfo,
+    sink::{
+        style,
+        trace::{Store, View, part::Part},
+    },
+    source::live,
+    trace::file,
+};
+
+/// Writes one file after the other.
+pub struct Rotating {
+    path: PathBuf,
+    overwrite: bool,
+    /// Bytes after which a file is closed.
+    limit: u64,
+    /// Closed files that stay.
+    keep: u32,
+    info: Option<StartInfo>,
+    part: Option<Part>,
+    /// What the parts before this one cost, and when this one began: for the last record of each.
+    before: End,
+    /// Signals that were generated since the beginning.
+    signals: u64,
+    cpu_before: u64,
+    /// Files that were closed, those included that did not stay.
+    closed: u32,
+    /// Bytes in the open file once it is closed, too.
+    last_size: u64,
+}
+
+impl Rotating {
+    /// Writes into that file until it has so many bytes, and keeps so many old ones.
+    ///
+    /// # Errors
+    /// If one of the names is taken, and they are not to be replaced.
+    pub fn new(path: &Path, overwrite: bool, limit: u64, keep: u32) -> Result<Self, file::CreateError> {
+        let names = (1..=keep).map(|n| numbered(path, n)).chain([path.to_owned()]);
+        for name in names {
+            match name.symlink_metadata() {
+                Ok(_) if !overwrite => return Err(file::CreateError::Exists(name)),
+                Ok(there) if !there.is_file() => return Err(file::CreateError::NotAFile(name)),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            overwrite,
+            limit,
+            keep,
+            info: None,
+            part: None,
+            before: End::default(),
+            signals: 0,
+            cpu_before: live::cpu_time(),
+            closed: 0,
+            last_size: 0,
+        })
+    }
+
+    /// Closes the file as a trace that ended here, makes room for its new name, and begins the next.
+    fn rotate(&mut self, view: View<'_>) -> io::Result<()> {
+        let (Some(info), Some(mut part)) = (self.info.clone(), self.part.take()) else { return Ok(()) };
+        let now = view.now();
+        let cpu_ns = live::cpu_time().saturating_sub(self.cpu_before);
+        part.end(now, self.share(End { began: 0, cpu_ns, signals: self.signals, walks_cut: 0 }))?;
+        drop(part);
+        self.before = End { began: now, cpu_ns, signals: self.signals, walks_cut: 0 };
+        self.closed += 1;
+        for n in (1..self.keep).rev() {
+            let (from, to) = (numbered(&self.path, n), numbered(&self.path, n + 1));
+            if from.exists() {
+                fs::rename(from, to)?;
+            }
+        }
+        fs::rename(&self.path, numbered(&self.path, 1))?;
+        let file = file::create(&self.path, false).map_err(io::Error::other)?;
+        let mut part = Part::create(file, now, &info)?;
+        part.records(now, &view.image())?;
+        self.part = Some(part);
+        Ok(())
+    }
+
+    /// What belongs to the open file of what belongs to the whole run.
+    fn share(&self, end: End) -> End {
+        let End { began: _, cpu_ns, signals, walks_cut } = end;
+        End {
+            began: self.before.began,
+            cpu_ns: cpu_ns.saturating_sub(self.before.cpu_ns),
+            signals: signals.saturating_sub(self.before.signals),
+            walks_cut,
+        }
+    }
+
+    fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
+        self.last_size = self.part.take().map_or(self.last_size, |part| part.size());
+        result
+    }
+}
+
+impl Store for Rotating {
+    fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
+        let file = file::create(&self.path, self.overwrite).map_err(io::Error::other)?;
+        self.part = Some(Part::create(file, view.event.at, info)?);
+        self.before.began = view.event.at;
+        self.info = Some(info.clone());
+        Ok(())
+    }
+
+    fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        self.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
+        part.record(view, record)?;
+        let is_whole = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
+        if is_whole && part.size() >= self.limit { self.rotate(view) } else { Ok(()) }
+    }
+
+    fn end(&mut self, view: View<'_>, end: End) -> io::Result<()> {
+        let share = self.share(end);
+        let ended = self.part.as_mut().map_or(Ok(()), |part| part.end(view.event.at, share));
+        self.closed(ended)
+    }
+
+    fn close(&mut self, end: Option<&Event>) -> io::Result<()> {
+        let closed = self.part.as_mut().map_or(Ok(()), |part| part.close(end));
+        self.closed(closed)
+    }
+
+    fn size(&self) -> u64 {
+        let old = (1..=self.closed.min(self.keep)).filter_map(|n| numbered(&self.path, n).metadata().ok());
+        self.part.as_ref().map_or(self.last_size, Part::size) + old.map(|file| file.len()).sum::<u64>()
+    }
+
+    fn sentences(&self) -> Vec<String> {
+        let path = self.path.display();
+        let kept = self.closed.min(self.keep);
+        let mut sentences = vec![match kept {
+            0 => format!("{path}: {}; it did not grow to be rotated", style::rough_size(self.size())),
+            1 => format!("{path} and {}: {}", numbered(&self.path, 1).display(), style::rough_size(self.size())),
+            _ => format!(
+                "{path} and, from new to old, {} to {}: {}",
+                numbered(&self.path, 1).display(),
+                numbered(&self.path, kept).display(),
+                style::rough_size(self.size())
+            ),
+        }];
+        if self.closed > self.keep {
+            let older = style::count(u64::from(self.closed - self.keep), "older file");
+            sentences.push(format!("{older} did not stay (--keep {})", self.keep));
+        }
+        sentences
+    }
+}
+
+/// `run.mcap` with a number: `run.1.mcap`.
+pub fn numbered(path: &Path, n: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{n}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn a_number_comes_before_the_ending() {
+        for (path, want) in
+            [("run.mcap", "run.3.mcap"), ("/tmp/a.b/run", "/tmp/a.b/run.3"), ("./x.y.mcap", "./x.y.3.mcap")]
+        {
+            assert_eq!(numbered(path.as_ref(), 3).to_str(), Some(want));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The command that a recording is about, and its scope: whoever descends from it, and whoever lives
+//! in a pid namespace that came about while it ran.
+
+use rustc_hash::FxHashSet;
+
+use crate::{
+    change::Change,
+    cli::Scope as Part,
+    event::{EventKind, ExitStatus, Fork, Scope},
+    ident::{Args, Identity, PidNs, ProcKey},
+    world::{Process, World, descent::Descent},
+};
+
+/// A command that was started for the recording.
+#[derive(Debug)]
+pub struct Command {
+    /// Its process, by the name that it was last seen with.
+    pub identity: Identity,
+    /// What was started.
+    pub args: Args,
+    /// Set when it has ended.
+    pub end: Option<End>,
+    descent: Descent,
+    /// A container is no descendant of the client that asked for it, so nothing but the time tells
+    /// that it belongs to the command.
+    namespaces: FxHashSet<PidNs>,
+    /// When a descendant was last seen to die, in nanoseconds of the boot-time clock.
+    last_death: u64,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When that was known, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// Its wait status.
+    pub status: ExitStatus,
+    /// Number of the event.
+    pub seq: u64,
+}
+
+impl Command {
+    /// Whether a process belongs to it.
+    pub fn has(&self, process: &Identity) -> bool {
+        self.descent.has(process.key) || self.namespaces.contains(&process.pid_ns)
+    }
+
+    /// Whether a process is it or was seen below it, also if it is gone by now.
+    pub fn has_descendant(&self, key: ProcKey) -> bool {
+        self.descent.has(key)
+    }
+
+    /// Whether a host pid is or was, as far as is remembered, one of its descendants.
+    pub fn had_pid(&self, pid: u32) -> bool {
+        self.descent.keys().any(|key| key.tgid == pid)
+    }
+
+    /// Its descendants that have not been released, oldest first, without itself.
+    pub fn left<'a>(&self, world: &'a World) -> Vec<&'a Process> {
+        let of_others = self.descent.keys().filter(|&key| key != self.identity.key);
+        let mut left: Vec<_> = of_others
+            .filter_map(|key| world.get(key))
+            // Nobody has to wait for it: it goes by itself.
+            .filter(|process| process.death().is_none_or(|death| !death.autoreap))
+            .collect();
+        left.sort_unstable_by_key(|process| process.key);
+        left
+    }
+
+    /// When a descendant was last seen to die, in nanoseconds of the boot-time clock; 0 for never.
+    pub fn last_death(&self) -> u64 {
+        self.last_death
+    }
+
+    /// What an image of the world must say of it.
+    pub(super) fn image(&self, world: &World) -> Vec<EventKind> {
+        let key = self.identity.key;
+        let mut processes: Vec<_> = self.descent.keys().filter(|&key| world.get(key).is_some()).collect();
+        let mut namespaces: Vec<_> = self.namespaces.iter().copied().collect();
+        processes.sort_unstable();
+        namespaces.sort_unstable();
+        let mut image = vec![
+            EventKind::CommandStarted(key, self.args.clone()),
+            EventKind::CommandScope(Box::new(Scope { processes, namespaces })),
+        ];
+        image.extend(self.end.map(|end| EventKind::CommandEnded(key, end.status)));
+        image
+    }
+
+    fn follow(&mut self, world: &World, change: &Change) {
+        self.descent.follow(world, change);
+        match *change {
+            Change::Born(key) => {
+                let Some(process) = world.get(key).filter(|process| process.roles.init && process.ns_level > 0) else {
+                    return;
+                };
+                let outer = world.namespace(process.pid_ns).and_then(|ns| ns.parent);
+                if self.end.is_none() || outer.is_some_and(|outer| self.namespaces.contains(&outer)) {
+                    self.namespaces.insert(process.pid_ns);
+                } else {
+                    // Inode numbers are used again: this namespace is another one by the same number.
+                    self.namespaces.remove(&process.pid_ns);
+                }
+            }
+            Change::Died { key, .. } if self.descent.has(key) => self.last_death = world.now(),
+            Change::Reaped { identity, .. } if identity.key == self.identity.key => self.identity = identity,
+            _ => {}
+        }
+    }
+}
+
+impl World {
+    /// The command that the stream is about, once it has been started.
+    pub fn command(&self) -> Option<&Command> {
+        self.command.as_ref()
+    }
+
+    /// Whether a process belongs to that part of the command that the stream is about; any does where
+    /// there is none.
+    pub fn is_in_scope(&self, process: &Identity, part: Part) -> bool {
+        match (&self.command, part) {
+            (_, Part::Host) => true,
+            (Some(command), Part::Command) => command.has(process),
+            (Some(command), Part::Tree) => command.has_descendant(process.key),
+            (None, _) => !self.has_command,
+        }
+    }
+
+    pub(super) fn command_started(&mut self, key: ProcKey, args: &Args, changes: &mut Vec<Change>) {
+        // An image after a loss says it again.
+        if self.command.as_ref().is_some_and(|command| command.identity.key == key) {
+            return;
+        }
+        let mut descent = Descent::default();
+        descent.add(self, key);
+        self.command = Some(Command {
+            identity: self.identity(key),
+            args: args.clone(),
+            end: None,
+            descent,
+            namespaces: FxHashSet::default(),
+            last_death: 0,
+        });
+        changes.push(Change::CommandStarted(key));
+    }
+
+    pub(super) fn command_ended(&mut self, at: u64, seq: u64, status: ExitStatus, changes: &mut Vec<Change>) {
+        let Some(mut command) = self.command.take() else { return };
+        if command.end.is_none() {
+            command.end = Some(End { at, status, seq });
+            changes.push(Change::CommandEnded(command.identity.key));
+        }
+        if let Some(process) = self.get(command.identity.key) {
+            command.identity = process.identity();
+        }
+        self.command = Some(command);
+    }
+
+    pub(super) fn command_scope(&mut self, scope: &Scope) {
+        let Some(mut command) = self.command.take() else { return };
+        for &key in &scope.processes {
+            command.descent.add(self, key);
+        }
+        command.namespaces.extend(&scope.namespaces);
+        self.command = Some(command);
+    }
+
+    /// Has the command keep up with what an event changed.
+    pub(super) fn follow_command(&mut self, event: &EventKind, changes: &[Change]) {
+        let Some(mut command) = self.command.take() else { return };
+        // CLONE_PARENT makes a child of somebody else's; it descends from its creator all the same.
+        if let EventKind::Fork(fork) = event
+            && let Fork { task, creator: Some(creator) } = &**fork
+            && command.descent.has(creator.key)
+        {
+            command.descent.add(self, task.key);
+        }
+        for change in changes {
+            command.follow(self, change);
+        }
+        self.command = Some(command);
+    }
+}
