@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod dump;
 pub mod explain;
+pub mod export;
 pub mod progress;
 pub mod record;
 pub mod replay;
@@ -25,6 +26,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Record(options) => record::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
+        Command::Export(options) => export::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Audit(options) => audit::run(options),
         Command::Tree(options) => tree::run(options),
