@@ -5,9 +5,9 @@
 //! never stored. The world has no clock and does no input: it is what [`World::apply`] made of
 //! the events, and it takes the side of any event that contradicts it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::ident::{Identity, PidNs, ProcKey};
 
@@ -181,28 +181,33 @@ const MOST_PROCESSES: usize = 1 << 20;
 
 /// Processes that were released a moment ago: an event of theirs that comes late must not bring
 /// them back.
-#[derive(Debug, Default)]
-struct Tombstones {
-    set: FxHashSet<ProcKey>,
-    queue: VecDeque<ProcKey>,
+///
+/// The kernel gives pids out one after the other, so that those that go together lie together here, and
+/// one is forgotten after some 32,768 others: more than can be released between two records that
+/// overtake each other.
+#[derive(Debug)]
+struct Tombstones(Vec<[ProcKey; 4]>);
+
+impl Default for Tombstones {
+    fn default() -> Self {
+        Self(vec![[ProcKey::default(); 4]; 8192])
+    }
 }
 
 impl Tombstones {
-    /// More than can be released between two records that overtake each other.
-    const KEPT: usize = 16_384;
+    fn place(&self, key: ProcKey) -> usize {
+        key.tgid as usize % self.0.len()
+    }
 
     fn insert(&mut self, key: ProcKey) {
-        if self.set.insert(key) {
-            self.queue.push_back(key);
-        }
-        if self.queue.len() > Self::KEPT
-            && let Some(oldest) = self.queue.pop_front()
-        {
-            self.set.remove(&oldest);
+        let place = self.place(key);
+        if !self.0[place].contains(&key) {
+            self.0[place].rotate_right(1);
+            self.0[place][0] = key;
         }
     }
 
     fn contains(&self, key: ProcKey) -> bool {
-        self.set.contains(&key)
+        self.0[self.place(key)].contains(&key) && key != ProcKey::default()
     }
 }
