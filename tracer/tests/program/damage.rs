@@ -88,7 +88,9 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
             writer.flush().unwrap();
         }
         if n % 100 == 99 || n + 2 == records.len() {
-            writer.keyframe(engine.world()).unwrap();
+            let mut image = Vec::new();
+            engine.world().image().iter().for_each(|event| encode(event, &mut image));
+            writer.keyframe(*at, &image).unwrap();
         }
     }
     writer.last_record(last.0, &last.1).unwrap();
