@@ -4,6 +4,7 @@
 mod command_line;
 mod filter;
 mod json;
+mod recordings;
 mod story;
 mod text;
 mod tree;
