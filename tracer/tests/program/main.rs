@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod command_line;
+mod export;
 mod filter;
 mod json;
 mod recordings;
