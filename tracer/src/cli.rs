@@ -57,7 +57,7 @@ pub enum Command {
     /// List all rules
     Rules(Rules),
     /// Stage dropped signals, zombies and orphans in throw-away namespaces, and show what is said
-    Demo,
+    Demo(Demo),
 }
 
 /// How to print.
@@ -504,6 +504,19 @@ pub struct Doctor {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
+}
+
+/// Options of `tracer demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Without root, or where live tracing does not work, it shows a recording of itself.")]
+pub struct Demo {
+    /// Show the recording, and stage nothing
+    #[arg(long)]
+    pub recorded: bool,
+
+    /// Keep a trace of it in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "recorded")]
+    pub record: Option<PathBuf>,
 }
 
 /// Options of `tracer explain`.

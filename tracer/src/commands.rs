@@ -33,6 +33,6 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(options) => doctor::run(options),
         Command::Explain(options) => explain::run(options),
         Command::Rules(options) => rules::run(options),
-        Command::Demo => demo::run(),
+        Command::Demo(options) => demo::run(options),
     }
 }

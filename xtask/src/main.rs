@@ -14,6 +14,7 @@ mod search;
 mod setup;
 mod test;
 mod toolchain;
+mod traces;
 mod trial;
 mod verdicts;
 mod verifier;
@@ -48,6 +49,8 @@ enum Task {
     Verifier(verifier::Options),
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
     Fidelity(fidelity::Options),
+    /// Record the traces that the tests read, in a booted machine.
+    Traces,
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
+        Task::Traces => traces::traces(),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

@@ -6,6 +6,8 @@ mod damage;
 mod filter;
 mod json;
 mod reports;
+mod export;
+mod recordings;
 mod story;
 mod text;
 mod tree;
