@@ -8,6 +8,7 @@ mod bench;
 mod debian;
 mod ebpf;
 mod fidelity;
+mod fuzz;
 mod lint;
 mod process;
 mod search;
@@ -51,6 +52,8 @@ enum Task {
     Fidelity(fidelity::Options),
     /// Record the traces that the tests read, in a booted machine.
     Traces,
+    /// Feed the reader of traces, and all that comes after it, with bytes that nobody would write.
+    Fuzz(fuzz::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
         Task::Traces => traces::traces(),
+        Task::Fuzz(options) => fuzz::fuzz(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {
