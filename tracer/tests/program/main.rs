@@ -3,11 +3,11 @@
 
 mod command_line;
 mod damage;
+mod export;
 mod filter;
 mod json;
-mod reports;
-mod export;
 mod recordings;
+mod reports;
 mod story;
 mod text;
 mod tree;

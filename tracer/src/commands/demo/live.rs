@@ -61,7 +61,9 @@ impl LiveScene {
     /// # Errors
     /// [`Impossible`], or that the recording cannot be written.
     pub(super) async fn open(init: &[&str], record: Option<&Path>) -> Result<Self> {
-        let mut recorder = record.map(file::create).transpose()?.map(Recorder::new);
+        let recorder =
+            |path| Ok::<_, file::CreateError>(Recorder::new(Recorder::single(file::create(path, false)?, path)));
+        let mut recorder = record.map(recorder).transpose()?;
         let options = LoadOptions::default();
         let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.as_nanos() as u64, ..Thresholds::default() };
         let live = Live::attach(&options).map_err(|error| Impossible(error.into()))?;
