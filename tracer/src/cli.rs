@@ -591,7 +591,11 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     times.map(|times| Speed(Some(times))).ok_or_else(|| "give a speed such as 1x, 10x, 0.5x or max".to_owned())
 }
 
-fn parse_share(text: &str) -> Result<f64, String> {
+/// A share: a number from 0 to 1.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "give a share from 0 to 1, such as 0.01".to_owned())
 }
@@ -599,8 +603,12 @@ fn parse_share(text: &str) -> Result<f64, String> {
 const RING_MIN: u64 = 4 << 10;
 const RING_MAX: u64 = 1 << 30;
 
-/// The kernel wants a power of two that is a multiple of the page size.
-fn parse_ring_size(text: &str) -> Result<u32, String> {
+/// The size of a ring buffer in bytes. The kernel wants a power of two that is a multiple of the page
+/// size.
+///
+/// # Errors
+/// What is wrong with it, and the nearest that is not.
+pub fn parse_ring_size(text: &str) -> Result<u32, String> {
     let allowed = "the size must be a power of two from 4KiB to 1GiB";
     let bytes =
         parse_size::Config::new().with_binary().parse_size(text).map_err(|_| format!("{allowed}, such as 8MiB"))?;
