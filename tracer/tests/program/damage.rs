@@ -89,8 +89,10 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
         }
         if n % 100 == 99 || n + 2 == records.len() {
             let mut image = Vec::new();
-            engine.world().image().iter().for_each(|event| encode(event, &mut image));
-            writer.keyframe(*at, &image).unwrap();
+            for event in engine.world().image() {
+                encode(&event, &mut image);
+            }
+            writer.keyframe(engine.world().now(), &image).unwrap();
         }
     }
     writer.last_record(last.0, &last.1).unwrap();
