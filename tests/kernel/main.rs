@@ -23,6 +23,7 @@ mod orders;
 mod orphans;
 mod real_inits;
 mod record;
+mod record_files;
 mod signals;
 mod start;
 mod threads;
@@ -57,6 +58,7 @@ fn main() {
         ("audit", audit::trials()),
         ("fidelity", fidelity::trials()),
         ("record", record::trials()),
+        ("record_files", record_files::trials()),
         ("bad_places", bad_places::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];

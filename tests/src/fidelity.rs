@@ -18,14 +18,20 @@ pub mod actor;
 pub mod arena;
 pub mod compare;
 pub mod crew;
+mod explain;
+pub mod follower;
 pub mod kernel;
+mod ledger;
 mod model;
 pub mod order;
 pub mod plan;
 mod report;
 pub mod session;
 pub mod shrink;
+mod tasks;
+mod truth;
 
+use follower::Losing;
 use plan::{NUMBERS, Step};
 use session::{Failure, Limits, Session};
 
@@ -40,6 +46,8 @@ pub struct Options {
     pub only: Vec<u64>,
     /// What is allowed for.
     pub limits: Limits,
+    /// Records that are to be lost.
+    pub losing: Option<Losing>,
     /// How long to look for a smaller part that fails.
     pub shrink_for: Duration,
 }
@@ -49,9 +57,9 @@ pub struct Options {
 /// # Errors
 /// If the test itself does not work.
 pub fn run(options: &Options) -> Result<bool> {
-    let Options { seed, ops, only, limits, shrink_for: _ } = options;
+    let Options { seed, ops, only, limits, losing, shrink_for: _ } = options;
+    let mut session = Session::start(*limits, *losing)?;
     let began = Instant::now();
-    let mut session = Session::start(*limits)?;
     let only: BTreeSet<u64> = only.iter().copied().collect();
     let episodes: BTreeSet<u64> = only.iter().map(|number| number / NUMBERS).collect();
     let mut next = episodes.into_iter();
@@ -96,7 +104,7 @@ fn carried_out(session: &Session) -> u64 {
 
 /// Tries to fail with less.
 fn explain(options: &Options, steps: &[Step], failure: Failure) -> Result<()> {
-    let Options { seed, ops, only: _, limits, shrink_for } = options;
+    let Options { seed, ops, only: _, limits, losing, shrink_for } = options;
     println!("looking for a smaller part of it, for {} s at the most", shrink_for.as_secs());
     // What stays for so long has stayed for longer before.
     let limits = Limits { deadline: limits.deadline / 8, ..*limits };
@@ -113,7 +121,7 @@ fn explain(options: &Options, steps: &[Step], failure: Failure) -> Result<()> {
         for _ in 0..3 {
             let mut fresh = match session.take() {
                 Some(session) => session,
-                None => Session::start(limits)?,
+                None => Session::start(limits, *losing)?,
             };
             match fresh.episode(steps, |number| part.contains(&number))? {
                 Some(failure) => {
@@ -142,6 +150,9 @@ fn explain(options: &Options, steps: &[Step], failure: Failure) -> Result<()> {
     }
     println!("{text}");
     let list: Vec<String> = smallest.iter().map(u64::to_string).collect();
-    println!("again: cargo xtask fidelity --seed {seed} --ops {ops} --only {}", list.join(","));
+    let losing = losing.map_or(String::new(), |Losing { share, ring_size }| {
+        format!(" --simulate-loss {share} --ring-size {ring_size}")
+    });
+    println!("again: cargo xtask fidelity --seed {seed} --ops {ops}{losing} --only {}", list.join(","));
     Ok(())
 }

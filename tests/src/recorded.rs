@@ -4,6 +4,8 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -18,6 +20,9 @@ use crate::{
     run::{output, tracer},
     stage::Stage,
 };
+
+/// How long it may take to say what it must, on a machine under load.
+const SAID_WITHIN: Duration = Duration::from_secs(30);
 
 /// A recording, and its command.
 pub struct Recorded {
@@ -42,9 +47,8 @@ impl Recorded {
 
     /// The same in a directory that is there already.
     pub fn within(dir: TempDir, args: &[&str], command: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
-        let file = dir.path().join("run.mcap");
         let mut tracer = tracer(&["record", "--unreaped-after", "300ms", "-o"]);
-        tracer.arg(&file).args(args).arg("--").args(command);
+        tracer.arg(dir.path().join("run.mcap")).args(args).arg("--").args(command);
         tracer.stderr(File::create(dir.path().join("stderr")).expect("a file"));
         prepare(&mut tracer);
         Self { stage: Stage::program(tracer, &Default::default()), dir }
@@ -63,6 +67,16 @@ impl Recorded {
     /// Waits until it has ended: the exit code.
     pub fn ends(&mut self) -> i32 {
         self.stage.exit_code()
+    }
+
+    /// Waits until it has said something on standard error; does something else meanwhile.
+    pub fn says(&self, words: &str, mut meanwhile: impl FnMut()) {
+        let deadline = Instant::now() + SAID_WITHIN;
+        while !self.said().contains(words) {
+            assert!(Instant::now() < deadline, "it does not say {words:?}, only: {}", self.said());
+            meanwhile();
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// What it has said on standard error.

@@ -34,8 +34,12 @@ const HOUSEKEEPING: u64 = 50_000_000;
 const SURVEY: u64 = 1_000_000_000;
 /// Processes that are looked at in one turn; the rest get theirs in the next.
 const LOOKS: usize = 512;
-/// How long the world may go without a snapshot while events are being lost, in nanoseconds.
-const LONGEST_BEHIND: u64 = 1_000_000_000;
+/// How long the world may go without a snapshot while events are being lost, in nanoseconds: a
+/// second after the end of a storm it is as the kernel, also where others go on losing.
+const LONGEST_BEHIND: u64 = 500_000_000;
+/// And how many times as long as the last snapshot took. Where there are so many processes that a
+/// snapshot takes long, it must not be all that is done, or more is lost by that.
+const LONGEST_IN_SNAPSHOTS: u64 = 4;
 /// Records that are taken before something else gets its turn.
 const BATCH: usize = 65_536;
 
@@ -55,6 +59,8 @@ pub struct Pump {
     surveyed: u64,
     /// Boot time of the first loss since the last snapshot.
     behind_since: Option<u64>,
+    /// How long the last snapshot took, in nanoseconds.
+    snapshot_took: u64,
     /// A command that was started, and whose birth has not come up yet.
     awaited: Option<Awaited>,
 }
@@ -97,6 +103,7 @@ impl Pump {
             // The first snapshot tells what a survey would.
             surveyed: now,
             behind_since: None,
+            snapshot_took: 0,
             awaited: None,
         };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
@@ -152,9 +159,7 @@ impl Pump {
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         let Some(since) = self.behind_since else { return Ok(()) };
-        // Not while it is still losing, which would spoil it again; but a loss without an end must
-        // not let the world drift away either.
-        if !is_losing || now.saturating_sub(since) >= LONGEST_BEHIND {
+        if is_snapshot_due(now.saturating_sub(since), is_losing, self.snapshot_took) {
             self.snapshot(show)?;
             self.behind_since = is_losing.then_some(now);
         }
@@ -186,10 +191,12 @@ impl Pump {
     }
 
     fn snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
+        let began = live::now();
         let events = self.live.snapshot().context("cannot list the processes with the kernel's task iterator")?;
         for event in &events {
             self.step(event, show)?;
         }
+        self.snapshot_took = live::now().saturating_sub(began);
         Ok(())
     }
 
@@ -307,6 +314,14 @@ pub async fn sleep(time: Option<Duration>) {
     }
 }
 
+/// Whether the world, which has been without a snapshot for that time since a loss, should get one
+/// now. All times in nanoseconds.
+fn is_snapshot_due(behind: u64, is_losing: bool, last_took: u64) -> bool {
+    // Not while it is still losing, which would spoil it again; but a loss without an end must not
+    // let the world drift away either.
+    !is_losing || behind >= LONGEST_BEHIND.max(last_took.saturating_mul(LONGEST_IN_SNAPSHOTS))
+}
+
 /// The event loop that [`run`] and its like wait in: one thread, nothing runs beside it.
 ///
 /// # Errors
@@ -379,4 +394,28 @@ pub async fn run(
     pump.end(&mut |world, step| sink.step(world, step))?;
     sink.finish(pump.world())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_loss_that_has_ended_is_made_good_at_once() {
+        assert!(is_snapshot_due(0, false, 900 * MS));
+    }
+
+    #[test]
+    fn a_loss_without_an_end_is_made_good_in_time_for_a_second() {
+        assert!(!is_snapshot_due(400 * MS, true, 10 * MS));
+        assert!(is_snapshot_due(500 * MS, true, 10 * MS));
+    }
+
+    #[test]
+    fn slow_snapshots_take_a_fifth_of_the_time_at_the_most() {
+        assert!(!is_snapshot_due(1_100 * MS, true, 300 * MS));
+        assert!(is_snapshot_due(1_200 * MS, true, 300 * MS));
+    }
 }

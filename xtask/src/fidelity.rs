@@ -23,6 +23,12 @@ pub struct Options {
     /// Only the operations of these numbers, as a failure names them
     #[arg(long, value_name = "NUMBERS")]
     only: Option<String>,
+    /// Throw away this share of the records, 0 to 1: the worlds must find back
+    #[arg(long, value_name = "RATE")]
+    simulate_loss: Option<String>,
+    /// Size of the kernel's ring buffer: with 4KiB records are lost by themselves
+    #[arg(long, value_name = "SIZE")]
+    ring_size: Option<String>,
     /// `host` for the running kernel, or series of Debian's kernels
     #[arg(long, value_name = "KERNEL", value_parser = verifier::kernel, value_delimiter = ',', default_value = HOST)]
     kernel: Vec<String>,
@@ -32,11 +38,11 @@ pub struct Options {
 }
 
 /// How long emulation makes everything last: a difference may stay for so much longer.
-const EMULATED: [&str; 6] = ["--deadline", "60000", "--grace", "400", "--shrink", "600"];
+const EMULATED: [&str; 8] = ["--deadline", "60000", "--converge", "10000", "--grace", "400", "--shrink", "600"];
 
 /// The sub-command.
 pub fn fidelity(options: Options) -> Result<ExitCode> {
-    let Options { seed, ops, only, kernel, seconds } = options;
+    let Options { seed, ops, only, simulate_loss, ring_size, kernel, seconds } = options;
     let arguments = |default: u64| {
         let mut arguments = vec!["--ops".to_owned(), ops.unwrap_or(default).to_string()];
         let mut add = |name: &str, value: Option<String>| {
@@ -44,6 +50,8 @@ pub fn fidelity(options: Options) -> Result<ExitCode> {
         };
         add("--seed", seed.map(|seed| seed.to_string()));
         add("--only", only.clone());
+        add("--simulate-loss", simulate_loss.clone());
+        add("--ring-size", ring_size.clone());
         arguments
     };
     let (host, series): (Vec<_>, Vec<_>) = kernel.into_iter().partition(|kernel| kernel == HOST);

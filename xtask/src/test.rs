@@ -60,6 +60,8 @@ pub fn test(options: Options) -> Result<ExitCode> {
         }
     }
     for mut run in runs {
+        // See tracer/tests/readers/main.rs.
+        run.env("TRACER_TESTS_READERS", "1");
         // See xtask/tests/kernels.rs.
         if !no_vm && !no_kernel {
             run.env("TRACER_TESTS_VM", "1");

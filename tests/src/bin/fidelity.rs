@@ -9,7 +9,11 @@ use std::{
 };
 
 use clap::Parser;
-use tracer_tests::fidelity::{self, actor, session::Limits};
+use tracer::{
+    cli::{parse_ring_size, parse_share},
+    source::load::LoadOptions,
+};
+use tracer_tests::fidelity::{self, actor, follower::Losing, session::Limits};
 
 /// Compares the world with the kernel while a random process tree lives and dies.
 #[derive(Debug, Parser)]
@@ -26,6 +30,15 @@ struct Cli {
     /// Milliseconds that a difference may last.
     #[arg(long, default_value_t = 20_000)]
     deadline: u64,
+    /// Throw away this share of the records, 0 to 1: the worlds must find back.
+    #[arg(long, value_name = "RATE", default_value_t, value_parser = parse_share)]
+    simulate_loss: f64,
+    /// Size of the kernel's ring buffer. With a small one records are lost by themselves.
+    #[arg(long, value_name = "SIZE", value_parser = parse_ring_size)]
+    ring_size: Option<u32>,
+    /// Milliseconds that a difference may last in a world that loses records.
+    #[arg(long, default_value_t = 1_000)]
+    converge: u64,
     /// Milliseconds without any news after which an actor is not waited for.
     #[arg(long, default_value_t = 30)]
     grace: u64,
@@ -43,13 +56,20 @@ fn main() -> ExitCode {
         eprintln!("an actor has ended: {result:?}");
         return ExitCode::FAILURE;
     }
-    let Cli { seed, ops, only, deadline, grace, shrink } = Cli::parse();
+    let Cli { seed, ops, only, deadline, simulate_loss, ring_size, converge, grace, shrink } = Cli::parse();
+    let is_losing = simulate_loss > 0.0 || ring_size.is_some();
+    let ring_size = ring_size.unwrap_or(LoadOptions::default().ring_size);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64 % 1_000_000_000);
     let options = fidelity::Options {
         seed: seed.unwrap_or_else(now),
         ops,
         only,
-        limits: Limits { deadline: Duration::from_millis(deadline), grace: Duration::from_millis(grace) },
+        limits: Limits {
+            deadline: Duration::from_millis(deadline),
+            converge: Duration::from_millis(converge),
+            grace: Duration::from_millis(grace),
+        },
+        losing: is_losing.then_some(Losing { share: simulate_loss, ring_size }),
         shrink_for: Duration::from_secs(shrink),
     };
     println!("fidelity: seed {}, {} operations", options.seed, options.ops);

@@ -29,10 +29,10 @@ const BATCH: u32 = 100;
 #[derive(Parser)]
 struct Options {
     /// How often each tier is measured, one after another
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Families in each measurement
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 500)]
     families: u32,
 }
 
@@ -47,8 +47,10 @@ fn main() -> Result<()> {
     println!("{:<12} {:<20} {:>15} {:>10} {:>13}", "tier", "program", "runs a family", "ns a run", "ns a family");
     let mut tiers = [Hooks::Tracepoint, Hooks::Kprobe, Hooks::Fentry].map(|hooks| (hooks, Vec::new()));
     let mut impossible = Vec::new();
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         for (hooks, samples) in &mut tiers {
+            // A booted kernel that says nothing for long is given up.
+            eprintln!("round {round} of {rounds}, {}", hooks.id());
             match measure(*hooks, families)? {
                 Ok(sample) => samples.push(sample),
                 Err(why) => impossible.push((*hooks, why)),

@@ -81,7 +81,7 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
     let (Some(began), Some(ended)) = (time(body.first()), time(body.last())) else { bail!("nothing happens in it") };
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(to)?;
     let size = file.try_clone()?;
-    let mut recorder = Recorder::new(file);
+    let mut recorder = Recorder::new(Recorder::single(file, to));
     let mut engine = Engine::new(&Thresholds::default());
     let mut record_one = |record: &[u8]| -> Result<()> {
         let Ok(event) = decode(record) else { return Ok(()) };

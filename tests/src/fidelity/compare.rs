@@ -1,6 +1,6 @@
 //! The differences between two pictures, as a person reads them.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use tracer::{
     ident::{ProcKey, TaskRef},
@@ -78,6 +78,27 @@ fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
     check("outsider", kernel.is_outsider.to_string(), world.is_outsider.to_string());
     check("subreaper", kernel.is_subreaper.to_string(), world.is_subreaper.to_string());
     found
+}
+
+/// The zombies that no finding was about, `unreaped` being all that were. None is due for one whose
+/// parent or tracer is ending itself.
+pub fn unsaid(kernel: &Picture, unreaped: &BTreeSet<ProcKey>) -> Vec<Difference> {
+    let is_due = |facts: &Facts| {
+        let debtor = facts.tracer.map(|tracer| tracer.key).or(facts.parent);
+        let debtor = debtor.and_then(|key| kernel.processes.get(&key));
+        matches!(facts.life, Life::Zombie(_))
+            && debtor.is_none_or(|debtor| matches!(debtor.life, Life::Running | Life::LeaderDead))
+    };
+    let unsaid = kernel.processes.iter().filter(|(key, facts)| is_due(facts) && !unreaped.contains(key));
+    unsaid
+        .map(|(&key, facts)| Difference {
+            keys: vec![key],
+            who: who(key, facts),
+            field: "finding",
+            kernel: format!("{}, child of {}", state(facts.life), name(facts.parent)),
+            world: "no unreaped-child".to_owned(),
+        })
+        .collect()
 }
 
 fn existence(key: ProcKey, facts: &Facts, in_kernel: bool) -> Difference {

@@ -2,8 +2,7 @@
 //! ended, and takes all of them away whatever happens.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fs,
+    collections::{BTreeMap, BTreeSet, HashMap},
     io::ErrorKind,
     mem::MaybeUninit,
     os::{
@@ -16,7 +15,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::libc;
 use rustix::{
     event::{EventfdFlags, Timespec, epoll, eventfd},
     io::{FdFlags, fcntl_setfd},
@@ -27,8 +25,9 @@ use tempfile::TempDir;
 use super::{
     actor::{ACTOR, NAMES},
     arena::{self, ActorId, Arena, ROOT, SLOTS},
-    order::Order,
+    order::{Birth, Order},
     plan::{Act, Op},
+    tasks::{Rest, is_unreaped, numbers, rest_of},
 };
 
 /// What the driver does while it waits for actors.
@@ -40,6 +39,8 @@ enum State {
     Unnamed,
     /// Somebody was.
     Expected,
+    /// Somebody was, and can hardly do it any more: ended, asleep. Nobody waits for it.
+    Late,
     /// It has done what it was told.
     Idle,
     /// It is about an order: its number, and the operation's kind.
@@ -53,13 +54,21 @@ enum State {
 struct Actor {
     state: State,
     process: Option<usize>,
+    /// Who makes it.
+    creator: ActorId,
+    /// And has said that it did.
+    is_made: bool,
     /// What [`Crew::sleeps`] saw, and when.
     look: Option<(Instant, u64)>,
 }
 
 impl Actor {
-    fn new(state: State, process: Option<usize>) -> Self {
-        Self { state, process, look: None }
+    fn new(state: State) -> Self {
+        Self { state, process: None, creator: ROOT, is_made: false, look: None }
+    }
+
+    fn is_awaited(&self) -> bool {
+        matches!(self.state, State::Expected | State::Busy(..))
     }
 }
 
@@ -90,11 +99,17 @@ pub struct Crew {
     actors: Vec<Actor>,
     processes: Vec<Process>,
     by_pid: HashMap<u32, usize>,
+    /// Operations that are not given yet.
+    line: Vec<Op>,
     /// Expected or busy.
     awaited: Vec<ActorId>,
     stuck: Vec<ActorId>,
     /// How long nothing may happen before nobody waits any more.
     grace: Duration,
+    /// Who sleeps for longer is not about to go on.
+    nap: Duration,
+    /// How long nothing happens before it is looked at why.
+    pause: Duration,
     /// By kind.
     pub counts: BTreeMap<&'static str, Count>,
     /// Files of the actors' names.
@@ -102,9 +117,6 @@ pub struct Crew {
     _memory: OwnedFd,
     _driver: OwnedFd,
 }
-
-/// Who sleeps for longer is not about to go on.
-const NAP: Duration = Duration::from_millis(3);
 
 /// Marks the bell among the processes of the epoll set.
 const BELL: u64 = u64::MAX;
@@ -143,18 +155,21 @@ impl Crew {
             root,
             bell,
             epoll,
-            actors: (0..SLOTS).map(|_| Actor::new(State::Unnamed, None)).collect(),
+            actors: (0..SLOTS).map(|_| Actor::new(State::Unnamed)).collect(),
             processes: Vec::new(),
             by_pid: HashMap::new(),
+            line: Vec::new(),
             awaited: Vec::new(),
             stuck: Vec::new(),
             grace,
+            nap: grace / 10,
+            pause: grace / 60,
             counts: BTreeMap::new(),
             _folder: folder,
             _memory: memory,
             _driver: driver,
         };
-        crew.expect(ROOT);
+        crew.expect(ROOT, ROOT);
         let until = Instant::now() + Duration::from_secs(30);
         while crew.actors[0].state == State::Expected {
             ensure!(Instant::now() < until, "the root of the actors does not come up");
@@ -177,8 +192,9 @@ impl Crew {
         self.counts.entry(kind).or_default()
     }
 
-    fn expect(&mut self, actor: ActorId) {
-        self.actors[usize::from(actor)].state = State::Expected;
+    fn expect(&mut self, actor: ActorId, creator: ActorId) {
+        let one = &mut self.actors[usize::from(actor)];
+        (one.state, one.creator, one.is_made) = (State::Expected, creator, false);
         self.awaited.push(actor);
     }
 
@@ -220,7 +236,7 @@ impl Crew {
     fn look_at(&mut self, actor: ActorId) -> Result<bool> {
         let slot = self.arena.slot(actor);
         match self.actors[usize::from(actor)].state {
-            State::Expected => {
+            State::Expected | State::Late => {
                 let Some((pid, _)) = slot.lives_at() else { return Ok(false) };
                 self.appeared(actor, pid)?;
                 Ok(true)
@@ -254,7 +270,13 @@ impl Crew {
             }
         };
         self.processes[process].members.push(actor);
-        self.actors[usize::from(actor)] = Actor::new(State::Idle, Some(process));
+        let one = &mut self.actors[usize::from(actor)];
+        (one.state, one.process) = (State::Idle, Some(process));
+        // From now on its creator sleeps.
+        let creator = one.creator;
+        if matches!(self.arena.slot(creator).order(), Order::Make { birth: Birth::Vfork, .. }) {
+            self.give_up_on(creator);
+        }
         Ok(())
     }
 
@@ -297,54 +319,63 @@ impl Crew {
             Order::Make { child, count, .. } if !is_done => {
                 for child in child..child + count {
                     // Of a crowd the first may have been made.
-                    if self.actors[usize::from(child)].state == State::Expected
+                    if matches!(self.actors[usize::from(child)].state, State::Expected | State::Late)
                         && self.arena.slot(child).lives_at().is_none()
                     {
                         self.actors[usize::from(child)].state = State::Gone;
                     }
                 }
             }
-            Order::Spawn { child, .. } | Order::Thread(child) | Order::Reuse(child, _) if !is_done => {
-                self.actors[usize::from(child)].state = State::Gone;
+            Order::Make { child, count, deep, .. } => {
+                for child in child..child + if deep { 1 } else { count } {
+                    self.actors[usize::from(child)].is_made = true;
+                }
+            }
+            Order::Spawn { child, .. } | Order::Thread(child) | Order::Reuse(child, _) => {
+                let one = &mut self.actors[usize::from(child)];
+                one.is_made = is_done;
+                if !is_done {
+                    one.state = State::Gone;
+                }
             }
             _ => {}
         }
     }
 
-    /// Waits until an actor can take an order; false if it is not there, or does not come back.
-    fn is_ready(&mut self, actor: ActorId, meanwhile: Meanwhile<'_>) -> Result<bool> {
-        let mut quiet_since = Instant::now();
+    /// Whether there is no use in waiting for an actor that is expected or busy.
+    fn does_not_come(&mut self, actor: ActorId) -> bool {
+        let mut next = actor;
         loop {
-            match self.actors[usize::from(actor)].state {
-                State::Idle => {
-                    let process = self.actors[usize::from(actor)].process;
-                    return Ok(process.is_some_and(|process| !self.processes[process].has_ended));
-                }
-                State::Unnamed | State::Gone | State::Stuck(..) => return Ok(false),
-                State::Expected | State::Busy(..) => {}
-            }
-            if self.listen(Duration::from_millis(2))? {
-                quiet_since = Instant::now();
-            }
-            meanwhile()?;
-            if quiet_since.elapsed() > self.grace || self.sleeps(actor) {
-                self.give_up_on(actor);
+            let one = &self.actors[usize::from(next)];
+            match one.state {
+                State::Expected if one.is_made => return false,
+                // In a chain everybody waits for the one before.
+                State::Expected if next != ROOT => next = one.creator,
+                State::Busy(..) => return next == actor && self.sleeps(actor),
+                // It may be about its part of a chain.
+                State::Expected | State::Idle => return false,
+                State::Unnamed | State::Late | State::Stuck(..) | State::Gone => return true,
             }
         }
     }
 
-    /// Whether an actor has been asleep since the last look at it: stopped, in a wait, in vfork(2). A
-    /// short sleep does not count, such as for a lock.
+    /// Whether an actor is stopped, or has been asleep since the last look at it: in a wait, in an
+    /// init that waits for its namespace. A short sleep does not count, such as for a lock.
     fn sleeps(&mut self, actor: ActorId) -> bool {
         let one = &mut self.actors[usize::from(actor)];
-        if !matches!(one.state, State::Busy(..)) || one.look.is_some_and(|(at, _)| at.elapsed() < NAP) {
+        if one.look.is_some_and(|(at, _)| at.elapsed() < self.nap) {
             return false;
         }
         let tid = self.arena.slot(actor).lives_at().map_or(0, |(_, tid)| tid);
         let before = one.look.take();
-        let Some(switches) = switches_of_sleeper(tid) else { return false };
-        one.look = Some((Instant::now(), switches));
-        before.is_some_and(|(_, before)| before == switches)
+        match rest_of(tid) {
+            Rest::None => false,
+            Rest::Stopped => true,
+            Rest::Asleep { switches } => {
+                one.look = Some((Instant::now(), switches));
+                before.is_some_and(|(_, before)| before == switches)
+            }
+        }
     }
 
     fn give_up_on(&mut self, actor: ActorId) {
@@ -355,52 +386,93 @@ impl Crew {
                 self.stuck.push(actor);
             }
             // Killed before it could say that it lives, or its creator was.
-            State::Expected => *state = State::Gone,
-            State::Unnamed | State::Idle | State::Stuck(..) | State::Gone => {}
+            State::Expected => {
+                *state = State::Late;
+                self.stuck.push(actor);
+            }
+            State::Unnamed | State::Late | State::Idle | State::Stuck(..) | State::Gone => {}
         }
         self.awaited.retain(|&other| other != actor);
     }
 
-    /// Waits until nobody is about an order any more, but for those who sleep on.
+    /// Puts an operation in line.
+    pub fn plan(&mut self, op: Op) {
+        self.line.push(op);
+    }
+
+    /// Has the operations in line carried out, and waits until nobody is about an order any more,
+    /// but for those who sleep on. The numbers of those that were not left out.
     ///
     /// # Errors
     /// What `meanwhile` returns.
-    pub fn settle(&mut self, meanwhile: Meanwhile<'_>) -> Result<()> {
+    pub fn settle(&mut self, meanwhile: Meanwhile<'_>) -> Result<Vec<u64>> {
+        let mut given = Vec::new();
         let mut quiet_since = Instant::now();
-        while !self.awaited.is_empty() {
-            if self.listen(Duration::from_millis(2))? {
-                quiet_since = Instant::now();
+        loop {
+            self.give_what_can_be(&mut given);
+            if self.line.is_empty() && self.awaited.is_empty() {
+                return Ok(given);
             }
+            let is_news = self.listen(self.pause)?;
             meanwhile()?;
+            if is_news {
+                quiet_since = Instant::now();
+                continue;
+            }
             let is_over = quiet_since.elapsed() > self.grace;
             for actor in self.awaited.clone() {
-                if is_over || (quiet_since.elapsed() > NAP && self.sleeps(actor)) {
+                if is_over || self.does_not_come(actor) {
                     self.give_up_on(actor);
                 }
             }
         }
-        Ok(())
     }
 
-    /// Has an operation carried out as soon as its actor is ready; false if it is left out.
-    ///
-    /// # Errors
-    /// What `meanwhile` returns.
-    pub fn perform(&mut self, op: &Op, meanwhile: Meanwhile<'_>) -> Result<bool> {
-        let Op { number: _, by, act } = *op;
+    /// Gives the orders in line whose actors are ready. What concerns the same actor is done in the
+    /// order of the plan, everything else side by side.
+    fn give_what_can_be(&mut self, given: &mut Vec<u64>) {
+        let mut held_up = BTreeSet::new();
+        for op in std::mem::take(&mut self.line) {
+            let Op { number, by, act } = op;
+            let is_awaited = |actor: ActorId| self.actors[usize::from(actor)].is_awaited();
+            // It may be about to be born.
+            let is_unborn = |actor: ActorId| self.actors[usize::from(actor)].state == State::Expected;
+            // It may hit anybody.
+            let is_broad = matches!(act, Act::Plain(Order::KillGroup(_) | Order::KillAll(_)));
+            let is_early = (is_broad && !held_up.is_empty())
+                || held_up.contains(&by)
+                || is_awaited(by)
+                || act.target().is_some_and(|target| held_up.contains(&target) || is_unborn(target));
+            if is_early {
+                held_up.extend([by].into_iter().chain(act.target()).chain(act.makes()));
+                self.line.push(op);
+            } else if self.perform(by, act) {
+                given.push(number);
+            }
+        }
+    }
+
+    /// Gives an order; false if it is left out, because the actor is not there or does not come
+    /// back.
+    fn perform(&mut self, by: ActorId, act: Act) -> bool {
         let kind = act.kind();
-        let order = if self.is_ready(by, meanwhile)? { self.resolve(by, act, meanwhile)? } else { None };
+        let order = if self.is_ready(by) { self.resolve(by, act) } else { None };
         let Some(order) = order else {
             self.count(kind).left_out += 1;
-            return Ok(false);
+            return false;
         };
-        match order {
-            Order::Make { child, count, .. } => (child..child + count).for_each(|child| self.expect(child)),
-            Order::Spawn { child, .. } | Order::Thread(child) | Order::Reuse(child, _) => self.expect(child),
-            _ => {}
+        let first = act.makes().start;
+        for child in act.makes() {
+            let is_next = matches!(order, Order::Make { deep: true, .. }) && child > first;
+            self.expect(child, if is_next { child - 1 } else { by });
         }
         self.give(by, order, kind);
-        Ok(true)
+        true
+    }
+
+    fn is_ready(&self, actor: ActorId) -> bool {
+        let Actor { state, process, .. } = self.actors[usize::from(actor)];
+        state == State::Idle && process.is_some_and(|process| !self.processes[process].has_ended)
     }
 
     fn give(&mut self, actor: ActorId, order: Order, kind: &'static str) {
@@ -411,30 +483,19 @@ impl Crew {
     }
 
     /// The order with the pids that it needs; `None` if the other actor is not there.
-    fn resolve(&mut self, by: ActorId, act: Act, meanwhile: Meanwhile<'_>) -> Result<Option<Order>> {
-        let target = match act {
-            Act::Plain(order) => return Ok(Some(order)),
-            Act::Kill(target, _)
-            | Act::WaitFor(target, _)
-            | Act::Join(target)
-            | Act::Seize(target, _)
-            | Act::Attach(target)
-            | Act::Detach(target) => target,
-        };
-        // It may be about to be born.
-        if self.actors[usize::from(target)].state == State::Expected {
-            self.is_ready(target, meanwhile)?;
+    fn resolve(&self, by: ActorId, act: Act) -> Option<Order> {
+        if let Act::Plain(order) = act {
+            return Some(order);
         }
-        let Some(other) = self.actors[usize::from(target)].process.map(|process| &self.processes[process]) else {
-            return Ok(None);
-        };
+        let target = act.target()?;
+        let other = &self.processes[self.actors[usize::from(target)].process?];
         // As long as it is not reaped, its pids mean nobody else.
         if !is_unreaped(&other.descriptor) {
-            return Ok(None);
+            return None;
         }
         let tid = self.arena.slot(target).lives_at().map_or(other.pid, |(_, tid)| tid);
         let inside = |tid| self.number_inside(by, tid);
-        Ok(match act {
+        match act {
             Act::Kill(_, signal) => match self.number_inside(by, other.pid) {
                 // By number where numbers are the workload's own.
                 Some((pid, true)) if target % 2 == 0 => Some(Order::KillPid(pid, signal)),
@@ -446,7 +507,7 @@ impl Crew {
             Act::Attach(_) => inside(tid).map(|(pid, _)| Order::Attach(pid)),
             Act::Detach(_) => inside(tid).map(|(pid, _)| Order::Detach(pid)),
             Act::Plain(order) => Some(order),
-        })
+        }
     }
 
     /// The number of a task in the actor's namespace, and whether that is nested. For a task that
@@ -480,7 +541,7 @@ impl Crew {
         self.awaited.clear();
         self.stuck.clear();
         for actor in &mut self.actors[1..] {
-            *actor = Actor::new(State::Unnamed, None);
+            *actor = Actor::new(State::Unnamed);
         }
         for process in self.processes.drain(1..) {
             if !process.has_ended {
@@ -508,28 +569,4 @@ impl Drop for Crew {
         let _ = self.root.kill();
         let _ = self.root.wait();
     }
-}
-
-/// Whether a process, or its zombie, still has its pid.
-fn is_unreaped(process: &OwnedFd) -> bool {
-    let no_info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a system call on numbers; signal 0 only asks.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), 0, no_info, 0) == 0 }
-}
-
-/// How often a task has been switched away from, if it sleeps or is stopped.
-fn switches_of_sleeper(tid: u32) -> Option<u64> {
-    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"))?.trim();
-    let switches = status.lines().filter_map(|line| line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().ok());
-    (!state.starts_with('R')).then(|| switches.sum())
-}
-
-/// The numbers of a task in the namespaces from the host's to its own.
-fn numbers(tid: u32) -> Option<Vec<i32>> {
-    let status = fs::read(format!("/proc/{tid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_whitespace().map(|number| number.parse().ok()).collect()
 }

@@ -9,9 +9,13 @@ use anyhow::{Context as _, Result};
 use tracer::{
     event::{EventKind, ExitStatus, Row},
     ident::{Comm, PidNs, ProcKey, TaskRef},
-    source::live::Live,
+    source::{
+        decode::decode,
+        load::{ITERATOR, LoadOptions, Loaded, load},
+    },
     world::{Namespace, Process, State, World},
 };
+use tracer_common::RowRecord;
 
 /// Whether a process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +79,7 @@ pub struct Picture {
 
 /// Reads the kernel with the task iterator.
 pub struct Kernel {
-    live: Live,
+    loaded: Loaded,
 }
 
 impl Kernel {
@@ -84,7 +88,10 @@ impl Kernel {
     /// # Errors
     /// If it cannot be loaded.
     pub fn open() -> Result<Self> {
-        Ok(Self { live: Live::snapshot_only().context("cannot load the task iterator")? })
+        let mut loaded = load(&LoadOptions { ring_size: 4096, ..LoadOptions::default() })
+            .context("cannot load the task iterator")?;
+        loaded.load_iterators().context("cannot load the task iterator")?;
+        Ok(Self { loaded })
     }
 
     /// The descendants of a process, itself included, as the iterator lists them.
@@ -92,12 +99,13 @@ impl Kernel {
     /// # Errors
     /// If the iterator fails.
     pub fn descendants(&mut self, root: u32) -> Result<Picture> {
-        let events = self.live.snapshot().context("the task iterator")?;
-        let rows = events.into_iter().filter_map(|event| match event.kind {
-            EventKind::Row(row) => Some(*row),
-            _ => None,
-        });
-        let rows: BTreeMap<ProcKey, Row> = rows.map(|row| (row.task.key, row)).collect();
+        let bytes = self.loaded.iterate(ITERATOR).context("the task iterator")?;
+        let mut rows: BTreeMap<ProcKey, Row> = BTreeMap::new();
+        for record in bytes.chunks(size_of::<RowRecord>()) {
+            if let EventKind::Row(row) = decode(record).context("a record of the task iterator")?.kind {
+                rows.insert(row.task.key, *row);
+            }
+        }
         let mut children: BTreeMap<ProcKey, Vec<ProcKey>> = BTreeMap::new();
         for row in rows.values() {
             if let Some(parent) = row.task.parent {

@@ -5,6 +5,8 @@
 //! operation whose actors are not there is left out. That this is rare is the [`Model`]'s merit,
 //! which foresees roughly who will live.
 
+use std::ops::Range;
+
 use nix::libc;
 
 use super::{
@@ -63,6 +65,28 @@ pub const NUMBERS: u64 = 10_000;
 const MAX_OPS: u64 = 1_200;
 
 impl Act {
+    /// The other actor, whose process it is about.
+    pub fn target(self) -> Option<ActorId> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Kill(target, _)
+            | Self::WaitFor(target, _)
+            | Self::Join(target)
+            | Self::Seize(target, _)
+            | Self::Attach(target)
+            | Self::Detach(target) => Some(target),
+        }
+    }
+
+    /// The actors that it makes.
+    pub fn makes(self) -> Range<ActorId> {
+        match self {
+            Self::Plain(Order::Make { child, count, .. }) => child..child + count,
+            Self::Plain(Order::Spawn { child, .. } | Order::Thread(child) | Order::Reuse(child, _)) => child..child + 1,
+            _ => 0..0,
+        }
+    }
+
     /// What the report counts it as.
     pub fn kind(self) -> &'static str {
         match self {

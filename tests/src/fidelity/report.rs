@@ -23,13 +23,18 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     let line = |what: &str, value: String| println!("{what:<32} {value:>10}");
     line("worlds kept by", session.ways().collect::<Vec<_>>().join(", "));
     line("points of rest", totals.rests.to_string());
-    line("  spoilt by lost records", totals.spoilt.to_string());
+    line("  after a loss", totals.after_loss.to_string());
     line("processes compared", totals.processes.to_string());
     line("  zombies among them", totals.zombies.to_string());
     line("  held by a dead thread", totals.held.to_string());
     line("pid namespaces compared", totals.namespaces.to_string());
     line("  deepest level", totals.deepest.to_string());
+    line("true findings", totals.findings.to_string());
     line("longest convergence (ms)", totals.longest.as_millis().to_string());
+    if options.losing.is_some() {
+        line("  of worlds that lose records", totals.longest_losing.as_millis().to_string());
+        line("times that all was counted", totals.counted.to_string());
+    }
     line("events", totals.events.to_string());
     line("records lost", totals.lost.to_string());
     line("seconds", format!("{seconds:.1}"));

@@ -57,7 +57,7 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
 }
 
 fn recorder(options: &cli::Record) -> Result<Recorder> {
-    let cli::Record { output, overwrite, rotate, keep, snapshot_on, before, redact, filter, .. } = options;
+    let cli::Record { output, overwrite, rotate, keep, snapshot_on, before, redact, scope, filter, .. } = options;
     let store: Box<dyn Store> = match rotate {
         Some(limit) => Box::new(Rotating::new(output, *overwrite, *limit, *keep)?),
         None if !snapshot_on.is_empty() => Box::new(Flight::new(output, *overwrite, *before)?),
@@ -66,7 +66,7 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
     Ok(Recorder::new(store)
         .narrowed(Filter::from(filter))
         .redacted(Redactor::new(*redact))
-        .on(snapshot_on.iter().map(|rule| rule.name).collect()))
+        .on(snapshot_on, Filter::from(filter).within(*scope)))
 }
 
 /// Keeps the recording going until the command has ended or it is time to stop, and waits for the

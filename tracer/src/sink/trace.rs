@@ -10,9 +10,14 @@ use crate::{
     event::{End, Event, EventKind},
     filter::Filter,
     host::StartInfo,
-    sink::Sink,
-    source::encode::encode,
+    rules::RuleDef,
+    sink::{
+        Sink,
+        select::{Item, Select},
+    },
+    source::encode::image,
     summary::Summary,
+    trace::Records,
     world::World,
 };
 
@@ -82,15 +87,17 @@ impl View<'_> {
 
     /// An image of the world: records, one after the other.
     pub fn image(&self) -> Vec<u8> {
-        let mut image = Vec::new();
-        let mut record = Vec::new();
-        for event in self.world.image() {
-            record.clear();
-            encode(&event, &mut record);
-            self.redactor.redact(&mut record);
-            image.extend_from_slice(&record);
+        let image = image(self.world);
+        if self.redactor.is_idle() {
+            return image;
         }
-        image
+        let mut redacted = Vec::with_capacity(image.len());
+        for record in Records(&image) {
+            let mut record = record.to_vec();
+            self.redactor.redact(&mut record);
+            redacted.extend_from_slice(&record);
+        }
+        redacted
     }
 }
 
@@ -99,8 +106,8 @@ pub struct Recorder {
     store: Box<dyn Store>,
     narrow: Option<Narrow>,
     redactor: Redactor,
-    /// Rules whose findings the store is told of.
-    rules: Vec<&'static str>,
+    /// Findings that the store is told of.
+    trigger: Option<Trigger>,
     /// Records that were taken.
     taken: u64,
     /// Room for a record that is not written as it came.
@@ -111,7 +118,7 @@ impl Recorder {
     /// Hands all to a store.
     pub fn new(store: Box<dyn Store>) -> Self {
         let redactor = Redactor::default();
-        Self { store, narrow: None, redactor, rules: Vec::new(), taken: 0, room: Vec::new() }
+        Self { store, narrow: None, redactor, trigger: None, taken: 0, room: Vec::new() }
     }
 
     /// The store that is one empty file, of that name.
@@ -132,10 +139,12 @@ impl Recorder {
         Self { redactor, ..self }
     }
 
-    /// Tells the store of findings of these rules.
+    /// Tells the store of findings of these rules that the filter shows.
     #[must_use]
-    pub fn on(self, rules: Vec<&'static str>) -> Self {
-        Self { rules, ..self }
+    pub fn on(self, rules: &[&'static RuleDef], filter: Filter) -> Self {
+        let rules: Vec<_> = rules.iter().map(|rule| rule.name).collect();
+        let trigger = (!rules.is_empty()).then(|| Trigger { rules, select: Select::new(filter, &[]) });
+        Self { trigger, ..self }
     }
 
     /// Records that were taken.
@@ -167,9 +176,31 @@ impl Recorder {
     }
 }
 
+/// Findings that are waited for.
+struct Trigger {
+    rules: Vec<&'static str>,
+    select: Select,
+}
+
+impl Trigger {
+    /// The rule of one that a step has brought.
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<Option<&'static str>> {
+        let mut found = None;
+        self.select.step(world, step, |_, item| {
+            if let Item::Finding(finding) = item
+                && self.rules.contains(&finding.rule.name)
+            {
+                found = Some(finding.rule.name);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
 impl Sink for Recorder {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
-        let Self { store, narrow, redactor, rules, taken, room } = self;
+        let Self { store, narrow, redactor, trigger, taken, room } = self;
         if let Some(narrow) = narrow
             && !narrow.takes(world, step)?
         {
@@ -194,11 +225,10 @@ impl Sink for Recorder {
                 store.record(view, room)?;
             }
         }
-        let mut found = step.findings.iter().map(|finding| finding.rule.name);
-        if let Some(rule) = found.find(|name| rules.contains(name)) {
-            store.found(view, rule)?;
+        match trigger.as_mut().map(|trigger| trigger.step(world, step)).transpose()?.flatten() {
+            Some(rule) => store.found(view, rule),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

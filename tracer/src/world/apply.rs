@@ -50,7 +50,7 @@ impl World {
                     process.args = args.clone();
                 }
             }
-            EventKind::Look(look) => self.look(at, seq, look, changes),
+            EventKind::Look(look) => self.look(at, look, changes),
             EventKind::Lost(_) => {
                 self.gap = Some(at);
                 self.is_synced = false;
@@ -176,11 +176,15 @@ impl World {
         process.told_tracer(at, tracer);
         // Its parent is exiting too, and whichever is first: in the end it is the heir who is told.
         let autoreap = autoreap || process.orphaned.is_some_and(|orphaned| orphaned.heir_ignores());
+        let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
             match process.death_mut() {
                 None => self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes),
-                // A look saw the zombie before this record was read: it did not see how it ended.
-                Some(death) if !death.exact => (death.at, death.exact, death.status) = (at, true, status),
+                // A snapshot saw it before this record was read.
+                Some(death) if !death.exact => {
+                    (death.at, death.exact, death.status, death.autoreap) = (at, true, status, autoreap);
+                    death.tearing_down &= is_namespace_init;
+                }
                 // Two threads that exit together may both see that nobody is left.
                 Some(_) => {}
             }
@@ -372,13 +376,30 @@ impl World {
         let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
         if *leader_dead && *live == 0 {
-            if process.death().is_none() {
-                self.die(key, Death::new(since, idle.is_some(), *status, seq), changes);
+            match process.death_mut() {
+                None => self.die(key, Death::new(since, idle.is_some(), *status, seq), changes),
+                // It was first seen on its way out, perhaps before it said how it ends.
+                Some(death) if !death.exact => {
+                    death.status = *status;
+                    if idle.is_some() {
+                        (death.at, death.exact) = (since, true);
+                    }
+                }
+                Some(_) => {}
             }
             // Whatever is expected of its end, it is a zombie.
             let is_held = tracer.is_some();
             if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
                 (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
+            }
+        } else if task.exiting && *live == 0 {
+            // Held up on its way out. That its last thread is on it may not be known: the record was
+            // lost, or comes yet.
+            if process.death().is_none() {
+                self.die(key, Death::new(since, false, *status, seq), changes);
+            }
+            if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
+                (death.tearing_down, death.notified) = (true, None);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };

@@ -43,14 +43,15 @@ impl World {
     }
 
     /// A process as the iterator would show it, and when. One that has ended at a known time is shown
-    /// as it was before; one that had ended before anybody looked, as a zombie of that time.
+    /// as it was before; one that had ended before anybody looked, as a zombie of that time, or as one
+    /// whose exit is held up.
     fn row_of(&self, process: &Process) -> (u64, Row) {
         let now = self.now();
         let (at, idle, leader_dead, live) = match process.state {
             State::Running => (now, None, false, process.threads),
             State::LeaderDead { since, live, seq: _ } => (now, Some(now.saturating_sub(since)), true, live),
-            State::Dead(Death { at, exact: true, .. }) => (at, None, false, 0),
-            State::Dead(Death { at, exact: false, .. }) => (at, None, true, 0),
+            State::Dead(Death { at, exact: true, .. }) => (at, None, false, process.threads),
+            State::Dead(Death { at, tearing_down, .. }) => (at, None, !tearing_down, 0),
         };
         let Process {
             key, parent, comm, cgroup, pid_ns, ns_level, ns_pid, mid_pids, roles, exit_signal, threads, ..
@@ -66,7 +67,7 @@ impl World {
             ns_pid,
             mid_pids,
             roles,
-            exiting: process.death().is_some(),
+            exiting: process.death().is_some_and(|death| !death.exact),
             exit_signal,
             threads,
         };

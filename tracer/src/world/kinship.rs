@@ -4,9 +4,9 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    event::{Adopt, Adopter, Exit, ExitStatus, Look},
+    event::{Adopt, Adopter, Exit, Look},
     ident::{Identity, ProcKey, TaskRef},
-    world::{Death, State, World, leave::Leave},
+    world::{World, leave::Leave},
 };
 
 /// A child whose parent is exiting, and whose new parent is not known for certain yet.
@@ -160,6 +160,10 @@ impl World {
         let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
         let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
         self.adopted(child, orphaned, to, class, known, changes);
+        // It went to somebody whose own exit had begun, and did not hand it on with the others.
+        if self.has_left_its_children(to.key) {
+            self.doubt(self.now, None, child, to.key, None, changes);
+        }
     }
 
     fn adopted(
@@ -217,7 +221,7 @@ impl World {
     }
 
     /// A close look at one process: is it there, does it live, whose child is it?
-    pub(super) fn look(&mut self, at: u64, seq: u64, look: &Look, changes: &mut Vec<Change>) {
+    pub(super) fn look(&mut self, at: u64, look: &Look, changes: &mut Vec<Change>) {
         let Look { key, found } = *look;
         let Some(found) = found else {
             self.remove(key, Leave::Freed(at), changes);
@@ -234,12 +238,9 @@ impl World {
             death.autoreap &= !is_zombie || is_held;
             death.tearing_down = !is_zombie;
         }
-        let was_missed = found.state == b'Z' && process.state == State::Running;
+        // Whoever is believed to live and is seen dead stays as it is: it may be the main thread alone,
+        // and how a process ended is not seen. The record comes, or the snapshot that follows its loss.
         self.seen_below(key, parent, changes);
-        if was_missed {
-            let status = ExitStatus(0);
-            self.die(key, Death::new(at, false, status, seq), changes);
-        }
         self.plan_look(key, at);
         changes.push(Change::Looked(key));
     }

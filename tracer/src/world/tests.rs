@@ -3,7 +3,9 @@
 use super::{State, World, view};
 use crate::{
     change::{Change, ExactReap},
-    event::{Adopter, Event, EventKind, Exit, Notify, Reap, Roles, Survey, Surveyed, TaskInfo, WaitCall},
+    event::{
+        Adopter, Event, EventKind, Exit, ExitStatus, Notify, Reap, Roles, Row, Survey, Surveyed, TaskInfo, WaitCall,
+    },
     ident::{PidNs, ProcKey, TaskRef},
     story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
 };
@@ -101,6 +103,19 @@ fn an_orphan_is_looked_at_until_its_parent_is_known() {
     story.wait(20, &[(20, b'S', 1)]);
     assert_eq!(story.world().parent_pid(20), 1);
     assert!(story.world().doubtful(u64::MAX).all(|doubtful| doubtful != key(20)));
+    story.world().check();
+}
+
+#[test]
+fn who_is_seen_with_an_adopter_that_is_exiting_is_looked_at_again() {
+    let mut story = Story::new();
+    story.fork(born(5, 1)).fork(born(10, 5)).fork(born(20, 10));
+    // The record of the second exit comes late: when it was made, the subreaper lived.
+    story.exit(end(5, 1, Adopter::NamespaceInit(task(1)))).exit(end(10, 5, Adopter::Subreaper(task(5))));
+    story.wait(20, &[(20, b'S', 5)]);
+    assert_eq!(story.world().parent_pid(20), 5);
+    story.wait(20, &[(20, b'S', 1)]);
+    assert_eq!(story.world().parent_pid(20), 1);
     story.world().check();
 }
 
@@ -298,6 +313,62 @@ fn a_snapshot_clears_what_is_gone_and_finds_what_was_missed() {
     assert!(death.exact && world.now() - death.at >= 200 * MS);
     assert!(!world.is_gap_since(world.now()));
     world.check();
+}
+
+#[test]
+fn a_look_does_not_take_a_dead_main_thread_for_a_zombie() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).lose(1).look(10, Some((b'Z', 1)));
+    story.rows(&[running(born(1, 0)), Row { live: 1, ..zombie(born(10, 1), Some(5)) }]);
+    let state = story.world().get(key(10)).unwrap().state;
+    assert!(matches!(state, State::LeaderDead { live: 1, .. }), "{state:?}");
+}
+
+#[test]
+fn a_snapshot_tells_of_an_end_that_is_held_up() {
+    let ns = 4_026_532_500;
+    let mut story = Story::new();
+    story.fork(born_in(ns, 10, 1, 1)).fork(born_in(ns, 11, 2, 10)).fork(born(20, 1)).lose(2);
+    let held_up = |task: TaskInfo| Row { live: 0, idle: None, ..running(TaskInfo { exiting: true, ..task }) };
+    let [init, other] = [held_up(born_in(ns, 10, 1, 1)), held_up(born(20, 1))];
+    story.rows(&[running(born(1, 0)), init, zombie(born_in(ns, 11, 2, 10), None), other]);
+    let is_zombie = |story: &Story, pid| {
+        let process = story.world().get(key(pid)).unwrap();
+        assert!(process.death().is_some(), "{process:?}");
+        process.is_zombie()
+    };
+    assert!(!is_zombie(&story, 10) && !is_zombie(&story, 20));
+    // The record was not lost, only late. The init still waits for the other one.
+    story.exit(end(20, 1, Adopter::None)).exit(end(10, 1, Adopter::None));
+    assert!(!is_zombie(&story, 10) && is_zombie(&story, 20));
+    story.free(11);
+    assert!(is_zombie(&story, 10));
+}
+
+#[test]
+fn a_snapshot_tells_how_a_process_ended_that_was_on_its_way_out() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).lose(1);
+    let exiting = Row { live: 0, ..running(TaskInfo { exiting: true, ..born(10, 1) }) };
+    story.rows(&[running(born(1, 0)), exiting]);
+    story.rows(&[running(born(1, 0)), Row { status: ExitStatus(9), ..zombie(born(10, 1), None) }]);
+    let process = story.world().get(key(10)).unwrap();
+    assert!(process.is_zombie());
+    assert_eq!(process.death().unwrap().status.0, 9);
+}
+
+#[test]
+fn an_init_that_waits_for_somebody_unknown_is_no_zombie() {
+    let ns = 4_026_532_500;
+    let mut story = Story::new();
+    // The birth of the one that it waits for is lost.
+    story.fork(born_in(ns, 10, 1, 1)).fork(born_in(ns, 11, 2, 10)).lose(1).exit(end(10, 1, Adopter::None)).free(11);
+    assert!(story.world().get(key(10)).unwrap().is_zombie());
+    let init = Row { live: 0, ..running(TaskInfo { exiting: true, ..born_in(ns, 10, 1, 1) }) };
+    story.rows(&[running(born(1, 0)), init, zombie(born_in(ns, 12, 3, 10), None)]);
+    assert!(!story.world().get(key(10)).unwrap().is_zombie());
+    story.free(12);
+    assert!(story.world().get(key(10)).unwrap().is_zombie());
 }
 
 #[test]

@@ -4,8 +4,11 @@
 mod bad_files;
 mod command_line;
 mod damage;
+mod export;
 mod filter;
 mod json;
+mod recordings;
+mod reports;
 mod story;
 mod text;
 mod tree;

@@ -1,0 +1,207 @@
+//! A world that follows the kernel by tracer's own means, and what its steps tell the test.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    io,
+};
+
+use anyhow::{Context as _, Result};
+use tracer::{
+    engine::Step,
+    event::{Event, EventKind},
+    finding::{Detail, Finding},
+    ident::{PidNs, ProcKey},
+    pump::Pump,
+    rules::Thresholds,
+    source::{hooks::Hooks, live::Live, load::LoadOptions},
+    world::World,
+};
+use tracer_common::record::kind;
+
+use super::truth::Truth;
+
+/// How records are lost on purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Losing {
+    /// Share of the records that is thrown away.
+    pub share: f64,
+    /// Bytes of the ring buffer.
+    pub ring_size: u32,
+}
+
+/// One way to follow the kernel.
+pub struct Follower {
+    /// What a report calls it.
+    pub name: String,
+    /// Its rules speak of zombies, so that it must have spoken of every one.
+    pub has_rules: bool,
+    /// What its steps told.
+    pub watch: Watch,
+    pump: Pump,
+}
+
+const WAYS: [(&str, Hooks); 3] =
+    [("tracepoints", Hooks::Tracepoint), ("fentry", Hooks::Fentry), ("kprobes", Hooks::Kprobe)];
+
+/// A rule looks at a process in `/proc` before it speaks, and what it finds goes into the world. That
+/// would mend what is to be seen here, so no rule comes to speak.
+const NO_FINDINGS: Thresholds =
+    Thresholds { unreaped_after: NEVER, zombie_leader_after: NEVER, namespace_stuck_after: NEVER };
+const NEVER: u64 = u64::MAX / 4;
+
+/// Rules that speak while the workload rests.
+const SOON: Thresholds = Thresholds { unreaped_after: 50_000_000, ..NO_FINDINGS };
+
+/// What a follower's steps tell the test.
+#[derive(Default)]
+pub struct Watch {
+    /// Records are lost on purpose.
+    pub is_losing: bool,
+    /// The last events, with their numbers.
+    pub history: VecDeque<(u64, Event)>,
+    /// Births that are still to be told to the session: the child, who may be its parent, where.
+    pub births: Vec<(ProcKey, [Option<ProcKey>; 2], PidNs)>,
+    /// Findings that are still to be judged.
+    pub findings: Vec<Heard>,
+    /// Of whom it was said that nobody waits for it.
+    pub unreaped: BTreeSet<ProcKey>,
+    /// Records that came, and that were said to be lost, by their kind.
+    pub told: [u64; kind::COUNT],
+    /// Programs that the kernel skipped.
+    pub missed: u64,
+    /// Records that were said to be lost.
+    pub lost: u64,
+    /// All events.
+    pub events: u64,
+    /// Boot time of the last word of a loss.
+    lost_at: Option<u64>,
+    /// Boot times of the looks at processes that came before the next tick.
+    looks: BTreeMap<ProcKey, u64>,
+}
+
+/// A finding, and what it rests on.
+pub struct Heard {
+    /// What was said.
+    pub finding: Finding,
+    /// When the last loss before it was told of, in nanoseconds of the boot-time clock.
+    pub lost_at: Option<u64>,
+    /// When the process was last looked at before it, likewise.
+    pub looked_at: Option<u64>,
+}
+
+/// Events that are kept to explain a difference.
+const HISTORY: usize = 30_000;
+
+impl Watch {
+    fn step(&mut self, truth: &mut Truth, step: &Step<'_>) -> io::Result<()> {
+        // The kind stands after the time (`Header`); user space has larger ones of its own.
+        if let Some(told) = step.record.get(8).and_then(|&kind| self.told.get_mut(usize::from(kind))) {
+            *told += 1;
+        }
+        for finding in step.findings {
+            if let Detail::UnreapedChild { .. } = finding.detail {
+                self.unreaped.insert(finding.process.key);
+            }
+            let looked_at = self.looks.get(&finding.process.key).copied();
+            self.findings.push(Heard { finding: finding.clone(), lost_at: self.lost_at, looked_at });
+        }
+        truth.hear(step);
+        if !self.is_losing {
+            truth.believe(step);
+        }
+        match &step.event.kind {
+            EventKind::Fork(fork) => {
+                let from = [fork.task.parent, fork.creator].map(|task| task.map(|task| task.key));
+                self.births.push((fork.task.key, from, fork.task.pid_ns));
+            }
+            EventKind::Lost(loss) => {
+                self.lost += loss.total();
+                self.missed += loss.missed;
+                for (told, lost) in self.told.iter_mut().zip(loss.ring) {
+                    *told += lost;
+                }
+                self.lost_at = Some(step.event.at);
+            }
+            EventKind::Look(look) => {
+                self.looks.insert(look.key, step.event.at);
+            }
+            EventKind::Tick => self.looks.clear(),
+            _ => {}
+        }
+        if let EventKind::Tick | EventKind::Survey(_) | EventKind::CommandLine(..) = step.event.kind {
+            return Ok(());
+        }
+        self.events += 1;
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back((step.seq, step.event.clone()));
+        Ok(())
+    }
+}
+
+impl Follower {
+    fn start(name: String, options: &LoadOptions, rules: bool, truth: &mut Truth) -> Result<Self> {
+        let live = Live::attach(options)?;
+        let is_losing = options.simulate_loss > 0.0 || options.ring_size < LoadOptions::default().ring_size;
+        let mut watch = Watch { is_losing, ..Watch::default() };
+        let thresholds = if rules { SOON } else { NO_FINDINGS };
+        let pump = Pump::start(live, options, &thresholds, &mut |_, step| watch.step(truth, step))?;
+        Ok(Self { name, has_rules: rules, watch, pump })
+    }
+
+    /// One that needs no more than tracepoints, and one for each way to the exact hooks that this
+    /// kernel allows. Where records are to be lost all of these lose them, one more does so with
+    /// rules that speak, and the first loses nothing: it knows what really happened.
+    ///
+    /// # Errors
+    /// If nothing can be attached.
+    pub fn all(losing: Option<Losing>, truth: &mut Truth) -> Result<Vec<Self>> {
+        let whole = LoadOptions::default();
+        let options = losing.map_or(whole, |Losing { share, ring_size }| LoadOptions {
+            simulate_loss: share,
+            ring_size,
+            ..whole
+        });
+        let mut all = Vec::new();
+        if losing.is_some() {
+            let best = LoadOptions { hooks: Hooks::Best, ..options };
+            all.push(Self::start("a witness".to_owned(), &whole, false, truth).context(CANNOT)?);
+            all.push(Self::start("the best, with rules".to_owned(), &best, true, truth).context(CANNOT)?);
+        }
+        for (name, hooks) in WAYS {
+            match Self::start(name.to_owned(), &LoadOptions { hooks, ..options }, false, truth) {
+                Ok(follower) => all.push(follower),
+                Err(error) if hooks == Hooks::Tracepoint => return Err(error).context(CANNOT),
+                Err(_) => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// What it believes.
+    pub fn world(&self) -> &World {
+        self.pump.world()
+    }
+
+    /// Takes in what there is, until there is nothing more.
+    ///
+    /// # Errors
+    /// If the kernel side cannot be read.
+    pub fn catch_up(&mut self, truth: &mut Truth) -> Result<()> {
+        let Self { pump, watch, .. } = self;
+        while pump.turn(&mut |_, step| watch.step(truth, step))? > 0 {}
+        Ok(())
+    }
+
+    /// Finds out what no event tells.
+    ///
+    /// # Errors
+    /// If the kernel's iterator fails.
+    pub fn survey(&mut self, truth: &mut Truth) -> Result<()> {
+        let Self { pump, watch, .. } = self;
+        pump.survey(&mut |_, step| watch.step(truth, step))
+    }
+}
+
+const CANNOT: &str = "cannot attach the programs";
