@@ -3,7 +3,7 @@
 use crate::{
     event::{ExitStatus, WaitCall},
     ident::{Identity, PidNs, ProcKey},
-    signal::{Sender, Signal, Verdict},
+    signal::{self, Sender, Signal, Verdict},
 };
 
 /// One thing that is different now.
@@ -94,6 +94,27 @@ pub struct Signalled {
     pub sent_at: Option<u64>,
     /// Number of the event that sent it.
     pub sent_seq: Option<u64>,
+}
+
+impl Signalled {
+    /// The `si_code` that the receiver sees.
+    pub fn seen_code(&self) -> i32 {
+        // The kernel passes SEND_SIG_PRIV where it sends on its own account, and the receiver sees
+        // SI_KERNEL.
+        if self.code == 0 && matches!(self.sender, Sender::Kernel(_)) { signal::SI_KERNEL } else { self.code }
+    }
+
+    /// The word that stands for the tracepoint's result in JSON.
+    pub fn result_id(&self) -> Option<&'static str> {
+        self.result.map(|result| match result {
+            0 => "delivered",
+            1 => "ignored",
+            2 => "already-pending",
+            3 => "overflow",
+            4 => "lose-info",
+            _ => "unknown",
+        })
+    }
 }
 
 /// How a child came to its present parent.

@@ -48,6 +48,8 @@ pub enum Command {
     Replay(Box<Replay>),
     /// Print each record of a recording, field by field
     Dump(Dump),
+    /// Write a recording in the format of another tool: Perfetto, Parquet, JSON lines, CSV
+    Export(Export),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
     /// Predict, without eBPF, which containers ignore their stop signal or fail to reap
@@ -59,7 +61,7 @@ pub enum Command {
     /// List all rules
     Rules(Rules),
     /// Stage dropped signals, zombies and orphans in throw-away namespaces, and show what is said
-    Demo,
+    Demo(Demo),
 }
 
 /// How to print.
@@ -204,6 +206,45 @@ pub struct Dump {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
+}
+
+/// Options of `tracer export`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  tracer export run.mcap --to perfetto -o run.pftrace   for the Perfetto UI
+  tracer export run.mcap --to parquet -o run            a folder of tables, for DuckDB, pandas, polars
+  tracer export run.mcap --to csv -o run.csv            for a spreadsheet
+  tracer export run.mcap --to jsonl | jq 'select(.kind == \"signal\")'
+
+docs/export.md describes the formats, with queries.")]
+pub struct Export {
+    /// The trace; `-` is standard input
+    pub file: PathBuf,
+
+    /// The format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub to: Format,
+
+    /// Where to: a file that is not there yet, for parquet a folder; `-` is standard output [default: -]
+    #[arg(short, long, value_name = "OUT", default_value = "-", hide_default_value = true)]
+    pub out: PathBuf,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+}
+
+/// Formats of other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A track for each process, for the Perfetto UI and its trace processor
+    Perfetto,
+    /// The lines of `tracer replay -o json --events`
+    Jsonl,
+    /// Tables of processes, signals, events and findings
+    Parquet,
+    /// One table of everything
+    Csv,
 }
 
 /// What to show: the same for what happens and for what happened.
@@ -353,6 +394,19 @@ pub struct Doctor {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
+}
+
+/// Options of `tracer demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Without root, or where live tracing does not work, it shows a recording of itself.")]
+pub struct Demo {
+    /// Show the recording, and stage nothing
+    #[arg(long)]
+    pub recorded: bool,
+
+    /// Keep a trace of it in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "recorded")]
+    pub record: Option<PathBuf>,
 }
 
 /// Options of `tracer explain`.

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod dump;
 pub mod explain;
+pub mod export;
 pub mod progress;
 pub mod record;
 pub mod replay;
@@ -25,12 +26,13 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Record(options) => record::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
+        Command::Export(options) => export::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Audit(options) => audit::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Explain(options) => explain::run(options),
         Command::Rules(options) => rules::run(options),
-        Command::Demo => demo::run(),
+        Command::Demo(options) => demo::run(options),
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use crate::{engine::Step, summary::Summary, world::World};
 
 pub mod audit;
+pub mod export;
 pub mod gate;
 pub mod json;
 pub mod select;

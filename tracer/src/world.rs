@@ -148,8 +148,7 @@ impl World {
 
     /// A namespace, the one around it, and so on to the initial one.
     fn outwards(&self, ns: PidNs) -> impl Iterator<Item = PidNs> + '_ {
-        // Levels end at MAX_PID_NS_LEVEL (32); the bound keeps a torn view from looping.
-        std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(64)
+        std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(MOST_NESTED)
     }
 
     /// Whether a process is another one or descends from it, by present parents.
@@ -174,6 +173,10 @@ impl World {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
+
+/// Levels of namespaces end at `MAX_PID_NS_LEVEL` (32); the bound keeps a torn view, or a trace that
+/// somebody made, from going in circles.
+const MOST_NESTED: usize = 64;
 
 /// The most processes that are known at a time: a quarter of what the kernel can have
 /// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.

@@ -8,12 +8,14 @@ mod bench;
 mod debian;
 mod ebpf;
 mod fidelity;
+mod fuzz;
 mod lint;
 mod process;
 mod search;
 mod setup;
 mod test;
 mod toolchain;
+mod traces;
 mod trial;
 mod verdicts;
 mod verifier;
@@ -48,6 +50,10 @@ enum Task {
     Verifier(verifier::Options),
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
     Fidelity(fidelity::Options),
+    /// Record the traces that the tests read, in a booted machine.
+    Traces,
+    /// Feed the reader of traces, and all that comes after it, with bytes that nobody would write.
+    Fuzz(fuzz::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -65,6 +71,8 @@ fn main() -> ExitCode {
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
+        Task::Traces => traces::traces(),
+        Task::Fuzz(options) => fuzz::fuzz(options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

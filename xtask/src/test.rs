@@ -60,10 +60,14 @@ pub fn test(options: Options) -> Result<ExitCode> {
         }
     }
     for mut run in runs {
+        // See tracer/tests/readers/main.rs.
+        run.env("TRACER_TESTS_READERS", "1");
         // See xtask/tests/kernels.rs.
         if !no_vm && !no_kernel {
             run.env("TRACER_TESTS_VM", "1");
         }
+        // See xtask/tests/fuzz.rs.
+        run.env("TRACER_TESTS_FUZZ", "1");
         let status = status(&mut run)?;
         if !status.success() {
             return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));

@@ -1,40 +1,61 @@
 //! `tracer demo`: stages a dropped signal, zombies, an orphan and the end of a namespace in a
-//! throw-away pid namespace, and shows beside each step what `watch` says of it.
+//! throw-away pid namespace, and shows beside each step what `watch` says of it. Where that cannot be
+//! done it shows a recording, and says so.
 
 use std::{io, process::ExitCode, time::Instant};
 
 use anyhow::Result;
 
-use crate::{pump::event_loop, sink::style::Screen};
+use crate::{cli, pump::event_loop, sink::style::Screen};
 
-mod observer;
+mod live;
 mod page;
+mod recorded;
+mod scene;
 mod stage;
 mod story;
 
-use observer::{Interrupted, Observer};
+use live::{Impossible, Interrupted, LiveScene};
 use page::Page;
+use recorded::RecordedScene;
+use story::{INIT, tell};
+
+type Out = Page<io::StdoutLock<'static>>;
 
 /// Runs the command.
 ///
 /// # Errors
-/// If live tracing cannot work, the namespace cannot be made, or the tool does not say in time
-/// what it should. Whatever was started has ended then.
-pub fn run() -> Result<ExitCode> {
-    let runtime = event_loop()?;
-    let began = Instant::now();
+/// If the tool does not say in time what it should, or the output cannot be written. Whatever was
+/// started has ended then.
+pub fn run(options: &cli::Demo) -> Result<ExitCode> {
     let mut page = Page::new(io::stdout().lock(), Screen::stdout());
-    let told = runtime.block_on(async {
-        let mut observer = Observer::start()?;
-        story::tell(&mut observer, &mut page).await
-    });
-    // Ctrl-C is a way to leave, not a failure.
-    match told {
-        Err(error) if error.is::<Interrupted>() => page.interrupted()?,
-        told => {
-            told?;
-            page.end(began.elapsed())?;
+    event_loop()?.block_on(async {
+        if options.recorded {
+            return recorded(&mut page, None).await;
         }
-    }
+        match live(options, &mut page).await {
+            Err(error) if error.is::<Impossible>() && options.record.is_none() => {
+                recorded(&mut page, Some(&error.to_string())).await
+            }
+            // Ctrl-C is a way to leave, not a failure.
+            Err(error) if error.is::<Interrupted>() => Ok(page.interrupted()?),
+            told => told,
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn live(options: &cli::Demo, page: &mut Out) -> Result<()> {
+    let began = Instant::now();
+    let mut scene = LiveScene::open(&INIT, options.record.as_deref()).await?;
+    tell(&mut scene, page).await?;
+    scene.close()?;
+    Ok(page.end(began.elapsed())?)
+}
+
+async fn recorded(page: &mut Out, why: Option<&str>) -> Result<()> {
+    let mut scene = RecordedScene::open(&INIT).await?;
+    page.recording(scene.start(), why)?;
+    tell(&mut scene, page).await?;
+    Ok(page.end_of_recording()?)
 }

@@ -22,9 +22,15 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `what` is being done with a recording of that span of boot times, in nanoseconds.
+    /// `what` is being done with a recording of that span of boot times, in nanoseconds, and goes to
+    /// standard output.
     pub fn new(what: &'static str, span: Option<(u64, u64)>) -> Self {
-        let is_seen = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        Self::beside(io::stdout().is_terminal(), what, span)
+    }
+
+    /// Likewise; whether the output is on a terminal.
+    pub fn beside(is_on_terminal: bool, what: &'static str, span: Option<(u64, u64)>) -> Self {
+        let is_seen = io::stderr().is_terminal() && !is_on_terminal;
         Self { what, span: span.filter(|_| is_seen), said: Instant::now(), since: 0, is_shown: false }
     }
 

@@ -18,6 +18,7 @@ use crate::{
     engine::Engine,
     event::EventKind,
     filter::Filter,
+    occurrence::Kind,
     sink::{Counted, style::WARN},
     source::trace::Trace,
     when::{Recorded, When},
@@ -34,11 +35,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let file = options.file.as_path();
     let mut trace = Trace::open(file)?;
     let (from, until) = window(options, &mut trace)?;
-    if trace.start().lacks(options.show.kinds()) {
-        let note = "not every signal was recorded, only those that findings can rest on; \
-                    record with `tracer record`, or `tracer watch --events`";
-        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
-    }
+    say_what_lacks(file, &trace, options.show.kinds())?;
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
     let filter = Filter::from(&options.show.filter).within(options.scope);
     let mut presenter = presenter(options.output, filter, options.show.kinds(), TimeZone::system());
@@ -65,6 +62,19 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     sink.finish(engine.world())?;
     complain(file, &trace)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says on standard error if not every event of those kinds was recorded.
+///
+/// # Errors
+/// Only from writing.
+pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) -> Result<()> {
+    if trace.start().lacks(kinds) {
+        let note = "not every signal was recorded, only those that findings can rest on; \
+                    record with `tracer record`, or `tracer watch --events`";
+        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
+    }
+    Ok(())
 }
 
 /// Says on standard error what was wrong with the file.

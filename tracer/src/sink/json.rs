@@ -18,6 +18,7 @@ mod line;
 mod process;
 mod writer;
 
+pub(super) use line::Wall;
 pub use process::{process_line, rule_line};
 pub use writer::Lines;
 

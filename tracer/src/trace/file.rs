@@ -1,14 +1,15 @@
-//! Creating a trace's file: for its owner's eyes only, never through a link, and never over something
-//! that is there.
+//! Creating what is written into, a file or a folder of them: for its owner's eyes only, never through a
+//! link, and never over something that is there.
 
 use std::{
     fs::File,
     io,
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{Gid, Mode, OFlags, Uid},
+    fs::{CWD, Gid, Mode, OFlags, Uid},
     io::Errno,
 };
 
@@ -26,6 +27,15 @@ pub enum CreateError {
     Io(PathBuf, io::Error),
 }
 
+impl CreateError {
+    fn new(path: &Path, error: Errno) -> Self {
+        match error {
+            Errno::EXIST => Self::Exists(path.to_owned()),
+            error => Self::Io(path.to_owned(), error.into()),
+        }
+    }
+}
+
 /// Creates a file that only its owner can read: whoever called sudo, if that is how this was started.
 /// With `overwrite`, a regular file of that name is removed first.
 ///
@@ -39,17 +49,53 @@ pub fn create(path: &Path, overwrite: bool) -> Result<File, CreateError> {
         // Should it have become a link meanwhile, then that is what is removed.
         std::fs::remove_file(path).map_err(|error| CreateError::Io(path.to_owned(), error))?;
     }
-    let failed = |error: Errno| match error {
-        Errno::EXIST => CreateError::Exists(path.to_owned()),
-        error => CreateError::Io(path.to_owned(), error.into()),
-    };
+    create_in(CWD, path, path)
+}
+
+/// A folder that was created.
+#[derive(Debug)]
+pub struct Folder {
+    folder: OwnedFd,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Creates a folder that only its owner can look into, likewise.
+    ///
+    /// # Errors
+    /// If something has that name already, and what mkdir(2) says.
+    pub fn create(path: &Path) -> Result<Self, CreateError> {
+        let failed = |error| CreateError::new(path, error);
+        rustix::fs::mkdir(path, Mode::RWXU).map_err(failed)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+        give_to_caller(&folder).map_err(failed)?;
+        Ok(Self { folder, path: path.to_owned() })
+    }
+
+    /// Creates a file in it, wherever its path leads by now.
+    ///
+    /// # Errors
+    /// See [`create`].
+    pub fn file(&self, name: &str) -> Result<File, CreateError> {
+        create_in(&self.folder, Path::new(name), &self.path.join(name))
+    }
+}
+
+fn create_in(folder: impl AsFd, name: &Path, path: &Path) -> Result<File, CreateError> {
+    let failed = |error| CreateError::new(path, error);
     // Exclusive creation follows no link, not even one that leads nowhere (open(2)).
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    if let Some((uid, gid)) = caller() {
-        rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
-    }
+    let file = rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    give_to_caller(&file).map_err(failed)?;
     Ok(file.into())
+}
+
+fn give_to_caller(file: impl AsFd) -> Result<(), Errno> {
+    match caller() {
+        Some((uid, gid)) => rustix::fs::fchown(file, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
 }
 
 /// Who called sudo, if this is root by sudo.

@@ -6,7 +6,9 @@ use crate::{
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Comm, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
-    world::{Death, Ending, MOST_PROCESSES, Namespace, Process, State, World, leave::Leave, process::Pending},
+    world::{
+        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, World, leave::Leave, process::Pending,
+    },
 };
 use tracer_common::record::signal_flags;
 
@@ -246,23 +248,19 @@ impl World {
     }
 
     fn count_birth(&mut self, ns: PidNs) {
-        let mut next = Some(ns);
-        while let Some(ns) = next.and_then(|ns| self.namespaces.get_mut(&ns)) {
-            next = ns.parent;
+        self.each_outwards(ns, |ns| {
             if let Some(ending) = &mut ns.ending {
                 ending.left += 1;
             }
-        }
+        });
     }
 
     /// One process less in each ending namespace around it.
     pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_killed: bool, changes: &mut Vec<Change>) {
-        let mut next = Some(ns);
-        while let Some(ns) = next.and_then(|ns| self.namespaces.get_mut(&ns)) {
-            next = ns.parent;
-            let Some(ending) = &mut ns.ending else { continue };
+        self.each_outwards(ns, |ns| {
+            let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
-                continue;
+                return;
             }
             ending.left -= 1;
             // Who was on its way out already, or handled its last moments itself, was not killed.
@@ -272,6 +270,16 @@ impl World {
             if ending.left == 0 {
                 changes.push(Change::NamespaceEnded(ns.id));
             }
+        });
+    }
+
+    /// Does something to a namespace, and to each around it.
+    fn each_outwards(&mut self, ns: PidNs, mut act: impl FnMut(&mut Namespace)) {
+        let mut next = Some(ns);
+        for _ in 0..MOST_NESTED {
+            let Some(ns) = next.and_then(|ns| self.namespaces.get_mut(&ns)) else { return };
+            next = ns.parent;
+            act(ns);
         }
     }
 

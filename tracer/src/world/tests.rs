@@ -383,3 +383,15 @@ fn a_child_of_two_threads_that_exit_together_is_looked_at() {
     assert_eq!(story.world().parent_pid(20), 1);
     story.world().check();
 }
+
+#[test]
+fn a_namespace_that_is_nested_in_itself_is_survived() {
+    let mut story = Story::new();
+    let (one, other) = (4_026_532_500, 4_026_532_501);
+    for (pid, ns, outer) in [(20, one, one), (30, one, other), (40, other, one)] {
+        story.fork(TaskInfo { parent_ns: Some(PidNs(outer)), ..born_in(ns, pid, 1, 1) });
+    }
+    story.exit(end(30, 1, Adopter::None)).exit(end(40, 1, Adopter::None)).free(40).free(30).free(20);
+    assert_eq!(story.world().process_count(), 1);
+    story.world().check();
+}

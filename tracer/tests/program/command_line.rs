@@ -5,17 +5,22 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-fn tracer(args: &[&str]) -> Command {
+pub fn tracer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracer"));
-    command.args(args).env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE").env("COLUMNS", "100");
+    command
+        .args(args)
+        .env_remove("RUST_BACKTRACE")
+        .env_remove("RUST_LIB_BACKTRACE")
+        .env("COLUMNS", "100")
+        .env("TZ", "UTC");
     command
 }
 
-fn run(args: &[&str]) -> Output {
+pub fn run(args: &[&str]) -> Output {
     tracer(args).output().unwrap()
 }
 
-fn stdout(args: &[&str]) -> String {
+pub fn stdout(args: &[&str]) -> String {
     let output = run(args);
     assert!(output.status.success(), "{args:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -34,6 +39,11 @@ fn help_of_watch() {
 #[test]
 fn help_of_record() {
     insta::assert_snapshot!(stdout(&["record", "-h"]));
+}
+
+#[test]
+fn help_of_export() {
+    insta::assert_snapshot!(stdout(&["export", "--help"]));
 }
 
 #[test]
@@ -61,6 +71,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["record", "-o", "x", "--rotate", "1MiB", "--snapshot-on", "unreaped-child"], "cannot be used with"),
         (&["record", "-o", "x", "--keep", "3"], "--rotate <SIZE>"),
         (&["record", "-o", "x", "--before", "3s"], "--snapshot-on"),
+        (&["export", "x", "--to", "xml"], "[possible values: perfetto, jsonl, parquet, csv]"),
         (&["explain", "nonsense"], "init-ignored-signal"),
     ] {
         let output = run(args);

@@ -3,8 +3,10 @@
 
 mod command_line;
 mod damage;
+mod export;
 mod filter;
 mod json;
+mod recordings;
 mod reports;
 mod story;
 mod text;

@@ -8,6 +8,9 @@ pub enum Job {
     /// A program of the package `tracer-tests`, with its arguments. It says for itself how it
     /// went, and its exit code counts.
     Program(&'static str, Vec<String>),
+    /// A shell script of that name, which leaves in `code` how it went. What stands between its lines
+    /// `vm: file NAME` and `vm: file ends` is in the log of the console only.
+    Script(&'static str, &'static str),
 }
 
 impl Job {
@@ -15,6 +18,9 @@ impl Job {
     pub fn script(&self) -> String {
         match self {
             Self::Tests(arguments) => include_str!("tests.sh").replace("@ARGUMENTS@", &quoted(arguments)),
+            Self::Script(name, script) => {
+                format!("echo 'vm: {name} begins'\n{script}echo \"vm: {name} ended with $code\"\n")
+            }
             Self::Program(name, arguments) => {
                 let arguments = quoted(arguments);
                 format!(

@@ -43,7 +43,7 @@ impl Verdict {
     pub fn new(series: &str, jobs: &[Job]) -> Self {
         let name = |job: &Job| match job {
             Job::Tests(_) => TESTS,
-            Job::Program(name, _) => name,
+            Job::Program(name, _) | Job::Script(name, _) => name,
         };
         Self {
             jobs: jobs.iter().map(|job| (name(job), None)).collect(),
@@ -91,7 +91,7 @@ impl Verdict {
             self.doctor = code(text);
         } else if line.starts_with("tests begin") {
             self.phase = Phase::Tests;
-        } else if line.starts_with("report ") {
+        } else if line.starts_with("report ") || line.starts_with("file ") {
             self.phase = Phase::Reports;
         } else if line.trim_end().ends_with(" begins") {
             self.phase = Phase::Program;

@@ -7,10 +7,12 @@ use std::{
 
 use anstyle::Style;
 
-use super::{observer::UNREAPED_AFTER, stage::Stage};
+use super::live::UNREAPED_AFTER;
+use super::scene::Scene;
 use crate::{
     commands::rules::colour,
     finding::{Confidence, Finding},
+    host::StartInfo,
     sink::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
     summary::seconds,
 };
@@ -37,12 +39,12 @@ impl<W: Write> Page<W> {
     }
 
     /// What it is about.
-    pub(super) fn title(&mut self, stage: &Stage) -> io::Result<()> {
+    pub(super) fn title(&mut self, scene: &impl Scene) -> io::Result<()> {
         let text = format!(
             "A throw-away pid namespace ({}), as every container has one; its pid 1 is `sleep 1000` (pid {} on the host). \
              Below each command: what `tracer watch` says of it. Zombies are reported after {} here, not 2 s.",
-            stage.ns,
-            stage.init(),
+            scene.namespace(),
+            scene.init(),
             seconds(UNREAPED_AFTER.as_nanos() as u64),
         );
         self.paragraph("", "", DIM, &text)?;
@@ -88,15 +90,33 @@ impl<W: Write> Page<W> {
         self.out.flush()
     }
 
+    /// That what follows is a recording, and why.
+    pub(super) fn recording(&mut self, start: &StartInfo, why: Option<&str>) -> io::Result<()> {
+        let text = format!("This is a recording, made by tracer {} on Linux {}.", start.version, start.kernel);
+        self.paragraph("", "", WARN, &text)?;
+        if let Some(why) = why {
+            self.paragraph("", "why: ", WARN, &format!("nothing can be staged here: {why}"))?;
+        }
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+
     /// The last words.
     pub(super) fn end(&mut self, took: Duration) -> io::Result<()> {
         let took = seconds(took.as_nanos() as u64);
+        self.last_words(&format!("That was all, in {took}; everything that was started has ended and was reaped."))
+    }
+
+    /// The last words of a recording.
+    pub(super) fn end_of_recording(&mut self) -> io::Result<()> {
+        self.last_words("That was the recording; `sudo tracer demo` stages it live.")
+    }
+
+    fn last_words(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out)?;
-        let text = format!(
-            "That was all, in {took}; everything that was started has ended and was reaped. Next: `sudo tracer watch` \
-             for this machine, `tracer explain RULE` for the whole story of a finding."
-        );
-        self.paragraph("", "", DIM, &text)?;
+        let next =
+            "Next: `sudo tracer watch` for this machine, `tracer explain RULE` for the whole story of a finding.";
+        self.paragraph("", "", DIM, &format!("{text} {next}"))?;
         self.out.flush()
     }
 

@@ -1,59 +1,43 @@
 //! The four acts: what is done, and what the tool says.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::Result;
+use rustix::process::Signal;
 
-use super::{observer::Observer, page::Page, stage::Stage};
-use crate::source::live;
+use super::{page::Page, scene::Scene};
 
-const INIT: [&str; 2] = ["sleep", "1000"];
+/// Pid 1 of the stage.
+pub(super) const INIT: [&str; 2] = ["sleep", "1000"];
 const NEVER_WAITS: &str = "sleep 0.1 & exec sleep 1000";
 const PARENT: &str = "sleep 1000 & wait";
 const WORKERS: &str = "sleep 1000 & sleep 1000 & wait";
 
-/// Plays it all. The stage is cleared when this returns, however it returns.
-pub(super) async fn tell<W: Write>(observer: &mut Observer, page: &mut Page<W>) -> Result<()> {
-    let mut stage = Stage::open(&INIT).map_err(cannot_open)?;
-    page.title(&stage)?;
-    let init = stage.init();
-    observer.until(&mut stage, "the start of pid 1", |observer, _| observer.world().by_pid(init).map(drop)).await?;
-
-    let mut theatre = Theatre { observer, page, stage: &mut stage };
+/// Plays it all.
+pub(super) async fn tell<S: Scene, W: Write>(scene: &mut S, page: &mut Page<W>) -> Result<()> {
+    page.title(scene)?;
+    let mut theatre = Theatre { scene, page };
     theatre.dropped_signal().await?;
     theatre.zombie().await?;
     theatre.orphan().await?;
     theatre.end_of_namespace().await
 }
 
-/// Live tracing is content with less than what this takes.
-fn cannot_open(error: io::Error) -> anyhow::Error {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("making a pid namespace takes CAP_SYS_ADMIN; run the demo with sudo")
-        }
-        _ => anyhow::Error::new(error).context("cannot make a pid namespace with `sleep 1000` as its pid 1"),
-    }
-}
-
 /// Everybody who takes part.
-struct Theatre<'a, W: Write> {
-    observer: &'a mut Observer,
+struct Theatre<'a, S, W: Write> {
+    scene: &'a mut S,
     page: &'a mut Page<W>,
-    stage: &'a mut Stage,
 }
 
-impl<W: Write> Theatre<'_, W> {
+impl<S: Scene, W: Write> Theatre<'_, S, W> {
     async fn dropped_signal(&mut self) -> Result<()> {
         const KILL: &str = "kill -TERM 1";
         self.page.act(1, "A stop signal that does nothing")?;
         self.page.action(&format!("sh -c '{KILL}'"), "inside, as `docker exec` would run it")?;
-        let since = live::now();
-        let shell = self.stage.run(&["sh", "-c", KILL])?;
-        let status =
-            self.observer.until(self.stage, "the end of `kill`", |_, stage| stage.ended(shell).transpose()).await??;
-        anyhow::ensure!(status.success(), "`{KILL}` inside the namespace failed: {status}");
+        let since = self.scene.now();
+        let shell = self.scene.run(&["sh", "-c", KILL]).await?;
+        let status = self.scene.until("the end of `kill`", |scene| scene.ended(shell)).await?;
+        anyhow::ensure!(status.0 == 0, "`{KILL}` inside the namespace failed");
         self.page.note("kill exits with 0, as if all were well, and sleep goes on sleeping.")?;
         self.says(since, "init-ignored-signal").await
     }
@@ -61,63 +45,60 @@ impl<W: Write> Theatre<'_, W> {
     async fn zombie(&mut self) -> Result<()> {
         self.page.act(2, "A parent that never waits")?;
         self.page.action(&format!("sh -c '{NEVER_WAITS}'"), "the child ends; its parent only sleeps")?;
-        let since = live::now();
-        self.stage.run(&["sh", "-c", NEVER_WAITS])?;
+        let since = self.scene.now();
+        self.scene.run(&["sh", "-c", NEVER_WAITS]).await?;
         self.says(since, "unreaped-child").await
     }
 
     async fn orphan(&mut self) -> Result<()> {
         self.page.act(3, "An orphan, and a pid 1 that does not care")?;
         self.page.action(&format!("sh -c '{PARENT}'"), "a shell with a child")?;
-        let shell = self.stage.run(&["sh", "-c", PARENT])?;
+        let shell = self.scene.run(&["sh", "-c", PARENT]).await?;
         let child = self.children(shell, 1).await?[0];
 
         self.page.action(&format!("kill -KILL {shell}"), "the shell is killed")?;
-        let since = live::now();
-        self.stage.kill(shell)?;
+        let since = self.scene.now();
+        self.scene.kill(shell, Signal::KILL)?;
         self.says(since, "orphan-adopted").await?;
 
         self.page.action(&format!("kill -TERM {child}"), "the orphan ends, too")?;
-        let since = live::now();
-        let pid = i32::try_from(child).ok().and_then(Pid::from_raw).context("a pid out of range")?;
-        // The pid is still its own: it lives, or is a zombie that its new parent does not reap.
-        kill_process(pid, Signal::TERM).context("cannot end the orphan")?;
+        let since = self.scene.now();
+        self.scene.kill(child, Signal::TERM)?;
         self.says(since, "unreaped-child").await
     }
 
     async fn end_of_namespace(&mut self) -> Result<()> {
-        let init = self.stage.init();
+        let init = self.scene.init();
         self.page.act(4, "When pid 1 goes, all go")?;
         self.page.action(&format!("sh -c '{WORKERS}'"), "three workers, beside the parent of 2.")?;
-        let shell = self.stage.run(&["sh", "-c", WORKERS])?;
+        let shell = self.scene.run(&["sh", "-c", WORKERS]).await?;
         self.children(shell, 2).await?;
 
         self.page.action(&format!("kill -KILL {init}"), "pid 1, from the host, so it counts")?;
-        let since = live::now();
-        self.stage.kill(init)?;
+        let since = self.scene.now();
+        self.scene.kill(init, Signal::KILL)?;
         self.says(since, "namespace-killed").await
     }
 
     /// Waits until a shell has as many children that have begun to run their own program.
     async fn children(&mut self, shell: u32, count: usize) -> Result<Vec<u32>> {
-        let what = format!("{count} children of the shell");
-        self.observer
-            .until(self.stage, &what, |observer, _| {
-                let world = observer.world();
-                let parent = world.by_pid(shell)?;
+        self.scene
+            .until(&format!("{count} children of the shell"), |scene| {
+                let world = scene.world();
+                let Some(parent) = world.by_pid(shell) else { return Ok(None) };
                 let children: Vec<_> = world
                     .children(parent.key)
                     .filter(|child| child.comm != parent.comm)
                     .map(|child| child.key.tgid)
                     .collect();
-                (children.len() == count).then_some(children)
+                Ok((children.len() == count).then_some(children))
             })
             .await
     }
 
     /// Waits for what the tool says, and shows it.
     async fn says(&mut self, since: u64, rule: &str) -> Result<()> {
-        for finding in self.observer.hear(self.stage, rule).await? {
+        for finding in self.scene.hear(rule).await? {
             self.page.says(since, &finding)?;
         }
         Ok(())

@@ -31,10 +31,10 @@ impl Serialize for BootNs {
 }
 
 /// RFC 3339, UTC, nine digits of a second.
-pub(super) struct Wall(i128);
+pub(in crate::sink) struct Wall(i128);
 
 impl Wall {
-    pub(super) fn new(world: &World, at: u64) -> Self {
+    pub(in crate::sink) fn new(world: &World, at: u64) -> Self {
         Self(i128::from(at) + i128::from(world.wall_offset_ns()))
     }
 }
@@ -239,20 +239,18 @@ struct Fate {
 fn fate(signalled: &Signalled) -> Fate {
     let Signalled {
         signal,
-        code,
+        code: _,
         sender: from,
         target,
         target_tid,
         to_init: _,
         from_outside: _,
         verdict,
-        result,
+        result: _,
         sent_at: _,
         sent_seq: _,
     } = signalled;
-    // The kernel passes SEND_SIG_PRIV where it sends on its own account, and the receiver sees
-    // SI_KERNEL.
-    let code = if *code == 0 && matches!(from, Sender::Kernel(_)) { signal::SI_KERNEL } else { *code };
+    let code = signalled.seen_code();
     Fate {
         sender: sender(from),
         target: (*target).into(),
@@ -260,14 +258,7 @@ fn fate(signalled: &Signalled) -> Fate {
         signal: signal.to_string(),
         code,
         code_name: signal::code_name(*signal, code),
-        result: result.map(|result| match result {
-            0 => "delivered",
-            1 => "ignored",
-            2 => "already-pending",
-            3 => "overflow",
-            4 => "lose-info",
-            _ => "unknown",
-        }),
+        result: signalled.result_id(),
         verdict: verdict.id(),
     }
 }

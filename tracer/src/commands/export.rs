@@ -1,0 +1,105 @@
+//! `tracer export`: a recording through the engine into a file of another format.
+
+use std::{
+    fs,
+    io::{self, BufWriter, IsTerminal, Write},
+    ops::ControlFlow,
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    cli::{self, Format},
+    commands::{
+        progress::Progress,
+        replay::{complain, say_what_lacks},
+    },
+    engine::Engine,
+    filter::Filter,
+    occurrence::Kind,
+    sink::{
+        Counted, Sink,
+        export::{
+            csv::Csv,
+            parquet::{self, Parquet},
+            perfetto::Perfetto,
+        },
+        json::Json,
+        stdout::Stdout,
+    },
+    source::trace::Trace,
+    trace::file,
+};
+
+/// Plays the trace into the file. What was begun is removed if that fails.
+///
+/// # Errors
+/// If the trace cannot be read, or the output cannot be written.
+pub fn run(options: &cli::Export) -> Result<ExitCode> {
+    let cli::Export { file, to, out, thresholds } = options;
+    let mut trace = Trace::open(file)?;
+    say_what_lacks(file, &trace, &Kind::ALL)?;
+    let is_on_terminal = is_stdout(out) && io::stdout().is_terminal();
+    let progress = Progress::beside(is_on_terminal, "exporting", trace.span()?);
+    let mut engine = Engine::new(&thresholds.over(trace.start().thresholds));
+    let mut sink = open(*to, out)?;
+    play(&mut trace, &mut engine, &mut *sink, out, progress).inspect_err(|_| remove(*to, out))?;
+    complain(file, &trace)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(trace: &mut Trace, engine: &mut Engine, sink: &mut dyn Sink, out: &Path, mut progress: Progress) -> Result<()> {
+    let cannot_write = || match out {
+        out if is_stdout(out) => "cannot write to standard output".to_owned(),
+        out => format!("cannot write {}", out.display()),
+    };
+    let mut sink = Counted::new(sink);
+    trace.play(|event, record| {
+        progress.at(event.at);
+        let (step, world) = engine.step(event, record);
+        sink.step(world, &step).with_context(cannot_write)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    sink.finish(engine.world()).with_context(cannot_write)?;
+    progress.done();
+    Ok(())
+}
+
+/// Whether that is standard output.
+fn is_stdout(out: &Path) -> bool {
+    out == Path::new("-")
+}
+
+fn open(format: Format, out: &Path) -> Result<Box<dyn Sink>> {
+    Ok(match format {
+        Format::Parquet if is_stdout(out) => bail!("Parquet is a folder of tables; say with -o where to make it"),
+        Format::Parquet => Box::new(Parquet::create(out)?),
+        Format::Perfetto if is_stdout(out) && io::stdout().is_terminal() => {
+            bail!("this format is not for a terminal; name a file with -o, or use a pipe")
+        }
+        Format::Perfetto => Box::new(Perfetto::new(writer(out)?)),
+        Format::Jsonl => Box::new(Json::new(writer(out)?, Filter::default(), &Kind::ALL)),
+        Format::Csv => Box::new(Csv::new(writer(out)?)),
+    })
+}
+
+fn writer(out: &Path) -> Result<BufWriter<Box<dyn Write>>> {
+    let out: Box<dyn Write> =
+        if is_stdout(out) { Box::new(Stdout::lock()) } else { Box::new(file::create(out, false)?) };
+    Ok(BufWriter::with_capacity(1 << 16, out))
+}
+
+/// A file that ends somewhere in the middle is worse than none.
+fn remove(format: Format, out: &Path) {
+    // What cannot be removed either is found when it is used.
+    let _ = match format {
+        _ if is_stdout(out) => Ok(()),
+        Format::Parquet => parquet::FILES
+            .iter()
+            .try_for_each(|file| fs::remove_file(out.join(file)))
+            .and_then(|()| fs::remove_dir(out)),
+        Format::Jsonl | Format::Csv | Format::Perfetto => fs::remove_file(out),
+    };
+}

@@ -1,0 +1,290 @@
+//! Parquet: a folder of four tables, each a file that a query names: `processes`, `signals`, `events`
+//! and `findings`. In one table of everything most columns of a row would be empty, and every query
+//! would have to put together anew who lived how long.
+
+use std::{io, path::Path};
+
+use rows::{EventRow, FindingRow, ProcessRow, SignalRow};
+
+use crate::{
+    change::{ExactReap, Signalled},
+    engine::Step,
+    event::{EventKind, ExitStatus, WaitCall},
+    filter::Filter,
+    finding::{Confidence, Detail, Finding},
+    ident::Identity,
+    occurrence::{Kind, Occurrence},
+    signal::Sender,
+    sink::{
+        Sink,
+        export::{name, signed, since_1970},
+        select::{Item, Moment, Select},
+    },
+    summary::Summary,
+    trace::file::Folder,
+    world::World,
+};
+
+mod processes;
+mod rows;
+mod table;
+
+use processes::Processes;
+use table::{Table, Time};
+
+/// Writes the tables.
+pub struct Parquet {
+    select: Select,
+    lives: Processes,
+    tables: Tables,
+    /// What was recorded, as JSON.
+    start: Option<String>,
+}
+
+struct Tables {
+    processes: Table<ProcessRow>,
+    signals: Table<SignalRow>,
+    events: Table<EventRow>,
+    findings: Table<FindingRow>,
+}
+
+/// The files that [`Parquet::create`] makes.
+pub const FILES: [&str; 4] = ["processes.parquet", "signals.parquet", "events.parquet", "findings.parquet"];
+
+impl Parquet {
+    /// Makes the folder, and in it a file for each table.
+    ///
+    /// # Errors
+    /// If something has that name already, and what the file system says.
+    pub fn create(folder: &Path) -> anyhow::Result<Self> {
+        let folder = Folder::create(folder)?;
+        let [processes, signals, events, findings] = FILES;
+        let tables = Tables {
+            processes: Table::new(folder.file(processes)?)?,
+            signals: Table::new(folder.file(signals)?)?,
+            events: Table::new(folder.file(events)?)?,
+            findings: Table::new(folder.file(findings)?)?,
+        };
+        let select = Select::new(Filter::default(), &Kind::ALL);
+        Ok(Self { select, lives: Processes::default(), tables, start: None })
+    }
+}
+
+impl Sink for Parquet {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        let Self { select, lives, tables, start } = self;
+        if let EventKind::Start(info) = &step.event.kind {
+            *start = Some(serde_json::to_string(info)?);
+        }
+        lives.step(world, step, &mut tables.processes)?;
+        select.step(world, step, |moment, item| tables.put(world, moment, &item))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // By row groups.
+        Ok(())
+    }
+
+    fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
+        let Self { select, lives, tables, start } = self;
+        select.finish(world, |moment, item| tables.put(world, moment, &item))?;
+        lives.finish(world, &mut tables.processes)?;
+        let about =
+            [("tracer.start", start.take().unwrap_or_default()), ("tracer.lost", summary.lost.total().to_string())];
+        let Tables { processes, signals, events, findings } = tables;
+        processes.finish(&about)?;
+        signals.finish(&about)?;
+        events.finish(&about)?;
+        findings.finish(&about)
+    }
+}
+
+impl Tables {
+    fn put(&mut self, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
+        match item {
+            Item::Event(Occurrence::Signal(it) | Occurrence::Deliver(it)) => {
+                self.signals.put(signal(world, moment, it))
+            }
+            Item::Event(it) => self.events.put(event(world, moment, it)),
+            Item::Finding(it) => self.findings.put(finding(world, it)),
+            Item::Lost(loss) => {
+                let lost = Some(signed(loss.total()));
+                self.events.put(EventRow { lost, ..EventRow::new(world, moment, "lost") })
+            }
+            // It is in the metadata of each file.
+            Item::Start(_) | Item::Whole => Ok(()),
+        }
+    }
+}
+
+fn signal(world: &World, moment: Moment, signalled: &Signalled) -> SignalRow {
+    let Moment { at, cpu, seq } = moment;
+    let Signalled { signal, sender, target, target_tid, verdict, .. } = signalled;
+    let (from, kernel) = match sender {
+        Sender::Process(identity) => (Some(identity), None),
+        Sender::Kernel(kernel) => (None, Some(kernel.id())),
+        Sender::Unknown => (None, None),
+    };
+    SignalRow {
+        time: Time(since_1970(world, at)),
+        boot_ns: signed(at),
+        seq: signed(seq),
+        cpu,
+        // Only what was sent has a result.
+        kind: if signalled.result.is_some() { Kind::Signal.id() } else { Kind::Deliver.id() },
+        signal: signal.to_string(),
+        sender_pid: from.map(|from| from.key.tgid),
+        sender_start_boot_ns: from.map(|from| signed(from.key.start)),
+        sender_comm: from.map(|from| name(from.comm)),
+        sender_pid_ns: from.map(|from| from.pid_ns.0),
+        sender_kernel: kernel,
+        target_pid: target.key.tgid,
+        target_start_boot_ns: signed(target.key.start),
+        target_comm: name(target.comm),
+        target_pid_ns: target.pid_ns.0,
+        target_ns_pid: target.ns_pid,
+        target_ns_level: target.ns_level,
+        target_tid: *target_tid,
+        code: signalled.seen_code(),
+        result: signalled.result_id(),
+        verdict: verdict.id(),
+        is_lost: verdict.is_loss(),
+    }
+}
+
+fn event(world: &World, moment: Moment, event: &Occurrence<'_>) -> EventRow {
+    let row = EventRow::new(world, moment, event.kind().id());
+    match event {
+        Occurrence::Fork { process, parent, creator: _ } => row.about(process, parent.as_ref()),
+        Occurrence::Exec { process, before: _, args } => {
+            EventRow { command: Some(args.to_string()), ..row.about(process, None) }
+        }
+        Occurrence::Exit { process, owed_by, status: how, leader_only, autoreap: _, adopter: _ } => {
+            let (status_code, status_signal) = status(*how);
+            let row = row.about(process, owed_by.as_ref());
+            EventRow { status_code, status_signal, leader_only: Some(*leader_only), ..row }
+        }
+        Occurrence::Reap { process, by, zombie_for, exact } => EventRow {
+            zombie_for_ns: zombie_for.map(signed),
+            is_exact: Some(exact.is_some()),
+            call: exact.and_then(|ExactReap { call, .. }| call).map(WaitCall::id),
+            ..row.about(process, by.as_ref())
+        },
+        // They have a table of their own.
+        Occurrence::Signal(it) | Occurrence::Deliver(it) => row.about(&it.target, None),
+    }
+}
+
+impl EventRow {
+    fn new(world: &World, moment: Moment, kind: &'static str) -> Self {
+        let Moment { at, cpu, seq } = moment;
+        Self {
+            time: Time(since_1970(world, at)),
+            boot_ns: signed(at),
+            seq: signed(seq),
+            cpu,
+            kind,
+            pid: None,
+            start_boot_ns: None,
+            comm: None,
+            pid_ns: None,
+            ns_pid: None,
+            ns_level: None,
+            parent_pid: None,
+            parent_start_boot_ns: None,
+            parent_comm: None,
+            command: None,
+            status_code: None,
+            status_signal: None,
+            leader_only: None,
+            zombie_for_ns: None,
+            is_exact: None,
+            call: None,
+            lost: None,
+        }
+    }
+
+    fn about(self, process: &Identity, parent: Option<&Identity>) -> Self {
+        let Identity { key, comm, pid_ns, ns_pid, ns_level } = *process;
+        Self {
+            pid: Some(key.tgid),
+            start_boot_ns: Some(signed(key.start)),
+            comm: Some(name(comm)),
+            pid_ns: Some(pid_ns.0),
+            ns_pid: Some(ns_pid),
+            ns_level: Some(ns_level),
+            parent_pid: parent.map(|parent| parent.key.tgid),
+            parent_start_boot_ns: parent.map(|parent| signed(parent.key.start)),
+            parent_comm: parent.map(|parent| name(parent.comm)),
+            ..self
+        }
+    }
+}
+
+fn finding(world: &World, finding: &Finding) -> FindingRow {
+    let Finding { rule, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
+    let Identity { key, comm, pid_ns, ns_pid, ns_level } = *process;
+    let row = FindingRow {
+        time: Time(since_1970(world, *at)),
+        boot_ns: signed(*at),
+        since: Time(since_1970(world, *since)),
+        since_boot_ns: signed(*since),
+        rule: rule.name,
+        severity: rule.severity.id(),
+        is_certain: *confidence == Confidence::Certain,
+        pid: key.tgid,
+        start_boot_ns: signed(key.start),
+        comm: name(comm),
+        pid_ns: pid_ns.0,
+        ns_pid,
+        ns_level,
+        other: None,
+        other_pid: None,
+        other_start_boot_ns: None,
+        other_comm: None,
+        signal: None,
+        reason: None,
+        duration_ns: None,
+        killed: None,
+        message: message.clone(),
+        fix: fix.clone(),
+    };
+    match detail {
+        Detail::IgnoredSignal { signal, sender, reason } => {
+            let row = FindingRow { signal: Some(signal.to_string()), reason: Some(reason), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
+        Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: _, blame } => {
+            let row = row.other("owed_by", parent);
+            FindingRow { duration_ns: Some(signed(*age_ns)), reason: Some(blame), ..row }
+        }
+        Detail::OrphanAdopted { adopter, adopter_class, dead_parent: _, known: _ } => {
+            FindingRow { reason: Some(adopter_class.id()), ..row.other("adopter", adopter) }
+        }
+        Detail::NamespaceKilled { killed, took_ns, status: _, left: _ } => {
+            FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row }
+        }
+        Detail::LeftBehind { .. } => row,
+        Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
+    }
+}
+
+impl FindingRow {
+    fn other(self, role: &'static str, other: &Identity) -> Self {
+        Self {
+            other: Some(role),
+            other_pid: Some(other.key.tgid),
+            other_start_boot_ns: Some(signed(other.key.start)),
+            other_comm: Some(name(other.comm)),
+            ..self
+        }
+    }
+}
+
+/// A code, or the name of a signal.
+fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
+    match status.signal() {
+        Some(signal) => (None, Some(signal.to_string())),
+        None => (Some(status.code()), None),
+    }
+}

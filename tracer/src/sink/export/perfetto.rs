@@ -1,0 +1,388 @@
+//! Perfetto's protocol buffers: a track for each process, grouped by pid namespace, on which its life
+//! and its time as a zombie are slices; arrows from who sends a signal to who gets it; findings as
+//! instants.
+
+use std::io::{self, Write};
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    change::{Change, Signalled},
+    engine::Step,
+    event::EventKind,
+    finding::{Confidence, Finding},
+    host::StartInfo,
+    ident::{Args, Identity, PidNs, ProcKey},
+    signal::{Sender, Verdict},
+    sink::Sink,
+    summary::Summary,
+    world::{Process, World},
+};
+
+mod proto;
+mod tracks;
+
+use tracks::{Facts, Mark, Track, Tracks};
+
+const LIFE: &str = "life";
+const ZOMBIE: &str = "zombie";
+const SIGNAL: &str = "signal";
+const FINDING: &str = "finding";
+const NAMESPACE: &str = "namespace";
+const LOSS: &str = "loss";
+const COMMAND: &str = "command";
+
+/// Writes each packet as soon as it is known; what is kept is a few words for each living process.
+pub struct Perfetto<W: Write> {
+    tracks: Tracks<W>,
+    lives: FxHashMap<ProcKey, Life>,
+    /// The last track of each number of a namespace, for those that the world no longer knows.
+    namespaces: FxHashMap<PidNs, Track>,
+    /// Namespaces that are ending: their tracks, and since when.
+    ending: FxHashMap<PidNs, (Track, u64)>,
+}
+
+/// A process that is in the process table.
+struct Life {
+    /// What its track was told last: slices must not run backwards, whatever overtook what.
+    last: u64,
+    phase: Phase,
+}
+
+/// What the open slice of a process says.
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    /// None is open: nothing but its birth is known. Its track gets the name that it takes with its
+    /// first exec.
+    Unborn { before: Option<Identity>, born: u64 },
+    /// It lives.
+    Alive,
+    /// It has ended, and waits for its namespace to end.
+    Exiting,
+    /// It has ended, and waits to be reaped.
+    Zombie,
+    /// It has ended, and nobody waits for it.
+    Over,
+}
+
+impl<W: Write> Perfetto<W> {
+    /// Into that output, which should be buffered.
+    pub fn new(out: W) -> Self {
+        Self {
+            tracks: Tracks::new(out),
+            lives: FxHashMap::default(),
+            namespaces: FxHashMap::default(),
+            ending: FxHashMap::default(),
+        }
+    }
+
+    fn start(&mut self, at: u64, info: &StartInfo) -> io::Result<()> {
+        let StartInfo { version, kernel, boot_id, host, wall_offset_ns, arguments, .. } = info;
+        self.tracks.begin(at, at.saturating_add_signed(*wall_offset_ns))?;
+        self.tracks.root(Track::Tracer, "tracer")?;
+        let facts = vec![
+            ("version", version.as_str().into()),
+            ("kernel", kernel.as_str().into()),
+            ("boot_id", boot_id.as_str().into()),
+            ("host", host.as_str().into()),
+            ("arguments", arguments.join(" ").into()),
+        ];
+        self.tracks.instant(Mark { facts, ..Mark::new(at, Track::Tracer, LIFE, "tracing begins") })
+    }
+
+    fn change(&mut self, world: &World, step: &Step<'_>, change: &Change) -> io::Result<()> {
+        let at = step.event.at;
+        match change {
+            Change::Born(key) | Change::Learned(key) => {
+                self.lives.entry(*key).or_insert(Life { last: at, phase: Phase::Unborn { before: None, born: at } });
+                if matches!(change, Change::Learned(_)) { self.died(world, at, *key) } else { Ok(()) }
+            }
+            Change::Execed { key, before } => self.execed(world, at, *key, before),
+            Change::LeaderDied(key) => {
+                let track = self.track(world, at, *key)?;
+                self.tracks.instant(Mark::new(at, track, LIFE, "main thread exited"))
+            }
+            Change::Died { key, .. } => self.died(world, at, *key),
+            Change::Reaped { identity, by, .. } => self.reaped(world, at, identity, *by),
+            Change::Signalled(signalled) => self.signal(world, at, step.seq, signalled),
+            Change::Taken(taken) => self.taken(world, at, taken),
+            Change::Adopted { child, adoption } => {
+                let track = self.track(world, at, *child)?;
+                let name = format!("adopted by {}", adoption.to);
+                let facts = vec![("from", adoption.from.to_string().into()), ("why", adoption.class.id().into())];
+                self.tracks.instant(Mark { facts, ..Mark::new(at, track, LIFE, name) })
+            }
+            Change::NamespaceEnding(ns) => {
+                let track = self.namespace(world, *ns)?;
+                self.ending.insert(*ns, (track, at));
+                self.tracks.slice(Mark::new(at, track, NAMESPACE, "ending"))
+            }
+            Change::NamespaceEnded(ns) => match self.ending.remove(ns) {
+                Some((track, since)) => self.tracks.slice_end(at.max(since), track),
+                None => Ok(()),
+            },
+            Change::Looked(key) => self.released(world, at, *key),
+            Change::CommandStarted(_) | Change::CommandEnded(_) | Change::Gap | Change::Synced => Ok(()),
+        }
+    }
+
+    fn execed(&mut self, world: &World, at: u64, key: ProcKey, before: &Identity) -> io::Result<()> {
+        if let Some(Life { phase: Phase::Unborn { before: name @ None, .. }, .. }) = self.lives.get_mut(&key) {
+            *name = Some(*before);
+        }
+        let track = self.track(world, at, key)?;
+        self.phase(world, at, key, track, Phase::Alive)
+    }
+
+    fn died(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<()> {
+        let Some(death) = world.get(key).and_then(Process::death) else { return Ok(()) };
+        let phase = match death {
+            death if death.autoreap => Phase::Over,
+            death if death.tearing_down => Phase::Exiting,
+            _ => Phase::Zombie,
+        };
+        let track = self.track(world, at, key)?;
+        self.phase(world, at, key, track, phase)
+    }
+
+    /// An init whose namespace has ended since is a zombie now.
+    fn released(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<()> {
+        let is_exiting = self.lives.get(&key).is_some_and(|life| life.phase == Phase::Exiting);
+        if is_exiting && world.get(key).is_some_and(Process::is_zombie) {
+            return self.phase(world, at, key, Track::Process(key), Phase::Zombie);
+        }
+        Ok(())
+    }
+
+    fn reaped(&mut self, world: &World, at: u64, identity: &Identity, by: Option<ProcKey>) -> io::Result<()> {
+        let key = identity.key;
+        // The world does not know it any more.
+        let track = self.track_of(world, at, identity)?;
+        let mut mark = Mark::new(at, track, LIFE, "reaped");
+        if let Some(by) = by {
+            mark.facts.push(("by", world.identity(by).to_string().into()));
+        }
+        self.phase(world, at, key, track, Phase::Over)?;
+        self.lives.remove(&key);
+        self.tracks.instant(mark)
+    }
+
+    /// Ends the open slice of a process, and begins the one of a phase.
+    fn phase(&mut self, world: &World, at: u64, key: ProcKey, track: Track, phase: Phase) -> io::Result<()> {
+        let Some(life) = self.lives.get_mut(&key) else { return Ok(()) };
+        life.last = life.last.max(at);
+        let (at, was) = (life.last, std::mem::replace(&mut life.phase, phase.clone()));
+        if matches!(was, Phase::Alive | Phase::Exiting | Phase::Zombie) {
+            self.tracks.slice_end(at, track)?;
+        }
+        let identity = world.identity(key);
+        match phase {
+            Phase::Alive => self.tracks.slice(alive(world, at, track, &identity)),
+            Phase::Exiting => self.tracks.slice(Mark::new(at, track, LIFE, "exiting: its namespace ends")),
+            Phase::Zombie => {
+                let owed_by = world.owed_by(key).map(|key| ("owed_by", world.identity(key).to_string().into()));
+                let facts = owed_by.into_iter().collect();
+                self.tracks.slice(Mark { facts, ..Mark::new(at, track, ZOMBIE, "zombie") })
+            }
+            Phase::Unborn { .. } | Phase::Over => Ok(()),
+        }
+    }
+
+    fn signal(&mut self, world: &World, at: u64, seq: u64, signalled: &Signalled) -> io::Result<()> {
+        let Signalled { signal, sender, target, verdict, .. } = signalled;
+        let to = self.track_of(world, at, target)?;
+        let mut arrives = Mark::new(at, to, SIGNAL, format!("{signal} {}", verdict.id()));
+        arrives.facts = facts_of(signalled);
+        // Zero would be no arrow.
+        let flow = seq + 1;
+        if let Sender::Process(from) = sender
+            && from.key != target.key
+        {
+            let from = self.track_of(world, at, from)?;
+            let mut sent = Mark::new(at, from, SIGNAL, format!("sends {signal}"));
+            sent.facts = facts_of(signalled);
+            sent.flow = Some(flow);
+            self.tracks.instant(sent)?;
+            match verdict {
+                // It may be taken later, and the arrow go on to there.
+                Verdict::Queued => arrives.flow = Some(flow),
+                _ => arrives.last_of_flow = Some(flow),
+            }
+        }
+        self.tracks.instant(arrives)
+    }
+
+    fn taken(&mut self, world: &World, at: u64, taken: &Signalled) -> io::Result<()> {
+        let track = self.track_of(world, at, &taken.target)?;
+        let mut mark = Mark::new(at, track, SIGNAL, format!("takes {} {}", taken.signal, taken.verdict.id()));
+        mark.facts = facts_of(taken);
+        // Only where an arrow has begun.
+        let is_from_another = matches!(&taken.sender, Sender::Process(from) if from.key != taken.target.key);
+        mark.last_of_flow = taken.sent_seq.filter(|_| is_from_another).map(|seq| seq + 1);
+        self.tracks.instant(mark)
+    }
+
+    fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
+        let Finding { rule, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let track = self.track_of(world, *at, process)?;
+        let mut mark = Mark::new(*at, track, FINDING, rule.name);
+        mark.facts = vec![
+            ("severity", rule.severity.id().into()),
+            ("message", message.as_str().into()),
+            ("fix", fix.as_str().into()),
+            ("since_boot_ns", (*since).into()),
+        ];
+        if let Confidence::Incomplete(why) = confidence {
+            mark.facts.push(("incomplete", why.as_str().into()));
+        }
+        self.tracks.instant(mark)
+    }
+
+    /// The track of a process that is in the world, or was never seen.
+    fn track(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<Track> {
+        self.track_of(world, at, &world.identity(key))
+    }
+
+    /// The track of a process: it is made when there is something to put on it.
+    fn track_of(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<Track> {
+        let key = identity.key;
+        let track = Track::Process(key);
+        let (before, born) = match self.lives.get_mut(&key) {
+            None => (None, None),
+            Some(life) => match &life.phase {
+                &Phase::Unborn { before, born } => (before, Some(born)),
+                _ => return Ok(track),
+            },
+        };
+        let group = self.namespace(world, identity.pid_ns)?;
+        self.tracks.member(track, group, key.tgid, name_of(identity))?;
+        match (born, self.lives.get_mut(&key)) {
+            (Some(born), Some(life)) => {
+                life.phase = Phase::Alive;
+                life.last = born;
+                let mut first = alive(world, born, track, &before.unwrap_or(*identity));
+                if before.is_some() {
+                    // It is that of the next slice.
+                    first.facts.retain(|(name, _)| *name != COMMAND);
+                }
+                self.tracks.slice(first)?;
+            }
+            // It is gone, or was never seen; it will not be described each time.
+            _ if world.get(key).is_none() => {}
+            _ => {
+                self.lives.insert(key, Life { last: at, phase: Phase::Alive });
+                self.tracks.slice(alive(world, at, track, identity))?;
+            }
+        }
+        Ok(track)
+    }
+
+    /// The track of a namespace, by the name of its init.
+    fn namespace(&mut self, world: &World, ns: PidNs) -> io::Result<Track> {
+        let Some(namespace) = world.namespace(ns) else {
+            if let Some(&track) = self.namespaces.get(&ns) {
+                return Ok(track);
+            }
+            let track = Track::Namespace(ns, 0);
+            self.tracks.group(track, 0, || format!("pid namespace {ns}"))?;
+            return Ok(track);
+        };
+        let init = match (namespace.init, namespace.ending) {
+            (Some(init), _) => Some(world.identity(init)),
+            (None, ending) => ending.map(|ending| ending.init),
+        };
+        let track = Track::Namespace(ns, init.map_or(0, |init| init.key.start));
+        self.namespaces.insert(ns, track);
+        self.tracks.group(track, namespace.level, || match init {
+            Some(init) => format!("pid namespace {ns}: init {} (pid {})", init.comm, init.key.tgid),
+            None => format!("pid namespace {ns}"),
+        })?;
+        Ok(track)
+    }
+}
+
+/// The slice of a life, until the next exec.
+fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = *identity;
+    let mut facts = vec![("pid", key.tgid.into())];
+    if ns_level > 0 {
+        facts.push(("pid_in_namespace", ns_pid.into()));
+    }
+    if let Some(parent) = world.parent(key) {
+        facts.push(("parent", parent.identity().to_string().into()));
+    }
+    let args = world.get(key).map(|process| &process.args).filter(|args| !Args::is_empty(args));
+    if let Some(args) = args {
+        facts.push((COMMAND, args.to_string().into()));
+    }
+    Mark { facts, ..Mark::new(at, track, LIFE, comm.to_string()) }
+}
+
+fn name_of(identity: &Identity) -> String {
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = identity;
+    match ns_level {
+        0 => format!("{comm} {}", key.tgid),
+        _ => format!("{comm} {} [{ns_pid}]", key.tgid),
+    }
+}
+
+fn facts_of(signalled: &Signalled) -> Facts {
+    let mut facts = vec![
+        ("from", signalled.sender.to_string().into()),
+        ("to", signalled.target.to_string().into()),
+        ("verdict", signalled.verdict.id().into()),
+        ("code", signalled.seen_code().into()),
+    ];
+    if let Some(result) = signalled.result_id() {
+        facts.push(("result", result.into()));
+    }
+    facts
+}
+
+impl<W: Write> Sink for Perfetto<W> {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        match &step.event.kind {
+            EventKind::Start(info) => self.start(step.event.at, info)?,
+            EventKind::Lost(loss) => {
+                let name = format!("{} events are missing here", loss.total());
+                self.tracks.instant(Mark::new(step.event.at, Track::Tracer, LOSS, name))?;
+            }
+            _ => {}
+        }
+        for change in step.changes {
+            self.change(world, step, change)?;
+        }
+        if let EventKind::Notify(notify) = &step.event.kind {
+            self.released(world, step.event.at, notify.task.key)?;
+        }
+        for finding in step.findings {
+            self.finding(world, finding)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.tracks.flush()
+    }
+
+    fn finish(&mut self, world: &World, _summary: &Summary) -> io::Result<()> {
+        let end = world.now();
+        for process in world.processes() {
+            // Of threads of the kernel there are hundreds, and most do nothing.
+            if !process.roles.kthread {
+                self.track(world, end, process.key)?;
+            }
+        }
+        let mut keys: Vec<_> = self.lives.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            self.phase(world, end, key, Track::Process(key), Phase::Over)?;
+        }
+        let mut ending: Vec<_> = self.ending.drain().collect();
+        ending.sort_unstable_by_key(|&(ns, _)| ns);
+        for (_, (track, since)) in ending {
+            self.tracks.slice_end(end.max(since), track)?;
+        }
+        self.tracks.flush()
+    }
+}

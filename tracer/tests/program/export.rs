@@ -1,0 +1,163 @@
+//! `tracer export`, as far as it takes no other software to judge it; see `tests/readers/` for the rest.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    command_line::{run, stdout, tracer},
+    recordings::format,
+};
+
+fn export(to: &str, out: &Path) -> Output {
+    run(&["export", &format(1), "--to", to, "-o", out.to_str().unwrap()])
+}
+
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn json_lines_are_those_of_replay() {
+    let replayed = stdout(&["replay", &format(1), "-o", "json", "--events"]);
+    assert_eq!(stdout(&["export", &format(1), "--to", "jsonl"]), replayed);
+}
+
+#[test]
+fn a_row_of_csv_for_each_event_finding_and_loss() {
+    let text = stdout(&["export", &format(1), "--to", "csv"]);
+    let json = stdout(&["export", &format(1), "--to", "jsonl"]);
+    let lines = json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["type"] != "start" && line["type"] != "summary").collect();
+    // A row is a line, whatever the names.
+    assert_eq!(text.lines().count(), lines.len() + 1);
+
+    let mut rows = csv::Reader::from_reader(text.as_bytes());
+    let mut texts = BTreeMap::<_, usize>::new();
+    for (row, line) in rows.deserialize::<BTreeMap<String, String>>().zip(&lines) {
+        let row = row.unwrap();
+        let kind = ["kind", "rule"].map(|field| line[field].as_str()).into_iter().flatten().next().unwrap_or_default();
+        assert_eq!((row["type"].as_str(), row["kind"].as_str()), (line["type"].as_str().unwrap(), kind));
+        assert_eq!(
+            (row["at"].as_str(), row["at_boot_ns"].as_str()),
+            (line["at"].as_str().unwrap(), line["at_boot_ns"].as_str().unwrap())
+        );
+        let process = if line["process"].is_object() { &line["process"] } else { &line["target"] };
+        assert_eq!(row["pid"], process["pid"].to_string());
+        for (column, cell) in row {
+            assert!(cell.parse::<i64>().is_ok() || !cell.starts_with(['=', '+', '-', '@']), "{column}: {cell}");
+            assert!(!cell.chars().any(char::is_control), "{column}: {cell:?}");
+            if cell.starts_with('\'') {
+                *texts.entry(column).or_default() += 1;
+            }
+        }
+    }
+    // The recording has a program whose name is a formula.
+    assert!(texts.contains_key("comm"), "{texts:?}");
+}
+
+#[test]
+fn what_is_created_is_for_its_owner_only_and_nothing_is_overwritten() {
+    let folder = TempDir::new().unwrap();
+    for (to, expected) in [("jsonl", 0o600), ("csv", 0o600), ("perfetto", 0o600), ("parquet", 0o700)] {
+        let out = folder.path().join(to);
+        assert!(export(to, &out).status.success());
+        assert_eq!(mode(&out), expected, "{to}");
+        let again = complaint(&export(to, &out));
+        assert!(again.contains("is there already; give another name"), "{again}");
+
+        let link = folder.path().join(format!("{to}-link"));
+        let nowhere = folder.path().join(format!("{to}-nowhere"));
+        symlink(&nowhere, &link).unwrap();
+        let linked = complaint(&export(to, &link));
+        assert!(linked.contains("is there already"), "{linked}");
+        assert!(!nowhere.exists());
+    }
+    let tables: Vec<_> = fs::read_dir(folder.path().join("parquet")).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(tables.len(), 4);
+    assert!(tables.iter().all(|table| mode(table) == 0o600));
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    for to in ["jsonl", "csv", "perfetto", "parquet"] {
+        let out = folder.path().join(to);
+        // Blocks of 512 bytes: the disk is full, as far as the program can tell.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"trap "" XFSZ; ulimit -f 4; exec "$@""#, "sh", env!("CARGO_BIN_EXE_tracer")]);
+        let output = shell.args(["export", &format(1), "--to", to, "-o"]).arg(&out).output().unwrap();
+        let said = complaint(&output);
+        assert!(said.contains("File too large"), "{to}: {said}");
+        assert!(!out.exists(), "{to}");
+    }
+}
+
+#[test]
+fn parquet_needs_a_folder() {
+    let said = complaint(&run(&["export", &format(1), "--to", "parquet"]));
+    assert!(said.contains("say with -o where to make it"), "{said}");
+}
+
+#[test]
+fn perfetto_goes_through_a_pipe_like_into_a_file() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("run.pftrace");
+    assert!(export("perfetto", &file).status.success());
+    let piped = run(&["export", &format(1), "--to", "perfetto"]);
+    assert!(piped.status.success());
+    assert!(piped.stdout == fs::read(file).unwrap());
+}
+
+#[test]
+fn a_trace_comes_through_a_pipe() {
+    let trace = fs::File::open(format(1)).unwrap();
+    let output = tracer(&["export", "-", "--to", "jsonl"]).stdin(trace).output().unwrap();
+    assert!(output.status.success());
+    assert!(output.stdout == stdout(&["export", &format(1), "--to", "jsonl"]).into_bytes());
+}
+
+#[test]
+fn what_a_damaged_trace_lacks_is_a_row_and_a_sentence() {
+    let folder = TempDir::new().unwrap();
+    let mut bytes = fs::read(format(1)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let damaged = folder.path().join("damaged.mcap");
+    fs::write(&damaged, bytes).unwrap();
+
+    let output = run(&["export", damaged.to_str().unwrap(), "--to", "csv"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("damaged.mcap: "), "{said}");
+    let rows = csv::Reader::from_reader(&*output.stdout).into_deserialize::<BTreeMap<String, String>>();
+    let lost: Vec<u64> =
+        rows.map(Result::unwrap).filter(|row| row["type"] == "lost").map(|row| row["lost"].parse().unwrap()).collect();
+    assert!(!lost.is_empty() && lost.iter().all(|&lost| lost > 0), "{lost:?}");
+}
+
+#[test]
+fn a_closed_pipe_ends_an_export_quietly() {
+    for to in ["jsonl", "csv", "perfetto"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let args = ["export", &format(1), "--to", to];
+        let mut child = tracer(&args).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{to}");
+    }
+}

@@ -1,0 +1,165 @@
+//! Recordings read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars and
+//! Perfetto's own definitions, the trace by the Python package `mcap`.
+//!
+//! They come from PyPI into an environment below `target/`, so `cargo xtask test` asks for them; where they
+//! cannot be had, each test is ignored with the reason.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tempfile::TempDir;
+
+const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
+const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+/// Below `target/`.
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// What a test does with an interpreter.
+type Test = fn(&Python);
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let tests: [(&str, Test); 3] = [
+        ("parquet_and_every_query_of_its_page", parquet),
+        ("perfetto_by_its_own_definitions", perfetto),
+        ("the_trace_by_the_example", example),
+    ];
+    let python = Python::find();
+    let trials = tests.map(|(name, test)| match &python {
+        Ok(python) => {
+            let python = python.clone();
+            Trial::test(name, move || {
+                test(&python);
+                Ok::<_, Failed>(())
+            })
+        }
+        Err(why) => {
+            let kind = format!("cannot run: {why}");
+            Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
+        }
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// An interpreter that has the packages.
+#[derive(Clone)]
+struct Python(PathBuf);
+
+impl Python {
+    /// Makes the environment, unless it is there; or says why it cannot be had, in one line.
+    fn find() -> Result<Self, String> {
+        if env::var_os("TRACER_TESTS_READERS").is_none() {
+            return Err("`cargo xtask test` installs what reads the exports".to_owned());
+        }
+        let made = Self::make();
+        // Where everything must run, what cannot be had is a failure.
+        assert!(made.is_ok() || env::var_os("TRACER_TESTS_STRICT").is_none(), "{:?}", made.err());
+        made
+    }
+
+    fn make() -> Result<Self, String> {
+        let wanted = fs::read_to_string(readers("requirements.txt")).map_err(|error| error.to_string())?;
+        let folder = Path::new(TMP).join("readers");
+        let python = folder.join("bin/python");
+        let stamp = folder.join("has");
+        if fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {
+            return Ok(Self(python));
+        }
+        let path = folder.to_string_lossy();
+        run(Command::new("python3").args(["-m", "venv", "--clear", &path]))?;
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "-r"];
+        run(Command::new(&python).args(pip).arg(readers("requirements.txt")))?;
+        fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
+        Ok(Self(python))
+    }
+
+    /// What a script prints.
+    fn says(&self, script: &Path, arguments: &[&Path], folder: &Path) -> String {
+        let Self(python) = self;
+        let mut command = Command::new(python);
+        command.arg(script).args(arguments).current_dir(folder).env("TZ", "UTC").env("PYTHONDONTWRITEBYTECODE", "1");
+        text(command)
+    }
+}
+
+/// Runs to the end; the last line of its complaint if it fails.
+fn run(command: &mut Command) -> Result<(), String> {
+    let Output { status, stderr, .. } = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&stderr).lines().last().unwrap_or("no reason is given").to_owned())
+}
+
+fn text(mut command: Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}\n{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+fn readers(file: &str) -> PathBuf {
+    Path::new(PACKAGE).join("tests/readers").join(file)
+}
+
+fn workspace(file: &str) -> PathBuf {
+    Path::new(PACKAGE).join("..").join(file)
+}
+
+fn recording() -> PathBuf {
+    workspace("tests/traces/format-1.mcap")
+}
+
+fn export(to: &str, out: &Path) {
+    let mut command = Command::new(TRACER);
+    command.arg("export").arg(recording()).args(["--to", to, "-o"]).arg(out);
+    assert_eq!(text(command), "");
+}
+
+fn parquet(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    export("parquet", &folder.path().join("run"));
+    let said = python.says(&readers("parquet_check.py"), &[&workspace("docs/export.md")], folder.path());
+    insta::assert_snapshot!("parquet", said);
+}
+
+fn perfetto(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("run.pftrace");
+    export("perfetto", &file);
+    let said = python.says(&readers("perfetto_check.py"), &[&file], folder.path());
+    insta::assert_snapshot!("perfetto", said);
+}
+
+/// The example reads the same as `tracer dump`: each field of each record.
+fn example(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    let said = python.says(&workspace("examples/read_trace.py"), &[&recording()], folder.path());
+    let mut dump = Command::new(TRACER);
+    dump.arg("dump").arg(recording()).args(["-o", "json"]);
+    let dump = text(dump);
+    assert_eq!(said.lines().count(), dump.lines().count());
+    let mut fields = 0;
+    for (theirs, ours) in said.lines().zip(dump.lines()) {
+        let [_, "cpu", cpu, kind, object] = theirs.splitn(5, ' ').collect::<Vec<_>>()[..] else { panic!("{theirs}") };
+        let theirs: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap();
+        let ours: serde_json::Value = serde_json::from_str(ours).unwrap();
+        assert_eq!(ours["record"], kind);
+        assert_eq!(ours["header.cpu"].to_string(), cpu);
+        for (name, value) in theirs.iter().filter(|(name, _)| *name != "rest") {
+            // Text is escaped by each in its own way.
+            if let (Some(theirs), Some(ours)) = (value.as_str(), ours[name].as_str()) {
+                let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != '\\' || c == ' ');
+                assert!(!is_plain(theirs) || theirs == ours, "{name}: {theirs} {ours}");
+            } else {
+                assert_eq!(value, &ours[name], "{name} of {ours}");
+            }
+            fields += 1;
+        }
+    }
+    assert!(fields > 10_000, "only {fields} fields were compared");
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask fuzz`: the reader of traces and all that comes after it, fed for a while with bytes that
+//! nobody would write.
+
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    process::{cargo, is_executable, on_path, run, status},
+    workspace::Workspace,
+};
+
+/// What `fuzz` is asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How long each target runs.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    seconds: u32,
+    /// Only see to it that the targets can be built and run.
+    #[arg(long)]
+    fetch: bool,
+    /// Which targets; all if none is named.
+    targets: Vec<Target>,
+}
+
+/// A program of `fuzz/fuzz_targets`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// Bytes as a trace.
+    Trace,
+    /// Bytes as records.
+    Records,
+}
+
+/// The sub-command. A crash leaves its input below `fuzz/artifacts`, and the way to repeat it on the screen.
+pub fn fuzz(options: Options) -> Result<ExitCode> {
+    let Options { seconds, fetch, targets } = options;
+    let workspace = Workspace::find()?;
+    let cargo_fuzz = cargo_fuzz(&workspace)?;
+    if fetch {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let targets = if targets.is_empty() { vec![Target::Trace, Target::Records] } else { targets };
+    for target in targets {
+        let name = target.to_possible_value().context("every target has a name")?.get_name().to_owned();
+        let found = workspace.target.join("fuzz/corpus").join(&name);
+        std::fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
+        let mut command = Command::new(&cargo_fuzz);
+        // No sanitizer: this code has no unsafe blocks, and those of a stable compiler want a nightly one.
+        command.current_dir(&workspace.root).args(["fuzz", "run", "--fuzz-dir", "fuzz", "-O", "-s", "none"]);
+        command.arg("--target-dir").arg(workspace.target.join("fuzz")).arg(&name);
+        // What is found goes into the first folder, and the seeds stay as they are.
+        command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(&name)).arg("--");
+        command.arg(format!("-max_total_time={seconds}")).args(LIMITS);
+        let status = status(&mut command)?;
+        if !status.success() {
+            eprintln!("error: the target {name} found something ({status})");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Of memory, length and time for one input: on a machine under load, too.
+const LIMITS: &[&str] = &["-rss_limit_mb=1024", "-max_len=65536", "-timeout=120", "-print_final_stats=1"];
+
+/// The program `cargo-fuzz`: the one on PATH, or one that is built below the target directory.
+fn cargo_fuzz(workspace: &Workspace) -> Result<PathBuf> {
+    if let Some(found) = on_path("cargo-fuzz") {
+        return Ok(found);
+    }
+    let root = workspace.target.join("tools/cargo-fuzz");
+    let program = root.join("bin/cargo-fuzz");
+    if !is_executable(&program) {
+        run(cargo(workspace).args(["install", "--quiet", "--locked", "cargo-fuzz", "--root"]).arg(&root))
+            .context("cargo-fuzz cannot be installed")?;
+    }
+    Ok(program)
+}
