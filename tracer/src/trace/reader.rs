@@ -28,6 +28,9 @@ pub enum TraceError {
     /// It cannot be opened or read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// It is none of the things that can be read.
+    #[error("it is a directory, and a trace is one file")]
+    Directory,
     /// There is nothing in it.
     #[error("it is empty: nothing was recorded, or the recorder was stopped at once")]
     Empty,
@@ -102,7 +105,7 @@ impl Reader {
         // `open` takes a directory, and read(2) then says so.
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
+            return Err(TraceError::Directory);
         }
         if !kind.is_file() {
             return Self::pipe(Box::new(file));
