@@ -21,6 +21,7 @@ mod figures;
 mod live;
 mod report;
 mod storm;
+mod trace;
 mod tracing;
 
 /// What can be measured.
@@ -31,6 +32,8 @@ pub enum Bench {
     /// What each program costs a run, with the optional hooks of each tier: here, or in a booted kernel,
     /// where the processor is emulated and only ratios mean something.
     Hooks(HooksOptions),
+    /// What a recording costs and holds, and what reading it costs.
+    Trace(trace::Options),
 }
 
 /// What `bench hooks` is asked for.
@@ -68,23 +71,34 @@ enum What {
 
 /// The sub-command.
 pub fn bench(bench: Bench) -> Result<ExitCode> {
-    let options = match bench {
-        Bench::Live(options) => options,
-        Bench::Hooks(HooksOptions { kernels }) => return in_kernels("hook_costs", kernels, 900),
-    };
     let workspace = Workspace::find()?;
-    if !options.no_build {
-        setup::toolchain(&workspace, None)?;
-        run(cargo(&workspace).args(["build", "--release", "-p", "tracer", "-p", "tracer-tests", "--bins"]))?;
+    match bench {
+        Bench::Hooks(HooksOptions { kernels }) => in_kernels("hook_costs", kernels, 900),
+        Bench::Live(options) => {
+            prepare(&workspace, options.no_build)?;
+            live::live(&workspace, &options)
+        }
+        Bench::Trace(options) => {
+            prepare(&workspace, options.no_build)?;
+            trace::trace(&workspace, &options)
+        }
+    }
+}
+
+/// Builds what is measured, and sees to it that this is root and has its load.
+fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
+    if !no_build {
+        setup::toolchain(workspace, None)?;
+        run(cargo(workspace).args(["build", "--release", "-p", "tracer", "-p", "tracer-tests", "--bins"]))?;
     }
     if !is_root() {
-        return Err(again_as_root(&workspace)?);
+        return Err(again_as_root(workspace)?);
     }
     if on_path("stress-ng").is_none() {
         setup::test_packages()?;
         ensure!(on_path("stress-ng").is_some(), "there is no stress-ng on PATH");
     }
-    live::live(&workspace, &options)
+    Ok(())
 }
 
 /// Becomes the same command as root; returns only why it could not.

@@ -15,8 +15,9 @@ use crate::{
         Sink,
         select::{Item, Select},
     },
-    source::encode::encode,
+    source::encode::image,
     summary::Summary,
+    trace::Records,
     world::World,
 };
 
@@ -86,15 +87,17 @@ impl View<'_> {
 
     /// An image of the world: records, one after the other.
     pub fn image(&self) -> Vec<u8> {
-        let mut image = Vec::new();
-        let mut record = Vec::new();
-        for event in self.world.image() {
-            record.clear();
-            encode(&event, &mut record);
-            self.redactor.redact(&mut record);
-            image.extend_from_slice(&record);
+        let image = image(self.world);
+        if self.redactor.is_idle() {
+            return image;
         }
-        image
+        let mut redacted = Vec::with_capacity(image.len());
+        for record in Records(&image) {
+            let mut record = record.to_vec();
+            self.redactor.redact(&mut record);
+            redacted.extend_from_slice(&record);
+        }
+        redacted
     }
 }
 

@@ -17,6 +17,7 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::{
     event::{Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Scope, Survey, Surveyed, TaskInfo},
     ident::{Args, ProcKey, TaskRef},
+    world::World,
 };
 
 /// Appends the record of an event; nothing for a kind that only the kernel writes.
@@ -83,6 +84,15 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         | EventKind::Signal(_)
         | EventKind::Deliver(_) => {}
     }
+}
+
+/// An image of the world ([`World::image`]) as records, one after the other.
+pub fn image(world: &World) -> Vec<u8> {
+    let mut records = Vec::new();
+    for event in world.image() {
+        encode(&event, &mut records);
+    }
+    records
 }
 
 /// Where a record goes, and what its header says besides kind and length.

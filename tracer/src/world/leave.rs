@@ -64,6 +64,10 @@ impl World {
         if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
             self.leave_before(key, at, changes);
         }
+        self.remove_one(key, leave, changes)
+    }
+
+    fn remove_one(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
         let Some(process) = self.processes.remove(&key) else { return false };
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
@@ -123,8 +127,9 @@ impl World {
             self.processes.values().filter(|process| is_left(process)).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();
+        // Those of nested namespaces are among them.
         for key in left.into_iter().rev() {
-            self.remove(key, Leave::Freed(at), changes);
+            self.remove_one(key, Leave::Freed(at), changes);
         }
     }
 

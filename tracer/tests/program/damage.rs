@@ -10,7 +10,7 @@ use tracer::{
     host::StartInfo,
     rules::Thresholds,
     source::{
-        encode::encode,
+        encode::{encode, image},
         trace::{End, Trace},
     },
     trace::writer::Writer,
@@ -88,9 +88,7 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
             writer.flush().unwrap();
         }
         if n % 100 == 99 || n + 2 == records.len() {
-            let mut image = Vec::new();
-            engine.world().image().iter().for_each(|event| encode(event, &mut image));
-            writer.keyframe(*at, &image).unwrap();
+            writer.keyframe(engine.world().now(), &image(engine.world())).unwrap();
         }
     }
     writer.last_record(last.0, &last.1).unwrap();
@@ -206,18 +204,25 @@ fn a_trace_that_is_cut_anywhere_is_read_to_its_last_whole_chunk() {
 #[test]
 fn what_a_changed_byte_spoils_is_counted() {
     let example = Example::new();
-    let header = frames(&example.bytes)[0].0;
+    let frames = frames(&example.bytes);
+    let header = frames[0].0;
+    let begins = [0].into_iter().chain(frames.iter().map(|&(end, _)| end));
+    let chunks: Vec<_> =
+        begins.zip(&frames).filter(|&(_, &(_, op))| op == 0x06).map(|(begin, &(end, _))| begin..end).collect();
     let mut random = fastrand::Rng::with_seed(5);
     let mut damaged = 0;
     for round in 0..1_000 {
         let mut bytes = example.bytes.clone();
         let place = random.usize(..bytes.len());
+        let mut until = place + 1;
         if round % 2 == 0 {
             bytes[place] ^= 1 << random.u8(..8);
         } else {
-            let until = (place + random.usize(1..100)).min(bytes.len());
+            until = (place + random.usize(1..100)).min(bytes.len());
             bytes[place..until].fill_with(|| random.u8(..));
         }
+        // With the records before an image the image can go, too.
+        let is_mended = chunks.iter().filter(|chunk| chunk.start < until && place < chunk.end).count() < 2;
         match example.play(&bytes) {
             Err(error) => {
                 assert!(place < header, "changed at {place}, and nothing is read: {error}");
@@ -226,13 +231,14 @@ fn what_a_changed_byte_spoils_is_counted() {
             Ok(Played { records, lost, end, processes }) => {
                 assert_eq!(records + lost.unreadable, example.total, "changed at {place}: {end:?}");
                 assert_eq!(lost.total(), lost.unreadable, "changed at {place}");
-                assert_eq!(processes, example.processes, "changed at {place}");
+                assert!(processes == example.processes || !is_mended, "changed at {place}: {processes}");
                 assert!(lost.unreadable == 0 || !end.damage.is_empty(), "changed at {place}");
                 damaged += usize::from(lost.unreadable > 0);
             }
         }
     }
-    assert!(damaged > 500, "most of a trace are its records: {damaged}");
+    // The table of all fields is the rest of so small a trace.
+    assert!(damaged > 300, "a good part of a trace are its records: {damaged}");
 }
 
 #[test]

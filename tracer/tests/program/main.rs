@@ -1,6 +1,7 @@
 //! Tests of the program and its outputs that need neither root nor a kernel.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod bad_files;
 mod command_line;
 mod damage;
 mod export;

@@ -68,7 +68,7 @@ fn rounds(storm: Storm, workspace: &Workspace, options: &Options) -> Result<Vec<
             let i = (i + round) % Variant::ALL.len();
             let Series { variant, samples, .. } = &mut all[i];
             let tracing = variant.start(storm, workspace, at_most)?;
-            let speed = storm::run(storm, seconds, &scratch)?;
+            let speed = storm::run(storm, 1, seconds, &scratch)?;
             samples.push(Sample { speed, account: tracing.stop()? });
         }
     }
@@ -77,7 +77,7 @@ fn rounds(storm: Storm, workspace: &Workspace, options: &Options) -> Result<Vec<
         let tracing = variant.start(storm, workspace, at_most)?;
         if let Some(pid) = tracing.pid() {
             let counting = Counting::start(pid, workspace)?;
-            storm::run(storm, seconds, &scratch)?;
+            storm::run(storm, 1, seconds, &scratch)?;
             *run_times = counting.stop()?;
         }
         tracing.stop()?;

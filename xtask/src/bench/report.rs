@@ -76,7 +76,7 @@ fn speed_line(storm: Storm, series: &Series, all: &[Series]) {
     let target = match (storm, variant) {
         (_, Variant::Untraced | Variant::Floor) => String::new(),
         (Storm::Signals, _) => against_target(of_floor.0, 0.80, "floor"),
-        (Storm::Forks, _) => against_target(of_untraced.0, 0.90, "untraced"),
+        (Storm::Forks | Storm::Execs, _) => against_target(of_untraced.0, 0.90, "untraced"),
     };
     let line = format!(
         "{:<20} {median:>10.0} {:>17} {:>15} {:>15}  {target}",

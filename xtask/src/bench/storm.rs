@@ -17,6 +17,8 @@ pub enum Storm {
     Signals,
     /// One process forks a child that exits, waits for it, and so on.
     Forks,
+    /// The child executes a program first.
+    Execs,
 }
 
 impl Storm {
@@ -25,6 +27,7 @@ impl Storm {
         match self {
             Self::Signals => "sigq",
             Self::Forks => "fork",
+            Self::Execs => "exec",
         }
     }
 
@@ -33,6 +36,7 @@ impl Storm {
         match self {
             Self::Signals => "signals",
             Self::Forks => "forks",
+            Self::Execs => "execs",
         }
     }
 
@@ -40,7 +44,7 @@ impl Storm {
     pub fn tracepoint(self) -> &'static str {
         match self {
             Self::Signals => "signal_generate",
-            Self::Forks => "task_newtask",
+            Self::Forks | Self::Execs => "task_newtask",
         }
     }
 }
@@ -57,12 +61,19 @@ pub struct Speed {
     pub others: f64,
 }
 
-/// Runs a storm for that long.
-pub fn run(storm: Storm, seconds: u32, scratch: &Path) -> Result<Speed> {
+/// Runs a storm of so many workers for that long.
+pub fn run(storm: Storm, workers: u32, seconds: u32, scratch: &Path) -> Result<Speed> {
     let stressor = storm.stressor();
     let file = scratch.join("stress-ng.yaml");
     let mut command = Command::new("stress-ng");
-    command.args([&format!("--{stressor}"), "1", "--timeout", &format!("{seconds}s"), "--metrics-brief", "--yaml"]);
+    command.args([
+        &format!("--{stressor}"),
+        &workers.to_string(),
+        "--timeout",
+        &format!("{seconds}s"),
+        "--metrics-brief",
+        "--yaml",
+    ]);
     command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let others = others()?;
     let mut child = command.spawn().context("cannot start stress-ng")?;

@@ -105,7 +105,8 @@ impl Tracing {
         Ok(Self(Some(running)))
     }
 
-    fn watch(options: &[&str], workspace: &Workspace, at_most: Duration) -> Result<Self> {
+    /// `tracer watch` with these options; it is in effect when this returns.
+    pub fn watch(options: &[&str], workspace: &Workspace, at_most: Duration) -> Result<Self> {
         let mut command = Command::new(workspace.tracer());
         command.args(["watch", "--output", "json"]).args(options).stdin(Stdio::null());
         // Should this program be killed, tracer ends all the same.

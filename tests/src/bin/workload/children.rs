@@ -132,7 +132,7 @@ pub fn traced() {
 }
 
 /// Runs a command, adopts what is orphaned below it, and reaps at once; ends with the command.
-#[expect(clippy::zombie_processes, reason = "the loop waits for everybody")]
+#[expect(clippy::zombie_processes, reason = "it is reaped with all the others")]
 pub fn nursery() {
     prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
     let mut command = std::env::args_os().skip(2);

@@ -76,3 +76,37 @@ impl Came {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind},
+        ident::Args,
+        story::{Story, born, end, key, task},
+    };
+
+    #[test]
+    fn what_the_command_gets_anyway_or_sent_itself_is_not_for_it() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(30, 1)).fork(born(20, 10));
+        let from = |sender, code| Came { signal: 15, code, sender };
+        assert!(from(20, 0).is_for_command(story.world()), "it is not known yet who that is");
+        story.event(EventKind::CommandStarted(key(20), Args::default()));
+        story.fork(born(21, 20)).fork(born(22, 21)).exit(end(21, 20, Adopter::NamespaceInit(task(1)))).free(21);
+        for (sender, code, want) in [
+            (0, SI_KERNEL, false),
+            (20, 0, false),
+            (22, 0, false),
+            // A kill(1) that has ended and was reaped.
+            (21, 0, false),
+            (30, 0, true),
+            (10, 0, true),
+            // Somebody who ended before anybody looked, or of another pid namespace.
+            (999, 0, true),
+            (0, 0, true),
+        ] {
+            assert_eq!(from(sender, code).is_for_command(story.world()), want, "{sender} {code}");
+        }
+    }
+}

@@ -192,7 +192,7 @@ impl<W: Write> Perfetto<W> {
         let Signalled { signal, sender, target, verdict, .. } = signalled;
         let to = self.track_of(world, at, target)?;
         let mut arrives = Mark::new(at, to, SIGNAL, format!("{signal} {}", verdict.id()));
-        arrives.facts = facts_of(signalled);
+        arrives.facts = facts(signalled);
         // Zero would be no arrow.
         let flow = seq + 1;
         if let Sender::Process(from) = sender
@@ -200,7 +200,7 @@ impl<W: Write> Perfetto<W> {
         {
             let from = self.track_of(world, at, from)?;
             let mut sent = Mark::new(at, from, SIGNAL, format!("sends {signal}"));
-            sent.facts = facts_of(signalled);
+            sent.facts = vec![("to", target.to_string().into())];
             sent.flow = Some(flow);
             self.tracks.instant(sent)?;
             match verdict {
@@ -215,7 +215,7 @@ impl<W: Write> Perfetto<W> {
     fn taken(&mut self, world: &World, at: u64, taken: &Signalled) -> io::Result<()> {
         let track = self.track_of(world, at, &taken.target)?;
         let mut mark = Mark::new(at, track, SIGNAL, format!("takes {} {}", taken.signal, taken.verdict.id()));
-        mark.facts = facts_of(taken);
+        mark.facts = facts(taken);
         // Only where an arrow has begun.
         let is_from_another = matches!(&taken.sender, Sender::Process(from) if from.key != taken.target.key);
         mark.last_of_flow = taken.sent_seq.filter(|_| is_from_another).map(|seq| seq + 1);
@@ -326,16 +326,10 @@ fn name_of(identity: &Identity) -> String {
     }
 }
 
-fn facts_of(signalled: &Signalled) -> Facts {
-    let mut facts = vec![
-        ("from", signalled.sender.to_string().into()),
-        ("to", signalled.target.to_string().into()),
-        ("verdict", signalled.verdict.id().into()),
-        ("code", signalled.seen_code().into()),
-    ];
-    if let Some(result) = signalled.result_id() {
-        facts.push(("result", result.into()));
-    }
+/// What stands beside a signal at its receiver. The arrow, the track and the name say the rest.
+fn facts(signalled: &Signalled) -> Facts {
+    let mut facts = vec![("from", signalled.sender.to_string().into()), ("code", signalled.seen_code().into())];
+    facts.extend(signalled.result_id().map(|result| ("result", result.into())));
     facts
 }
 

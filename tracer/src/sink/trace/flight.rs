@@ -271,7 +271,7 @@ impl Store for Flight {
         }
         if self.cut > 0 {
             let memory = style::rough_size(MEMORY as u64);
-            sentences.push(format!("less than was asked for could be kept in memory ({memory}), packed"));
+            sentences.push(format!("{memory} of memory, packed, were not enough for all that was asked for"));
         }
         sentences
     }

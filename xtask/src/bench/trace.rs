@@ -1,0 +1,190 @@
+//! `cargo xtask bench trace`: what a recording costs and holds, and what reading it costs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+use crate::{
+    bench::{
+        figures::Figures,
+        report,
+        storm::{self, Storm},
+        tracing::{Account, Tracing},
+    },
+    process::{on_path, read, run},
+    workspace::Workspace,
+};
+
+/// What `bench trace` is asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// How often each variant is measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Length of each recording.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Size of the trace that is read, in MiB.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    size: u64,
+    /// Measure what is in the target directory, without building it first.
+    #[arg(long)]
+    pub no_build: bool,
+}
+
+/// All signals enter the stream, and a storm's are not printed.
+const QUIET: [&str; 2] = ["--events=signal", "--lost"];
+
+/// The sub-command, as root and with everything built.
+pub fn trace(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let scratch = workspace.target.join("bench/trace");
+    // What an earlier run has left.
+    let _ = fs::remove_dir_all(&scratch);
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let bench = Bench { workspace, options, scratch: &scratch };
+    report::machine();
+    println!("{:<44} {:>12} {:>17}  target", "", "median", "min–max");
+    let trace = bench.recordings()?;
+    bench.reading(&trace)?;
+    fs::remove_dir_all(&scratch).context("cannot remove the traces")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Bench<'a> {
+    workspace: &'a Workspace,
+    options: &'a Options,
+    scratch: &'a Path,
+}
+
+/// One recording.
+struct Recorded {
+    account: Account,
+    bytes: u64,
+    records: u64,
+    /// Processor time an event of the same storm without a recorder, in nanoseconds.
+    without: f64,
+}
+
+impl Bench<'_> {
+    /// Records each storm; gives a trace of forks and execs.
+    fn recordings(&self) -> Result<PathBuf> {
+        let trace = self.scratch.join("small.mcap");
+        for (storm, workers) in [(Storm::Execs, 2), (Storm::Forks, 2), (Storm::Signals, 1)] {
+            let mut all = Vec::new();
+            for _ in 0..self.options.rounds {
+                all.push(self.record(storm, workers, &trace)?);
+            }
+            let name = format!("stress-ng --{} {workers}", storm.stressor());
+            let most = if storm == Storm::Signals { None } else { Some(12.0) };
+            line(&format!("{name}: bytes an event"), all.iter().map(|r| r.bytes as f64 / r.records as f64), most);
+            line(&format!("{name}: records lost"), all.iter().map(|r| r.account.lost as f64), Some(0.0));
+            let cost = |r: &Recorded| (r.account.cpu_ns as f64 / r.account.events as f64 - r.without) / 1e3;
+            line(&format!("{name}: recorder, µs an event"), all.iter().map(cost), Some(0.4));
+            if storm == Storm::Execs {
+                fs::rename(&trace, self.scratch.join("execs.mcap"))?;
+                self.perf()?;
+            }
+        }
+        Ok(self.scratch.join("execs.mcap"))
+    }
+
+    fn record(&self, storm: Storm, workers: u32, trace: &Path) -> Result<Recorded> {
+        let Self { workspace, options, scratch } = self;
+        let at_most = Duration::from_secs(u64::from(options.seconds) + 60);
+        let traced = |arguments: &[&str]| -> Result<Account> {
+            let tracing = Tracing::watch(arguments, workspace, at_most)?;
+            storm::run(storm, workers, options.seconds, scratch)?;
+            tracing.stop()?.context("tracer gives no account")
+        };
+        let plain = traced(&QUIET)?;
+        let _ = fs::remove_file(trace);
+        let account = traced(&[&QUIET[..], &["--record", path(trace)?]].concat())?;
+        let records = self.inside(&["play", path(trace)?])?[0] as u64;
+        let without = plain.cpu_ns as f64 / plain.events as f64;
+        Ok(Recorded { account, bytes: fs::metadata(trace)?.len(), records, without })
+    }
+
+    /// The same by `perf record`, where there is one.
+    fn perf(&self) -> Result<()> {
+        if on_path("perf").is_none() {
+            println!("there is no perf on PATH (Debian: linux-perf), so that it is not compared");
+            return Ok(());
+        }
+        let file = self.scratch.join("perf.data");
+        let events = ["fork", "exec", "exit", "free"].map(|event| format!("sched:sched_process_{event}"));
+        let events = [&events[..], &["signal:signal_generate".to_owned()]].concat().join(",");
+        let mut perf = Command::new("perf");
+        perf.args(["record", "-a", "-q", "-e", &events, "-o", path(&file)?, "--", "stress-ng", "--exec", "2", "-t"]);
+        run(perf.arg(format!("{}s", self.options.seconds)).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        let said = read(Command::new("perf").args(["script", "-F", "event", "-i", path(&file)?]))?;
+        let count = said.lines().count().max(1);
+        line("perf record of the same: bytes an event", [fs::metadata(&file)?.len() as f64 / count as f64], None);
+        Ok(())
+    }
+
+    fn reading(&self, small: &Path) -> Result<()> {
+        let Options { rounds, size, .. } = *self.options;
+        let large = self.scratch.join("large.mcap");
+        self.inside(&["grow", path(small)?, path(&large)?, &(size << 20).to_string()])?;
+        let mut speeds = Vec::new();
+        let mut peaks = Vec::new();
+        for _ in 0..rounds {
+            let figures = self.inside(&["play", path(&large)?])?;
+            let [records, ns, ..] = figures[..] else { bail!("trace_bench play says {figures:?}") };
+            speeds.push(records / ns * 1e3);
+            peaks.push(self.peak(&large)? / 1024.0);
+        }
+        let name = format!("trace of {size} MiB");
+        let fast = speeds.iter().copied().fold(f64::INFINITY, f64::min);
+        line(&format!("{name}: played, million events a second"), speeds, None);
+        println!("{:<44} {}", "", if fast >= 3.0 { "≥ 3: met" } else { "≥ 3: MISSED" });
+        let seeks = self.inside(&["seek", path(&large)?])?;
+        line(&format!("{name}: the world at a moment, ms"), seeks.iter().map(|ns| ns / 1e6), Some(200.0));
+        line(&format!("{name}: memory of a replay, MiB"), peaks, Some(100.0));
+        Ok(())
+    }
+
+    /// The first two numbers of the first line, or the first of each, that `trace_bench` prints.
+    fn inside(&self, arguments: &[&str]) -> Result<Vec<f64>> {
+        let said = read(Command::new(self.workspace.target.join("release/trace_bench")).args(arguments))?;
+        let numbers = |line: &str| line.split(' ').map_while(|word| word.parse().ok()).collect::<Vec<f64>>();
+        Ok(said.lines().flat_map(numbers).collect())
+    }
+
+    /// The most memory that a replay had, in KiB.
+    fn peak(&self, file: &Path) -> Result<f64> {
+        let mut command = Command::new(self.workspace.tracer());
+        command.arg("replay").arg(file).args(["-o", "json"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.spawn().context("cannot start tracer")?;
+        let mut peak = 0.0;
+        while child.try_wait()?.is_none() {
+            // The kernel keeps the peak for as long as the process has memory.
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            let field = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+            peak = field.and_then(|kib| kib.parse().ok()).unwrap_or(peak);
+            thread::sleep(Duration::from_millis(20));
+        }
+        ensure!(child.wait()?.success(), "the replay failed");
+        Ok(peak)
+    }
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// A line of the table; with the most that the median may be.
+fn line(name: &str, values: impl IntoIterator<Item = f64>, most: Option<f64>) {
+    let Some(Figures { median, min, max }) = Figures::of(values) else { return };
+    let target =
+        most.map_or(String::new(), |most| format!("≤ {most}: {}", if median <= most { "met" } else { "MISSED" }));
+    let line = format!("{name:<44} {median:>12.2} {:>17}  {target}", format!("{min:.2}–{max:.2}"));
+    println!("{}", line.trim_end());
+}
