@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::{
     event::{EventfdFlags, Timespec, epoll, eventfd},
     io::{FdFlags, fcntl_setfd},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, Resource, Rlimit, Signal, pidfd_open, pidfd_send_signal, setrlimit},
 };
 use tempfile::TempDir;
 
@@ -127,6 +127,10 @@ impl Crew {
     /// # Errors
     /// If the kernel refuses any of it.
     pub fn start(grace: Duration) -> Result<Self> {
+        // One for every process of an episode, and the programs and maps of every world.
+        let descriptors = Some(2 * SLOTS as u64);
+        setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum: descriptors })
+            .context("cannot raise the limit of open files")?;
         let memory = arena::create().context("memory for the actors")?;
         let arena = arena::map(std::os::fd::AsFd::as_fd(&memory)).context("memory for the actors")?;
         let bell = eventfd(0, EventfdFlags::NONBLOCK).context("eventfd")?;

@@ -6,11 +6,12 @@ use tracer_common::record::kind;
 
 use super::{follower::Follower, truth::Truth};
 
-/// What tracepoints tell, in every world alike. The exact hooks are not the same everywhere.
-const KINDS: [(&str, u8); 7] = [
+/// What tracepoints tell, in every world alike. The exact hooks are not the same everywhere; and of an
+/// exit each world's program finds out for itself whether that thread was the last one, which of two
+/// that exit together one program may answer otherwise than the next.
+const KINDS: [(&str, u8); 6] = [
     ("fork", kind::NEW),
     ("exec", kind::EXEC),
-    ("exit", kind::EXIT),
     ("release", kind::FREE),
     ("signal", kind::SIGNAL),
     ("delivery", kind::DELIVER),
