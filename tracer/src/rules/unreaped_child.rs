@@ -36,6 +36,10 @@ impl Rule for UnreapedChild {
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key) else { return Verdict::Quiet };
         let Some(death) = process.death() else { return Verdict::Quiet };
+        // The recorder waits for its command, be it late on a busy machine.
+        if world.command().is_some_and(|command| command.is(key)) {
+            return Verdict::Quiet;
+        }
         // Between sched_process_exit and exit_notify() a task may sleep for long; only then is
         // it a zombie, and only then does anybody owe it a wait.
         if process.look.is_some_and(|(_, look)| look.state != b'Z') {
@@ -168,8 +172,9 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
 mod tests {
     use super::*;
     use crate::{
-        event::{Adopter, Exit},
-        story::{Story, born, born_in, end, task, zombie},
+        event::{Adopter, EventKind, Exit},
+        ident::Args,
+        story::{Story, born, born_in, end, key, task, zombie},
     };
 
     /// 10 is the parent, 20 its child, which has just ended.
@@ -220,6 +225,16 @@ mod tests {
         assert_eq!(story.rules(), [""; 0]);
         story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
         assert_eq!(story.rules(), ["unreaped-child"]);
+    }
+
+    #[test]
+    fn the_command_of_a_recording_is_waited_for() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 10));
+        story.event(EventKind::CommandStarted(key(20), Args::default()));
+        story.exit(end(20, 10, Adopter::None));
+        story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
     }
 
     #[test]

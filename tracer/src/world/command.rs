@@ -45,6 +45,11 @@ impl Command {
         self.descent.has(process.key) || self.namespaces.contains(&process.pid_ns)
     }
 
+    /// Whether a process is the command itself.
+    pub fn is(&self, key: ProcKey) -> bool {
+        self.identity.key == key
+    }
+
     /// Whether a process is it or was seen below it, also if it is gone by now.
     pub fn has_descendant(&self, key: ProcKey) -> bool {
         self.descent.has(key)
