@@ -89,9 +89,10 @@ impl Engine {
     }
 
     /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, whom else a rule wants to see, and those of which
-    /// the world is in doubt.
-    pub fn due(&self, now: u64) -> BTreeSet<ProcKey> {
+    /// will be asked about, those that owe them a wait, whom else a rule wants to see, however many
+    /// these are, as a rule speaks of nobody unseen; and of those of which the world is in doubt, so
+    /// many.
+    pub fn due(&self, now: u64, doubts: usize) -> BTreeSet<ProcKey> {
         self.rechecks
             .due(now)
             .flat_map(|(rule, key)| {
@@ -99,7 +100,7 @@ impl Engine {
                 [Some(key), self.world.owed_by(key)].into_iter().flatten().chain(others)
             })
             .filter(|&key| key != NOBODY)
-            .chain(self.world.doubtful(now))
+            .chain(self.world.doubtful(now).take(doubts))
             .collect()
     }
 }

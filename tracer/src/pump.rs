@@ -32,8 +32,9 @@ const IDLE: Duration = Duration::from_millis(40);
 const HOUSEKEEPING: u64 = 50_000_000;
 /// How often what no tracepoint tells is looked up, in nanoseconds.
 const SURVEY: u64 = 1_000_000_000;
-/// Processes that are looked at in one turn; the rest get theirs in the next.
-const LOOKS: usize = 512;
+/// Processes of which the world is in doubt that are looked at in one turn; the rest get theirs in the
+/// next.
+const DOUBTS: usize = 512;
 /// How long the world may go without a snapshot while events are being lost, in nanoseconds: a
 /// second after the end of a storm it is as the kernel, also where others go on losing.
 const LONGEST_BEHIND: u64 = 500_000_000;
@@ -172,7 +173,7 @@ impl Pump {
         now: u64,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
-        for key in self.engine.due(now).into_iter().take(LOOKS) {
+        for key in self.engine.due(now, DOUBTS) {
             self.step(&self.live.look(key), show)?;
         }
         self.step(&Event { at: now, cpu: 0, kind: EventKind::Tick }, show)?;

@@ -170,7 +170,7 @@ impl Story {
     /// parent. Of the others, orphans have the parents that were predicted, and the rest is gone.
     pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
-        for due in self.engine.due(self.now) {
+        for due in self.engine.due(self.now, usize::MAX) {
             let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
             let predicted = || {
                 self.world().doubtful(self.now).find(|&key| key == due)?;

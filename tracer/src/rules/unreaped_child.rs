@@ -219,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn however_many_die_together_each_is_looked_at_before_it_is_spoken_of() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        for pid in 1_000..2_000 {
+            story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None));
+        }
+        // All are due at the same time, and the world is in doubt of them too.
+        let due = story.engine.due(story.now + 3_000_000_000, 0);
+        assert!((1_000..2_000).chain([10]).all(|pid| due.contains(&task(pid).key)), "{} are due", due.len());
+    }
+
+    #[test]
     fn a_task_that_sleeps_in_its_exit_is_no_zombie_yet() {
         let mut story = dead_child();
         story.wait(3_000, &[(20, b'D', 10), (10, b'S', 1)]);
