@@ -2,7 +2,7 @@
 //! nobody would write.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -41,6 +41,8 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     let Options { seconds, fetch, targets } = options;
     let workspace = Workspace::find()?;
     let cargo_fuzz = cargo_fuzz(&workspace)?;
+    // What cannot be built is told apart from what finds something.
+    run(&mut cargo_fuzz_command(&workspace, &cargo_fuzz, "build")).context("the fuzz targets cannot be built")?;
     if fetch {
         return Ok(ExitCode::SUCCESS);
     }
@@ -49,10 +51,8 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
         let name = target.to_possible_value().context("every target has a name")?.get_name().to_owned();
         let found = workspace.target.join("fuzz/corpus").join(&name);
         std::fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
-        let mut command = Command::new(&cargo_fuzz);
-        // No sanitizer: this code has no unsafe blocks, and those of a stable compiler want a nightly one.
-        command.current_dir(&workspace.root).args(["fuzz", "run", "--fuzz-dir", "fuzz", "-O", "-s", "none"]);
-        command.arg("--target-dir").arg(workspace.target.join("fuzz")).arg(&name);
+        let mut command = cargo_fuzz_command(&workspace, &cargo_fuzz, "run");
+        command.arg(&name);
         // What is found goes into the first folder, and the seeds stay as they are.
         command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(&name)).arg("--");
         command.arg(format!("-max_total_time={seconds}")).args(LIMITS);
@@ -63,6 +63,14 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn cargo_fuzz_command(workspace: &Workspace, cargo_fuzz: &Path, verb: &str) -> Command {
+    let mut command = Command::new(cargo_fuzz);
+    // No sanitizer: this code has no unsafe blocks, and those of a stable compiler want a nightly one.
+    command.current_dir(&workspace.root).args(["fuzz", verb, "--fuzz-dir", "fuzz", "-O", "-s", "none"]);
+    command.arg("--target-dir").arg(workspace.target.join("fuzz"));
+    command
 }
 
 /// Of memory, length and time for one input: on a machine under load, too.
