@@ -205,7 +205,9 @@ impl Writer {
         self.size = end;
         // The index has some 150 bytes a chunk, and a chunk has a thousand times that.
         let room = RESERVE + end / 512;
-        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room) {
+        // On tmpfs a signal interrupts it (`shmem_fallocate()`): Ctrl-C, say.
+        let reserve = || rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room);
+        match rustix::io::retry_on_intr(reserve) {
             // A file system that cannot promise room: then the end may be missing.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
