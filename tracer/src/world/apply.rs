@@ -189,8 +189,15 @@ impl World {
                 Some(_) => {}
             }
         } else if leader {
-            process.state = State::LeaderDead { since: at, live, seq };
-            changes.push(Change::LeaderDied(task.key));
+            match process.death_mut() {
+                None => {
+                    process.state = State::LeaderDead { since: at, live, seq };
+                    changes.push(Change::LeaderDied(task.key));
+                }
+                // The last thread was on its way out meanwhile, and its record came first. It may not yet have
+                // seen what the main thread exits with (`do_exit()` counts a thread off before it sets that).
+                Some(death) => death.status = status,
+            }
         }
         self.hand_on(at, seq, exit, changes);
     }

@@ -283,6 +283,18 @@ fn a_dead_leader_comes_back_when_another_thread_calls_exec() {
 }
 
 #[test]
+fn the_record_of_the_last_thread_may_come_before_that_of_the_main_thread() {
+    let mut story = Story::new();
+    story.fork(born(10, 1));
+    let status = ExitStatus(1);
+    story.exit(Exit { leader: false, status: ExitStatus(0), ..end(10, 1, Adopter::None) });
+    story.exit(Exit { live: 1, group_dead: false, status, ..end(10, 1, Adopter::None) });
+    let process = story.world().get(key(10)).unwrap();
+    assert_eq!(process.death().map(|death| death.status), Some(status));
+    story.world().check();
+}
+
+#[test]
 fn what_happened_between_attach_and_snapshot_is_neither_lost_nor_doubled() {
     let mut story = Story::new();
     // Born and seen; born, seen and freed; freed without ever being seen.

@@ -1,7 +1,8 @@
 //! One run of stress-ng, bounded in time.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::unix::{fs::fchown, process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -61,6 +62,9 @@ pub struct Speed {
     pub others: f64,
 }
 
+/// The user and group without any rights of Debian (`base-passwd`).
+const NOBODY: u32 = 65534;
+
 /// Runs a storm of so many workers for that long.
 pub fn run(storm: Storm, workers: u32, seconds: u32, scratch: &Path) -> Result<Speed> {
     let stressor = storm.stressor();
@@ -74,11 +78,18 @@ pub fn run(storm: Storm, workers: u32, seconds: u32, scratch: &Path) -> Result<S
         "--metrics-brief",
         "--yaml",
     ]);
-    command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // As standard output, for someone who may not enter the scratch directory.
+    let figures = File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
+    if storm == Storm::Execs {
+        // That stressor refuses to be root's.
+        fchown(&figures, Some(NOBODY), Some(NOBODY)).context("cannot give stress-ng its file")?;
+        command.uid(NOBODY).gid(NOBODY).current_dir(std::env::temp_dir());
+    }
+    command.arg("/dev/stdout").stdin(Stdio::null()).stdout(figures).stderr(Stdio::null());
     let others = others()?;
     let mut child = command.spawn().context("cannot start stress-ng")?;
     wait(&mut child, Duration::from_secs(u64::from(seconds) + 30))?;
-    let text = fs::read_to_string(&file).with_context(|| format!("stress-ng wrote no {}", file.display()))?;
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let field = |name| field(&text, stressor, name).with_context(|| format!("stress-ng says no {name} of {stressor}"));
     Ok(Speed {
         per_second: field("bogo-ops-per-second-real-time")?,

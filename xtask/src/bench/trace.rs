@@ -18,7 +18,7 @@ use crate::{
         storm::{self, Storm},
         tracing::{Account, Tracing},
     },
-    process::{on_path, read, run},
+    process::{on_path, read},
     workspace::Workspace,
 };
 
@@ -117,12 +117,16 @@ impl Bench<'_> {
             println!("there is no perf on PATH (Debian: linux-perf), so that it is not compared");
             return Ok(());
         }
+        let Options { seconds, .. } = *self.options;
         let file = self.scratch.join("perf.data");
         let events = ["fork", "exec", "exit", "free"].map(|event| format!("sched:sched_process_{event}"));
         let events = [&events[..], &["signal:signal_generate".to_owned()]].concat().join(",");
         let mut perf = Command::new("perf");
-        perf.args(["record", "-a", "-q", "-e", &events, "-o", path(&file)?, "--", "stress-ng", "--exec", "2", "-t"]);
-        run(perf.arg(format!("{}s", self.options.seconds)).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        perf.args(["record", "-a", "-q", "-e", &events, "-o", path(&file)?, "--", "sleep"]);
+        // The storm begins a moment after it is asked for.
+        let mut perf = perf.arg((seconds + 1).to_string()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        storm::run(Storm::Execs, 2, seconds, self.scratch)?;
+        storm::wait(&mut perf, Duration::from_secs(60))?;
         let said = read(Command::new("perf").args(["script", "-F", "event", "-i", path(&file)?]))?;
         let count = said.lines().count().max(1);
         line("perf record of the same: bytes an event", [fs::metadata(&file)?.len() as f64 / count as f64], None);

@@ -18,9 +18,10 @@ pub struct Verdict {
     /// Tests may be listed without any of them being run.
     is_list: bool,
     running: Option<String>,
-    /// The first line of a panic's message follows the line that says where it was.
-    is_panic_next: bool,
-    why: Option<String>,
+    /// What the running test said of its failure, a panic's message; none if nothing was said.
+    why: Vec<String>,
+    /// The lines that follow belong to a panic's message.
+    is_panicking: bool,
     passed: usize,
     failed: usize,
     ignored: usize,
@@ -53,8 +54,8 @@ impl Verdict {
             phase: Phase::Boot,
             doctor: None,
             running: None,
-            is_panic_next: false,
-            why: None,
+            why: Vec::new(),
+            is_panicking: false,
             passed: 0,
             failed: 0,
             ignored: 0,
@@ -107,23 +108,26 @@ impl Verdict {
     }
 
     fn test(&mut self, line: &str) -> Option<String> {
-        if self.is_panic_next && !line.trim().is_empty() {
-            self.is_panic_next = false;
-            self.why.get_or_insert_with(|| line.trim().to_owned());
-            return None;
-        }
         if line.contains(" panicked at ") {
-            self.is_panic_next = true;
+            self.is_panicking = true;
             return None;
         }
         // The kernel may have begun the line.
-        let json = &line[line.find(r#"{ "type": "test""#).or_else(|| line.find(r#"{"type":"test""#))?..];
+        let Some(json) = line.find(r#"{ "type": "test""#).or_else(|| line.find(r#"{"type":"test""#)) else {
+            self.is_panicking &= !line.starts_with("note: run with `RUST_BACKTRACE");
+            if self.is_panicking && !line.trim().is_empty() {
+                self.why.push(line.trim_end().to_owned());
+            }
+            return None;
+        };
+        self.is_panicking = false;
+        let json = &line[json..];
         let json: Value = serde_json::from_str(json).ok()?;
         let name = json["name"].as_str()?.to_owned();
         let verdict = match json["event"].as_str()? {
             "started" => {
                 self.running = Some(name);
-                self.why = None;
+                self.why.clear();
                 return None;
             }
             "ok" => {
@@ -136,7 +140,7 @@ impl Verdict {
             }
             _ => {
                 self.failed += 1;
-                self.why.take().map_or_else(|| "FAILED".to_owned(), |why| format!("FAILED: {why}"))
+                if self.why.is_empty() { "FAILED".to_owned() } else { format!("FAILED: {}", self.why.join("\n      ")) }
             }
         };
         self.running = None;
@@ -195,6 +199,8 @@ vm: tests begin
 
 thread 'main' (1) panicked at tests/x.rs:1:1:
 it is not so
+  but so
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
 [    1.0] noise{ "type": "test", "name": "a::c", "event": "failed" }
 { "type": "test", "event": "started", "name": "a::d" }"#;
 
@@ -211,7 +217,7 @@ it is not so
             "6.1   doctor::hook:x FAILED: refused (R3)",
             "6.1   doctor FAILED (1)",
             "6.1   a::b ok",
-            "6.1   a::c FAILED: it is not so",
+            "6.1   a::c FAILED: it is not so\n        but so",
         ];
         assert_eq!(said, wanted);
     }
