@@ -244,27 +244,36 @@ static RECORDS: &[Record] = &[
 
 /// The table, as JSON.
 pub fn table() -> Value {
-    let records: Vec<_> = RECORDS.iter().map(Record::json).collect();
+    let mut told = Vec::new();
+    let records: Vec<_> = RECORDS.iter().map(|record| record.json(&mut told)).collect();
     let byte_order = if cfg!(target_endian = "little") { "little" } else { "big" };
     json!({ "format": FORMAT, "byte_order": byte_order, "records": records })
 }
 
 impl Record {
-    fn json(&self) -> Value {
+    fn json(&self, told: &mut Vec<*const Field>) -> Value {
         let Self { kind, name, about, fields, size, rest } = self;
         let mut flat = Vec::new();
-        flatten(fields, "", 0, &mut flat);
+        flatten(fields, "", 0, told, &mut flat);
         json!({ "kind": kind, "name": name, "about": about, "size": size, "fields": flat, "rest": rest })
     }
 }
 
-/// Fields of structures in structures by dotted names: `task.id.start`.
-fn flatten(fields: &[Field], path: &str, base: usize, to: &mut Vec<Value>) {
-    for Field { name, offset, form, about } in fields {
+/// Fields of structures in structures by dotted names: `task.id.start`. What a field of a structure
+/// means is told once: each trace carries the table twice, once unpacked.
+fn flatten(fields: &[Field], path: &str, base: usize, told: &mut Vec<*const Field>, to: &mut Vec<Value>) {
+    for field @ Field { name, offset, form, about } in fields {
         let (name, offset) = (format!("{path}{name}"), base + offset);
         match form.plain() {
-            Err(inner) => flatten(inner, &format!("{name}."), offset, to),
-            Ok(form) => to.push(json!({ "name": name, "offset": offset, "type": form, "about": about })),
+            Err(inner) => flatten(inner, &format!("{name}."), offset, told, to),
+            Ok(form) => {
+                let mut json = json!({ "name": name, "offset": offset, "type": form });
+                if !told.contains(&std::ptr::from_ref(field)) {
+                    told.push(field);
+                    json["about"] = (*about).into();
+                }
+                to.push(json);
+            }
         }
     }
 }
