@@ -303,7 +303,7 @@ impl<W: Write> Perfetto<W> {
 
 /// The slice of a life, until the next exec.
 fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
-    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = *identity;
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = *identity;
     let mut facts = vec![("pid", key.tgid.into())];
     if ns_level > 0 {
         facts.push(("pid_in_namespace", ns_pid.into()));
@@ -319,7 +319,7 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
 }
 
 fn name_of(identity: &Identity) -> String {
-    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = identity;
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
     match ns_level {
         0 => format!("{comm} {}", key.tgid),
         _ => format!("{comm} {} [{ns_pid}]", key.tgid),
