@@ -76,6 +76,7 @@ pub struct Options {
     hooks: Option<String>,
     more: Vec<String>,
     live: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     unreaped_after: &'static str,
 }
 
@@ -110,9 +111,15 @@ impl Options {
         self
     }
 
+    /// With this variable in its environment.
+    pub fn environment(mut self, name: &'static str, value: String) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, live, unreaped_after } = self;
+        let Self { events, hooks, more, live, environment, unreaped_after } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
         let thresholds = ["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"].map(str::to_owned);
         let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
@@ -121,7 +128,7 @@ impl Options {
         let mut command = tracer(&["watch"]);
         command.args(json).arg("--record").arg(trace.path());
         command.args(hooks.iter().flat_map(|hooks| ["--hooks", hooks])).args(&live);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is safe to call between fork and exec.
         unsafe {
             command.pre_exec(|| Ok(prctl::set_pdeathsig(signal::Signal::SIGKILL)?));
@@ -202,7 +209,14 @@ impl Run {
 
     /// See [`Options`].
     pub fn options() -> Options {
-        Options { events: "", hooks: env::var(HOOKS).ok(), more: Vec::new(), live: Vec::new(), unreaped_after: "300ms" }
+        Options {
+            events: "",
+            hooks: env::var(HOOKS).ok(),
+            more: Vec::new(),
+            live: Vec::new(),
+            environment: Vec::new(),
+            unreaped_after: "300ms",
+        }
     }
 
     /// The pid of `tracer`.
