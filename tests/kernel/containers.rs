@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use tracer_tests::{
     Run,
     contract::{Container, Event, Line, Process},
-    engine::{Docker, IMAGE, Podman, root_file_system},
+    engine::{CONTAINERD_NAMESPACE, Docker, IMAGE, Podman, root_file_system},
     machine::Need,
     run::{events, output},
 };
@@ -206,7 +206,7 @@ fn containerd() {
     let root = root_file_system(directory.path());
     let ctr = |arguments: &[&str]| {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(docker.containerd()).args(["--namespace", "test"]).args(arguments);
+        command.arg("--address").arg(docker.containerd()).args(["--namespace", CONTAINERD_NAMESPACE]).args(arguments);
         let output = command.stdin(Stdio::null()).output().expect("ctr can be started");
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };

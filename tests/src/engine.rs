@@ -18,7 +18,9 @@ use crate::stage::kill;
 
 /// The image that all containers are made of: a static busybox.
 pub const IMAGE: &str = "small:1";
-/// Its programs.
+/// The namespace that a test uses in containerd, which is a control group as well.
+pub const CONTAINERD_NAMESPACE: &str = "tracer-tests";
+/// The programs of the image.
 const PROGRAMS: [&str; 7] = ["sh", "sleep", "true", "cat", "kill", "ps", "echo"];
 /// How long an engine may take for anything, on a machine under load.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -128,6 +130,8 @@ impl Drop for Docker {
         kill(self.daemon.id() as i32, Signal::TERM);
         let _ = self.daemon.wait();
         unmount_below(self.directory.path());
+        remove_groups("docker");
+        remove_groups(CONTAINERD_NAMESPACE);
     }
 }
 
@@ -180,6 +184,24 @@ impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "-af", "-t", "0"]).output();
         unmount_below(self.directory.path());
+        remove_groups("libpod_parent");
+    }
+}
+
+/// Removes the control groups of that name that an engine has left, in every hierarchy. One that holds a
+/// process stays, as rmdir(2) refuses it.
+fn remove_groups(name: &str) {
+    let below = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect::<Vec<_>>()
+    };
+    let root = Path::new("/sys/fs/cgroup");
+    for hierarchy in below(root).into_iter().chain([root.to_owned()]) {
+        let group = hierarchy.join(name);
+        for inner in below(&group) {
+            let _ = fs::remove_dir(inner);
+        }
+        let _ = fs::remove_dir(group);
     }
 }
 
