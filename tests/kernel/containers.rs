@@ -18,6 +18,8 @@ pub fn trials() -> Vec<Test> {
         engine("docker_names", docker_names, "dockerd"),
         engine("docker_before_tracing", docker_before_tracing, "dockerd"),
         engine("docker_in_shared_pid_namespaces", docker_in_shared_pid_namespaces, "dockerd"),
+        engine("docker_with_an_init", docker_with_an_init, "dockerd").needs(Need::Program("docker-init")),
+        engine("docker_with_a_shell_that_does_not_forward", docker_with_a_shell_that_does_not_forward, "dockerd"),
         engine("docker_filters", docker_filters, "dockerd"),
         engine("docker_that_does_not_answer", docker_that_does_not_answer, "dockerd"),
         engine("podman", podman, "podman"),
@@ -28,7 +30,8 @@ pub fn trials() -> Vec<Test> {
 
 /// Starts a reader that knows where this dockerd listens.
 fn beside(docker: &Docker, arguments: &[&str]) -> Run {
-    Run::options().events("fork,exit,signal").args(arguments).environment("DOCKER_HOST", docker.host()).start()
+    let options = Run::options().events("fork,exit,signal").slow_stop_after("900ms").args(arguments);
+    options.environment("DOCKER_HOST", docker.host()).start()
 }
 
 /// Waits until a container is known like that; what is known of it.
@@ -62,6 +65,41 @@ fn executes(run: &mut Run, container: &str, comm: &str) -> Process {
     found.expect("it was waited for")
 }
 
+/// The engine waited for a second, in vain.
+fn wasted_a_second(run: &mut Run, init: i32, container: &'static str, signal: &'static str) {
+    let slow = run.expect_finding("slow-stop").about(init).in_container(container).signal(signal).certain().once();
+    assert_eq!(slow.verdict.as_deref(), Some("no-handler"));
+    assert!(slow.wasted_ns.is_some_and(|ns| (900_000_000..3_000_000_000).contains(&ns)), "{slow:?}");
+    assert!(slow.killer.is_some() && slow.evidence.len() == 3, "{slow:?}");
+}
+
+/// Acts in time: nothing is slow, nothing was dropped.
+fn docker_with_an_init() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    let init = docker.start_container("web", &["--init", IMAGE, "sleep", "1000"]);
+    run.watch_over(init);
+    executes(&mut run, "web", "sleep");
+    docker.run(&["stop", "-t", "5", "web"]);
+    // A thread of runc hands its child to another one.
+    run.allow("orphan-adopted");
+    run.finish();
+}
+
+/// A shell with a trap that it has no time for, as it waits for its command.
+fn docker_with_a_shell_that_does_not_forward() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    let shell =
+        docker.start_container("web", &[IMAGE, "sh", "-c", "trap 'exit 0' TERM; cat /dev/zero > /dev/null; true"]);
+    executes(&mut run, "web", "sh");
+    docker.run(&["stop", "-t", "1", "web"]);
+    let slow = run.expect_finding("slow-stop").about(shell).in_container("web").signal("SIGTERM").once();
+    assert_eq!(slow.verdict.as_deref(), Some("delivered"));
+    run.allow("namespace-killed");
+    run.finish();
+}
+
 /// One that lives for a moment, one that is stopped in vain, and a program brought into that.
 fn docker_names() {
     let docker = Docker::start();
@@ -84,6 +122,7 @@ fn docker_names() {
 
     docker.run(&["stop", "-t", "1", "web"]);
     run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web").once();
+    wasted_a_second(&mut run, web, "web", "SIGINT");
     let finished = run.finish();
     // From its first moment to its last.
     let of_short = |event: &&Event| event.process.as_ref().is_some_and(|process| process.pid == short.pid);
@@ -117,6 +156,7 @@ fn docker_before_tracing() {
 
     docker.run(&["stop", "-t", "1", "old"]);
     run.expect_finding("init-ignored-signal").about(old).in_container("old").once();
+    wasted_a_second(&mut run, old, "old", "SIGTERM");
     client.wait().expect("docker can be waited for");
     run.finish();
 }
@@ -187,7 +227,7 @@ fn docker_that_does_not_answer() {
 
 fn podman() {
     let podman = Podman::new();
-    let mut run = Run::options().events("fork,signal").start();
+    let mut run = Run::options().events("fork,signal").slow_stop_after("900ms").start();
     let web = podman.start_container("web", &["--stop-signal", "INT", IMAGE, "sleep", "1000"]);
     let container = known(&mut run, "the name of the container", |container| container.name.as_deref() == Some("web"));
     assert_eq!(container.engine, "podman");
@@ -196,6 +236,7 @@ fn podman() {
     executes(&mut run, "web", "true");
     podman.run(&["stop", "-t", "1", "web"]);
     run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web").once();
+    wasted_a_second(&mut run, web, "web", "SIGINT");
     run.finish();
 }
 

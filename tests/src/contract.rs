@@ -43,6 +43,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
     ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left"),
+    ("slow-stop", "signal sender verdict killer wasted_ns took_ns"),
     ("zombie-leader", "threads age_ns"),
     ("left-behind", "status running zombies processes"),
 ];
@@ -286,6 +287,9 @@ pub struct Finding {
     pub left: Option<u64>,
     pub took_ns: Option<u64>,
     pub threads: Option<u32>,
+    pub verdict: Option<String>,
+    pub killer: Option<Sender>,
+    pub wasted_ns: Option<u64>,
     pub running: Option<u64>,
     pub zombies: Option<u64>,
     pub processes: Option<Vec<Remnant>>,

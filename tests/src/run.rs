@@ -78,6 +78,7 @@ pub struct Options {
     live: Vec<String>,
     environment: Vec<(&'static str, String)>,
     unreaped_after: &'static str,
+    slow_stop_after: &'static str,
 }
 
 impl Options {
@@ -96,6 +97,13 @@ impl Options {
     /// Reports zombies after this time.
     pub fn unreaped_after(mut self, time: &'static str) -> Self {
         self.unreaped_after = time;
+        self
+    }
+
+    /// Reports stops that were in vain for this time. Else they are not reported: many tests end what
+    /// they have asked to end before, and on an emulated processor that takes long.
+    pub fn slow_stop_after(mut self, time: &'static str) -> Self {
+        self.slow_stop_after = time;
         self
     }
 
@@ -119,9 +127,14 @@ impl Options {
 
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, live, environment, unreaped_after } = self;
+        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
-        let thresholds = ["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"].map(str::to_owned);
+        let thresholds = [
+            ["--unreaped-after", unreaped_after],
+            ["--zombie-leader-after", "300ms"],
+            ["--slow-stop-after", slow_stop_after],
+        ];
+        let thresholds = thresholds.concat().into_iter().map(str::to_owned);
         let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
         let json: Vec<_> = ["-o", "json"].map(str::to_owned).into_iter().chain(show.iter().cloned()).collect();
         let trace = Trace::new(&json);
@@ -216,6 +229,7 @@ impl Run {
             live: Vec::new(),
             environment: Vec::new(),
             unreaped_after: "300ms",
+            slow_stop_after: "1h",
         }
     }
 

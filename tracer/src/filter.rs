@@ -279,6 +279,9 @@ impl Filter {
             Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, [Some(adopter), Some(dead_parent)])
             }
+            Detail::SlowStop { signal, sender, killer, .. } => {
+                (Some(*signal), process(sender), [process(killer), None])
+            }
             Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } | Detail::LeftBehind { .. } => {
                 (None, None, [None; 2])
             }

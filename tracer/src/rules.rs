@@ -13,6 +13,7 @@ mod init_ignored_signal;
 mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
+mod slow_stop;
 mod unreaped_child;
 mod zombie_leader;
 
@@ -43,11 +44,18 @@ pub struct Thresholds {
     pub zombie_leader_after: u64,
     /// A namespace whose end takes longer than this is reported before it has ended.
     pub namespace_stuck_after: u64,
+    /// A stop signal that did not help before a SIGKILL came, this long after it.
+    pub slow_stop_after: u64,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { unreaped_after: 2_000_000_000, zombie_leader_after: 2_000_000_000, namespace_stuck_after: 5_000_000_000 }
+        Self {
+            unreaped_after: 2_000_000_000,
+            zombie_leader_after: 2_000_000_000,
+            namespace_stuck_after: 5_000_000_000,
+            slow_stop_after: 1_000_000_000,
+        }
     }
 }
 
@@ -92,6 +100,7 @@ pub static RULES: &[&RuleDef] = &[
     &unreaped_child::DEF,
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
+    &slow_stop::DEF,
     &zombie_leader::DEF,
     &left_behind::DEF,
 ];

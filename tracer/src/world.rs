@@ -23,6 +23,7 @@ mod namespace;
 mod process;
 #[cfg(test)]
 mod random;
+mod stop;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -31,6 +32,7 @@ pub use command::{Command, End};
 pub use contained::ContainerNo;
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
+pub use stop::{Request, Stop};
 
 /// What is known now.
 #[derive(Debug, Default)]

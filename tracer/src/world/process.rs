@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, kinship::Orphaned},
+    world::{ContainerNo, Stop, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -49,6 +49,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
+    /// For an init: how somebody outside tries to stop it.
+    pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
@@ -147,6 +149,7 @@ impl Process {
             container: None,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
+            stop: None,
             signalled_by: None,
             pending: Vec::new(),
             tracer_at: 0,

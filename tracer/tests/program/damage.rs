@@ -225,7 +225,9 @@ fn what_a_changed_byte_spoils_is_counted() {
         let is_mended = chunks.iter().filter(|chunk| chunk.start < until && place < chunk.end).count() < 2;
         match example.play(&bytes) {
             Err(error) => {
-                assert!(place < header, "changed at {place}, and nothing is read: {error}");
+                // What was recorded is said twice: before the first chunk, and first thing in it.
+                let is_said = place >= chunks[0].start || until <= chunks[0].start;
+                assert!(place < header || !is_said, "changed at {place}, and nothing is read: {error}");
                 assert!(error.contains("cannot read the trace"), "{error}");
             }
             Ok(Played { records, lost, end, processes }) => {

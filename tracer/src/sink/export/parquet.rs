@@ -264,6 +264,11 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         Detail::NamespaceKilled { killed, took_ns, status: _, left: _ } => {
             FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row }
         }
+        Detail::SlowStop { signal, sender, fate, killer: _, wasted_ns, took_ns: _ } => {
+            let (signal, reason) = (Some(signal.to_string()), Some(fate.id()));
+            let row = FindingRow { signal, reason, duration_ns: Some(signed(*wasted_ns)), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
         Detail::LeftBehind { .. } => row,
         Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
     }
