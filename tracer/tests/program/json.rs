@@ -359,7 +359,7 @@ struct Summary {
 /// What is known of a container.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Known {
+struct AuditContainer {
     id: String,
     engine: Engine,
     name: Option<String>,
@@ -508,7 +508,7 @@ struct Audit {
     r#type: String,
     process: Audited,
     pid_ns: Option<u32>,
-    container: Option<Known>,
+    container: Option<AuditContainer>,
     processes: usize,
     signal: String,
     acts: bool,
