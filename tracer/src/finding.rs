@@ -8,6 +8,7 @@ use crate::{
     ident::Identity,
     rules::RuleDef,
     signal::{Sender, Signal},
+    world::Kill,
 };
 
 /// What a rule found.
@@ -133,6 +134,8 @@ pub enum Detail {
         /// Since when, in nanoseconds before `at`.
         age_ns: u64,
     },
+    /// `killed-by`
+    KilledBy(Box<Kill>),
     /// `left-behind`
     LeftBehind {
         /// How the command ended.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod init_ignored_signal;
+mod killed_by;
 mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
@@ -93,6 +94,7 @@ pub static RULES: &[&RuleDef] = &[
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
     &zombie_leader::DEF,
+    &killed_by::DEF,
     &left_behind::DEF,
 ];
 

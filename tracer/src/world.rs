@@ -16,6 +16,7 @@ mod command;
 pub mod descent;
 mod doubt;
 mod image;
+mod kill;
 mod kinship;
 mod leave;
 mod namespace;
@@ -27,6 +28,7 @@ mod tests;
 pub mod view;
 
 pub use command::{Command, End};
+pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
 
@@ -46,6 +48,8 @@ pub struct World {
     gone: Tombstones,
     /// Signals that wait, of all processes.
     pending: usize,
+    /// Ends by signals that have not been told of.
+    kills: BTreeMap<kill::Join, Kill>,
     now: u64,
     wall_offset_ns: i64,
     gap: Option<u64>,

@@ -89,6 +89,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         group_dead: true,
         autoreap: death.autoreap,
         adopter_ignores: false,
+        oom: death.oom,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::kinship::Orphaned,
+    world::{kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -49,6 +49,8 @@ pub struct Process {
     pub look: Option<(u64, Looked)>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
+    /// Signals that could be why it ends.
+    pub(super) causes: Option<Box<Causes>>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When `tracer` was last told.
@@ -108,13 +110,15 @@ pub struct Death {
     pub status: ExitStatus,
     /// Its parent ignores SIGCHLD: once no tracer holds it no zombie is left, and nobody reaps.
     pub autoreap: bool,
+    /// The out-of-memory killer chose it.
+    pub oom: bool,
     /// Number of the event.
     pub seq: u64,
 }
 
 impl Death {
     pub(super) fn new(at: u64, exact: bool, status: ExitStatus, seq: u64) -> Self {
-        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, seq }
+        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, oom: false, seq }
     }
 
     /// From when on it was a zombie, as far as that is known.
@@ -145,6 +149,7 @@ impl Process {
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
             signalled_by: None,
+            causes: None,
             pending: Vec::new(),
             tracer_at: 0,
             orphaned: None,

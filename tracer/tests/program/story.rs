@@ -120,6 +120,7 @@ pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
         group_dead: true,
         autoreap: false,
         adopter_ignores: false,
+        oom: false,
     }
 }
 

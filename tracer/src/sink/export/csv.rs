@@ -178,6 +178,12 @@ impl Line {
                 self.duration_ns = Some(*took_ns);
             }
             Detail::ZombieLeader { threads: _, age_ns } => self.duration_ns = Some(*age_ns),
+            Detail::KilledBy(kill) => {
+                self.signal = Some(kill.signal.to_string());
+                self.code = Some(kill.code);
+                self.sender(&kill.sender);
+                self.status(kill.status);
+            }
             Detail::LeftBehind { status, running: _, zombies: _, left: _ } => self.status(*status),
         }
     }

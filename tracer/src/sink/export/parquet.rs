@@ -264,6 +264,11 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         Detail::NamespaceKilled { killed, took_ns, status: _, left: _ } => {
             FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row }
         }
+        Detail::KilledBy(kill) => {
+            let (signal, reason) = (Some(kill.signal.to_string()), Some(kill.killer.id()));
+            let row = FindingRow { signal, reason, killed: Some(signed(kill.count)), ..row };
+            if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
+        }
         Detail::LeftBehind { .. } => row,
         Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
     }

@@ -17,7 +17,7 @@ use crate::{
     signal::{self, Sender},
     sink::select::Moment,
     summary::Summary,
-    world::World,
+    world::{Kill, World},
 };
 
 /// Nanoseconds of the boot-time clock, as a string: after 104 days of uptime they no longer fit
@@ -328,7 +328,57 @@ enum Particulars {
     OrphanAdopted { adopter: Process, adopter_class: &'static str, adopter_known: &'static str, dead_parent: Process },
     NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 },
     ZombieLeader { threads: u32, age_ns: u64 },
+    KilledBy(Box<Killed>),
     LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> },
+}
+
+#[derive(Serialize)]
+struct Killed {
+    signal: String,
+    code: i32,
+    code_name: Option<&'static str>,
+    killer: &'static str,
+    sender: Option<Origin>,
+    ancestors: Vec<Process>,
+    count: u64,
+    victims: Vec<Process>,
+    raised_again: u64,
+    core_dumps: u64,
+}
+
+impl From<&Kill> for Killed {
+    fn from(kill: &Kill) -> Self {
+        let Kill {
+            signal,
+            code,
+            killer,
+            sender: from,
+            ancestors,
+            // They are in `since`.
+            sent_at: _,
+            died_at: _,
+            // It is said by the signal and the core dumps.
+            status: _,
+            count,
+            victims,
+            raised_again,
+            cores,
+            evidence: _,
+        } = kill;
+        let named = |all: &[Identity]| all.iter().copied().map(Process::from).collect();
+        Self {
+            signal: signal.to_string(),
+            code: *code,
+            code_name: signal::code_name(*signal, *code),
+            killer: killer.id(),
+            sender: sender(from),
+            ancestors: named(ancestors),
+            count: *count,
+            victims: named(victims),
+            raised_again: *raised_again,
+            core_dumps: *cores,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -389,6 +439,7 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
+            Detail::KilledBy(kill) => Particulars::KilledBy(Box::new((&**kill).into())),
             Detail::LeftBehind { status, running, zombies, left } => Particulars::LeftBehind {
                 status: (*status).into(),
                 running: *running,
