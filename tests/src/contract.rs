@@ -44,6 +44,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("namespace-killed", "killed took_ns status left"),
     ("zombie-leader", "threads age_ns"),
     ("left-behind", "status running zombies processes"),
+    ("killed-by", "signal code code_name killer sender ancestors count victims raised_again core_dumps"),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -54,6 +55,27 @@ const WORDS: &[(&str, &[&str])] = &[
     ("adopter_known", &["exact", "verified", "predicted"]),
     ("call", &["wait4", "waitid", "io_uring"]),
     ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
+    (
+        "killer",
+        &[
+            "process",
+            "itself",
+            "parent-death",
+            "cgroup-kill",
+            "tracer-exit",
+            "hang-up",
+            "terminal",
+            "fault",
+            "seccomp",
+            "broken-pipe",
+            "timer",
+            "cpu-limit",
+            "file-size-limit",
+            "oom",
+            "kernel",
+            "unknown",
+        ],
+    ),
     (
         "blame",
         &[
@@ -282,6 +304,13 @@ pub struct Finding {
     pub running: Option<u64>,
     pub zombies: Option<u64>,
     pub processes: Option<Vec<Remnant>>,
+    pub code_name: Option<String>,
+    pub killer: Option<String>,
+    pub ancestors: Option<Vec<Process>>,
+    pub count: Option<u64>,
+    pub victims: Option<Vec<Process>>,
+    pub raised_again: Option<u64>,
+    pub core_dumps: Option<u64>,
 }
 
 /// A process that a command left behind.

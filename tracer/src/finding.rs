@@ -78,7 +78,8 @@ impl FromStr for Severity {
 pub enum Confidence {
     /// The kernel said so.
     Certain,
-    /// It rests on a time from which events are missing; the sentence says how.
+    /// It rests on a time from which events are missing, or on what the kernel does not say; the
+    /// sentence says how.
     Incomplete(String),
 }
 

@@ -94,8 +94,8 @@ pub static RULES: &[&RuleDef] = &[
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
     &zombie_leader::DEF,
-    &killed_by::DEF,
     &left_behind::DEF,
+    &killed_by::DEF,
 ];
 
 /// The rule of that name.

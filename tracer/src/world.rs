@@ -52,6 +52,8 @@ pub struct World {
     kills: BTreeMap<kill::Join, Kill>,
     now: u64,
     wall_offset_ns: i64,
+    /// Signals that end a process are not in the stream, but for those to an init.
+    lacks_killers: bool,
     gap: Option<u64>,
     is_synced: bool,
     snapshot: u64,

@@ -52,7 +52,7 @@ fn confidence(kill: &Kill) -> Confidence {
         }
         Killer::Kernel => "the kernel does not say why it sends such a signal",
         Killer::CpuLimit if kill.signal == Signal::KILL => {
-            "the kernel does not say so, but sends a process that runs nothing else of this kind"
+            "the kernel does not say why; no other reason is known for which it sends one to a process that runs just then"
         }
         _ => return Confidence::Certain,
     };
@@ -60,7 +60,7 @@ fn confidence(kill: &Kill) -> Confidence {
 }
 
 fn message(kill: &Kill, first: &Identity) -> String {
-    let Kill { signal, sender, count, victims, raised_again, cores, .. } = kill;
+    let Kill { signal, count, victims, raised_again, cores, .. } = kill;
     let cores = match (cores, count) {
         (0, _) => String::new(),
         (_, 1) => " It left a core dump.".to_owned(),
@@ -84,9 +84,10 @@ fn message(kill: &Kill, first: &Identity) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let handled = match (raised_again, sender) {
-        (0, _) => String::new(),
-        (n, _) => format!(" {n} of them handled it first, and then ended themselves by it."),
+    let handled = match raised_again {
+        0 => String::new(),
+        1 => " One of them handled it first, and then ended itself by it.".to_owned(),
+        n => format!(" {n} of them handled it first, and then ended themselves by it."),
     };
     format!("{count} processes were ended by {signal}{}: {}{more}.{handled}{cores}", cause(kill), named.join(", "))
 }
@@ -109,8 +110,8 @@ fn cause(kill: &Kill) -> String {
              without anybody to continue it"
         ),
         Killer::Terminal => match *signal {
-            Signal::INT => format!(" from {its} terminal: Ctrl-C was pressed"),
-            Signal::QUIT => format!(" from {its} terminal: Ctrl-\\ was pressed"),
+            Signal::INT => format!(" from {its} terminal, as at Ctrl-C"),
+            Signal::QUIT => format!(" from {its} terminal, as at Ctrl-\\"),
             Signal::HUP => format!(", because {its} terminal was hung up: the window or the connection was closed"),
             _ => format!(" from {its} terminal"),
         },
@@ -151,18 +152,14 @@ fn fix(kill: &Kill) -> String {
         _ => "the sender".to_owned(),
     };
     let text = match kill.killer {
-        Killer::Process if kill.signal == Signal::KILL => {
-            return format!(
-                "nothing can be done about SIGKILL in the program itself; if it was not meant, find out why {sender} sent \
-                 it: those after it started it"
-            );
-        }
         Killer::Process => {
-            return format!(
-                "if it was not meant, find out why {sender} sent it: those after it started it; a program that is to end \
-                 in order handles {}",
-                kill.signal
-            );
+            let who = if kill.ancestors.is_empty() { "" } else { ": those after it started it" };
+            let way = if kill.signal == Signal::KILL {
+                "no program can handle SIGKILL".to_owned()
+            } else {
+                format!("a program that is to end in order handles {}", kill.signal)
+            };
+            return format!("if it was not meant, find out why {sender} sent it{who}; {way}");
         }
         Killer::CgroupKill => {
             return format!(
@@ -176,12 +173,12 @@ fn fix(kill: &Kill) -> String {
         }
         Killer::Itself => "see its own log: nobody else ended it",
         Killer::ParentDeath => {
-            "if it should outlive its parent, it must not ask for that signal; note that the parent is the thread that \
-             created it, whose end is enough"
+            "who is to outlive its parent must not ask for that signal; the end of the thread that created it is enough \
+             to send it"
         }
-        Killer::TracerExit => "if it should outlive its tracer, detach before that ends, or do not use PTRACE_O_EXITKILL",
+        Killer::TracerExit => "what should outlive its tracer must be detached from before that ends, or traced without PTRACE_O_EXITKILL",
         Killer::HangUp | Killer::Terminal => {
-            "if it should outlive its terminal, start it in a session of its own (setsid, nohup, tmux, systemd-run)"
+            "what should outlive a terminal belongs into a session of its own (setsid, nohup, tmux, systemd-run)"
         }
         Killer::Fault => {
             "a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, coredumpctl, gdb)"
@@ -202,7 +199,116 @@ fn fix(kill: &Kill) -> String {
              was out of memory; give it more (memory.max, --memory), or have it use less"
         }
         Killer::Kernel => "see the kernel's log (dmesg) at that time",
-        Killer::NamespaceEnd | Killer::Unknown => "start `tracer` earlier, or with a larger --ring-size",
+        Killer::NamespaceEnd | Killer::Unknown => {
+            "start `tracer` earlier, or with a larger --ring-size; seccomp's strict mode ends a process without a signal"
+        }
     };
     text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::record::signal_flags as bit;
+
+    use super::*;
+    use crate::{
+        event::{Adopter, Exit, ExitStatus, SignalSent},
+        story::{Story, born, born_in, end, kill},
+    };
+
+    /// `sshd` (2) < `bash` (3) < `kill` (4), and `sleep` (10) beside them.
+    fn host() -> Story {
+        let mut story = Story::new();
+        for (pid, parent, comm) in [(2, 1, "sshd"), (3, 2, "bash"), (4, 3, "kill"), (10, 2, "sleep")] {
+            story.fork(born(pid, parent)).exec(pid, comm);
+        }
+        story
+    }
+
+    /// `sleep` gets a signal and ends by it.
+    fn killed(story: &mut Story, sent: SignalSent) -> Finding {
+        let status = ExitStatus(i32::from(sent.signal.0));
+        story.signal(sent).exit(Exit { status, ..end(10, 2, Adopter::None) }).wait(200, &[]);
+        story.only()
+    }
+
+    #[test]
+    fn the_sender_is_named_with_those_that_started_it() {
+        let finding = killed(&mut host(), kill(4, 10, Signal::TERM));
+        assert_eq!(
+            finding.message,
+            "sleep (pid 10) was ended by SIGTERM from kill (pid 4) < bash (pid 3) < sshd (pid 2) < p1 (pid 1)."
+        );
+        assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
+    }
+
+    #[test]
+    fn a_line_of_ancestors_ends_at_the_init_of_their_namespace() {
+        let mut story = host();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 20, 1, 2)).fork(born_in(ns, 21, 2, 20)).fork(born_in(ns, 22, 3, 21));
+        let message = killed(&mut story, kill(22, 10, Signal::TERM)).message;
+        assert!(
+            message.ends_with("from p22 (pid 22, pid 3 in namespace 4026532500) < p21 (pid 21) < p20 (pid 20)."),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn each_cause_has_its_sentence_and_its_advice() {
+        let (kernel, none, group, exiting) = (bit::KERNEL_INFO, bit::NO_INFO, bit::GROUP, bit::SENDER_EXITING);
+        for (from, signal, flags, code, text, advice) in [
+            (2, Signal::KILL, none | group | exiting, 0, "its parent sshd (pid 2) ended", "outlive its parent"),
+            (4, Signal::KILL, none, 0, "(pid 1) wrote to cgroup.kill of its control group", "kill ended the control"),
+            (4, Signal::KILL, kernel | exiting | group, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
+            (2, Signal::HUP, kernel | exiting | group, 0, "it has lost its terminal", "setsid"),
+            (2, Signal::INT, kernel | group, 0, "from its terminal, as at Ctrl-C.", "setsid"),
+            (2, Signal::QUIT, kernel | group, 0, "as at Ctrl-\\.", "setsid"),
+            (10, Signal::SEGV, 0, 1, "nothing is mapped (SEGV_MAPERR)", "core dump"),
+            (10, Signal(8), 0, 1, "divided by zero, or the quotient is too large (FPE_INTDIV)", "core dump"),
+            (10, Signal::SYS, 0, 1, "its seccomp filter", "type=1326"),
+            (10, Signal::PIPE, none, 0, "nobody reads any more", "SIGPIPE"),
+            (10, Signal::ALRM, kernel | group, 0, "a timer of its own", "handler"),
+            (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU)", "ulimit -t"),
+            (10, Signal::XFSZ, none, 0, "(RLIMIT_FSIZE)", "ulimit -f"),
+            (10, ABORT, 0, -6, "it called abort()", "failed assertion"),
+            (10, Signal::TERM, 0, -6, "with raise() or a kill() of its own pid", "nobody else"),
+            (2, Signal::KILL, kernel | group, 0, "most likely for want of memory", "dmesg"),
+        ] {
+            let finding = killed(&mut host(), SignalSent { flags, code, ..kill(from, 10, signal) });
+            assert!(finding.message.contains(text), "{text}: {}", finding.message);
+            assert!(finding.fix.contains(advice), "{advice}: {}", finding.fix);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_say_is_incomplete() {
+        let kernel = SignalSent { flags: bit::KERNEL_INFO | bit::GROUP, ..kill(4, 10, Signal::KILL) };
+        let limit = SignalSent { current: kernel.target, ..kernel };
+        for sent in [kernel, limit] {
+            assert!(matches!(killed(&mut host(), sent).confidence, Confidence::Incomplete(_)));
+        }
+    }
+
+    #[test]
+    fn many_are_one_sentence() {
+        let mut story = host();
+        for pid in 100..115 {
+            let status = ExitStatus(0x80 | 3);
+            story.fork(born(pid, 2)).signal(kill(4, pid, Signal::QUIT));
+            story.exit(Exit { status, ..end(pid, 2, Adopter::None) });
+        }
+        let message = story.wait(200, &[]).only().message;
+        assert!(message.starts_with("15 processes were ended by SIGQUIT from kill (pid 4) <"), "{message}");
+        assert!(message.contains(": p100 (pid 100), p101 (pid 101), "), "{message}");
+        assert!(message.ends_with("p109 (pid 109) and 5 more. 15 of them left a core dump."), "{message}");
+    }
+
+    #[test]
+    fn who_raises_what_it_has_handled_was_ended_by_the_first_sender() {
+        let mut story = host();
+        story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(4, 10, Signal::INT) });
+        let message = killed(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::INT) }).message;
+        assert!(message.starts_with("sleep (pid 10) handled SIGINT from kill (pid 4) <"), "{message}");
+    }
 }

@@ -298,6 +298,7 @@ mod tests {
                     degraded: vec![text.clone(), text.clone()],
                     ring_size,
                     all_signals: flag,
+                    fatal_signals: !flag,
                     all_deliveries: !flag,
                     arguments: vec![text],
                     has_command: flag,

@@ -27,6 +27,7 @@ impl World {
             EventKind::Start(info) => {
                 self.wall_offset_ns = info.wall_offset_ns;
                 self.has_command = info.has_command;
+                self.lacks_killers = !info.all_signals && !info.fatal_signals;
             }
             EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),

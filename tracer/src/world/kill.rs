@@ -186,8 +186,8 @@ impl World {
     /// What is known of an end, without whom it ended; `None` if nothing is, and nobody could.
     fn kill_of(&self, key: ProcKey, signal: Signal, death: &Death, cause: Option<Cause>) -> Option<(Join, Kill)> {
         let is_seen = cause.is_some();
-        // It ended before anybody watched.
-        if !is_seen && (!death.exact || death.at < self.snapshot_began) {
+        // It ended before anybody watched, or nobody looked at signals (in a trace of an older version).
+        if !is_seen && (!death.exact || death.at < self.snapshot_began || self.lacks_killers) {
             return None;
         }
         let unseen = Cause {
@@ -233,5 +233,180 @@ impl World {
         let mut kills: Vec<_> = due.iter().filter_map(|join| self.kills.remove(join)).collect();
         kills.sort_by(|a, b| (a.died_at, &a.evidence).cmp(&(b.died_at, &b.evidence)));
         changes.extend(kills.into_iter().map(|kill| Change::Killed(Box::new(kill))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind, Exit},
+        finding::{Detail, Finding},
+        story::{MS, Story, born, born_in, end, kill, zombie},
+    };
+
+    fn by(signal: Signal) -> ExitStatus {
+        ExitStatus(i32::from(signal.0))
+    }
+
+    fn ends(story: &mut Story, pid: u32, signal: Signal) {
+        story.exit(Exit { status: by(signal), ..end(pid, 1, Adopter::None) });
+    }
+
+    /// 2 sends, 10 to 12 are there to be ended.
+    fn story() -> Story {
+        let mut story = Story::new();
+        for pid in [2, 10, 11, 12] {
+            story.fork(born(pid, 1));
+        }
+        story
+    }
+
+    /// Who ended how many, in the order in which it was said.
+    fn told(story: &mut Story) -> Vec<(Killer, Option<u32>, u64)> {
+        let of = |Finding { detail, .. }| match detail {
+            Detail::KilledBy(kill) => {
+                let sender = match kill.sender {
+                    Sender::Process(sender) => Some(sender.key.tgid),
+                    _ => None,
+                };
+                (kill.killer, sender, kill.count)
+            }
+            other => panic!("{other:?}"),
+        };
+        story.found.drain(..).map(of).collect()
+    }
+
+    #[test]
+    fn ends_of_one_cause_within_a_moment_are_one_and_later_ones_another() {
+        let mut story = story();
+        for pid in [10, 11] {
+            story.signal(kill(2, pid, Signal::TERM));
+            ends(&mut story, pid, Signal::TERM);
+        }
+        story.wait(50, &[]);
+        assert_eq!(told(&mut story), [], "more may come");
+        story.wait(60, &[]).signal(kill(2, 12, Signal::TERM));
+        ends(&mut story, 12, Signal::TERM);
+        story.wait(200, &[]);
+        assert_eq!(told(&mut story), [(Killer::Process, Some(2), 2), (Killer::Process, Some(2), 1)]);
+    }
+
+    #[test]
+    fn another_sender_another_signal_and_each_fault_are_causes_of_their_own() {
+        let mut story = story();
+        story.signal(kill(2, 10, Signal::TERM)).signal(kill(2, 11, Signal::KILL)).signal(kill(1, 12, Signal::KILL));
+        ends(&mut story, 10, Signal::TERM);
+        ends(&mut story, 11, Signal::KILL);
+        ends(&mut story, 12, Signal::KILL);
+        for pid in [20, 21] {
+            story.fork(born(pid, 1)).signal(SignalSent { code: 1, ..kill(pid, pid, Signal::SEGV) });
+            ends(&mut story, pid, Signal::SEGV);
+        }
+        story.event(EventKind::End(crate::event::End::default()));
+        let process = |pid| (Killer::Process, Some(pid), 1);
+        let fault = (Killer::Fault, None, 1);
+        assert_eq!(told(&mut story), [process(2), process(2), process(1), fault, fault]);
+    }
+
+    #[test]
+    fn what_did_not_end_it_is_not_blamed() {
+        let mut story = story();
+        let handled = kill(2, 10, Signal::TERM);
+        story.signal(SignalSent { flags: handled.flags | signal_flags::HANDLER, ..handled });
+        // Refused, as it is dying: nothing that it could end by.
+        story.signal(kill(12, 10, Signal::KILL));
+        story.signal(SignalSent { flags: handled.flags | signal_flags::DYING, ..kill(11, 10, Signal::KILL) });
+        ends(&mut story, 10, Signal::KILL);
+        // Exits by itself, after all.
+        story.signal(SignalSent { flags: handled.flags | signal_flags::HANDLER, ..kill(2, 11, Signal::TERM) });
+        story.exit(end(11, 1, Adopter::None)).wait(200, &[]);
+        assert_eq!(told(&mut story), [(Killer::Process, Some(12), 1)]);
+    }
+
+    #[test]
+    fn a_signal_that_waits_ends_when_it_is_unblocked() {
+        let mut story = story();
+        let sent = kill(2, 10, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | signal_flags::BLOCKED, ..sent }).wait(60_000, &[]);
+        ends(&mut story, 10, Signal::TERM);
+        let finding = story.wait(200, &[]).only();
+        assert!(finding.at - finding.since > 60_000 * MS);
+    }
+
+    #[test]
+    fn what_was_handled_long_ago_or_by_another_program_is_not_why_a_signal_is_raised() {
+        for exec in [false, true] {
+            let mut story = story();
+            let sent = kill(2, 10, Signal::HUP);
+            story.signal(SignalSent { flags: sent.flags | signal_flags::HANDLER, ..sent });
+            if exec {
+                story.exec(10, "other");
+            } else {
+                story.wait(RAISED_AGAIN / MS + 1, &[]);
+            }
+            story.signal(kill(10, 10, Signal::HUP));
+            ends(&mut story, 10, Signal::HUP);
+            story.wait(200, &[]);
+            assert_eq!(told(&mut story), [(Killer::Itself, Some(10), 1)]);
+        }
+    }
+
+    #[test]
+    fn the_mark_of_the_out_of_memory_killer_counts_only_with_its_signal() {
+        let of_kernel = SignalSent { flags: signal_flags::KERNEL_INFO, ..kill(10, 10, Signal::KILL) };
+        for (sent, want) in [(of_kernel, Killer::Oom), (kill(2, 10, Signal::KILL), Killer::Process)] {
+            let mut story = story();
+            story.signal(sent).exit(Exit { status: by(Signal::KILL), oom: true, ..end(10, 1, Adopter::None) });
+            story.wait(200, &[]);
+            assert_eq!(told(&mut story)[0].0, want);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_namespace_is_said_once_for_all_but_whom_somebody_had_killed_before() {
+        let mut story = story();
+        let ns = 4_026_532_500;
+        for (pid, ns_pid, parent) in [(30, 1, 1), (31, 2, 30), (32, 3, 30), (33, 4, 30)] {
+            story.fork(born_in(ns, pid, ns_pid, parent));
+        }
+        story.signal(kill(2, 31, Signal::KILL)).exit(end(30, 1, Adopter::None));
+        let zap = signal_flags::KERNEL_INFO | signal_flags::SENDER_EXITING | signal_flags::SENDER_INIT;
+        story.signal(SignalSent { flags: zap, ..kill(30, 32, Signal::KILL) });
+        for pid in [31, 32, 33] {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        let rules: Vec<_> = story.found.iter().map(|finding| finding.rule.name).collect();
+        assert_eq!(rules, ["namespace-killed", "killed-by"]);
+        story.found.remove(0);
+        assert_eq!(told(&mut story), [(Killer::Process, Some(2), 1)]);
+    }
+
+    #[test]
+    fn an_end_without_a_signal_is_incomplete_unless_it_was_before_anybody_watched() {
+        let mut story = story();
+        story.rows(&[zombie(born(40, 1), Some(500))]);
+        let mut dead = zombie(born(41, 1), Some(500));
+        dead.status = by(Signal::KILL);
+        story.rows(&[dead]).wait(1, &[(41, b'Z', 1)]);
+        story.fork(born(42, 1));
+        ends(&mut story, 42, Signal::KILL);
+        story.wait(200, &[(41, b'Z', 1)]);
+        let finding = story.only();
+        assert_eq!(finding.process.key.tgid, 42);
+        assert!(matches!(finding.confidence, crate::finding::Confidence::Incomplete(_)));
+    }
+
+    #[test]
+    fn more_causes_than_are_kept_are_told_at_once() {
+        let mut story = Story::new();
+        for pid in 1_000..1_000 + MOST_OPEN as u32 + 1 {
+            story.fork(born(pid, 1)).signal(SignalSent { code: 1, ..kill(pid, pid, Signal::SEGV) });
+            ends(&mut story, pid, Signal::SEGV);
+        }
+        assert_eq!(told(&mut story), [(Killer::Fault, None, 1)]);
+        story.event(EventKind::End(crate::event::End::default()));
+        assert_eq!(told(&mut story).len(), MOST_OPEN);
     }
 }

@@ -270,6 +270,40 @@ finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
+finding!(KilledBy {
+    signal: String,
+    code: i32,
+    code_name: Option<String>,
+    killer: Killer,
+    sender: Option<Sender>,
+    ancestors: Vec<Process>,
+    count: u64,
+    victims: Vec<Process>,
+    raised_again: u64,
+    core_dumps: u64,
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Killer {
+    Process,
+    Itself,
+    ParentDeath,
+    CgroupKill,
+    TracerExit,
+    HangUp,
+    Terminal,
+    Fault,
+    Seccomp,
+    BrokenPipe,
+    Timer,
+    CpuLimit,
+    FileSizeLimit,
+    Oom,
+    Kernel,
+    Unknown,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Remnant {
@@ -498,6 +532,7 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
         ("finding", "", "left-behind") => strict::<LeftBehind>(line),
+        ("finding", "", "killed-by") => strict::<KilledBy>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),

@@ -143,6 +143,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         degraded,
         ring_size,
         all_signals,
+        fatal_signals: _,
         all_deliveries: _,
         arguments: _,
         has_command: _,
