@@ -14,6 +14,7 @@ const FIELDS: &[(&str, &str)] = &[
         "version kernel boot_id host at at_boot_ns hooks degraded ring_size all_signals processes namespaces zombies \
          thresholds",
     ),
+    ("container", "at at_boot_ns seq label id engine name? image? pod? pod_namespace? stop_signal? pid_mode?"),
     (
         "lost",
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
@@ -24,7 +25,7 @@ const FIELDS: &[(&str, &str)] = &[
     ),
     (
         "process",
-        "pid start_boot_ns comm pid_ns ns_pid ns_level parent state roles argv argv_cut age_ns? age_is_lower_bound? \
+        "pid start_boot_ns comm pid_ns ns_pid ns_level container? container_id? parent state roles argv argv_cut age_ns? age_is_lower_bound? \
          status? owed_by?",
     ),
     ("event", "kind at at_boot_ns cpu seq"),
@@ -105,6 +106,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "kernel-thread",
         ],
     ),
+    ("engine", &["docker", "podman", "containerd", "cri-o", "oci"]),
     ("state", &["running", "leader-dead", "exiting", "zombie"]),
 ];
 
@@ -117,6 +119,8 @@ pub enum Line {
     Event(Box<Event>),
     /// A rule found something.
     Finding(Box<Finding>),
+    /// A container is known.
+    Container(Container),
     /// Records were lost.
     Lost(BTreeMap<String, Value>),
     /// The end.
@@ -147,6 +151,7 @@ impl Line {
             "start" => typed(object).map(Self::Start),
             "event" => typed(object).map(Self::Event),
             "finding" => typed(object).map(Self::Finding),
+            "container" => typed(object).map(Self::Container),
             "lost" => typed(object).map(Self::Lost),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),
@@ -211,6 +216,8 @@ pub struct Process {
     pub pid_ns: u32,
     pub ns_pid: i32,
     pub ns_level: u32,
+    pub container: Option<String>,
+    pub container_id: Option<String>,
 }
 
 /// Who sent a signal.
@@ -323,6 +330,19 @@ pub struct Remnant {
     pub state: String,
 }
 
+/// See [`Line::Container`].
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Container {
+    pub label: String,
+    pub id: String,
+    pub engine: String,
+    pub name: Option<String>,
+    pub image: Option<String>,
+    pub stop_signal: Option<String>,
+    pub pid_mode: Option<String>,
+}
+
 /// See [`Line::Summary`].
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "docs/json.md explains the fields")]
@@ -349,6 +369,8 @@ pub struct TreeProcess {
     pub pid_ns: u32,
     pub ns_pid: i32,
     pub ns_level: u32,
+    pub container: Option<String>,
+    pub container_id: Option<String>,
     pub parent: Option<Process>,
     pub state: String,
     pub roles: Vec<String>,

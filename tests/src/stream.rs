@@ -239,6 +239,8 @@ impl Stream {
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Lost(_)
+            | EventKind::Container(_)
+            | EventKind::Contained(..)
             | EventKind::Tick
             | EventKind::End(_) => None,
         }

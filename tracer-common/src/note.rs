@@ -32,22 +32,19 @@ pub mod kind {
     pub const COMMAND_ENDED: u8 = 74;
     /// Who belongs to it; only in an image of the world.
     pub const COMMAND_SCOPE: u8 = 75;
+    /// What is known of a container. The header is followed by a JSON object.
+    pub const CONTAINER: u8 = 76;
+    /// A process belongs to a container.
+    pub const CONTAINED: u8 = 77;
 }
 
 /// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandLineRecord {
     /// See [`Header`].
     pub header: Header,
@@ -61,18 +58,11 @@ pub struct CommandLineRecord {
 
 /// A closer look at one process, read from `/proc/PID/stat`.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LookRecord {
     /// See [`Header`].
     pub header: Header,
@@ -89,18 +79,11 @@ pub struct LookRecord {
 /// What no tracepoint tells, for all processes at once. A `SurveyRecord` follows for each process
 /// that is traced or a subreaper.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SurveyedRecord {
     /// See [`Header`]; its time is the survey's end.
     pub header: Header,
@@ -111,18 +94,11 @@ pub struct SurveyedRecord {
 /// Records that are missing. The counts of those that found no room in the ring buffer follow, a
 /// `u64` for each kind, from 0.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LostRecord {
     /// See [`Header`].
     pub header: Header,
@@ -136,18 +112,11 @@ pub struct LostRecord {
 
 /// Tracing ended as it should.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndRecord {
     /// See [`Header`].
     pub header: Header,
@@ -164,18 +133,11 @@ pub struct EndRecord {
 /// The command that the recording is about was started; right after the birth of its process. Its
 /// arguments follow, each ended by a zero byte.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandStartedRecord {
     /// See [`Header`].
     pub header: Header,
@@ -189,18 +151,11 @@ pub struct CommandStartedRecord {
 
 /// The command that the recording is about ended.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandEndedRecord {
     /// See [`Header`].
     pub header: Header,
@@ -216,18 +171,11 @@ pub struct CommandEndedRecord {
 /// itself. A [`TaskId`] follows for each process, then the inode number of each pid namespace, a
 /// `u32`.
 #[repr(C)]
-#[derive(
-    zerocopy::FromBytes,
-    zerocopy::IntoBytes,
-    zerocopy::Immutable,
-    zerocopy::KnownLayout,
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommandScopeRecord {
     /// See [`Header`].
     pub header: Header,
@@ -235,6 +183,21 @@ pub struct CommandScopeRecord {
     pub processes: u32,
     /// How many pid namespaces.
     pub namespaces: u32,
+}
+
+/// A process belongs to a container, and with it whoever descends from it; with the init of a pid
+/// namespace, whoever lives in that. The container's id follows.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainedRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
 }
 
 const _: () = {
@@ -246,4 +209,5 @@ const _: () = {
     assert!(size_of::<CommandStartedRecord>() == 16 + 16 + 8);
     assert!(size_of::<CommandEndedRecord>() == 16 + 16 + 8);
     assert!(size_of::<CommandScopeRecord>() == 16 + 8);
+    assert!(size_of::<ContainedRecord>() == 16 + 16);
 };

@@ -294,6 +294,23 @@ pub struct FilterArgs {
     #[arg(long, value_name = "PID", value_parser = pid())]
     pub tree: Option<u32>,
 
+    /// Only what processes of these containers take part in, by name or id (or its beginning)
+    #[arg(long = "container", value_name = "NAME|ID,…", value_delimiter = ',')]
+    pub containers: Vec<String>,
+
+    /// Only what containers of these images take part in, as the image was asked for: nginx:1.25
+    #[arg(long = "image", value_name = "IMAGE,…", value_delimiter = ',')]
+    pub images: Vec<String>,
+
+    /// Only what containers of these Kubernetes pods take part in
+    #[arg(long = "pod", value_name = "POD,…", value_delimiter = ',')]
+    pub pods: Vec<String>,
+
+    /// Of signals, at which side the container must be; `from` also hides its stop signal, which comes
+    /// from the host
+    #[arg(long, value_enum, default_value_t, value_name = "SIDE")]
+    pub side: Side,
+
     /// Only these signals, or all but: TERM,KILL or '!CHLD'
     #[arg(short, long = "signal", value_name = "SIG,…", value_parser = parse_signal, value_delimiter = ',')]
     pub signals: Vec<SignalArg>,
@@ -309,6 +326,18 @@ pub struct FilterArgs {
     /// Only findings that are at least this urgent: info, warning or error
     #[arg(long, value_name = "SEVERITY", value_parser = severity(), hide_possible_values = true)]
     pub min_severity: Option<Severity>,
+}
+
+/// At which side of a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// It sends.
+    From,
+    /// It is sent to.
+    To,
+    /// Either.
+    #[default]
+    Any,
 }
 
 /// From when on something is a finding. What is not given is as it was recorded, or the default.

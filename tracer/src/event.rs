@@ -5,7 +5,7 @@
 //! always lead to the same output.
 
 use crate::{
-    host::StartInfo,
+    host::{Container, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
@@ -72,6 +72,11 @@ pub enum EventKind {
     /// Who belongs to it. Only in an image of the world, which does not tell by itself whom a process
     /// was born to.
     CommandScope(Box<Scope>),
+    /// What is known of a container, or is better known now.
+    Container(Box<Container>),
+    /// A process belongs to a container, by its id, and with it whoever descends from it; with the init
+    /// of a pid namespace, whoever lives in that.
+    Contained(ProcKey, String),
     /// Tracing ended as it should: the last event of a stream.
     End(End),
 }
@@ -101,6 +106,8 @@ impl EventKind {
             | Self::CommandStarted(..)
             | Self::CommandEnded(..)
             | Self::CommandScope(_)
+            | Self::Container(_)
+            | Self::Contained(..)
             | Self::End(_) => None,
         }
     }

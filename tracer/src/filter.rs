@@ -4,8 +4,9 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::{Change, Signalled},
-    cli::{FilterArgs, NsArg, Scope, SignalArg},
+    cli::{FilterArgs, NsArg, Scope, Side, SignalArg},
     finding::{Detail, Finding, Severity},
+    host::Container,
     ident::{Identity, PidNs, ProcKey},
     occurrence::Occurrence,
     rules::RuleDef,
@@ -24,6 +25,7 @@ pub struct Filter {
     to: Option<Named>,
     ns: Option<Ns>,
     tree: Option<Tree>,
+    container: Option<InContainer>,
     /// Only these, if there are any.
     signals: Vec<Signal>,
     not_signals: Vec<Signal>,
@@ -60,6 +62,24 @@ struct Ns {
     inside: FxHashSet<PidNs>,
 }
 
+/// What somebody must belong to.
+#[derive(Debug)]
+struct InContainer {
+    names: Vec<String>,
+    images: Vec<String>,
+    pods: Vec<String>,
+    side: Side,
+}
+
+impl InContainer {
+    fn has(&self, container: &Container) -> bool {
+        let Self { names, images, pods, side: _ } = self;
+        let Container { image, pod, .. } = container;
+        let of = |all: &[String], one: &Option<String>| one.as_ref().is_some_and(|one| all.contains(one));
+        names.iter().any(|name| container.is_called(name)) || of(images, image) || of(pods, pod)
+    }
+}
+
 /// A process and whoever was seen below it, by present parent or by birth.
 #[derive(Debug)]
 struct Tree {
@@ -69,13 +89,31 @@ struct Tree {
 
 impl From<&FilterArgs> for Filter {
     fn from(args: &FilterArgs) -> Self {
-        let FilterArgs { pids, from_pids, to_pids, ns, tree, signals, lost, rules, min_severity } = args;
+        let FilterArgs {
+            pids,
+            from_pids,
+            to_pids,
+            ns,
+            tree,
+            containers,
+            images,
+            pods,
+            side,
+            signals,
+            lost,
+            rules,
+            min_severity,
+        } = args;
+        let container =
+            InContainer { names: containers.clone(), images: images.clone(), pods: pods.clone(), side: *side };
+        let is_asked = [containers, images, pods].iter().any(|names| !names.is_empty());
         Self {
             party: Named::new(pids),
             from: Named::new(from_pids),
             to: Named::new(to_pids),
             ns: ns.map(|asked| Ns { asked, inside: FxHashSet::default() }),
             tree: tree.map(|root| Tree { root, descent: Descent::default() }),
+            container: is_asked.then_some(container),
             signals: signals.iter().filter_map(|arg| arg.only()).collect(),
             not_signals: signals.iter().filter_map(|arg| arg.except()).collect(),
             lost: *lost,
@@ -147,9 +185,27 @@ impl Filter {
 
     /// Whether it may hide a signal.
     pub fn narrows_signals(&self) -> bool {
-        let Self { party, from, to, ns, tree, signals, not_signals, lost, rules: _, min_severity: _, scope: _ } = self;
+        let Self {
+            party,
+            from,
+            to,
+            ns,
+            tree,
+            container,
+            signals,
+            not_signals,
+            lost,
+            rules: _,
+            min_severity: _,
+            scope: _,
+        } = self;
         let ends = [party, from, to].into_iter().any(Option::is_some);
-        ends || ns.is_some() || tree.is_some() || !signals.is_empty() || !not_signals.is_empty() || *lost
+        ends || ns.is_some()
+            || tree.is_some()
+            || container.is_some()
+            || !signals.is_empty()
+            || !not_signals.is_empty()
+            || *lost
     }
 
     /// Looks up the pids and namespaces that the command line names, once the world is whole.
@@ -195,6 +251,7 @@ impl Filter {
                     && (!self.lost || verdict.is_loss())
                     && self.shows_ends(sender, Some(target))
                     && self.shows_parties(world, &[sender, Some(target)])
+                    && self.shows_containers(world, sender, Some(target), &[])
             }
             Occurrence::Fork { process, parent, creator } => {
                 self.shows_quiet(world, &[Some(process), parent.as_ref(), creator.as_ref()])
@@ -206,6 +263,11 @@ impl Filter {
                 self.shows_quiet(world, &[Some(process), by.as_ref()])
             }
         }
+    }
+
+    /// Whether what is known of a container is to be shown.
+    pub fn shows_container(&self, container: &Container) -> bool {
+        self.container.as_ref().is_none_or(|asked| asked.has(container))
     }
 
     /// Whether a finding is to be shown.
@@ -231,13 +293,39 @@ impl Filter {
             && self.min_severity.is_none_or(|least| finding.rule.severity >= least)
             && (!self.lost || is_about_loss)
             && self.shows_signal(signal)
-            && targets.any(|target| self.shows_ends(sender, Some(target)))
             && self.shows_parties(world, &parties)
+            && targets.any(|target| {
+                self.shows_ends(sender, Some(target)) && self.shows_containers(world, sender, Some(target), &parties)
+            })
     }
 
     /// What is about no signal: it has no sender and no target.
     fn shows_quiet(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
-        !self.lost && self.shows_signal(None) && self.shows_ends(None, None) && self.shows_parties(world, parties)
+        !self.lost
+            && self.shows_signal(None)
+            && self.shows_ends(None, None)
+            && self.shows_parties(world, parties)
+            && self.shows_containers(world, None, None, parties)
+    }
+
+    /// Whether somebody belongs to the containers that were asked for, at the side that was. What has no
+    /// sides (all but signals) goes by all who take part.
+    fn shows_containers(
+        &self,
+        world: &World,
+        sender: Option<&Identity>,
+        target: Option<&Identity>,
+        others: &[Option<&Identity>],
+    ) -> bool {
+        let Some(asked) = &self.container else { return true };
+        let has = |who: Option<&Identity>| {
+            who.and_then(|who| world.container_of(who)).is_some_and(|container| asked.has(container))
+        };
+        match asked.side {
+            Side::From if sender.is_some() => has(sender),
+            Side::To if target.is_some() => has(target),
+            _ => has(sender) || has(target) || others.iter().any(|&who| has(who)),
+        }
     }
 
     fn shows_signal(&self, signal: Option<Signal>) -> bool {

@@ -4,6 +4,80 @@ use serde::{Deserialize, Serialize};
 
 use crate::{occurrence::Kind, rules::Thresholds};
 
+/// A container, as far as its engine tells. Everything but the id was chosen by whoever started it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    /// The engine's id, whole.
+    pub id: String,
+    /// Who runs it.
+    pub engine: Engine,
+    /// The name that its user knows; an engine without names uses the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The image, as it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The Kubernetes pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// The pod's namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_namespace: Option<String>,
+    /// The signal that asks it to stop, if it is not SIGTERM: a name or a number, as it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    /// Whose pid namespace it uses: `host`, or `container:` and an id; none if it has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_mode: Option<String>,
+}
+
+/// Characters of an id that tell containers apart for a person, as engines print them.
+const SHORT_ID: usize = 12;
+
+impl Container {
+    /// What to call it: its name, else the beginning of its id. Not escaped.
+    pub fn label(&self) -> &str {
+        let Self { id, name, .. } = self;
+        name.as_deref().unwrap_or_else(|| id.get(..SHORT_ID).unwrap_or(id))
+    }
+
+    /// Whether somebody who says `name` means it: its name, its id or a beginning of that.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name) || (!name.is_empty() && self.id.starts_with(name))
+    }
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// dockerd.
+    Docker,
+    /// Podman.
+    Podman,
+    /// containerd by itself, or for Kubernetes.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// An OCI runtime, nobody knows for whom.
+    #[default]
+    Oci,
+}
+
+impl Engine {
+    /// Its word, in JSON and text.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Oci => "oci",
+        }
+    }
+}
+
 /// What the first event of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartInfo {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::world::ContainerNo;
+
 /// A process, for ever: start time and tgid, never a bare pid. Survives exec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcKey {
@@ -129,12 +131,14 @@ pub struct Identity {
     pub ns_pid: u32,
     /// Depth of that namespace, 0 for the initial one.
     pub ns_level: u32,
+    /// Its container; [`World::container_of`](crate::world::World::container_of) tells which that is.
+    pub container: Option<ContainerNo>,
 }
 
 impl fmt::Display for Identity {
     /// `sleep (pid 4242, pid 1 in namespace 4026532841)`; just `sleep (pid 4242)` on the host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, comm, pid_ns, ns_pid, ns_level } = self;
+        let Self { key, comm, pid_ns, ns_pid, ns_level, container: _ } = self;
         if comm.bytes().is_empty() {
             write!(f, "? (pid {}", key.tgid)?;
         } else {
@@ -203,6 +207,7 @@ mod tests {
             pid_ns: PidNs(7),
             ns_pid: 1,
             ns_level: 1,
+            container: None,
         };
         assert_eq!(identity.to_string(), "sleep (pid 42, pid 1 in namespace 7)");
         assert_eq!(Identity { ns_level: 0, ..identity }.to_string(), "sleep (pid 42)");

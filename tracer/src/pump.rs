@@ -17,6 +17,7 @@ use crate::{
     rules::Thresholds,
     sink::{Counted, Sink},
     source::{
+        containers::Containers,
         encode::encode,
         live::{self, Live},
         load::LoadOptions,
@@ -48,6 +49,7 @@ const BATCH: usize = 65_536;
 pub struct Pump {
     live: Live,
     engine: Engine,
+    containers: Containers,
     /// Boot time at which the stream began.
     began: u64,
     /// Processor time that had been used by then.
@@ -97,6 +99,7 @@ impl Pump {
         let mut pump = Self {
             live,
             engine: Engine::new(thresholds),
+            containers: Containers::default(),
             began: now,
             cpu_before: live::cpu_time(),
             record: Vec::new(),
@@ -125,14 +128,21 @@ impl Pump {
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn turn(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<usize> {
-        let Self { live, engine, awaited, record: room, .. } = self;
+        let Self { live, engine, containers, awaited, record: room, .. } = self;
         let drained = live.drain(BATCH, |event, record| {
+            // Before it, so that whoever executes a container's program does so inside.
+            for kind in containers.see(&event, engine.world()) {
+                tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
+            }
             let (step, world) = engine.step(&event, record);
             show(world, &step)?;
             let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
+        for kind in self.containers.answers() {
+            self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
+        }
         // At once, so that a loss stands in the stream where it happened: after what still found
         // room, before what found room again.
         let lost = self.live.lost().context("cannot read the kernel side's counters")?;
@@ -196,6 +206,9 @@ impl Pump {
         let events = self.live.snapshot().context("cannot list the processes with the kernel's task iterator")?;
         for event in &events {
             self.step(event, show)?;
+        }
+        for kind in self.containers.survey(self.engine.world()) {
+            self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         self.snapshot_took = live::now().saturating_sub(began);
         Ok(())

@@ -13,6 +13,7 @@ use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
 mod command;
+mod contained;
 pub mod descent;
 mod doubt;
 mod image;
@@ -28,6 +29,7 @@ mod tests;
 pub mod view;
 
 pub use command::{Command, End};
+pub use contained::ContainerNo;
 pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
 pub use process::{Death, Process, State};
@@ -58,6 +60,7 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
+    containers: contained::Containers,
     /// The stream is about a command.
     has_command: bool,
     /// That command, once it was started.

@@ -9,6 +9,7 @@ use crate::{
     cli::{self, Output},
     commands::replay::{complain, moment},
     engine::Engine,
+    event::Event,
     filter,
     rules::Thresholds,
     sink::{
@@ -16,7 +17,12 @@ use crate::{
         style::Screen,
         tree::{self, Scope},
     },
-    source::{live::Live, load::LoadOptions, trace::Trace},
+    source::{
+        containers::Containers,
+        live::{self, Live},
+        load::LoadOptions,
+        trace::Trace,
+    },
     when::When,
 };
 
@@ -49,6 +55,11 @@ fn live() -> Result<Engine> {
     engine.step(&live.start_event(&LoadOptions::default(), &Thresholds::default()), &[]);
     for event in &live.snapshot().context("cannot list the processes with the kernel's task iterator")? {
         engine.step(event, &[]);
+    }
+    let mut containers = Containers::default();
+    let found = containers.survey(engine.world());
+    for kind in found.into_iter().chain(containers.finish()) {
+        engine.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
     }
     Ok(engine)
 }

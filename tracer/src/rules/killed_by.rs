@@ -68,7 +68,9 @@ fn message(kill: &Kill, first: &Identity) -> String {
     };
     if *count == 1 {
         return match kill.killer {
-            Killer::Itself if *signal == ABORT => format!("{first} ended itself by {signal}: it called abort().{cores}"),
+            Killer::Itself if *signal == ABORT => {
+                format!("{first} ended itself by {signal}: it called abort().{cores}")
+            }
             Killer::Itself => {
                 format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid.{cores}")
             }
@@ -176,7 +178,9 @@ fn fix(kill: &Kill) -> String {
             "who is to outlive its parent must not ask for that signal; the end of the thread that created it is enough \
              to send it"
         }
-        Killer::TracerExit => "what should outlive its tracer must be detached from before that ends, or traced without PTRACE_O_EXITKILL",
+        Killer::TracerExit => {
+            "what should outlive its tracer must be detached from before that ends, or traced without PTRACE_O_EXITKILL"
+        }
         Killer::HangUp | Killer::Terminal => {
             "what should outlive a terminal belongs into a session of its own (setsid, nohup, tmux, systemd-run)"
         }
@@ -191,7 +195,9 @@ fn fix(kill: &Kill) -> String {
             "often none is needed: its reader had enough (as in `yes | head`); a server should ignore SIGPIPE and look at \
              the error of write()"
         }
-        Killer::Timer => "install a handler before the timer is set; alarm() and setitimer() survive an exec, handlers do not",
+        Killer::Timer => {
+            "install a handler before the timer is set; alarm() and setitimer() survive an exec, handlers do not"
+        }
         Killer::CpuLimit => "raise the limit (ulimit -t, LimitCPU=), or find out what it computes for so long",
         Killer::FileSizeLimit => "raise the limit (ulimit -f, LimitFSIZE=), or have it write less to one file",
         Killer::Oom => {

@@ -149,9 +149,13 @@ pub fn fault(signal: Signal, code: i32) -> &'static str {
         (11, 2) => "it used mapped memory in a way that its protection forbids",
         (11, 3) => "an address failed a bounds check",
         (11, 4) => "it used memory that a protection key forbids",
-        (11, SI_KERNEL) => "it used an address that the processor does not accept, or its stack had no room for a signal",
+        (11, SI_KERNEL) => {
+            "it used an address that the processor does not accept, or its stack had no room for a signal"
+        }
         (7, 1) => "it used an address that is not aligned",
-        (7, 2) => "behind a mapped address there is no memory: a mapped file is shorter than the mapping, or its disk full",
+        (7, 2) => {
+            "behind a mapped address there is no memory: a mapped file is shorter than the mapping, or its disk full"
+        }
         (7, 4 | 5) => "the memory of the machine is broken there",
         (8, 1) => "an integer was divided by zero, or the quotient is too large",
         (8, 2) => "an integer overflow was trapped",

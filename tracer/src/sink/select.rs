@@ -9,7 +9,7 @@ use crate::{
     event::{EventKind, Loss},
     filter::{Filter, Missing},
     finding::Finding,
-    host::StartInfo,
+    host::{Container, StartInfo},
     occurrence::{Kind, Occurrence},
     world::World,
 };
@@ -21,6 +21,8 @@ pub enum Item<'a> {
     Start(&'a StartInfo),
     /// An event that was asked for.
     Event(Occurrence<'a>),
+    /// A container is known, or better known than before.
+    Container(&'a Container),
     /// A finding.
     Finding(&'a Finding),
     /// Records are missing.
@@ -133,9 +135,15 @@ impl Select {
                 show(moment, Item::Whole)?;
             }
         }
-        if let EventKind::Lost(loss) = &step.event.kind {
-            self.is_torn = true;
-            show(moment, Item::Lost(loss))?;
+        match &step.event.kind {
+            EventKind::Lost(loss) => {
+                self.is_torn = true;
+                show(moment, Item::Lost(loss))?;
+            }
+            EventKind::Container(container) if self.filter.shows_container(container) => {
+                show(moment, Item::Container(container))?;
+            }
+            _ => {}
         }
         self.findings(world, moment, step, &mut show)
     }

@@ -9,6 +9,8 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::{host::Container, ident::escape};
+
 /// What the reader's screen can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Screen {
@@ -128,6 +130,19 @@ pub fn rough_size(bytes: u64) -> String {
         || format!("{bytes} bytes"),
         |(shift, unit)| format!("{:.1} {unit}", bytes as f64 / f64::from(1_u32 << shift)),
     )
+}
+
+/// A container for a person: `web (nginx:1.25, docker 0123456789ab)`. Escaped.
+pub fn container(container: &Container) -> String {
+    let Container { id, engine, image, pod, pod_namespace, .. } = container;
+    let mut more = Vec::new();
+    if let Some(pod) = pod {
+        let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
+        more.push(format!("pod {namespace}{pod}"));
+    }
+    more.extend(image.clone());
+    more.push(format!("{} {}", engine.id(), id.get(..12).unwrap_or(id)));
+    format!("{} ({})", escape(container.label().as_bytes()), escape(more.join(", ").as_bytes()))
 }
 
 /// A number with its noun: `1 zombie`, `2 zombies`, `3 processes`.

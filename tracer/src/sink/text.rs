@@ -90,6 +90,8 @@ impl<W: Write> Page<W> {
         match item {
             Item::Start(info) => self.start(world, at, info),
             Item::Event(event) => self.event(world, at, event),
+            // Whatever a person sees of it has its name.
+            Item::Container(_) => Ok(()),
             Item::Finding(finding) => self.finding(world, finding),
             Item::Lost(loss) => self.lost(world, at, loss),
             Item::Whole => self.line(
@@ -181,11 +183,11 @@ impl<W: Write> Page<W> {
     fn event(&mut self, world: &World, at: u64, event: &Occurrence<'_>) -> io::Result<()> {
         let time = self.time(world, at)?;
         write!(self.out, "{}  {:<8} ", self.screen.paint(DIM, time), event.kind().id())?;
-        event::print(&mut self.out, self.screen, event)
+        event::print(&mut self.out, self.screen, world, event)
     }
 
     fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, at, since: _, process: _, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let Finding { rule, at, since: _, process, confidence, message, fix, evidence: _, detail: _ } = finding;
         let style = match rule.severity {
             Severity::Info => CALM,
             Severity::Warning => WARN,
@@ -196,6 +198,9 @@ impl<W: Write> Page<W> {
         write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, rule.severity))?;
         writeln!(self.out, "{}", screen.paint(BOLD, rule.name))?;
         self.paragraph("", DIM, message)?;
+        if let Some(container) = world.container_of(process) {
+            self.paragraph("container: ", CALM, &style::container(container))?;
+        }
         if let Confidence::Incomplete(note) = confidence {
             self.paragraph("incomplete: ", WARN, note)?;
         }

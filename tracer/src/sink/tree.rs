@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use crate::{
-    ident::PidNs,
+    ident::{PidNs, escape},
     sink::{
         json::{Lines, process_line},
         style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
@@ -168,6 +168,10 @@ impl<'a> Section<'a> {
             Some(init) => write!(out, ": init {} (pid {})", init.comm, init.key.tgid)?,
             None => write!(out, ": init not seen")?,
         }
+        let container = init.and_then(|init| world.container_of(&world.identity(init)));
+        if let Some(container) = container {
+            write!(out, ", container {}", style::container(container))?;
+        }
         write!(out, ", {}", style::count(*processes, "process"))?;
         if *zombies > 0 {
             write!(out, ", {}", screen.paint(BAD, style::count(*zombies, "zombie")))?;
@@ -228,6 +232,13 @@ impl<'a> Section<'a> {
     /// What is remarkable about a process.
     fn marks(&self, world: &World, process: &Process, depth: usize, is_door: bool) -> Vec<(anstyle::Style, String)> {
         let mut marks = Vec::new();
+        // Where its parent, or the namespace, says something else.
+        let identity = process.identity();
+        let around = world.parent(process.key).and_then(|parent| parent.container);
+        let around = around.or_else(|| world.get(self.namespace.init?)?.container);
+        if let Some(container) = world.container_of(&identity).filter(|_| is_door || identity.container != around) {
+            marks.push((CALM, format!("[container {}]", escape(container.label().as_bytes()))));
+        }
         if is_door {
             marks.push((CALM, format!("=> pid {} of namespace {}", process.ns_pid, process.pid_ns)));
         } else if process.roles.init {

@@ -6,8 +6,8 @@ use tracer_common::{
     AdoptRecord, DeliverRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord, RenameRecord,
     RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
-        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
-        LostRecord, SurveyedRecord,
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
+        EndRecord, LookRecord, LostRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
@@ -45,6 +45,9 @@ pub enum DecodeError {
     /// The start of a stream says nothing that can be understood.
     #[error("the start of the stream is damaged")]
     BadStart,
+    /// What is said of a container cannot be understood.
+    #[error("a record about a container is damaged")]
+    BadContainer,
 }
 
 /// Decodes one record. Longer ones than this version knows are taken, the rest is ignored.
@@ -127,6 +130,16 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::COMMAND_ENDED => {
             let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes, header.kind)?;
             EventKind::CommandEnded(known_ref(id).key, ExitStatus(status))
+        }
+        note::kind::CONTAINER => {
+            let container = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
+            EventKind::Container(container.map_err(|_| DecodeError::BadContainer)?)
+        }
+        note::kind::CONTAINED => {
+            let ContainedRecord { header: _, id } = read(bytes, header.kind)?;
+            let container = str::from_utf8(rest(bytes, size_of::<ContainedRecord>())?);
+            let container = container.map_err(|_| DecodeError::BadContainer)?;
+            EventKind::Contained(known_ref(id).key, container.to_owned())
         }
         note::kind::COMMAND_SCOPE => EventKind::CommandScope(Box::new(scope(bytes)?)),
         note::kind::END => {

@@ -6,8 +6,8 @@
 use tracer_common::{
     ExitRecord, Header, NotifyRecord, RowRecord, SurveyRecord, Task, TaskId, kind as kernel,
     note::{
-        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
-        LostRecord, SurveyedRecord,
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
+        EndRecord, LookRecord, LostRecord, SurveyedRecord,
     },
     record::{NEVER, adopter, exit_flags},
     task::flags,
@@ -64,6 +64,13 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             let namespaces: Vec<_> = namespaces.iter().map(|ns| ns.0).collect();
             let rest = [processes.as_slice().as_bytes(), namespaces.as_slice().as_bytes()].concat();
             out.record(note::kind::COMMAND_SCOPE, &fixed, &rest);
+        }
+        EventKind::Container(container) => {
+            out.header_and(note::kind::CONTAINER, &serde_json::to_vec(container).unwrap_or_default());
+        }
+        EventKind::Contained(key, id) => {
+            let fixed = ContainedRecord { id: leader(*key), ..Default::default() };
+            out.record(note::kind::CONTAINED, &fixed, id.as_bytes());
         }
         EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
             let (began, cpu_ns, signals, walks_cut) = (*began, *cpu_ns, *signals, *walks_cut);

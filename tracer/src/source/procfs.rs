@@ -1,6 +1,6 @@
 //! What is read from `/proc`: command lines, a closer look at one process, facts of the machine.
 
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
 use tracer_common::record::ARGS_MAX;
 
@@ -73,6 +73,18 @@ pub fn command_line(pid: u32) -> Args {
     let cut = bytes.len() > ARGS_MAX;
     bytes.truncate(ARGS_MAX);
     Args { bytes: bytes.into(), cut }
+}
+
+/// All arguments of a process, however many; what is not UTF-8 in them is replaced.
+pub fn arguments(pid: u32) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|&byte| byte == 0);
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Where a process works, if it may be asked.
+pub fn directory(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
 /// The pid namespace of a process, by its host pid.

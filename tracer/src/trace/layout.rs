@@ -10,8 +10,8 @@ use tracer_common::{
     AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
     RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
-        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, EndRecord, LookRecord,
-        LostRecord, SurveyedRecord,
+        self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
+        EndRecord, LookRecord, LostRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED},
 };
@@ -240,6 +240,10 @@ static RECORDS: &[Record] = &[
         processes: Form::U32, "how many processes";
         namespaces: Form::U32, "how many pid namespaces";
     }, "a process each, as in id; then an inode number each, a u32"),
+    record!(note::kind::CONTAINER, "container", "what is known of a container", Header {}, "a JSON object"),
+    record!(note::kind::CONTAINED, "contained", "a process belongs to a container", ContainedRecord {
+        id: Form::Struct(TASK_ID), "the process; with it its descendants, and with an init whoever lives in its pid namespace";
+    }, "the container's id"),
 ];
 
 /// The table, as JSON.
@@ -383,7 +387,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_record_and_no_two_have_the_same() {
         let mut kinds: Vec<_> = RECORDS.iter().map(|record| record.kind).collect();
-        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::COMMAND_SCOPE).collect();
+        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::CONTAINED).collect();
         kinds.sort_unstable();
         assert_eq!(kinds, expected);
     }

@@ -60,6 +60,8 @@ impl World {
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
             EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
             EventKind::CommandScope(scope) => self.command_scope(scope),
+            EventKind::Container(container) => self.learn_container(container),
+            EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::Tick => self.close_kills(at, false, changes),
             EventKind::End(_) => self.close_kills(at, true, changes),
         }
@@ -69,11 +71,12 @@ impl World {
     }
 
     fn fork(&mut self, at: u64, seq: u64, fork: &Fork, changes: &mut Vec<Change>) {
-        let Fork { task, creator: _ } = fork;
+        let Fork { task, creator } = fork;
         if self.gone.contains(task.key) {
             return;
         }
         let is_new = self.learn(at, seq, task, changes);
+        self.inherit_container(task.key, creator.or(task.parent).map(|task| task.key), task.pid_ns);
         // The command line is the parent's until an exec.
         let args = self.parent(task.key).map(|parent| parent.args.clone());
         if is_new {
@@ -168,8 +171,19 @@ impl World {
     }
 
     fn exit(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
-        let Exit { task, parent, tracer, status, live, leader, group_dead, autoreap, adopter: _, adopter_ignores: _, oom } =
-            *exit;
+        let Exit {
+            task,
+            parent,
+            tracer,
+            status,
+            live,
+            leader,
+            group_dead,
+            autoreap,
+            adopter: _,
+            adopter_ignores: _,
+            oom,
+        } = *exit;
         if self.gone.contains(task.key) {
             return;
         }
@@ -376,6 +390,9 @@ impl World {
             return;
         }
         let is_new = self.learn(at, seq, task, changes);
+        if is_new {
+            self.inherit_container(key, task.parent.map(|task| task.key), task.pid_ns);
+        }
         // The kernel is right about the present parent.
         self.told_parent(at, seq, key, task.parent, changes);
         let Some(process) = self.processes.get_mut(&key) else { return };

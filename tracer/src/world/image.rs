@@ -37,7 +37,8 @@ impl World {
         }
         // Before the end: with that, a reader has enough.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
-        events.extend(command.into_iter().map(|kind| event(now, kind)));
+        let others = self.image_of_containers().into_iter().chain(command);
+        events.extend(others.map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));
         events
     }

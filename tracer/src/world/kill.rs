@@ -163,9 +163,8 @@ impl World {
         let (cause, is_raised_again) = causes.map_or((None, false), |causes| causes.of(signal, death.at));
         let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return };
         // The end of the namespace says so for all of them.
-        let is_unseen_end = kill.killer == Killer::Unknown
-            && signal == Signal::KILL
-            && self.outwards(ns).any(|ns| self.is_ending(ns));
+        let is_unseen_end =
+            kill.killer == Killer::Unknown && signal == Signal::KILL && self.outwards(ns).any(|ns| self.is_ending(ns));
         if kill.killer == Killer::NamespaceEnd || is_unseen_end {
             return;
         }

@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{kill::Causes, kinship::Orphaned},
+    world::{ContainerNo, kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -43,6 +43,8 @@ pub struct Process {
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
     pub cgroup: u64,
+    /// The container that it belongs to, if it was told of.
+    pub container: Option<ContainerNo>,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,
     /// The last close look, and when.
@@ -146,6 +148,7 @@ impl Process {
             reaped: 0,
             threads: 1,
             cgroup: 0,
+            container: None,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
             signalled_by: None,
@@ -197,8 +200,8 @@ impl Process {
 
     /// How an output names it.
     pub fn identity(&self) -> Identity {
-        let Self { key, comm, pid_ns, ns_pid, ns_level, .. } = *self;
-        Identity { key, comm, pid_ns, ns_pid, ns_level }
+        let Self { key, comm, pid_ns, ns_pid, ns_level, container, .. } = *self;
+        Identity { key, comm, pid_ns, ns_pid, ns_level, container }
     }
 
     /// Its end, if it has ended.

@@ -5,8 +5,10 @@ use tracer::{
     cli::{Cli, Command},
     event::EventKind,
     filter::Filter,
+    signal::Signal,
     sink::{Sink, json::Json},
 };
+use tracer_common::record::signal_flags;
 
 use crate::story::{self, everything, exit, fork, info, live};
 
@@ -53,6 +55,35 @@ fn by_signal() {
     assert!(all_but.contains(&"fork 100".to_owned()));
     assert!(all_but.contains(&"signal KILL 60>50".to_owned()));
     assert_eq!(shown("--events=signal,deliver -s RTMIN"), ["deliver RTMIN ?>100"]);
+}
+
+#[test]
+fn by_container() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend(story::container());
+    events.extend([
+        fork(info(100, 10, "bash")),
+        fork(story::inner(130, 9, 60, "sh")),
+        story::signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1),
+        story::signal(50, 10, Signal::CHLD, 0, 0),
+        story::signal(10, 100, Signal::TERM, 0, 0),
+    ]);
+    let shown = |options: &str| watch(&format!("--events {options}"), &events);
+    let of_it = ["fork 130", "signal TERM 10>50", "finding init-ignored-signal 50", "signal CHLD 50>10"];
+    let signals =
+        |options: &str| shown(options).into_iter().filter(|line| line.starts_with("signal")).collect::<Vec<_>>();
+    for name in ["--container web", "--container 0f1e2d3c", "--container x,web", "--image evil\u{1b}[2J:1"] {
+        let shown = shown(name);
+        assert!(of_it.iter().all(|line| shown.contains(&(*line).to_owned())), "{name}: {shown:?}");
+        assert!(!shown.iter().any(|line| line.contains("100")), "{name}: {shown:?}");
+    }
+    // The signal comes from the host.
+    assert_eq!(signals("--container web --side to"), ["signal TERM 10>50"]);
+    assert_eq!(signals("--container web --side from"), ["signal CHLD 50>10"]);
+    for name in ["--container we", "--image web", "--pod web"] {
+        assert!(shown(name).is_empty(), "{name}: {:?}", shown(name));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tracer::{
         Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Reap, Roles, Row, SignalSent,
         SignalTaken, TaskInfo, WaitCall,
     },
-    host::StartInfo,
+    host::{Container, Engine as ContainerEngine, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     rules::Thresholds,
     signal::Signal,
@@ -220,10 +220,25 @@ pub fn everything() -> Vec<EventKind> {
     events
 }
 
+/// What is known of the container, whose image has a hostile name, and who is its first process.
+pub fn container() -> [EventKind; 2] {
+    let id = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    let container = Container {
+        id: id.into(),
+        engine: ContainerEngine::Docker,
+        name: Some("web".into()),
+        image: Some("evil\x1b[2J:1".into()),
+        stop_signal: Some("SIGINT".into()),
+        ..Container::default()
+    };
+    [EventKind::Container(Box::new(container)), EventKind::Contained(key(50), id.into())]
+}
+
 /// A main thread that ends before its process, then the end of the container while it is loaded.
 pub fn endings() -> Vec<EventKind> {
     let mut events = vec![start()];
     events.extend(snapshot());
+    events.extend(container());
     events.extend([
         fork(info(300, 10, "threads")),
         EventKind::Exit(Box::new(Exit { group_dead: false, live: 2, ..exit(300, 10, 0) })),

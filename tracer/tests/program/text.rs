@@ -2,17 +2,41 @@
 
 use jiff::tz::TimeZone;
 use tracer::{
+    event::EventKind,
     filter::Filter,
     occurrence::Kind,
+    signal::Signal,
     sink::{style::Screen, text::Text},
 };
+use tracer_common::record::signal_flags;
 
-use crate::story::{everything, live};
+use crate::story::{self, everything, live};
 
 fn text(screen: Screen, kinds: &[Kind]) -> String {
     let mut sink = Text::new(Vec::new(), screen, TimeZone::UTC, Filter::default(), kinds);
     live(&everything(), &mut [&mut sink]);
     String::from_utf8(sink.into_inner()).unwrap()
+}
+
+/// A signal to a container's init, and a child born there.
+fn contained() -> Vec<EventKind> {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend(story::container());
+    events.extend([
+        story::fork(story::inner(130, 9, 60, "sh")),
+        story::signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1),
+    ]);
+    events
+}
+
+#[test]
+fn containers_have_names() {
+    let mut sink = Text::new(Vec::new(), FILE, TimeZone::UTC, Filter::default(), &Kind::ALL);
+    live(&contained(), &mut [&mut sink]);
+    let text = String::from_utf8(sink.into_inner()).unwrap();
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+    insta::assert_snapshot!(text);
 }
 
 const FILE: Screen = Screen { colour: false, width: None };

@@ -102,3 +102,16 @@ fn json_of_zombies_only() {
     assert!(text.lines().count() >= 1);
     assert!(text.lines().all(|line| line.contains(r#""state":"zombie""#) && line.contains(r#""owed_by":{"pid":50"#)));
 }
+
+#[test]
+fn containers_have_names() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend(story::container());
+    // Came into its namespace, and belongs to another.
+    let joined = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..inner(65, 22, 40, "sidecar") };
+    events.extend([row(joined), EventKind::Contained(key(65), "joined".into())]);
+    let mut out = Vec::new();
+    print_text(&world_of(&events), Scope::default(), Screen::default(), &mut out).unwrap();
+    insta::assert_snapshot!(String::from_utf8(out).unwrap());
+}

@@ -91,7 +91,7 @@ impl Text {
 
 impl Line {
     fn about(&mut self, process: &Identity) {
-        let Identity { key, comm, pid_ns, ns_pid, ns_level } = process;
+        let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = process;
         self.pid = Some(key.tgid);
         self.start_boot_ns = Some(key.start);
         self.comm = Some(Text::new(comm));
@@ -101,7 +101,7 @@ impl Line {
     }
 
     fn other(&mut self, role: &'static str, process: Option<&Identity>) {
-        let Some(Identity { key, comm, pid_ns, ns_pid: _, ns_level: _ }) = process else { return };
+        let Some(Identity { key, comm, pid_ns, ns_pid: _, ns_level: _, container: _ }) = process else { return };
         self.other = Some(role);
         self.other_pid = Some(key.tgid);
         self.other_start_boot_ns = Some(key.start);
@@ -244,7 +244,7 @@ fn write<W: Write>(out: &mut csv::Writer<W>, world: &World, moment: Moment, item
         Item::Finding(it) => finding(world, moment, it),
         Item::Lost(it) => lost(world, moment, it),
         // A table has no place for what comes once.
-        Item::Start(_) | Item::Whole => return Ok(()),
+        Item::Start(_) | Item::Container(_) | Item::Whole => return Ok(()),
     };
     out.serialize(line).map_err(|error| match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

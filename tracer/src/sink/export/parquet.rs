@@ -112,7 +112,7 @@ impl Tables {
                 self.events.put(EventRow { lost, ..EventRow::new(world, moment, "lost") })
             }
             // It is in the metadata of each file.
-            Item::Start(_) | Item::Whole => Ok(()),
+            Item::Start(_) | Item::Container(_) | Item::Whole => Ok(()),
         }
     }
 }
@@ -205,7 +205,7 @@ impl EventRow {
     }
 
     fn about(self, process: &Identity, parent: Option<&Identity>) -> Self {
-        let Identity { key, comm, pid_ns, ns_pid, ns_level } = *process;
+        let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
         Self {
             pid: Some(key.tgid),
             start_boot_ns: Some(signed(key.start)),
@@ -223,7 +223,7 @@ impl EventRow {
 
 fn finding(world: &World, finding: &Finding) -> FindingRow {
     let Finding { rule, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
-    let Identity { key, comm, pid_ns, ns_pid, ns_level } = *process;
+    let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
     let row = FindingRow {
         time: Time(since_1970(world, *at)),
         boot_ns: signed(*at),

@@ -122,11 +122,9 @@ impl<W: Write> Perfetto<W> {
                 None => Ok(()),
             },
             Change::Looked(key) => self.released(world, at, *key),
-            Change::Killed(_)
-            | Change::CommandStarted(_)
-            | Change::CommandEnded(_)
-            | Change::Gap
-            | Change::Synced => Ok(()),
+            Change::Killed(_) | Change::CommandStarted(_) | Change::CommandEnded(_) | Change::Gap | Change::Synced => {
+                Ok(())
+            }
         }
     }
 
@@ -307,7 +305,7 @@ impl<W: Write> Perfetto<W> {
 
 /// The slice of a life, until the next exec.
 fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
-    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = *identity;
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = *identity;
     let mut facts = vec![("pid", key.tgid.into())];
     if ns_level > 0 {
         facts.push(("pid_in_namespace", ns_pid.into()));
@@ -323,7 +321,7 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
 }
 
 fn name_of(identity: &Identity) -> String {
-    let Identity { key, comm, pid_ns: _, ns_pid, ns_level } = identity;
+    let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
     match ns_level {
         0 => format!("{comm} {}", key.tgid),
         _ => format!("{comm} {} [{ns_pid}]", key.tgid),

@@ -10,7 +10,7 @@ use crate::{
     change::{AdopterClass, Signalled},
     event::{ExitStatus, Loss, WaitCall},
     finding::{Confidence, Detail, Finding, Left},
-    host::StartInfo,
+    host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
     rules::Thresholds,
@@ -57,32 +57,46 @@ impl Serialize for Name {
 }
 
 #[derive(Serialize)]
-pub(super) struct Process {
+pub(super) struct Process<'a> {
     pid: u32,
     start_boot_ns: BootNs,
     comm: Name,
     pid_ns: u32,
     ns_pid: u32,
     ns_level: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_id: Option<&'a str>,
 }
 
-impl From<Identity> for Process {
-    fn from(identity: Identity) -> Self {
-        let Identity { key, comm, pid_ns: PidNs(pid_ns), ns_pid, ns_level } = identity;
-        Self { pid: key.tgid, start_boot_ns: BootNs(key.start), comm: Name(comm), pid_ns, ns_pid, ns_level }
+impl<'a> Process<'a> {
+    pub(super) fn new(world: &'a World, identity: &Identity) -> Self {
+        let Identity { key, comm, pid_ns: PidNs(pid_ns), ns_pid, ns_level, container: _ } = *identity;
+        let container = world.container_of(identity);
+        Self {
+            pid: key.tgid,
+            start_boot_ns: BootNs(key.start),
+            comm: Name(comm),
+            pid_ns,
+            ns_pid,
+            ns_level,
+            container: container.map(Container::label),
+            container_id: container.map(|container| container.id.as_str()),
+        }
     }
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Origin {
-    Process(Process),
+pub(super) enum Origin<'a> {
+    Process(Process<'a>),
     Kernel { kernel: &'static str },
 }
 
-fn sender(sender: &Sender) -> Option<Origin> {
+fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>> {
     match sender {
-        Sender::Process(identity) => Some(Origin::Process((*identity).into())),
+        Sender::Process(identity) => Some(Origin::Process(Process::new(world, identity))),
         Sender::Kernel(kernel) => Some(Origin::Kernel { kernel: kernel.id() }),
         Sender::Unknown => None,
     }
@@ -187,47 +201,47 @@ pub(super) struct Event<'a> {
 #[serde(untagged)]
 enum What<'a> {
     Fork {
-        process: Process,
-        parent: Option<Process>,
+        process: Process<'a>,
+        parent: Option<Process<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        creator: Option<Process>,
+        creator: Option<Process<'a>>,
     },
     Exec {
-        process: Process,
+        process: Process<'a>,
         before: Name,
         argv: Vec<Cow<'a, str>>,
         argv_cut: bool,
     },
     Exit {
-        process: Process,
+        process: Process<'a>,
         status: Status,
         leader_only: bool,
         autoreap: bool,
-        owed_by: Option<Process>,
-        adopter: Option<Process>,
+        owed_by: Option<Process<'a>>,
+        adopter: Option<Process<'a>>,
         adopter_class: Option<&'static str>,
     },
     Reap {
-        process: Process,
-        by: Option<Process>,
+        process: Process<'a>,
+        by: Option<Process<'a>>,
         by_tid: Option<u32>,
         call: Option<&'static str>,
         reaped_at_most: bool,
         zombie_for_ns: Option<u64>,
     },
-    Signal(Fate),
+    Signal(Fate<'a>),
     Deliver {
         #[serde(flatten)]
-        fate: Fate,
+        fate: Fate<'a>,
         sent_at_boot_ns: Option<BootNs>,
         sent_seq: Option<u64>,
     },
 }
 
 #[derive(Serialize)]
-struct Fate {
-    sender: Option<Origin>,
-    target: Process,
+struct Fate<'a> {
+    sender: Option<Origin<'a>>,
+    target: Process<'a>,
     target_tid: u32,
     signal: String,
     code: i32,
@@ -237,7 +251,7 @@ struct Fate {
     verdict: &'static str,
 }
 
-fn fate(signalled: &Signalled) -> Fate {
+fn fate<'a>(world: &'a World, signalled: &Signalled) -> Fate<'a> {
     let Signalled {
         signal,
         code: _,
@@ -253,8 +267,8 @@ fn fate(signalled: &Signalled) -> Fate {
     } = signalled;
     let code = signalled.seen_code();
     Fate {
-        sender: sender(from),
-        target: (*target).into(),
+        sender: sender(world, from),
+        target: Process::new(world, target),
         target_tid: *target_tid,
         signal: signal.to_string(),
         code,
@@ -264,36 +278,37 @@ fn fate(signalled: &Signalled) -> Fate {
     }
 }
 
-pub(super) fn event<'a>(world: &World, moment: Moment, event: &'a Occurrence<'a>) -> Event<'a> {
+pub(super) fn event<'a>(world: &'a World, moment: Moment, event: &'a Occurrence<'a>) -> Event<'a> {
     let Moment { at, cpu, seq } = moment;
-    let name = |identity: &Option<Identity>| identity.map(Process::from);
+    let one = |identity: &Identity| Process::new(world, identity);
+    let name = |identity: &Option<Identity>| identity.as_ref().map(one);
     let what = match event {
         Occurrence::Fork { process, parent, creator } => {
-            What::Fork { process: (*process).into(), parent: name(parent), creator: name(creator) }
+            What::Fork { process: one(process), parent: name(parent), creator: name(creator) }
         }
         Occurrence::Exec { process, before, args } => {
-            What::Exec { process: (*process).into(), before: Name(before.comm), argv: argv(args), argv_cut: args.cut }
+            What::Exec { process: one(process), before: Name(before.comm), argv: argv(args), argv_cut: args.cut }
         }
         Occurrence::Exit { process, owed_by, status, leader_only, autoreap, adopter } => What::Exit {
-            process: (*process).into(),
+            process: one(process),
             status: (*status).into(),
             leader_only: *leader_only,
             autoreap: *autoreap,
             owed_by: name(owed_by),
-            adopter: adopter.map(|(_, adopter)| adopter.into()),
+            adopter: adopter.as_ref().map(|(_, adopter)| one(adopter)),
             adopter_class: adopter.map(|(class, _)| AdopterClass::id(class)),
         },
         Occurrence::Reap { process, by, zombie_for, exact } => What::Reap {
-            process: (*process).into(),
+            process: one(process),
             by: name(by),
             by_tid: exact.filter(|_| by.is_some()).map(|exact| exact.tid),
             call: exact.and_then(|exact| exact.call).map(WaitCall::id),
             reaped_at_most: exact.is_none(),
             zombie_for_ns: *zombie_for,
         },
-        Occurrence::Signal(signalled) => What::Signal(fate(signalled)),
+        Occurrence::Signal(signalled) => What::Signal(fate(world, signalled)),
         Occurrence::Deliver(signalled) => What::Deliver {
-            fate: fate(signalled),
+            fate: fate(world, signalled),
             sent_at_boot_ns: signalled.sent_at.map(BootNs),
             sent_seq: signalled.sent_seq,
         },
@@ -310,7 +325,7 @@ pub(super) struct FindingLine<'a> {
     at_boot_ns: BootNs,
     since: Wall,
     since_boot_ns: BootNs,
-    process: Process,
+    process: Process<'a>,
     confidence: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     confidence_note: Option<&'a str>,
@@ -318,37 +333,64 @@ pub(super) struct FindingLine<'a> {
     fix: &'a str,
     evidence: &'a [u64],
     #[serde(flatten)]
-    detail: Particulars,
+    detail: Particulars<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Particulars {
-    IgnoredSignal { signal: String, sender: Option<Origin>, reason: &'static str },
-    UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: &'static str },
-    OrphanAdopted { adopter: Process, adopter_class: &'static str, adopter_known: &'static str, dead_parent: Process },
-    NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 },
-    ZombieLeader { threads: u32, age_ns: u64 },
-    KilledBy(Box<Killed>),
-    LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> },
+enum Particulars<'a> {
+    IgnoredSignal {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        reason: &'static str,
+    },
+    UnreapedChild {
+        parent: Process<'a>,
+        age_ns: u64,
+        age_is_lower_bound: bool,
+        blame: &'static str,
+    },
+    OrphanAdopted {
+        adopter: Process<'a>,
+        adopter_class: &'static str,
+        adopter_known: &'static str,
+        dead_parent: Process<'a>,
+    },
+    NamespaceKilled {
+        killed: u64,
+        took_ns: u64,
+        status: Status,
+        left: u64,
+    },
+    KilledBy(Box<Killed<'a>>),
+    ZombieLeader {
+        threads: u32,
+        age_ns: u64,
+    },
+    LeftBehind {
+        status: Status,
+        running: u64,
+        zombies: u64,
+        processes: Vec<Remnant<'a>>,
+    },
 }
 
 #[derive(Serialize)]
-struct Killed {
+struct Killed<'a> {
     signal: String,
     code: i32,
     code_name: Option<&'static str>,
     killer: &'static str,
-    sender: Option<Origin>,
-    ancestors: Vec<Process>,
+    sender: Option<Origin<'a>>,
+    ancestors: Vec<Process<'a>>,
     count: u64,
-    victims: Vec<Process>,
+    victims: Vec<Process<'a>>,
     raised_again: u64,
     core_dumps: u64,
 }
 
-impl From<&Kill> for Killed {
-    fn from(kill: &Kill) -> Self {
+impl<'a> Killed<'a> {
+    fn new(world: &'a World, kill: &Kill) -> Self {
         let Kill {
             signal,
             code,
@@ -366,13 +408,13 @@ impl From<&Kill> for Killed {
             cores,
             evidence: _,
         } = kill;
-        let named = |all: &[Identity]| all.iter().copied().map(Process::from).collect();
+        let named = |all: &[Identity]| all.iter().map(|one| Process::new(world, one)).collect();
         Self {
             signal: signal.to_string(),
             code: *code,
             code_name: signal::code_name(*signal, *code),
             killer: killer.id(),
-            sender: sender(from),
+            sender: sender(world, from),
             ancestors: named(ancestors),
             count: *count,
             victims: named(victims),
@@ -383,21 +425,23 @@ impl From<&Kill> for Killed {
 }
 
 #[derive(Serialize)]
-struct Remnant {
-    process: Process,
-    parent: Option<Process>,
+struct Remnant<'a> {
+    process: Process<'a>,
+    parent: Option<Process<'a>>,
     state: &'static str,
 }
 
-impl From<Left> for Remnant {
-    fn from(Left { process, parent, is_zombie }: Left) -> Self {
-        let state = if is_zombie { "zombie" } else { "running" };
-        Self { process: process.into(), parent: parent.map(Process::from), state }
+impl<'a> Remnant<'a> {
+    fn new(world: &'a World, Left { process, parent, is_zombie }: &Left) -> Self {
+        let one = |identity: &Identity| Process::new(world, identity);
+        let state = if *is_zombie { "zombie" } else { "running" };
+        Self { process: one(process), parent: parent.as_ref().map(one), state }
     }
 }
 
-pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a> {
+pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine<'a> {
     let Finding { rule, at, since, process, confidence, message, fix, evidence, detail } = finding;
+    let one = |identity: &Identity| Process::new(world, identity);
     let (confidence, confidence_note) = match confidence {
         Confidence::Certain => ("certain", None),
         Confidence::Incomplete(note) => ("incomplete", Some(note.as_str())),
@@ -409,7 +453,7 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
         at_boot_ns: BootNs(*at),
         since: Wall::new(world, *since),
         since_boot_ns: BootNs(*since),
-        process: (*process).into(),
+        process: one(process),
         confidence,
         confidence_note,
         message,
@@ -417,19 +461,19 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
         evidence,
         detail: match detail {
             Detail::IgnoredSignal { signal, sender: from, reason } => {
-                Particulars::IgnoredSignal { signal: signal.to_string(), sender: sender(from), reason }
+                Particulars::IgnoredSignal { signal: signal.to_string(), sender: sender(world, from), reason }
             }
             Detail::UnreapedChild { parent, age_ns, age_is_lower_bound, blame } => Particulars::UnreapedChild {
-                parent: (*parent).into(),
+                parent: one(parent),
                 age_ns: *age_ns,
                 age_is_lower_bound: *age_is_lower_bound,
                 blame,
             },
             Detail::OrphanAdopted { adopter, adopter_class, dead_parent, known } => Particulars::OrphanAdopted {
-                adopter: (*adopter).into(),
+                adopter: one(adopter),
                 adopter_class: adopter_class.id(),
                 adopter_known: known.id(),
-                dead_parent: (*dead_parent).into(),
+                dead_parent: one(dead_parent),
             },
             Detail::NamespaceKilled { killed, took_ns, status, left } => Particulars::NamespaceKilled {
                 killed: *killed,
@@ -440,15 +484,31 @@ pub(super) fn finding<'a>(world: &World, finding: &'a Finding) -> FindingLine<'a
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
-            Detail::KilledBy(kill) => Particulars::KilledBy(Box::new((&**kill).into())),
+            Detail::KilledBy(kill) => Particulars::KilledBy(Box::new(Killed::new(world, kill))),
             Detail::LeftBehind { status, running, zombies, left } => Particulars::LeftBehind {
                 status: (*status).into(),
                 running: *running,
                 zombies: *zombies,
-                processes: left.iter().copied().map(Remnant::from).collect(),
+                processes: left.iter().map(|left| Remnant::new(world, left)).collect(),
             },
         },
     }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "container")]
+pub(super) struct ContainerLine<'a> {
+    at: Wall,
+    at_boot_ns: BootNs,
+    seq: u64,
+    label: &'a str,
+    #[serde(flatten)]
+    container: &'a Container,
+}
+
+pub(super) fn container<'a>(world: &World, moment: Moment, container: &'a Container) -> ContainerLine<'a> {
+    let Moment { at, cpu: _, seq } = moment;
+    ContainerLine { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, label: container.label(), container }
 }
 
 /// Lost records by what they would have told.

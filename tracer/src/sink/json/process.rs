@@ -15,30 +15,31 @@ use crate::{
 #[serde(tag = "type", rename = "process")]
 struct ProcessLine<'a> {
     #[serde(flatten)]
-    process: line::Process,
-    parent: Option<line::Process>,
+    process: line::Process<'a>,
+    parent: Option<line::Process<'a>>,
     state: &'static str,
     roles: Vec<&'static str>,
     argv: Vec<Cow<'a, str>>,
     argv_cut: bool,
     #[serde(flatten)]
-    zombie: Option<Zombie>,
+    zombie: Option<Zombie<'a>>,
 }
 
 #[derive(Serialize)]
-struct Zombie {
+struct Zombie<'a> {
     age_ns: u64,
     age_is_lower_bound: bool,
     status: Status,
     /// Null if the parent was lost from sight.
-    owed_by: Option<line::Process>,
+    owed_by: Option<line::Process<'a>>,
 }
 
 /// A process of a tree.
-pub fn process_line<'a>(world: &World, process: &'a Process) -> impl Serialize + use<'a> {
+pub fn process_line<'a>(world: &'a World, process: &'a Process) -> impl Serialize + use<'a> {
+    let one = |process: &Process| line::Process::new(world, &process.identity());
     ProcessLine {
-        process: process.identity().into(),
-        parent: world.parent(process.key).map(|parent| parent.identity().into()),
+        process: one(process),
+        parent: world.parent(process.key).map(one),
         state: state(process),
         roles: roles(process.roles),
         argv: line::argv(&process.args),
@@ -47,7 +48,7 @@ pub fn process_line<'a>(world: &World, process: &'a Process) -> impl Serialize +
             age_ns: world.now().saturating_sub(death.zombie_since()),
             age_is_lower_bound: !death.exact,
             status: death.status.into(),
-            owed_by: world.owed_by(process.key).map(|key| world.identity(key).into()),
+            owed_by: world.owed_by(process.key).map(|key| line::Process::new(world, &world.identity(key))),
         }),
     }
 }

@@ -5,18 +5,21 @@ use std::io::{self, Write};
 use crate::{
     change::{AdopterClass, Signalled},
     event::ExitStatus,
-    ident::Identity,
+    ident::{Identity, escape},
     occurrence::Occurrence,
     signal::{KernelSender, Sender, Verdict},
     sink::style::{self, BAD, DIM, Screen, WARN},
     summary::seconds,
+    world::World,
 };
 
 /// Columns that the processes of a line get; long names push the rest to the right.
 const PARTIES: usize = 40;
 
 /// Writes what happened, without time and kind, up to the end of the line.
-pub(super) fn print(out: &mut impl Write, screen: Screen, event: &Occurrence<'_>) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, event: &Occurrence<'_>) -> io::Result<()> {
+    let short = |identity: &Identity| short(world, identity);
+    let or_unknown = |identity: Option<&Identity>| identity.map_or_else(|| "?".into(), short);
     match event {
         Occurrence::Fork { process, parent, creator } => {
             let parties = format!("{} -> {}", or_unknown(parent.as_ref()), short(process));
@@ -68,7 +71,7 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, event: &Occurrence<'_>
         }
         Occurrence::Signal(signalled) => {
             let Signalled { signal, sender, target, .. } = signalled;
-            let parties = format!("{} -> {}", from(sender), short(target));
+            let parties = format!("{} -> {}", from(world, sender), short(target));
             write!(out, "{signal:<11} {} ", style::pad(&parties, PARTIES - 12))?;
             verdict(out, screen, signalled)
         }
@@ -100,24 +103,25 @@ fn verdict(out: &mut impl Write, screen: Screen, signalled: &Signalled) -> io::R
     }
 }
 
-/// `sleep(981)`; `sleep(981|1)` with its pid inside its namespace where that is another.
-fn short(identity: &Identity) -> String {
-    let Identity { key, comm: _, pid_ns: _, ns_pid, ns_level } = identity;
+/// `sleep(981)`; `sleep(981|1)` with its pid inside its namespace where that is another, and
+/// `sleep(981|1)@web` where it belongs to a container.
+fn short(world: &World, identity: &Identity) -> String {
+    let Identity { key, comm: _, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
     let name = name(identity);
-    if *ns_level > 0 { format!("{name}({}|{ns_pid})", key.tgid) } else { format!("{name}({})", key.tgid) }
+    let inside = if *ns_level > 0 { format!("|{ns_pid}") } else { String::new() };
+    let container = world.container_of(identity);
+    let container =
+        container.map_or_else(String::new, |container| format!("@{}", escape(container.label().as_bytes())));
+    format!("{name}({}{inside}){container}", key.tgid)
 }
 
 fn name(identity: &Identity) -> String {
     if identity.comm.bytes().is_empty() { "?".into() } else { identity.comm.to_string() }
 }
 
-fn or_unknown(identity: Option<&Identity>) -> String {
-    identity.map_or_else(|| "?".into(), short)
-}
-
-fn from(sender: &Sender) -> String {
+fn from(world: &World, sender: &Sender) -> String {
     match sender {
-        Sender::Process(identity) => short(identity),
+        Sender::Process(identity) => short(world, identity),
         Sender::Kernel(KernelSender::Other) => "kernel".into(),
         Sender::Kernel(why) => format!("kernel({})", why.id()),
         Sender::Unknown => "?".into(),

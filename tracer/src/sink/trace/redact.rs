@@ -10,11 +10,15 @@ use std::{
 
 use tracer_common::{
     ExecRecord, Header, NewRecord, RenameRecord, RowRecord, Task, kind,
-    note::{self, CommandLineRecord, CommandStartedRecord},
+    note::{self, CommandLineRecord, CommandStartedRecord, ContainedRecord},
     record::EXEC_FIXED,
 };
 
-use crate::{cli::Redact, host::StartInfo, ident::Comm};
+use crate::{
+    cli::Redact,
+    host::{Container, StartInfo},
+    ident::Comm,
+};
 
 /// What to take away.
 pub struct Redactor {
@@ -65,6 +69,13 @@ impl Redactor {
         {
             *comm = self.name(Comm(*comm).bytes()).0;
         }
+        if what == Redact::Names
+            && let Some(begin) = container_of(kind)
+            && let Some(container) = record.get(begin..)
+        {
+            let redacted = self.container(kind, container);
+            replace(record, begin, &redacted);
+        }
         let Some(Arguments { begin, cut }) = arguments_of(kind) else { return };
         let Some(arguments) = record.get(begin..) else { return };
         let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -85,14 +96,27 @@ impl Redactor {
             // The low byte of a number of either size: "there was more".
             *cut = 1;
         }
-        record.truncate(begin);
-        record.extend_from_slice(&kept);
-        let length = (record.len() as u32).to_ne_bytes();
-        record[offset_of!(Header, len)..][..length.len()].copy_from_slice(&length);
+        replace(record, begin, &kept);
         if kind == kind::EXEC {
             let length = (kept.len() as u16).to_ne_bytes();
             record[offset_of!(ExecRecord, args_len)..][..length.len()].copy_from_slice(&length);
         }
+    }
+
+    /// What a record says of a container, or of who belongs to it, with pseudonyms.
+    fn container(&self, kind: u8, bytes: &[u8]) -> Vec<u8> {
+        if kind == note::kind::CONTAINED {
+            return self.pseudonym(bytes).into_bytes();
+        }
+        // What cannot be read cannot be made safe.
+        let Ok(mut container) = serde_json::from_slice::<Container>(bytes) else { return Vec::new() };
+        let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode } = &mut container;
+        for name in [Some(id), name.as_mut(), image.as_mut(), pod.as_mut(), pod_namespace.as_mut(), pid_mode.as_mut()] {
+            if let Some(name) = name.filter(|name| *name != "host") {
+                *name = self.pseudonym(name.as_bytes());
+            }
+        }
+        serde_json::to_vec(&container).unwrap_or_default()
     }
 
     /// The pseudonym of a process's name, which is the same for the path that ends in it.
@@ -104,6 +128,23 @@ impl Redactor {
     fn pseudonym(&self, name: &[u8]) -> String {
         // 48 bits of SipHash: no two of a machine's names will meet.
         format!("n{:012x}", self.key.hash_one(name) >> 16)
+    }
+}
+
+/// Puts something else in the place of a record's end.
+fn replace(record: &mut Vec<u8>, begin: usize, end: &[u8]) {
+    record.truncate(begin);
+    record.extend_from_slice(end);
+    let length = (record.len() as u32).to_ne_bytes();
+    record[offset_of!(Header, len)..][..length.len()].copy_from_slice(&length);
+}
+
+/// Where a container is named, to the end of the record.
+fn container_of(kind: u8) -> Option<usize> {
+    match kind {
+        note::kind::CONTAINER => Some(size_of::<Header>()),
+        note::kind::CONTAINED => Some(size_of::<ContainedRecord>()),
+        _ => None,
     }
 }
 
@@ -145,6 +186,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Event, EventKind},
+        host::Engine,
         ident::Args,
         source::{decode::decode, encode::encode},
         story::key,
@@ -216,6 +258,35 @@ mod tests {
     }
 
     #[test]
+    fn containers_keep_who_they_are_under_other_names() {
+        let redactor = Redactor::new(Some(Redact::Names));
+        let redacted = |kind| {
+            let mut record = Vec::new();
+            encode(&Event { at: 1, cpu: 0, kind }, &mut record);
+            redactor.redact(&mut record);
+            decode(&record).unwrap().kind
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let container = Container {
+            id: "secret-id".to_owned(),
+            engine: Engine::Docker,
+            name: some("secret"),
+            image: some("secret/image"),
+            pod: some("secret-pod"),
+            pod_namespace: some("secret-namespace"),
+            stop_signal: some("SIGINT"),
+            pid_mode: some("container:secret"),
+        };
+        let EventKind::Container(kept) = redacted(EventKind::Container(Box::new(container.clone()))) else { panic!() };
+        assert!(!format!("{kept:?}").contains("secret"), "{kept:?}");
+        assert_eq!((kept.engine, kept.stop_signal.clone()), (Engine::Docker, some("SIGINT")));
+        assert_eq!(redacted(EventKind::Contained(key(5), "secret-id".into())), EventKind::Contained(key(5), kept.id));
+        let host = Container { pid_mode: some("host"), ..container };
+        let EventKind::Container(kept) = redacted(EventKind::Container(Box::new(host))) else { panic!() };
+        assert_eq!(kept.pid_mode, some("host"));
+    }
+
+    #[test]
     fn no_text_of_any_record_is_forgotten() {
         let table = layout::table();
         for record in table["records"].as_array().unwrap() {
@@ -229,8 +300,11 @@ mod tests {
                 .collect();
             let mut known: Vec<_> = comm_of(kind).into_iter().collect();
             // What varies in length is a text, too, unless it is made of numbers, or the start.
-            let is_text = record["rest"].as_str().unwrap().contains("arguments") || kind == kind::EXEC;
+            let rest = record["rest"].as_str().unwrap();
+            let is_text = rest.contains("arguments") || kind == kind::EXEC;
             assert_eq!(is_text, arguments_of(kind).is_some(), "{record}");
+            let is_of_container = record["name"].as_str().unwrap().starts_with("contain");
+            assert_eq!(is_of_container, container_of(kind).is_some(), "{record}");
             if kind == kind::EXEC {
                 known.push(EXEC_FIXED);
             }

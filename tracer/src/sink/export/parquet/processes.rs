@@ -41,7 +41,7 @@ impl Past {
 
     fn row(self, world: &World, process: &Identity, zombie_for: Option<u64>, reaped_at: Option<u64>) -> ProcessRow {
         let Self { args, parent, death } = self;
-        let Identity { key, comm, pid_ns, ns_pid, ns_level } = *process;
+        let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
         let (status_code, status_signal) = death.map(|death| status(death.status)).unwrap_or_default();
         let time = |at| Time(since_1970(world, at));
         ProcessRow {

@@ -1,0 +1,144 @@
+//! Which processes belong to which container: found out at the edge, for the stream.
+//!
+//! Who starts a container says so itself: an OCI runtime is called with the container's id, and
+//! the program that its child executes is the container's. So even a container that lives for a
+//! moment is known, and nothing is read that may be gone. Those that were there before are known by
+//! their cgroups. What the engine calls them is asked for elsewhere ([`lookup`]) and comes later.
+
+use std::{rc::Rc, time::Duration};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::{
+    event::{Event, EventKind, Exec},
+    host::Container,
+    ident::{PidNs, ProcKey},
+    source::procfs,
+    world::{Process, World},
+};
+
+mod cgroup;
+mod lookup;
+mod runtime;
+
+use lookup::Lookup;
+use runtime::Call;
+
+/// How long a command that ends at once waits for the engines.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Follows the runtimes, and asks the engines.
+#[derive(Debug, Default)]
+pub struct Containers {
+    /// Runtimes at work and who descends from them, until they execute the container's program.
+    starting: FxHashMap<ProcKey, Starting>,
+    /// Containers that were asked for.
+    known: FxHashSet<String>,
+    lookup: Lookup,
+}
+
+#[derive(Debug, Clone)]
+struct Starting {
+    call: Rc<Call>,
+    /// Where the runtime itself lives.
+    outside: PidNs,
+    /// It is runc's `init`, which sets the container up and then becomes its program. Whoever else
+    /// executes something below a runtime may be a hook.
+    is_setup: bool,
+}
+
+impl Containers {
+    /// What an event of the kernel tells of containers; `world` is as it was before.
+    pub fn see(&mut self, event: &Event, world: &World) -> Vec<EventKind> {
+        match &event.kind {
+            EventKind::Fork(fork) if !self.starting.is_empty() => {
+                let from = fork.creator.or(fork.task.parent).and_then(|task| self.starting.get(&task.key));
+                if let Some(from) = from.cloned() {
+                    self.starting.insert(fork.task.key, from);
+                }
+            }
+            EventKind::Exec(exec) => return self.executes(exec, world),
+            EventKind::Free(task) => _ = self.starting.remove(&task.key),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
+        let (key, args) = (exec.task.key, &exec.args);
+        let Some(process) = world.get(key) else { return Vec::new() };
+        if let Some(call) = Call::of(args) {
+            let events = self.ask(&call);
+            self.starting.insert(key, Starting { call: Rc::new(call), outside: process.pid_ns, is_setup: false });
+            return events;
+        }
+        let Some(starting) = self.starting.get_mut(&key) else { return Vec::new() };
+        if runtime::is_setup(args) {
+            starting.is_setup = true;
+            return Vec::new();
+        }
+        let is_inside = starting.is_setup || process.pid_ns != starting.outside;
+        let id = starting.call.id.clone();
+        self.starting.remove(&key);
+        if is_inside { vec![EventKind::Contained(key, id)] } else { Vec::new() }
+    }
+
+    /// The containers that were there before anybody looked.
+    pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
+        let mut events = Vec::new();
+        for process in world.processes().filter(|process| may_be_a_way_in(world, process)) {
+            let Some(call) = existing(world, process) else { continue };
+            events.extend(self.ask(&call));
+            events.push(EventKind::Contained(process.key, call.id));
+        }
+        events
+    }
+
+    /// What the engines have answered since the last call.
+    pub fn answers(&mut self) -> Vec<EventKind> {
+        self.lookup.answers().map(|container| EventKind::Container(Box::new(container))).collect()
+    }
+
+    /// As [`Containers::answers`], after a wait for all that are due.
+    pub fn finish(self) -> Vec<EventKind> {
+        let answers = self.lookup.finish(PATIENCE).into_iter();
+        answers.map(|container| EventKind::Container(Box::new(container))).collect()
+    }
+
+    /// Asks for a container that is not known yet; what is known of it already.
+    fn ask(&mut self, call: &Call) -> Vec<EventKind> {
+        if self.known.contains(&call.id) || !self.lookup.ask(call) {
+            return Vec::new();
+        }
+        self.known.insert(call.id.clone());
+        let container = Container { id: call.id.clone(), engine: call.engine, ..Container::default() };
+        vec![EventKind::Container(Box::new(container))]
+    }
+}
+
+/// Whether a process may be the first of a container, or have been brought into one.
+fn may_be_a_way_in(world: &World, process: &Process) -> bool {
+    let is_shims = || world.parent(process.key).is_some_and(|parent| runtime::is_shim(parent.comm.bytes()));
+    process.container.is_none()
+        && process.death().is_none()
+        && !process.roles.kthread
+        && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
+}
+
+/// The container of a process that exists, by its cgroup; where that names none, by the shim that
+/// watches it.
+fn existing(world: &World, process: &Process) -> Option<Call> {
+    let pid = process.key.tgid;
+    let shim = world.parent(process.key).filter(|parent| runtime::is_shim(parent.comm.bytes()));
+    let shim = shim.and_then(|shim| {
+        let pid = shim.key.tgid;
+        runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref())
+    });
+    match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
+        Some((engine, id)) => {
+            let bundle = shim.and_then(|shim| shim.bundle_of(&id));
+            Some(Call { id, engine, bundle })
+        }
+        None => shim,
+    }
+}

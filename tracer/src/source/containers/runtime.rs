@@ -1,0 +1,194 @@
+//! What the command lines of container runtimes, and of the shims that watch over containers, say.
+
+use std::path::{Path, PathBuf};
+
+use crate::{host::Engine, ident::Args};
+
+/// A container, as a command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub id: String,
+    pub engine: Engine,
+    /// The directory of its OCI bundle, where `config.json` is.
+    pub bundle: Option<PathBuf>,
+}
+
+/// OCI runtimes, by the names of their programs (docker called its own `docker-runc` once).
+const RUNTIMES: [&str; 5] = ["runc", "crun", "youki", "runsc", "docker-runc"];
+/// Their commands that bring a process into a container.
+const COMMANDS: [&str; 4] = ["create", "run", "exec", "restore"];
+/// Their options that take no value, so that the next word is not one.
+const FLAGS: [&str; 11] = [
+    "-d",
+    "--detach",
+    "-t",
+    "--tty",
+    "--no-pivot",
+    "--no-new-keyring",
+    "--no-subreaper",
+    "--keep",
+    "--no-new-privs",
+    "--ignore-paused",
+    "--lazy-pages",
+];
+
+impl Call {
+    /// Reads a command line; `None` if it does not bring anybody into a container.
+    pub(super) fn of(args: &Args) -> Option<Self> {
+        let words: Vec<_> = args.iter().map(|word| str::from_utf8(word).unwrap_or_default()).collect();
+        let (program, rest) = words.split_first()?;
+        if !RUNTIMES.contains(&program.rsplit('/').next()?) {
+            return None;
+        }
+        let command = rest.iter().position(|word| COMMANDS.contains(word))?;
+        let mut bundle = None;
+        let mut id = None;
+        let mut after = rest[command + 1..].iter();
+        while let Some(&word) = after.next() {
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (word, None),
+            };
+            if !word.starts_with('-') {
+                id = Some(word);
+                break;
+            }
+            if FLAGS.contains(&option) {
+                continue;
+            }
+            let value = value.or_else(|| after.next().copied());
+            if ["-b", "--bundle"].contains(&option) {
+                bundle = value.map(PathBuf::from);
+            }
+        }
+        // A line that was cut may end in the middle of the id.
+        let of_bundle = || id_of_bundle(bundle.as_deref()?);
+        let id = if args.cut { of_bundle() } else { id.map(str::to_owned).or_else(of_bundle) }?;
+        let engine = words.iter().find_map(|word| engine_of(word)).unwrap_or_default();
+        (!id.is_empty()).then_some(Self { id, engine, bundle })
+    }
+
+    /// The bundle of another container of the same shim: that of a pod watches over all of it.
+    pub(super) fn bundle_of(self, id: &str) -> Option<PathBuf> {
+        let bundle = self.bundle?;
+        if self.id == id { Some(bundle) } else { Some(bundle.parent()?.join(id)) }
+    }
+}
+
+/// Bundles of containerd and docker are called after the container; of podman and CRI-O, the
+/// directory around them is.
+fn id_of_bundle(bundle: &Path) -> Option<String> {
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    name(bundle).filter(|name| name != "userdata").or_else(|| name(bundle.parent()?))
+}
+
+/// Whose directories a path lies in.
+fn engine_of(path: &str) -> Option<Engine> {
+    let engines = [
+        ("/moby/", Engine::Docker),
+        ("/runtime-runc/moby", Engine::Docker),
+        ("/crio/", Engine::CriO),
+        ("/overlay-containers/", Engine::Podman),
+        ("/libpod/", Engine::Podman),
+        ("/io.containerd.runtime", Engine::Containerd),
+    ];
+    engines.iter().find_map(|&(part, engine)| path.contains(part).then_some(engine))
+}
+
+/// Whether this is runc at work inside, which will become the container's program.
+pub(super) fn is_setup(args: &Args) -> bool {
+    let mut words = args.iter();
+    let is_runtime = |word: &[u8]| {
+        let name = word.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        RUNTIMES.iter().any(|runtime| runtime.as_bytes() == name) || word.starts_with(b"/proc/self/")
+    };
+    words.next().is_some_and(is_runtime) && words.next() == Some(b"init")
+}
+
+/// Whether a program of that name watches over containers. The kernel keeps 15 bytes of it.
+pub(super) fn is_shim(comm: &[u8]) -> bool {
+    comm.starts_with(b"containerd-shim") || comm == b"conmon"
+}
+
+/// The container that a shim was started for; `directory` is where it works.
+pub(super) fn shim(words: &[String], directory: Option<&Path>) -> Option<Call> {
+    let value = |option: &str| {
+        let at = words.iter().position(|word| word == option)?;
+        words.get(at + 1).filter(|value| !value.is_empty())
+    };
+    if let Some(bundle) = value("-b") {
+        // conmon
+        let id = value("-c")?.clone();
+        let engine = engine_of(bundle).unwrap_or_default();
+        return Some(Call { id, engine, bundle: Some(bundle.into()) });
+    }
+    let id = value("-id")?.clone();
+    let engine = if value("-namespace")? == "moby" { Engine::Docker } else { Engine::Containerd };
+    Some(Call { id, engine, bundle: directory.map(Path::to_owned) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(line: &str) -> Args {
+        let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
+        Args { bytes: bytes.into_bytes().into(), cut: false }
+    }
+
+    fn call(line: &str) -> Option<Call> {
+        Call::of(&args(line))
+    }
+
+    #[test]
+    fn engines_call_their_runtimes_like_this() {
+        let docker = "runc --root /var/run/docker/runtime-runc/moby --log \
+                      /run/containerd/io.containerd.runtime.v2.task/moby/abc/log.json --log-format json";
+        let created = format!(
+            "{docker} create --bundle /run/containerd/io.containerd.runtime.v2.task/moby/abc --pid-file /x/init.pid abc"
+        );
+        let bundle = Some("/run/containerd/io.containerd.runtime.v2.task/moby/abc".into());
+        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle }));
+        let executed = format!("{docker} exec --process /tmp/runc-process1 --detach --pid-file /x/1.pid abc");
+        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None }));
+        let podman = "/usr/bin/crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata \
+                      --pid-file /run/pidfile def";
+        let bundle = Some("/var/lib/containers/storage/overlay-containers/def/userdata".into());
+        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle }));
+        assert_eq!(
+            call("runc run -d --bundle=b test"),
+            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()) })
+        );
+        assert_eq!(call("runc exec -t -e A=b test sh -c x").map(|call| call.id), Some("test".into()));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_still_has_the_bundle() {
+        let cut = |line: &str| Call::of(&Args { cut: true, ..args(line) }).map(|call| call.id);
+        let podman = "crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata --pid-file";
+        assert_eq!(cut(podman), Some("def".into()));
+        assert_eq!(cut("runc create --bundle /x/abc --pid-file y ab"), Some("abc".into()));
+        assert_eq!(cut("runc exec ab"), None);
+        assert_eq!(call("runc create"), None);
+    }
+
+    #[test]
+    fn what_brings_nobody_in_is_no_call() {
+        for line in ["runc init", "runc start abc", "runc kill abc 15", "runc delete abc", "sh -c run", "run", ""] {
+            assert_eq!(call(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn shims_know_their_containers() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let docker = words("/usr/bin/containerd-shim-runc-v2 -namespace moby -id abc -address /x.sock");
+        let bundle = Path::new("/state/moby/abc");
+        let call = shim(&docker, Some(bundle)).unwrap();
+        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()) });
+        assert_eq!(call.bundle_of("other"), Some("/state/moby/other".into()));
+        let podman = words("/usr/bin/conmon --api-version 1 -c def -u def -b /s/overlay-containers/def/userdata");
+        assert_eq!(shim(&podman, None).map(|call| (call.id, call.engine)), Some(("def".into(), Engine::Podman)));
+        assert_eq!(shim(&words("conmon"), None), None);
+    }
+}
