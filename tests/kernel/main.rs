@@ -15,6 +15,7 @@ mod events;
 mod fidelity;
 mod filters;
 mod hostile;
+mod kills;
 mod late;
 mod load;
 mod loss;
@@ -39,6 +40,7 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let groups = [
         ("signals", signals::trials()),
+        ("kills", kills::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),
         ("orphans", orphans::trials()),
