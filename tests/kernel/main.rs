@@ -22,6 +22,7 @@ mod loss;
 mod namespaces;
 mod orders;
 mod orphans;
+mod queue;
 mod real_inits;
 mod record;
 mod record_files;
@@ -41,6 +42,7 @@ fn main() {
     let groups = [
         ("signals", signals::trials()),
         ("kills", kills::trials()),
+        ("queue", queue::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),
         ("orphans", orphans::trials()),

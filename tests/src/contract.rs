@@ -44,6 +44,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left"),
     ("zombie-leader", "threads age_ns"),
+    ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
     ("killed-by", "signal code code_name killer sender ancestors count victims raised_again core_dumps"),
 ];
@@ -318,6 +319,8 @@ pub struct Finding {
     pub victims: Option<Vec<Process>>,
     pub raised_again: Option<u64>,
     pub core_dumps: Option<u64>,
+    pub lost: Option<u64>,
+    pub siginfo_lost: Option<u64>,
 }
 
 /// A process that a command left behind.

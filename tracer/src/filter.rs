@@ -274,7 +274,9 @@ impl Filter {
     pub fn shows_finding(&self, world: &World, finding: &Finding) -> bool {
         let subject = Some(&finding.process);
         let (signal, sender, others): (_, _, Vec<&Identity>) = match &finding.detail {
-            Detail::IgnoredSignal { signal, sender, reason: _ } => (Some(*signal), process(sender), Vec::new()),
+            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
+                (Some(*signal), process(sender), Vec::new())
+            }
             Detail::UnreapedChild { parent, .. } => (None, None, vec![parent]),
             Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, vec![adopter, dead_parent])

@@ -137,6 +137,17 @@ pub enum Detail {
     },
     /// `killed-by`
     KilledBy(Box<Kill>),
+    /// `signal-queue-overflow`
+    QueueOverflow {
+        /// The signal.
+        signal: Signal,
+        /// Who sent the last of them.
+        sender: Sender,
+        /// How many are lost; of many at once not all are seen.
+        lost: u64,
+        /// How many came without their siginfo; likewise.
+        siginfo_lost: u64,
+    },
     /// `left-behind`
     LeftBehind {
         /// How the command ended.

@@ -14,6 +14,7 @@ mod killed_by;
 mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
+mod signal_queue_overflow;
 mod unreaped_child;
 mod zombie_leader;
 
@@ -96,6 +97,7 @@ pub static RULES: &[&RuleDef] = &[
     &zombie_leader::DEF,
     &left_behind::DEF,
     &killed_by::DEF,
+    &signal_queue_overflow::DEF,
 ];
 
 /// The rule of that name.

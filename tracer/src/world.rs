@@ -21,6 +21,7 @@ mod kill;
 mod kinship;
 mod leave;
 mod namespace;
+mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
@@ -32,6 +33,7 @@ pub use command::{Command, End};
 pub use contained::ContainerNo;
 pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
+pub use overflow::Overflow;
 pub use process::{Death, Process, State};
 
 /// What is known now.

@@ -355,6 +355,7 @@ impl World {
             sent_at: Some(at),
             sent_seq: Some(seq),
         };
+        self.note_overflow(at, seq, target.key, signal, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, signalled.seen_code());
         }

@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, kill::Causes, kinship::Orphaned},
+    world::{ContainerNo, Overflow, kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -53,6 +53,8 @@ pub struct Process {
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
+    /// Signals to it that were lost, by their number.
+    pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When `tracer` was last told.
@@ -153,6 +155,7 @@ impl Process {
             look: None,
             signalled_by: None,
             causes: None,
+            overflows: Vec::new(),
             pending: Vec::new(),
             tracer_at: 0,
             orphaned: None,

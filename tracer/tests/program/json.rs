@@ -272,6 +272,7 @@ finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
+finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
 finding!(KilledBy {
     signal: String,
     code: i32,
@@ -565,6 +566,7 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
         ("finding", "", "left-behind") => strict::<LeftBehind>(line),
         ("finding", "", "killed-by") => strict::<KilledBy>(line),
+        ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("summary", "", "") => strict::<Summary>(line),

@@ -254,6 +254,7 @@ pub fn endings() -> Vec<EventKind> {
         fork(info(330, 10, "worker")),
         signal(321, 330, Signal::TERM, 0, 0),
         EventKind::Exit(Box::new(exit(330, 10, 15))),
+        signal(321, 10, Signal(35), signal_flags::HANDLER, 3),
     ]);
     events
 }

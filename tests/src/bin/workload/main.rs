@@ -10,6 +10,7 @@ mod hostile;
 mod listener;
 mod namespaces;
 mod orders;
+mod queue;
 mod talk;
 mod threads;
 
@@ -58,6 +59,8 @@ fn main() {
         ["death-of-a-parent"] => ends::death_of_a_parent(),
         ["death-of-a-tracer"] => ends::death_of_a_tracer(),
         ["on-a-terminal"] => ends::on_a_terminal(),
+
+        ["room-for", signals, times] => queue::room_for(number(signals), number(times)),
 
         ["listener"] => listener::listen(),
 

@@ -162,7 +162,7 @@ impl Line {
 
     fn detail(&mut self, detail: &Detail) {
         match detail {
-            Detail::IgnoredSignal { signal, sender, reason: _ } => {
+            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
                 self.signal = Some(signal.to_string());
                 self.sender(sender);
             }

@@ -269,6 +269,10 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
             let row = FindingRow { signal, reason, killed: Some(signed(kill.count)), ..row };
             if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
         }
+        Detail::QueueOverflow { signal, sender, lost: _, siginfo_lost: _ } => {
+            let row = FindingRow { signal: Some(signal.to_string()), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
         Detail::LeftBehind { .. } => row,
         Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
     }

@@ -363,6 +363,12 @@ enum Particulars<'a> {
         left: u64,
     },
     KilledBy(Box<Killed<'a>>),
+    QueueOverflow {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        lost: u64,
+        siginfo_lost: u64,
+    },
     ZombieLeader {
         threads: u32,
         age_ns: u64,
@@ -485,6 +491,12 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
             Detail::KilledBy(kill) => Particulars::KilledBy(Box::new(Killed::new(world, kill))),
+            Detail::QueueOverflow { signal, sender: from, lost, siginfo_lost } => Particulars::QueueOverflow {
+                signal: signal.to_string(),
+                sender: sender(world, from),
+                lost: *lost,
+                siginfo_lost: *siginfo_lost,
+            },
             Detail::LeftBehind { status, running, zombies, left } => Particulars::LeftBehind {
                 status: (*status).into(),
                 running: *running,
