@@ -47,9 +47,9 @@ fn act(run: &Run, act: &[&str]) -> (Stage, i32) {
 }
 
 /// The finding about that process, for certain.
-fn killed(run: &mut Run, process: i32, signal: &'static str, killer: &'static str) -> Finding {
+fn killed(run: &mut Run, process: i32, signal: &'static str, how: &'static str) -> Finding {
     let found = run.expect_finding("killed-by").about(process).signal(signal).certain();
-    found.so_that(killer, move |f| f.killer.as_deref() == Some(killer)).once()
+    found.so_that(how, move |f| f.how.as_deref() == Some(how)).once()
 }
 
 fn pids(processes: Option<&Vec<tracer_tests::contract::Process>>) -> Vec<i32> {
@@ -79,7 +79,7 @@ fn by_another_process() {
 
 fn by_itself_or_for_what_it_did() {
     let mut run = start();
-    for (how, signal, killer, says) in [
+    for (act_of, signal, how, says) in [
         ("by-abort", "SIGABRT", "itself", "called abort()"),
         ("by-raise", "SIGUSR1", "itself", "with raise()"),
         ("by-fault", "SIGSEGV", "fault", "nothing is mapped (SEGV_MAPERR)"),
@@ -88,10 +88,10 @@ fn by_itself_or_for_what_it_did() {
         ("by-file-size", "SIGXFSZ", "file-size-limit", "RLIMIT_FSIZE"),
         ("by-seccomp", "SIGSYS", "seccomp", "seccomp filter"),
     ] {
-        let (mut stage, process) = act(&run, &["end", how]);
+        let (mut stage, process) = act(&run, &["end", act_of]);
         stage.step("end");
         stage.ends();
-        let found = killed(&mut run, process, signal, killer);
+        let found = killed(&mut run, process, signal, how);
         assert!(found.message.contains(says), "{}", found.message);
     }
     run.finish();
@@ -143,7 +143,7 @@ fn at_the_end_of_a_parent() {
     stage.ends();
     children.iter().for_each(|&child| await_end_of(child));
     let found = run.expect_finding("killed-by").signal("SIGKILL").sender(process).certain();
-    let found = found.so_that("parent-death", |f| f.killer.as_deref() == Some("parent-death")).once();
+    let found = found.so_that("parent-death", |f| f.how.as_deref() == Some("parent-death")).once();
     let mut named = pids(found.victims.as_ref());
     named.sort_unstable();
     assert_eq!(named, children, "{found:?}");
@@ -230,7 +230,7 @@ fn by_cgroup_kill() {
     fs::write(group.file(Control::Kill).expect("it was there before"), "1").expect("cgroup.kill");
     stages.iter_mut().for_each(|(stage, _)| stage.ends());
     let found = run.expect_finding("killed-by").signal("SIGKILL").sender(me()).certain();
-    let found = found.so_that("cgroup-kill", |f| f.killer.as_deref() == Some("cgroup-kill")).once();
+    let found = found.so_that("cgroup-kill", |f| f.how.as_deref() == Some("cgroup-kill")).once();
     let mut named = pids(found.victims.as_ref());
     named.sort_unstable();
     processes.sort_unstable();

@@ -46,7 +46,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
-    ("killed-by", "signal code code_name killer sender ancestors count victims raised_again core_dumps"),
+    ("killed-by", "signal code code_name how sender ancestors count victims raised_again core_dumps"),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -58,7 +58,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("call", &["wait4", "waitid", "io_uring"]),
     ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
     (
-        "killer",
+        "how",
         &[
             "process",
             "itself",
@@ -313,7 +313,7 @@ pub struct Finding {
     pub zombies: Option<u64>,
     pub processes: Option<Vec<Remnant>>,
     pub code_name: Option<String>,
-    pub killer: Option<String>,
+    pub how: Option<String>,
     pub ancestors: Option<Vec<Process>>,
     pub count: Option<u64>,
     pub victims: Option<Vec<Process>>,

@@ -277,7 +277,7 @@ finding!(KilledBy {
     signal: String,
     code: i32,
     code_name: Option<String>,
-    killer: Killer,
+    how: How,
     sender: Option<Sender>,
     ancestors: Vec<Process>,
     count: u64,
@@ -288,7 +288,7 @@ finding!(KilledBy {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Killer {
+enum How {
     Process,
     Itself,
     ParentDeath,
