@@ -9,6 +9,7 @@ use tracer_tests::{machine::Need, run::name_test};
 
 mod audit;
 mod bad_places;
+mod containers;
 mod doctor_and_demo;
 mod endings;
 mod events;
@@ -64,6 +65,7 @@ fn main() {
         ("record", record::trials()),
         ("record_files", record_files::trials()),
         ("bad_places", bad_places::trials()),
+        ("containers", containers::trials()),
         ("doctor_and_demo", doctor_and_demo::trials()),
     ];
     let is_strict = std::env::var_os("TRACER_TESTS_STRICT").is_some();

@@ -110,6 +110,11 @@ impl<'a> Expect<'a> {
         self.and(format_args!("with {count} killed"), move |f| f.killed == Some(count))
     }
 
+    /// The process belongs to that container.
+    pub fn in_container(self, name: &'static str) -> Self {
+        self.and(format_args!("in {name}"), move |f| f.process.container.as_deref() == Some(name))
+    }
+
     /// The kernel itself said so.
     pub fn certain(self) -> Self {
         self.and("for certain", |f| f.confidence == "certain")

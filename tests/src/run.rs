@@ -76,7 +76,9 @@ pub struct Options {
     hooks: Option<String>,
     more: Vec<String>,
     live: Vec<String>,
+    environment: Vec<(&'static str, String)>,
     unreaped_after: &'static str,
+    slow_stop_after: &'static str,
 }
 
 impl Options {
@@ -98,6 +100,13 @@ impl Options {
         self
     }
 
+    /// Reports stops that were in vain for this time. Else they are not reported: many tests end what
+    /// they have asked to end before, and on an emulated processor that takes long.
+    pub fn slow_stop_after(mut self, time: &'static str) -> Self {
+        self.slow_stop_after = time;
+        self
+    }
+
     /// Any other arguments that say what is shown.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.more.extend(args.iter().map(|&arg| arg.to_owned()));
@@ -110,18 +119,29 @@ impl Options {
         self
     }
 
+    /// With this variable in its environment.
+    pub fn environment(mut self, name: &'static str, value: String) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, live, unreaped_after } = self;
+        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
-        let thresholds = ["--unreaped-after", unreaped_after, "--zombie-leader-after", "300ms"].map(str::to_owned);
+        let thresholds = [
+            ["--unreaped-after", unreaped_after],
+            ["--zombie-leader-after", "300ms"],
+            ["--slow-stop-after", slow_stop_after],
+        ];
+        let thresholds = thresholds.concat().into_iter().map(str::to_owned);
         let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
         let json: Vec<_> = ["-o", "json"].map(str::to_owned).into_iter().chain(show.iter().cloned()).collect();
         let trace = Trace::new(&json);
         let mut command = tracer(&["watch"]);
         command.args(json).arg("--record").arg(trace.path());
         command.args(hooks.iter().flat_map(|hooks| ["--hooks", hooks])).args(&live);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.envs(environment).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SAFETY: prctl(2) is safe to call between fork and exec.
         unsafe {
             command.pre_exec(|| Ok(prctl::set_pdeathsig(signal::Signal::SIGKILL)?));
@@ -202,7 +222,15 @@ impl Run {
 
     /// See [`Options`].
     pub fn options() -> Options {
-        Options { events: "", hooks: env::var(HOOKS).ok(), more: Vec::new(), live: Vec::new(), unreaped_after: "300ms" }
+        Options {
+            events: "",
+            hooks: env::var(HOOKS).ok(),
+            more: Vec::new(),
+            live: Vec::new(),
+            environment: Vec::new(),
+            unreaped_after: "300ms",
+            slow_stop_after: "1h",
+        }
     }
 
     /// The pid of `tracer`.

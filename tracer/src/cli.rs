@@ -355,18 +355,23 @@ pub struct ThresholdArgs {
     /// Report a namespace whose end takes longer than this [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub namespace_stuck_after: Option<Duration>,
+
+    /// Report a stop signal that a SIGKILL followed so long after it [default: 1s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub slow_stop_after: Option<Duration>,
 }
 
 impl ThresholdArgs {
     /// These, over others where none is given.
     pub fn over(self, others: Thresholds) -> Thresholds {
-        let Self { unreaped_after, zombie_leader_after, namespace_stuck_after } = self;
+        let Self { unreaped_after, zombie_leader_after, namespace_stuck_after, slow_stop_after } = self;
         // 584 years are long enough.
         let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Thresholds {
             unreaped_after: unreaped_after.map_or(others.unreaped_after, ns),
             zombie_leader_after: zombie_leader_after.map_or(others.zombie_leader_after, ns),
             namespace_stuck_after: namespace_stuck_after.map_or(others.namespace_stuck_after, ns),
+            slow_stop_after: slow_stop_after.map_or(others.slow_stop_after, ns),
         }
     }
 }

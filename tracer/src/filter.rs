@@ -282,6 +282,9 @@ impl Filter {
                 (None, None, vec![adopter, dead_parent])
             }
             Detail::KilledBy(kill) => (Some(kill.signal), process(&kill.sender), kill.victims.iter().collect()),
+            Detail::SlowStop { signal, sender, killer, .. } => {
+                (Some(*signal), process(sender), process(killer).into_iter().collect())
+            }
             Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } | Detail::LeftBehind { .. } => {
                 (None, None, Vec::new())
             }

@@ -7,7 +7,7 @@ use crate::{
     event::ExitStatus,
     ident::Identity,
     rules::RuleDef,
-    signal::{Sender, Signal},
+    signal::{self, Sender, Signal},
     world::Kill,
 };
 
@@ -127,6 +127,21 @@ pub enum Detail {
         status: ExitStatus,
         /// Processes that have not died yet.
         left: u64,
+    },
+    /// `slow-stop`
+    SlowStop {
+        /// The signal that asked it to stop.
+        signal: Signal,
+        /// Who sent that.
+        sender: Sender,
+        /// What became of it.
+        fate: signal::Verdict,
+        /// Who sent the SIGKILL.
+        killer: Sender,
+        /// From the one to the other, in nanoseconds.
+        wasted_ns: u64,
+        /// From the first signal to the end, in nanoseconds.
+        took_ns: u64,
     },
     /// `zombie-leader`
     ZombieLeader {

@@ -15,6 +15,7 @@ mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
 mod signal_queue_overflow;
+mod slow_stop;
 mod unreaped_child;
 mod zombie_leader;
 
@@ -45,11 +46,18 @@ pub struct Thresholds {
     pub zombie_leader_after: u64,
     /// A namespace whose end takes longer than this is reported before it has ended.
     pub namespace_stuck_after: u64,
+    /// A stop signal that did not help before a SIGKILL came, this long after it.
+    pub slow_stop_after: u64,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { unreaped_after: 2_000_000_000, zombie_leader_after: 2_000_000_000, namespace_stuck_after: 5_000_000_000 }
+        Self {
+            unreaped_after: 2_000_000_000,
+            zombie_leader_after: 2_000_000_000,
+            namespace_stuck_after: 5_000_000_000,
+            slow_stop_after: 1_000_000_000,
+        }
     }
 }
 
@@ -94,6 +102,7 @@ pub static RULES: &[&RuleDef] = &[
     &unreaped_child::DEF,
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
+    &slow_stop::DEF,
     &zombie_leader::DEF,
     &left_behind::DEF,
     &killed_by::DEF,

@@ -25,6 +25,7 @@ mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
+mod stop;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -35,6 +36,7 @@ pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
 pub use overflow::Overflow;
 pub use process::{Death, Process, State};
+pub use stop::{Request, Stop};
 
 /// What is known now.
 #[derive(Debug, Default)]

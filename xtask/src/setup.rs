@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 17] = [
+const DEBIAN_TESTS: [&str; 21] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -33,6 +33,11 @@ const DEBIAN_TESTS: [&str; 17] = [
     "openssh-server",
     "socat",
     "busybox-static",
+    // Engines of containers.
+    "docker.io",
+    "podman",
+    "containerd",
+    "runc",
 ];
 
 /// What `setup` is asked for.

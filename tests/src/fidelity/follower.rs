@@ -45,8 +45,12 @@ const WAYS: [(&str, Hooks); 3] =
 
 /// A rule looks at a process in `/proc` before it speaks, and what it finds goes into the world. That
 /// would mend what is to be seen here, so no rule comes to speak.
-const NO_FINDINGS: Thresholds =
-    Thresholds { unreaped_after: NEVER, zombie_leader_after: NEVER, namespace_stuck_after: NEVER };
+const NO_FINDINGS: Thresholds = Thresholds {
+    unreaped_after: NEVER,
+    zombie_leader_after: NEVER,
+    namespace_stuck_after: NEVER,
+    slow_stop_after: NEVER,
+};
 const NEVER: u64 = u64::MAX / 4;
 
 /// Rules that speak while the workload rests.

@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, Overflow, kill::Causes, kinship::Orphaned},
+    world::{ContainerNo, Overflow, Stop, kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -49,6 +49,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
+    /// For an init: how somebody outside tries to stop it.
+    pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
@@ -153,6 +155,7 @@ impl Process {
             container: None,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
+            stop: None,
             signalled_by: None,
             causes: None,
             overflows: Vec::new(),

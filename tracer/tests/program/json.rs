@@ -153,6 +153,7 @@ struct Thresholds {
     unreaped_after_ns: u64,
     zombie_leader_after_ns: u64,
     namespace_stuck_after_ns: u64,
+    slow_stop_after_ns: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -270,6 +271,14 @@ finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool,
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
+finding!(SlowStop {
+    signal: String,
+    sender: Option<Sender>,
+    verdict: String,
+    killer: Option<Sender>,
+    wasted_ns: u64,
+    took_ns: u64
+});
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
 finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
@@ -564,6 +573,7 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "orphan-adopted") => strict::<OrphanAdopted>(line),
         ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
+        ("finding", "", "slow-stop") => strict::<SlowStop>(line),
         ("finding", "", "left-behind") => strict::<LeftBehind>(line),
         ("finding", "", "killed-by") => strict::<KilledBy>(line),
         ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),

@@ -177,6 +177,11 @@ impl Line {
                 self.status(*status);
                 self.duration_ns = Some(*took_ns);
             }
+            Detail::SlowStop { signal, sender, fate: _, killer: _, wasted_ns, took_ns: _ } => {
+                self.signal = Some(signal.to_string());
+                self.sender(sender);
+                self.duration_ns = Some(*wasted_ns);
+            }
             Detail::ZombieLeader { threads: _, age_ns } => self.duration_ns = Some(*age_ns),
             Detail::KilledBy(kill) => {
                 self.signal = Some(kill.signal.to_string());

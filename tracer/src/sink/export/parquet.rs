@@ -273,6 +273,11 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
             let row = FindingRow { signal: Some(signal.to_string()), ..row };
             if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
         }
+        Detail::SlowStop { signal, sender, fate, killer: _, wasted_ns, took_ns: _ } => {
+            let (signal, reason) = (Some(signal.to_string()), Some(fate.id()));
+            let row = FindingRow { signal, reason, duration_ns: Some(signed(*wasted_ns)), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
         Detail::LeftBehind { .. } => row,
         Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
     }

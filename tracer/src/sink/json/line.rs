@@ -143,6 +143,7 @@ struct Limits {
     unreaped_after_ns: u64,
     zombie_leader_after_ns: u64,
     namespace_stuck_after_ns: u64,
+    slow_stop_after_ns: u64,
 }
 
 pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> Start<'a> {
@@ -161,7 +162,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         all_deliveries: _,
         arguments: _,
         has_command: _,
-        thresholds: Thresholds { unreaped_after, zombie_leader_after, namespace_stuck_after },
+        thresholds: Thresholds { unreaped_after, zombie_leader_after, namespace_stuck_after, slow_stop_after },
     } = info;
     Start {
         version,
@@ -181,6 +182,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
             unreaped_after_ns: *unreaped_after,
             zombie_leader_after_ns: *zombie_leader_after,
             namespace_stuck_after_ns: *namespace_stuck_after,
+            slow_stop_after_ns: *slow_stop_after,
         },
     }
 }
@@ -373,6 +375,14 @@ enum Particulars<'a> {
         threads: u32,
         age_ns: u64,
     },
+    SlowStop {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        verdict: &'static str,
+        killer: Option<Origin<'a>>,
+        wasted_ns: u64,
+        took_ns: u64,
+    },
     LeftBehind {
         status: Status,
         running: u64,
@@ -496,6 +506,14 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 sender: sender(world, from),
                 lost: *lost,
                 siginfo_lost: *siginfo_lost,
+            },
+            Detail::SlowStop { signal, sender: from, fate, killer, wasted_ns, took_ns } => Particulars::SlowStop {
+                signal: signal.to_string(),
+                sender: sender(world, from),
+                verdict: fate.id(),
+                killer: sender(world, killer),
+                wasted_ns: *wasted_ns,
+                took_ns: *took_ns,
             },
             Detail::LeftBehind { status, running, zombies, left } => Particulars::LeftBehind {
                 status: (*status).into(),

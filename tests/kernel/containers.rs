@@ -1,0 +1,290 @@
+//! Containers of real engines have their names, wherever their processes live.
+
+use std::process::{Command, Stdio};
+
+use tracer_tests::{
+    Run,
+    contract::{Container, Event, Line, Process},
+    engine::{CONTAINERD_NAMESPACE, Docker, IMAGE, Podman, root_file_system},
+    machine::Need,
+    run::{events, output},
+};
+
+use crate::{Test, live};
+
+pub fn trials() -> Vec<Test> {
+    let engine = |name, body, program| live(name, body).needs(Need::Program(program)).needs(Need::Program("busybox"));
+    vec![
+        engine("docker_names", docker_names, "dockerd"),
+        engine("docker_before_tracing", docker_before_tracing, "dockerd"),
+        engine("docker_in_shared_pid_namespaces", docker_in_shared_pid_namespaces, "dockerd"),
+        engine("docker_with_an_init", docker_with_an_init, "dockerd").needs(Need::Program("docker-init")),
+        engine("docker_with_a_shell_that_does_not_forward", docker_with_a_shell_that_does_not_forward, "dockerd"),
+        engine("docker_filters", docker_filters, "dockerd"),
+        engine("docker_that_does_not_answer", docker_that_does_not_answer, "dockerd"),
+        engine("podman", podman, "podman"),
+        engine("containerd", containerd, "dockerd"),
+        engine("runc_alone", runc_alone, "runc"),
+    ]
+}
+
+/// Starts a reader that knows where this dockerd listens.
+fn beside(docker: &Docker, arguments: &[&str]) -> Run {
+    let options = Run::options().events("fork,exit,signal").slow_stop_after("900ms").args(arguments);
+    options.environment("DOCKER_HOST", docker.host()).start()
+}
+
+/// Waits until a container is known like that; what is known of it.
+fn known(run: &mut Run, what: &str, is_it: impl Fn(&Container) -> bool) -> Container {
+    let mut found = None;
+    run.wait_until(what, |line| {
+        if let Line::Container(container) = line
+            && is_it(container)
+        {
+            found = Some(container.clone());
+        }
+        found.is_some()
+    });
+    found.expect("it was waited for")
+}
+
+/// Waits for the exec of a program in a container; who executed it.
+fn executes(run: &mut Run, container: &str, comm: &str) -> Process {
+    let mut found = None;
+    run.wait_until(&format!("the exec of {comm} in {container}"), |line| {
+        if let Line::Event(event) = line
+            && let Event { kind, process: Some(process), .. } = &**event
+            && kind == "exec"
+            && process.container.as_deref() == Some(container)
+            && process.comm == comm
+        {
+            found = Some(process.clone());
+        }
+        found.is_some()
+    });
+    found.expect("it was waited for")
+}
+
+/// The engine waited for a second, in vain.
+fn wasted_a_second(run: &mut Run, init: i32, container: &'static str, signal: &'static str) {
+    let slow = run.expect_finding("slow-stop").about(init).in_container(container).signal(signal).certain().once();
+    assert_eq!(slow.verdict.as_deref(), Some("no-handler"));
+    assert!(slow.wasted_ns.is_some_and(|ns| (900_000_000..3_000_000_000).contains(&ns)), "{slow:?}");
+    assert!(slow.killer.is_some() && slow.evidence.len() == 3, "{slow:?}");
+}
+
+/// Acts in time: nothing is slow, nothing was dropped.
+fn docker_with_an_init() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    let init = docker.start_container("web", &["--init", IMAGE, "sleep", "1000"]);
+    run.watch_over(init);
+    executes(&mut run, "web", "sleep");
+    docker.run(&["stop", "-t", "5", "web"]);
+    // A thread of runc hands its child to another one.
+    run.allow("orphan-adopted");
+    run.finish();
+}
+
+/// A shell with a trap that it has no time for, as it waits for its command.
+fn docker_with_a_shell_that_does_not_forward() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    let shell =
+        docker.start_container("web", &[IMAGE, "sh", "-c", "trap 'exit 0' TERM; cat /dev/zero > /dev/null; true"]);
+    executes(&mut run, "web", "sh");
+    docker.run(&["stop", "-t", "1", "web"]);
+    let slow = run.expect_finding("slow-stop").about(shell).in_container("web").signal("SIGTERM").once();
+    assert_eq!(slow.verdict.as_deref(), Some("delivered"));
+    run.allow("namespace-killed");
+    run.finish();
+}
+
+/// One that lives for a moment, one that is stopped in vain, and a program brought into that.
+fn docker_names() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    docker.run(&["run", "--rm", "--network", "none", "--name", "short", IMAGE, "true"]);
+    let short = executes(&mut run, "short", "true");
+    assert_eq!((short.ns_level, short.ns_pid), (1, 1));
+
+    let web = docker.start_container("web", &["--stop-signal", "INT", IMAGE, "sleep", "1000"]);
+    assert_eq!(executes(&mut run, "web", "sleep").pid, web);
+    let container = known(&mut run, "all of the container web", |container| {
+        container.name.as_deref() == Some("web") && container.stop_signal.is_some()
+    });
+    assert_eq!((container.engine.as_str(), container.label.as_str()), ("docker", "web"));
+    assert_eq!((container.image.as_deref(), container.stop_signal.as_deref()), (Some(IMAGE), Some("INT")));
+    assert_eq!(container.pid_mode, None);
+
+    docker.run(&["exec", "web", "true"]);
+    assert_eq!(executes(&mut run, "web", "true").container_id, Some(container.id));
+
+    docker.run(&["stop", "-t", "1", "web"]);
+    run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web").once();
+    wasted_a_second(&mut run, web, "web", "SIGINT");
+    let finished = run.finish();
+    // From its first moment to its last.
+    let of_short = |event: &&Event| event.process.as_ref().is_some_and(|process| process.pid == short.pid);
+    let ends: Vec<_> = events(&finished.lines, "exit").filter(of_short).collect();
+    assert!(!ends.is_empty(), "the end of the short one was not seen");
+    assert!(ends.iter().all(|end| end.process.as_ref().is_some_and(|process| process.container == short.container)));
+}
+
+fn docker_before_tracing() {
+    let docker = Docker::start();
+    let old = docker.start_container("old", &[IMAGE, "sh", "-c", "sleep 1000; true"]);
+    let mut client = docker.command(&["exec", "old", "sleep", "999"]).spawn().expect("docker can be started");
+    let inside = || docker.run(&["top", "old", "-o", "pid,args"]);
+    while !inside().contains("sleep 999") {}
+    let mut run = beside(&docker, &[]);
+    known(&mut run, "the name of the container old", |container| container.name.as_deref() == Some("old"));
+    let mut tree = tracer_tests::tracer(&["tree", "-o", "json"]);
+    tree.env("DOCKER_HOST", docker.host());
+    let tree = String::from_utf8(output(tree).stdout).expect("JSON is UTF-8");
+    let members: Vec<_> = tree
+        .lines()
+        .filter_map(|line| match Line::parse(line) {
+            Ok(Line::Process(process)) => Some(process),
+            other => panic!("{other:?}"),
+        })
+        .filter(|process| process.container.as_deref() == Some("old"))
+        .map(|process| process.argv.join(" "))
+        .collect();
+    assert_eq!(members.len(), 3, "{members:?}");
+    assert!(["sleep 1000", "sleep 999"].iter().all(|line| members.contains(&(*line).to_owned())), "{members:?}");
+
+    docker.run(&["stop", "-t", "1", "old"]);
+    run.expect_finding("init-ignored-signal").about(old).in_container("old").once();
+    wasted_a_second(&mut run, old, "old", "SIGTERM");
+    client.wait().expect("docker can be waited for");
+    run.finish();
+}
+
+fn docker_in_shared_pid_namespaces() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &[]);
+    let web = docker.start_container("web", &[IMAGE, "sleep", "1000"]);
+    docker.start_container("joined", &["--pid", "container:web", IMAGE, "sleep", "1001"]);
+    docker.start_container("hosty", &["--pid", "host", IMAGE, "sleep", "1002"]);
+    let joined = executes(&mut run, "joined", "sleep");
+    assert_eq!(joined.ns_level, 1);
+    let hosty = executes(&mut run, "hosty", "sleep");
+    assert_eq!(hosty.ns_level, 0);
+    known(&mut run, "the pid mode of hosty", |container| container.pid_mode.as_deref() == Some("host"));
+    docker.run(&["kill", "-s", "KILL", "web"]);
+    // Whoever joined dies with it.
+    run.expect_finding("namespace-killed").about(web).in_container("web").killed(1).once();
+    run.wait_until("the end of the one that joined", |line| {
+        let Line::Event(event) = line else { return false };
+        event.kind == "exit" && event.process.as_ref().is_some_and(|process| process.pid == joined.pid)
+    });
+    run.finish();
+}
+
+fn docker_filters() {
+    let docker = Docker::start();
+    let mut run = beside(&docker, &["--container", "one"]);
+    docker.start_container("one", &[IMAGE, "sleep", "1000"]);
+    docker.start_container("two", &[IMAGE, "sleep", "1000"]);
+    docker.run(&["kill", "-s", "TERM", "two"]);
+    docker.run(&["kill", "-s", "TERM", "one"]);
+    run.wait_until(
+        "the signal to the one",
+        |line| matches!(line, Line::Event(event) if event.signal.as_deref() == Some("SIGTERM")),
+    );
+    let of_one = |process: &Option<Process>| process.as_ref().is_some_and(|p| p.container.as_deref() == Some("one"));
+    for line in run.lines() {
+        let is_shown = match line {
+            Line::Event(event) => {
+                let Event { process, parent, target, owed_by, adopter, .. } = &**event;
+                [process, parent, target, owed_by, adopter].into_iter().any(of_one)
+                    || matches!(&event.sender, Some(tracer_tests::contract::Sender::Process(sender)) if of_one(&Some(sender.clone())))
+            }
+            Line::Finding(finding) => of_one(&Some(finding.process.clone())),
+            Line::Container(container) => container.label != "two",
+            _ => true,
+        };
+        assert!(is_shown, "{line:?}");
+    }
+    // The markers that `finish` waits for are in no container.
+    run.end_with(rustix::process::Signal::INT);
+}
+
+/// A socket that nobody reads: containers go by their ids, and nothing waits.
+fn docker_that_does_not_answer() {
+    let docker = Docker::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let socket = directory.path().join("silent.sock");
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let host = format!("unix://{}", socket.display());
+    let mut run = Run::options().events("fork").environment("DOCKER_HOST", host).start();
+    let web = docker.start_container("web", &[IMAGE, "sleep", "1000"]);
+    let id = docker.run(&["inspect", "-f", "{{.Id}}", "web"]);
+    assert_eq!(executes(&mut run, &id[..12], "sleep").pid, web);
+    run.finish();
+}
+
+fn podman() {
+    let podman = Podman::new();
+    let mut run = Run::options().events("fork,signal").slow_stop_after("900ms").start();
+    let web = podman.start_container("web", &["--stop-signal", "INT", IMAGE, "sleep", "1000"]);
+    let container = known(&mut run, "the name of the container", |container| container.name.as_deref() == Some("web"));
+    assert_eq!(container.engine, "podman");
+    assert!(container.image.as_deref().is_some_and(|image| image.ends_with(IMAGE)), "{container:?}");
+    podman.run(&["exec", "web", "true"]);
+    executes(&mut run, "web", "true");
+    podman.run(&["stop", "-t", "1", "web"]);
+    run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web").once();
+    wasted_a_second(&mut run, web, "web", "SIGINT");
+    run.finish();
+}
+
+/// By its own client, as `ctr` does it: the id is the name.
+fn containerd() {
+    let docker = Docker::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let root = root_file_system(directory.path());
+    let ctr = |arguments: &[&str]| {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(docker.containerd()).args(["--namespace", CONTAINERD_NAMESPACE]).args(arguments);
+        let output = command.stdin(Stdio::null()).output().expect("ctr can be started");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let mut run = Run::options().events("fork").start();
+    let root = root.to_str().expect("a path of letters");
+    ctr(&["run", "-d", "--rootfs", root, "web", "/bin/sleep", "1000"]);
+    executes(&mut run, "web", "sleep");
+    assert_eq!(known(&mut run, "the container", |container| container.id == "web").engine, "containerd");
+    ctr(&["task", "kill", "--signal", "SIGKILL", "web"]);
+    ctr(&["task", "delete", "--force", "web"]);
+    ctr(&["container", "delete", "web"]);
+    run.finish();
+}
+
+fn runc_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    root_file_system(directory.path());
+    let runc = |arguments: &[&str]| {
+        let mut command = Command::new("runc");
+        command.arg("--root").arg(directory.path().join("state")).args(arguments).current_dir(directory.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().expect("runc can be started").success(), "{command:?}");
+    };
+    runc(&["spec"]);
+    let config = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("a specification");
+    let mut specification: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    specification["process"]["terminal"] = false.into();
+    specification["process"]["args"] = ["sleep", "1000"].as_slice().into();
+    std::fs::write(&config, specification.to_string()).expect("a file");
+
+    let mut run = Run::options().events("fork").start();
+    runc(&["run", "--detach", "lonely"]);
+    executes(&mut run, "lonely", "sleep");
+    assert_eq!(known(&mut run, "the container", |container| container.id == "lonely").engine, "oci");
+    runc(&["exec", "lonely", "true"]);
+    executes(&mut run, "lonely", "true");
+    runc(&["delete", "--force", "lonely"]);
+    run.finish();
+}

@@ -1,0 +1,219 @@
+//! `slow-stop`: a container was asked to stop, did not, and was killed.
+
+use crate::{
+    change::Change,
+    finding::{Confidence, Detail, Finding, Severity},
+    ident::{Identity, escape},
+    rules::{Rule, RuleDef, Verdict},
+    signal::{self, Sender, Signal},
+    summary::seconds,
+    world::{Process, Request, Stop, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "slow-stop",
+    severity: Severity::Warning,
+    summary: "a container did not end at its stop signal, and was killed when the time was up",
+    explanation: include_str!("slow_stop.md"),
+    make: |thresholds| Box::new(SlowStop { after: thresholds.slow_stop_after }),
+};
+
+struct SlowStop {
+    after: u64,
+}
+
+impl Rule for SlowStop {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+        let &Change::Died { key, status } = change else { return Verdict::Quiet };
+        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        let Some(Stop { asked, kill: Some(kill) }) = process.stop.as_deref() else { return Verdict::Quiet };
+        let wasted = kill.at.saturating_sub(asked.at);
+        if status.signal() != Some(Signal::KILL) || wasted < self.after {
+            return Verdict::Quiet;
+        }
+        let took_ns = world.now().saturating_sub(asked.at);
+        Verdict::Found(Box::new(Finding {
+            rule: &DEF,
+            at: world.now(),
+            since: asked.at,
+            process: process.identity(),
+            confidence: Confidence::Certain,
+            message: message(world, process, asked, kill, took_ns),
+            fix: fix(process, asked),
+            evidence: vec![asked.seq, kill.seq, seq],
+            detail: Detail::SlowStop {
+                signal: asked.signal,
+                sender: Sender::Process(asked.sender),
+                fate: asked.verdict,
+                killer: Sender::Process(kill.sender),
+                wasted_ns: wasted,
+                took_ns,
+            },
+        }))
+    }
+}
+
+fn message(world: &World, process: &Process, asked: &Request, kill: &Request, took_ns: u64) -> String {
+    let Request { signal, verdict, .. } = asked;
+    let identity = process.identity();
+    let container = world.container_of(&identity);
+    let name = container.map_or_else(
+        || format!("pid namespace {}", process.pid_ns),
+        |container| format!("container {}", escape(container.label().as_bytes())),
+    );
+    let init = format!("{} (pid {})", process.comm, process.key.tgid);
+    let fate = match verdict {
+        signal::Verdict::InitNoHandler => {
+            format!("did nothing: {init} is pid 1 of its namespace and has no handler for it, so the kernel dropped it")
+        }
+        signal::Verdict::IgnoredByChoice => format!("did nothing: {init}, its pid 1, ignores it"),
+        signal::Verdict::Queued => format!("had to wait: {init}, its pid 1, had blocked it, or was stopped"),
+        _ => format!("reached {init}, its pid 1, which did not end"),
+    };
+    format!(
+        "It took {} to stop {name}: {signal} from {} {fate}. {} later {} sent SIGKILL.",
+        seconds(took_ns),
+        who(asked),
+        seconds(kill.at.saturating_sub(asked.at)),
+        who(kill),
+    )
+}
+
+/// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
+fn who(request: &Request) -> String {
+    let short = |identity: &Identity| format!("{} (pid {})", identity.comm, identity.key.tgid);
+    match &request.parent {
+        Some(parent) => format!("{}, a child of {},", short(&request.sender), short(parent)),
+        None => short(&request.sender),
+    }
+}
+
+/// Programs that run a trap only between two commands, and pass no signal on.
+const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
+
+fn fix(process: &Process, asked: &Request) -> String {
+    let signal = asked.signal;
+    let is_shell = SHELLS.contains(&process.comm.bytes());
+    match asked.verdict {
+        signal::Verdict::InitNoHandler if is_shell => format!(
+            "let the program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), \
+             or have the shell pass it on (trap 'kill -TERM $!; wait' TERM), or run it below an init (docker run --init)"
+        ),
+        signal::Verdict::InitNoHandler => format!(
+            "give the program a handler for {signal}, set STOPSIGNAL to a signal that it handles, or run it below an \
+             init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1"
+        ),
+        signal::Verdict::IgnoredByChoice => {
+            format!("set STOPSIGNAL to a signal that the program does not ignore, or do not ignore {signal}")
+        }
+        _ if is_shell => {
+            "a shell runs its trap only when the command that it waits for has ended: run that in the background and \
+             `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' TERM), or let the program be pid 1 (exec)"
+                .to_owned()
+        }
+        _ => "find out what the program still did (connections that it drains, children that never got the signal), and \
+              have it end sooner, or give it the time that it needs (docker stop -t, terminationGracePeriodSeconds)"
+            .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::record::signal_flags as bit;
+
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        host::Container,
+        story::{MS, Story, born, born_in, end, key, kill},
+    };
+
+    const NS: u32 = 4_026_532_500;
+
+    /// A shim (2) on the host, with `sleep` (10) as pid 1 of a namespace, and two runtimes.
+    fn container() -> Story {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).exec(2, "shim").fork(born(3, 2)).exec(3, "runc").fork(born(4, 2)).exec(4, "runc");
+        story.fork(born_in(NS, 10, 1, 2)).exec(10, "sleep");
+        story
+    }
+
+    /// A signal from outside, and whether the kernel dropped it.
+    fn sent(from: u32, signal: Signal, more: u16, result: u8) -> SignalSent {
+        let sent = kill(from, 10, signal);
+        SignalSent { result, flags: sent.flags | bit::UNKILLABLE | bit::OUTSIDE | more, ..sent }
+    }
+
+    fn killed(story: &mut Story) -> Option<Finding> {
+        // The kernel has lifted the protection by then.
+        let kill = SignalSent { flags: kill(4, 10, Signal::KILL).flags | bit::OUTSIDE, ..kill(4, 10, Signal::KILL) };
+        story.signal(kill).exit(Exit { status: ExitStatus(9), ..end(10, 2, Adopter::None) });
+        story.found.drain(..).find(|finding| finding.rule.name == DEF.name)
+    }
+
+    #[test]
+    fn a_dropped_stop_signal_wastes_the_grace_period() {
+        let mut story = container();
+        story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[]);
+        let finding = killed(&mut story).unwrap();
+        let Detail::SlowStop { signal, fate, wasted_ns, .. } = finding.detail else { panic!() };
+        assert_eq!((signal, fate, wasted_ns / MS), (Signal::TERM, signal::Verdict::InitNoHandler, 3_000));
+        assert_eq!((finding.evidence.len(), finding.process.key), (3, key(10)));
+        assert_eq!(
+            finding.message,
+            format!(
+                "It took 3.0 s to stop pid namespace {NS}: SIGTERM from runc (pid 3), a child of shim (pid 2), did \
+                 nothing: sleep (pid 10) is pid 1 of its namespace and has no handler for it, so the kernel dropped it. \
+                 3.0 s later runc (pid 4), a child of shim (pid 2), sent SIGKILL."
+            )
+        );
+    }
+
+    #[test]
+    fn its_own_stop_signal_counts_and_another_does_not() {
+        for (stop_signal, is_found) in [(Some("SIGUSR1".to_owned()), true), (None, false)] {
+            let mut story = container();
+            let known = Container { id: "web".into(), stop_signal, ..Container::default() };
+            story.event(EventKind::Container(Box::new(known))).event(EventKind::Contained(key(10), "web".into()));
+            story.signal(sent(3, Signal(10), bit::HANDLER, 0)).wait(3_000, &[]);
+            let finding = killed(&mut story);
+            assert_eq!(finding.is_some(), is_found);
+            assert!(finding.is_none_or(|finding| finding.message.contains("to stop container web")));
+        }
+    }
+
+    #[test]
+    fn what_became_of_the_signal_decides_what_helps() {
+        for (more, result, says, helps) in [
+            (bit::HANDLER, 0, "reached sleep (pid 10), its pid 1, which did not end", "docker stop -t"),
+            (bit::IGNORE, 1, "did nothing: sleep (pid 10), its pid 1, ignores it", "STOPSIGNAL"),
+        ] {
+            let mut story = container();
+            story.signal(sent(3, Signal::TERM, more, result)).wait(3_000, &[]);
+            let finding = killed(&mut story).unwrap();
+            assert!(finding.message.contains(says), "{}", finding.message);
+            assert!(finding.fix.contains(helps), "{}", finding.fix);
+        }
+    }
+
+    #[test]
+    fn who_ends_in_time_or_was_not_asked_is_quiet() {
+        let mut in_time = container();
+        in_time.signal(sent(3, Signal::TERM, 0, 1)).wait(500, &[]);
+        assert!(killed(&mut in_time).is_none(), "it was killed at once");
+        assert!(killed(&mut container()).is_none(), "nobody asked");
+        let mut inside = container();
+        inside.signal(SignalSent { result: 1, ..kill(10, 10, Signal::TERM) }).wait(3_000, &[]);
+        assert!(killed(&mut inside).is_none(), "it was asked from inside");
+        let mut ended = container();
+        ended.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(3_000, &[]).exit(end(10, 2, Adopter::None));
+        assert!(ended.rules().iter().all(|&rule| rule != DEF.name), "it ended by itself");
+        let mut long_ago = container();
+        long_ago.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(7_200_000, &[]);
+        assert!(killed(&mut long_ago).is_none(), "that was two hours ago");
+    }
+}
