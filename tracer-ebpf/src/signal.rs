@@ -121,11 +121,13 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
     let is_accepted = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
-    if is_accepted && could_end(handler_class(target, signal), signal) {
+    let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
+    let could_end = is_accepted && could_end(handler_class(target, signal), signal);
+    // What does not wait ends its target, which happens once.
+    if could_end && !blocks(target, signal) {
         return true;
     }
-    let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
-    is_overflow && is_news(target.tgid(), signal)
+    (could_end || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal)
 }
 
 /// Whether an accepted signal could be why a process ends: by the default action, or as what a
