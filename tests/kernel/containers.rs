@@ -1,6 +1,9 @@
 //! Containers of real engines have their names, wherever their processes live.
 
-use std::process::{Command, Stdio};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+};
 
 use tracer_tests::{
     Run,
@@ -20,6 +23,7 @@ pub fn trials() -> Vec<Test> {
         engine("docker_in_shared_pid_namespaces", docker_in_shared_pid_namespaces, "dockerd"),
         engine("docker_with_an_init", docker_with_an_init, "dockerd").needs(Need::Program("docker-init")),
         engine("docker_with_a_shell_that_does_not_forward", docker_with_a_shell_that_does_not_forward, "dockerd"),
+        engine("docker_audit", docker_audit, "dockerd"),
         engine("docker_filters", docker_filters, "dockerd"),
         engine("docker_that_does_not_answer", docker_that_does_not_answer, "dockerd"),
         engine("podman", podman, "podman"),
@@ -144,8 +148,8 @@ fn docker_before_tracing() {
     let tree = String::from_utf8(output(tree).stdout).expect("JSON is UTF-8");
     let members: Vec<_> = tree
         .lines()
-        .filter_map(|line| match Line::parse(line) {
-            Ok(Line::Process(process)) => Some(process),
+        .map(|line| match Line::parse(line) {
+            Ok(Line::Process(process)) => process,
             other => panic!("{other:?}"),
         })
         .filter(|process| process.container.as_deref() == Some("old"))
@@ -287,4 +291,35 @@ fn runc_alone() {
     executes(&mut run, "lonely", "true");
     runc(&["delete", "--force", "lonely"]);
     run.finish();
+}
+
+/// Each container by its name, asked with its own stop signal.
+fn docker_audit() {
+    let docker = Docker::start();
+    // Has a handler for the one signal, and none for the other.
+    let script = "trap 'exit 0' USR1; while :; do sleep 0.1; done";
+    docker.start_container("right", &["--stop-signal", "USR1", IMAGE, "sh", "-c", script]);
+    docker.start_container("wrong", &["--stop-signal", "USR2", IMAGE, "sh", "-c", script]);
+    let audit = || {
+        let mut command = tracer_tests::tracer(&["audit", "-o", "json", "--fail-on", "init-ignored-signal"]);
+        command.env("DOCKER_HOST", docker.host());
+        let output = output(command);
+        let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let lines = lines.filter(|line| line["container"]["name"].is_string());
+        let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let told = |line: serde_json::Value| {
+            let is_guess = line["sure"] == "guess";
+            (word(&line["container"]["name"]), (word(&line["signal"]), line["acts"].as_bool(), is_guess))
+        };
+        let by_name: BTreeMap<_, _> = lines.map(told).collect();
+        (by_name, output.status.code())
+    };
+    let right = ("right".to_owned(), ("SIGUSR1".to_owned(), Some(true), false));
+    let wrong = ("wrong".to_owned(), ("SIGUSR2".to_owned(), Some(false), false));
+    // A program that has just begun may yet set up its handlers.
+    while audit().0.values().any(|&(.., is_guess)| is_guess) {}
+    assert_eq!(audit(), ([right.clone(), wrong].into(), Some(3)));
+    docker.run(&["rm", "-f", "wrong"]);
+    assert_eq!(audit(), ([right].into(), Some(0)));
 }

@@ -16,13 +16,17 @@ use facts::Facts;
 use room::Room;
 use stop::Forecast;
 
-use crate::signal::Signal;
+use crate::{cli::AuditGate as Gate, host::Container, signal::Signal, source::containers};
 
 /// A pid namespace whose pid 1 can be seen.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     /// Its pid 1.
     pub init: Facts,
+    /// The container that it is of.
+    pub container: Option<Container>,
+    /// The signal with which it is asked to end.
+    pub signal: Signal,
     /// What it will do when it is sent the stop signal.
     pub forecast: Forecast,
     /// Processes in it that can be seen, those of nested namespaces included.
@@ -38,8 +42,6 @@ pub struct Namespace {
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Audit {
-    /// The signal that was asked about.
-    pub signal: Signal,
     /// Each pid namespace below the one that this runs in.
     pub namespaces: Vec<Namespace>,
     /// Pseudo-terminals of the machine.
@@ -51,17 +53,31 @@ pub struct Audit {
 /// How long a shell's child is given to show that it is one of many, in a loop.
 const SECOND_LOOK: Duration = Duration::from_millis(1_200);
 
-/// Looks at every process that may be looked at.
-pub fn audit(signal: Signal) -> Audit {
+/// Looks at every process that may be looked at. The signal is that of its container where none is given.
+pub fn audit(signal: Option<Signal>) -> Audit {
     let all = facts::all();
     let mut world = World::of(&all);
+    let mut containers = containers::of(world.inits().map(|init| (init.pid as u32, init.ppid as u32)));
+    let signals: BTreeMap<i32, Signal> = world
+        .inits()
+        .map(|init| (init.pid, signal.unwrap_or_else(|| own(containers.get(&(init.pid as u32))))))
+        .collect();
     // A shell acts when its foreground child ends: a second look tells whether that happens often.
-    if world.inits().any(|init| stop::waits_for_a_child(init, &world.children(init.pid), signal)) {
+    if world.inits().any(|init| stop::waits_for_a_child(init, &world.children(init.pid), signals[&init.pid])) {
         thread::sleep(SECOND_LOOK);
         world.before = facts::all().into_keys().collect();
     }
-    let namespaces = world.inits().map(|init| world.namespace(init, signal)).collect();
-    Audit { signal, namespaces, ptys: room::ptys(), pids: room::pids(all.values().map(|one| one.threads).sum()) }
+    let namespaces = world.inits().map(|init| {
+        let container = containers.remove(&(init.pid as u32));
+        world.namespace(init, container, signals[&init.pid])
+    });
+    let namespaces = namespaces.collect();
+    Audit { namespaces, ptys: room::ptys(), pids: room::pids(all.values().map(|one| one.threads).sum()) }
+}
+
+/// The signal that a container is stopped with.
+fn own(container: Option<&Container>) -> Signal {
+    container.and_then(|container| container.stop_signal.as_ref()?.parse().ok()).unwrap_or(Signal::TERM)
 }
 
 /// All processes, and how they hang together.
@@ -71,6 +87,22 @@ struct World<'a> {
     init_of: BTreeMap<u32, &'a Facts>,
     /// Who is still there at the second look; everybody, if there is none.
     before: BTreeSet<i32>,
+}
+
+impl Audit {
+    /// Whether that is the case somewhere.
+    pub fn has(&self, what: Gate) -> bool {
+        let Self { namespaces, ptys, pids } = self;
+        let is_short = |room: &Option<Room>| room.is_some_and(Room::is_short);
+        match what {
+            Gate::InitIgnoredSignal => {
+                namespaces.iter().any(|ns| !ns.forecast.acts && ns.forecast.sure != stop::Sure::Guess)
+            }
+            Gate::UnreapedChild => namespaces.iter().any(|ns| !ns.zombies.is_empty()),
+            Gate::PtyPressure => is_short(ptys),
+            Gate::PidPressure => is_short(pids) || namespaces.iter().any(|ns| is_short(&ns.pids)),
+        }
+    }
 }
 
 impl<'a> World<'a> {
@@ -109,7 +141,7 @@ impl<'a> World<'a> {
         false
     }
 
-    fn namespace(&self, init: &Facts, signal: Signal) -> Namespace {
+    fn namespace(&self, init: &Facts, container: Option<Container>, signal: Signal) -> Namespace {
         let children = self.children(init.pid);
         let lasting = |child: &Facts| self.before.contains(&child.pid);
         let inside: Vec<_> = self.all.values().filter(|one| self.is_inside(one, init)).collect();
@@ -120,6 +152,8 @@ impl<'a> World<'a> {
         let living = inside.iter().filter(|one| one.pid != init.pid && !one.has_ended());
         Namespace {
             init: init.clone(),
+            container,
+            signal,
             forecast: stop::forecast(init, &children, &lasting, signal),
             processes: inside.len(),
             zombies: children.iter().filter(|child| child.is_zombie()).map(|&child| child.clone()).collect(),

@@ -410,6 +410,7 @@ pub struct Tree {
   sudo tracer audit                       every pid namespace of this machine
   sudo tracer audit --signal QUIT         another stop signal than SIGTERM
   tracer audit -o json | jq 'select(.acts == false)'
+  sudo tracer audit --fail-on init-ignored-signal,unreaped-child
 
 Without root only one's own processes are seen in full, and less is sure.")]
 pub struct Audit {
@@ -417,9 +418,26 @@ pub struct Audit {
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
 
-    /// The signal with which they are asked to end
-    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
-    pub signal: Signal,
+    /// The signal with which they are asked to end [default: that of the container, else TERM]
+    #[arg(short, long, value_name = "SIGNAL")]
+    pub signal: Option<Signal>,
+
+    /// End with 3 if that is so anywhere
+    #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
+    pub fail_on: Vec<AuditGate>,
+}
+
+/// What an audit can fail on, by the names of the rules that would say so while it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditGate {
+    /// A pid 1 will not act on its stop signal, surely or likely
+    InitIgnoredSignal,
+    /// A pid 1 has zombies that it does not reap
+    UnreapedChild,
+    /// Four fifths of the pseudo-terminals are in use
+    PtyPressure,
+    /// Four fifths of the pids are in use, of the machine or of a container
+    PidPressure,
 }
 
 /// Options of `tracer doctor`.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::{
     audit,
     cli::{self, Output},
+    commands::record::HIT,
     sink::{audit as print, stdout::Stdout, style::Screen},
 };
 
@@ -22,5 +23,6 @@ pub fn run(options: &cli::Audit) -> Result<ExitCode> {
         Output::Json => print::print_json(&audit, out),
     }
     .context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
+    let is_hit = options.fail_on.iter().any(|&what| audit.has(what));
+    Ok(if is_hit { ExitCode::from(HIT) } else { ExitCode::SUCCESS })
 }

@@ -32,6 +32,8 @@ mod outcome;
 mod recording;
 mod signals;
 
+pub(super) use outcome::HIT;
+
 /// Records until the command has ended; without one until SIGINT, SIGTERM or SIGHUP, the end of
 /// `--duration`, or `--max-size`. The exit code is that of the command, if nothing outranks it.
 ///

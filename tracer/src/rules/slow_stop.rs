@@ -99,10 +99,11 @@ fn fix(process: &Process, asked: &Request) -> String {
     let signal = asked.signal;
     let is_shell = SHELLS.contains(&process.comm.bytes());
     match asked.verdict {
-        signal::Verdict::InitNoHandler if is_shell => format!(
+        signal::Verdict::InitNoHandler if is_shell => {
             "let the program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), \
              or have the shell pass it on (trap 'kill -TERM $!; wait' TERM), or run it below an init (docker run --init)"
-        ),
+                .to_owned()
+        }
         signal::Verdict::InitNoHandler => format!(
             "give the program a handler for {signal}, set STOPSIGNAL to a signal that it handles, or run it below an \
              init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1"

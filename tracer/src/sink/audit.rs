@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::{
     audit::{Audit, Namespace, facts::Facts, room::Room, stop::Forecast},
+    host::Container,
     sink::{
         json::Lines,
-        style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
+        style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
 };
 
@@ -20,8 +21,8 @@ const NAMED: usize = 5;
 /// # Errors
 /// Only from writing.
 pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Result<()> {
-    let Audit { signal, namespaces, ptys, pids } = audit;
-    for Namespace { init, forecast, processes, zombies, outsiders, pids } in namespaces {
+    let Audit { namespaces, ptys, pids } = audit;
+    for Namespace { init, container, signal, forecast, processes, zombies, outsiders, pids } in namespaces {
         let Forecast { acts, sure, why, fix } = forecast;
         let place = init.pid_ns.map_or_else(|| "a pid namespace".to_owned(), |ns| format!("pid namespace {ns}"));
         writeln!(
@@ -30,6 +31,13 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
             screen.paint(BOLD, init.name()),
             style::count(*processes as u64, "process")
         )?;
+        if let Some(container) = container {
+            paragraph(
+                &mut out,
+                screen,
+                format_args!("{} {}", screen.paint(CALM, "container:"), style::container(container)),
+            )?;
+        }
         let (colour, what) = if *acts { (GOOD, "will act on") } else { (WARN, "will NOT act on") };
         let what = screen.paint(colour, what);
         paragraph(&mut out, screen, format_args!("{what} {signal} ({}): it {why}", sure.id()))?;
@@ -52,7 +60,7 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
     let unreaped: usize = namespaces.iter().map(|namespace| namespace.zombies.len()).sum();
     writeln!(
         out,
-        "{}: {deaf} will not act on {signal}, {} unreaped",
+        "{}: {deaf} will not act on the stop signal, {} unreaped",
         style::count(namespaces.len() as u64, "pid namespace"),
         style::count(unreaped as u64, "zombie"),
     )?;
@@ -116,6 +124,8 @@ impl From<Room> for Limit {
 struct Line<'a> {
     process: Process<'a>,
     pid_ns: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a Container>,
     processes: usize,
     signal: String,
     acts: bool,
@@ -139,13 +149,14 @@ struct Machine {
 /// # Errors
 /// Only from writing.
 pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
-    let Audit { signal, namespaces, ptys, pids } = audit;
+    let Audit { namespaces, ptys, pids } = audit;
     let mut lines = Lines::new(out);
-    for Namespace { init, forecast, processes, zombies, outsiders, pids } in namespaces {
+    for Namespace { init, container, signal, forecast, processes, zombies, outsiders, pids } in namespaces {
         let Forecast { acts, sure, why, fix } = forecast;
         lines.print(&Line {
             process: init.into(),
             pid_ns: init.pid_ns,
+            container: container.as_ref(),
             processes: *processes,
             signal: signal.to_string(),
             acts: *acts,

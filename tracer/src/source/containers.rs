@@ -5,7 +5,7 @@
 //! moment is known, and nothing is read that may be gone. Those that were there before are known by
 //! their cgroups. What the engine calls them is asked for elsewhere ([`lookup`]) and comes later.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -87,7 +87,8 @@ impl Containers {
     pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
         let mut events = Vec::new();
         for process in world.processes().filter(|process| may_be_a_way_in(world, process)) {
-            let Some(call) = existing(world, process) else { continue };
+            let shim = world.parent(process.key).filter(|parent| runtime::is_shim(parent.comm.bytes()));
+            let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
             events.extend(self.ask(&call));
             events.push(EventKind::Contained(process.key, call.id));
         }
@@ -125,15 +126,30 @@ fn may_be_a_way_in(world: &World, process: &Process) -> bool {
         && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
 }
 
+/// The containers of processes that exist, by their pids in this `/proc`; with each pid comes that of its
+/// parent. Waits for the engines, for a moment at the most. Needs no world.
+pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Container> {
+    let mut lookup = Lookup::default();
+    let mut found = BTreeMap::new();
+    for (pid, parent) in processes {
+        let comm = procfs::line(&format!("/proc/{parent}/comm"));
+        if let Some(call) = existing(pid, runtime::is_shim(comm.as_bytes()).then_some(parent)) {
+            lookup.ask(&call);
+            found.insert(pid, Container { id: call.id, engine: call.engine, ..Container::default() });
+        }
+    }
+    for answer in lookup.finish(PATIENCE) {
+        for container in found.values_mut().filter(|container| container.id == answer.id) {
+            *container = answer.clone();
+        }
+    }
+    found
+}
+
 /// The container of a process that exists, by its cgroup; where that names none, by the shim that
 /// watches it.
-fn existing(world: &World, process: &Process) -> Option<Call> {
-    let pid = process.key.tgid;
-    let shim = world.parent(process.key).filter(|parent| runtime::is_shim(parent.comm.bytes()));
-    let shim = shim.and_then(|shim| {
-        let pid = shim.key.tgid;
-        runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref())
-    });
+fn existing(pid: u32, shim: Option<u32>) -> Option<Call> {
+    let shim = shim.and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref()));
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some((engine, id)) => {
             let bundle = shim.and_then(|shim| shim.bundle_of(&id));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::{
     ident::{Identity, ProcKey},
     signal::{Signal, Verdict},
-    world::World,
+    world::{Process, World},
 };
 
 /// The last attempt to stop the init of a namespace from outside.
@@ -53,17 +53,15 @@ impl World {
         if !asks && signal != Signal::KILL {
             return;
         }
-        let parent = self.parent(sender.key).map(|parent| parent.identity());
+        let parent = self.parent(sender.key).map(Process::identity);
         let request = Request { signal, sender, parent, verdict, at, seq };
         let Some(process) = self.processes.get_mut(&target) else { return };
-        match &mut process.stop {
-            Some(stop) if at.saturating_sub(stop.asked.at) < LONGEST_GRACE => {
-                if !asks {
-                    stop.kill.get_or_insert(request);
-                }
-            }
-            stop if asks => *stop = Some(Box::new(Stop { asked: request, kill: None })),
-            _ => {}
+        let present = process.stop.as_mut().filter(|stop| at.saturating_sub(stop.asked.at) < LONGEST_GRACE);
+        match (present, asks) {
+            // Whoever asks again waits since the first time.
+            (Some(_), true) | (None, false) => {}
+            (Some(stop), false) => _ = stop.kill.get_or_insert(request),
+            (None, true) => process.stop = Some(Box::new(Stop { asked: request, kill: None })),
         }
     }
 

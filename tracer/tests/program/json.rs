@@ -391,6 +391,20 @@ struct Summary {
     zombies: u64,
 }
 
+/// What is known of a container.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditContainer {
+    id: String,
+    engine: Engine,
+    name: Option<String>,
+    image: Option<String>,
+    pod: Option<String>,
+    pod_namespace: Option<String>,
+    stop_signal: Option<String>,
+    pid_mode: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Container {
@@ -529,6 +543,7 @@ struct Audit {
     r#type: String,
     process: Audited,
     pid_ns: Option<u32>,
+    container: Option<AuditContainer>,
     processes: usize,
     signal: String,
     acts: bool,

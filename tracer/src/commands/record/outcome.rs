@@ -17,7 +17,7 @@ use crate::{
 use super::{recording::Recording, say};
 
 /// The exit code for a finding that `--fail-on` names.
-const HIT: u8 = 3;
+pub(in crate::commands) const HIT: u8 = 3;
 /// And for a failure of the recording.
 const FAILED: u8 = 1;
 /// Records from which on an average means something.
