@@ -71,7 +71,10 @@ fn by_another_process() {
         let parent = stat(me()).expect("this test lives").ppid;
         assert_eq!(pids(found.ancestors.as_ref()).first(), Some(&parent), "{found:?}");
         assert_eq!((found.count, found.raised_again), (Some(1), Some(0)));
-        let says = format!("< {} (pid {parent})", fs::read_to_string(format!("/proc/{parent}/comm")).unwrap().trim());
+        let says = format!(
+            "< {} (pid {parent})",
+            fs::read_to_string(format!("/proc/{parent}/comm")).expect("it is there").trim()
+        );
         assert!(found.message.contains(&says), "{}", found.message);
     }
     run.finish();
