@@ -16,12 +16,14 @@ mod events;
 mod fidelity;
 mod filters;
 mod hostile;
+mod kills;
 mod late;
 mod load;
 mod loss;
 mod namespaces;
 mod orders;
 mod orphans;
+mod queue;
 mod real_inits;
 mod record;
 mod record_files;
@@ -40,6 +42,8 @@ fn main() {
     arguments.test_threads.get_or_insert(1);
     let groups = [
         ("signals", signals::trials()),
+        ("kills", kills::trials()),
+        ("queue", queue::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),
         ("orphans", orphans::trials()),

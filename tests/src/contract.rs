@@ -45,7 +45,9 @@ const FIELDS: &[(&str, &str)] = &[
     ("namespace-killed", "killed took_ns status left"),
     ("slow-stop", "signal sender verdict killer wasted_ns took_ns"),
     ("zombie-leader", "threads age_ns"),
+    ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
+    ("killed-by", "signal code code_name how sender ancestors count victims raised_again core_dumps"),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -56,6 +58,27 @@ const WORDS: &[(&str, &[&str])] = &[
     ("adopter_known", &["exact", "verified", "predicted"]),
     ("call", &["wait4", "waitid", "io_uring"]),
     ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
+    (
+        "how",
+        &[
+            "process",
+            "itself",
+            "parent-death",
+            "cgroup-kill",
+            "tracer-exit",
+            "hang-up",
+            "terminal",
+            "fault",
+            "seccomp",
+            "broken-pipe",
+            "timer",
+            "cpu-limit",
+            "file-size-limit",
+            "oom",
+            "kernel",
+            "unknown",
+        ],
+    ),
     (
         "blame",
         &[
@@ -293,6 +316,15 @@ pub struct Finding {
     pub running: Option<u64>,
     pub zombies: Option<u64>,
     pub processes: Option<Vec<Remnant>>,
+    pub code_name: Option<String>,
+    pub how: Option<String>,
+    pub ancestors: Option<Vec<Process>>,
+    pub count: Option<u64>,
+    pub victims: Option<Vec<Process>>,
+    pub raised_again: Option<u64>,
+    pub core_dumps: Option<u64>,
+    pub lost: Option<u64>,
+    pub siginfo_lost: Option<u64>,
 }
 
 /// A process that a command left behind.

@@ -49,6 +49,59 @@ fn target_dir() -> PathBuf {
     workload.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").to_owned()
 }
 
+/// What a control group is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// To be killed.
+    Kill,
+    /// To have little memory.
+    Memory,
+}
+
+/// A control group of a test, which goes with it.
+pub struct Group(PathBuf);
+
+impl Group {
+    /// A new one; `None` where no such hierarchy is mounted.
+    pub fn new(control: Control) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+        let root = mounts.lines().find_map(|mount| {
+            let [_, place, kind, options, ..] = mount.split(' ').collect::<Vec<_>>()[..] else { return None };
+            let is_it = match (kind, control) {
+                ("cgroup2", Control::Kill) => true,
+                ("cgroup2", Control::Memory) => fs::read_to_string(Path::new(place).join("cgroup.subtree_control"))
+                    .is_ok_and(|all| all.split_whitespace().any(|controller| controller == "memory")),
+                ("cgroup", Control::Memory) => options.split(',').any(|option| option == "memory"),
+                _ => false,
+            };
+            is_it.then(|| PathBuf::from(place))
+        })?;
+        let group = root.join(format!("tracer-test-{}", std::process::id()));
+        fs::create_dir(&group).ok()?;
+        Some(Self(group))
+    }
+
+    /// The file that does what it is made for.
+    pub fn file(&self, control: Control) -> Option<PathBuf> {
+        let names: &[&str] = match control {
+            Control::Kill => &["cgroup.kill"],
+            Control::Memory => &["memory.max", "memory.limit_in_bytes"],
+        };
+        names.iter().map(|name| self.0.join(name)).find(|file| file.exists())
+    }
+
+    /// Has a process in it.
+    pub fn takes(&self, pid: i32) {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a group takes a process");
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 /// Something without which a test cannot run here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -66,6 +119,10 @@ pub enum Need {
     HostPidNamespace,
     /// A kernel of this series, or a later one.
     Kernel(u32, u32),
+    /// Control groups that can be killed.
+    CgroupKill,
+    /// Control groups with a limit of memory.
+    MemoryLimit,
     /// These optional hooks, which is tried once; to be asked last.
     Hooks(Hooks),
     /// That these optional hooks do not work.
@@ -85,6 +142,8 @@ impl Need {
             Self::Kernel(major, minor) => {
                 (kernel() >= (major, minor), format!("this is no kernel of {major}.{minor} or later"))
             }
+            Self::CgroupKill => (has_in_a_group(Control::Kill), "no cgroup.kill here".to_owned()),
+            Self::MemoryLimit => (has_in_a_group(Control::Memory), "no control groups with memory.max".to_owned()),
             Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
             Self::HostPidNamespace => {
                 (pid_ns(std::process::id() as i32) == Some(0xEFFF_FFFC), "in a pid namespace".to_owned())
@@ -92,6 +151,11 @@ impl Need {
         };
         (!has).then_some(why)
     }
+}
+
+/// Whether a control group can be made that has this.
+fn has_in_a_group(control: Control) -> bool {
+    Group::new(control).is_some_and(|group| group.file(control).is_some())
 }
 
 fn has_kernel_part() -> bool {

@@ -172,7 +172,7 @@ impl Options {
             lines: Vec::new(),
             own: Rc::default(),
             expected: Vec::new(),
-            allowed: Vec::new(),
+            allowed: vec!["killed-by"],
             took_to_start: Duration::ZERO,
             trace,
             beside: None,
@@ -294,6 +294,12 @@ impl Run {
     /// The beginning of an expectation.
     pub fn expect_finding(&mut self, rule: &str) -> Expect<'_> {
         Expect::new(self, rule)
+    }
+
+    /// Ends by signals count as well; by default they are neither here nor there, as tests end many
+    /// processes so.
+    pub fn judge_kills(&mut self) {
+        self.allowed.retain(|rule| *rule != "killed-by");
     }
 
     /// Findings of that rule about the test's own processes are neither here nor there.

@@ -69,6 +69,7 @@ offsets! {
     signal_thread_head: "signal_struct.thread_head",
     signal_group_exit_code: "signal_struct.group_exit_code",
     signal_flags: "signal_struct.flags",
+    signal_oom_mm: "signal_struct.oom_mm",
     /// Byte of the flag; its mask is in [`Config::is_subreaper_mask`].
     signal_is_subreaper: "signal_struct.is_child_subreaper",
     /// Byte of the flag; its mask is in [`Config::has_subreaper_mask`].
@@ -113,7 +114,8 @@ pub struct Config {
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
-    /// for a process that the kernel protects (`SIGNAL_UNKILLABLE`).
+    /// for a process that the kernel protects (`SIGNAL_UNKILLABLE`), signals that could end a
+    /// process, and some of those that the queue had no room for.
     pub all_signals: u32,
     /// 1: send every delivery. 0: only those that the kernel is about to drop.
     pub all_deliveries: u32,

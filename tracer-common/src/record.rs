@@ -147,6 +147,8 @@ pub mod exit_flags {
     /// The adopter ignores SIGCHLD in the same way: of the children, those that are zombies will be
     /// gone.
     pub const ADOPTER_IGNORES: u32 = 1 << 5;
+    /// The out-of-memory killer chose this process (`signal->oom_mm`).
+    pub const OOM_VICTIM: u32 = 1 << 6;
 }
 
 /// Values of [`ExitRecord::adopter_class`].
@@ -239,6 +241,25 @@ pub mod signal_flags {
     /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
     /// it is for the whole process.
     pub const EXITING: u16 = 1 << 14;
+}
+
+/// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`. The numbers are those of
+/// x86-64 and arm64.
+pub mod signal_sets {
+    const fn set(signals: &[u32]) -> u64 {
+        let (mut set, mut i) = (0, 0);
+        while i < signals.len() {
+            set |= 1 << (signals[i] - 1);
+            i += 1;
+        }
+        set
+    }
+
+    /// By default they do nothing (SIGCHLD, SIGCONT, SIGURG, SIGWINCH) or stop (SIGSTOP, SIGTSTP,
+    /// SIGTTIN, SIGTTOU). All others end the process by default.
+    pub const HARMLESS: u64 = set(&[17, 18, 19, 20, 21, 22, 23, 28]);
+    /// SIGHUP, SIGINT, SIGQUIT, SIGTERM: programs handle them in order to end.
+    pub const REQUESTS: u64 = set(&[1, 2, 3, 15]);
 }
 
 /// `signal_deliver`: fires in the target.

@@ -17,6 +17,39 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 static STATS: PerCpuArray<Stats> = PerCpuArray::with_max_entries(1, 0);
 
+/// What was last news to [`is_news`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct News {
+    until: u64,
+    what: [u32; 3],
+}
+
+/// One for each processor.
+#[map]
+static NEWS: PerCpuArray<News> = PerCpuArray::with_max_entries(1, 0);
+
+/// How long the same is no news, in nanoseconds.
+const STALE: u64 = 10_000_000;
+
+/// Whether this processor has told not just now of that signal to that process from that one. A sender
+/// that finds the queue full often tries again at once, and some programs are sent a blocked signal each
+/// time that they have waited for it; telling of each would fill the ring buffer.
+#[inline(always)]
+pub fn is_news(sender: u32, target: u32, signal: u32) -> bool {
+    let Some(last) = NEWS.get_ptr_mut(0) else { return true };
+    // SAFETY: to this processor's own copy; signals are generated with interrupts off.
+    let last = unsafe { &mut *last };
+    // SAFETY: a helper without arguments that cannot fail.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let what = [sender, target, signal];
+    if last.what == what && now < last.until {
+        return false;
+    }
+    *last = News { until: now + STALE, what };
+    true
+}
+
 /// The header of a record of this type, stamped with the time and the processor.
 #[inline(always)]
 pub fn header<T>(kind: u8) -> Header {

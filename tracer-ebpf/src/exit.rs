@@ -60,6 +60,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         set(exit_flags::AUTOREAP, is_ignored || reaps_itself(leader));
     }
     set(exit_flags::ADOPTER_IGNORES, ignores_children);
+    set(exit_flags::OOM_VICTIM, signal.u64(offset!(signal_oom_mm)) != 0);
     emit(
         kind::EXIT,
         ExitRecord {

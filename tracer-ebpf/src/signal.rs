@@ -1,10 +1,13 @@
 //! A signal is generated, and later taken from the queue.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{DeliverRecord, SignalRecord, kind, record::signal_flags as bit};
+use tracer_common::{
+    DeliverRecord, SignalRecord, kind,
+    record::{signal_flags as bit, signal_sets},
+};
 
 use crate::{
-    emit::{count, emit, header},
+    emit::{count, emit, header, is_news},
     kernel::{
         PF_EXITING, PF_KTHREAD, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT,
         SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek, with_current,
@@ -22,8 +25,9 @@ const EXIT_STOP: u32 = 6 << 8 | 5;
 const SIGKILL: u32 = 9;
 const SIGCONT: u32 = 18;
 
-/// Results of `signal_generate` after which `complete_signal()` has run.
+/// Results of `signal_generate`. After the first and the last `complete_signal()` has run.
 const TRACE_SIGNAL_DELIVERED: i32 = 0;
+const TRACE_SIGNAL_OVERFLOW_FAIL: i32 = 3;
 const TRACE_SIGNAL_LOSE_INFO: i32 = 4;
 
 /// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of
@@ -33,16 +37,16 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let target = TaskPtr(Typed::new(ctx.arg::<*const u8>(2)));
     let signal_state = target.signal().u32(offset!(signal_flags));
     count(|stats| stats.signals += 1);
-    // An init whose protection is being lifted (a forced fault) is dying: no finding rests on it.
-    if config!(all_signals) == 0 && signal_state & SIGNAL_UNKILLABLE == 0 {
+    let signal = ctx.arg::<i32>(0) as u32;
+    let result = ctx.arg::<i32>(4);
+    let is_init = signal_state & SIGNAL_UNKILLABLE != 0;
+    if config!(all_signals) == 0 && !is_init && !matters(target, signal, result) {
         return 0;
     }
-    let signal = ctx.arg::<i32>(0) as u32;
     let info = ctx.arg::<u64>(1);
     let (sender, of_sender) = with_current!(|sender| (sender.id(), sender_flags(sender, target)));
     let target_flags = target.flags();
     let is_for_process = ctx.arg::<i32>(3) != 0;
-    let result = ctx.arg::<i32>(4);
     let mut flags = handler_class(target, signal) | of_sender;
     let mut set = |bit: u16, is_set: bool| {
         if is_set {
@@ -111,6 +115,30 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
         },
     );
     0
+}
+
+/// Whether a finding about an ordinary process could rest on it.
+#[inline(always)]
+fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
+    let is_accepted = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
+    let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
+    let could_end = is_accepted && could_end(handler_class(target, signal), signal);
+    // What does not wait ends its target, which happens once.
+    if could_end && !blocks(target, signal) {
+        return true;
+    }
+    (could_end || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal)
+}
+
+/// Whether an accepted signal could be why a process ends: by the default action, or as what a
+/// program that handles it takes for a request to end.
+#[inline(always)]
+fn could_end(handler: u16, signal: u32) -> bool {
+    match handler {
+        bit::DEFAULT => !contains(signal_sets::HARMLESS, signal),
+        bit::HANDLER => contains(signal_sets::REQUESTS, signal),
+        _ => false,
+    }
 }
 
 /// The bits that tell of the sender.

@@ -4,6 +4,7 @@ use crate::{
     event::{ExitStatus, WaitCall},
     ident::{Identity, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
+    world::Kill,
 };
 
 /// One thing that is different now.
@@ -52,6 +53,8 @@ pub enum Change {
         /// The very moment, with the exact hook; without it, it was reaped a little earlier.
         exact: Option<ExactReap>,
     },
+    /// A process was ended by a signal, or many were by the same cause; said a moment later.
+    Killed(Box<Kill>),
     /// The init of a namespace exited, and the kernel kills what is left in it.
     NamespaceEnding(PidNs),
     /// The last process of an ending namespace has died.

@@ -204,6 +204,8 @@ pub struct Exit {
     pub autoreap: bool,
     /// The adopter ignores SIGCHLD: zombies among the children will be gone.
     pub adopter_ignores: bool,
+    /// The out-of-memory killer chose this process.
+    pub oom: bool,
 }
 
 /// The wait status of a process.
@@ -215,6 +217,11 @@ impl ExitStatus {
     pub fn signal(self) -> Option<Signal> {
         let signal = (self.0 & 0x7f) as u8;
         (signal != 0).then_some(Signal(signal))
+    }
+
+    /// That signal left a core dump.
+    pub fn dumped_core(self) -> bool {
+        self.signal().is_some() && self.0 & 0x80 != 0
     }
 
     /// The code that it passed to exit(2).

@@ -273,26 +273,35 @@ impl Filter {
     /// Whether a finding is to be shown.
     pub fn shows_finding(&self, world: &World, finding: &Finding) -> bool {
         let subject = Some(&finding.process);
-        let (signal, sender, others) = match &finding.detail {
-            Detail::IgnoredSignal { signal, sender, reason: _ } => (Some(*signal), process(sender), [None; 2]),
-            Detail::UnreapedChild { parent, .. } => (None, None, [Some(parent), None]),
-            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
-                (None, None, [Some(adopter), Some(dead_parent)])
+        let (signal, sender, others): (_, _, Vec<&Identity>) = match &finding.detail {
+            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
+                (Some(*signal), process(sender), Vec::new())
             }
+            Detail::UnreapedChild { parent, .. } => (None, None, vec![parent]),
+            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
+                (None, None, vec![adopter, dead_parent])
+            }
+            Detail::KilledBy(kill) => (Some(kill.signal), process(&kill.sender), kill.victims.iter().collect()),
             Detail::SlowStop { signal, sender, killer, .. } => {
-                (Some(*signal), process(sender), [process(killer), None])
+                (Some(*signal), process(sender), process(killer).into_iter().collect())
             }
             Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } | Detail::LeftBehind { .. } => {
-                (None, None, [None; 2])
+                (None, None, Vec::new())
             }
         };
+        let is_kill = matches!(finding.detail, Detail::KilledBy(_));
+        let is_about_loss = signal.is_some() && !is_kill;
+        // Whom a kill ended are its targets, all of them.
+        let mut targets = others.iter().copied().filter(|_| is_kill).chain(subject);
+        let parties: Vec<_> = [subject, sender].into_iter().chain(others.iter().copied().map(Some)).collect();
         (self.rules.is_empty() || self.rules.iter().any(|rule| rule.name == finding.rule.name))
             && self.min_severity.is_none_or(|least| finding.rule.severity >= least)
-            && (!self.lost || signal.is_some())
+            && (!self.lost || is_about_loss)
             && self.shows_signal(signal)
-            && self.shows_ends(sender, subject)
-            && self.shows_parties(world, &[subject, sender, others[0], others[1]])
-            && self.shows_containers(world, sender, subject, &others)
+            && self.shows_parties(world, &parties)
+            && targets.any(|target| {
+                self.shows_ends(sender, Some(target)) && self.shows_containers(world, sender, Some(target), &parties)
+            })
     }
 
     /// What is about no signal: it has no sender and no target.

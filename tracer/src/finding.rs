@@ -8,6 +8,7 @@ use crate::{
     ident::Identity,
     rules::RuleDef,
     signal::{self, Sender, Signal},
+    world::Kill,
 };
 
 /// What a rule found.
@@ -77,7 +78,8 @@ impl FromStr for Severity {
 pub enum Confidence {
     /// The kernel said so.
     Certain,
-    /// It rests on a time from which events are missing; the sentence says how.
+    /// It rests on a time from which events are missing, or on what the kernel does not say; the
+    /// sentence says how.
     Incomplete(String),
 }
 
@@ -147,6 +149,19 @@ pub enum Detail {
         threads: u32,
         /// Since when, in nanoseconds before `at`.
         age_ns: u64,
+    },
+    /// `killed-by`
+    KilledBy(Box<Kill>),
+    /// `signal-queue-overflow`
+    QueueOverflow {
+        /// The signal.
+        signal: Signal,
+        /// Who sent the last of them.
+        sender: Sender,
+        /// How many are lost; of many at once not all are seen.
+        lost: u64,
+        /// How many came without their siginfo; likewise.
+        siginfo_lost: u64,
     },
     /// `left-behind`
     LeftBehind {

@@ -99,6 +99,9 @@ pub struct StartInfo {
     pub ring_size: u32,
     /// Every signal is in the stream, not only those that findings rest on.
     pub all_signals: bool,
+    /// Every signal that could end a process is in the stream, whoever it is for.
+    #[serde(default)]
+    pub fatal_signals: bool,
     /// Every delivery of a signal is in the stream, not only those that the kernel dropped.
     pub all_deliveries: bool,
     /// The arguments that the tool was started with: its configuration and filters.

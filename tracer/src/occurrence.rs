@@ -142,6 +142,7 @@ impl<'a> Occurrence<'a> {
                 | Change::LeaderDied(_)
                 | Change::Learned(_)
                 | Change::Adopted { .. }
+                | Change::Killed(_)
                 | Change::NamespaceEnding(_)
                 | Change::NamespaceEnded(_)
                 | Change::Looked(_)

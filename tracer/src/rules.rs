@@ -10,9 +10,11 @@ use crate::{
 };
 
 mod init_ignored_signal;
+mod killed_by;
 mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
+mod signal_queue_overflow;
 mod slow_stop;
 mod unreaped_child;
 mod zombie_leader;
@@ -103,6 +105,8 @@ pub static RULES: &[&RuleDef] = &[
     &slow_stop::DEF,
     &zombie_leader::DEF,
     &left_behind::DEF,
+    &killed_by::DEF,
+    &signal_queue_overflow::DEF,
 ];
 
 /// The rule of that name.

@@ -9,6 +9,8 @@ use crate::{
     ident::Identity,
 };
 
+pub mod killer;
+
 /// A signal by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(pub u8);
@@ -30,6 +32,8 @@ impl Signal {
     pub const INT: Self = Self(2);
     pub const QUIT: Self = Self(3);
     pub const KILL: Self = Self(9);
+    pub const SEGV: Self = Self(11);
+    pub const PIPE: Self = Self(13);
     pub const ALRM: Self = Self(14);
     pub const TERM: Self = Self(15);
     pub const CHLD: Self = Self(17);
@@ -39,9 +43,12 @@ impl Signal {
     pub const TTIN: Self = Self(21);
     pub const TTOU: Self = Self(22);
     pub const URG: Self = Self(23);
+    pub const XCPU: Self = Self(24);
+    pub const XFSZ: Self = Self(25);
     pub const VTALRM: Self = Self(26);
     pub const PROF: Self = Self(27);
     pub const WINCH: Self = Self(28);
+    pub const SYS: Self = Self(31);
 
     /// The default action is to do nothing.
     pub fn is_ignored_by_default(self) -> bool {
@@ -229,8 +236,30 @@ pub fn code_name(signal: Signal, code: i32) -> Option<&'static str> {
         -6 => Some("SI_TKILL"),
         SI_ASYNCNL => Some("SI_ASYNCNL"),
         1..=6 if signal == Signal::CHLD => CHILD.get(code as usize - 1).copied(),
-        1 if signal.0 == 11 => Some("SEGV_MAPERR"),
-        2 if signal.0 == 11 => Some("SEGV_ACCERR"),
+        1.. => match (signal.0, code) {
+            (4, 1) => Some("ILL_ILLOPC"),
+            (4, 2) => Some("ILL_ILLOPN"),
+            (4, 5) => Some("ILL_PRVOPC"),
+            (5, 1) => Some("TRAP_BRKPT"),
+            (5, 2) => Some("TRAP_TRACE"),
+            (7, 1) => Some("BUS_ADRALN"),
+            (7, 2) => Some("BUS_ADRERR"),
+            (7, 4) => Some("BUS_MCEERR_AR"),
+            (7, 5) => Some("BUS_MCEERR_AO"),
+            (8, 1) => Some("FPE_INTDIV"),
+            (8, 2) => Some("FPE_INTOVF"),
+            (8, 3) => Some("FPE_FLTDIV"),
+            (8, 4) => Some("FPE_FLTOVF"),
+            (8, 5) => Some("FPE_FLTUND"),
+            (8, 6) => Some("FPE_FLTRES"),
+            (8, 7) => Some("FPE_FLTINV"),
+            (11, 1) => Some("SEGV_MAPERR"),
+            (11, 2) => Some("SEGV_ACCERR"),
+            (11, 3) => Some("SEGV_BNDERR"),
+            (11, 4) => Some("SEGV_PKUERR"),
+            (31, 1) => Some("SYS_SECCOMP"),
+            _ => None,
+        },
         _ => None,
     }
 }

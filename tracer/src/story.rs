@@ -79,6 +79,7 @@ pub(crate) fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
         group_dead: true,
         autoreap: false,
         adopter_ignores: false,
+        oom: false,
     }
 }
 

@@ -17,9 +17,11 @@ mod contained;
 pub mod descent;
 mod doubt;
 mod image;
+mod kill;
 mod kinship;
 mod leave;
 mod namespace;
+mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
@@ -30,7 +32,9 @@ pub mod view;
 
 pub use command::{Command, End};
 pub use contained::ContainerNo;
+pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
+pub use overflow::Overflow;
 pub use process::{Death, Process, State};
 pub use stop::{Request, Stop};
 
@@ -50,8 +54,12 @@ pub struct World {
     gone: Tombstones,
     /// Signals that wait, of all processes.
     pending: usize,
+    /// Ends by signals that have not been told of.
+    kills: BTreeMap<kill::Join, Kill>,
     now: u64,
     wall_offset_ns: i64,
+    /// Signals that end a process are not in the stream, but for those to an init.
+    lacks_killers: bool,
     gap: Option<u64>,
     is_synced: bool,
     snapshot: u64,

@@ -77,6 +77,7 @@ impl fmt::Display for Told<'_> {
                     group_dead,
                     autoreap,
                     adopter_ignores,
+                    oom: _,
                 } = &**exit;
                 let (who, parent, tracer) = (task(Some(*who)), task(*parent), task(*tracer));
                 write!(f, "exit of {who} (child of {parent}, traced by {tracer}), status {:#x}, ", status.0)?;

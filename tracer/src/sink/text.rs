@@ -146,6 +146,7 @@ impl<W: Write> Page<W> {
             degraded,
             ring_size,
             all_signals: _,
+            fatal_signals: _,
             all_deliveries: _,
             arguments: _,
             has_command: _,

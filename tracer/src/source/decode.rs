@@ -334,6 +334,7 @@ fn exit(record: &ExitRecord) -> Exit {
         group_dead: has(exit_flags::GROUP_DEAD),
         autoreap: has(exit_flags::AUTOREAP),
         adopter_ignores: has(exit_flags::ADOPTER_IGNORES),
+        oom: has(exit_flags::OOM_VICTIM),
     }
 }
 

@@ -202,7 +202,8 @@ fn task_record(info: &TaskInfo) -> Task {
 }
 
 fn exit_record(exit: &Exit) -> ExitRecord {
-    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores } = *exit;
+    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom } =
+        *exit;
     let (adopter_class, to) = match adopter {
         Adopter::None => (adopter::NONE, None),
         Adopter::Thread(to) => (adopter::THREAD, Some(to)),
@@ -225,6 +226,7 @@ fn exit_record(exit: &Exit) -> ExitRecord {
             (leader, exit_flags::LEADER),
             (autoreap, exit_flags::AUTOREAP),
             (adopter_ignores, exit_flags::ADOPTER_IGNORES),
+            (oom, exit_flags::OOM_VICTIM),
         ]),
         adopter_class,
     }
@@ -303,6 +305,7 @@ mod tests {
                     degraded: vec![text.clone(), text.clone()],
                     ring_size,
                     all_signals: flag,
+                    fatal_signals: !flag,
                     all_deliveries: !flag,
                     arguments: vec![text],
                     has_command: flag,
@@ -342,9 +345,9 @@ mod tests {
             (3, _) => Adopter::Unknown,
             _ => Adopter::None,
         });
-        let exit = (task(), [task(), task()], adopter, any::<(i32, u32, [bool; 4])>());
+        let exit = (task(), [task(), task()], adopter, any::<(i32, u32, [bool; 5])>());
         let exit = exit.prop_map(|(task, [parent, tracer], adopter, (status, live, bits))| {
-            let (task, status, [leader, group_dead, autoreap, adopter_ignores]) =
+            let (task, status, [leader, group_dead, autoreap, adopter_ignores, oom]) =
                 (task.unwrap_or_default(), ExitStatus(status), bits);
             EventKind::Exit(Box::new(Exit {
                 task,
@@ -357,6 +360,7 @@ mod tests {
                 group_dead,
                 autoreap,
                 adopter_ignores,
+                oom,
             }))
         });
         let notify = (task(), task(), any::<(bool, i32)>()).prop_map(|(task, to, (traced, signal))| {

@@ -116,6 +116,7 @@ impl Live {
             degraded: self.loaded.degraded.clone(),
             ring_size,
             all_signals,
+            fatal_signals: true,
             all_deliveries,
             // Not all are text on every machine; what they hold is for a person.
             arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),

@@ -61,6 +61,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("signal_struct.has_child_subreaper", "subreapers are not recognised, orphans are given to the init"),
     ("signal_struct.autoreap", ""),
     ("signal_struct.quick_threads", ""),
+    ("signal_struct.oom_mm", "who was killed for want of memory is guessed"),
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),

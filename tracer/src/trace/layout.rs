@@ -142,7 +142,7 @@ static RECORDS: &[Record] = &[
         group_code: Form::I32, "wait status of the process, if bit 16 of flags is set";
         live: Form::U32, "threads that have not begun to exit";
         exit_signal: Form::I32, "signal that the death sends to the parent";
-        flags: Form::U32, "bits: 1 last thread, 2 main thread, 4 has children, 8 no zombie will be left, 16 the whole process is exiting, 32 the adopter ignores SIGCHLD";
+        flags: Form::U32, "bits: 1 last thread, 2 main thread, 4 has children, 8 no zombie will be left, 16 the whole process is exiting, 32 the adopter ignores SIGCHLD, 64 killed for want of memory";
         adopter_class: Form::U32, ADOPTER_CLASS;
     }),
     record!(kind::FREE, "free", "a process was released; it had been reaped before (sched_process_free)", FreeRecord {

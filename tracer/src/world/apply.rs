@@ -27,6 +27,7 @@ impl World {
             EventKind::Start(info) => {
                 self.wall_offset_ns = info.wall_offset_ns;
                 self.has_command = info.has_command;
+                self.lacks_killers = !info.all_signals && !info.fatal_signals;
             }
             EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),
@@ -61,7 +62,8 @@ impl World {
             EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
-            EventKind::Tick | EventKind::End(_) => {}
+            EventKind::Tick => self.close_kills(at, false, changes),
+            EventKind::End(_) => self.close_kills(at, true, changes),
         }
         if self.command.is_some() {
             self.follow_command(kind, changes);
@@ -158,6 +160,9 @@ impl World {
             process.comm = *comm;
             process.args = args.clone();
             process.threads = 1;
+            if let Some(causes) = &mut process.causes {
+                causes.exec();
+            }
             // Another thread than the leader called exec: the leader died, the process did not.
             process.state = State::Running;
         }
@@ -166,8 +171,19 @@ impl World {
     }
 
     fn exit(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
-        let Exit { task, parent, tracer, status, live, leader, group_dead, autoreap, adopter: _, adopter_ignores: _ } =
-            *exit;
+        let Exit {
+            task,
+            parent,
+            tracer,
+            status,
+            live,
+            leader,
+            group_dead,
+            autoreap,
+            adopter: _,
+            adopter_ignores: _,
+            oom,
+        } = *exit;
         if self.gone.contains(task.key) {
             return;
         }
@@ -182,7 +198,7 @@ impl World {
         let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
             match process.death_mut() {
-                None => self.die(task.key, Death { autoreap, ..Death::new(at, true, status, seq) }, changes),
+                None => self.die(task.key, Death { autoreap, oom, ..Death::new(at, true, status, seq) }, changes),
                 // A snapshot saw it before this record was read.
                 Some(death) if !death.exact => {
                     (death.at, death.exact, death.status, death.autoreap) = (at, true, status, autoreap);
@@ -213,6 +229,7 @@ impl World {
         let asked_by = process.signalled_by;
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
+        self.note_kill(key, &death, changes);
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
         if is_init {
@@ -333,7 +350,7 @@ impl World {
         {
             self.note_request(target.key, sender, verdict, signal, at, seq);
         }
-        changes.push(Change::Signalled(Box::new(Signalled {
+        let signalled = Signalled {
             signal,
             code,
             sender,
@@ -345,7 +362,12 @@ impl World {
             result: Some(result),
             sent_at: Some(at),
             sent_seq: Some(seq),
-        })));
+        };
+        self.note_overflow(at, seq, target.key, signal, verdict);
+        if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
+            self.note_cause(at, seq, sent, sender, signalled.seen_code());
+        }
+        changes.push(Change::Signalled(Box::new(signalled)));
     }
 
     fn deliver(&mut self, taken: &SignalTaken, changes: &mut Vec<Change>) {

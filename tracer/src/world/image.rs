@@ -90,6 +90,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         group_dead: true,
         autoreap: death.autoreap,
         adopter_ignores: false,
+        oom: death.oom,
     }
 }
 

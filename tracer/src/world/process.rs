@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, Stop, kinship::Orphaned},
+    world::{ContainerNo, Overflow, Stop, kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -53,6 +53,10 @@ pub struct Process {
     pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
+    /// Signals that could be why it ends.
+    pub(super) causes: Option<Box<Causes>>,
+    /// Signals to it that were lost, by their number.
+    pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When `tracer` was last told.
@@ -112,13 +116,15 @@ pub struct Death {
     pub status: ExitStatus,
     /// Its parent ignores SIGCHLD: once no tracer holds it no zombie is left, and nobody reaps.
     pub autoreap: bool,
+    /// The out-of-memory killer chose it.
+    pub oom: bool,
     /// Number of the event.
     pub seq: u64,
 }
 
 impl Death {
     pub(super) fn new(at: u64, exact: bool, status: ExitStatus, seq: u64) -> Self {
-        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, seq }
+        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, oom: false, seq }
     }
 
     /// From when on it was a zombie, as far as that is known.
@@ -151,6 +157,8 @@ impl Process {
             look: None,
             stop: None,
             signalled_by: None,
+            causes: None,
+            overflows: Vec::new(),
             pending: Vec::new(),
             tracer_at: 0,
             orphaned: None,

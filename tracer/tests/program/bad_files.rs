@@ -150,6 +150,7 @@ fn absurd_records_are_survived() {
             group_dead: true,
             autoreap: false,
             adopter_ignores: true,
+            oom: true,
         }))
     };
     let mut deep = record(1, EventKind::Tick);

@@ -281,6 +281,41 @@ finding!(SlowStop {
 });
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
+finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
+finding!(KilledBy {
+    signal: String,
+    code: i32,
+    code_name: Option<String>,
+    how: How,
+    sender: Option<Sender>,
+    ancestors: Vec<Process>,
+    count: u64,
+    victims: Vec<Process>,
+    raised_again: u64,
+    core_dumps: u64,
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum How {
+    Process,
+    Itself,
+    ParentDeath,
+    CgroupKill,
+    TracerExit,
+    HangUp,
+    Terminal,
+    Fault,
+    Seccomp,
+    BrokenPipe,
+    Timer,
+    CpuLimit,
+    FileSizeLimit,
+    Oom,
+    Kernel,
+    Unknown,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Remnant {
@@ -555,6 +590,8 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
         ("finding", "", "slow-stop") => strict::<SlowStop>(line),
         ("finding", "", "left-behind") => strict::<LeftBehind>(line),
+        ("finding", "", "killed-by") => strict::<KilledBy>(line),
+        ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("summary", "", "") => strict::<Summary>(line),

@@ -120,6 +120,7 @@ pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
         group_dead: true,
         autoreap: false,
         adopter_ignores: false,
+        oom: false,
     }
 }
 
@@ -146,6 +147,7 @@ pub fn start() -> EventKind {
         degraded: vec!["this kernel does not say when a zombie died, so ages are lower bounds".into()],
         ring_size: 8 << 20,
         all_signals: true,
+        fatal_signals: true,
         all_deliveries: true,
         arguments: vec!["tracer".into(), "watch".into()],
         has_command: false,
@@ -249,6 +251,10 @@ pub fn endings() -> Vec<EventKind> {
         EventKind::Exit(Box::new(exit(50, 40, 9))),
         EventKind::Exit(Box::new(exit(60, 40, 9))),
         EventKind::Exit(Box::new(exit(310, 50, 9))),
+        fork(info(330, 10, "worker")),
+        signal(321, 330, Signal::TERM, 0, 0),
+        EventKind::Exit(Box::new(exit(330, 10, 15))),
+        signal(321, 10, Signal(35), signal_flags::HANDLER, 3),
     ]);
     events
 }

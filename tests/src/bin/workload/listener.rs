@@ -6,8 +6,8 @@ use crate::talk::{announce, exit, say};
 
 /// Says the name of each signal that comes, until SIGTERM comes.
 pub fn listen() {
-    use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    let all: SigSet = [SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2].into_iter().collect();
+    use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+    let all: SigSet = [SIGINT, SIGHUP, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH].into_iter().collect();
     all.thread_block().expect("a mask");
     announce("listener");
     while let Ok(signal) = all.wait() {

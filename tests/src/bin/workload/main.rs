@@ -5,10 +5,12 @@
 //! when the test writes its name. What the test can do itself, such as killing, no act does.
 
 mod children;
+mod ends;
 mod hostile;
 mod listener;
 mod namespaces;
 mod orders;
+mod queue;
 mod talk;
 mod threads;
 
@@ -49,6 +51,16 @@ fn main() {
         ["before-an-exec"] => orders::before_an_exec(),
         ["blocked-then-ignored"] => orders::blocked_then_ignored(),
         ["not-permitted"] => orders::not_permitted(),
+
+        ["end", how] => ends::end(how),
+        ["raise-again"] => ends::raise_again(),
+        ["blocked-until"] => ends::blocked_until(),
+        ["group", members] => ends::group(number(members)),
+        ["death-of-a-parent"] => ends::death_of_a_parent(),
+        ["death-of-a-tracer"] => ends::death_of_a_tracer(),
+        ["on-a-terminal"] => ends::on_a_terminal(),
+
+        ["room-for", signals, times] => queue::room_for(number(signals), number(times)),
 
         ["listener"] => listener::listen(),
 

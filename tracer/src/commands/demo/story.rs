@@ -98,8 +98,9 @@ impl<S: Scene, W: Write> Theatre<'_, S, W> {
 
     /// Waits for what the tool says, and shows it.
     async fn says(&mut self, since: u64, rule: &str) -> Result<()> {
-        for finding in self.scene.hear(rule).await? {
-            self.page.says(since, &finding)?;
+        // Whom the story itself ends needs no finding.
+        for finding in self.scene.hear(rule).await?.iter().filter(|finding| finding.rule.name != "killed-by") {
+            self.page.says(since, finding)?;
         }
         Ok(())
     }

@@ -162,7 +162,7 @@ impl Line {
 
     fn detail(&mut self, detail: &Detail) {
         match detail {
-            Detail::IgnoredSignal { signal, sender, reason: _ } => {
+            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
                 self.signal = Some(signal.to_string());
                 self.sender(sender);
             }
@@ -183,6 +183,12 @@ impl Line {
                 self.duration_ns = Some(*wasted_ns);
             }
             Detail::ZombieLeader { threads: _, age_ns } => self.duration_ns = Some(*age_ns),
+            Detail::KilledBy(kill) => {
+                self.signal = Some(kill.signal.to_string());
+                self.code = Some(kill.code);
+                self.sender(&kill.sender);
+                self.status(kill.status);
+            }
             Detail::LeftBehind { status, running: _, zombies: _, left: _ } => self.status(*status),
         }
     }

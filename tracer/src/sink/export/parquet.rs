@@ -264,6 +264,15 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         Detail::NamespaceKilled { killed, took_ns, status: _, left: _ } => {
             FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row }
         }
+        Detail::KilledBy(kill) => {
+            let (signal, reason) = (Some(kill.signal.to_string()), Some(kill.killer.id()));
+            let row = FindingRow { signal, reason, killed: Some(signed(kill.count)), ..row };
+            if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
+        }
+        Detail::QueueOverflow { signal, sender, lost: _, siginfo_lost: _ } => {
+            let row = FindingRow { signal: Some(signal.to_string()), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
         Detail::SlowStop { signal, sender, fate, killer: _, wasted_ns, took_ns: _ } => {
             let (signal, reason) = (Some(signal.to_string()), Some(fate.id()));
             let row = FindingRow { signal, reason, duration_ns: Some(signed(*wasted_ns)), ..row };

@@ -122,7 +122,9 @@ impl<W: Write> Perfetto<W> {
                 None => Ok(()),
             },
             Change::Looked(key) => self.released(world, at, *key),
-            Change::CommandStarted(_) | Change::CommandEnded(_) | Change::Gap | Change::Synced => Ok(()),
+            Change::Killed(_) | Change::CommandStarted(_) | Change::CommandEnded(_) | Change::Gap | Change::Synced => {
+                Ok(())
+            }
         }
     }
 

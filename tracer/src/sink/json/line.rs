@@ -17,7 +17,7 @@ use crate::{
     signal::{self, Sender},
     sink::select::Moment,
     summary::Summary,
-    world::World,
+    world::{Kill, World},
 };
 
 /// Nanoseconds of the boot-time clock, as a string: after 104 days of uptime they no longer fit
@@ -158,6 +158,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         degraded,
         ring_size,
         all_signals,
+        fatal_signals: _,
         all_deliveries: _,
         arguments: _,
         has_command: _,
@@ -363,6 +364,13 @@ enum Particulars<'a> {
         status: Status,
         left: u64,
     },
+    KilledBy(Box<Killed<'a>>),
+    QueueOverflow {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        lost: u64,
+        siginfo_lost: u64,
+    },
     ZombieLeader {
         threads: u32,
         age_ns: u64,
@@ -381,6 +389,55 @@ enum Particulars<'a> {
         zombies: u64,
         processes: Vec<Remnant<'a>>,
     },
+}
+
+#[derive(Serialize)]
+struct Killed<'a> {
+    signal: String,
+    code: i32,
+    code_name: Option<&'static str>,
+    how: &'static str,
+    sender: Option<Origin<'a>>,
+    ancestors: Vec<Process<'a>>,
+    count: u64,
+    victims: Vec<Process<'a>>,
+    raised_again: u64,
+    core_dumps: u64,
+}
+
+impl<'a> Killed<'a> {
+    fn new(world: &'a World, kill: &Kill) -> Self {
+        let Kill {
+            signal,
+            code,
+            killer,
+            sender: from,
+            ancestors,
+            // They are in `since`.
+            sent_at: _,
+            died_at: _,
+            // It is said by the signal and the core dumps.
+            status: _,
+            count,
+            victims,
+            raised_again,
+            cores,
+            evidence: _,
+        } = kill;
+        let named = |all: &[Identity]| all.iter().map(|one| Process::new(world, one)).collect();
+        Self {
+            signal: signal.to_string(),
+            code: *code,
+            code_name: signal::code_name(*signal, *code),
+            how: killer.id(),
+            sender: sender(world, from),
+            ancestors: named(ancestors),
+            count: *count,
+            victims: named(victims),
+            raised_again: *raised_again,
+            core_dumps: *cores,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -443,6 +500,13 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
+            Detail::KilledBy(kill) => Particulars::KilledBy(Box::new(Killed::new(world, kill))),
+            Detail::QueueOverflow { signal, sender: from, lost, siginfo_lost } => Particulars::QueueOverflow {
+                signal: signal.to_string(),
+                sender: sender(world, from),
+                lost: *lost,
+                siginfo_lost: *siginfo_lost,
+            },
             Detail::SlowStop { signal, sender: from, fate, killer, wasted_ns, took_ns } => Particulars::SlowStop {
                 signal: signal.to_string(),
                 sender: sender(world, from),

@@ -38,9 +38,9 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
             style::count(world.zombie_count() as u64, "zombie"),
         ),
     )?;
-    row(out, screen, "events", list(events))?;
+    listed(out, screen, "events", events)?;
     row(out, screen, "signals", format_args!("{signals_seen} seen by the kernel's hooks"))?;
-    row(out, screen, "findings", list(findings))?;
+    listed(out, screen, "findings", findings)?;
     if lost.total() == 0 {
         row(out, screen, "lost", "nothing")?;
     } else {
@@ -59,10 +59,27 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
     row(out, screen, "cpu", format_args!("{}, {percent:.1} % of one processor", seconds(*cpu_ns)))
 }
 
-fn list<'a>(counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>) -> String {
+/// How many of each, broken where the screen ends.
+fn listed<'a>(
+    out: &mut impl Write,
+    screen: Screen,
+    label: &str,
+    counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>,
+) -> io::Result<()> {
     let counts: Vec<_> = counts.into_iter().map(|(name, n)| format!("{name} {n}")).collect();
-    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
+    let text = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
+    let width = screen.width.map(|width| width.saturating_sub(LABEL).max(20));
+    for (i, line) in style::wrap(&text, width).iter().enumerate() {
+        match i {
+            0 => row(out, screen, label, line)?,
+            _ => writeln!(out, "{:LABEL$}{line}", "")?,
+        }
+    }
+    Ok(())
 }
+
+/// Columns of the label of a [`row`].
+const LABEL: usize = 12;
 
 /// What was lost, by kind: `fork 3, signal 20`.
 pub fn kinds(loss: &Loss) -> String {

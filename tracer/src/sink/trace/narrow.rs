@@ -10,6 +10,7 @@ use crate::{
     event::EventKind,
     filter::Filter,
     occurrence::Kind,
+    signal::killer::could_end,
     sink::select::{Item, Select},
     world::World,
 };
@@ -36,13 +37,14 @@ impl Narrow {
             is_shown |= matches!(item, Item::Event(_));
             Ok(())
         })?;
-        let flags = match &step.event.kind {
-            EventKind::Signal(sent) => sent.flags,
-            EventKind::Deliver(taken) => taken.flags,
+        // The rule of the programs in the kernel: what befalls an init can be a finding, and so can what
+        // could end a process, or what the queue had no room for.
+        let (flags, matters) = match &step.event.kind {
+            EventKind::Signal(sent) => (sent.flags, could_end(sent) || matches!(sent.result, 3 | 4)),
+            EventKind::Deliver(taken) => (taken.flags, false),
             _ => return Ok(true),
         };
-        // The rule of the programs in the kernel: what befalls an init can be a finding.
-        let takes = is_shown || flags & signal_flags::UNKILLABLE != 0;
+        let takes = is_shown || matters || flags & signal_flags::UNKILLABLE != 0;
         self.left_out += u64::from(!takes);
         Ok(takes)
     }

@@ -1,0 +1,49 @@
+//! Signals that the queue of their target had no room for.
+
+use crate::{
+    ident::ProcKey,
+    signal::{Signal, Verdict},
+    world::World,
+};
+
+/// Signals of one number to one process that found the queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// Which signal.
+    pub signal: Signal,
+    /// When that was first seen, in nanoseconds of the boot-time clock.
+    pub since: u64,
+    /// Number of that event.
+    pub seq: u64,
+    /// Signals that are lost; of many at once not all are seen.
+    pub lost: u64,
+    /// Signals that came, but not who sent them nor their value; likewise.
+    pub siginfo_lost: u64,
+}
+
+/// Numbers of signals that are counted for a process: a bound for what a trace can make its reader
+/// remember.
+const MOST: usize = 64;
+
+impl World {
+    /// What is known of lost signals of that number to that process.
+    pub fn overflow(&self, key: ProcKey, signal: Signal) -> Option<&Overflow> {
+        self.get(key)?.overflows.iter().find(|overflow| overflow.signal == signal)
+    }
+
+    pub(super) fn note_overflow(&mut self, at: u64, seq: u64, key: ProcKey, signal: Signal, verdict: Verdict) {
+        let (lost, siginfo_lost) = match verdict {
+            Verdict::QueueOverflow => (1, 0),
+            Verdict::InfoLost => (0, 1),
+            _ => return,
+        };
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let known = process.overflows.iter_mut().find(|overflow| overflow.signal == signal);
+        if let Some(known) = known {
+            known.lost += lost;
+            known.siginfo_lost += siginfo_lost;
+        } else if process.overflows.len() < MOST {
+            process.overflows.push(Overflow { signal, since: at, seq, lost, siginfo_lost });
+        }
+    }
+}
