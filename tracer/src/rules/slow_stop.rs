@@ -111,6 +111,10 @@ fn fix(process: &Process, asked: &Request) -> String {
         signal::Verdict::IgnoredByChoice => {
             format!("set STOPSIGNAL to a signal that the program does not ignore, or do not ignore {signal}")
         }
+        signal::Verdict::Queued => format!(
+            "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd); a \
+             stopped or frozen container must be continued first"
+        ),
         _ if is_shell => {
             "a shell runs its trap only when the command that it waits for has ended: run that in the background and \
              `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' TERM), or let the program be pid 1 (exec)"
@@ -191,6 +195,7 @@ mod tests {
     fn what_became_of_the_signal_decides_what_helps() {
         for (more, result, says, helps) in [
             (bit::HANDLER, 0, "reached sleep (pid 10), its pid 1, which did not end", "docker stop -t"),
+            (bit::BLOCKED, 0, "had to wait: sleep (pid 10), its pid 1, had blocked it", "unblock SIGTERM"),
             (bit::IGNORE, 1, "did nothing: sleep (pid 10), its pid 1, ignores it", "STOPSIGNAL"),
         ] {
             let mut story = container();
