@@ -138,7 +138,8 @@ fn at_the_end_of_a_parent() {
     let mut run = start();
     let mut stage = run.stage(&["death-of-a-parent"]);
     let process = stage.pid("process");
-    let children = stage.pids("child", 2);
+    let mut children = stage.pids("child", 2);
+    children.sort_unstable();
     run.allow("orphan-adopted");
     run.allow("unreaped-child");
 
