@@ -27,6 +27,9 @@ use runtime::Call;
 /// How long a command that ends at once waits for the engines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Containers that are remembered as asked for.
+const MOST_KNOWN: usize = 1 << 16;
+
 /// Follows the runtimes, and asks the engines.
 #[derive(Debug, Default)]
 pub struct Containers {
@@ -85,6 +88,8 @@ impl Containers {
 
     /// The containers that were there before anybody looked.
     pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
+        // Whose end was lost.
+        self.starting.retain(|&key, _| world.get(key).is_some());
         let mut events = Vec::new();
         for process in world.processes().filter(|process| may_be_a_way_in(world, process)) {
             let shim = world.parent(process.key).filter(|parent| runtime::is_shim(parent.comm.bytes()));
@@ -110,6 +115,10 @@ impl Containers {
     fn ask(&mut self, call: &Call) -> Vec<EventKind> {
         if self.known.contains(&call.id) || !self.lookup.ask(call) {
             return Vec::new();
+        }
+        // Asking once more does no harm; remembering all of a year would.
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
         }
         self.known.insert(call.id.clone());
         let container = Container { id: call.id.clone(), engine: call.engine, ..Container::default() };
