@@ -5,6 +5,7 @@
 //! it fail instead. One test at a time, as some measure and some count what the machine does.
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{SigHandler, Signal};
 use tracer_tests::{machine::Need, run::name_test};
 
 mod audit;
@@ -37,6 +38,12 @@ mod zombies;
 fn main() {
     // Orphans of a workload come to this process, wherever it runs, and are reaped by it.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("PR_SET_CHILD_SUBREAPER");
+
+    // Whom a shell starts in the background ignores these, and so would all that tests start.
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.expect("it can be set");
+    }
 
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(1);

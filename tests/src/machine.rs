@@ -39,6 +39,12 @@ pub fn is_emulated() -> bool {
     env::var_os("TRACER_TESTS_EMULATED").is_some()
 }
 
+/// Whether the kernel keeps its pid 1 from everybody, root included; no tracing program runs in the
+/// context of such a process.
+pub fn hides_its_init() -> bool {
+    fs::read_link("/proc/1/ns/pid").is_err()
+}
+
 /// Where the output of failing tests goes.
 pub fn report_dir() -> PathBuf {
     target_dir().join("kernel-tests")
