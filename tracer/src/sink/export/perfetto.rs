@@ -2,7 +2,10 @@
 //! and its time as a zombie are slices; arrows from who sends a signal to who gets it; findings as
 //! instants.
 
-use std::io::{self, Write};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+};
 
 use rustc_hash::FxHashMap;
 
@@ -36,6 +39,9 @@ const COMMAND: &str = "command";
 pub struct Perfetto<W: Write> {
     tracks: Tracks<W>,
     lives: FxHashMap<ProcKey, Life>,
+    /// Processes that are gone and whose tracks are there, the last of them: a finding may speak of one a
+    /// moment later, when its namespace is another.
+    gone: VecDeque<ProcKey>,
     /// The last track of each number of a namespace, for those that the world no longer knows.
     namespaces: FxHashMap<PidNs, Track>,
     /// Namespaces that are ending: their tracks, and since when.
@@ -65,12 +71,16 @@ enum Phase {
     Over,
 }
 
+/// Processes that are gone, and are remembered.
+const MOST_GONE: usize = 8192;
+
 impl<W: Write> Perfetto<W> {
     /// Into that output, which should be buffered.
     pub fn new(out: W) -> Self {
         Self {
             tracks: Tracks::new(out),
             lives: FxHashMap::default(),
+            gone: VecDeque::new(),
             namespaces: FxHashMap::default(),
             ending: FxHashMap::default(),
         }
@@ -166,6 +176,10 @@ impl<W: Write> Perfetto<W> {
         }
         self.phase(world, at, key, track, Phase::Over)?;
         self.lives.remove(&key);
+        if self.gone.len() >= MOST_GONE {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(key);
         self.tracks.instant(mark)
     }
 
@@ -250,6 +264,7 @@ impl<W: Write> Perfetto<W> {
         let key = identity.key;
         let track = Track::Process(key);
         let (before, born) = match self.lives.get_mut(&key) {
+            None if self.gone.contains(&key) => return Ok(track),
             None => (None, None),
             Some(life) => match &life.phase {
                 &Phase::Unborn { before, born } => (before, Some(born)),
@@ -269,7 +284,7 @@ impl<W: Write> Perfetto<W> {
                 }
                 self.tracks.slice(first)?;
             }
-            // It is gone, or was never seen; it will not be described each time.
+            // It was gone before anything stood on its track, or was never seen.
             _ if world.get(key).is_none() => {}
             _ => {
                 self.lives.insert(key, Life { last: at, phase: Phase::Alive });
