@@ -342,11 +342,11 @@ impl World {
                 process.signalled_by = Some(current.key);
             }
         }
-        // A SIGKILL has taken the protection away when it is told of (`complete_signal()`).
-        let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
-        if is_init
-            && from_outside
+        // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
+        // (`complete_signal()`).
+        if from_outside
             && let Sender::Process(sender) = sender
+            && self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0)
         {
             self.note_request(target.key, sender, verdict, signal, at, seq);
         }

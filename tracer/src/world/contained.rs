@@ -89,6 +89,9 @@ impl World {
     /// Where somebody belongs who is new, and of whom nothing is told: where the parent does, or the
     /// init of the pid namespace.
     pub(super) fn inherit_container(&mut self, key: ProcKey, creator: Option<ProcKey>, ns: PidNs) {
+        if self.containers.all.is_empty() {
+            return;
+        }
         let creator = creator.and_then(|creator| self.get(creator)?.container);
         let container = creator.or_else(|| self.get(self.namespace(ns)?.init?)?.container);
         if let Some(process) = self.processes.get_mut(&key) {
