@@ -40,33 +40,20 @@ fn beside(docker: &Docker, arguments: &[&str]) -> Run {
 
 /// Waits until a container is known like that; what is known of it.
 fn known(run: &mut Run, what: &str, is_it: impl Fn(&Container) -> bool) -> Container {
-    let mut found = None;
-    run.wait_until(what, |line| {
-        if let Line::Container(container) = line
-            && is_it(container)
-        {
-            found = Some(container.clone());
-        }
-        found.is_some()
-    });
-    found.expect("it was waited for")
+    run.find(what, |line| match line {
+        Line::Container(container) if is_it(container) => Some(container.clone()),
+        _ => None,
+    })
 }
 
 /// Waits for the exec of a program in a container; who executed it.
 fn executes(run: &mut Run, container: &str, comm: &str) -> Process {
-    let mut found = None;
-    run.wait_until(&format!("the exec of {comm} in {container}"), |line| {
-        if let Line::Event(event) = line
-            && let Event { kind, process: Some(process), .. } = &**event
-            && kind == "exec"
-            && process.container.as_deref() == Some(container)
-            && process.comm == comm
-        {
-            found = Some(process.clone());
-        }
-        found.is_some()
-    });
-    found.expect("it was waited for")
+    run.find(&format!("the exec of {comm} in {container}"), |line| {
+        let Line::Event(event) = line else { return None };
+        let process = event.process.as_ref().filter(|_| event.kind == "exec")?;
+        let is_it = process.container.as_deref() == Some(container) && process.comm == comm;
+        is_it.then(|| process.clone())
+    })
 }
 
 /// The engine waited for a second, in vain.

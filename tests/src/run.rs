@@ -278,15 +278,12 @@ impl Run {
         command.args(["--pid", "--fork", "--mount-proc"]).args(init);
         let mut stage = Stage::program(command, &self.own);
         let unshare = stage.id();
-        let mut found = None;
-        self.wait_until("the exec of the namespace's init", |line| {
-            found = event(line, "exec")
+        let init = self.find("the exec of the namespace's init", |line| {
+            event(line, "exec")
                 .and_then(|event| event.process.as_ref())
                 .filter(|process| process.ns_pid == 1 && process.ns_level > 0 && is_child(process.pid, unshare))
-                .map(|process| process.pid);
-            found.is_some()
+                .map(|process| process.pid)
         });
-        let init = found.expect("it was waited for");
         stage.hold(init);
         (stage, init)
     }
@@ -329,6 +326,16 @@ impl Run {
     /// Waits until there has been a line, the first ones included, that satisfies a condition.
     pub fn wait_until(&mut self, what: &str, is_it: impl FnMut(&Line) -> bool) {
         self.wait_until_after(0, what, is_it);
+    }
+
+    /// Waits until there has been a line, the first ones included, of which something can be made.
+    pub fn find<T>(&mut self, what: &str, mut find: impl FnMut(&Line) -> Option<T>) -> T {
+        let mut found = None;
+        self.wait_until(what, |line| {
+            found = find(line);
+            found.is_some()
+        });
+        found.expect("it was waited for")
     }
 
     fn wait_until_after(&mut self, seen: usize, what: &str, is_it: impl FnMut(&Line) -> bool) {

@@ -125,9 +125,8 @@ impl Stream {
     /// # Panics
     /// If anything differs.
     pub fn expect(&mut self, chains: &[&[&str]], world: &[&str]) {
-        let chains: Vec<Vec<String>> =
+        let mut chains: Vec<Vec<String>> =
             chains.iter().map(|chain| chain.iter().filter_map(|word| self.told(word)).collect()).collect();
-        let mut chains = chains;
         let wanted = union(&chains);
         let concluded = count(world.iter().map(|word| self.concluded(word)));
         let have_come = self.read_until(&mut |stream| {

@@ -77,7 +77,7 @@ pub fn audit(signal: Option<Signal>) -> Audit {
 
 /// The signal that a container is stopped with.
 fn own(container: Option<&Container>) -> Signal {
-    container.and_then(|container| container.stop_signal.as_ref()?.parse().ok()).unwrap_or(Signal::TERM)
+    container.and_then(Container::own_stop_signal).unwrap_or(Signal::TERM)
 }
 
 /// All processes, and how they hang together.

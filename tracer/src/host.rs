@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{occurrence::Kind, rules::Thresholds};
+use crate::{occurrence::Kind, rules::Thresholds, signal::Signal};
 
 /// A container, as far as its engine tells. Everything but the id was chosen by whoever started it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,17 @@ const SHORT_ID: usize = 12;
 impl Container {
     /// What to call it: its name, else the beginning of its id. Not escaped.
     pub fn label(&self) -> &str {
-        let Self { id, name, .. } = self;
-        name.as_deref().unwrap_or_else(|| id.get(..SHORT_ID).unwrap_or(id))
+        self.name.as_deref().unwrap_or_else(|| self.short_id())
+    }
+
+    /// The beginning of its id. Not escaped.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..SHORT_ID).unwrap_or(&self.id)
+    }
+
+    /// The signal that it was given to be stopped with, if that is one.
+    pub fn own_stop_signal(&self) -> Option<Signal> {
+        self.stop_signal.as_ref()?.parse().ok()
     }
 
     /// Whether somebody who says `name` means it: its name, its id or a beginning of that.

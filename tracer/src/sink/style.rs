@@ -134,14 +134,14 @@ pub fn rough_size(bytes: u64) -> String {
 
 /// A container for a person: `web (nginx:1.25, docker 0123456789ab)`. Escaped.
 pub fn container(container: &Container) -> String {
-    let Container { id, engine, image, pod, pod_namespace, .. } = container;
+    let Container { engine, image, pod, pod_namespace, .. } = container;
     let mut more = Vec::new();
     if let Some(pod) = pod {
         let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
         more.push(format!("pod {namespace}{pod}"));
     }
     more.extend(image.clone());
-    more.push(format!("{} {}", engine.id(), id.get(..12).unwrap_or(id)));
+    more.push(format!("{} {}", engine.id(), container.short_id()));
     format!("{} ({})", escape(container.label().as_bytes()), escape(more.join(", ").as_bytes()))
 }
 

@@ -1,7 +1,5 @@
 //! Who asked a container to stop, and who ended it when it did not.
 
-use std::str::FromStr;
-
 use crate::{
     ident::{Identity, ProcKey},
     signal::{Signal, Verdict},
@@ -68,10 +66,7 @@ impl World {
     /// Whether a signal means that an init should end: those of people and service managers, and the one
     /// that its container was given for that.
     fn asks_to_stop(&self, target: ProcKey, signal: Signal) -> bool {
-        let of_container = || {
-            let container = self.container_of(&self.identity(target))?;
-            Signal::from_str(container.stop_signal.as_ref()?).ok()
-        };
+        let of_container = || self.container_of(&self.identity(target))?.own_stop_signal();
         matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT) || of_container() == Some(signal)
     }
 }

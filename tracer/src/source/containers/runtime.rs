@@ -35,11 +35,12 @@ const FLAGS: [&str; 11] = [
 impl Call {
     /// Reads a command line; `None` if it does not bring anybody into a container.
     pub(super) fn of(args: &Args) -> Option<Self> {
-        let words: Vec<_> = args.iter().map(|word| str::from_utf8(word).unwrap_or_default()).collect();
-        let (program, rest) = words.split_first()?;
-        if !RUNTIMES.contains(&program.rsplit('/').next()?) {
+        // Of nearly every exec this is all.
+        if !args.iter().next().is_some_and(is_runtime) {
             return None;
         }
+        let words: Vec<_> = args.iter().map(|word| str::from_utf8(word).unwrap_or_default()).collect();
+        let (_, rest) = words.split_first()?;
         let command = rest.iter().position(|word| COMMANDS.contains(word))?;
         let mut bundle = None;
         let mut id = None;
@@ -98,11 +99,14 @@ fn engine_of(path: &str) -> Option<Engine> {
 /// Whether this is runc at work inside, which will become the container's program.
 pub(super) fn is_setup(args: &Args) -> bool {
     let mut words = args.iter();
-    let is_runtime = |word: &[u8]| {
-        let name = word.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        RUNTIMES.iter().any(|runtime| runtime.as_bytes() == name) || word.starts_with(b"/proc/self/")
-    };
-    words.next().is_some_and(is_runtime) && words.next() == Some(b"init")
+    let is_itself = |word: &[u8]| is_runtime(word) || word.starts_with(b"/proc/self/");
+    words.next().is_some_and(is_itself) && words.next() == Some(b"init")
+}
+
+/// Whether a program, by its path or name, is an OCI runtime.
+fn is_runtime(program: &[u8]) -> bool {
+    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    RUNTIMES.iter().any(|runtime| runtime.as_bytes() == name)
 }
 
 /// Whether a program of that name watches over containers. The kernel keeps 15 bytes of it.
