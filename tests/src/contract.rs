@@ -37,13 +37,23 @@ const FIELDS: &[(&str, &str)] = &[
     ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
     (
         "finding",
-        "rule severity at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
+        "rule severity stage at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
     ),
     ("init-ignored-signal", "signal sender reason"),
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
     ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left"),
-    ("slow-stop", "signal sender verdict killer wasted_ns took_ns"),
+    ("zombie-leak", "zombies per_hour names limit"),
+    ("coalesced-sigchld", "zombies merged reaped"),
+    (
+        "slow-stop",
+        "signal sender ancestors verdict children_told children_not_told killer killer_ancestors wasted_ns took_ns",
+    ),
+    ("signal-not-forwarded", "signal sender count children has_ended"),
+    ("signal-stuck-blocked", "signal sender age_ns"),
+    ("exec-leftover", "client client_status pty age_ns"),
+    ("pid-pressure", "used most of_machine failed holders zombies"),
+    ("pty-pressure", "used most of_machine failed holders zombies"),
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
@@ -53,6 +63,7 @@ const FIELDS: &[(&str, &str)] = &[
 /// The closed sets, by the field that holds a word of them.
 const WORDS: &[(&str, &[&str])] = &[
     ("severity", &["info", "warning", "error"]),
+    ("stage", &["new", "ongoing", "resolved"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
     ("adopter_known", &["exact", "verified", "predicted"]),
@@ -190,6 +201,8 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
             ("at" | "since", value) if !value.as_str().is_some_and(is_time) => {
                 return Err(format!("says {key:?} is {value}, which is no UTC time with nanoseconds"));
             }
+            // What is over needs no fix.
+            ("fix", Value::String(text)) if text.is_empty() && object["stage"] == "resolved" => {}
             ("message" | "fix", Value::String(text)) if text.is_empty() || text.contains(char::is_control) => {
                 return Err(format!("has a {key} that is empty or holds control characters: {text:?}"));
             }
@@ -287,6 +300,7 @@ pub struct Event {
 pub struct Finding {
     pub rule: String,
     pub severity: String,
+    pub stage: String,
     #[serde(deserialize_with = "number_in_string")]
     pub at_boot_ns: u64,
     #[serde(deserialize_with = "number_in_string")]
@@ -325,6 +339,47 @@ pub struct Finding {
     pub core_dumps: Option<u64>,
     pub lost: Option<u64>,
     pub siginfo_lost: Option<u64>,
+    pub per_hour: Option<u64>,
+    pub limit: Option<Limit>,
+    pub merged: Option<u64>,
+    pub reaped: Option<u64>,
+    pub children: Option<Vec<Process>>,
+    pub has_ended: Option<bool>,
+    pub client: Option<Process>,
+    pub client_status: Option<Value>,
+    pub pty: Option<String>,
+    pub used: Option<u64>,
+    pub most: Option<u64>,
+    pub of_machine: Option<bool>,
+    pub failed: Option<u64>,
+    pub holders: Option<Vec<Holder>>,
+}
+
+impl Finding {
+    /// Whether it is told for the first time.
+    pub fn is_new(&self) -> bool {
+        self.stage == "new"
+    }
+}
+
+/// A limit that a leak will reach.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Limit {
+    pub used: u64,
+    pub most: u64,
+    pub of_machine: bool,
+    pub in_ns: u64,
+}
+
+/// Who has most of what runs out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Holder {
+    pub process: Process,
+    pub count: u64,
 }
 
 /// A process that a command left behind.

@@ -526,7 +526,7 @@ fn event<'a>(line: &'a Line, kind: &str) -> Option<&'a Event> {
 
 fn finding(line: &Line) -> Option<&Finding> {
     match line {
-        Line::Finding(finding) => Some(finding),
+        Line::Finding(finding) if finding.is_new() => Some(finding),
         _ => None,
     }
 }
@@ -536,7 +536,7 @@ pub fn events<'a>(lines: &'a [Line], kind: &'a str) -> impl Iterator<Item = &'a 
     lines.iter().filter_map(move |line| event(line, kind))
 }
 
-/// The findings.
+/// The findings, each when it was told first.
 pub fn findings(lines: &[Line]) -> impl Iterator<Item = &Finding> {
     lines.iter().filter_map(finding)
 }

@@ -243,6 +243,8 @@ impl Stream {
             | EventKind::CommandScope(_)
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
+            | EventKind::Masks(..)
+            | EventKind::Rooms(_)
             | EventKind::Lost(_)
             | EventKind::Container(_)
             | EventKind::Contained(..)

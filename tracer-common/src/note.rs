@@ -36,6 +36,10 @@ pub mod kind {
     pub const CONTAINER: u8 = 76;
     /// A process belongs to a container.
     pub const CONTAINED: u8 = 77;
+    /// How much is left of what runs out. The header is followed by a JSON object.
+    pub const ROOMS: u8 = 78;
+    /// Which signals wait for a thread, and which it blocks.
+    pub const MASKS: u8 = 79;
 }
 
 /// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
@@ -73,7 +77,9 @@ pub struct LookRecord {
     /// The state letter of proc(5), 0 if the process is no longer there.
     pub state: u8,
     /// Always 0.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
+    /// The number of the pseudo-terminal that controls it, and 1; 0 if none does.
+    pub pts: u16,
 }
 
 /// What no tracepoint tells, for all processes at once. A `SurveyRecord` follows for each process
@@ -200,7 +206,28 @@ pub struct ContainedRecord {
     pub id: TaskId,
 }
 
+/// Which signals wait for a thread and its process, and which it blocks.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MasksRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The thread.
+    pub id: TaskId,
+    /// Signals that wait for the thread, a bit each from signal 1; all 0 if it is gone.
+    pub pending: u64,
+    /// Signals that wait for the process.
+    pub shared_pending: u64,
+    /// Signals that the thread blocks.
+    pub blocked: u64,
+}
+
 const _: () = {
+    assert!(size_of::<MasksRecord>() == 16 + 16 + 3 * 8);
     assert!(size_of::<CommandLineRecord>() == 16 + 16 + 8);
     assert!(size_of::<LookRecord>() == 16 + 16 + 8);
     assert!(size_of::<SurveyedRecord>() == 16 + 8);

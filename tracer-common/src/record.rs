@@ -230,7 +230,7 @@ pub mod signal_flags {
     pub const OUTSIDE: u16 = 1 << 8;
     /// The sender has entered `do_exit()`.
     pub const SENDER_EXITING: u16 = 1 << 9;
-    /// The sender is exiting, and its process is pid 1 of its own namespace.
+    /// The sender is of pid 1 of its own namespace.
     pub const SENDER_INIT: u16 = 1 << 10;
     /// `info` is `SEND_SIG_NOINFO`: sent on behalf of the current task.
     pub const NO_INFO: u16 = 1 << 11;

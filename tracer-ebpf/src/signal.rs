@@ -23,10 +23,12 @@ const SEND_SIG_PRIV: u64 = 1;
 const EXIT_STOP: u32 = 6 << 8 | 5;
 
 const SIGKILL: u32 = 9;
+const SIGCHLD: u32 = 17;
 const SIGCONT: u32 = 18;
 
 /// Results of `signal_generate`. After the first and the last `complete_signal()` has run.
 const TRACE_SIGNAL_DELIVERED: i32 = 0;
+const TRACE_SIGNAL_ALREADY_PENDING: i32 = 2;
 const TRACE_SIGNAL_OVERFLOW_FAIL: i32 = 3;
 const TRACE_SIGNAL_LOSE_INFO: i32 = 4;
 
@@ -120,7 +122,16 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
 /// Whether a finding about an ordinary process could rest on it.
 #[inline(always)]
 fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
+    // Most signals are this one.
+    if signal == SIGCHLD {
+        let is_merged = result == TRACE_SIGNAL_ALREADY_PENDING && handler_class(target, signal) == bit::HANDLER;
+        return is_merged && is_news(0, target.tgid(), signal);
+    }
     let is_accepted = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
+    // What an init passes on to its children, or does not.
+    if is_accepted && with_current!(|sender| is_init(sender)) {
+        return true;
+    }
     let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
     let could_end = is_accepted && could_end(handler_class(target, signal), signal);
     // What does not wait ends its target, which happens once.
@@ -147,13 +158,19 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
     let mut flags = if sender.is_visible_to(target) { 0 } else { bit::OUTSIDE };
     if sender.flags() & PF_EXITING != 0 {
         flags |= bit::SENDER_EXITING;
-        // The last thread of an init ends the namespace, whichever it is.
-        let leader = TaskPtr(sender.0.follow(offset!(task_group_leader)));
-        if leader.upid(leader.ns_level()).nr == 1 {
-            flags |= bit::SENDER_INIT;
-        }
+    }
+    if is_init(sender) {
+        flags |= bit::SENDER_INIT;
     }
     flags
+}
+
+/// Whether a task is of the init of a pid namespace: the last thread of that ends the namespace,
+/// whichever it is.
+#[inline(always)]
+fn is_init<P: Pointer>(task: TaskPtr<P>) -> bool {
+    let leader = TaskPtr(task.0.follow(offset!(task_group_leader)));
+    leader.upid(leader.ns_level()).nr == 1
 }
 
 /// `si_code`; 0 (`SI_USER`) where one of the two constants stands in for a siginfo.

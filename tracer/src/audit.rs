@@ -3,7 +3,6 @@
 //! ptys and pids are to their limits. No eBPF, and no root for one's own processes.
 
 pub mod facts;
-pub mod room;
 pub mod stop;
 
 use std::{
@@ -13,10 +12,14 @@ use std::{
 };
 
 use facts::Facts;
-use room::Room;
 use stop::Forecast;
 
-use crate::{cli::AuditGate as Gate, host::Container, signal::Signal, source::containers};
+use crate::{
+    cli::AuditGate as Gate,
+    host::{Container, Room},
+    signal::Signal,
+    source::{containers, limits},
+};
 
 /// A pid namespace whose pid 1 can be seen.
 #[derive(Clone, Debug)]
@@ -72,7 +75,7 @@ pub fn audit(signal: Option<Signal>) -> Audit {
         world.namespace(init, container, signals[&init.pid])
     });
     let namespaces = namespaces.collect();
-    Audit { namespaces, ptys: room::ptys(), pids: room::pids(all.values().map(|one| one.threads).sum()) }
+    Audit { namespaces, ptys: limits::ptys(), pids: limits::pids() }
 }
 
 /// The signal that a container is stopped with.
@@ -158,7 +161,7 @@ impl<'a> World<'a> {
             processes: inside.len(),
             zombies: children.iter().filter(|child| child.is_zombie()).map(|&child| child.clone()).collect(),
             outsiders: living.filter(came_in).map(|&one| one.clone()).collect(),
-            pids: room::pids_of(init.pid),
+            pids: limits::pids_of(init.pid as u32),
         }
     }
 }

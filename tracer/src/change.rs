@@ -61,6 +61,12 @@ pub enum Change {
     NamespaceEnded(PidNs),
     /// A process was looked at closely ([`crate::event::Look`]).
     Looked(ProcKey),
+    /// The signals of a thread were looked at ([`crate::event::Masks`]).
+    Masked(ProcKey),
+    /// It was told how much is left of something.
+    Measured(Measured),
+    /// The client on whose behalf a process came into a container has ended; the process has not.
+    ClientEnded(ProcKey),
     /// The command that the stream is about was started.
     CommandStarted(ProcKey),
     /// It ended.
@@ -69,6 +75,44 @@ pub enum Change {
     Gap,
     /// The world was compared with the kernel and is complete again.
     Synced,
+}
+
+/// Something that runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measured {
+    /// Pseudo-terminals of the machine.
+    Ptys,
+    /// Pids of the machine.
+    Pids,
+    /// Pids of the control group that this process stands for.
+    Group(ProcKey),
+}
+
+impl Change {
+    /// Whom it has to do with, where that can put an end to what was found about them.
+    pub fn subjects(&self) -> [Option<ProcKey>; 2] {
+        match self {
+            Self::Reaped { identity, by, .. } => [Some(identity.key), *by],
+            Self::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
+            Self::Died { key, .. } | Self::Execed { key, .. } | Self::Looked(key) | Self::Masked(key) => {
+                [Some(*key), None]
+            }
+            Self::Taken(signalled) => [Some(signalled.target.key), None],
+            Self::Born(_)
+            | Self::Learned(_)
+            | Self::Signalled(_)
+            | Self::LeaderDied(_)
+            | Self::Killed(_)
+            | Self::NamespaceEnding(_)
+            | Self::NamespaceEnded(_)
+            | Self::Measured(_)
+            | Self::ClientEnded(_)
+            | Self::CommandStarted(_)
+            | Self::CommandEnded(_)
+            | Self::Gap
+            | Self::Synced => [None, None],
+        }
+    }
 }
 
 /// A signal with everybody who took part in it.

@@ -359,12 +359,38 @@ pub struct ThresholdArgs {
     /// Report a stop signal that a SIGKILL followed so long after it [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub slow_stop_after: Option<Duration>,
+
+    /// Report a parent that has so many zombies as a leak, in place of each of them [default: 10]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub zombie_leak_at: Option<u64>,
+
+    /// Report a signal that waits, blocked, for this long [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub stuck_blocked_after: Option<Duration>,
+
+    /// Report an init that took a stop signal and has passed nothing on for this long [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub not_forwarded_after: Option<Duration>,
+
+    /// Report what an exec brought into a container and has been without its client for this long
+    /// [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub exec_leftover_after: Option<Duration>,
 }
 
 impl ThresholdArgs {
     /// These, over others where none is given.
     pub fn over(self, others: Thresholds) -> Thresholds {
-        let Self { unreaped_after, zombie_leader_after, namespace_stuck_after, slow_stop_after } = self;
+        let Self {
+            unreaped_after,
+            zombie_leader_after,
+            namespace_stuck_after,
+            slow_stop_after,
+            zombie_leak_at,
+            stuck_blocked_after,
+            not_forwarded_after,
+            exec_leftover_after,
+        } = self;
         // 584 years are long enough.
         let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Thresholds {
@@ -372,6 +398,10 @@ impl ThresholdArgs {
             zombie_leader_after: zombie_leader_after.map_or(others.zombie_leader_after, ns),
             namespace_stuck_after: namespace_stuck_after.map_or(others.namespace_stuck_after, ns),
             slow_stop_after: slow_stop_after.map_or(others.slow_stop_after, ns),
+            zombie_leak_at: zombie_leak_at.unwrap_or(others.zombie_leak_at),
+            stuck_blocked_after: stuck_blocked_after.map_or(others.stuck_blocked_after, ns),
+            not_forwarded_after: not_forwarded_after.map_or(others.not_forwarded_after, ns),
+            exec_leftover_after: exec_leftover_after.map_or(others.exec_leftover_after, ns),
         }
     }
 }

@@ -9,9 +9,13 @@ use crate::{
     event::{Event, EventKind},
     finding::{Confidence, Finding},
     ident::ProcKey,
-    rules::{NOBODY, RULES, Rule, Thresholds, Verdict},
+    rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
     world::World,
 };
+
+mod ledger;
+
+use ledger::Ledger;
 
 /// What one event caused: all that a sink gets to see.
 #[derive(Debug)]
@@ -32,9 +36,17 @@ pub struct Step<'a> {
 pub struct Engine {
     world: World,
     rules: Vec<Box<dyn Rule>>,
-    rechecks: Rechecks,
+    asked: Asked,
     next_seq: u64,
     changes: Vec<Change>,
+}
+
+/// What the rules have said so far.
+#[derive(Default)]
+struct Asked {
+    rechecks: Rechecks,
+    ledger: Ledger,
+    /// Of this step.
     findings: Vec<Finding>,
 }
 
@@ -44,10 +56,9 @@ impl Engine {
         Self {
             world: World::default(),
             rules: RULES.iter().map(|rule| (rule.make)(thresholds)).collect(),
-            rechecks: Rechecks::default(),
+            asked: Asked::default(),
             next_seq: 0,
             changes: Vec::new(),
-            findings: Vec::new(),
         }
     }
 
@@ -62,50 +73,87 @@ impl Engine {
         let seq = self.next_seq;
         self.next_seq += 1;
         self.changes.clear();
-        self.findings.clear();
+        self.asked.findings.clear();
         self.world.apply(event, seq, &mut self.changes);
-        for change in &self.changes {
-            if let Change::Reaped { identity, .. } = change {
-                self.rechecks.forget(identity.key, self.rules.len());
+        let Self { world, rules, asked, changes, .. } = self;
+        for change in &*changes {
+            if !asked.ledger.is_empty() {
+                asked.close(world, rules, change, seq);
             }
-            for (i, rule) in self.rules.iter().enumerate() {
-                let verdict = rule.check(&self.world, change, seq);
-                note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
+            if let Change::Reaped { identity, .. } = change {
+                asked.rechecks.forget(identity.key, rules.len());
+            }
+            for (i, rule) in rules.iter().enumerate() {
+                asked.note(world, rules, i, rule.check(world, change, seq), seq);
             }
         }
         // Only when time passes, so that `due` has named the processes to look at before.
         if event.kind == EventKind::Tick {
-            self.recheck(event.at);
+            // All at once: at the end of time, what is to be asked later is due already.
+            for (i, key) in std::iter::from_fn(|| asked.rechecks.next(event.at)).collect::<Vec<_>>() {
+                asked.note(world, rules, i, rules[i].recheck(world, key), seq);
+            }
         }
-        (Step { seq, event, record, changes: &self.changes, findings: &self.findings }, &self.world)
+        (Step { seq, event, record, changes: &self.changes, findings: &self.asked.findings }, &self.world)
     }
 
-    fn recheck(&mut self, now: u64) {
-        // All at once: at the end of time, what is to be asked later is due already.
-        for (i, key) in std::iter::from_fn(|| self.rechecks.next(now)).collect::<Vec<_>>() {
-            let verdict = self.rules[i].recheck(&self.world, key);
-            note(verdict, i, &self.world, &mut self.rechecks, &mut self.findings);
-        }
-    }
-
-    /// The processes that the source should look at before a tick at that time: those that rules
-    /// will be asked about, those that owe them a wait, whom else a rule wants to see, however many
-    /// these are, as a rule speaks of nobody unseen; and of those of which the world is in doubt, so
-    /// many.
-    pub fn due(&self, now: u64, doubts: usize) -> BTreeSet<ProcKey> {
-        self.rechecks
-            .due(now)
-            .flat_map(|(rule, key)| {
-                let others = self.rules[rule].looks_at(&self.world, key);
-                [Some(key), self.world.owed_by(key)].into_iter().flatten().chain(others)
-            })
-            .filter(|&key| key != NOBODY)
-            .chain(self.world.doubtful(now).take(doubts))
-            .collect()
+    /// What the source should look at before a tick at that time: the processes that rules will be asked
+    /// about, those that owe them a wait, what else a rule wants to see, however much that is, as a rule
+    /// speaks of nobody unseen; and of the processes of which the world is in doubt, so many.
+    pub fn due(&self, now: u64, doubts: usize) -> BTreeSet<Wanted> {
+        let asked = self.asked.rechecks.due(now).flat_map(|(rule, key)| {
+            let them = [Some(key), self.world.owed_by(key)].into_iter().flatten().filter(|&key| key != NOBODY);
+            them.map(Wanted::Look).chain(self.rules[rule].wants(&self.world, key))
+        });
+        asked.chain(self.world.doubtful(now).take(doubts).map(Wanted::Look)).collect()
     }
 }
 
-/// When to ask which rule again, and about whom: once for each rule and process, whatever it said last.
+impl Asked {
+    /// Tells what a change has put an end to.
+    fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: u64) {
+        for subject in change.subjects().into_iter().flatten() {
+            let about = self.ledger.about(subject);
+            let over: Vec<_> = about.filter_map(|(i, open)| Some((i, rules[i].over(world, change, open)?))).collect();
+            for (i, how) in over {
+                self.findings.extend(self.ledger.over(i, subject, world.now(), seq, how));
+            }
+        }
+    }
+
+    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, seq: u64) {
+        match verdict {
+            Verdict::Quiet => {}
+            // Never at once, or a rule that cannot make up its mind would keep the loop busy.
+            Verdict::Recheck(at, key) => self.rechecks.insert(at.max(world.now().saturating_add(1)), rule, key),
+            Verdict::Over(key, how) => self.findings.extend(self.ledger.over(rule, key, world.now(), seq, how)),
+            Verdict::Found(mut finding) => {
+                if finding.confidence == Confidence::Certain
+                    && finding.since < finding.at
+                    && world.is_gap_since(finding.since)
+                {
+                    finding.confidence = Confidence::Incomplete(
+                        "events were lost after this began, so part of the story may be missing".into(),
+                    );
+                }
+                if !finding.rule.lasts {
+                    self.findings.push(*finding);
+                    return;
+                }
+                let key = finding.process.key;
+                let (told, again) = self.ledger.found(rule, *finding);
+                self.rechecks.insert(again.max(world.now().saturating_add(1)), rule, key);
+                if let Some(finding) = told {
+                    self.ledger.join(|part| rules[rule].speaks_for(&finding, part));
+                    self.findings.push(finding);
+                }
+            }
+        }
+    }
+}
+
+/// When to ask which rule again, and about whom: once for each rule and process, at the earliest of the
+/// times that it named.
 #[derive(Debug, Default)]
 struct Rechecks {
     order: BTreeSet<(u64, usize, ProcKey)>,
@@ -114,9 +162,13 @@ struct Rechecks {
 
 impl Rechecks {
     fn insert(&mut self, at: u64, rule: usize, key: ProcKey) {
-        if let Some(before) = self.times.insert((rule, key), at) {
+        if let Some(before) = self.times.get(&(rule, key)).copied() {
+            if before <= at {
+                return;
+            }
             self.order.remove(&(before, rule, key));
         }
+        self.times.insert((rule, key), at);
         self.order.insert((at, rule, key));
     }
 
@@ -139,26 +191,5 @@ impl Rechecks {
 
     fn due(&self, now: u64) -> impl Iterator<Item = (usize, ProcKey)> {
         self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
-    }
-}
-
-fn note(verdict: Verdict, rule: usize, world: &World, rechecks: &mut Rechecks, findings: &mut Vec<Finding>) {
-    match verdict {
-        Verdict::Quiet => {}
-        Verdict::Recheck(at, key) => {
-            // Never at once, or a rule that cannot make up its mind would keep the loop busy.
-            rechecks.insert(at.max(world.now().saturating_add(1)), rule, key);
-        }
-        Verdict::Found(mut finding) => {
-            if finding.confidence == Confidence::Certain
-                && finding.since < finding.at
-                && world.is_gap_since(finding.since)
-            {
-                finding.confidence = Confidence::Incomplete(
-                    "events were lost after this began, so part of the story may be missing".into(),
-                );
-            }
-            findings.push(*finding);
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! always lead to the same output.
 
 use crate::{
-    host::{Container, StartInfo},
+    host::{Container, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
@@ -61,6 +61,10 @@ pub enum EventKind {
     CommandLine(ProcKey, Args),
     /// A closer look at one process, read from `/proc/PID/stat`.
     Look(Look),
+    /// The signals of a thread, read from `/proc/PID/task/TID/status`; `None` if it is gone.
+    Masks(TaskRef, Option<Masks>),
+    /// How much is left of what runs out: what has changed since it was said last.
+    Rooms(Box<Rooms>),
     /// Records are missing from the stream here.
     Lost(Loss),
     /// Nothing but time has passed.
@@ -101,6 +105,8 @@ impl EventKind {
             | Self::SnapshotEnd
             | Self::CommandLine(..)
             | Self::Look(_)
+            | Self::Masks(..)
+            | Self::Rooms(_)
             | Self::Lost(_)
             | Self::Tick
             | Self::CommandStarted(..)
@@ -385,6 +391,27 @@ pub struct Looked {
     pub state: u8,
     /// The parent's host pid.
     pub ppid: u32,
+    /// The number of the pseudo-terminal that controls it (`/dev/pts/N`), if one does.
+    pub pts: Option<u16>,
+}
+
+/// Signals of a thread, a bit each from signal 1. A thread that blocks none and has none has all 0, as
+/// one that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Masks {
+    /// Those that wait for the thread.
+    pub pending: u64,
+    /// Those that wait for the process.
+    pub shared_pending: u64,
+    /// Those that the thread blocks.
+    pub blocked: u64,
+}
+
+impl Masks {
+    /// Whether that signal waits.
+    pub fn waits(&self, signal: Signal) -> bool {
+        (self.pending | self.shared_pending) >> (signal.0 - 1) & 1 != 0
+    }
 }
 
 /// See [`EventKind::Lost`].

@@ -277,7 +277,13 @@ impl Filter {
             Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
                 (Some(*signal), process(sender), Vec::new())
             }
+            Detail::StuckBlocked { signal, sender, .. } => (Some(*signal), process(sender), Vec::new()),
+            Detail::NotForwarded { signal, sender, children, .. } => {
+                (Some(*signal), process(sender), children.iter().collect())
+            }
             Detail::UnreapedChild { parent, .. } => (None, None, vec![parent]),
+            Detail::ExecLeftover { client, .. } => (None, None, client.iter().collect()),
+            Detail::Pressure { holders, .. } => (None, None, holders.iter().map(|(holder, _)| holder).collect()),
             Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, vec![adopter, dead_parent])
             }
@@ -285,9 +291,11 @@ impl Filter {
             Detail::SlowStop { signal, sender, killer, .. } => {
                 (Some(*signal), process(sender), process(killer).into_iter().collect())
             }
-            Detail::NamespaceKilled { .. } | Detail::ZombieLeader { .. } | Detail::LeftBehind { .. } => {
-                (None, None, Vec::new())
-            }
+            Detail::NamespaceKilled { .. }
+            | Detail::ZombieLeader { .. }
+            | Detail::ZombieLeak { .. }
+            | Detail::Coalesced { .. }
+            | Detail::LeftBehind { .. } => (None, None, Vec::new()),
         };
         let is_kill = matches!(finding.detail, Detail::KilledBy(_));
         let is_about_loss = signal.is_some() && !is_kill;

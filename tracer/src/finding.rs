@@ -5,10 +5,11 @@ use std::{fmt, str::FromStr};
 use crate::{
     change::{AdopterClass, Known},
     event::ExitStatus,
-    ident::Identity,
+    host::Room,
+    ident::{Comm, Identity},
     rules::RuleDef,
     signal::{self, Sender, Signal},
-    world::Kill,
+    world::{Kill, Told},
 };
 
 /// What a rule found.
@@ -16,7 +17,9 @@ use crate::{
 pub struct Finding {
     /// The rule, with its name and severity.
     pub rule: &'static RuleDef,
-    /// When it was found, in nanoseconds of the boot-time clock.
+    /// Whether it is told for the first time.
+    pub stage: Stage,
+    /// When it was found, in nanoseconds of the boot-time clock; when it was over, once it is.
     pub at: u64,
     /// When it began, likewise.
     pub since: u64,
@@ -32,6 +35,35 @@ pub struct Finding {
     pub evidence: Vec<u64>,
     /// What is particular to the rule.
     pub detail: Detail,
+}
+
+impl Finding {
+    /// Whether it counts: what is told again, or is over, was counted when it was new.
+    pub fn is_new(&self) -> bool {
+        self.stage == Stage::New
+    }
+}
+
+/// How far it is with what was found. Only what lasts ([`RuleDef::lasts`]) has more than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was found just now.
+    New,
+    /// It was told before and goes on.
+    Ongoing,
+    /// It was told before and is over.
+    Resolved,
+}
+
+impl Stage {
+    /// Its word, in JSON.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Ongoing => "ongoing",
+            Self::Resolved => "resolved",
+        }
+    }
 }
 
 /// How urgent.
@@ -134,10 +166,16 @@ pub enum Detail {
         signal: Signal,
         /// Who sent that.
         sender: Sender,
+        /// Its ancestors then.
+        ancestors: Vec<Identity>,
         /// What became of it.
         fate: signal::Verdict,
+        /// Which of its children were told before the SIGKILL.
+        told: Option<Told>,
         /// Who sent the SIGKILL.
         killer: Sender,
+        /// Its ancestors then.
+        killer_ancestors: Vec<Identity>,
         /// From the one to the other, in nanoseconds.
         wasted_ns: u64,
         /// From the first signal to the end, in nanoseconds.
@@ -163,6 +201,72 @@ pub enum Detail {
         /// How many came without their siginfo; likewise.
         siginfo_lost: u64,
     },
+    /// `zombie-leak`
+    ZombieLeak {
+        /// Zombies of that parent by now.
+        zombies: u64,
+        /// How many more there are each hour, as far as their ends are known; 0 if they become no more.
+        per_hour: u64,
+        /// What they are called, and how many of each; the most frequent names first.
+        names: Vec<(Comm, u64)>,
+        /// Which limit they will reach first, if they go on so.
+        limit: Option<Reached>,
+    },
+    /// `pid-pressure`, `pty-pressure`
+    Pressure {
+        /// How much is left.
+        room: Room,
+        /// Of the machine, not of a control group.
+        of_machine: bool,
+        /// How often one could not be had since that was told before.
+        failed: u64,
+        /// Who has most of them.
+        holders: Vec<(Identity, u64)>,
+        /// Zombies among them.
+        zombies: u64,
+    },
+    /// `signal-stuck-blocked`
+    StuckBlocked {
+        /// The signal.
+        signal: Signal,
+        /// Who sent it.
+        sender: Sender,
+        /// Since when it waits, in nanoseconds before `at`.
+        age_ns: u64,
+    },
+    /// `coalesced-sigchld`
+    Coalesced {
+        /// Children that were not reaped.
+        zombies: u64,
+        /// SIGCHLDs that merged with one that was pending; of many at once not all are seen.
+        merged: u64,
+        /// Children that were reaped since the first of those.
+        reaped: u64,
+    },
+    /// `signal-not-forwarded`
+    NotForwarded {
+        /// The stop signal.
+        signal: Signal,
+        /// Who sent it.
+        sender: Sender,
+        /// Children that were not sent one.
+        count: u64,
+        /// The oldest of them.
+        children: Vec<Identity>,
+        /// The init has ended since, and the kernel killed them.
+        has_ended: bool,
+    },
+    /// `exec-leftover`
+    ExecLeftover {
+        /// Who had asked for it, if that was seen.
+        client: Option<Identity>,
+        /// How that one ended.
+        client_status: Option<ExitStatus>,
+        /// The number of the pseudo-terminal that it holds.
+        pts: Option<u16>,
+        /// For how long it has been on its own, in nanoseconds; at least, where the client was not seen.
+        age_ns: u64,
+    },
     /// `left-behind`
     LeftBehind {
         /// How the command ended.
@@ -174,6 +278,27 @@ pub enum Detail {
         /// The oldest of both.
         left: Vec<Left>,
     },
+}
+
+impl Detail {
+    /// How much of it there is: what has doubled is told again at once.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::ZombieLeak { zombies, .. } => *zombies,
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// A limit that will be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Pids that are in use, and the most that there can be.
+    pub room: Room,
+    /// It is the machine's, not a control group's.
+    pub of_machine: bool,
+    /// In how many nanoseconds.
+    pub in_ns: u64,
 }
 
 /// A process that a command left behind.

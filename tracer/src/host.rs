@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{occurrence::Kind, rules::Thresholds, signal::Signal};
+use crate::{ident::ProcKey, occurrence::Kind, rules::Thresholds, signal::Signal};
 
 /// A container, as far as its engine tells. Everything but the id was chosen by whoever started it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,66 @@ impl Engine {
     }
 }
 
+/// So many of so many are in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// In use now.
+    pub used: u64,
+    /// The most that there can be.
+    pub most: u64,
+}
+
+impl Room {
+    /// Four fifths are in use.
+    pub fn is_short(self) -> bool {
+        self.used.saturating_mul(5) >= self.most.saturating_mul(4)
+    }
+
+    /// What is left.
+    pub fn free(self) -> u64 {
+        self.most.saturating_sub(self.used)
+    }
+}
+
+/// What runs out, and how much of it is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rooms {
+    /// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ptys: Option<Room>,
+    /// Who holds most of them, the first ones; only where few are left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pty_holders: Vec<Holder>,
+    /// Pids of the machine, of which each thread and each zombie takes one: the least of
+    /// `kernel.pid_max` and `kernel.threads-max`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<Room>,
+    /// Pids of control groups that have a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupRoom>,
+}
+
+/// A process that holds pseudo-terminals, at the side of the master (`/dev/ptmx`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Which.
+    pub process: ProcKey,
+    /// How many.
+    pub held: u64,
+}
+
+/// Pids of a control group, or of the one around it that has the least left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRoom {
+    /// Who stands for the group: a process in it, the init where it holds a pid namespace.
+    pub process: ProcKey,
+    /// Pids, of which each thread and each zombie takes one, and `pids.max`.
+    pub room: Room,
+    /// How often a process or thread could not be started for want of one (`pids.events`).
+    pub failed: u64,
+}
+
 /// What the first event of a stream says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartInfo {
@@ -111,6 +171,10 @@ pub struct StartInfo {
     /// Every signal that could end a process is in the stream, whoever it is for.
     #[serde(default)]
     pub fatal_signals: bool,
+    /// Every signal that the init of a pid namespace sends is in the stream, and every SIGCHLD that merges
+    /// with one for which there is a handler.
+    #[serde(default)]
+    pub forwarded_signals: bool,
     /// Every delivery of a signal is in the stream, not only those that the kernel dropped.
     pub all_deliveries: bool,
     /// The arguments that the tool was started with: its configuration and filters.

@@ -4,11 +4,12 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::world::ContainerNo;
 
 /// A process, for ever: start time and tgid, never a bare pid. Survives exec.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcKey {
     /// When it was created, in nanoseconds of the boot-time clock.
     pub start: u64,
@@ -17,7 +18,7 @@ pub struct ProcKey {
 }
 
 /// A thread of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TaskRef {
     /// The process.
     pub key: ProcKey,

@@ -146,6 +146,9 @@ impl<'a> Occurrence<'a> {
                 | Change::NamespaceEnding(_)
                 | Change::NamespaceEnded(_)
                 | Change::Looked(_)
+                | Change::Masked(_)
+                | Change::Measured(_)
+                | Change::ClientEnded(_)
                 | Change::CommandStarted(_)
                 | Change::CommandEnded(_)
                 | Change::Gap

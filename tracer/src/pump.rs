@@ -19,6 +19,7 @@ use crate::{
     source::{
         containers::Containers,
         encode::encode,
+        limits::Limits,
         live::{self, Live},
         load::LoadOptions,
     },
@@ -50,6 +51,7 @@ pub struct Pump {
     live: Live,
     engine: Engine,
     containers: Containers,
+    limits: Limits,
     /// Boot time at which the stream began.
     began: u64,
     /// Processor time that had been used by then.
@@ -100,6 +102,7 @@ impl Pump {
             live,
             engine: Engine::new(thresholds),
             containers: Containers::default(),
+            limits: Limits::default(),
             began: now,
             cpu_before: live::cpu_time(),
             record: Vec::new(),
@@ -183,14 +186,15 @@ impl Pump {
         now: u64,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
-        for key in self.engine.due(now, DOUBTS) {
-            self.step(&self.live.look(key), show)?;
+        for wanted in self.engine.due(now, DOUBTS) {
+            self.step(&self.live.look(wanted), show)?;
         }
         self.step(&Event { at: now, cpu: 0, kind: EventKind::Tick }, show)?;
         Ok(())
     }
 
-    /// Looks up what no tracepoint tells: who is traced, and who is a subreaper.
+    /// Looks up what no tracepoint tells: who is traced, who is a subreaper, how much is left of what runs
+    /// out.
     ///
     /// # Errors
     /// If the kernel's iterator fails, and what `show` returns.
@@ -198,6 +202,7 @@ impl Pump {
         self.surveyed = live::now();
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
+        self.measure(show)?;
         Ok(())
     }
 
@@ -211,7 +216,15 @@ impl Pump {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         self.snapshot_took = live::now().saturating_sub(began);
+        self.measure(show)?;
         Ok(())
+    }
+
+    fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
+        match self.limits.look(self.engine.world()) {
+            Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
+            None => Ok(()),
+        }
     }
 
     fn step(

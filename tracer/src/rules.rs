@@ -5,19 +5,26 @@ use serde::{Deserialize, Serialize};
 use crate::{
     change::Change,
     finding::{Finding, Severity},
-    ident::ProcKey,
+    ident::{ProcKey, TaskRef},
     world::World,
 };
 
+mod coalesced_sigchld;
+mod exec_leftover;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
 mod namespace_killed;
 mod orphan_adopted;
+mod pid_pressure;
+mod pty_pressure;
+mod signal_not_forwarded;
 mod signal_queue_overflow;
+mod signal_stuck_blocked;
 mod slow_stop;
 mod unreaped_child;
 mod zombie_leader;
+mod zombie_leak;
 
 pub use left_behind::LONGEST as LEFT_BEHIND_LONGEST;
 
@@ -30,13 +37,16 @@ pub struct RuleDef {
     pub severity: Severity,
     /// What it says, in one line.
     pub summary: &'static str,
+    /// What it finds goes on until it is over: it is told of again at longer and longer intervals, and
+    /// when it has ended.
+    pub lasts: bool,
     /// What it means, why the kernel does so, how to see it, what to do: Markdown.
     pub explanation: &'static str,
     /// Makes one, with its thresholds.
     pub make: fn(&Thresholds) -> Box<dyn Rule>,
 }
 
-/// From when on something is worth a finding, all in nanoseconds.
+/// From when on something is worth a finding, in nanoseconds where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thresholds {
@@ -48,6 +58,14 @@ pub struct Thresholds {
     pub namespace_stuck_after: u64,
     /// A stop signal that did not help before a SIGKILL came, this long after it.
     pub slow_stop_after: u64,
+    /// Zombies of one parent, each of them unreaped for long enough: a number, no time.
+    pub zombie_leak_at: u64,
+    /// A signal that waits, blocked, for longer than this.
+    pub stuck_blocked_after: u64,
+    /// An init that took a stop signal and has passed nothing on for this long.
+    pub not_forwarded_after: u64,
+    /// A process from outside that has been without its client for this long.
+    pub exec_leftover_after: u64,
 }
 
 impl Default for Thresholds {
@@ -57,6 +75,10 @@ impl Default for Thresholds {
             zombie_leader_after: 2_000_000_000,
             namespace_stuck_after: 5_000_000_000,
             slow_stop_after: 1_000_000_000,
+            zombie_leak_at: 10,
+            stuck_blocked_after: 10_000_000_000,
+            not_forwarded_after: 2_000_000_000,
+            exec_leftover_after: 5_000_000_000,
         }
     }
 }
@@ -69,8 +91,19 @@ pub enum Verdict {
     /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
     /// then; about [`NOBODY`] in any case.
     Recheck(u64, ProcKey),
-    /// This.
+    /// This. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
+    /// What it has found about that process is over, and how: a sentence for a person, already escaped.
+    Over(ProcKey, String),
+}
+
+/// What a rule wants to be looked at before it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Whether a process is there, what it does, whose child it is ([`crate::event::Look`]).
+    Look(ProcKey),
+    /// Which signals wait for a thread ([`crate::event::Masks`]).
+    Masks(TaskRef),
 }
 
 /// In place of a process, where a question is about none that could be gone.
@@ -90,9 +123,23 @@ pub trait Rule {
         Verdict::Quiet
     }
 
-    /// Whom else to look at before that.
-    fn looks_at(&self, _world: &World, _key: ProcKey) -> Vec<ProcKey> {
+    /// What else to look at before that.
+    fn wants(&self, _world: &World, _key: ProcKey) -> Vec<Wanted> {
         Vec::new()
+    }
+
+    /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
+    /// how: a sentence for a person, already escaped.
+    fn over(&self, _world: &World, change: &Change, _open: &Finding) -> Option<String> {
+        match change {
+            Change::Reaped { identity, .. } => Some(format!("{identity} is gone.")),
+            _ => None,
+        }
+    }
+
+    /// Whether a lasting finding of its own tells what another one does too, which then is told no more.
+    fn speaks_for(&self, _whole: &Finding, _part: &Finding) -> bool {
+        false
     }
 }
 
@@ -100,13 +147,20 @@ pub trait Rule {
 pub static RULES: &[&RuleDef] = &[
     &init_ignored_signal::DEF,
     &unreaped_child::DEF,
+    &zombie_leak::DEF,
+    &coalesced_sigchld::DEF,
     &orphan_adopted::DEF,
     &namespace_killed::DEF,
     &slow_stop::DEF,
+    &signal_not_forwarded::DEF,
     &zombie_leader::DEF,
     &left_behind::DEF,
     &killed_by::DEF,
+    &signal_stuck_blocked::DEF,
     &signal_queue_overflow::DEF,
+    &exec_leftover::DEF,
+    &pid_pressure::DEF,
+    &pty_pressure::DEF,
 ];
 
 /// The rule of that name.

@@ -13,7 +13,7 @@ use crate::{
     },
     finding::Finding,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
-    rules::Thresholds,
+    rules::{Thresholds, Wanted},
     signal::Signal,
     world::World,
 };
@@ -163,7 +163,7 @@ impl Story {
     }
 
     pub(crate) fn look(&mut self, pid: u32, found: Option<(u8, u32)>) -> &mut Self {
-        let found = found.map(|(state, ppid)| Looked { state, ppid });
+        let found = found.map(|(state, ppid)| Looked { state, ppid, pts: None });
         self.event(EventKind::Look(Look { key: key(pid), found }))
     }
 
@@ -172,6 +172,7 @@ impl Story {
     pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
         for due in self.engine.due(self.now, usize::MAX) {
+            let Wanted::Look(due) = due else { continue };
             let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
             let predicted = || {
                 self.world().doubtful(self.now).find(|&key| key == due)?;

@@ -52,7 +52,7 @@ impl Summary {
         {
             *self.events.entry(name).or_default() += 1;
         }
-        for finding in step.findings {
+        for finding in step.findings.iter().filter(|finding| finding.is_new()) {
             *self.findings.entry(finding.rule.name).or_default() += 1;
         }
         match &step.event.kind {

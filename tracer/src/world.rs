@@ -16,10 +16,13 @@ mod command;
 mod contained;
 pub mod descent;
 mod doubt;
+mod entered;
+mod family;
 mod image;
 mod kill;
 mod kinship;
 mod leave;
+mod limits;
 mod namespace;
 mod overflow;
 mod process;
@@ -29,14 +32,18 @@ mod stop;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod waiting;
 
 pub use command::{Command, End};
 pub use contained::ContainerNo;
+pub use entered::Entry;
+pub use family::Merged;
 pub use kill::Kill;
 pub use namespace::{Ending, Namespace};
 pub use overflow::Overflow;
 pub use process::{Death, Process, State};
-pub use stop::{Request, Stop};
+pub use stop::{Request, Stop, Told};
+pub use waiting::Waiting;
 
 /// What is known now.
 #[derive(Debug, Default)]
@@ -60,11 +67,16 @@ pub struct World {
     wall_offset_ns: i64,
     /// Signals that end a process are not in the stream, but for those to an init.
     lacks_killers: bool,
+    /// Signals that an init sends are not in the stream, but for those that end somebody.
+    lacks_forwards: bool,
+    /// Clients, and who came into a container on their behalf.
+    clients: BTreeSet<(ProcKey, ProcKey)>,
     gap: Option<u64>,
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
     containers: contained::Containers,
+    limits: limits::Limits,
     /// The stream is about a command.
     has_command: bool,
     /// That command, once it was started.
@@ -112,6 +124,14 @@ impl World {
         let first = (key, ProcKey::default());
         let last = (key, ProcKey { start: u64::MAX, tgid: u32::MAX });
         self.edges.range(first..=last).map(|&(_, child)| child)
+    }
+
+    /// The zombies that a process has had to wait for as their parent for longer than that, in
+    /// nanoseconds: nobody holds them by ptrace.
+    pub fn unreaped(&self, parent: ProcKey, older: u64) -> impl Iterator<Item = (&Process, &Death)> {
+        let zombies = self.children(parent).filter(|child| child.is_zombie() && child.tracer.is_none());
+        let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
+        zombies.filter(move |(child, death)| child.owed_since(death).saturating_add(older) <= self.now)
     }
 
     /// Who has to wait for it: whoever traces it, else its parent.

@@ -80,7 +80,7 @@ fn fields(key: ProcKey, kernel: &Facts, world: &Facts) -> Vec<Difference> {
     found
 }
 
-/// The zombies that no finding was about, `unreaped` being all that were. None is due for one whose
+/// The zombies that no finding was about, `unreaped` being all that were, and parents of which all were. None is due for one whose
 /// parent or tracer is ending itself.
 pub fn unsaid(kernel: &Picture, unreaped: &BTreeSet<ProcKey>) -> Vec<Difference> {
     let is_due = |facts: &Facts| {
@@ -89,7 +89,9 @@ pub fn unsaid(kernel: &Picture, unreaped: &BTreeSet<ProcKey>) -> Vec<Difference>
         matches!(facts.life, Life::Zombie(_))
             && debtor.is_none_or(|debtor| matches!(debtor.life, Life::Running | Life::LeaderDead))
     };
-    let unsaid = kernel.processes.iter().filter(|(key, facts)| is_due(facts) && !unreaped.contains(key));
+    let is_said =
+        |key, facts: &Facts| unreaped.contains(key) || facts.parent.is_some_and(|key| unreaped.contains(&key));
+    let unsaid = kernel.processes.iter().filter(|(key, facts)| is_due(facts) && !is_said(key, facts));
     unsaid
         .map(|(&key, facts)| Difference {
             keys: vec![key],

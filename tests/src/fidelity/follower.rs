@@ -50,6 +50,10 @@ const NO_FINDINGS: Thresholds = Thresholds {
     zombie_leader_after: NEVER,
     namespace_stuck_after: NEVER,
     slow_stop_after: NEVER,
+    zombie_leak_at: NEVER,
+    stuck_blocked_after: NEVER,
+    not_forwarded_after: NEVER,
+    exec_leftover_after: NEVER,
 };
 const NEVER: u64 = u64::MAX / 4;
 
@@ -67,7 +71,7 @@ pub struct Watch {
     pub births: Vec<(ProcKey, [Option<ProcKey>; 2], PidNs)>,
     /// Findings that are still to be judged.
     pub findings: Vec<Heard>,
-    /// Of whom it was said that nobody waits for it.
+    /// Of whom it was said that nobody waits for it, and parents of whose zombies that was said at once.
     pub unreaped: BTreeSet<ProcKey>,
     /// Records that came, and that were said to be lost, by their kind.
     pub told: [u64; kind::COUNT],
@@ -102,8 +106,9 @@ impl Watch {
         if let Some(told) = step.record.get(8).and_then(|&kind| self.told.get_mut(usize::from(kind))) {
             *told += 1;
         }
-        for finding in step.findings {
-            if let Detail::UnreapedChild { .. } = finding.detail {
+        for finding in step.findings.iter().filter(|finding| finding.is_new()) {
+            // The one of a zombie; the other of a parent, for all zombies of it.
+            if let Detail::UnreapedChild { .. } | Detail::Coalesced { .. } = finding.detail {
                 self.unreaped.insert(finding.process.key);
             }
             let looked_at = self.looks.get(&finding.process.key).copied();

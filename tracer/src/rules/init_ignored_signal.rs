@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     rules::{Rule, RuleDef, Thresholds, Verdict},
     signal::{self, Sender, Signal},
     world::World,
@@ -12,6 +12,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "init-ignored-signal",
     severity: Severity::Warning,
     summary: "the kernel dropped a signal because its target is pid 1 of a pid namespace",
+    lasts: false,
     explanation: include_str!("init_ignored_signal.md"),
     make: |_: &Thresholds| Box::new(InitIgnoredSignal),
 };
@@ -35,6 +36,7 @@ impl Rule for InitIgnoredSignal {
         let evidence = sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect();
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since: sent_at.unwrap_or_else(|| world.now()),
             process: target,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::Identity,
     rules::{Rule, RuleDef, Verdict},
     signal::{
@@ -16,11 +16,15 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "killed-by",
     severity: Severity::Info,
     summary: "a signal ended a process: who sent it, or what the process did to get it",
+    lasts: false,
     explanation: include_str!("killed_by.md"),
-    make: |_| Box::new(KilledBy),
+    make: |thresholds| Box::new(KilledBy { slow_stop_after: thresholds.slow_stop_after }),
 };
 
-struct KilledBy;
+struct KilledBy {
+    /// Of a container that was stopped so slowly another rule tells the whole story.
+    slow_stop_after: u64,
+}
 
 impl Rule for KilledBy {
     fn def(&self) -> &'static RuleDef {
@@ -30,8 +34,12 @@ impl Rule for KilledBy {
     fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
         let Change::Killed(kill) = change else { return Verdict::Quiet };
         let Some(&first) = kill.victims.first() else { return Verdict::Quiet };
+        if kill.count == 1 && kill.wasted_ns.is_some_and(|wasted| wasted >= self.slow_stop_after) {
+            return Verdict::Quiet;
+        }
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since: kill.sent_at.unwrap_or(kill.died_at),
             process: first,
@@ -140,11 +148,16 @@ const SET_PDEATHSIG: &str = "PR_SET_PDEATHSIG";
 
 /// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
 fn line_of(kill: &Kill) -> String {
-    let ancestors = kill.ancestors.iter().map(short);
-    std::iter::once(kill.sender.to_string()).chain(ancestors).collect::<Vec<_>>().join(" < ")
+    line(kill.sender.to_string(), &kill.ancestors)
 }
 
-fn short(process: &Identity) -> String {
+/// The same of anybody.
+pub(super) fn line(sender: String, ancestors: &[Identity]) -> String {
+    let ancestors = ancestors.iter().map(short);
+    std::iter::once(sender).chain(ancestors).collect::<Vec<_>>().join(" < ")
+}
+
+pub(super) fn short(process: &Identity) -> String {
     Identity { ns_level: 0, ..*process }.to_string()
 }
 

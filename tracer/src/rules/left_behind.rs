@@ -3,9 +3,9 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, Detail, Finding, Left, Severity},
+    finding::{Confidence, Detail, Finding, Left, Severity, Stage},
     ident::ProcKey,
-    rules::{NOBODY, Rule, RuleDef, Verdict},
+    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted},
     world::{Command, End, Process, World},
 };
 
@@ -13,6 +13,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "left-behind",
     severity: Severity::Warning,
     summary: "the recorded command has ended, and processes that it started still run or are zombies",
+    lasts: false,
     explanation: include_str!("left_behind.md"),
     make: |_| Box::new(LeftBehind),
 };
@@ -41,9 +42,9 @@ impl Rule for LeftBehind {
         }
     }
 
-    fn looks_at(&self, world: &World, _key: ProcKey) -> Vec<ProcKey> {
+    fn wants(&self, world: &World, _key: ProcKey) -> Vec<Wanted> {
         let left = world.command().map_or_else(Vec::new, |command| command.left(world));
-        left.iter().take(LOOKED_AT).map(|process| process.key).collect()
+        left.iter().take(LOOKED_AT).map(|process| Wanted::Look(process.key)).collect()
     }
 
     fn recheck(&self, world: &World, _key: ProcKey) -> Verdict {
@@ -75,6 +76,7 @@ fn finding(world: &World, command: &Command, end: End, left: &[&Process]) -> Fin
     }
     Finding {
         rule: &DEF,
+        stage: Stage::New,
         at: world.now(),
         since: end.at,
         process: command.identity,

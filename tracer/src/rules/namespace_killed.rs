@@ -3,7 +3,7 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{PidNs, ProcKey},
     rules::{Rule, RuleDef, Verdict},
     summary::seconds,
@@ -14,6 +14,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "namespace-killed",
     severity: Severity::Warning,
     summary: "pid 1 of a pid namespace exited, and the kernel killed every process left in it",
+    lasts: false,
     explanation: include_str!("namespace_killed.md"),
     make: |thresholds| Box::new(NamespaceKilled { stuck_after: thresholds.namespace_stuck_after }),
 };
@@ -73,6 +74,7 @@ fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
     };
     Verdict::Found(Box::new(Finding {
         rule: &DEF,
+        stage: Stage::New,
         at: world.now(),
         since,
         process: init,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     rules::{Rule, RuleDef, Verdict},
     world::World,
 };
@@ -11,6 +11,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "orphan-adopted",
     severity: Severity::Info,
     summary: "a parent died and its child was given to a sibling thread, a subreaper or the namespace's init",
+    lasts: false,
     explanation: include_str!("orphan_adopted.md"),
     make: |_| Box::new(OrphanAdopted),
 };
@@ -59,6 +60,7 @@ impl Rule for OrphanAdopted {
         };
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since: adoption.at,
             process: name,

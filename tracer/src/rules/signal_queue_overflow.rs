@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     rules::{Rule, RuleDef, Verdict},
     signal::{self, Sender},
     summary::seconds,
@@ -13,6 +13,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-queue-overflow",
     severity: Severity::Warning,
     summary: "a signal was lost, or who sent it and its value, because too many signals wait already",
+    lasts: false,
     explanation: include_str!("signal_queue_overflow.md"),
     make: |_| Box::new(SignalQueueOverflow),
 };
@@ -38,6 +39,7 @@ impl Rule for SignalQueueOverflow {
         let Overflow { signal, since, seq: first, lost, siginfo_lost } = *overflow;
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since,
             process: sent.target,

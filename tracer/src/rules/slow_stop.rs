@@ -2,18 +2,22 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity},
-    ident::{Identity, escape},
-    rules::{Rule, RuleDef, Verdict},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
+    ident::escape,
+    rules::{
+        Rule, RuleDef, Verdict,
+        killed_by::{line, short},
+    },
     signal::{self, Sender, Signal},
     summary::seconds,
-    world::{Process, Request, Stop, World},
+    world::{Process, Request, Stop, Told, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "slow-stop",
     severity: Severity::Warning,
     summary: "a container did not end at its stop signal, and was killed when the time was up",
+    lasts: false,
     explanation: include_str!("slow_stop.md"),
     make: |thresholds| Box::new(SlowStop { after: thresholds.slow_stop_after }),
 };
@@ -30,26 +34,32 @@ impl Rule for SlowStop {
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
         let &Change::Died { key, status } = change else { return Verdict::Quiet };
         let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(Stop { asked, kill: Some(kill) }) = process.stop.as_deref() else { return Verdict::Quiet };
-        let wasted = kill.at.saturating_sub(asked.at);
+        let Some(stop @ Stop { asked, kill: Some(kill), told }) = process.stop.as_deref() else {
+            return Verdict::Quiet;
+        };
+        let wasted = stop.wasted_ns().unwrap_or(0);
         if status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Verdict::Quiet;
         }
         let took_ns = world.now().saturating_sub(asked.at);
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since: asked.at,
             process: process.identity(),
             confidence: Confidence::Certain,
-            message: message(world, process, asked, kill, took_ns),
+            message: message(world, process, stop, asked, kill, took_ns),
             fix: fix(process, asked),
             evidence: vec![asked.seq, kill.seq, seq],
             detail: Detail::SlowStop {
                 signal: asked.signal,
                 sender: Sender::Process(asked.sender),
+                ancestors: asked.ancestors.clone(),
                 fate: asked.verdict,
+                told: told.clone(),
                 killer: Sender::Process(kill.sender),
+                killer_ancestors: kill.ancestors.clone(),
                 wasted_ns: wasted,
                 took_ns,
             },
@@ -57,7 +67,7 @@ impl Rule for SlowStop {
     }
 }
 
-fn message(world: &World, process: &Process, asked: &Request, kill: &Request, took_ns: u64) -> String {
+fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill: &Request, took_ns: u64) -> String {
     let Request { signal, verdict, .. } = asked;
     let identity = process.identity();
     let container = world.container_of(&identity);
@@ -75,22 +85,41 @@ fn message(world: &World, process: &Process, asked: &Request, kill: &Request, to
         _ => format!("reached {init}, its pid 1, which did not end"),
     };
     format!(
-        "It took {} to stop {name}: {signal} from {} {fate}. {} later {} sent SIGKILL.",
+        "It took {} to stop {name}: {signal} from {} {fate}.{} {} later {} sent SIGKILL.",
         seconds(took_ns),
         who(asked),
-        seconds(kill.at.saturating_sub(asked.at)),
+        children(asked, stop.told.as_ref()),
+        seconds(stop.wasted_ns().unwrap_or(0)),
         who(kill),
     )
 }
 
-/// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
-fn who(request: &Request) -> String {
-    let short = |identity: &Identity| format!("{} (pid {})", identity.comm, identity.key.tgid);
-    match &request.parent {
-        Some(parent) => format!("{}, a child of {},", short(&request.sender), short(parent)),
-        None => short(&request.sender),
+/// Whether a signal that was taken went on to the children.
+fn children(asked: &Request, told: Option<&Told>) -> String {
+    let Some(Told { told, not_told, named }) = told.filter(|_| asked.verdict == signal::Verdict::Delivered) else {
+        return String::new();
+    };
+    let named: Vec<_> = named.iter().map(short).collect();
+    let more = match not_told - named.len() as u64 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = named.join(", ");
+    match (told, not_told) {
+        (0, 0) => String::new(),
+        (_, 0) => " It passed a signal on to all of its children.".to_owned(),
+        (0, _) => format!(" It passed none on to its children: {named}{more}."),
+        _ => format!(" Of its children these were sent none: {named}{more}."),
     }
 }
+
+/// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
+fn who(request: &Request) -> String {
+    line(short(&request.sender), request.ancestors.get(..ANCESTORS).unwrap_or(&request.ancestors))
+}
+
+/// Ancestors that are named.
+const ANCESTORS: usize = 3;
 
 /// Programs that run a trap only between two commands, and pass no signal on.
 const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
@@ -163,7 +192,7 @@ mod tests {
     #[test]
     fn a_dropped_stop_signal_wastes_the_grace_period() {
         let mut story = container();
-        story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[]);
+        story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
         let finding = killed(&mut story).unwrap();
         let Detail::SlowStop { signal, fate, wasted_ns, .. } = finding.detail else { panic!() };
         assert_eq!((signal, fate, wasted_ns / MS), (Signal::TERM, signal::Verdict::InitNoHandler, 3_000));
@@ -171,9 +200,9 @@ mod tests {
         assert_eq!(
             finding.message,
             format!(
-                "It took 3.0 s to stop pid namespace {NS}: SIGTERM from runc (pid 3), a child of shim (pid 2), did \
+                "It took 3.0 s to stop pid namespace {NS}: SIGTERM from runc (pid 3) < shim (pid 2) < p1 (pid 1) did \
                  nothing: sleep (pid 10) is pid 1 of its namespace and has no handler for it, so the kernel dropped it. \
-                 3.0 s later runc (pid 4), a child of shim (pid 2), sent SIGKILL."
+                 3.0 s later runc (pid 4) < shim (pid 2) < p1 (pid 1) sent SIGKILL."
             )
         );
     }
@@ -184,7 +213,7 @@ mod tests {
             let mut story = container();
             let known = Container { id: "web".into(), stop_signal, ..Container::default() };
             story.event(EventKind::Container(Box::new(known))).event(EventKind::Contained(key(10), "web".into()));
-            story.signal(sent(3, Signal(10), bit::HANDLER, 0)).wait(3_000, &[]);
+            story.signal(sent(3, Signal(10), bit::HANDLER, 0)).wait(3_000, &[(10, b'S', 2)]);
             let finding = killed(&mut story);
             assert_eq!(finding.is_some(), is_found);
             assert!(finding.is_none_or(|finding| finding.message.contains("to stop container web")));
@@ -199,7 +228,7 @@ mod tests {
             (bit::IGNORE, 1, "did nothing: sleep (pid 10), its pid 1, ignores it", "STOPSIGNAL"),
         ] {
             let mut story = container();
-            story.signal(sent(3, Signal::TERM, more, result)).wait(3_000, &[]);
+            story.signal(sent(3, Signal::TERM, more, result)).wait(3_000, &[(10, b'S', 2)]);
             let finding = killed(&mut story).unwrap();
             assert!(finding.message.contains(says), "{}", finding.message);
             assert!(finding.fix.contains(helps), "{}", finding.fix);
@@ -209,17 +238,21 @@ mod tests {
     #[test]
     fn who_ends_in_time_or_was_not_asked_is_quiet() {
         let mut in_time = container();
-        in_time.signal(sent(3, Signal::TERM, 0, 1)).wait(500, &[]);
+        in_time.signal(sent(3, Signal::TERM, 0, 1)).wait(500, &[(10, b'S', 2)]);
         assert!(killed(&mut in_time).is_none(), "it was killed at once");
         assert!(killed(&mut container()).is_none(), "nobody asked");
         let mut inside = container();
-        inside.signal(SignalSent { result: 1, ..kill(10, 10, Signal::TERM) }).wait(3_000, &[]);
+        inside.signal(SignalSent { result: 1, ..kill(10, 10, Signal::TERM) }).wait(3_000, &[(10, b'S', 2)]);
         assert!(killed(&mut inside).is_none(), "it was asked from inside");
         let mut ended = container();
-        ended.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(3_000, &[]).exit(end(10, 2, Adopter::None));
+        ended.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(3_000, &[(10, b'S', 2)]).exit(end(
+            10,
+            2,
+            Adopter::None,
+        ));
         assert!(ended.rules().iter().all(|&rule| rule != DEF.name), "it ended by itself");
         let mut long_ago = container();
-        long_ago.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(7_200_000, &[]);
+        long_ago.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(7_200_000, &[(10, b'S', 2)]);
         assert!(killed(&mut long_ago).is_none(), "that was two hours ago");
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     change::{AdopterClass, Change},
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{Identity, ProcKey},
-    rules::{Rule, RuleDef, Verdict},
+    rules::{Rule, RuleDef, Verdict, coalesced_sigchld},
     world::{Death, Process, World},
 };
 
@@ -12,12 +12,15 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "unreaped-child",
     severity: Severity::Warning,
     summary: "a process has ended and its parent does not wait for it: a zombie",
+    lasts: true,
     explanation: include_str!("unreaped_child.md"),
-    make: |thresholds| Box::new(UnreapedChild { after: thresholds.unreaped_after }),
+    make: |thresholds| Box::new(UnreapedChild { after: thresholds.unreaped_after, leak: thresholds.zombie_leak_at }),
 };
 
 struct UnreapedChild {
     after: u64,
+    /// From so many on one parent has a leak, of which another rule speaks.
+    leak: u64,
 }
 
 impl Rule for UnreapedChild {
@@ -26,9 +29,11 @@ impl Rule for UnreapedChild {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let Change::Died { key, .. } = change else { return Verdict::Quiet };
-        match world.get(*key).and_then(Process::death) {
-            Some(death) => Verdict::Recheck(death.at.saturating_add(self.after), *key),
+        // A zombie that gets another parent is another one's to reap.
+        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Verdict::Quiet };
+        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        match process.death() {
+            Some(death) => Verdict::Recheck(process.owed_since(death).saturating_add(self.after), key),
             None => Verdict::Quiet,
         }
     }
@@ -50,17 +55,55 @@ impl Rule for UnreapedChild {
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
             return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
         }
-        let due = death.zombie_since().saturating_add(self.after);
+        let due = process.owed_since(death).saturating_add(self.after);
         if world.now() < due {
             return Verdict::Recheck(due, key);
         }
+        let is_spoken_for = || {
+            // One more of several is no news before it is a leak.
+            let told = self.leak.div_ceil(NAMED);
+            unreaped(world, debtor, self.after, told.saturating_add(1)) > told
+                || is_leak(world, debtor, self.after, self.leak)
+                || coalesced_sigchld::left(world, debtor, self.after).is_some()
+        };
+        if process.tracer.is_none() && is_spoken_for() {
+            return Verdict::Quiet;
+        }
         Verdict::Found(Box::new(finding(world, process, death, debtor)))
     }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Change::Reaped { identity, by, zombie_for, .. } = change else { return None };
+        if identity.key != open.process.key {
+            return None;
+        }
+        let after = zombie_for.map_or_else(String::new, |ns| format!(" after {}", crate::summary::seconds(ns)));
+        Some(match by.and_then(|by| world.get(by)) {
+            Some(by) => format!("{identity} was reaped by {}{after}.", by.identity()),
+            None => format!("{identity} is gone{after}."),
+        })
+    }
+}
+
+/// Of those that make a leak, one in so many is told by itself.
+const NAMED: u64 = 4;
+/// What makes a leak is this many times younger than what makes a finding at the most: a parent that is
+/// about to wait has zombies too, for a moment.
+const YOUNGER: u64 = 4;
+
+/// Whether so many children of one parent wait for it, one of them for so long, in nanoseconds.
+pub(super) fn is_leak(world: &World, parent: ProcKey, after: u64, at: u64) -> bool {
+    unreaped(world, parent, after / YOUNGER, at) >= at && unreaped(world, parent, after, 1) > 0
+}
+
+/// How many children wait for so long; more than so many are not counted.
+fn unreaped(world: &World, parent: ProcKey, after: u64, most: u64) -> u64 {
+    world.unreaped(parent, after).take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
 }
 
 /// Why nobody waits. The words are part of the JSON contract.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Blame {
+pub(super) enum Blame {
     Parent,
     AdoptingInit,
     AdoptingSubreaper,
@@ -70,7 +113,7 @@ enum Blame {
 }
 
 impl Blame {
-    fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Self::Parent => "parent alive and never waits",
             Self::AdoptingInit => "adopted by an init that never waits",
@@ -81,7 +124,23 @@ impl Blame {
         }
     }
 
-    fn of(process: &Process, debtor: Option<&Process>) -> Self {
+    /// The same of many, as a sentence about whoever should wait for them.
+    pub(super) fn of_many(self) -> &'static str {
+        match self {
+            Self::Parent => "They are its children, and it does not wait for them.",
+            Self::AdoptingInit => {
+                "Their parents died, so they went to it as the init of their namespace, and it does not wait for them."
+            }
+            Self::AdoptingSubreaper => {
+                "Their parents died, so they went to it as a subreaper, and it does not wait for them."
+            }
+            Self::Stopped => "It is stopped and cannot wait for them.",
+            Self::Blocked => "It is blocked in the kernel and cannot wait for them.",
+            Self::Tracer => "It traces them, and does not wait for them.",
+        }
+    }
+
+    pub(super) fn of(process: &Process, debtor: Option<&Process>) -> Self {
         if process.tracer.is_some() {
             return Self::Tracer;
         }
@@ -97,7 +156,7 @@ impl Blame {
         }
     }
 
-    fn fix(self, debtor: &Identity) -> String {
+    pub(super) fn fix(self, debtor: &Identity) -> String {
         match self {
             Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => INIT_FIX.to_owned(),
             Self::Parent => format!(
@@ -157,6 +216,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     };
     Finding {
         rule: &DEF,
+        stage: Stage::New,
         at: world.now(),
         since: death.zombie_since(),
         process: name,
@@ -174,6 +234,7 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit},
         ident::Args,
+        rules::Wanted,
         story::{Story, born, born_in, end, key, task, zombie},
     };
 
@@ -205,8 +266,23 @@ mod tests {
         assert_eq!(story.rules(), [""; 0]);
         story.wait(2, &[(20, b'Z', 10), (10, b'S', 1)]);
         assert_eq!(blame(&mut story), ("parent alive and never waits", 10));
-        story.wait(60_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        story.wait(50_000, &[(20, b'Z', 10), (10, b'S', 1)]);
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn it_is_told_again_less_and_less_often_and_when_it_is_over() {
+        let mut story = dead_child();
+        let mut told = Vec::new();
+        for minute in 0..20 {
+            story.wait(60_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+            told.extend(story.found.drain(..).map(|finding| (minute, finding.stage)));
+        }
+        assert_eq!(told, [(0, Stage::New), (1, Stage::Ongoing), (4, Stage::Ongoing), (17, Stage::Ongoing)]);
+        story.free(20);
+        let over = story.only();
+        assert_eq!((over.stage, over.process.key), (Stage::Resolved, key(20)));
+        assert!(over.message.contains("was reaped by lazy (pid 10) after 20 min"), "{}", over.message);
     }
 
     #[test]
@@ -227,7 +303,7 @@ mod tests {
         }
         // All are due at the same time, and the world is in doubt of them too.
         let due = story.engine.due(story.now + 3_000_000_000, 0);
-        assert!((1_000..2_000).chain([10]).all(|pid| due.contains(&task(pid).key)), "{} are due", due.len());
+        assert!((1_000..2_000).chain([10]).all(|pid| due.contains(&Wanted::Look(key(pid)))), "{} are due", due.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::ProcKey,
     rules::{Rule, RuleDef, Verdict},
     summary::seconds,
@@ -13,6 +13,7 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leader",
     severity: Severity::Info,
     summary: "the main thread of a process has exited while others live: it looks defunct and cannot be reaped",
+    lasts: true,
     explanation: include_str!("zombie_leader.md"),
     make: |thresholds| Box::new(ZombieLeader { after: thresholds.zombie_leader_after }),
 };
@@ -42,6 +43,7 @@ impl Rule for ZombieLeader {
         let age_ns = world.now().saturating_sub(since);
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
+            stage: Stage::New,
             at: world.now(),
             since,
             process: name,
@@ -58,6 +60,19 @@ impl Rule for ZombieLeader {
             evidence: vec![seq],
             detail: Detail::ZombieLeader { threads: live, age_ns },
         }))
+    }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let lasted = seconds(world.now().saturating_sub(open.since));
+        match change {
+            Change::Died { key, .. } if *key == open.process.key => {
+                Some(format!("The last thread of {} has ended, {lasted} after the main thread.", open.process))
+            }
+            Change::Execed { key, .. } if *key == open.process.key => {
+                Some(format!("Another thread of {} executed a program, and is its main thread now.", open.process))
+            }
+            _ => None,
+        }
     }
 }
 

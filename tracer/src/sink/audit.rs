@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::{
-    audit::{Audit, Namespace, facts::Facts, room::Room, stop::Forecast},
-    host::Container,
+    audit::{Audit, Namespace, facts::Facts, stop::Forecast},
+    host::{Container, Room},
     sink::{
         json::Lines,
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},

@@ -77,7 +77,9 @@ impl Sink for Gate {
         summary.count(step, 0);
         *wall_offset_ns = world.wall_offset_ns();
         select.step(world, step, |_, item| {
-            if let Item::Finding(finding) = item {
+            if let Item::Finding(finding) = item
+                && finding.is_new()
+            {
                 *counts.entry(finding.rule.name).or_default() += 1;
                 *hits += u64::from(is_hit(fail_on, finding));
                 if findings.len() < KEPT {

@@ -12,7 +12,7 @@ use crate::{
     engine::Step,
     event::Loss,
     filter::Filter,
-    finding::{Confidence, Finding, Severity},
+    finding::{Confidence, Finding, Severity, Stage},
     host::StartInfo,
     occurrence::{Kind, Occurrence},
     sink::{
@@ -147,6 +147,7 @@ impl<W: Write> Page<W> {
             ring_size,
             all_signals: _,
             fatal_signals: _,
+            forwarded_signals: _,
             all_deliveries: _,
             arguments: _,
             has_command: _,
@@ -187,16 +188,22 @@ impl<W: Write> Page<W> {
     }
 
     fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, at, since: _, process, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let Finding { rule, stage, at, since: _, process, confidence, message, fix, evidence: _, detail: _ } = finding;
         let style = match rule.severity {
+            _ if *stage == Stage::Resolved => GOOD,
             Severity::Info => CALM,
             Severity::Warning => WARN,
             Severity::Error => BAD,
         };
         let time = self.time(world, *at)?;
         let screen = self.screen;
-        write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, rule.severity))?;
-        writeln!(self.out, "{}", screen.paint(BOLD, rule.name))?;
+        let (word, goes_on) = match stage {
+            Stage::New => (rule.severity.id(), ""),
+            Stage::Ongoing => (rule.severity.id(), " goes on"),
+            Stage::Resolved => ("resolved", ""),
+        };
+        write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, word))?;
+        writeln!(self.out, "{}{goes_on}", screen.paint(BOLD, rule.name))?;
         self.paragraph("", DIM, message)?;
         if let Some(container) = world.container_of(process) {
             self.paragraph("container: ", CALM, &style::container(container))?;

@@ -188,6 +188,7 @@ impl Trigger {
         let mut found = None;
         self.select.step(world, step, |_, item| {
             if let Item::Finding(finding) = item
+                && finding.is_new()
                 && self.rules.contains(&finding.rule.name)
             {
                 found = Some(finding.rule.name);

@@ -7,7 +7,7 @@ use tracer_common::{
     RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
@@ -16,8 +16,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::{
     event::{
-        Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Notify, Reap, Roles,
-        Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Notify, Reap,
+        Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
@@ -45,6 +45,9 @@ pub enum DecodeError {
     /// The start of a stream says nothing that can be understood.
     #[error("the start of the stream is damaged")]
     BadStart,
+    /// What is said of limits cannot be understood.
+    #[error("a record about limits is damaged")]
+    BadRooms,
     /// What is said of a container cannot be understood.
     #[error("a record about a container is damaged")]
     BadContainer,
@@ -111,8 +114,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             EventKind::CommandLine(known_ref(id).key, arguments(args, cut != 0))
         }
         note::kind::LOOK => {
-            let LookRecord { header: _, id, ppid, state, reserved: _ } = read(bytes, header.kind)?;
-            EventKind::Look(Look { key: known_ref(id).key, found: (state != 0).then_some(Looked { state, ppid }) })
+            let LookRecord { header: _, id, ppid, state, reserved: _, pts } = read(bytes, header.kind)?;
+            let pts = pts.checked_sub(1);
+            EventKind::Look(Look { key: known_ref(id).key, found: (state != 0).then_some(Looked { state, ppid, pts }) })
         }
         note::kind::SURVEYED => {
             let SurveyedRecord { header: _, began } = read(bytes, header.kind)?;
@@ -134,6 +138,15 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::CONTAINER => {
             let container = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
             EventKind::Container(container.map_err(|_| DecodeError::BadContainer)?)
+        }
+        note::kind::ROOMS => {
+            let rooms = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
+            EventKind::Rooms(rooms.map_err(|_| DecodeError::BadRooms)?)
+        }
+        note::kind::MASKS => {
+            let MasksRecord { header: _, id, pending, shared_pending, blocked } = read(bytes, header.kind)?;
+            let masks = Masks { pending, shared_pending, blocked };
+            EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
         }
         note::kind::CONTAINED => {
             let ContainedRecord { header: _, id } = read(bytes, header.kind)?;

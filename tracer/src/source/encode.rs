@@ -7,7 +7,7 @@ use tracer_common::{
     ExitRecord, Header, NotifyRecord, RowRecord, SurveyRecord, Task, TaskId, kind as kernel,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
     },
     record::{NEVER, adopter, exit_flags},
     task::flags,
@@ -15,7 +15,9 @@ use tracer_common::{
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
-    event::{Adopter, End, Event, EventKind, Exit, Look, Loss, Notify, Roles, Row, Scope, Survey, Surveyed, TaskInfo},
+    event::{
+        Adopter, End, Event, EventKind, Exit, Look, Loss, Masks, Notify, Roles, Row, Scope, Survey, Surveyed, TaskInfo,
+    },
     ident::{Args, ProcKey, TaskRef},
     world::World,
 };
@@ -36,7 +38,8 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         }
         EventKind::Look(Look { key, found }) => {
             let (state, ppid) = found.map_or((0, 0), |found| (found.state, found.ppid));
-            out.record(note::kind::LOOK, &LookRecord { id: leader(*key), ppid, state, ..Default::default() }, &[]);
+            let pts = found.and_then(|found| found.pts).map_or(0, |pts| pts.saturating_add(1));
+            out.record(note::kind::LOOK, &LookRecord { id: leader(*key), ppid, state, pts, ..Default::default() }, &[]);
         }
         EventKind::Lost(Loss { ring, undecodable, missed, unreadable }) => {
             let fixed = LostRecord {
@@ -67,6 +70,15 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         }
         EventKind::Container(container) => {
             out.header_and(note::kind::CONTAINER, &serde_json::to_vec(container).unwrap_or_default());
+        }
+        EventKind::Rooms(rooms) => {
+            out.header_and(note::kind::ROOMS, &serde_json::to_vec(rooms).unwrap_or_default());
+        }
+        EventKind::Masks(task, masks) => {
+            let Masks { pending, shared_pending, blocked } = masks.unwrap_or_default();
+            let id = TaskId { start: task.key.start, tgid: task.key.tgid, tid: task.tid };
+            let fixed = MasksRecord { id, pending, shared_pending, blocked, ..Default::default() };
+            out.record(note::kind::MASKS, &fixed, &[]);
         }
         EventKind::Contained(key, id) => {
             let fixed = ContainedRecord { id: leader(*key), ..Default::default() };
@@ -254,7 +266,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{ExitStatus, Looked},
-        host::StartInfo,
+        host::{GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs},
         rules::Thresholds,
         source::decode::decode,
@@ -306,6 +318,7 @@ mod tests {
                     ring_size,
                     all_signals: flag,
                     fatal_signals: !flag,
+                    forwarded_signals: flag,
                     all_deliveries: !flag,
                     arguments: vec![text],
                     has_command: flag,
@@ -324,9 +337,26 @@ mod tests {
         });
         let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandLine(key, Args { bytes: bytes.into(), cut }));
-        let found = proptest::option::of((1..=u8::MAX, any::<u32>()));
+        let found = proptest::option::of((1..=u8::MAX, any::<u32>(), proptest::option::of(0..u16::MAX)));
         let look = (key(), found).prop_map(|(key, found)| {
-            EventKind::Look(Look { key, found: found.map(|(state, ppid)| Looked { state, ppid }) })
+            EventKind::Look(Look { key, found: found.map(|(state, ppid, pts)| Looked { state, ppid, pts }) })
+        });
+        let masks = (task(), any::<[u64; 3]>()).prop_map(|(task, [pending, shared_pending, blocked])| {
+            let masks = Masks { pending, shared_pending, blocked };
+            EventKind::Masks(task.unwrap_or_default(), (masks != Masks::default()).then_some(masks))
+        });
+        let room = || any::<(u64, u64)>().prop_map(|(used, most)| Room { used, most });
+        let group = (key(), room(), any::<u64>());
+        let group = group.prop_map(|(process, room, failed)| GroupRoom { process, room, failed });
+        let holder = (key(), any::<u64>()).prop_map(|(process, held)| Holder { process, held });
+        let rooms = (
+            proptest::option::of(room()),
+            proptest::collection::vec(holder, 0..3),
+            proptest::option::of(room()),
+            proptest::collection::vec(group, 0..3),
+        );
+        let rooms = rooms.prop_map(|(ptys, pty_holders, pids, groups)| {
+            EventKind::Rooms(Box::new(Rooms { ptys, pty_holders, pids, groups }))
         });
         let started = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut }));
@@ -376,6 +406,8 @@ mod tests {
             survey,
             args,
             look,
+            masks,
+            rooms,
             loss().prop_map(EventKind::Lost),
             Just(EventKind::Tick),
             started,

@@ -14,10 +14,9 @@ use log::Log;
 use tracer_common::{RowRecord, Stats, SurveyRecord};
 
 use crate::{
-    event::{Event, EventKind, Look, Loss, Row, Survey},
+    event::{Event, EventKind, Loss, Row, Survey},
     host::StartInfo,
-    ident::ProcKey,
-    rules::Thresholds,
+    rules::{Thresholds, Wanted},
     source::{
         decode::{decode, decode_surveyed},
         hooks,
@@ -117,6 +116,7 @@ impl Live {
             ring_size,
             all_signals,
             fatal_signals: true,
+            forwarded_signals: true,
             all_deliveries,
             // Not all are text on every machine; what they hold is for a person.
             arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
@@ -233,10 +233,13 @@ impl Live {
         Ok(Event { at: now(), cpu: 0, kind: EventKind::Survey(Box::new(Survey { began, found })) })
     }
 
-    /// Looks at one process, for a rule that is about to speak.
-    pub fn look(&self, key: ProcKey) -> Event {
-        let look: Look = procfs::look(key);
-        Event { at: now(), cpu: 0, kind: EventKind::Look(look) }
+    /// Looks at a process, for a rule that is about to speak.
+    pub fn look(&self, wanted: Wanted) -> Event {
+        let kind = match wanted {
+            Wanted::Look(key) => EventKind::Look(procfs::look(key)),
+            Wanted::Masks(task) => EventKind::Masks(task, procfs::masks(task)),
+        };
+        Event { at: now(), cpu: 0, kind }
     }
 }
 

@@ -5,8 +5,8 @@ use std::{fs, io, path::PathBuf};
 use tracer_common::record::ARGS_MAX;
 
 use crate::{
-    event::{ExitStatus, Look, Looked, Roles, Row, TaskInfo},
-    ident::{Args, Comm, PidNs, ProcKey},
+    event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
 };
 
 /// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
@@ -28,9 +28,30 @@ fn parse_stat(stat: &[u8], start: u64) -> Option<Looked> {
     let mut fields = rest.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
     let ppid = fields.next()?.parse().ok()?;
-    // Field 22 of proc(5); the state is field 3, ppid field 4.
-    let ticks: u64 = fields.nth(22 - 5)?.parse().ok()?;
-    (ticks == start / TICK_NS).then_some(Looked { state, ppid })
+    // Field 7 of proc(5); the state is field 3, ppid field 4.
+    let tty: u32 = fields.nth(7 - 5)?.parse().unwrap_or(0);
+    // Field 22.
+    let ticks: u64 = fields.nth(22 - 8)?.parse().ok()?;
+    (ticks == start / TICK_NS).then_some(Looked { state, ppid, pts: pts(tty) })
+}
+
+/// The number of a pseudo-terminal by its device number (`UNIX98_PTY_SLAVE_MAJOR`, of which there are 8).
+fn pts(tty: u32) -> Option<u16> {
+    let (major, minor) = (tty >> 8 & 0xfff, tty & 0xff | tty >> 12 & 0xf_ff00);
+    let which = major.checked_sub(136).filter(|&which| which < 8)?;
+    u16::try_from(which << 8 | minor).ok()
+}
+
+/// The signals of a thread (`/proc/PID/task/TID/status`).
+pub fn masks(task: TaskRef) -> Option<Masks> {
+    // Another process with that pid is told apart by its start time.
+    look(task.key).found?;
+    let status = fs::read_to_string(format!("/proc/{}/task/{}/status", task.key.tgid, task.tid)).ok()?;
+    let mask = |name: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        u64::from_str_radix(text.trim(), 16).ok()
+    };
+    Some(Masks { pending: mask("SigPnd")?, shared_pending: mask("ShdPnd")?, blocked: mask("SigBlk")? })
 }
 
 /// A process of the initial pid namespace that the task iterator did not list: what `/proc` tells
@@ -117,7 +138,15 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_does_not_confuse() {
-        assert_eq!(parse_stat(STAT, 1234 * TICK_NS + 5), Some(Looked { state: b'Z', ppid: 7 }));
+        assert_eq!(parse_stat(STAT, 1234 * TICK_NS + 5), Some(Looked { state: b'Z', ppid: 7, pts: None }));
+    }
+
+    #[test]
+    fn a_terminal_is_told_by_its_device() {
+        let on = |tty: &str| String::from_utf8_lossy(STAT).replace("42 42 0 -1", &format!("42 42 {tty} -1"));
+        for (tty, want) in [("34819", Some(3)), ("35072", Some(256)), ("1025", None), ("0", None)] {
+            assert_eq!(parse_stat(on(tty).as_bytes(), 1234 * TICK_NS).unwrap().pts, want, "{tty}");
+        }
     }
 
     #[test]

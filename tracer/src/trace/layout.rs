@@ -11,7 +11,7 @@ use tracer_common::{
     RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED},
 };
@@ -34,8 +34,6 @@ enum Form {
     U32,
     U64,
     I32,
-    /// So many of them.
-    U8s(usize),
     /// So many of them.
     U32s(usize),
     /// Text that somebody else chose: any bytes, to the first zero.
@@ -209,7 +207,8 @@ static RECORDS: &[Record] = &[
         id: Form::Struct(TASK_ID), "the process";
         ppid: Form::U32, "its parent's pid on the host";
         state: Form::U8, "the letter of proc(5), 0: it is gone";
-        reserved: Form::U8s(3), "0";
+        reserved: Form::U8, "0";
+        pts: Form::U16, "the number of the pseudo-terminal that controls it, and 1; 0: none";
     }),
     record!(note::kind::SURVEYED, "surveyed", "all that a survey found", SurveyedRecord {
         began: Form::U64, "ns of the boot-time clock: when the survey began";
@@ -241,6 +240,13 @@ static RECORDS: &[Record] = &[
         namespaces: Form::U32, "how many pid namespaces";
     }, "a process each, as in id; then an inode number each, a u32"),
     record!(note::kind::CONTAINER, "container", "what is known of a container", Header {}, "a JSON object"),
+    record!(note::kind::ROOMS, "rooms", "how much is left of what runs out", Header {}, "a JSON object"),
+    record!(note::kind::MASKS, "masks", "the signals of a thread, from /proc; all 0: it is gone", MasksRecord {
+        id: Form::Struct(TASK_ID), "the thread";
+        pending: Form::U64, "signals that wait for the thread, a bit each from signal 1";
+        shared_pending: Form::U64, "signals that wait for the process";
+        blocked: Form::U64, "signals that the thread blocks";
+    }),
     record!(note::kind::CONTAINED, "contained", "a process belongs to a container", ContainedRecord {
         id: Form::Struct(TASK_ID), "the process; with it its descendants, and with an init whoever lives in its pid namespace";
     }, "the container's id"),
@@ -291,7 +297,6 @@ impl Form {
             Self::U32 => "u32".to_owned(),
             Self::U64 => "u64".to_owned(),
             Self::I32 => "i32".to_owned(),
-            Self::U8s(count) => format!("u8[{count}]"),
             Self::U32s(count) => format!("u32[{count}]"),
             Self::Name(count) => format!("char[{count}]"),
             Self::Struct(fields) => return Err(fields),
@@ -337,7 +342,6 @@ fn values(fields: &[Field], path: &str, bytes: &[u8], to: &mut Vec<(String, Valu
             Form::U32 => bytes.first_chunk().map(|&bytes| Value::from(u32::from_ne_bytes(bytes))),
             Form::U64 => bytes.first_chunk().map(|&bytes| Value::from(u64::from_ne_bytes(bytes))),
             Form::I32 => bytes.first_chunk().map(|&bytes| Value::from(i32::from_ne_bytes(bytes))),
-            Form::U8s(count) => bytes.get(..*count).map(Value::from),
             Form::U32s(count) => bytes.get(..4 * count).map(|bytes| {
                 let (numbers, _) = bytes.as_chunks();
                 numbers.iter().map(|&number| u32::from_ne_bytes(number)).collect()
@@ -387,7 +391,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_record_and_no_two_have_the_same() {
         let mut kinds: Vec<_> = RECORDS.iter().map(|record| record.kind).collect();
-        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::CONTAINED).collect();
+        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::MASKS).collect();
         kinds.sort_unstable();
         assert_eq!(kinds, expected);
     }

@@ -7,7 +7,8 @@ use crate::{
     ident::{Comm, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
     world::{
-        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, World, leave::Leave, process::Pending,
+        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave,
+        process::Pending,
     },
 };
 use tracer_common::record::signal_flags;
@@ -28,6 +29,7 @@ impl World {
                 self.wall_offset_ns = info.wall_offset_ns;
                 self.has_command = info.has_command;
                 self.lacks_killers = !info.all_signals && !info.fatal_signals;
+                self.lacks_forwards = !info.all_signals && !info.forwarded_signals;
             }
             EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
             EventKind::Exec(exec) => self.exec(at, exec, changes),
@@ -52,6 +54,11 @@ impl World {
                 }
             }
             EventKind::Look(look) => self.look(at, look, changes),
+            EventKind::Masks(task, masks) => {
+                self.note_masks(at, *task, *masks);
+                changes.push(Change::Masked(task.key));
+            }
+            EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
             EventKind::Lost(_) => {
                 self.gap = Some(at);
                 self.is_synced = false;
@@ -167,6 +174,7 @@ impl World {
             process.state = State::Running;
         }
         self.plan_look(task.key, at);
+        self.note_entry(task.key);
         changes.push(Change::Execed { key: task.key, before });
     }
 
@@ -229,6 +237,7 @@ impl World {
         let asked_by = process.signalled_by;
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
+        self.end_client(key, death.at, Some(death.status), death.seq, changes);
         self.note_kill(key, &death, changes);
         let is_killed = death.status.signal() == Some(Signal::KILL);
         self.count_death(key, ns, death.at, is_killed, changes);
@@ -364,6 +373,16 @@ impl World {
             sent_seq: Some(seq),
         };
         self.note_overflow(at, seq, target.key, signal, verdict);
+        self.note_heard(at, target.key, signal, verdict);
+        if signal == Signal::CHLD
+            && verdict == Verdict::Merged
+            && flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER
+        {
+            self.note_merged(at, seq, target.key);
+        }
+        if verdict == Verdict::Queued {
+            self.note_waiting(Waiting { signal, sender, target, at, seq });
+        }
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, signalled.seen_code());
         }
@@ -377,6 +396,7 @@ impl World {
             Some(process.pending.remove(i))
         });
         self.pending -= usize::from(pending.is_some());
+        self.note_taken(target.key, signal);
         changes.push(Change::Taken(Box::new(Signalled {
             signal,
             code,

@@ -37,7 +37,8 @@ impl World {
         }
         // Before the end: with that, a reader has enough.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
-        let others = self.image_of_containers().into_iter().chain(command);
+        let limits = self.image_of_limits().map(|rooms| EventKind::Rooms(Box::new(rooms)));
+        let others = self.image_of_containers().into_iter().chain(limits).chain(command);
         events.extend(others.map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));
         events

@@ -53,6 +53,8 @@ pub struct Kill {
     pub raised_again: u64,
     /// How many left a core dump.
     pub cores: u64,
+    /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
+    pub wasted_ns: Option<u64>,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
     pub evidence: Vec<u64>,
 }
@@ -139,7 +141,7 @@ impl World {
     }
 
     /// Parent, grandparent and so on, up to the init of its namespace.
-    fn ancestors(&self, key: ProcKey) -> Vec<Identity> {
+    pub(super) fn ancestors(&self, key: ProcKey) -> Vec<Identity> {
         let is_init = |key| self.get(key).is_none_or(|process| process.roles.init);
         let mut ancestors = Vec::new();
         if is_init(key) {
@@ -160,6 +162,7 @@ impl World {
         let causes = process.causes.take();
         let Some(signal) = death.status.signal() else { return };
         let (identity, ns) = (process.identity(), process.pid_ns);
+        let wasted_ns = process.stop.as_ref().and_then(|stop| stop.wasted_ns());
         let (cause, is_raised_again) = causes.map_or((None, false), |causes| causes.of(signal, death.at));
         let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return };
         // The end of the namespace says so for all of them.
@@ -170,6 +173,9 @@ impl World {
         }
         let is_full = self.kills.len() >= MOST_OPEN && !self.kills.contains_key(&join);
         let kill = if is_full { &mut kill } else { self.kills.entry(join).or_insert(kill) };
+        if kill.count == 0 && signal == Signal::KILL {
+            kill.wasted_ns = wasted_ns;
+        }
         kill.count += 1;
         kill.raised_again += u64::from(is_raised_again);
         kill.cores += u64::from(death.status.dumped_core());
@@ -220,6 +226,7 @@ impl World {
             victims: Vec::new(),
             raised_again: 0,
             cores: 0,
+            wasted_ns: None,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
         };
         Some((join, kill))
@@ -327,7 +334,8 @@ mod tests {
     fn a_signal_that_waits_ends_when_it_is_unblocked() {
         let mut story = story();
         let sent = kill(2, 10, Signal::TERM);
-        story.signal(SignalSent { flags: sent.flags | signal_flags::BLOCKED, ..sent }).wait(60_000, &[]);
+        story.signal(SignalSent { flags: sent.flags | signal_flags::BLOCKED, ..sent });
+        story.wait(60_000, &[(10, b'S', 1)]);
         ends(&mut story, 10, Signal::TERM);
         let finding = story.wait(200, &[]).only();
         assert!(finding.at - finding.since > 60_000 * MS);

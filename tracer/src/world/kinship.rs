@@ -183,6 +183,7 @@ impl World {
             process.adoption = Some(adoption);
         }
         changes.push(Change::Adopted { child, adoption });
+        self.note_left_outside(child, &adoption, changes);
     }
 
     /// Why a process adopts that was not expected to.

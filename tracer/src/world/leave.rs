@@ -73,6 +73,12 @@ impl World {
             self.by_pid.remove(&key.tgid);
         }
         self.gone.insert(key);
+        self.forget_group(key);
+        // Whoever has ended said so then; of this one the end was not seen.
+        self.end_client(key, self.now, None, 0, changes);
+        if let Some(entry) = &process.entry {
+            self.clients.remove(&(entry.client.key, key));
+        }
         if let Some(parent) = process.parent {
             self.edges.remove(&(parent.key, key));
         }

@@ -2,10 +2,10 @@
 
 use crate::{
     change::Adoption,
-    event::{ExitStatus, Looked, Roles, TaskInfo},
+    event::{ExitStatus, Looked, Masks, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, Overflow, Stop, kill::Causes, kinship::Orphaned},
+    world::{ContainerNo, Entry, Merged, Overflow, Stop, Waiting, kill::Causes, kinship::Orphaned},
 };
 
 /// A process that is in the process table, zombies included.
@@ -49,6 +49,16 @@ pub struct Process {
     pub exit_signal: i32,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
+    /// The last look at the signals of one of its threads: when, and which.
+    pub masks: Option<(u64, u32, Masks)>,
+    /// A signal that waits for it.
+    pub(super) waiting: Option<Box<Waiting>>,
+    /// On whose behalf it came into its container from outside.
+    pub(super) entry: Option<Box<Entry>>,
+    /// When it was last sent a signal that asks for something, in nanoseconds of the boot-time clock.
+    pub(super) heard_at: u64,
+    /// SIGCHLDs to it that merged.
+    pub merged: Option<Merged>,
     /// For an init: how somebody outside tries to stop it.
     pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
@@ -155,6 +165,11 @@ impl Process {
             container: None,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
+            masks: None,
+            waiting: None,
+            entry: None,
+            heard_at: 0,
+            merged: None,
             stop: None,
             signalled_by: None,
             causes: None,
@@ -228,6 +243,13 @@ impl Process {
     /// It has ended, somebody has to wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
+    }
+
+    /// Since when its present parent owes it a wait, in nanoseconds of the boot-time clock: it has ended by
+    /// then, and that one is its parent.
+    pub fn owed_since(&self, death: &Death) -> u64 {
+        let adopted = self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key));
+        death.zombie_since().max(adopted.map_or(0, |adoption| adoption.at))
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -3,7 +3,7 @@
 use crate::{
     ident::{Identity, ProcKey},
     signal::{Signal, Verdict},
-    world::{Process, World},
+    world::World,
 };
 
 /// The last attempt to stop the init of a namespace from outside.
@@ -13,7 +13,30 @@ pub struct Stop {
     pub asked: Request,
     /// The SIGKILL that followed, once it has.
     pub kill: Option<Request>,
+    /// Who had been told of the stop by then, if the stream can tell.
+    pub told: Option<Told>,
 }
+
+impl Stop {
+    /// Nanoseconds between the first signal and the SIGKILL that followed.
+    pub fn wasted_ns(&self) -> Option<u64> {
+        Some(self.kill.as_ref()?.at.saturating_sub(self.asked.at))
+    }
+}
+
+/// Which children of an init were sent a signal since it was asked to stop, or somebody below them was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Children that were, of those that live.
+    pub told: u64,
+    /// Children that were not.
+    pub not_told: u64,
+    /// The oldest of those that were not.
+    pub named: Vec<Identity>,
+}
+
+/// Children that are named.
+const NAMED: usize = 5;
 
 /// A signal from outside to an init.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +45,8 @@ pub struct Request {
     pub signal: Signal,
     /// Who sent it.
     pub sender: Identity,
-    /// On whose behalf: the sender's parent then.
-    pub parent: Option<Identity>,
+    /// On whose behalf: its parent, grandparent and so on then, up to the init of its namespace.
+    pub ancestors: Vec<Identity>,
     /// What became of it.
     pub verdict: Verdict,
     /// When, in nanoseconds of the boot-time clock.
@@ -51,16 +74,34 @@ impl World {
         if !asks && signal != Signal::KILL {
             return;
         }
-        let parent = self.parent(sender.key).map(Process::identity);
-        let request = Request { signal, sender, parent, verdict, at, seq };
+        let ancestors = self.ancestors(sender.key);
+        let request = Request { signal, sender, ancestors, verdict, at, seq };
+        let since = self.get(target).and_then(|process| Some(process.stop.as_ref()?.asked.at));
+        let told = since.filter(|_| signal == Signal::KILL).and_then(|since| self.told(target, since));
         let Some(process) = self.processes.get_mut(&target) else { return };
         let present = process.stop.as_mut().filter(|stop| at.saturating_sub(stop.asked.at) < LONGEST_GRACE);
         match (present, asks) {
             // Whoever asks again waits since the first time.
             (Some(_), true) | (None, false) => {}
-            (Some(stop), false) => _ = stop.kill.get_or_insert(request),
-            (None, true) => process.stop = Some(Box::new(Stop { asked: request, kill: None })),
+            (Some(stop), false) if stop.kill.is_none() => (stop.kill, stop.told) = (Some(request), told),
+            (Some(_), false) => {}
+            (None, true) => process.stop = Some(Box::new(Stop { asked: request, kill: None, told: None })),
         }
+    }
+
+    /// Which children of an init were told of a stop since a time, in nanoseconds of the boot-time clock;
+    /// `None` if the stream does not have the signals that would tell.
+    pub fn told(&self, init: ProcKey, since: u64) -> Option<Told> {
+        if self.lacks_forwards {
+            return None;
+        }
+        let not_told = self.not_told(init, since);
+        let told = self.children(init).filter(|child| child.death().is_none() && child.key.start < since).count();
+        Some(Told {
+            told: (told - not_told.len()) as u64,
+            not_told: not_told.len() as u64,
+            named: not_told.iter().take(NAMED).map(|child| child.identity()).collect(),
+        })
     }
 
     /// Whether a signal means that an init should end: those of people and service managers, and the one

@@ -168,7 +168,9 @@ impl Scene for LiveScene {
         self.stage.reap()?;
         let Self { stage, pump, recorder, heard, .. } = self;
         pump.turn(&mut |world, step| {
-            heard.extend(step.findings.iter().filter(|finding| finding.process.pid_ns == stage.ns).cloned());
+            heard.extend(
+                step.findings.iter().filter(|finding| finding.is_new() && finding.process.pid_ns == stage.ns).cloned(),
+            );
             keep(recorder, world, step)
         })?;
         Ok(())

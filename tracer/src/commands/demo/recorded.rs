@@ -102,7 +102,7 @@ impl Scene for RecordedScene {
         let Self { events, engine, ns, heard, .. } = self;
         let event = events.next().with_context(|| format!("the recording ends before {what}"))?;
         let (step, _) = engine.step(&event, &[]);
-        heard.extend(step.findings.iter().filter(|finding| finding.process.pid_ns == *ns).cloned());
+        heard.extend(step.findings.iter().filter(|finding| finding.is_new() && finding.process.pid_ns == *ns).cloned());
         Ok(())
     }
 }

@@ -69,6 +69,7 @@ struct Line {
     duration_ns: Option<u64>,
     lost: Option<u64>,
     severity: Option<&'static str>,
+    stage: Option<&'static str>,
     confidence: Option<&'static str>,
     message: Option<Text>,
     fix: Option<Text>,
@@ -177,7 +178,7 @@ impl Line {
                 self.status(*status);
                 self.duration_ns = Some(*took_ns);
             }
-            Detail::SlowStop { signal, sender, fate: _, killer: _, wasted_ns, took_ns: _ } => {
+            Detail::SlowStop { signal, sender, wasted_ns, .. } => {
                 self.signal = Some(signal.to_string());
                 self.sender(sender);
                 self.duration_ns = Some(*wasted_ns);
@@ -189,6 +190,23 @@ impl Line {
                 self.sender(&kill.sender);
                 self.status(kill.status);
             }
+            Detail::StuckBlocked { signal, sender, age_ns } => {
+                self.signal = Some(signal.to_string());
+                self.sender(sender);
+                self.duration_ns = Some(*age_ns);
+            }
+            Detail::NotForwarded { signal, sender, .. } => {
+                self.signal = Some(signal.to_string());
+                self.sender(sender);
+            }
+            Detail::ExecLeftover { client, client_status, pts: _, age_ns } => {
+                self.other("client", client.as_ref());
+                if let Some(status) = client_status {
+                    self.status(*status);
+                }
+                self.duration_ns = Some(*age_ns);
+            }
+            Detail::ZombieLeak { .. } | Detail::Coalesced { .. } | Detail::Pressure { .. } => {}
             Detail::LeftBehind { status, running: _, zombies: _, left: _ } => self.status(*status),
         }
     }
@@ -210,7 +228,7 @@ fn event(world: &World, moment: Moment, event: &Occurrence<'_>) -> Line {
 }
 
 fn finding(world: &World, moment: Moment, finding: &Finding) -> Line {
-    let Finding { rule, at, since: _, process, confidence, message, fix, evidence: _, detail } = finding;
+    let Finding { rule, stage, at, since: _, process, confidence, message, fix, evidence: _, detail } = finding;
     let mut line = Line {
         type_: "finding",
         kind: rule.name,
@@ -218,6 +236,7 @@ fn finding(world: &World, moment: Moment, finding: &Finding) -> Line {
         at_boot_ns: *at,
         seq: Some(moment.seq),
         severity: Some(rule.severity.id()),
+        stage: Some(stage.id()),
         confidence: Some(match confidence {
             Confidence::Certain => "certain",
             Confidence::Incomplete(_) => "incomplete",

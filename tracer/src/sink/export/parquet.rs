@@ -222,7 +222,7 @@ impl EventRow {
 }
 
 fn finding(world: &World, finding: &Finding) -> FindingRow {
-    let Finding { rule, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
+    let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
     let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
     let row = FindingRow {
         time: Time(since_1970(world, *at)),
@@ -231,6 +231,7 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         since_boot_ns: signed(*since),
         rule: rule.name,
         severity: rule.severity.id(),
+        stage: stage.id(),
         is_certain: *confidence == Confidence::Certain,
         pid: key.tgid,
         start_boot_ns: signed(key.start),
@@ -269,16 +270,30 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
             let row = FindingRow { signal, reason, killed: Some(signed(kill.count)), ..row };
             if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
         }
+        Detail::ZombieLeak { .. } | Detail::Coalesced { .. } | Detail::Pressure { .. } | Detail::LeftBehind { .. } => {
+            row
+        }
+        Detail::NotForwarded { signal, sender, .. } => {
+            let row = FindingRow { signal: Some(signal.to_string()), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
+        Detail::ExecLeftover { client, age_ns, .. } => {
+            let row = FindingRow { duration_ns: Some(signed(*age_ns)), ..row };
+            if let Some(client) = client { row.other("client", client) } else { row }
+        }
+        Detail::StuckBlocked { signal, sender, age_ns } => {
+            let row = FindingRow { signal: Some(signal.to_string()), duration_ns: Some(signed(*age_ns)), ..row };
+            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
+        }
         Detail::QueueOverflow { signal, sender, lost: _, siginfo_lost: _ } => {
             let row = FindingRow { signal: Some(signal.to_string()), ..row };
             if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
         }
-        Detail::SlowStop { signal, sender, fate, killer: _, wasted_ns, took_ns: _ } => {
+        Detail::SlowStop { signal, sender, fate, wasted_ns, .. } => {
             let (signal, reason) = (Some(signal.to_string()), Some(fate.id()));
             let row = FindingRow { signal, reason, duration_ns: Some(signed(*wasted_ns)), ..row };
             if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
         }
-        Detail::LeftBehind { .. } => row,
         Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
     }
 }

@@ -132,9 +132,14 @@ impl<W: Write> Perfetto<W> {
                 None => Ok(()),
             },
             Change::Looked(key) => self.released(world, at, *key),
-            Change::Killed(_) | Change::CommandStarted(_) | Change::CommandEnded(_) | Change::Gap | Change::Synced => {
-                Ok(())
-            }
+            Change::Killed(_)
+            | Change::Masked(_)
+            | Change::Measured(_)
+            | Change::ClientEnded(_)
+            | Change::CommandStarted(_)
+            | Change::CommandEnded(_)
+            | Change::Gap
+            | Change::Synced => Ok(()),
         }
     }
 
@@ -239,11 +244,12 @@ impl<W: Write> Perfetto<W> {
     }
 
     fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
         let track = self.track_of(world, *at, process)?;
         let mut mark = Mark::new(*at, track, FINDING, rule.name);
         mark.facts = vec![
             ("severity", rule.severity.id().into()),
+            ("stage", stage.id().into()),
             ("message", message.as_str().into()),
             ("fix", fix.as_str().into()),
             ("since_boot_ns", (*since).into()),

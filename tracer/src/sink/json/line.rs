@@ -9,7 +9,7 @@ use tracer_common::record::kind;
 use crate::{
     change::{AdopterClass, Signalled},
     event::{ExitStatus, Loss, WaitCall},
-    finding::{Confidence, Detail, Finding, Left},
+    finding::{Confidence, Detail, Finding, Left, Reached},
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
@@ -144,6 +144,10 @@ struct Limits {
     zombie_leader_after_ns: u64,
     namespace_stuck_after_ns: u64,
     slow_stop_after_ns: u64,
+    zombie_leak_at: u64,
+    stuck_blocked_after_ns: u64,
+    not_forwarded_after_ns: u64,
+    exec_leftover_after_ns: u64,
 }
 
 pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> Start<'a> {
@@ -159,10 +163,21 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         ring_size,
         all_signals,
         fatal_signals: _,
+        forwarded_signals: _,
         all_deliveries: _,
         arguments: _,
         has_command: _,
-        thresholds: Thresholds { unreaped_after, zombie_leader_after, namespace_stuck_after, slow_stop_after },
+        thresholds:
+            Thresholds {
+                unreaped_after,
+                zombie_leader_after,
+                namespace_stuck_after,
+                slow_stop_after,
+                zombie_leak_at,
+                stuck_blocked_after,
+                not_forwarded_after,
+                exec_leftover_after,
+            },
     } = info;
     Start {
         version,
@@ -183,6 +198,10 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
             zombie_leader_after_ns: *zombie_leader_after,
             namespace_stuck_after_ns: *namespace_stuck_after,
             slow_stop_after_ns: *slow_stop_after,
+            zombie_leak_at: *zombie_leak_at,
+            stuck_blocked_after_ns: *stuck_blocked_after,
+            not_forwarded_after_ns: *not_forwarded_after,
+            exec_leftover_after_ns: *exec_leftover_after,
         },
     }
 }
@@ -323,6 +342,7 @@ pub(super) fn event<'a>(world: &'a World, moment: Moment, event: &'a Occurrence<
 pub(super) struct FindingLine<'a> {
     rule: &'static str,
     severity: &'static str,
+    stage: &'static str,
     at: Wall,
     at_boot_ns: BootNs,
     since: Wall,
@@ -378,10 +398,51 @@ enum Particulars<'a> {
     SlowStop {
         signal: String,
         sender: Option<Origin<'a>>,
+        ancestors: Vec<Process<'a>>,
         verdict: &'static str,
+        children_told: Option<u64>,
+        children_not_told: Option<u64>,
         killer: Option<Origin<'a>>,
+        killer_ancestors: Vec<Process<'a>>,
         wasted_ns: u64,
         took_ns: u64,
+    },
+    ZombieLeak {
+        zombies: u64,
+        per_hour: u64,
+        names: Vec<Named>,
+        limit: Option<Limit>,
+    },
+    Pressure {
+        used: u64,
+        most: u64,
+        of_machine: bool,
+        failed: u64,
+        holders: Vec<Holder<'a>>,
+        zombies: u64,
+    },
+    StuckBlocked {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        age_ns: u64,
+    },
+    Coalesced {
+        zombies: u64,
+        merged: u64,
+        reaped: u64,
+    },
+    NotForwarded {
+        signal: String,
+        sender: Option<Origin<'a>>,
+        count: u64,
+        children: Vec<Process<'a>>,
+        has_ended: bool,
+    },
+    ExecLeftover {
+        client: Option<Process<'a>>,
+        client_status: Option<Status>,
+        pty: Option<String>,
+        age_ns: u64,
     },
     LeftBehind {
         status: Status,
@@ -389,6 +450,26 @@ enum Particulars<'a> {
         zombies: u64,
         processes: Vec<Remnant<'a>>,
     },
+}
+
+#[derive(Serialize)]
+struct Named {
+    comm: Name,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    used: u64,
+    most: u64,
+    of_machine: bool,
+    in_ns: u64,
+}
+
+#[derive(Serialize)]
+struct Holder<'a> {
+    process: Process<'a>,
+    count: u64,
 }
 
 #[derive(Serialize)]
@@ -422,6 +503,8 @@ impl<'a> Killed<'a> {
             victims,
             raised_again,
             cores,
+            // Of that another rule tells.
+            wasted_ns: _,
             evidence: _,
         } = kill;
         let named = |all: &[Identity]| all.iter().map(|one| Process::new(world, one)).collect();
@@ -456,7 +539,7 @@ impl<'a> Remnant<'a> {
 }
 
 pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine<'a> {
-    let Finding { rule, at, since, process, confidence, message, fix, evidence, detail } = finding;
+    let Finding { rule, stage, at, since, process, confidence, message, fix, evidence, detail } = finding;
     let one = |identity: &Identity| Process::new(world, identity);
     let (confidence, confidence_note) = match confidence {
         Confidence::Certain => ("certain", None),
@@ -465,6 +548,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
     FindingLine {
         rule: rule.name,
         severity: rule.severity.id(),
+        stage: stage.id(),
         at: Wall::new(world, *at),
         at_boot_ns: BootNs(*at),
         since: Wall::new(world, *since),
@@ -500,6 +584,44 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
             }
+            Detail::ZombieLeak { zombies, per_hour, names, limit } => Particulars::ZombieLeak {
+                zombies: *zombies,
+                per_hour: *per_hour,
+                names: names.iter().map(|&(comm, count)| Named { comm: Name(comm), count }).collect(),
+                limit: limit.map(|Reached { room, of_machine, in_ns }| Limit {
+                    used: room.used,
+                    most: room.most,
+                    of_machine,
+                    in_ns,
+                }),
+            },
+            Detail::Pressure { room, of_machine, failed, holders, zombies } => Particulars::Pressure {
+                used: room.used,
+                most: room.most,
+                of_machine: *of_machine,
+                failed: *failed,
+                holders: holders.iter().map(|(holder, count)| Holder { process: one(holder), count: *count }).collect(),
+                zombies: *zombies,
+            },
+            Detail::StuckBlocked { signal, sender: from, age_ns } => {
+                Particulars::StuckBlocked { signal: signal.to_string(), sender: sender(world, from), age_ns: *age_ns }
+            }
+            Detail::Coalesced { zombies, merged, reaped } => {
+                Particulars::Coalesced { zombies: *zombies, merged: *merged, reaped: *reaped }
+            }
+            Detail::NotForwarded { signal, sender: from, count, children, has_ended } => Particulars::NotForwarded {
+                signal: signal.to_string(),
+                sender: sender(world, from),
+                count: *count,
+                children: children.iter().map(one).collect(),
+                has_ended: *has_ended,
+            },
+            Detail::ExecLeftover { client, client_status, pts, age_ns } => Particulars::ExecLeftover {
+                client: client.as_ref().map(one),
+                client_status: client_status.map(Into::into),
+                pty: pts.map(|pts| format!("/dev/pts/{pts}")),
+                age_ns: *age_ns,
+            },
             Detail::KilledBy(kill) => Particulars::KilledBy(Box::new(Killed::new(world, kill))),
             Detail::QueueOverflow { signal, sender: from, lost, siginfo_lost } => Particulars::QueueOverflow {
                 signal: signal.to_string(),
@@ -507,11 +629,25 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 lost: *lost,
                 siginfo_lost: *siginfo_lost,
             },
-            Detail::SlowStop { signal, sender: from, fate, killer, wasted_ns, took_ns } => Particulars::SlowStop {
+            Detail::SlowStop {
+                signal,
+                sender: from,
+                ancestors,
+                fate,
+                told,
+                killer,
+                killer_ancestors,
+                wasted_ns,
+                took_ns,
+            } => Particulars::SlowStop {
                 signal: signal.to_string(),
                 sender: sender(world, from),
+                ancestors: ancestors.iter().map(one).collect(),
                 verdict: fate.id(),
+                children_told: told.as_ref().map(|told| told.told),
+                children_not_told: told.as_ref().map(|told| told.not_told),
                 killer: sender(world, killer),
+                killer_ancestors: killer_ancestors.iter().map(one).collect(),
                 wasted_ns: *wasted_ns,
                 took_ns: *took_ns,
             },

@@ -7,10 +7,10 @@ use tracer_common::record::signal_flags;
 
 use crate::{
     engine::Step,
-    event::EventKind,
+    event::{EventKind, SignalSent},
     filter::Filter,
     occurrence::Kind,
-    signal::killer::could_end,
+    signal::{Signal, killer::could_end},
     sink::select::{Item, Select},
     world::World,
 };
@@ -37,14 +37,12 @@ impl Narrow {
             is_shown |= matches!(item, Item::Event(_));
             Ok(())
         })?;
-        // The rule of the programs in the kernel: what befalls an init can be a finding, and so can what
-        // could end a process, or what the queue had no room for.
-        let (flags, matters) = match &step.event.kind {
-            EventKind::Signal(sent) => (sent.flags, could_end(sent) || matches!(sent.result, 3 | 4)),
-            EventKind::Deliver(taken) => (taken.flags, false),
+        let matters = match &step.event.kind {
+            EventKind::Signal(sent) => matters(sent),
+            EventKind::Deliver(taken) => taken.flags & signal_flags::UNKILLABLE != 0,
             _ => return Ok(true),
         };
-        let takes = is_shown || matters || flags & signal_flags::UNKILLABLE != 0;
+        let takes = is_shown || matters;
         self.left_out += u64::from(!takes);
         Ok(takes)
     }
@@ -53,4 +51,14 @@ impl Narrow {
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
+}
+
+/// The rule of the programs in the kernel: what befalls an init can be a finding, what it passes on, what
+/// could end a process, what the queue had no room for, and SIGCHLDs that merge.
+fn matters(sent: &SignalSent) -> bool {
+    let has = |bit: u16| sent.flags & bit != 0;
+    has(signal_flags::UNKILLABLE | signal_flags::SENDER_INIT)
+        || could_end(sent)
+        || matches!(sent.result, 3 | 4)
+        || (sent.signal == Signal::CHLD && sent.result == 2)
 }

@@ -94,6 +94,7 @@ row! {
         since_boot_ns: i64,
         rule: &'static str,
         severity: &'static str,
+        stage: &'static str,
         is_certain: bool,
         pid: u32,
         start_boot_ns: i64,

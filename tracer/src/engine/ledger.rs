@@ -1,0 +1,85 @@
+//! Findings that last: told once, then again at longer and longer intervals, and when they are over.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    finding::{Finding, Stage},
+    ident::ProcKey,
+};
+
+/// How long after it was told first something is told again, in nanoseconds; from then on whenever that
+/// is this many times as long ago.
+const AGAIN_AFTER: u64 = 60_000_000_000;
+const LONGER: u64 = 4;
+/// How long after it was told a rule is asked whether it is still so, in nanoseconds, at the earliest.
+const ASK_AFTER: u64 = 5_000_000_000;
+/// What has grown by this factor is told again at once.
+const GROWN: u64 = 2;
+
+/// What was told, and is not over as far as is known: by whom it is about, and by rule.
+#[derive(Debug, Default)]
+pub(super) struct Ledger(BTreeMap<(ProcKey, usize), Open>);
+
+#[derive(Debug)]
+struct Open {
+    /// As it was told last.
+    finding: Finding,
+    /// When it was told first.
+    first: u64,
+    /// When it is told again.
+    next: u64,
+}
+
+impl Open {
+    /// When to ask the rule whether it is still so: more often than it is told, or it would be over long
+    /// before anybody says so.
+    fn ask_again(&self, now: u64) -> u64 {
+        let age = now.saturating_sub(self.first);
+        self.next.min(now.saturating_add((age / LONGER).max(ASK_AFTER)))
+    }
+}
+
+impl Ledger {
+    /// Takes in what a rule has found; gives it back if it is to be told, and when to ask for it again.
+    pub(super) fn found(&mut self, rule: usize, mut finding: Finding) -> (Option<Finding>, u64) {
+        let now = finding.at;
+        let subject = (finding.process.key, rule);
+        let Some(open) = self.0.get_mut(&subject) else {
+            let open = Open { finding: finding.clone(), first: now, next: now.saturating_add(AGAIN_AFTER) };
+            let ask_again = open.ask_again(now);
+            self.0.insert(subject, open);
+            return (Some(finding), ask_again);
+        };
+        let has_grown = finding.detail.size() / GROWN >= open.finding.detail.size();
+        if now < open.next && !has_grown {
+            return (None, open.ask_again(now));
+        }
+        let age = now.saturating_sub(open.first);
+        open.next = open.first.saturating_add(age.saturating_mul(LONGER).max(AGAIN_AFTER));
+        finding.stage = Stage::Ongoing;
+        open.finding = finding.clone();
+        (Some(finding), open.ask_again(now))
+    }
+
+    /// What a rule has told about somebody is over, at that time, in the words of the rule.
+    pub(super) fn over(&mut self, rule: usize, subject: ProcKey, at: u64, seq: u64, how: String) -> Option<Finding> {
+        let Open { finding, .. } = self.0.remove(&(subject, rule))?;
+        let fix = String::new();
+        Some(Finding { stage: Stage::Resolved, at, message: how, fix, evidence: vec![seq], ..finding })
+    }
+
+    /// What was told about somebody and is not over, each with its rule.
+    pub(super) fn about(&self, subject: ProcKey) -> impl Iterator<Item = (usize, &Finding)> {
+        let all = self.0.range((subject, 0)..=(subject, usize::MAX));
+        all.map(|(&(_, rule), open)| (rule, &open.finding))
+    }
+
+    /// Forgets what something else speaks for from now on.
+    pub(super) fn join(&mut self, is_part: impl Fn(&Finding) -> bool) {
+        self.0.retain(|_, open| !is_part(&open.finding));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

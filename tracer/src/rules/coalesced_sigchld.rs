@@ -1,0 +1,170 @@
+//! `coalesced-sigchld`: SIGCHLDs merged, and a parent that waits once for each leaves zombies.
+
+use crate::{
+    change::Change,
+    finding::{Confidence, Detail, Finding, Severity, Stage},
+    ident::ProcKey,
+    rules::{Rule, RuleDef, Verdict, Wanted},
+    signal::{Signal, Verdict as Fate},
+    summary::seconds,
+    world::{Merged, Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "coalesced-sigchld",
+    severity: Severity::Warning,
+    summary: "children ended together, their SIGCHLDs merged, and the parent's handler reaped only some of them",
+    lasts: true,
+    explanation: include_str!("coalesced_sigchld.md"),
+    make: |thresholds| Box::new(Coalesced { after: thresholds.unreaped_after }),
+};
+
+struct Coalesced {
+    after: u64,
+}
+
+/// A child that ends so long before or after SIGCHLDs that merged, in nanoseconds, is one of theirs.
+const TOGETHER: u64 = 1_000_000_000;
+/// Zombies that are looked at.
+const LOOKED_AT: usize = 64;
+
+impl Rule for Coalesced {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        match change {
+            Change::Signalled(signalled)
+                if signalled.signal == Signal::CHLD
+                    && signalled.verdict == Fate::Merged
+                    && world.get(signalled.target.key).is_some_and(|target| target.merged.is_some()) =>
+            {
+                // A moment later than the child: that one ended first.
+                Verdict::Recheck(world.now().saturating_add(self.after), signalled.target.key)
+            }
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some((parent, merged, zombies)) = left(world, key, self.after) else { return Verdict::Quiet };
+        let name = parent.identity();
+        let reaped = parent.reaped.saturating_sub(merged.reaped_before);
+        let children =
+            if zombies == 1 { "1 child is a zombie".to_owned() } else { format!("{zombies} children are zombies") };
+        Verdict::Found(Box::new(Finding {
+            rule: &DEF,
+            stage: Stage::New,
+            at: world.now(),
+            since: merged.since,
+            process: name,
+            confidence: Confidence::Certain,
+            message: format!(
+                "Children of {name} ended together. SIGCHLD waits once however often it is sent: at least {} merged with \
+                 one that was pending. Its handler reaped {reaped} of the children since, and {children} that no further \
+                 SIGCHLD will announce.",
+                merged.count
+            ),
+            fix: format!(
+                "the SIGCHLD handler of {} must call waitpid(-1, …, WNOHANG) in a loop until it returns 0 or fails with \
+                 ECHILD, not once for each signal",
+                name.comm
+            ),
+            evidence: vec![merged.seq],
+            detail: Detail::Coalesced { zombies, merged: merged.count, reaped },
+        }))
+    }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let parent = open.process;
+        let lasted = seconds(world.now().saturating_sub(open.since));
+        match change {
+            Change::Died { key, .. } if *key == parent.key => Some(format!("{parent} has ended.")),
+            Change::Reaped { .. } if world.unreaped(parent.key, 0).next().is_none() => {
+                Some(format!("All children of {parent} that had ended were reaped, after {lasted}."))
+            }
+            _ => None,
+        }
+    }
+
+    fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
+        matches!(part.detail, Detail::UnreapedChild { parent, .. } if parent.key == whole.process.key)
+    }
+}
+
+/// How many zombies a parent has, unreaped for that long, in nanoseconds, because their SIGCHLDs merged
+/// and it waits once for each: it has reaped some of them, and all it has left ended then.
+pub(super) fn left(world: &World, parent: ProcKey, after: u64) -> Option<(&Process, Merged, u64)> {
+    let process = world.get(parent)?;
+    let merged = process.merged?;
+    let together = merged.since.saturating_sub(TOGETHER)..=merged.last.saturating_add(TOGETHER);
+    let mut zombies = 0;
+    for (_, death) in world.unreaped(parent, after) {
+        if !together.contains(&death.at) {
+            return None;
+        }
+        zombies += 1;
+    }
+    (zombies > 0 && process.reaped > merged.reaped_before && process.death().is_none())
+        .then_some((process, merged, zombies))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::record::signal_flags as bit;
+
+    use super::*;
+    use crate::{
+        event::{Adopter, SignalSent},
+        story::{Story, born, end, kill},
+    };
+
+    /// Children of 10 end together; their SIGCHLDs merge.
+    fn burst() -> Story {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        for pid in 100..120 {
+            story.fork(born(pid, 10));
+        }
+        for pid in 100..120 {
+            story.exit(end(pid, 10, Adopter::None));
+            let flags = bit::GROUP | bit::HANDLER;
+            story.signal(SignalSent { code: 1, flags, result: 2, ..kill(pid, 10, Signal::CHLD) });
+        }
+        story
+    }
+
+    fn wait(story: &mut Story, ms: u64) -> Vec<(&'static str, Stage)> {
+        let left: Vec<_> =
+            story.world().unreaped(crate::story::key(10), 0).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
+        story.wait(ms, &[&[(10, b'S', 1)], left.as_slice()].concat());
+        story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect()
+    }
+
+    #[test]
+    fn a_handler_that_waits_once_for_each_signal_leaves_zombies() {
+        let mut story = burst();
+        story.free(100).free(101);
+        assert_eq!(wait(&mut story, 2_001), [("coalesced-sigchld", Stage::New)]);
+        for pid in 102..120 {
+            story.free(pid);
+        }
+        assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn who_waits_for_none_or_for_all_is_another_story() {
+        let mut none = burst();
+        assert_eq!(wait(&mut none, 2_001), [("zombie-leak", Stage::New)]);
+        let mut all = burst();
+        for pid in 100..120 {
+            all.free(pid);
+        }
+        assert_eq!(wait(&mut all, 2_001), []);
+    }
+}

@@ -1,0 +1,256 @@
+//! `exec-leftover`: what was brought into a container from outside has outlived its client.
+
+use crate::{
+    change::Change,
+    finding::{Confidence, Detail, Finding, Severity, Stage},
+    ident::{Identity, ProcKey, escape},
+    rules::{Rule, RuleDef, Verdict},
+    summary::seconds,
+    world::{Entry, Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "exec-leftover",
+    severity: Severity::Warning,
+    summary: "a process that an exec brought into a container lives on without its client",
+    lasts: true,
+    explanation: include_str!("exec_leftover.md"),
+    make: |thresholds| Box::new(ExecLeftover { after: thresholds.exec_leftover_after }),
+};
+
+struct ExecLeftover {
+    after: u64,
+}
+
+impl Rule for ExecLeftover {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        match *change {
+            Change::ClientEnded(key) => Verdict::Recheck(world.now().saturating_add(self.after), key),
+            // It was there before: whether somebody waits for it is found out then.
+            Change::Learned(key) if world.get(key).is_some_and(is_outsider) => {
+                Verdict::Recheck(world.now().saturating_add(self.after), key)
+            }
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
+        let pts = process.look.and_then(|(_, look)| look.pts);
+        match world.entry(key) {
+            Some(Entry { client, ended: Some((at, status, seq)) }) => {
+                let due = at.saturating_add(self.after);
+                if world.now() < due {
+                    return Verdict::Recheck(due, key);
+                }
+                let ended = match status.map(|status| (status.signal(), status.code())) {
+                    Some((Some(signal), _)) => format!("was killed by {signal}"),
+                    Some((None, code)) => format!("ended with code {code}"),
+                    None => "is gone".to_owned(),
+                };
+                let age_ns = world.now().saturating_sub(*at);
+                let who = format!("{}, for which it had come in, {ended} {} ago", client, seconds(age_ns));
+                let detail = Detail::ExecLeftover { client: Some(*client), client_status: *status, pts, age_ns };
+                Verdict::Found(Box::new(finding(world, process, *at, &who, Confidence::Certain, vec![*seq], detail)))
+            }
+            Some(_) => Verdict::Quiet,
+            // A health check has no client that could be seen; what has a terminal had one.
+            None if pts.is_some() && is_outsider(process) && world.container_of(&process.identity()).is_some() => {
+                if world.client_of(key).is_some() {
+                    return Verdict::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
+                }
+                let since = world.now();
+                let note = "it was there when tracing began, and its client was not seen".to_owned();
+                let detail = Detail::ExecLeftover { client: None, client_status: None, pts, age_ns: 0 };
+                let who = "No process of this machine looks like the client for which it came in";
+                Verdict::Found(Box::new(finding(
+                    world,
+                    process,
+                    since,
+                    who,
+                    Confidence::Incomplete(note),
+                    Vec::new(),
+                    detail,
+                )))
+            }
+            None => Verdict::Quiet,
+        }
+    }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let lasted = seconds(world.now().saturating_sub(open.since));
+        match change {
+            Change::Died { key, .. } if *key == open.process.key => {
+                Some(format!("{} has ended, {lasted} after it was on its own.", open.process))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn is_outsider(process: &Process) -> bool {
+    process.roles.outsider && process.ns_level > 0
+}
+
+fn finding(
+    world: &World,
+    process: &Process,
+    since: u64,
+    who: &str,
+    confidence: Confidence,
+    evidence: Vec<u64>,
+    detail: Detail,
+) -> Finding {
+    let name: Identity = process.identity();
+    let container = world.container_of(&name);
+    let place = container.map_or_else(
+        || format!("pid namespace {}", process.pid_ns),
+        |container| format!("container {}", escape(container.label().as_bytes())),
+    );
+    let Detail::ExecLeftover { pts, .. } = detail else { unreachable!("it is made for this rule") };
+    let holds = match pts {
+        Some(pts) => format!(" It holds the terminal /dev/pts/{pts}, and nobody reads it any more."),
+        None => String::new(),
+    };
+    let members = world.children(process.key).count();
+    let below = match members {
+        0 => String::new(),
+        1 => " It has 1 child.".to_owned(),
+        n => format!(" It has {n} children."),
+    };
+    Finding {
+        rule: &DEF,
+        stage: Stage::New,
+        at: world.now(),
+        since,
+        process: name,
+        confidence,
+        message: format!("{name} came into {place} from outside and lives on. {who}.{holds}{below}"),
+        fix: format!(
+            "end it (kill -HUP {pid}, then kill -KILL {pid}); for a client that may be killed, have the command end by \
+             itself: `timeout 1h COMMAND`, a shell with TMOUT, or a loop that reads its input and ends with it",
+            pid = name.key.tgid
+        ),
+        evidence,
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind, Exec, Exit, ExitStatus, Roles, TaskInfo},
+        host::Container,
+        ident::{Args, Comm},
+        story::{Story, born, born_in, end, key, running, task},
+    };
+
+    const NS: u32 = 4_026_532_500;
+
+    fn exec(story: &mut Story, pid: u32, line: &str) {
+        let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
+        let args = Args { bytes: bytes.into_bytes().into(), cut: false };
+        let comm = Comm::from(line.split(' ').next().unwrap());
+        story.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args })));
+    }
+
+    fn outsider(pid: u32, parent: u32) -> TaskInfo {
+        TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(NS, pid, pid, parent) }
+    }
+
+    /// A shim (2) with a container called web (10).
+    fn container() -> Story {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).exec(2, "containerd-shim").fork(born_in(NS, 10, 1, 2)).exec(10, "sleep");
+        let web = Container { id: "0123456789abcdef".into(), name: Some("web".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web.clone()))).event(EventKind::Contained(key(10), web.id));
+        story
+    }
+
+    /// A client (20), and a runtime that brings a shell (30) in for it.
+    fn with_client(line: &str) -> Story {
+        let mut story = container();
+        story.fork(born(20, 1));
+        exec(&mut story, 20, line);
+        story.fork(born(25, 2)).exec(25, "runc").fork(outsider(30, 25));
+        exec(&mut story, 30, "sh -c top");
+        story.exit(end(25, 2, Adopter::Subreaper(task(2)))).free(25);
+        story
+    }
+
+    fn killed(story: &mut Story, pid: u32) {
+        story.exit(Exit { status: ExitStatus(9), ..end(pid, 1, Adopter::None) }).free(pid);
+    }
+
+    fn found(story: &mut Story) -> Vec<Finding> {
+        story.found.drain(..).filter(|finding| finding.rule.name == DEF.name).collect()
+    }
+
+    #[test]
+    fn a_shell_outlives_the_client_that_was_killed() {
+        let mut story = with_client("docker exec -it web sh -c top");
+        story.wait(100, &[(30, b'S', 2)]);
+        killed(&mut story, 20);
+        story.wait(5_100, &[(30, b'S', 2)]);
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        let message = &finding.message;
+        assert!(message.contains("came into container web from outside and lives on. docker (pid 20), for which it"));
+        assert!(message.contains("was killed by SIGKILL 5.1 s ago"), "{message}");
+        story.exit(end(30, 2, Adopter::None));
+        assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn what_its_client_waits_for_or_has_left_alone_is_quiet() {
+        let mut story = with_client("docker exec -it web sh -c top");
+        story.wait(60_000, &[(30, b'S', 2)]);
+        assert!(found(&mut story).is_empty(), "the client lives");
+        for line in ["docker exec -d web sh -c top", "docker exec -it other sh -c top", "docker exec web sh -c ls"] {
+            let mut story = with_client(line);
+            story.wait(100, &[(30, b'S', 2)]);
+            killed(&mut story, 20);
+            story.wait(60_000, &[(30, b'S', 2)]);
+            assert!(found(&mut story).is_empty(), "{line}");
+        }
+        let mut story = with_client("docker exec -it web sh -c top");
+        killed(&mut story, 20);
+        story.exit(end(30, 2, Adopter::None)).free(30).wait(60_000, &[]);
+        assert!(found(&mut story).is_empty(), "it ended soon");
+    }
+
+    #[test]
+    fn a_parent_outside_that_has_ended_was_a_client_too() {
+        let mut story = container();
+        story.fork(born(20, 1));
+        exec(&mut story, 20, "nsenter -t 10 -p sh");
+        story.fork(outsider(30, 20));
+        exec(&mut story, 30, "sh");
+        story.exit(Exit { status: ExitStatus(9), ..end(20, 1, Adopter::NamespaceInit(task(1))) });
+        story.wait(20, &[(30, b'S', 1)]).wait(5_100, &[(30, b'S', 1)]);
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(
+            finding.message.contains("nsenter (pid 20), for which it had come in, was killed"),
+            "{}",
+            finding.message
+        );
+    }
+
+    #[test]
+    fn one_from_before_has_a_terminal_and_nobody_who_looks_like_its_client() {
+        let mut story = container();
+        story.rows(&[running(outsider(30, 2))]);
+        story.event(EventKind::Contained(key(30), "0123456789abcdef".into()));
+        story.now += 5_100 * crate::story::MS;
+        let looked =
+            |pts| crate::event::Look { key: key(30), found: Some(crate::event::Looked { state: b'S', ppid: 2, pts }) };
+        story.event(EventKind::Look(looked(Some(3)))).event(EventKind::Tick);
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(matches!(finding.confidence, Confidence::Incomplete(_)));
+        assert!(finding.message.contains("/dev/pts/3"), "{}", finding.message);
+    }
+}

@@ -1,0 +1,171 @@
+//! `pid-pressure`: the pids of a control group, or of the machine, are running out.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    change::{Change, Measured},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
+    host::Room,
+    ident::{Identity, ProcKey, escape},
+    rules::{NOBODY, Rule, RuleDef, Verdict},
+    world::{Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "pid-pressure",
+    severity: Severity::Warning,
+    summary: "the pids of a control group or of the machine are running out, or have run out",
+    lasts: true,
+    explanation: include_str!("pid_pressure.md"),
+    make: |_| Box::new(PidPressure),
+};
+
+struct PidPressure;
+
+/// Parents that are named, by how many pids their children have.
+const NAMED: usize = 3;
+
+impl Rule for PidPressure {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+        match *change {
+            Change::Measured(Measured::Group(key)) => {
+                let Some((process, (group, failed))) = world.get(key).zip(world.group(key)) else {
+                    return Verdict::Quiet;
+                };
+                let whose = match world.container_of(&process.identity()) {
+                    Some(container) => format!("Container {}", escape(container.label().as_bytes())),
+                    None => format!("The control group of {}", process.identity()),
+                };
+                judge(world, process.identity(), &whose, group.room, failed, seq)
+            }
+            Change::Measured(Measured::Pids) => {
+                let Some(room) = world.pids() else { return Verdict::Quiet };
+                let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
+                judge(world, init, "The machine", room, 0, seq)
+            }
+            _ => Verdict::Quiet,
+        }
+    }
+}
+
+fn judge(world: &World, process: Identity, whose: &str, room: Room, failed: u64, seq: u64) -> Verdict {
+    let Room { used, most } = room;
+    if !room.is_short() && failed == 0 {
+        return Verdict::Over(process.key, format!("{whose} uses {used} of {most} pids again."));
+    }
+    let of_machine = whose == "The machine";
+    let members: Vec<&Process> =
+        if of_machine { world.processes().collect() } else { world.group_members(process.key).collect() };
+    let zombies = members.iter().filter(|process| process.is_zombie()).count() as u64;
+    let holders = holders(world, &members);
+    let named: Vec<_> = holders.iter().map(|(parent, n)| format!("{n} are children of {parent}")).collect();
+    let who = if named.is_empty() { String::new() } else { format!(" {}.", named.join(", ")) };
+    let zombie_text = match zombies {
+        0 => String::new(),
+        1 => " 1 of them is a zombie.".to_owned(),
+        n => format!(" {n} of them are zombies."),
+    };
+    let failure = match failed {
+        0 => String::new(),
+        1 => " A process or thread could not be started for want of one (EAGAIN) just now.".to_owned(),
+        n => format!(" {n} processes or threads could not be started for want of one (EAGAIN) just now."),
+    };
+    let limit = if of_machine { "kernel.pid_max or kernel.threads-max" } else { "pids.max (docker run --pids-limit)" };
+    let fix = if zombies * 2 >= used {
+        "most of them are zombies: have their parent wait for them (see `tracer explain zombie-leak`)".to_owned()
+    } else {
+        format!("find out why there are so many processes and threads, or raise the limit ({limit})")
+    };
+    Verdict::Found(Box::new(Finding {
+        rule: &DEF,
+        stage: Stage::New,
+        at: world.now(),
+        since: world.now(),
+        process,
+        confidence: Confidence::Certain,
+        message: format!(
+            "{whose} uses {used} of {most} pids; each process, thread and zombie takes one.{failure}{who}{zombie_text}"
+        ),
+        fix,
+        evidence: vec![seq],
+        detail: Detail::Pressure { room, of_machine, failed, holders, zombies },
+    }))
+}
+
+/// Whose children have most of the pids.
+fn holders(world: &World, members: &[&Process]) -> Vec<(Identity, u64)> {
+    let mut counts: BTreeMap<ProcKey, u64> = BTreeMap::new();
+    for process in members {
+        if let Some(parent) = process.parent {
+            *counts.entry(parent.key).or_default() += u64::from(process.threads.max(1));
+        }
+    }
+    let mut holders: Vec<_> = counts.into_iter().filter(|&(_, n)| n > 1).collect();
+    holders.sort_by_key(|&(key, n)| (std::cmp::Reverse(n), key));
+    holders.truncate(NAMED);
+    holders.into_iter().map(|(key, n)| (world.identity(key), n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::EventKind,
+        host::{GroupRoom, Rooms},
+        story::{Story, born_in, key},
+    };
+
+    const NS: u32 = 4_026_532_500;
+
+    fn measured(story: &mut Story, used: u64, failed: u64) {
+        let group = GroupRoom { process: key(10), room: Room { used, most: 100 }, failed };
+        story.event(EventKind::Rooms(Box::new(Rooms { groups: vec![group], ..Rooms::default() })));
+    }
+
+    fn container() -> Story {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1));
+        for pid in 11..15 {
+            story.fork(born_in(NS, pid, pid, 10));
+        }
+        story
+    }
+
+    #[test]
+    fn four_fifths_are_a_finding_until_there_are_fewer() {
+        let mut story = container();
+        measured(&mut story, 79, 0);
+        assert_eq!(story.rules(), [""; 0]);
+        measured(&mut story, 80, 0);
+        let finding = story.only();
+        assert!(finding.message.contains("uses 80 of 100 pids"), "{}", finding.message);
+        assert!(finding.message.contains("4 are children of p10 (pid 10"), "{}", finding.message);
+        measured(&mut story, 95, 0);
+        assert_eq!(story.rules(), [""; 0], "it was told");
+        measured(&mut story, 20, 0);
+        assert_eq!(story.only().stage, Stage::Resolved);
+        measured(&mut story, 90, 0);
+        assert_eq!(story.only().stage, Stage::New);
+    }
+
+    #[test]
+    fn a_fork_that_failed_is_a_finding_however_few_there_are_now() {
+        let mut story = container();
+        measured(&mut story, 3, 7);
+        assert_eq!(story.rules(), [""; 0], "that may be long ago");
+        measured(&mut story, 5, 9);
+        assert!(story.only().message.contains("2 processes or threads could not be started"));
+    }
+
+    #[test]
+    fn the_machine_has_a_limit_too() {
+        let mut story = container();
+        let rooms = Rooms { pids: Some(Room { used: 30_000, most: 32_768 }), ..Rooms::default() };
+        story.event(EventKind::Rooms(Box::new(rooms)));
+        assert!(story.only().message.starts_with("The machine uses 30000 of 32768 pids"));
+    }
+}

@@ -1,0 +1,310 @@
+//! `zombie-leak`: one parent collects zombies, how fast, and when no pid will be left.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    change::Change,
+    finding::{Confidence, Detail, Finding, Reached, Severity, Stage},
+    ident::ProcKey,
+    rules::{
+        Rule, RuleDef, Verdict, Wanted, coalesced_sigchld,
+        unreaped_child::{Blame, is_leak},
+    },
+    summary::seconds,
+    world::{Death, Process, World},
+};
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "zombie-leak",
+    severity: Severity::Error,
+    summary: "one parent collects zombies, and each of them keeps a pid",
+    lasts: true,
+    explanation: include_str!("zombie_leak.md"),
+    make: |thresholds| Box::new(ZombieLeak { after: thresholds.unreaped_after, at: thresholds.zombie_leak_at }),
+};
+
+struct ZombieLeak {
+    after: u64,
+    at: u64,
+}
+
+/// Zombies that are looked at before they are counted; more are certain enough.
+const LOOKED_AT: usize = 64;
+/// Names of zombies that are told.
+const NAMES: usize = 3;
+/// What is to happen later than this, in nanoseconds, is not foretold.
+const FORETOLD: u64 = 30 * 86_400 * 1_000_000_000;
+/// If the last of them is older than so many times what usually lies between two, there are no more to come.
+const STOPPED: u64 = 10;
+
+impl Rule for ZombieLeak {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Verdict::Quiet };
+        let Some(process) = world.get(key).filter(|process| process.is_zombie()) else { return Verdict::Quiet };
+        match (process.death(), process.parent) {
+            (Some(death), Some(parent)) => {
+                Verdict::Recheck(death.zombie_since().saturating_add(self.after), parent.key)
+            }
+            _ => Verdict::Quiet,
+        }
+    }
+
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+        let Some(parent) = world.get(key).filter(|parent| parent.death().is_none()) else { return Verdict::Quiet };
+        if !is_leak(world, key, self.after, self.at) {
+            let next =
+                world.unreaped(key, 0).map(|(zombie, death)| zombie.owed_since(death).saturating_add(self.after));
+            return match next.filter(|&at| at > world.now()).min() {
+                Some(at) => Verdict::Recheck(at, key),
+                None => Verdict::Quiet,
+            };
+        }
+        if coalesced_sigchld::left(world, key, self.after).is_some() {
+            return Verdict::Quiet;
+        }
+        let zombies: Vec<_> = world.unreaped(key, 0).collect();
+        Verdict::Found(Box::new(finding(world, parent, &zombies)))
+    }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let parent = open.process;
+        let lasted = seconds(world.now().saturating_sub(open.since));
+        match change {
+            Change::Died { key, .. } if *key == parent.key => {
+                let left = world.unreaped(parent.key, 0).count();
+                Some(format!("{parent} has ended; whoever adopts its {left} zombies must reap them."))
+            }
+            Change::Reaped { identity, .. } if identity.key == parent.key => Some(format!("{parent} is gone.")),
+            Change::Reaped { .. } if world.unreaped(parent.key, 0).next().is_none() => {
+                Some(format!("All zombies of {parent} were reaped, {lasted} after the first of them had ended."))
+            }
+            _ => None,
+        }
+    }
+
+    fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
+        matches!(part.detail, Detail::UnreapedChild { parent, .. } if parent.key == whole.process.key)
+    }
+}
+
+fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> Finding {
+    let name = parent.identity();
+    let count = zombies.len() as u64;
+    let since = zombies.iter().map(|(_, death)| death.zombie_since()).min().unwrap_or(world.now());
+    let rate = Rate::of(world, zombies);
+    let limit = rate.as_ref().and_then(|rate| reached(world, parent, rate));
+    let names = names(zombies);
+    let mut called: Vec<_> = names.iter().map(|(comm, n)| format!("{n} {comm}")).collect();
+    match count - names.iter().map(|(_, n)| n).sum::<u64>() {
+        0 => {}
+        others => called.push(format!("{others} others")),
+    }
+    let called = match &names[..] {
+        [(comm, _)] => format!(", all called {comm}"),
+        _ => format!(": {}", called.join(", ")),
+    };
+    let growth = match &rate {
+        Some(rate) => format!(" One more comes about every {}.", seconds(rate.interval)),
+        None => String::new(),
+    };
+    let blame = zombies.first().map_or(Blame::Parent, |(zombie, _)| Blame::of(zombie, Some(parent)));
+    let foretold = match limit {
+        Some(Reached { room, of_machine, in_ns }) => {
+            let whose = match (of_machine, world.container_of(&name)) {
+                (true, _) => "the machine's limit of pids".to_owned(),
+                (false, Some(container)) => {
+                    format!("the limit of pids of container {}", crate::ident::escape(container.label().as_bytes()))
+                }
+                (false, None) => "the limit of pids of its control group".to_owned(),
+            };
+            format!(
+                " At this rate {whose} ({} of {} in use) is reached in {}; then nothing can be started there any more.",
+                room.used,
+                room.most,
+                seconds(in_ns)
+            )
+        }
+        None => String::new(),
+    };
+    Finding {
+        rule: &DEF,
+        stage: Stage::New,
+        at: world.now(),
+        since,
+        process: name,
+        confidence: Confidence::Certain,
+        message: format!("{name} has {count} zombies{called}. {}{growth}{foretold}", blame.of_many(),),
+        fix: blame.fix(&name),
+        evidence: zombies.iter().rev().take(1).map(|(_, death)| death.seq).collect(),
+        detail: Detail::ZombieLeak {
+            zombies: count,
+            per_hour: rate.map_or(0, |rate| HOUR / rate.interval.max(1)),
+            names,
+            limit,
+        },
+    }
+}
+
+const HOUR: u64 = 3_600_000_000_000;
+
+/// How fast zombies become more.
+struct Rate {
+    /// Nanoseconds between two of them, on average.
+    interval: u64,
+}
+
+impl Rate {
+    /// None if they do not become more, or if that is not known.
+    fn of(world: &World, zombies: &[(&Process, &Death)]) -> Option<Self> {
+        let known = || zombies.iter().filter(|(_, death)| death.exact).map(|(_, death)| death.at);
+        let (first, last, n) = (known().min()?, known().max()?, known().count() as u64);
+        let interval = last.saturating_sub(first) / n.checked_sub(1).filter(|&n| n > 0)?;
+        let since_last = world.now().saturating_sub(last);
+        // Those that end at once are no rate.
+        (interval > 1_000_000 && since_last < interval.saturating_mul(STOPPED)).then_some(Self { interval })
+    }
+}
+
+/// The limit that is reached first, if that is soon.
+fn reached(world: &World, parent: &Process, rate: &Rate) -> Option<Reached> {
+    let group = world.group_of(parent).map(|group| (group.room, false));
+    let rooms = group.into_iter().chain(world.pids().map(|room| (room, true)));
+    let reached =
+        rooms.map(|(room, of_machine)| Reached { room, of_machine, in_ns: room.free().saturating_mul(rate.interval) });
+    reached.min_by_key(|reached| reached.in_ns).filter(|reached| reached.in_ns < FORETOLD)
+}
+
+/// What the zombies are called, the most frequent names first.
+fn names(zombies: &[(&Process, &Death)]) -> Vec<(crate::ident::Comm, u64)> {
+    let mut counts: BTreeMap<&[u8], (crate::ident::Comm, u64)> = BTreeMap::new();
+    for (zombie, _) in zombies {
+        counts.entry(zombie.comm.bytes()).or_insert((zombie.comm, 0)).1 += 1;
+    }
+    let mut names: Vec<_> = counts.into_values().collect();
+    names.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    names.truncate(NAMES);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind},
+        finding::Stage,
+        host::{GroupRoom, Room, Rooms},
+        story::{Story, born, born_in, end, key},
+    };
+
+    /// So many children of 10 end, 100 ms after one another.
+    fn leak(story: &mut Story, first: u32, many: u32) {
+        for pid in first..first + many {
+            story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None));
+            story.now += 100_000_000;
+        }
+    }
+
+    /// Lets time pass, with all of them still there.
+    fn wait(story: &mut Story, ms: u64) {
+        let zombies: Vec<_> =
+            story.world().unreaped(key(10), 0).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
+        story.wait(ms, &[&[(10, b'S', 1)], zombies.as_slice()].concat());
+    }
+
+    fn told(story: &mut Story) -> Vec<(&'static str, Stage)> {
+        story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect()
+    }
+
+    #[test]
+    fn many_zombies_of_one_parent_are_one_finding() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "lazy");
+        leak(&mut story, 100, 50);
+        wait(&mut story, 1);
+        let finding = story.only();
+        let Detail::ZombieLeak { zombies, per_hour, ref names, .. } = finding.detail else { panic!() };
+        assert_eq!((finding.rule.name, finding.process.key, zombies), ("zombie-leak", key(10), 50));
+        assert!((35_000..=36_000).contains(&per_hour), "{per_hour}");
+        assert_eq!(names.len(), NAMES);
+        assert!(finding.message.contains("One more comes about every 100 ms"), "{}", finding.message);
+    }
+
+    #[test]
+    fn a_few_are_named_one_by_one_until_it_is_a_leak_and_all_end_together() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        leak(&mut story, 100, 2);
+        wait(&mut story, 2_000);
+        assert_eq!(told(&mut story), [("unreaped-child", Stage::New); 2]);
+        leak(&mut story, 150, 7);
+        wait(&mut story, 2_000);
+        assert_eq!(told(&mut story), [], "some of several more");
+        leak(&mut story, 200, 1);
+        wait(&mut story, 2_000);
+        assert_eq!(told(&mut story), [("zombie-leak", Stage::New)]);
+        // Twice as many is news, a few more are not.
+        leak(&mut story, 300, 5);
+        wait(&mut story, 2_000);
+        assert_eq!(told(&mut story), []);
+        leak(&mut story, 400, 5);
+        wait(&mut story, 2_000);
+        assert_eq!(told(&mut story), [("zombie-leak", Stage::Ongoing)]);
+        let zombies: Vec<_> = story.world().unreaped(key(10), 0).map(|(zombie, _)| zombie.key.tgid).collect();
+        for pid in zombies {
+            assert_eq!(told(&mut story), []);
+            story.free(pid);
+        }
+        let over = story.only();
+        assert_eq!(over.stage, Stage::Resolved);
+        assert!(over.message.starts_with("All zombies of p10 (pid 10) were reaped"), "{}", over.message);
+    }
+
+    #[test]
+    fn the_limit_that_is_reached_first_is_foretold() {
+        let mut story = Story::new();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 10, 1, 1));
+        let group = GroupRoom { process: key(10), room: Room { used: 60, most: 100 }, failed: 0 };
+        let pids = Some(Room { used: 1_000, most: 4_000_000 });
+        story.event(EventKind::Rooms(Box::new(Rooms { pids, groups: vec![group], ..Rooms::default() })));
+        for pid in 100..150 {
+            story.fork(born_in(ns, pid, pid, 10)).exit(end(pid, 10, Adopter::None));
+            story.now += 500_000_000;
+        }
+        wait(&mut story, 1);
+        let finding = story.only();
+        let Detail::ZombieLeak { limit: Some(limit), .. } = finding.detail else { panic!("{finding:?}") };
+        assert_eq!((limit.of_machine, limit.in_ns / 1_000_000_000), (false, 20));
+        assert!(finding.message.contains("(60 of 100 in use) is reached in 20.0 s"), "{}", finding.message);
+    }
+
+    #[test]
+    fn the_end_of_the_parent_is_the_end_of_its_leak() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        leak(&mut story, 100, 20);
+        wait(&mut story, 2_000);
+        story.rules();
+        story.exit(end(10, 1, Adopter::NamespaceInit(crate::story::task(1))));
+        assert_eq!(told(&mut story), [("zombie-leak", Stage::Resolved)]);
+    }
+
+    #[test]
+    fn children_that_are_reaped_in_time_are_no_leak() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        for pid in 100..200 {
+            story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None)).free(pid);
+        }
+        story.wait(3_000, &[]);
+        assert_eq!(told(&mut story), []);
+    }
+}

@@ -1,0 +1,74 @@
+//! What a parent does for its children besides waiting: whether a stop signal goes on to them, and
+//! SIGCHLDs that merged on the way back.
+
+use crate::{
+    ident::ProcKey,
+    signal::{Signal, Verdict},
+    world::{Process, World},
+};
+
+/// SIGCHLDs that merged with one that was pending, and had a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// When the first of them was sent, in nanoseconds of the boot-time clock.
+    pub since: u64,
+    /// When the last of them was.
+    pub last: u64,
+    /// How many were seen; of many at once not all are.
+    pub count: u64,
+    /// Number of the last event.
+    pub seq: u64,
+    /// Children that had been reaped before.
+    pub reaped_before: u64,
+}
+
+/// SIGCHLDs that come later than this after the last are another story, in nanoseconds.
+const APART: u64 = 10_000_000_000;
+
+impl Process {
+    /// Whether it was sent a signal that asks for something since a time, in nanoseconds of the boot-time
+    /// clock.
+    pub fn heard_since(&self, at: u64) -> bool {
+        self.heard_at >= at
+    }
+}
+
+impl World {
+    /// The kernel has accepted a signal for a process, or merged it with one that waits.
+    pub(super) fn note_heard(&mut self, at: u64, key: ProcKey, signal: Signal, verdict: Verdict) {
+        let is_heard = matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::Merged | Verdict::InfoLost);
+        if let Some(process) = self.processes.get_mut(&key)
+            && is_heard
+            && !signal.is_ignored_by_default()
+        {
+            process.heard_at = at;
+        }
+    }
+
+    /// A SIGCHLD has merged with one that was pending.
+    pub(super) fn note_merged(&mut self, at: u64, seq: u64, key: ProcKey) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let reaped_before = process.reaped;
+        let fresh = Merged { since: at, last: at, count: 0, seq, reaped_before };
+        let merged = process.merged.get_or_insert(fresh);
+        if at.saturating_sub(merged.last) > APART {
+            *merged = fresh;
+        }
+        (merged.last, merged.seq) = (at, seq);
+        merged.count += 1;
+    }
+
+    /// The children of a process that live, were there at that time, in nanoseconds of the boot-time
+    /// clock, and have not been sent a signal since, nor has anybody below them.
+    pub(super) fn not_told(&self, parent: ProcKey, since: u64) -> Vec<&Process> {
+        let lives = |process: &&Process| process.death().is_none() && process.key.start < since;
+        self.children(parent).filter(lives).filter(|child| !self.was_told(child, since, 0)).collect()
+    }
+
+    fn was_told(&self, process: &Process, since: u64, depth: usize) -> bool {
+        // Deep enough for who passes a signal on to whom; a chain can be as long as there are pids.
+        const DEEPEST: usize = 64;
+        process.heard_since(since)
+            || (depth < DEEPEST && self.children(process.key).any(|child| self.was_told(child, since, depth + 1)))
+    }
+}
