@@ -79,6 +79,7 @@ pub struct Options {
     environment: Vec<(&'static str, String)>,
     unreaped_after: &'static str,
     slow_stop_after: &'static str,
+    zombie_leak_at: &'static str,
 }
 
 impl Options {
@@ -107,6 +108,13 @@ impl Options {
         self
     }
 
+    /// Takes so many zombies of one parent for a leak. Else hardly any are one: tests leave zombies to the
+    /// process that they all run in, and the end marker is one more.
+    pub fn zombie_leak_at(mut self, count: &'static str) -> Self {
+        self.zombie_leak_at = count;
+        self
+    }
+
     /// Any other arguments that say what is shown.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.more.extend(args.iter().map(|&arg| arg.to_owned()));
@@ -127,12 +135,13 @@ impl Options {
 
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after } = self;
+        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after, zombie_leak_at } = self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
         let thresholds = [
             ["--unreaped-after", unreaped_after],
             ["--zombie-leader-after", "300ms"],
             ["--slow-stop-after", slow_stop_after],
+            ["--zombie-leak-at", zombie_leak_at],
         ];
         let thresholds = thresholds.concat().into_iter().map(str::to_owned);
         let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
@@ -230,6 +239,7 @@ impl Run {
             environment: Vec::new(),
             unreaped_after: "300ms",
             slow_stop_after: "1h",
+            zombie_leak_at: "1000",
         }
     }
 

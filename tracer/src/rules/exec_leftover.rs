@@ -53,7 +53,7 @@ impl Rule for ExecLeftover {
                     None => "is gone".to_owned(),
                 };
                 let age_ns = world.now().saturating_sub(*at);
-                let who = format!("{}, for which it had come in, {ended} {} ago", client, seconds(age_ns));
+                let who = format!("{}, which had asked for it, {ended} {} ago", client, seconds(age_ns));
                 let detail = Detail::ExecLeftover { client: Some(*client), client_status: *status, pts, age_ns };
                 Verdict::Found(Box::new(finding(world, process, *at, &who, Confidence::Certain, vec![*seq], detail)))
             }
@@ -66,7 +66,7 @@ impl Rule for ExecLeftover {
                 let since = world.now();
                 let note = "it was there when tracing began, and its client was not seen".to_owned();
                 let detail = Detail::ExecLeftover { client: None, client_status: None, pts, age_ns: 0 };
-                let who = "No process of this machine looks like the client for which it came in";
+                let who = "No process of this machine looks like one that has asked for it";
                 Verdict::Found(Box::new(finding(
                     world,
                     process,
@@ -199,7 +199,10 @@ mod tests {
         story.wait(5_100, &[(30, b'S', 2)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
         let message = &finding.message;
-        assert!(message.contains("came into container web from outside and lives on. docker (pid 20), for which it"));
+        assert!(
+            message
+                .contains("came into container web from outside and lives on. docker (pid 20), which had asked for it")
+        );
         assert!(message.contains("was killed by SIGKILL 5.1 s ago"), "{message}");
         story.exit(end(30, 2, Adopter::None));
         assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
@@ -234,7 +237,7 @@ mod tests {
         story.wait(20, &[(30, b'S', 1)]).wait(5_100, &[(30, b'S', 1)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
         assert!(
-            finding.message.contains("nsenter (pid 20), for which it had come in, was killed"),
+            finding.message.contains("nsenter (pid 20), which had asked for it, was killed"),
             "{}",
             finding.message
         );

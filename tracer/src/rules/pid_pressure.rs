@@ -74,7 +74,7 @@ fn judge(world: &World, process: Identity, whose: &str, room: Room, failed: u64,
         1 => " A process or thread could not be started for want of one (EAGAIN) just now.".to_owned(),
         n => format!(" {n} processes or threads could not be started for want of one (EAGAIN) just now."),
     };
-    let limit = if of_machine { "kernel.pid_max or kernel.threads-max" } else { "pids.max (docker run --pids-limit)" };
+    let limit = if of_machine { "kernel.pid_max or kernel.threads-max" } else { "pids.max: docker run --pids-limit" };
     let fix = if zombies * 2 >= used {
         "most of them are zombies: have their parent wait for them (see `tracer explain zombie-leak`)".to_owned()
     } else {

@@ -161,7 +161,7 @@ impl Blame {
             Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => INIT_FIX.to_owned(),
             Self::Parent => format!(
                 "{} must call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say), or set SIGCHLD to \
-                 SIG_IGN if it does not want the status; ending {} hands the zombie to an init that reaps",
+                 SIG_IGN if it does not want the status; ending {} hands its zombies to an init that reaps",
                 debtor.comm, debtor.comm
             ),
             Self::AdoptingInit => INIT_FIX.to_owned(),

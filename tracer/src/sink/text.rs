@@ -211,7 +211,8 @@ impl<W: Write> Page<W> {
         if let Confidence::Incomplete(note) = confidence {
             self.paragraph("incomplete: ", WARN, note)?;
         }
-        if !fix.is_empty() {
+        // Who reads of it again has read that.
+        if !fix.is_empty() && *stage == Stage::New {
             self.paragraph("fix: ", GOOD, fix)?;
         }
         Ok(())

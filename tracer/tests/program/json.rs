@@ -142,6 +142,14 @@ enum Severity {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
+enum Stage {
+    New,
+    Ongoing,
+    Resolved,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Confidence {
     Certain,
     Incomplete,
@@ -154,6 +162,10 @@ struct Thresholds {
     zombie_leader_after_ns: u64,
     namespace_stuck_after_ns: u64,
     slow_stop_after_ns: u64,
+    zombie_leak_at: u64,
+    stuck_blocked_after_ns: u64,
+    not_forwarded_after_ns: u64,
+    exec_leftover_after_ns: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -243,6 +255,7 @@ macro_rules! finding {
             r#type: String,
             rule: String,
             severity: Severity,
+            stage: Stage,
             at: Time,
             at_boot_ns: Digits,
             since: Time,
@@ -274,11 +287,57 @@ finding!(ZombieLeader { threads: u32, age_ns: u64 });
 finding!(SlowStop {
     signal: String,
     sender: Option<Sender>,
+    ancestors: Vec<Process>,
     verdict: String,
+    children_told: Option<u64>,
+    children_not_told: Option<u64>,
     killer: Option<Sender>,
+    killer_ancestors: Vec<Process>,
     wasted_ns: u64,
     took_ns: u64
 });
+finding!(ZombieLeak { zombies: u64, per_hour: u64, names: Vec<Named>, limit: Option<Limit> });
+finding!(Coalesced { zombies: u64, merged: u64, reaped: u64 });
+finding!(NotForwarded { signal: String, sender: Option<Sender>, count: u64, children: Vec<Process>, has_ended: bool });
+finding!(StuckBlocked { signal: String, sender: Option<Sender>, age_ns: u64 });
+finding!(ExecLeftover {
+    client: Option<Process>,
+    client_status: Option<Status>,
+    pty: Option<String>,
+    age_ns: u64
+});
+finding!(Pressure {
+    used: u64,
+    most: u64,
+    of_machine: bool,
+    failed: u64,
+    holders: Vec<Holder>,
+    zombies: u64
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    comm: String,
+    count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    used: u64,
+    most: u64,
+    of_machine: bool,
+    in_ns: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Holder {
+    process: Process,
+    count: u64,
+}
+
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
 finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
@@ -591,6 +650,12 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "slow-stop") => strict::<SlowStop>(line),
         ("finding", "", "left-behind") => strict::<LeftBehind>(line),
         ("finding", "", "killed-by") => strict::<KilledBy>(line),
+        ("finding", "", "zombie-leak") => strict::<ZombieLeak>(line),
+        ("finding", "", "coalesced-sigchld") => strict::<Coalesced>(line),
+        ("finding", "", "signal-not-forwarded") => strict::<NotForwarded>(line),
+        ("finding", "", "signal-stuck-blocked") => strict::<StuckBlocked>(line),
+        ("finding", "", "exec-leftover") => strict::<ExecLeftover>(line),
+        ("finding", "", "pid-pressure" | "pty-pressure") => strict::<Pressure>(line),
         ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
@@ -673,6 +738,17 @@ fn a_run_without_a_snapshot_still_tells_what_it_found() {
 #[test]
 fn findings_of_endings() {
     insta::assert_snapshot!(json(&endings(), &[]));
+}
+
+#[test]
+fn what_lasts() {
+    let mut sink = Json::new(Vec::new(), Filter::default(), &[]);
+    story::live_at(&story::troubles(), &mut [&mut sink]);
+    let text = String::from_utf8(sink.into_inner()).unwrap();
+    for line in text.lines() {
+        parse(line);
+    }
+    insta::assert_snapshot!(text);
 }
 
 /// The page is a contract, so its examples are held to it; each type, kind and rule has one.

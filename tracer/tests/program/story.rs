@@ -3,10 +3,10 @@
 use tracer::{
     engine::Engine,
     event::{
-        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Reap, Roles, Row, SignalSent,
-        SignalTaken, TaskInfo, WaitCall,
+        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Reap, Roles, Row,
+        SignalSent, SignalTaken, TaskInfo, WaitCall,
     },
-    host::{Container, Engine as ContainerEngine, StartInfo},
+    host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     rules::Thresholds,
     signal::Signal,
@@ -260,8 +260,77 @@ pub fn endings() -> Vec<EventKind> {
     events
 }
 
+/// Everything that lasts, and that it is over; each event so many milliseconds after the one before.
+pub fn troubles() -> Vec<(u64, EventKind)> {
+    const SOON: u64 = 10;
+    let mut events = vec![start()];
+    events.extend(snapshot());
+    events.extend(container());
+    let outsider = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..inner(710, 50, 40, "runc") };
+    let asked = signal_flags::OUTSIDE | signal_flags::UNKILLABLE | signal_flags::HANDLER;
+    events.extend([
+        rooms((3_500, 500), 85, 3),
+        fork(info(600, 1, "db")),
+        signal(10, 600, Signal::TERM, signal_flags::BLOCKED, 0),
+        fork(info(700, 10, "bash")),
+        exec(700, "docker", b"docker\0exec\0-it\0web\0top\0"),
+        fork(outsider),
+        exec(710, "top", b"top\0"),
+        EventKind::Exit(Box::new(exit(700, 10, 9))),
+        EventKind::Free(task(700)),
+        fork(inner(800, 60, 50, "app")),
+        signal(10, 50, Signal::TERM, asked, 0),
+        fork(info(500, 1, "server")),
+    ]);
+    for pid in 501..=504 {
+        events.push(fork(info(pid, 500, "helper")));
+    }
+    for pid in 501..=504 {
+        events.push(EventKind::Exit(Box::new(exit(pid, 500, 0))));
+        events.push(signal(pid, 500, Signal::CHLD, signal_flags::HANDLER, 2));
+    }
+    events.push(EventKind::Free(task(501)));
+    let mut events: Vec<_> = events.into_iter().map(|kind| (SOON, kind)).collect();
+    for pid in 900..912 {
+        events.push((150, fork(info(pid, 10, if pid % 3 == 0 { "curl" } else { "sh" }))));
+        events.push((150, EventKind::Exit(Box::new(exit(pid, 10, 0)))));
+    }
+    let blocked = Masks { shared_pending: 1 << 14, blocked: 1 << 14, pending: 0 };
+    let look = |pid, ppid, pts| EventKind::Look(Look { key: key(pid), found: Some(Looked { state: b'S', ppid, pts }) });
+    events.extend([
+        (SOON, EventKind::Tick),
+        (8_000, look(710, 40, Some(3))),
+        (SOON, look(600, 1, None)),
+        (SOON, EventKind::Masks(task(600), Some(blocked))),
+        (SOON, EventKind::Tick),
+        (70_000, EventKind::Tick),
+        (SOON, rooms((20, 90), 12, 3)),
+        (SOON, EventKind::Exit(Box::new(exit(710, 40, 1)))),
+        (SOON, EventKind::Exit(Box::new(exit(600, 1, 15)))),
+        (SOON, EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(1)), ..exit(500, 1, 0) }))),
+    ]);
+    events.extend([70].into_iter().chain(900..912).map(|pid| (SOON, EventKind::Free(task(pid)))));
+    events
+}
+
+/// Ptys and pids of the machine, of 4,096 and 32,768, and those of the container, of 100.
+fn rooms((ptys, pids): (u64, u64), of_container: u64, failed: u64) -> EventKind {
+    EventKind::Rooms(Box::new(Rooms {
+        ptys: Some(Room { used: ptys, most: 4_096 }),
+        pty_holders: vec![Holder { process: key(40), held: ptys - 10 }],
+        pids: Some(Room { used: pids, most: 32_768 }),
+        groups: vec![GroupRoom { process: key(50), room: Room { used: of_container, most: 100 }, failed }],
+    }))
+}
+
 /// Lives through events, one every 10 ms from 100 s after boot on, then lets 10 s pass.
 pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
+    live_at(&events.iter().map(|kind| (10, kind.clone())).collect::<Vec<_>>(), sinks);
+    world_of(events)
+}
+
+/// The same, with the milliseconds before each; the first is at 100 s.
+pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
     let mut engine = Engine::new(&Thresholds::default());
     let mut summary = Summary::default();
     let mut at = 100_000_000_000;
@@ -275,11 +344,11 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
         }
         world.now()
     };
-    for kind in events {
+    for (i, (ms, kind)) in events.iter().enumerate() {
+        at += if i == 0 { 0 } else { ms * 1_000_000 };
         feed(at, kind.clone());
-        at += 10_000_000;
     }
-    let end = feed(at + 10_000_000_000, EventKind::Tick);
+    let end = feed(at + 10_010_000_000, EventKind::Tick);
     summary = Summary {
         duration_ns: end - 100_000_000_000,
         ended_at: end,
@@ -293,7 +362,6 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
     for sink in sinks {
         sink.finish(engine.world(), &summary).unwrap();
     }
-    world_of(events)
 }
 
 /// The world after events.

@@ -39,6 +39,13 @@ fn containers_have_names() {
     insta::assert_snapshot!(text);
 }
 
+#[test]
+fn what_lasts_is_told_again_and_when_it_is_over() {
+    let mut sink = Text::new(Vec::new(), FILE, TimeZone::UTC, Filter::default(), &[]);
+    story::live_at(&story::troubles(), &mut [&mut sink]);
+    insta::assert_snapshot!(String::from_utf8(sink.into_inner()).unwrap());
+}
+
 const FILE: Screen = Screen { colour: false, width: None };
 
 #[test]
