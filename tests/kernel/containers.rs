@@ -8,16 +8,24 @@ use std::{
 use tracer_tests::{
     Run,
     contract::{Container, Event, Line, Process},
-    engine::{CONTAINERD_NAMESPACE, Docker, IMAGE, Podman, root_file_system},
+    engine::{CONTAINERD_NAMESPACE, Docker, Engine, IMAGE, Podman, root_file_system},
     machine::Need,
     run::{events, output},
 };
 
 use crate::{Test, live};
 
+mod ordinary;
+mod troubles;
+
+/// A test with containers of busybox, by the engine of that name.
+fn engine_test(name: &'static str, body: fn(), program: &'static str) -> Test {
+    live(name, body).needs(Need::Program(program)).needs(Need::Program("busybox"))
+}
+
 pub fn trials() -> Vec<Test> {
-    let engine = |name, body, program| live(name, body).needs(Need::Program(program)).needs(Need::Program("busybox"));
-    vec![
+    let engine = engine_test;
+    let mut trials = vec![
         engine("docker_names", docker_names, "dockerd"),
         engine("docker_before_tracing", docker_before_tracing, "dockerd"),
         engine("docker_in_shared_pid_namespaces", docker_in_shared_pid_namespaces, "dockerd"),
@@ -29,7 +37,12 @@ pub fn trials() -> Vec<Test> {
         engine("podman", podman, "podman"),
         engine("containerd", containerd, "dockerd"),
         engine("runc_alone", runc_alone, "runc"),
-    ]
+        engine("ordinary_life", ordinary::ordinary_life, "dockerd")
+            .needs(Need::Program("docker-init"))
+            .needs(Need::Program("dpkg-deb")),
+    ];
+    trials.extend(troubles::trials());
+    trials
 }
 
 /// Starts a reader that knows where this dockerd listens.

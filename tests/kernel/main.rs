@@ -19,6 +19,7 @@ mod filters;
 mod hostile;
 mod kills;
 mod late;
+mod leaks;
 mod load;
 mod loss;
 mod namespaces;
@@ -53,6 +54,7 @@ fn main() {
         ("queue", queue::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),
+        ("leaks", leaks::trials()),
         ("orphans", orphans::trials()),
         ("threads", threads::trials()),
         ("namespaces", namespaces::trials()),

@@ -21,7 +21,7 @@ pub const IMAGE: &str = "small:1";
 /// The namespace that a test uses in containerd, which is a control group as well.
 pub const CONTAINERD_NAMESPACE: &str = "tracer-tests";
 /// The programs of the image.
-const PROGRAMS: [&str; 7] = ["sh", "sleep", "true", "cat", "kill", "ps", "echo"];
+const PROGRAMS: [&str; 8] = ["sh", "sleep", "true", "cat", "kill", "ps", "echo", "awk"];
 /// How long an engine may take for anything, on a machine under load.
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -53,6 +53,55 @@ fn archive(at: &Path) -> PathBuf {
     command.arg("-C").arg(root_file_system(at)).arg("-cf").arg(&archive).arg(".");
     output(command);
     archive
+}
+
+/// An engine with a client like docker's.
+pub trait Engine {
+    /// Its client, with these arguments, that has not been started.
+    fn command(&self, arguments: &[&str]) -> Command;
+
+    /// What a container gets so that it can start on a machine with small limits.
+    fn limits(&self) -> &[&str];
+
+    /// Runs the client to its end; what it printed.
+    fn run(&self, arguments: &[&str]) -> String {
+        output(self.command(arguments))
+    }
+
+    /// Starts a container that stays, without a network; the pid of its first process on the host.
+    fn start_container(&self, name: &str, arguments: &[&str]) -> i32 {
+        self.run(&[&["run", "-d", "--network", "none", "--name", name], self.limits(), arguments].concat());
+        self.run(&["inspect", "-f", "{{.State.Pid}}", name]).parse().expect("a pid")
+    }
+}
+
+impl Engine for Docker {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(["--host", &self.host()]).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn limits(&self) -> &[&str] {
+        &[]
+    }
+}
+
+impl Engine for Podman {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("podman");
+        for (option, path) in [("--root", "root"), ("--runroot", "run")] {
+            command.arg(option).arg(self.directory.path().join(path));
+        }
+        // crun refuses hybrid hierarchies of control groups.
+        command.args(["--cgroup-manager=cgroupfs", "--runtime", "runc"]).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn limits(&self) -> &[&str] {
+        // Its defaults are above what such a machine gives.
+        &["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+    }
 }
 
 /// A dockerd.
@@ -94,24 +143,6 @@ impl Docker {
         self.directory.path().join("exec/containerd/containerd.sock")
     }
 
-    /// Runs `docker` with these arguments; what that printed.
-    pub fn run(&self, arguments: &[&str]) -> String {
-        output(self.command(arguments))
-    }
-
-    /// Starts a container that stays, without a network; the pid of its first process on the host.
-    pub fn start_container(&self, name: &str, arguments: &[&str]) -> i32 {
-        self.run(&[&["run", "-d", "--network", "none", "--name", name], arguments].concat());
-        self.run(&["inspect", "-f", "{{.State.Pid}}", name]).parse().expect("a pid")
-    }
-
-    /// A `docker` that has not been started.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.args(["--host", &self.host()]).args(arguments).stdin(Stdio::null());
-        command
-    }
-
     fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -148,29 +179,6 @@ impl Podman {
         let archive = archive(podman.directory.path());
         podman.run(&["import", archive.to_str().expect("a path of letters"), IMAGE]);
         podman
-    }
-
-    /// Runs `podman` with these arguments; what that printed.
-    pub fn run(&self, arguments: &[&str]) -> String {
-        output(self.command(arguments))
-    }
-
-    /// Starts a container that stays, without a network; the pid of its first process on the host.
-    pub fn start_container(&self, name: &str, arguments: &[&str]) -> i32 {
-        // Its defaults are above what a machine with small limits gives.
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-        self.run(&[&["run", "-d", "--network", "none", "--name", name], &limits[..], arguments].concat());
-        self.run(&["inspect", "-f", "{{.State.Pid}}", name]).parse().expect("a pid")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("podman");
-        for (option, path) in [("--root", "root"), ("--runroot", "run")] {
-            command.arg(option).arg(self.directory.path().join(path));
-        }
-        // crun refuses hybrid hierarchies of control groups.
-        command.args(["--cgroup-manager=cgroupfs", "--runtime", "runc"]).args(arguments).stdin(Stdio::null());
-        command
     }
 }
 

@@ -62,6 +62,18 @@ pub enum Control {
     Kill,
     /// To have little memory.
     Memory,
+    /// To have few pids.
+    Pids,
+}
+
+impl Control {
+    fn controller(self) -> Option<&'static str> {
+        match self {
+            Self::Kill => None,
+            Self::Memory => Some("memory"),
+            Self::Pids => Some("pids"),
+        }
+    }
 }
 
 /// A control group of a test, which goes with it.
@@ -75,9 +87,9 @@ impl Group {
             let [_, place, kind, options, ..] = mount.split(' ').collect::<Vec<_>>()[..] else { return None };
             let is_it = match (kind, control) {
                 ("cgroup2", Control::Kill) => true,
-                ("cgroup2", Control::Memory) => fs::read_to_string(Path::new(place).join("cgroup.subtree_control"))
-                    .is_ok_and(|all| all.split_whitespace().any(|controller| controller == "memory")),
-                ("cgroup", Control::Memory) => options.split(',').any(|option| option == "memory"),
+                ("cgroup2", _) => fs::read_to_string(Path::new(place).join("cgroup.subtree_control"))
+                    .is_ok_and(|all| all.split_whitespace().any(|controller| Some(controller) == control.controller())),
+                ("cgroup", _) => options.split(',').any(|option| Some(option) == control.controller()),
                 _ => false,
             };
             is_it.then(|| PathBuf::from(place))
@@ -92,6 +104,7 @@ impl Group {
         let names: &[&str] = match control {
             Control::Kill => &["cgroup.kill"],
             Control::Memory => &["memory.max", "memory.limit_in_bytes"],
+            Control::Pids => &["pids.max"],
         };
         names.iter().map(|name| self.0.join(name)).find(|file| file.exists())
     }
@@ -129,6 +142,8 @@ pub enum Need {
     CgroupKill,
     /// Control groups with a limit of memory.
     MemoryLimit,
+    /// Control groups with a limit of pids.
+    PidsLimit,
     /// These optional hooks, which is tried once; to be asked last.
     Hooks(Hooks),
     /// That these optional hooks do not work.
@@ -150,6 +165,7 @@ impl Need {
             }
             Self::CgroupKill => (has_in_a_group(Control::Kill), "no cgroup.kill here".to_owned()),
             Self::MemoryLimit => (has_in_a_group(Control::Memory), "no control groups with memory.max".to_owned()),
+            Self::PidsLimit => (has_in_a_group(Control::Pids), "no control groups with pids.max".to_owned()),
             Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
             Self::HostPidNamespace => {
                 (pid_ns(std::process::id() as i32) == Some(0xEFFF_FFFC), "in a pid namespace".to_owned())

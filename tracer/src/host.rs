@@ -112,7 +112,8 @@ impl Room {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rooms {
-    /// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`).
+    /// Pseudo-terminals of the machine that containers can have (`kernel.pty.nr` of `kernel.pty.max` less
+    /// `kernel.pty.reserve`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ptys: Option<Room>,
     /// Who holds most of them, the first ones; only where few are left.

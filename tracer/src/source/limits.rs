@@ -21,9 +21,11 @@ const HOLDERS: usize = 5;
 /// A survey of the limits takes this share of the time at the most, however many control groups there are.
 const SHARE: u32 = 400;
 
-/// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`).
+/// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`), less those that the kernel keeps
+/// for its first mount of devpts (`kernel.pty.reserve`): containers have others.
 pub fn ptys() -> Option<Room> {
-    Some(Room { used: number("/proc/sys/kernel/pty/nr")?, most: number("/proc/sys/kernel/pty/max")? })
+    let most = number("/proc/sys/kernel/pty/max")?.saturating_sub(number("/proc/sys/kernel/pty/reserve")?);
+    Some(Room { used: number("/proc/sys/kernel/pty/nr")?, most })
 }
 
 /// Pids of the machine, of which each thread and each zombie takes one.

@@ -22,6 +22,9 @@ pub struct Merged {
     pub reaped_before: u64,
 }
 
+/// A child that is younger than this, in nanoseconds, is likely to be gone soon: the `sleep 1` of a loop.
+const LASTS: u64 = 1_100_000_000;
+
 /// SIGCHLDs that come later than this after the last are another story, in nanoseconds.
 const APART: u64 = 10_000_000_000;
 
@@ -58,11 +61,11 @@ impl World {
         merged.count += 1;
     }
 
-    /// The children of a process that live, were there at that time, in nanoseconds of the boot-time
-    /// clock, and have not been sent a signal since, nor has anybody below them.
-    pub(super) fn not_told(&self, parent: ProcKey, since: u64) -> Vec<&Process> {
-        let lives = |process: &&Process| process.death().is_none() && process.key.start < since;
-        self.children(parent).filter(lives).filter(|child| !self.was_told(child, since, 0)).collect()
+    /// The children of a process that live and had lasted for a while at that time, in nanoseconds of the
+    /// boot-time clock; and whether they were sent a signal since, or anybody below them.
+    pub(super) fn family(&self, parent: ProcKey, since: u64) -> impl Iterator<Item = (&Process, bool)> {
+        let lasts = move |child: &&Process| child.death().is_none() && child.key.start.saturating_add(LASTS) < since;
+        self.children(parent).filter(lasts).map(move |child| (child, self.was_told(child, since, 0)))
     }
 
     fn was_told(&self, process: &Process, since: u64, depth: usize) -> bool {

@@ -95,13 +95,18 @@ impl World {
         if self.lacks_forwards {
             return None;
         }
-        let not_told = self.not_told(init, since);
-        let told = self.children(init).filter(|child| child.death().is_none() && child.key.start < since).count();
-        Some(Told {
-            told: (told - not_told.len()) as u64,
-            not_told: not_told.len() as u64,
-            named: not_told.iter().take(NAMED).map(|child| child.identity()).collect(),
-        })
+        let mut children = Told::default();
+        for (child, was_told) in self.family(init, since) {
+            if was_told {
+                children.told += 1;
+                continue;
+            }
+            children.not_told += 1;
+            if children.named.len() < NAMED {
+                children.named.push(child.identity());
+            }
+        }
+        Some(children)
     }
 
     /// Whether a signal means that an init should end: those of people and service managers, and the one

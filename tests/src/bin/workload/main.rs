@@ -7,6 +7,7 @@
 mod children;
 mod ends;
 mod hostile;
+mod leaks;
 mod listener;
 mod namespaces;
 mod orders;
@@ -26,6 +27,9 @@ fn main() {
         ["inside", pid] => namespaces::inside(number(pid)),
 
         ["parent", kind] => children::parent(kind),
+        ["leak", interval] => leaks::leak(number(interval)),
+        ["together", how] => leaks::together(how),
+
         ["vfork"] => children::vfork(),
         ["daemon"] => children::daemon(),
         ["subreapers"] => children::subreapers(),

@@ -1,0 +1,239 @@
+//! Scenarios 11 to 27 in containers of real engines: what users meet there, told with the container's
+//! name, and quiet where nothing is wrong.
+
+use std::{process::Child, thread, time::Duration};
+
+use rustix::process::Signal;
+use tracer_tests::{
+    Run,
+    contract::{Finding, Line, Process, Sender},
+    engine::{Docker, Engine, IMAGE, Podman},
+    machine::Need,
+    stage::kill,
+};
+
+use super::{engine_test, executes};
+use crate::Test;
+
+pub fn trials() -> Vec<Test> {
+    vec![
+        engine_test("docker_orphans", docker_orphans, "dockerd"),
+        engine_test("docker_orphans_below_an_init", docker_orphans_below_an_init, "dockerd")
+            .needs(Need::Program("docker-init")),
+        engine_test("docker_orphans_of_the_host", docker_orphans_of_the_host, "dockerd"),
+        engine_test("docker_leak", docker_leak, "dockerd").needs(Need::PidsLimit),
+        engine_test("docker_exec_leftover", docker_exec_leftover, "dockerd"),
+        engine_test("docker_end_of_a_namespace", docker_end_of_a_namespace, "dockerd"),
+        engine_test("docker_kill", docker_kill, "dockerd"),
+        engine_test("docker_out_of_memory", docker_out_of_memory, "dockerd").needs(Need::MemoryLimit),
+        engine_test("docker_ends_without_its_child", docker_ends_without_its_child, "dockerd"),
+        engine_test("podman_orphans", podman_orphans, "podman"),
+        engine_test("podman_exec_leftover", podman_exec_leftover, "podman"),
+    ]
+}
+
+fn beside(docker: &Docker) -> Run {
+    let options = Run::options().events("fork").slow_stop_after("900ms");
+    options.environment("DOCKER_HOST", docker.host()).start()
+}
+
+/// A command that leaves a child to whoever adopts it; that child ends a moment later.
+const LEAVES_ONE: [&str; 3] = ["sh", "-c", "(sleep 0.3 &)"];
+
+/// Scenarios 12 and 23: what an exec leaves goes to pid 1, which was not made for that.
+fn orphans(engine: &impl Engine, run: &mut Run) {
+    let web = engine.start_container("web", &[IMAGE, "sleep", "1000"]);
+    run.watch_over(web);
+    executes(run, "web", "sleep");
+    engine.run(&[&["exec", "web"], &LEAVES_ONE[..]].concat());
+    let adopted = run.expect_finding("orphan-adopted").adopter(web, "namespace-init").in_container("web").once();
+    let orphan = adopted.process.pid;
+    run.watch_over(orphan);
+    let blame = "adopted by an init that never waits";
+    run.expect_finding("unreaped-child").about(orphan).parent(web).blame(blame).in_container("web").once();
+    // A thread of runc hands its child to another one.
+    run.allow("orphan-adopted");
+}
+
+fn docker_orphans() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    orphans(&docker, &mut run);
+    run.finish();
+}
+
+fn podman_orphans() {
+    let podman = Podman::new();
+    let mut run = Run::options().events("fork").start();
+    orphans(&podman, &mut run);
+    run.finish();
+}
+
+fn docker_orphans_below_an_init() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let init = docker.start_container("web", &["--init", IMAGE, "sleep", "1000"]);
+    run.watch_over(init);
+    executes(&mut run, "web", "sleep");
+    docker.run(&[&["exec", "web"], &LEAVES_ONE[..]].concat());
+    let adopted = run.expect_finding("orphan-adopted").adopter(init, "namespace-init").in_container("web").once();
+    run.watch_over(adopted.process.pid);
+    run.allow("orphan-adopted");
+    thread::sleep(Duration::from_millis(500));
+    run.finish();
+}
+
+/// Scenario 13: in the host's pid namespace it is the shim that adopts, as a subreaper, and reaps.
+fn docker_orphans_of_the_host() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let script = "(sleep 0.3 &); exec sleep 1000";
+    docker.start_container("hosty", &["--pid", "host", IMAGE, "sh", "-c", script]);
+    let is_sleep = |f: &Finding| f.process.comm == "sleep" && f.process.container.as_deref() == Some("hosty");
+    let adopted = run.expect_finding("orphan-adopted").so_that("of a sleep in hosty", is_sleep).once();
+    assert_eq!(adopted.adopter_class.as_deref(), Some("subreaper"), "{adopted:?}");
+    assert!(adopted.adopter.is_some_and(|shim| shim.comm.starts_with("containerd-shim")));
+    run.watch_over(adopted.process.pid);
+    thread::sleep(Duration::from_millis(500));
+    run.finish();
+}
+
+/// Scenario 15: one more zombie for each round of a script, until there is no pid left for another.
+fn docker_leak() {
+    const LIMIT: u64 = 40;
+    let docker = Docker::start();
+    let options = Run::options().slow_stop_after("900ms").zombie_leak_at("10");
+    let mut run = options.environment("DOCKER_HOST", docker.host()).start();
+    let script = "while :; do (sleep 0.1 &) ; sleep 0.2; done";
+    let web = docker.start_container("web", &["--pids-limit", "40", IMAGE, "sleep", "1000"]);
+    executes(&mut run, "web", "sleep");
+    docker.run(&["exec", "-d", "web", "sh", "-c", script]);
+    let leak = run.expect_finding("zombie-leak").about(web).in_container("web").once();
+    assert!(leak.message.contains("the limit of pids of container web"), "{}", leak.message);
+    let limit = leak.limit.expect("it has one");
+    assert_eq!((limit.most, limit.of_machine), (LIMIT, false));
+    let is_full = |f: &Finding| f.most == Some(LIMIT) && f.used.is_some_and(|used| used >= LIMIT * 4 / 5);
+    let pressure = run.expect_finding("pid-pressure").about(web).so_that("of the container", is_full).once();
+    assert!(pressure.zombies.is_some_and(|zombies| zombies > LIMIT / 2), "{pressure:?}");
+    // It comes true: a fork fails there.
+    run.wait_until("a fork that fails", |line| match line {
+        Line::Finding(finding) => finding.rule == "pid-pressure" && finding.failed.is_some_and(|failed| failed > 0),
+        _ => false,
+    });
+    docker.run(&["kill", "web"]);
+    run.find("the end of the leak", |line| match line {
+        Line::Finding(finding) => (finding.rule == "zombie-leak" && finding.stage == "resolved").then_some(()),
+        _ => None,
+    });
+    for rule in ["unreaped-child", "orphan-adopted", "namespace-killed"] {
+        run.allow(rule);
+    }
+    run.finish();
+}
+
+/// Scenario 22: nobody tells the program that its client was killed.
+fn leftover(engine: &impl Engine, run: &mut Run, client_of: &'static str) -> (Child, Process) {
+    engine.start_container("web", &[IMAGE, "sleep", "1000"]);
+    executes(run, "web", "sleep");
+    let mut client = engine.command(&["exec", "-t", "web", "cat"]);
+    let client = client.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let client = client.spawn().expect("a client can be started");
+    let inside = executes(run, "web", "cat");
+    run.watch_over(inside.pid);
+    kill(client.id() as i32, Signal::KILL);
+    let found = run.expect_finding("exec-leftover").about(inside.pid).in_container("web").certain().once();
+    assert_eq!(found.client.as_ref().map(|client| client.comm.as_str()), Some(client_of), "{found:?}");
+    assert_eq!(found.client_status, Some(serde_json::json!({"signal": "SIGKILL"})));
+    assert!(found.pty.is_some_and(|pty| pty.starts_with("/dev/pts/")));
+    run.allow("orphan-adopted");
+    (client, inside)
+}
+
+/// It ends, and that is told too.
+fn ends(run: &mut Run, mut client: Child, inside: &Process) {
+    let _ = client.wait();
+    kill(inside.pid, Signal::KILL);
+    run.find("the end of what was left", |line| match line {
+        Line::Finding(finding) => (finding.rule == "exec-leftover" && finding.stage == "resolved").then_some(()),
+        _ => None,
+    });
+}
+
+fn docker_exec_leftover() {
+    let docker = Docker::start();
+    let options = Run::options().events("fork").args(&["--exec-leftover-after", "500ms"]);
+    let mut run = options.environment("DOCKER_HOST", docker.host()).start();
+    let (client, inside) = leftover(&docker, &mut run, "docker");
+    ends(&mut run, client, &inside);
+    // With -d it is left alone on purpose, and a health check ends before its client.
+    docker.run(&["exec", "-d", "web", "sleep", "500"]);
+    let detached = executes(&mut run, "web", "sleep");
+    run.watch_over(detached.pid);
+    docker.run(&["exec", "web", "true"]);
+    thread::sleep(Duration::from_millis(800));
+    run.finish();
+}
+
+fn podman_exec_leftover() {
+    let podman = Podman::new();
+    let mut run = Run::options().events("fork").args(&["--exec-leftover-after", "500ms"]).start();
+    let (client, inside) = leftover(&podman, &mut run, "podman");
+    ends(&mut run, client, &inside);
+    run.finish();
+}
+
+/// Scenario 24: the entrypoint ends and takes its background job along.
+fn docker_end_of_a_namespace() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    docker.start_container("web", &[IMAGE, "sh", "-c", "sleep 1000 & sleep 1001 & sleep 1"]);
+    let found = run.expect_finding("namespace-killed").in_container("web").killed(2).certain().once();
+    assert_eq!((found.process.comm.as_str(), found.process.ns_pid), ("sh", 1));
+    run.finish();
+}
+
+/// Scenario 27: a person, by way of the engine.
+fn docker_kill() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    run.judge_kills();
+    let web = docker.start_container("web", &[IMAGE, "sleep", "1000"]);
+    executes(&mut run, "web", "sleep");
+    docker.run(&["kill", "web"]);
+    let by_process = |f: &Finding| f.how.as_deref() == Some("process");
+    let found = run.expect_finding("killed-by").about(web).in_container("web").signal("SIGKILL");
+    let found = found.so_that("by a process", by_process).certain().once();
+    assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.comm == "runc"), "{found:?}");
+    let ancestors = found.ancestors.expect("the contract says so");
+    assert!(ancestors.iter().any(|one| one.comm.starts_with("containerd-shim")), "{ancestors:?}");
+    run.finish();
+}
+
+/// Scenario 27: more memory than the container may have.
+fn docker_out_of_memory() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    run.judge_kills();
+    let hog = "BEGIN { s = \"0123456789abcdef\"; while (1) s = s s }";
+    docker.start_container("hog", &["-m", "32m", IMAGE, "sh", "-c", &format!("sleep 1; awk '{hog}'")]);
+    let found = run.expect_finding("killed-by").in_container("hog").signal("SIGKILL");
+    let found = found.so_that("for want of memory", |f| f.how.as_deref() == Some("oom")).once();
+    assert!(found.message.contains("out-of-memory"), "{}", found.message);
+    run.finish();
+}
+
+/// Scenario 9: a shell that acts on the signal, and says nothing of it to the program that it runs.
+fn docker_ends_without_its_child() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let script = "sleep 1000 & trap 'exit 0' TERM; wait";
+    let web = docker.start_container("web", &[IMAGE, "sh", "-c", script]);
+    executes(&mut run, "web", "sleep");
+    // What has hardly begun does not count.
+    thread::sleep(Duration::from_millis(1_500));
+    docker.run(&["stop", "-t", "5", "web"]);
+    let found = run.expect_finding("signal-not-forwarded").about(web).in_container("web").signal("SIGTERM").once();
+    assert_eq!((found.count, found.has_ended), (Some(1), Some(true)), "{found:?}");
+    run.allow("namespace-killed");
+    run.finish();
+}

@@ -1,0 +1,248 @@
+//! Scenarios 15 and 16: what lasts: zombies that become more, pids and ptys that become fewer, and what
+//! nobody takes or passes on. Told once, and when it is over.
+
+use std::{fs, path::Path, process::Command};
+
+use rustix::{
+    process::Signal,
+    pty::{OpenptFlags, openpt},
+};
+use tracer_tests::{
+    Run, Stage,
+    contract::{Finding, Line},
+    machine::{Control, Group, Need},
+    stage::kill,
+};
+
+use crate::{Test, live};
+
+pub fn trials() -> Vec<Test> {
+    let unshare = Need::Program("unshare");
+    vec![
+        live("zombies_of_one_parent", zombies_of_one_parent),
+        live("pids_of_a_group_run_out", pids_of_a_group_run_out).needs(Need::PidsLimit),
+        live("sigchlds_merge", sigchlds_merge),
+        live("a_handler_that_waits_for_all", a_handler_that_waits_for_all),
+        live("a_blocked_signal", a_blocked_signal),
+        live("a_shell_keeps_the_signal", a_shell_keeps_the_signal).needs(unshare),
+        live("a_shell_passes_the_signal_on", a_shell_passes_the_signal_on).needs(unshare),
+        live("a_shell_leaves_its_child_to_the_kernel", a_shell_leaves_its_child_to_the_kernel).needs(unshare),
+        live("brought_in_and_left_alone", brought_in_and_left_alone).needs(unshare).needs(Need::Program("nsenter")),
+        live("ptys_run_out", ptys_run_out),
+    ]
+}
+
+/// Waits until a finding about that process is over; how, in words.
+fn over(run: &mut Run, rule: &str, pid: i32) -> String {
+    run.find(&format!("the end of {rule} about {pid}"), |line| match line {
+        Line::Finding(finding) if finding.stage == "resolved" && finding.rule == rule && finding.process.pid == pid => {
+            Some(finding.message.clone())
+        }
+        _ => None,
+    })
+}
+
+fn leak(run: &Run, interval: &str, children: usize) -> (Stage, i32) {
+    let mut stage = run.stage(&["leak", interval]);
+    let parent = stage.pid("parent");
+    for _ in 0..children {
+        stage.step("child");
+        assert_ne!(stage.pid("child"), 0);
+    }
+    (stage, parent)
+}
+
+fn zombies_of_one_parent() {
+    let mut run = Run::options().zombie_leak_at("10").start();
+    let (mut stage, parent) = leak(&run, "100", 20);
+    let leak = run.expect_finding("zombie-leak").about(parent).certain().once();
+    // The machine has more than so many, at this rate for a while.
+    assert!(leak.zombies.is_some_and(|zombies| (10..=20).contains(&zombies)), "{leak:?}");
+    let per_hour = leak.per_hour.expect("the contract says so");
+    assert!((1_800..=36_000).contains(&per_hour), "{per_hour}");
+    // The first of them may have been told by themselves.
+    run.allow("unreaped-child");
+    stage.step("reap");
+    stage.hears("reaped");
+    let said = over(&mut run, "zombie-leak", parent);
+    assert!(said.starts_with("All zombies of workload"), "{said}");
+    run.finish();
+}
+
+fn pids_of_a_group_run_out() {
+    const LIMIT: u64 = 30;
+    let mut run = Run::options().zombie_leak_at("10").start();
+    let group = Group::new(Control::Pids).expect("it was there before");
+    fs::write(group.file(Control::Pids).expect("it was there before"), LIMIT.to_string()).expect("a limit");
+    let mut stage = run.stage(&["leak", "200"]);
+    let parent = stage.pid("parent");
+    group.takes(parent);
+    let mut failed = 0;
+    while failed < 3 {
+        stage.step("child");
+        failed += u32::from(stage.pid("child") == 0);
+    }
+    run.allow("unreaped-child");
+    let is_of_group = |f: &Finding| f.of_machine == Some(false) && f.most == Some(LIMIT);
+    run.expect_finding("pid-pressure").about(parent).so_that("of the group", is_of_group).once();
+    let leak = run.expect_finding("zombie-leak").about(parent).once();
+    // Foretold, if it was known by then which group that is.
+    assert!(leak.limit.is_none_or(|limit| limit.of_machine || limit.most == LIMIT));
+    stage.step("reap");
+    stage.hears("reaped");
+    over(&mut run, "zombie-leak", parent);
+    over(&mut run, "pid-pressure", parent);
+    let said_of_failure = run.lines().iter().any(|line| match line {
+        Line::Finding(finding) => finding.rule == "pid-pressure" && finding.message.contains("could not be started"),
+        _ => false,
+    });
+    assert!(said_of_failure, "nothing was said of the forks that failed");
+    drop(stage);
+    run.finish();
+}
+
+fn sigchlds_merge() {
+    let mut run = Run::options().zombie_leak_at("3").start();
+    let mut stage = run.stage(&["together", "once"]);
+    let parent = stage.pid("parent");
+    stage.step("end");
+    stage.hears("unblocked");
+    let found = run.expect_finding("coalesced-sigchld").about(parent).certain().once();
+    // Of the eight that ended one was waited for; merges of one moment are told once.
+    assert_eq!((found.zombies, found.reaped), (Some(7), Some(1)));
+    assert!(found.merged.is_some_and(|merged| merged >= 1), "{found:?}");
+    run.finish();
+}
+
+fn a_handler_that_waits_for_all() {
+    let run = Run::options().zombie_leak_at("3").start();
+    let mut stage = run.stage(&["together", "all"]);
+    stage.pid("parent");
+    stage.step("end");
+    stage.hears("unblocked");
+    run.finish();
+}
+
+fn a_blocked_signal() {
+    let mut run = Run::options().args(&["--stuck-blocked-after", "300ms"]).start();
+    let mut stage = run.stage(&["blocked-until"]);
+    let process = stage.pid("process");
+    kill(process, Signal::TERM);
+    let found = run.expect_finding("signal-stuck-blocked").about(process).signal("SIGTERM").certain().once();
+    assert!(found.message.contains("it blocks it"), "{}", found.message);
+    stage.step("unblock");
+    stage.ends();
+    over(&mut run, "signal-stuck-blocked", process);
+    run.finish();
+}
+
+/// Starts a shell as pid 1 with that script, lets its child live for a while, and asks it to end.
+fn asked(run: &mut Run, script: &str) -> (Stage, i32) {
+    let (mut namespace, shell) = run.unshare(&["sh", "-c", script]);
+    namespace.hears("ready");
+    // A child that has hardly begun does not count.
+    std::thread::sleep(std::time::Duration::from_millis(1_300));
+    kill(shell, Signal::TERM);
+    (namespace, shell)
+}
+
+fn not_forwarded(run: &mut Run, shell: i32, has_ended: bool) {
+    let found = run.expect_finding("signal-not-forwarded").about(shell).signal("SIGTERM").certain();
+    let found = found.so_that("ended or not", move |f| f.has_ended == Some(has_ended)).once();
+    assert_eq!(found.count, Some(1), "{found:?}");
+    assert_eq!(found.children.map(|children| children.len()), Some(1));
+}
+
+fn soon() -> Run {
+    Run::options().args(&["--not-forwarded-after", "300ms"]).start()
+}
+
+fn a_shell_keeps_the_signal() {
+    let mut run = soon();
+    let (namespace, shell) = asked(&mut run, "trap : TERM; echo ready 0; sleep 100");
+    not_forwarded(&mut run, shell, false);
+    kill(shell, Signal::KILL);
+    run.allow("namespace-killed");
+    drop(namespace);
+    run.finish();
+}
+
+fn a_shell_passes_the_signal_on() {
+    let mut run = soon();
+    let script = "sleep 100 & trap 'kill -TERM $!' TERM; echo ready 0; wait; wait";
+    let (mut namespace, _) = asked(&mut run, script);
+    namespace.ends();
+    run.finish();
+}
+
+fn a_shell_leaves_its_child_to_the_kernel() {
+    let mut run = soon();
+    let (mut namespace, shell) = asked(&mut run, "sleep 100 & trap 'exit 0' TERM; echo ready 0; wait");
+    namespace.ends();
+    not_forwarded(&mut run, shell, true);
+    run.allow("namespace-killed");
+    run.finish();
+}
+
+fn brought_in_and_left_alone() {
+    let mut run = Run::options().args(&["--exec-leftover-after", "300ms"]).start();
+    let (namespace, init) = run.unshare(&["sh", "-c", "echo ready 0; exec sleep 100"]);
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &init.to_string(), "-p", "sleep", "99"]);
+    let mut client = run.program(command);
+    let id = client.id();
+    let inside = run.find("the one that was brought in", |line| {
+        let Line::Event(event) = line else { return None };
+        let process = event.process.as_ref().filter(|_| event.kind == "exec")?;
+        (process.ns_level == 1 && process.comm == "sleep" && process.pid != init).then_some(process.pid)
+    });
+    kill(id, Signal::KILL);
+    client.ends();
+    run.allow("orphan-adopted");
+    let found = run.expect_finding("exec-leftover").about(inside).certain().once();
+    assert_eq!(found.client.map(|client| client.pid), Some(id));
+    kill(inside, Signal::KILL);
+    over(&mut run, "exec-leftover", inside);
+    run.allow("unreaped-child");
+    drop(namespace);
+    run.finish();
+}
+
+/// A setting of the kernel, as it was again afterwards.
+struct Setting(&'static str, String);
+
+impl Setting {
+    fn new(path: &'static str, value: u64) -> Self {
+        let before = fs::read_to_string(path).expect("a setting");
+        fs::write(path, value.to_string()).expect("root may change it");
+        Self(path, before)
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0, self.1.trim());
+    }
+}
+
+fn ptys_run_out() {
+    const MORE: u64 = 20;
+    let number = |name: &str| -> u64 {
+        let text = fs::read_to_string(Path::new("/proc/sys/kernel/pty").join(name)).expect("a setting");
+        text.trim().parse().expect("a number")
+    };
+    let mut run = Run::start();
+    let most = number("reserve") + number("nr") + MORE;
+    let setting = Setting::new("/proc/sys/kernel/pty/max", most);
+    let open = || openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there is room for a pty");
+    let ptys: Vec<_> = (1..MORE).map(|_| open()).collect();
+    let me = std::process::id() as i32;
+    let is_mine = move |f: &Finding| f.holders.iter().flatten().any(|holder| holder.process.pid == me);
+    let found = run.expect_finding("pty-pressure").so_that("held here", is_mine).once();
+    assert!(found.used.zip(found.most).is_some_and(|(used, most)| used * 5 >= most * 4), "{found:?}");
+    let about = found.process.pid;
+    drop(ptys);
+    over(&mut run, "pty-pressure", about);
+    drop(setting);
+    run.finish();
+}
