@@ -2,12 +2,13 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     process::{Child, Command, Output, Stdio},
     thread,
     time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tracer_tests::{
     Stage,
@@ -26,6 +27,7 @@ pub fn trials() -> Vec<Test> {
         seen("an_init_without_a_handler", an_init_without_a_handler).needs(Need::Program("unshare")),
         seen("a_parent_that_never_waits", a_parent_that_never_waits),
         seen("who_came_from_outside", who_came_from_outside),
+        seen("what_is_expected_happens", what_is_expected_happens),
         seen("a_container", a_container).needs(Need::Program("dockerd")).needs(Need::Program("busybox")),
         live("a_recording", a_recording).needs(Need::Program("unshare")),
     ]
@@ -127,6 +129,56 @@ fn who_came_from_outside() {
         let why = String::from_utf8_lossy(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{why}");
         assert!(why.contains("inside of pid namespaces") && why.contains(&format!("(pid {inside})")), "{why}");
+    }
+}
+
+/// A process of this test, with a group of its own. Dropping it ends all of that.
+struct Ours(Child);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let group = Pid::from_child(&self.0);
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// What is said of processes that are no pid 1, against what SIGTERM then does.
+fn what_is_expected_happens() {
+    let kinds = [
+        ("default", "exec sleep 1000", true),
+        ("ignoring", "trap '' TERM; exec sleep 1000", false),
+        ("handler", "trap 'exit 7' TERM; while :; do sleep 0.1; done", true),
+        ("child in front", "trap 'exit 7' TERM; sleep 1000; true", false),
+        ("stopped", "exec sleep 1000", false),
+    ];
+    let started = kinds.map(|(name, script, acts)| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
+        (name, Ours(command.spawn().expect("sh runs")), acts)
+    });
+    let pid = |ours: &Ours| ours.0.id() as i32;
+    // So long they may yet set up handlers.
+    thread::sleep(Duration::from_secs(3));
+    for (_, ours, _) in started.iter().filter(|(name, ..)| *name == "stopped") {
+        kill(pid(ours), Signal::STOP);
+    }
+    for (name, ours, acts) in &started {
+        let (said, page) = page(&[&pid(ours).to_string()]);
+        assert_eq!(page["acts"].as_bool(), Some(*acts), "{name}: {said}");
+        kill(pid(ours), Signal::TERM);
+    }
+    thread::sleep(Duration::from_millis(1_500));
+    for (name, ours, acts) in &started {
+        let has_ended = machine::stat(pid(ours)).is_none_or(|stat| stat.state == 'Z');
+        assert_eq!(has_ended, *acts, "{name}");
+    }
+    // The rest of the sentence.
+    for (_, ours, _) in started.iter().filter(|(name, ..)| *name == "stopped") {
+        kill(pid(ours), Signal::CONT);
+        while machine::stat(pid(ours)).is_some_and(|stat| stat.state != 'Z') {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

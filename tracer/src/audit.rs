@@ -155,15 +155,20 @@ impl<'a> World<'a> {
         one.pid != init.pid && one.pid_ns == init.pid_ns && parent.is_some_and(|parent| !self.is_inside(parent, init))
     }
 
-    /// What pid 1 of a namespace will do at a signal, after a second look at a shell's children if that
-    /// tells more.
-    pub(crate) fn forecast(&mut self, init: &Facts, signal: Signal) -> Forecast {
-        let children = self.children(init.pid);
-        if stop::waits_for_a_child(init, &children, signal) {
+    /// What a process will do at a signal, after a second look at a shell's children if that tells more.
+    pub(crate) fn forecast(&mut self, process: &Facts, signal: Signal) -> Forecast {
+        let children = self.children(process.pid);
+        if stop::waits_for_a_child(process, &children, signal) {
             thread::sleep(SECOND_LOOK);
             self.before = facts::all().into_keys().collect();
         }
-        stop::forecast(init, &children, &|child| self.before.contains(&child.pid), signal)
+        let lasts = |child: &Facts| self.before.contains(&child.pid);
+        // The kernel protects pid 1 of any namespace, this one's included.
+        if (process.is_init() || process.pid == 1) && !process.has_ended() {
+            stop::forecast(process, &children, &lasts, signal)
+        } else {
+            stop::forecast_of_other(process, &children, &lasts, signal)
+        }
     }
 
     fn namespace(&self, init: &Facts, container: Option<Container>, signal: Signal) -> Namespace {

@@ -71,9 +71,14 @@ pub fn forecast(init: &Facts, children: &[&Facts], lasts: &dyn Fn(&Facts) -> boo
 }
 
 /// What a process that is no pid 1 will do when it is sent a signal: where the kernel protects nobody, the
-/// default action counts.
-pub fn forecast_of_other(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
-    let mut forecast = other(process, children, signal);
+/// default action counts. `lasts` as in [`forecast`].
+pub fn forecast_of_other(
+    process: &Facts,
+    children: &[&Facts],
+    lasts: &dyn Fn(&Facts) -> bool,
+    signal: Signal,
+) -> Forecast {
+    let mut forecast = other(&Scene { init: process, children, lasts, signal });
     let has_begun = process.age >= YOUNG;
     if !has_begun && !process.has_ended() && !process.is_kthread {
         forecast.sure = Sure::Guess;
@@ -82,7 +87,8 @@ pub fn forecast_of_other(process: &Facts, children: &[&Facts], signal: Signal) -
     forecast
 }
 
-fn other(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
+fn other(scene: &Scene<'_>) -> Forecast {
+    let Scene { init: process, signal, .. } = *scene;
     if process.is_kthread {
         return stays(Sure::Sure, "is a kernel thread, which takes no signals that it has not asked for", "");
     }
@@ -92,7 +98,7 @@ fn other(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
     if process.has_ended() && process.threads <= 1 {
         return stays(Sure::Sure, "has ended already", "");
     }
-    let mut forecast = by_masks(process, children, signal);
+    let mut forecast = by_masks(scene);
     // What stops it keeps everything from it but SIGKILL (`wants_signal()`), unless it is ignored at once.
     if signal != Signal::KILL && !holds(process.ignored, signal) {
         match process.state {
@@ -114,7 +120,8 @@ fn other(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
     forecast
 }
 
-fn by_masks(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
+fn by_masks(scene: &Scene<'_>) -> Forecast {
+    let Scene { init: process, signal, .. } = *scene;
     if signal == Signal::KILL {
         return acts(Sure::Sure, "cannot refuse SIGKILL");
     }
@@ -126,13 +133,10 @@ fn by_masks(process: &Facts, children: &[&Facts], signal: Signal) -> Forecast {
         return acts(Sure::Likely, format!("waits for {signal} in sigwait or by a signalfd"));
     }
     if holds(process.caught, signal) {
-        let in_front = children.iter().find(|child| is_foreground(process, child)).filter(|_| is_shell(process));
-        let Some(child) = in_front else {
-            return acts(Sure::Likely, format!("has a handler for {signal}; what that does is up to the program"));
-        };
-        let name = child.name();
-        let why = format!("has a handler for {signal}, which as a shell it runs when {name} has ended");
-        return stays(Sure::Guess, why, WAIT);
+        if is_shell(process) {
+            return scene.handler();
+        }
+        return acts(Sure::Likely, format!("has a handler for {signal}; what that does is up to the program"));
     }
     if holds(process.blocked, signal) {
         // Another thread may not block it.
@@ -154,6 +158,7 @@ pub fn waits_for_a_child(init: &Facts, children: &[&Facts], signal: Signal) -> b
 }
 
 struct Scene<'a> {
+    /// Of whom; for the most part pid 1 of a namespace.
     init: &'a Facts,
     children: &'a [&'a Facts],
     lasts: &'a dyn Fn(&Facts) -> bool,
@@ -348,7 +353,7 @@ mod tests {
     fn without_the_protection_of_pid_1_the_default_action_counts() {
         let sleep = process(10, "sleep");
         let foretell = |one: &Facts| {
-            let Forecast { acts, sure, .. } = forecast_of_other(one, &[], Signal::TERM);
+            let Forecast { acts, sure, .. } = forecast_of_other(one, &[], &|_| true, Signal::TERM);
             (acts, sure)
         };
         assert_eq!(foretell(&sleep), (true, Sure::Sure));
@@ -359,14 +364,19 @@ mod tests {
         assert_eq!(foretell(&Facts { blocked: TERM, ..sleep.clone() }), (false, Sure::Likely));
         assert_eq!(foretell(&Facts { blocked: TERM, threads: 3, ..sleep.clone() }), (false, Sure::Guess));
         assert_eq!(foretell(&Facts { is_kthread: true, ..sleep.clone() }), (false, Sure::Sure));
-        assert!(!forecast_of_other(&sleep, &[], Signal::CHLD).acts);
+        assert!(!forecast_of_other(&sleep, &[], &|_| true, Signal::CHLD).acts);
+        let shell = Facts { caught: TERM, call: Some(WAIT4), ..process(10, "dash") };
+        for (lasts, acts) in [(true, false), (false, true)] {
+            let forecast = forecast_of_other(&shell, &[&process(11, "sleep")], &|_| lasts, Signal::TERM);
+            assert_eq!(forecast.acts, acts, "a loop of short commands, or a long one");
+        }
     }
 
     #[test]
     fn what_is_dead_or_stopped_does_not_end_now() {
         let of = |state, ignored| {
             let process = Facts { state, ignored, threads: 1, ..process(10, "sleep") };
-            forecast_of_other(&process, &[], Signal::TERM)
+            forecast_of_other(&process, &[], &|_| true, Signal::TERM)
         };
         assert!(of('Z', 0).why.starts_with("has ended already"));
         let stopped = of('T', 0);
@@ -375,7 +385,7 @@ mod tests {
         assert_eq!((of('t', 0).acts, of('t', 0).sure), (false, Sure::Guess));
         assert!(of('D', 0).acts && of('D', 0).why.ends_with("(state D)"));
         let leader = Facts { state: 'Z', threads: 3, ..process(10, "app") };
-        assert!(forecast_of_other(&leader, &[], Signal::TERM).acts, "its other threads end by it");
+        assert!(forecast_of_other(&leader, &[], &|_| true, Signal::TERM).acts, "its other threads end by it");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     audit::{
         self,
         facts::{self, Facts},
-        stop::{self, Forecast},
+        stop::Forecast,
     },
     cli::WhoArg,
     host::Container,
@@ -68,14 +68,8 @@ pub fn page(who: &WhoArg) -> Result<Page, Missing> {
     let init = world.init_of(process);
     let is_first = process.is_init() || matches!(who, WhoArg::Container(_));
     let signal = audit::own(container.as_ref().filter(|_| is_first));
-    // What is protected is pid 1 of any namespace, this one included.
-    let is_protected = process.is_init() || process.pid == 1;
+    let forecast = world.forecast(process, signal);
     let children = world.children(process.pid);
-    let forecast = if is_protected && !process.has_ended() {
-        world.forecast(process, signal)
-    } else {
-        stop::forecast_of_other(process, &children, signal)
-    };
     let owes = |one: &&Facts| one.is_zombie() && debtor(one) == process.pid;
     Ok(Page {
         container,
