@@ -34,6 +34,7 @@ mod start;
 mod threads;
 mod tree;
 mod verdicts;
+mod why;
 mod zombies;
 
 fn main() {
@@ -70,6 +71,7 @@ fn main() {
         ("load", load::trials()),
         ("loss", loss::trials()),
         ("audit", audit::trials()),
+        ("why", why::trials()),
         ("fidelity", fidelity::trials()),
         ("record", record::trials()),
         ("record_files", record_files::trials()),

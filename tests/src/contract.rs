@@ -28,6 +28,19 @@ const FIELDS: &[(&str, &str)] = &[
         "pid start_boot_ns comm pid_ns ns_pid ns_level container? container_id? parent state roles argv argv_cut age_ns? age_is_lower_bound? \
          status? owed_by?",
     ),
+    ("why", "from process container state"),
+    (
+        "recording",
+        "at at_boot_ns argv argv_cut roles owed_by born programs programs_left_out parents parents_left_out \
+         leader_ended ended reaped signals signals_left_out sent sent_left_out stop children_born children_adopted \
+         children_reaped children children_left_out zombies zombies_left_out findings findings_left_out others \
+         others_left_out all_signals lost",
+    ),
+    (
+        "machine",
+        "pid_ns init outsider kernel_thread state_letter age_s threads parents tracer zombies children pending \
+         blocked ignored caught awaited signal acts sure why fix",
+    ),
     ("event", "kind at at_boot_ns cpu seq"),
     ("fork", "process parent creator?"),
     ("exec", "process before argv argv_cut"),
@@ -120,7 +133,8 @@ const WORDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine", &["docker", "podman", "containerd", "cri-o", "oci"]),
-    ("state", &["running", "leader-dead", "exiting", "zombie"]),
+    ("state", &["running", "leader-dead", "exiting", "zombie", "stopped", "gone"]),
+    ("sure", &["sure", "likely", "guess"]),
 ];
 
 /// One line of JSON.
@@ -140,6 +154,8 @@ pub enum Line {
     Summary(Summary),
     /// A process of `tracer tree`.
     Process(Box<TreeProcess>),
+    /// The page of `tracer why`.
+    Why(Value),
 }
 
 impl Line {
@@ -156,6 +172,7 @@ impl Line {
         let more = match kind.as_str() {
             "event" => object.get("kind"),
             "finding" => object.get("rule"),
+            "why" => object.get("from"),
             _ => None,
         };
         check_fields(&object, &[Some(kind.as_str()), more.and_then(Value::as_str)])?;
@@ -168,6 +185,11 @@ impl Line {
             "lost" => typed(object).map(Self::Lost),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),
+            "why" => {
+                let found = object.get("findings").and_then(Value::as_array).into_iter().flatten();
+                found.map(|found| found["finding"].to_string()).try_for_each(|line| Self::parse(&line).map(drop))?;
+                Ok(Self::Why(Value::Object(object)))
+            }
             _ => Err(format!("has the unknown type {kind:?}")),
         }
     }
@@ -207,6 +229,7 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
                 return Err(format!("has a {key} that is empty or holds control characters: {text:?}"));
             }
             (_, Value::Object(inner)) => check_words(inner)?,
+            (_, Value::Array(all)) => all.iter().filter_map(Value::as_object).try_for_each(check_words)?,
             _ => {}
         }
     }

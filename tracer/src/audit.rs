@@ -79,12 +79,12 @@ pub fn audit(signal: Option<Signal>) -> Audit {
 }
 
 /// The signal that a container is stopped with.
-fn own(container: Option<&Container>) -> Signal {
+pub(crate) fn own(container: Option<&Container>) -> Signal {
     container.and_then(Container::own_stop_signal).unwrap_or(Signal::TERM)
 }
 
 /// All processes, and how they hang together.
-struct World<'a> {
+pub(crate) struct World<'a> {
     all: &'a BTreeMap<i32, Facts>,
     by_parent: BTreeMap<i32, Vec<&'a Facts>>,
     init_of: BTreeMap<u32, &'a Facts>,
@@ -109,7 +109,7 @@ impl Audit {
 }
 
 impl<'a> World<'a> {
-    fn of(all: &'a BTreeMap<i32, Facts>) -> Self {
+    pub(crate) fn of(all: &'a BTreeMap<i32, Facts>) -> Self {
         let mut by_parent: BTreeMap<i32, Vec<&Facts>> = BTreeMap::new();
         for one in all.values() {
             by_parent.entry(one.ppid).or_default().push(one);
@@ -122,7 +122,7 @@ impl<'a> World<'a> {
         self.all.values().filter(|one| one.is_init() && !one.has_ended())
     }
 
-    fn children(&self, pid: i32) -> Vec<&'a Facts> {
+    pub(crate) fn children(&self, pid: i32) -> Vec<&'a Facts> {
         self.by_parent.get(&pid).cloned().unwrap_or_default()
     }
 
@@ -144,14 +144,37 @@ impl<'a> World<'a> {
         false
     }
 
+    /// The pid 1 of a process's pid namespace, if that is below the one that this runs in.
+    pub(crate) fn init_of(&self, one: &Facts) -> Option<&'a Facts> {
+        self.init_of.get(&one.pid_ns?).copied()
+    }
+
+    /// It lives in the namespace of that init, and has its parent outside.
+    pub(crate) fn came_in(&self, one: &Facts, init: &Facts) -> bool {
+        let parent = self.all.get(&one.ppid);
+        one.pid != init.pid && one.pid_ns == init.pid_ns && parent.is_some_and(|parent| !self.is_inside(parent, init))
+    }
+
+    /// What a process will do at a signal, after a second look at a shell's children if that tells more.
+    pub(crate) fn forecast(&mut self, process: &Facts, signal: Signal) -> Forecast {
+        let children = self.children(process.pid);
+        if stop::waits_for_a_child(process, &children, signal) {
+            thread::sleep(SECOND_LOOK);
+            self.before = facts::all().into_keys().collect();
+        }
+        let lasts = |child: &Facts| self.before.contains(&child.pid);
+        // The kernel protects pid 1 of any namespace, this one's included.
+        if (process.is_init() || process.pid == 1) && !process.has_ended() {
+            stop::forecast(process, &children, &lasts, signal)
+        } else {
+            stop::forecast_of_other(process, &children, &lasts, signal)
+        }
+    }
+
     fn namespace(&self, init: &Facts, container: Option<Container>, signal: Signal) -> Namespace {
         let children = self.children(init.pid);
         let lasting = |child: &Facts| self.before.contains(&child.pid);
         let inside: Vec<_> = self.all.values().filter(|one| self.is_inside(one, init)).collect();
-        let came_in = |one: &&&Facts| {
-            let parent = self.all.get(&one.ppid);
-            one.pid_ns == init.pid_ns && parent.is_some_and(|parent| !self.is_inside(parent, init))
-        };
         let living = inside.iter().filter(|one| one.pid != init.pid && !one.has_ended());
         Namespace {
             init: init.clone(),
@@ -160,7 +183,7 @@ impl<'a> World<'a> {
             forecast: stop::forecast(init, &children, &lasting, signal),
             processes: inside.len(),
             zombies: children.iter().filter(|child| child.is_zombie()).map(|&child| child.clone()).collect(),
-            outsiders: living.filter(came_in).map(|&one| one.clone()).collect(),
+            outsiders: living.filter(|one| self.came_in(one, init)).map(|&one| one.clone()).collect(),
             pids: limits::pids_of(init.pid as u32),
         }
     }

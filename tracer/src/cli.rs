@@ -19,8 +19,10 @@ use crate::{
 };
 
 mod record;
+mod why;
 
 pub use record::{FailOn, Record, Redact, Report};
+pub use why::{WhoArg, Why};
 
 /// Says what really happens to signals and to children that should be reaped.
 #[derive(Debug, Parser)]
@@ -52,6 +54,8 @@ pub enum Command {
     Export(Export),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
+    /// Tell all about one process: its life in a recording, or what can be seen of it now
+    Why(Why),
     /// Predict, without eBPF, which containers ignore their stop signal or fail to reap
     Audit(Audit),
     /// Say what this machine allows, and what therefore cannot be proved

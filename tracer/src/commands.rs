@@ -16,6 +16,7 @@ pub mod replay;
 pub mod rules;
 pub mod tree;
 pub mod watch;
+pub mod why;
 
 /// Does what the command line asks for. The exit code is that of the program.
 ///
@@ -30,6 +31,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Watch(options) => watch::run(options),
         Command::Audit(options) => audit::run(options),
         Command::Tree(options) => tree::run(options),
+        Command::Why(options) => why::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Explain(options) => explain::run(options),
         Command::Rules(options) => rules::run(options),

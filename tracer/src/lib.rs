@@ -30,4 +30,5 @@ mod story;
 pub mod summary;
 pub mod trace;
 pub mod when;
+pub mod why;
 pub mod world;

@@ -55,6 +55,11 @@ impl Signal {
         matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
     }
 
+    /// It has no meaning of its own; the C library's two are among them.
+    pub fn is_real_time(self) -> bool {
+        usize::from(self.0) > NAMES.len()
+    }
+
     /// Cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub fn is_kernel_only(self) -> bool {
         matches!(self, Self::KILL | Self::STOP)

@@ -15,6 +15,7 @@ pub mod tee;
 pub mod text;
 pub mod trace;
 pub mod tree;
+pub mod why;
 
 /// A presenter.
 pub trait Sink {

@@ -36,8 +36,10 @@ pub struct Facts {
     pub program: String,
     /// The state letter of proc(5).
     pub state: char,
-    /// Somebody holds it by ptrace.
-    pub is_traced: bool,
+    /// Who holds it by ptrace; 0 for nobody.
+    pub tracer: i32,
+    /// A kernel thread.
+    pub is_kthread: bool,
     /// Seconds since it began.
     pub age: u64,
     /// Threads.
@@ -48,6 +50,8 @@ pub struct Facts {
     pub caught: u64,
     /// What its main thread blocks.
     pub blocked: u64,
+    /// What waits for it, or for its main thread.
+    pub pending: u64,
     /// The number of the system call that its main thread is in, if that is known.
     pub call: Option<i64>,
     /// What a thread of it waits for in sigwait(3) or its like, or reads from a signalfd(2); `None` if
@@ -88,6 +92,11 @@ pub fn holds(mask: u64, signal: Signal) -> bool {
     mask & (1 << (signal.0 - 1)) != 0
 }
 
+/// The signals of a mask.
+pub fn signals(mask: u64) -> impl Iterator<Item = Signal> {
+    (1..=64).map(Signal).filter(move |&signal| holds(mask, signal))
+}
+
 /// Every process that can be seen, by pid. Those that go away meanwhile are left out.
 pub fn all() -> BTreeMap<i32, Facts> {
     let uptime = procfs::Uptime::current().map_or(0, |uptime| uptime.uptime_duration().as_secs());
@@ -96,11 +105,15 @@ pub fn all() -> BTreeMap<i32, Facts> {
     facts.map(|facts| (facts.pid, facts)).collect()
 }
 
+/// The flag of kernel threads, in `/proc/PID/stat`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// Programs that run a script, and put off its traps while a child runs in the foreground.
 pub const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "busybox", "ksh", "mksh", "zsh", "yash"];
 
 fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
-    let Status { name, ppid, pid, tracerpid, threads, nspid, sigblk, sigign, sigcgt, .. } = process.status()?;
+    let Status { name, ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
+        process.status()?;
     let stat = process.stat()?;
     let program = process.exe().ok().and_then(|exe| Some(exe.file_name()?.to_string_lossy().into_owned()));
     Ok(Facts {
@@ -112,12 +125,14 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
         program: program.unwrap_or_else(|| name.clone()),
         comm: name,
         state: stat.state,
-        is_traced: tracerpid != 0,
+        tracer: tracerpid,
+        is_kthread: stat.flags & PF_KTHREAD != 0,
         age: uptime.saturating_sub(stat.starttime / procfs::ticks_per_second()),
         threads,
         ignored: sigign,
         caught: sigcgt,
         blocked: sigblk,
+        pending: sigpnd | shdpnd,
         call: match process.syscall() {
             Ok(Syscall::Blocked { syscall_number, .. }) => Some(syscall_number),
             _ => None,

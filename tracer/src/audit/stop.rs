@@ -55,17 +55,101 @@ const HANDLE: &str = "give the program a handler for it, set STOPSIGNAL to a sig
 const WAIT: &str = "start the program with `exec`, or in the background followed by `wait`, and pass the signal on in \
                     the trap; or run the script below an init (docker run --init, tini)";
 
+const REAP: &str = "whoever has to must wait for it: waitpid(2), in a loop on SIGCHLD; if that one ends, its init does";
+
 /// What a pid 1 will do when a process outside of its namespace sends it a signal. `lasts` says of a child
 /// whether it was still there at a second look.
 pub fn forecast(init: &Facts, children: &[&Facts], lasts: &dyn Fn(&Facts) -> bool, signal: Signal) -> Forecast {
     let mut forecast = Scene { init, children, lasts, signal }.forecast();
     let is_young = init.age < YOUNG;
-    if is_young || init.is_traced || matches!(init.state, 'T' | 't') {
+    if is_young || init.tracer != 0 || matches!(init.state, 'T' | 't') {
         forecast.sure = Sure::Guess;
         let but = if is_young { "it has only just begun" } else { "it is stopped or traced" };
         forecast.why = format!("{}; but {but}", forecast.why);
     }
     forecast
+}
+
+/// What a process that is no pid 1 will do when it is sent a signal: where the kernel protects nobody, the
+/// default action counts. `lasts` as in [`forecast`].
+pub fn forecast_of_other(
+    process: &Facts,
+    children: &[&Facts],
+    lasts: &dyn Fn(&Facts) -> bool,
+    signal: Signal,
+) -> Forecast {
+    let mut forecast = other(&Scene { init: process, children, lasts, signal });
+    let has_begun = process.age >= YOUNG;
+    if !has_begun && !process.has_ended() && !process.is_kthread {
+        forecast.sure = Sure::Guess;
+        forecast.why = format!("{}; but it has only just begun", forecast.why);
+    }
+    forecast
+}
+
+fn other(scene: &Scene<'_>) -> Forecast {
+    let Scene { init: process, signal, .. } = *scene;
+    if process.is_kthread {
+        return stays(Sure::Sure, "is a kernel thread, which takes no signals that it has not asked for", "");
+    }
+    if process.is_zombie() {
+        return stays(Sure::Sure, "has ended already and waits to be reaped: no signal does anything to it", REAP);
+    }
+    if process.has_ended() && process.threads <= 1 {
+        return stays(Sure::Sure, "has ended already", "");
+    }
+    let mut forecast = by_masks(scene);
+    // What stops it keeps everything from it but SIGKILL (`wants_signal()`), unless it is ignored at once.
+    if signal != Signal::KILL && !holds(process.ignored, signal) {
+        match process.state {
+            'T' => {
+                forecast.why =
+                    format!("is stopped: {signal} waits until it is continued (SIGCONT); then it {}", forecast.why);
+                (forecast.acts, forecast.fix) = (false, "continue it: kill -CONT");
+            }
+            't' => {
+                forecast.why = format!("is held by a tracer, which is told of {signal} first and may keep it from it");
+                (forecast.acts, forecast.sure) = (false, Sure::Guess);
+            }
+            'D' if forecast.acts => {
+                forecast.why = format!("{}, once its present call into the kernel is over (state D)", forecast.why);
+            }
+            _ => {}
+        }
+    }
+    forecast
+}
+
+fn by_masks(scene: &Scene<'_>) -> Forecast {
+    let Scene { init: process, signal, .. } = *scene;
+    if signal == Signal::KILL {
+        return acts(Sure::Sure, "cannot refuse SIGKILL");
+    }
+    if holds(process.ignored, signal) {
+        let why = format!("ignores {signal}, by its own choice or by that of whoever started it");
+        return stays(Sure::Sure, why, "have the program set a handler, or not be started with it ignored");
+    }
+    if process.awaited.is_some_and(|awaited| holds(awaited, signal)) {
+        return acts(Sure::Likely, format!("waits for {signal} in sigwait or by a signalfd"));
+    }
+    if holds(process.caught, signal) {
+        if is_shell(process) {
+            return scene.handler();
+        }
+        return acts(Sure::Likely, format!("has a handler for {signal}; what that does is up to the program"));
+    }
+    if holds(process.blocked, signal) {
+        // Another thread may not block it.
+        let sure = if process.threads > 1 || process.awaited.is_none() { Sure::Guess } else { Sure::Likely };
+        let why = format!("blocks {signal} and has no handler for it: it waits until it is unblocked, then ends it");
+        return stays(sure, why, "have the program unblock it, or give it a handler");
+    }
+    if signal.is_ignored_by_default() {
+        return stays(Sure::Sure, format!("has no handler for {signal}, which does nothing by default"), "");
+    }
+    // Who waits in sigwait looks the same, if one may not look closer.
+    let sure = if process.awaited.is_some() { Sure::Sure } else { Sure::Likely };
+    acts(sure, format!("has no handler for {signal}, so that the default action ends it"))
 }
 
 /// Whether a second look at its children would tell more.
@@ -74,6 +158,7 @@ pub fn waits_for_a_child(init: &Facts, children: &[&Facts], signal: Signal) -> b
 }
 
 struct Scene<'a> {
+    /// Of whom; for the most part pid 1 of a namespace.
     init: &'a Facts,
     children: &'a [&'a Facts],
     lasts: &'a dyn Fn(&Facts) -> bool,
@@ -236,7 +321,7 @@ mod tests {
         assert_eq!(foretell(&Facts { awaited: None, ..sleep.clone() }, &[]), (false, Sure::Likely));
         assert_eq!(foretell(&Facts { age: 1, ..sleep.clone() }, &[]), (false, Sure::Guess));
         assert_eq!(foretell(&Facts { state: 'T', ..sleep.clone() }, &[]), (false, Sure::Guess));
-        assert_eq!(foretell(&Facts { is_traced: true, ..sleep }, &[]), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { tracer: 1, ..sleep }, &[]), (false, Sure::Guess));
     }
 
     #[test]
@@ -262,6 +347,45 @@ mod tests {
         assert_eq!(foretell(&init, &[&Facts { caught: TERM, ..child.clone() }]), (true, Sure::Likely));
         assert_eq!(foretell(&init, &[&Facts { ignored: TERM, ..child.clone() }]), (false, Sure::Likely));
         assert_eq!(foretell(&init, &[&Facts { blocked: TERM, ..child }]), (false, Sure::Guess));
+    }
+
+    #[test]
+    fn without_the_protection_of_pid_1_the_default_action_counts() {
+        let sleep = process(10, "sleep");
+        let foretell = |one: &Facts| {
+            let Forecast { acts, sure, .. } = forecast_of_other(one, &[], &|_| true, Signal::TERM);
+            (acts, sure)
+        };
+        assert_eq!(foretell(&sleep), (true, Sure::Sure));
+        assert_eq!(foretell(&Facts { awaited: None, ..sleep.clone() }), (true, Sure::Likely));
+        assert_eq!(foretell(&Facts { age: 0, ..sleep.clone() }), (true, Sure::Guess));
+        assert_eq!(foretell(&Facts { caught: TERM, ..sleep.clone() }), (true, Sure::Likely));
+        assert_eq!(foretell(&Facts { ignored: TERM, ..sleep.clone() }), (false, Sure::Sure));
+        assert_eq!(foretell(&Facts { blocked: TERM, ..sleep.clone() }), (false, Sure::Likely));
+        assert_eq!(foretell(&Facts { blocked: TERM, threads: 3, ..sleep.clone() }), (false, Sure::Guess));
+        assert_eq!(foretell(&Facts { is_kthread: true, ..sleep.clone() }), (false, Sure::Sure));
+        assert!(!forecast_of_other(&sleep, &[], &|_| true, Signal::CHLD).acts);
+        let shell = Facts { caught: TERM, call: Some(WAIT4), ..process(10, "dash") };
+        for (lasts, acts) in [(true, false), (false, true)] {
+            let forecast = forecast_of_other(&shell, &[&process(11, "sleep")], &|_| lasts, Signal::TERM);
+            assert_eq!(forecast.acts, acts, "a loop of short commands, or a long one");
+        }
+    }
+
+    #[test]
+    fn what_is_dead_or_stopped_does_not_end_now() {
+        let of = |state, ignored| {
+            let process = Facts { state, ignored, threads: 1, ..process(10, "sleep") };
+            forecast_of_other(&process, &[], &|_| true, Signal::TERM)
+        };
+        assert!(of('Z', 0).why.starts_with("has ended already"));
+        let stopped = of('T', 0);
+        assert!(!stopped.acts && stopped.why.contains("SIGCONT"), "{}", stopped.why);
+        assert!(of('T', TERM).why.starts_with("ignores"), "at once, and for ever");
+        assert_eq!((of('t', 0).acts, of('t', 0).sure), (false, Sure::Guess));
+        assert!(of('D', 0).acts && of('D', 0).why.ends_with("(state D)"));
+        let leader = Facts { state: 'Z', threads: 3, ..process(10, "app") };
+        assert!(forecast_of_other(&leader, &[], &|_| true, Signal::TERM).acts, "its other threads end by it");
     }
 
     #[test]

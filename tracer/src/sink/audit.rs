@@ -8,7 +8,7 @@ use crate::{
     audit::{Audit, Namespace, facts::Facts, stop::Forecast},
     host::{Container, Room},
     sink::{
-        json::Lines,
+        json::{Lines, Seen},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
 };
@@ -93,21 +93,6 @@ fn of(Room { used, most }: Room) -> String {
 }
 
 #[derive(Serialize)]
-struct Process<'a> {
-    pid: i32,
-    ns_pid: Option<i32>,
-    comm: &'a str,
-    argv: Vec<String>,
-}
-
-impl<'a> From<&'a Facts> for Process<'a> {
-    fn from(facts: &'a Facts) -> Self {
-        let argv = facts.argv.iter().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
-        Self { pid: facts.pid, ns_pid: facts.ns_pids.last().copied(), comm: &facts.comm, argv }
-    }
-}
-
-#[derive(Serialize)]
 struct Limit {
     used: u64,
     most: u64,
@@ -122,7 +107,7 @@ impl From<Room> for Limit {
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "audit")]
 struct Line<'a> {
-    process: Process<'a>,
+    process: Seen<'a>,
     pid_ns: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a Container>,
@@ -132,8 +117,8 @@ struct Line<'a> {
     sure: &'static str,
     why: &'a str,
     fix: &'a str,
-    zombies: Vec<Process<'a>>,
-    outsiders: Vec<Process<'a>>,
+    zombies: Vec<Seen<'a>>,
+    outsiders: Vec<Seen<'a>>,
     pids: Option<Limit>,
 }
 

@@ -4,7 +4,10 @@
 
 use std::io;
 
-use crate::{ident::Comm, world::World};
+use crate::{
+    ident::{Comm, Identity},
+    world::World,
+};
 
 pub mod csv;
 pub mod parquet;
@@ -13,6 +16,11 @@ pub mod perfetto;
 /// A program's name as JSON has it: bytes that are not UTF-8 become U+FFFD.
 fn name(comm: Comm) -> String {
     String::from_utf8_lossy(comm.bytes()).into_owned()
+}
+
+/// The name, as far as it is known by then, and the id of the container that a process belongs to.
+fn container(world: &World, process: &Identity) -> (Option<String>, Option<String>) {
+    world.container_of(process).map(|container| (container.label().to_owned(), container.id.clone())).unzip()
 }
 
 /// Nanoseconds as a signed number: 292 years after 1970, or after the machine was started, are enough.

@@ -16,10 +16,13 @@ use crate::{
 
 mod line;
 mod process;
+mod why;
 mod writer;
 
 pub(super) use line::Wall;
 pub use process::{process_line, rule_line};
+pub(super) use why::Seen;
+pub use why::{live_page, recorded_page};
 pub use writer::Lines;
 
 /// Prints what is selected of each step.

@@ -52,6 +52,11 @@ fn help_of_tree() {
 }
 
 #[test]
+fn help_of_why() {
+    insta::assert_snapshot!(stdout(&["why", "--help"]));
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_says_what_is_right() {
     for (args, wanted) in [
         (&[][..], "Usage: tracer <COMMAND>"),
@@ -73,6 +78,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["record", "-o", "x", "--before", "3s"], "--snapshot-on"),
         (&["export", "x", "--to", "xml"], "[possible values: perfetto, jsonl, parquet, csv]"),
         (&["explain", "nonsense"], "init-ignored-signal"),
+        (&["why"], "<PID|CONTAINER>"),
+        (&["why", "0"], "there is no pid 0"),
+        (&["why", "1", "--at", "-10s"], "<FILE>"),
     ] {
         let output = run(args);
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -9,12 +9,27 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use parquet::{
+    file::reader::{FileReader, SerializedFileReader},
+    record::Row,
+};
 use serde_json::Value;
 use tempfile::TempDir;
+use tracer::{
+    event::{
+        EventKind::{self, Contained},
+        TaskInfo,
+    },
+    ident::PidNs,
+    signal::Signal,
+    sink::export::{csv::Csv, parquet::Parquet, perfetto::Perfetto},
+};
+use tracer_common::record::signal_flags;
 
 use crate::{
     command_line::{run, stdout, tracer},
     recordings::format,
+    story::{self, live},
 };
 
 fn export(to: &str, out: &Path) -> Output {
@@ -67,6 +82,97 @@ fn a_row_of_csv_for_each_event_finding_and_loss() {
     }
     // The recording has a program whose name is a formula.
     assert!(texts.contains_key("comm"), "{texts:?}");
+}
+
+/// The container `web`, whose init is sent a signal, and a child that ends.
+fn contained() -> Vec<EventKind> {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend(story::container());
+    events.extend([
+        story::signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1),
+        story::fork(story::inner(130, 9, 60, "sh")),
+        EventKind::Exit(Box::new(story::exit(130, 60, 0))),
+        EventKind::Free(story::task(130)),
+    ]);
+    events
+}
+
+const CONTAINER_ID: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+#[test]
+fn rows_of_csv_have_containers() {
+    let mut out = Vec::new();
+    live(&contained(), &mut [&mut Csv::new(&mut out)]);
+    let mut told = BTreeMap::<_, usize>::new();
+    for row in csv::Reader::from_reader(&*out).into_deserialize::<BTreeMap<String, String>>() {
+        let row = row.unwrap();
+        *told.entry((row["pid"].clone(), row["container"].clone(), row["container_id"].clone())).or_default() += 1;
+    }
+    let inside = ["50", "55", "130"];
+    for (pid, container, id) in told.keys() {
+        let want = if inside.contains(&pid.as_str()) { ("web", CONTAINER_ID) } else { ("", "") };
+        assert_eq!((container.as_str(), id.as_str()), want, "{pid}");
+    }
+    assert!(inside.iter().all(|inside| told.keys().any(|(pid, ..)| pid == inside)), "{told:?}");
+}
+
+#[test]
+fn tables_have_containers() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("run");
+    live(&contained(), &mut [&mut Parquet::create(&out).unwrap()]);
+    // What a row says of some of its columns.
+    let rows = |table: &str, columns: [&str; 3]| -> Vec<[String; 3]> {
+        let reader = SerializedFileReader::new(fs::File::open(out.join(table)).unwrap()).unwrap();
+        let cells = |row: Row| {
+            columns.map(|name| row.get_column_iter().find(|(column, _)| *column == name).unwrap().1.to_string())
+        };
+        reader.get_row_iter(None).unwrap().map(|row| cells(row.unwrap())).collect()
+    };
+    let quoted = |text: &str| format!("{text:?}");
+    let of_web = |pid: &str| [pid.to_owned(), quoted("web"), quoted(CONTAINER_ID)];
+    let of_none = |pid: &str| [pid.to_owned(), "null".to_owned(), "null".to_owned()];
+    let about = ["pid", "container", "container_id"];
+    for (table, inside, outside) in [
+        ("processes.parquet", &["50", "55", "60", "130"][..], &["1", "10", "40"][..]),
+        ("events.parquet", &["130"], &[]),
+        ("findings.parquet", &["50", "55"], &["70"]),
+    ] {
+        let rows = rows(table, about);
+        assert!(inside.iter().all(|pid| rows.contains(&of_web(pid))), "{table}: {rows:?}");
+        assert!(outside.iter().all(|pid| rows.contains(&of_none(pid))), "{table}: {rows:?}");
+    }
+    let ends = |end: &str| {
+        rows("signals.parquet", [&format!("{end}_pid"), &format!("{end}_container"), &format!("{end}_container_id")])
+    };
+    assert_eq!((ends("target"), ends("sender")), (vec![of_web("50")], vec![of_none("10")]));
+}
+
+#[test]
+fn tracks_have_containers() {
+    let mut out = Vec::new();
+    let [known, Contained(_, id)] = story::container() else { panic!("another story") };
+    let init = TaskInfo { pid_ns: PidNs(4_026_532_900), ..story::inner(140, 1, 40, "runc:[2:INIT]") };
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend([
+        story::fork(init),
+        // To be seen on its track, which has no name yet.
+        story::signal(40, 140, Signal::CONT, 0, 0),
+        known,
+        Contained(story::key(140), id),
+        story::exec(140, "app", b"app\0"),
+        story::fork(TaskInfo { pid_ns: init.pid_ns, ..story::inner(141, 2, 140, "child") }),
+        story::signal(140, 10, Signal::HUP, 0, 0),
+    ]);
+    live(&events, &mut [&mut Perfetto::new(&mut out)]);
+    let text = String::from_utf8_lossy(&out);
+    let group = "pid namespace 4026532900: init app (pid 140), container web";
+    for wanted in [group, "app 140 [1] @web", "child 141 [2] @web", "SIGCONT delivered", CONTAINER_ID] {
+        assert!(text.contains(wanted), "no {wanted}");
+    }
+    assert!(!text.contains("bash 10 @"), "it is none of it");
 }
 
 #[test]

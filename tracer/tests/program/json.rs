@@ -622,6 +622,211 @@ struct AuditMachine {
     pids: Option<Room>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyRecorded {
+    r#type: String,
+    from: String,
+    at: Time,
+    at_boot_ns: Digits,
+    process: Process,
+    container: Option<AuditContainer>,
+    argv: Vec<String>,
+    argv_cut: bool,
+    roles: Vec<Role>,
+    state: WhyState,
+    owed_by: Option<Process>,
+    born: WhyBorn,
+    programs: Vec<WhyProgram>,
+    programs_left_out: u64,
+    parents: Vec<WhyParent>,
+    parents_left_out: u64,
+    leader_ended: Option<WhyMoment>,
+    ended: Option<WhyEnded>,
+    reaped: Option<WhyReaped>,
+    signals: Vec<WhySignal>,
+    signals_left_out: u64,
+    sent: Vec<WhySent>,
+    sent_left_out: u64,
+    stop: Option<WhyStop>,
+    children_born: u64,
+    children_adopted: u64,
+    children_reaped: u64,
+    children: Vec<Process>,
+    children_left_out: u64,
+    zombies: Vec<WhyZombie>,
+    zombies_left_out: u64,
+    findings: Vec<WhyFinding>,
+    findings_left_out: u64,
+    others: Vec<WhyOther>,
+    others_left_out: u64,
+    all_signals: bool,
+    lost: Counts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WhyState {
+    Running,
+    Exiting,
+    LeaderDead,
+    Zombie,
+    Gone,
+    Stopped,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyMoment {
+    at: Time,
+    at_boot_ns: Digits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyBorn {
+    at: Time,
+    at_boot_ns: Digits,
+    seen: bool,
+    creator: Option<Process>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyProgram {
+    at: Time,
+    at_boot_ns: Digits,
+    comm: String,
+    argv: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyParent {
+    at: Time,
+    at_boot_ns: Digits,
+    parent: Option<Process>,
+    dead_parent: Option<Process>,
+    adopter_class: Option<AdopterClass>,
+    adopter_known: Option<Known>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyEnded {
+    at: Time,
+    at_boot_ns: Digits,
+    ended_at_most: bool,
+    status: Status,
+    autoreap: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyReaped {
+    at: Time,
+    at_boot_ns: Digits,
+    by: Option<Process>,
+    call: Option<Call>,
+    reaped_at_most: bool,
+    zombie_for_ns: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhySignal {
+    at: Time,
+    at_boot_ns: Digits,
+    last_at: Time,
+    last_at_boot_ns: Digits,
+    signal: String,
+    sender: Option<Sender>,
+    more_senders: bool,
+    verdict: Verdict,
+    count: u64,
+    taken: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhySent {
+    at: Time,
+    at_boot_ns: Digits,
+    last_at: Time,
+    last_at_boot_ns: Digits,
+    signal: String,
+    target: Process,
+    verdict: Verdict,
+    count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyStop {
+    at: Time,
+    at_boot_ns: Digits,
+    signal: String,
+    sender: Option<Sender>,
+    verdict: Verdict,
+    taken_at_boot_ns: Option<Digits>,
+    ended_after_ns: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyZombie {
+    process: Process,
+    age_ns: u64,
+    age_is_lower_bound: bool,
+    status: Status,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyFinding {
+    count: u64,
+    /// A line of its own; see [`parse`].
+    finding: serde_json::Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyOther {
+    process: Process,
+    gone_at_boot_ns: Option<Digits>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhyLive {
+    r#type: String,
+    from: String,
+    process: Audited,
+    pid_ns: Option<u32>,
+    container: Option<AuditContainer>,
+    init: Option<Audited>,
+    outsider: bool,
+    kernel_thread: bool,
+    state: WhyState,
+    state_letter: char,
+    age_s: u64,
+    threads: u64,
+    parents: Vec<Audited>,
+    tracer: Option<Audited>,
+    zombies: Vec<Audited>,
+    children: Vec<Audited>,
+    pending: Vec<String>,
+    blocked: Vec<String>,
+    ignored: Vec<String>,
+    caught: Vec<String>,
+    awaited: Option<Vec<String>>,
+    signal: String,
+    acts: bool,
+    sure: Certainty,
+    why: String,
+    fix: Option<String>,
+}
+
 /// Reads a line as what it says it is.
 ///
 /// # Panics
@@ -634,6 +839,16 @@ pub fn parse(line: &str) -> String {
     }
     let value: serde_json::Value = serde_json::from_str(line).unwrap();
     let word = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
+    if word("type") == "why" {
+        match word("from").as_str() {
+            "recording" => strict::<WhyRecorded>(line),
+            "machine" => strict::<WhyLive>(line),
+            other => panic!("from {other:?}: {line}"),
+        }
+        let findings = value["findings"].as_array().into_iter().flatten();
+        findings.for_each(|found| assert!(parse(&found["finding"].to_string()).starts_with("finding")));
+        return format!("why{}", word("from"));
+    }
     match (word("type").as_str(), word("kind").as_str(), word("rule").as_str()) {
         ("start", "", "") => strict::<Start>(line),
         ("event", "fork", "") => strict::<Fork>(line),
@@ -761,8 +976,20 @@ fn the_examples_of_the_documentation_are_right() {
     wanted.extend(Kind::ALL.map(|kind| format!("event{}", kind.id())));
     wanted.extend(tracer::rules::RULES.iter().map(|rule| format!("finding{}", rule.name)));
     wanted.extend(
-        ["container", "lost", "summary", "process", "rule", "audit", "audit-machine", "check", "verdict"]
-            .map(Into::into),
+        [
+            "container",
+            "lost",
+            "summary",
+            "process",
+            "whyrecording",
+            "whymachine",
+            "rule",
+            "audit",
+            "audit-machine",
+            "check",
+            "verdict",
+        ]
+        .map(Into::into),
     );
     assert_eq!(seen, wanted);
 }

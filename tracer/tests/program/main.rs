@@ -12,3 +12,4 @@ mod reports;
 mod story;
 mod text;
 mod tree;
+mod why;

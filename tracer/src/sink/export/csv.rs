@@ -10,11 +10,12 @@ use crate::{
     event::{ExitStatus, Loss, WaitCall},
     filter::Filter,
     finding::{Confidence, Detail, Finding},
-    ident::Identity,
+    ident::{Identity, escape},
     occurrence::{Kind, Occurrence},
     signal::Sender,
     sink::{
         Sink,
+        export::container,
         json::Wall,
         select::{Item, Moment, Select},
     },
@@ -51,6 +52,8 @@ struct Line {
     pid_ns: Option<u32>,
     ns_pid: Option<u32>,
     ns_level: Option<u32>,
+    container: Option<Text>,
+    container_id: Option<Text>,
     /// What `other_…` is to the process.
     other: Option<&'static str>,
     other_pid: Option<u32>,
@@ -91,7 +94,7 @@ impl Text {
 }
 
 impl Line {
-    fn about(&mut self, process: &Identity) {
+    fn about(&mut self, world: &World, process: &Identity) {
         let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = process;
         self.pid = Some(key.tgid);
         self.start_boot_ns = Some(key.start);
@@ -99,6 +102,9 @@ impl Line {
         self.pid_ns = Some(pid_ns.0);
         self.ns_pid = Some(*ns_pid);
         self.ns_level = Some(*ns_level);
+        let text = |text: Option<String>| text.map(|text| Text::new(escape(text.as_bytes())));
+        let (container, container_id) = container(world, process);
+        (self.container, self.container_id) = (text(container), text(container_id));
     }
 
     fn other(&mut self, role: &'static str, process: Option<&Identity>) {
@@ -126,8 +132,8 @@ impl Line {
         self.status_code = self.status_signal.is_none().then_some(status.code());
     }
 
-    fn fate(&mut self, signalled: &Signalled) {
-        self.about(&signalled.target);
+    fn fate(&mut self, world: &World, signalled: &Signalled) {
+        self.about(world, &signalled.target);
         self.sender(&signalled.sender);
         self.signal = Some(signalled.signal.to_string());
         self.code = Some(signalled.seen_code());
@@ -135,29 +141,29 @@ impl Line {
         self.verdict = Some(signalled.verdict.id());
     }
 
-    fn event(&mut self, event: &Occurrence<'_>) {
+    fn event(&mut self, world: &World, event: &Occurrence<'_>) {
         match event {
             Occurrence::Fork { process, parent, creator: _ } => {
-                self.about(process);
+                self.about(world, process);
                 self.other("parent", parent.as_ref());
             }
             Occurrence::Exec { process, before: _, args } => {
-                self.about(process);
+                self.about(world, process);
                 self.command = Some(Text::new(args));
             }
             Occurrence::Exit { process, owed_by, status, leader_only, autoreap: _, adopter: _ } => {
-                self.about(process);
+                self.about(world, process);
                 self.other("owed_by", owed_by.as_ref());
                 self.status(*status);
                 self.leader_only = Some(*leader_only);
             }
             Occurrence::Reap { process, by, zombie_for, exact } => {
-                self.about(process);
+                self.about(world, process);
                 self.other("by", by.as_ref());
                 self.duration_ns = *zombie_for;
                 self.call = exact.and_then(|ExactReap { call, .. }| call).map(WaitCall::id);
             }
-            Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => self.fate(signalled),
+            Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => self.fate(world, signalled),
         }
     }
 
@@ -223,7 +229,7 @@ fn event(world: &World, moment: Moment, event: &Occurrence<'_>) -> Line {
         seq: Some(seq),
         ..Line::default()
     };
-    line.event(event);
+    line.event(world, event);
     line
 }
 
@@ -245,7 +251,7 @@ fn finding(world: &World, moment: Moment, finding: &Finding) -> Line {
         fix: Some(Text::new(fix)),
         ..Line::default()
     };
-    line.about(process);
+    line.about(world, process);
     line.detail(detail);
     line
 }

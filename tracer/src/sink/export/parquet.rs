@@ -17,7 +17,7 @@ use crate::{
     signal::Sender,
     sink::{
         Sink,
-        export::{name, signed, since_1970},
+        export::{container, name, signed, since_1970},
         select::{Item, Moment, Select},
     },
     summary::Summary,
@@ -125,6 +125,8 @@ fn signal(world: &World, moment: Moment, signalled: &Signalled) -> SignalRow {
         Sender::Kernel(kernel) => (None, Some(kernel.id())),
         Sender::Unknown => (None, None),
     };
+    let (sender_container, sender_container_id) = from.map(|from| container(world, from)).unwrap_or_default();
+    let (target_container, target_container_id) = container(world, target);
     SignalRow {
         time: Time(since_1970(world, at)),
         boot_ns: signed(at),
@@ -137,6 +139,8 @@ fn signal(world: &World, moment: Moment, signalled: &Signalled) -> SignalRow {
         sender_start_boot_ns: from.map(|from| signed(from.key.start)),
         sender_comm: from.map(|from| name(from.comm)),
         sender_pid_ns: from.map(|from| from.pid_ns.0),
+        sender_container,
+        sender_container_id,
         sender_kernel: kernel,
         target_pid: target.key.tgid,
         target_start_boot_ns: signed(target.key.start),
@@ -144,6 +148,8 @@ fn signal(world: &World, moment: Moment, signalled: &Signalled) -> SignalRow {
         target_pid_ns: target.pid_ns.0,
         target_ns_pid: target.ns_pid,
         target_ns_level: target.ns_level,
+        target_container,
+        target_container_id,
         target_tid: *target_tid,
         code: signalled.seen_code(),
         result: signalled.result_id(),
@@ -155,23 +161,23 @@ fn signal(world: &World, moment: Moment, signalled: &Signalled) -> SignalRow {
 fn event(world: &World, moment: Moment, event: &Occurrence<'_>) -> EventRow {
     let row = EventRow::new(world, moment, event.kind().id());
     match event {
-        Occurrence::Fork { process, parent, creator: _ } => row.about(process, parent.as_ref()),
+        Occurrence::Fork { process, parent, creator: _ } => row.about(world, process, parent.as_ref()),
         Occurrence::Exec { process, before: _, args } => {
-            EventRow { command: Some(args.to_string()), ..row.about(process, None) }
+            EventRow { command: Some(args.to_string()), ..row.about(world, process, None) }
         }
         Occurrence::Exit { process, owed_by, status: how, leader_only, autoreap: _, adopter: _ } => {
             let (status_code, status_signal) = status(*how);
-            let row = row.about(process, owed_by.as_ref());
+            let row = row.about(world, process, owed_by.as_ref());
             EventRow { status_code, status_signal, leader_only: Some(*leader_only), ..row }
         }
         Occurrence::Reap { process, by, zombie_for, exact } => EventRow {
             zombie_for_ns: zombie_for.map(signed),
             is_exact: Some(exact.is_some()),
             call: exact.and_then(|ExactReap { call, .. }| call).map(WaitCall::id),
-            ..row.about(process, by.as_ref())
+            ..row.about(world, process, by.as_ref())
         },
         // They have a table of their own.
-        Occurrence::Signal(it) | Occurrence::Deliver(it) => row.about(&it.target, None),
+        Occurrence::Signal(it) | Occurrence::Deliver(it) => row.about(world, &it.target, None),
     }
 }
 
@@ -190,6 +196,8 @@ impl EventRow {
             pid_ns: None,
             ns_pid: None,
             ns_level: None,
+            container: None,
+            container_id: None,
             parent_pid: None,
             parent_start_boot_ns: None,
             parent_comm: None,
@@ -204,8 +212,9 @@ impl EventRow {
         }
     }
 
-    fn about(self, process: &Identity, parent: Option<&Identity>) -> Self {
+    fn about(self, world: &World, process: &Identity, parent: Option<&Identity>) -> Self {
         let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
+        let (container, container_id) = container(world, process);
         Self {
             pid: Some(key.tgid),
             start_boot_ns: Some(signed(key.start)),
@@ -213,6 +222,8 @@ impl EventRow {
             pid_ns: Some(pid_ns.0),
             ns_pid: Some(ns_pid),
             ns_level: Some(ns_level),
+            container,
+            container_id,
             parent_pid: parent.map(|parent| parent.key.tgid),
             parent_start_boot_ns: parent.map(|parent| signed(parent.key.start)),
             parent_comm: parent.map(|parent| name(parent.comm)),
@@ -224,6 +235,7 @@ impl EventRow {
 fn finding(world: &World, finding: &Finding) -> FindingRow {
     let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
     let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
+    let (container, container_id) = container(world, process);
     let row = FindingRow {
         time: Time(since_1970(world, *at)),
         boot_ns: signed(*at),
@@ -239,6 +251,8 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         pid_ns: pid_ns.0,
         ns_pid,
         ns_level,
+        container,
+        container_id,
         other: None,
         other_pid: None,
         other_start_boot_ns: None,

@@ -15,7 +15,7 @@ use crate::{
     event::EventKind,
     finding::{Confidence, Finding},
     host::StartInfo,
-    ident::{Args, Identity, PidNs, ProcKey},
+    ident::{Args, Identity, PidNs, ProcKey, escape},
     signal::{Sender, Verdict},
     sink::Sink,
     summary::Summary,
@@ -42,6 +42,9 @@ pub struct Perfetto<W: Write> {
     /// Processes that are gone and whose tracks are there, the last of them: a finding may speak of one a
     /// moment later, when its namespace is another.
     gone: VecDeque<ProcKey>,
+    /// What is to stand on the track of a pid 1 that has not executed its program yet. What sets a container
+    /// up is called otherwise, and whose it is, is known with that program.
+    held: FxHashMap<ProcKey, Vec<Mark>>,
     /// The last track of each number of a namespace, for those that the world no longer knows.
     namespaces: FxHashMap<PidNs, Track>,
     /// Namespaces that are ending: their tracks, and since when.
@@ -58,9 +61,9 @@ struct Life {
 /// What the open slice of a process says.
 #[derive(Clone, Debug, PartialEq)]
 enum Phase {
-    /// None is open: nothing but its birth is known. Its track gets the name that it takes with its
-    /// first exec.
-    Unborn { before: Option<Identity>, born: u64 },
+    /// None is open: nothing but its birth is known, and whether that was seen. Its track gets the name
+    /// that it takes with its first exec.
+    Unborn { before: Option<Identity>, born: u64, is_seen: bool },
     /// It lives.
     Alive,
     /// It has ended, and waits for its namespace to end.
@@ -73,6 +76,8 @@ enum Phase {
 
 /// Processes that are gone, and are remembered.
 const MOST_GONE: usize = 8192;
+/// Instants that are held for a process, and processes for which some are.
+const MOST_HELD: usize = 64;
 
 impl<W: Write> Perfetto<W> {
     /// Into that output, which should be buffered.
@@ -81,6 +86,7 @@ impl<W: Write> Perfetto<W> {
             tracks: Tracks::new(out),
             lives: FxHashMap::default(),
             gone: VecDeque::new(),
+            held: FxHashMap::default(),
             namespaces: FxHashMap::default(),
             ending: FxHashMap::default(),
         }
@@ -104,13 +110,15 @@ impl<W: Write> Perfetto<W> {
         let at = step.event.at;
         match change {
             Change::Born(key) | Change::Learned(key) => {
-                self.lives.entry(*key).or_insert(Life { last: at, phase: Phase::Unborn { before: None, born: at } });
+                let is_seen = matches!(change, Change::Born(_));
+                let phase = Phase::Unborn { before: None, born: at, is_seen };
+                self.lives.entry(*key).or_insert(Life { last: at, phase });
                 if matches!(change, Change::Learned(_)) { self.died(world, at, *key) } else { Ok(()) }
             }
             Change::Execed { key, before } => self.execed(world, at, *key, before),
             Change::LeaderDied(key) => {
                 let track = self.track(world, at, *key)?;
-                self.tracks.instant(Mark::new(at, track, LIFE, "main thread exited"))
+                self.instant(world, Mark::new(at, track, LIFE, "main thread exited"))
             }
             Change::Died { key, .. } => self.died(world, at, *key),
             Change::Reaped { identity, by, .. } => self.reaped(world, at, identity, *by),
@@ -120,7 +128,7 @@ impl<W: Write> Perfetto<W> {
                 let track = self.track(world, at, *child)?;
                 let name = format!("adopted by {}", adoption.to);
                 let facts = vec![("from", adoption.from.to_string().into()), ("why", adoption.class.id().into())];
-                self.tracks.instant(Mark { facts, ..Mark::new(at, track, LIFE, name) })
+                self.instant(world, Mark { facts, ..Mark::new(at, track, LIFE, name) })
             }
             Change::NamespaceEnding(ns) => {
                 let track = self.namespace(world, *ns)?;
@@ -147,6 +155,7 @@ impl<W: Write> Perfetto<W> {
         if let Some(Life { phase: Phase::Unborn { before: name @ None, .. }, .. }) = self.lives.get_mut(&key) {
             *name = Some(*before);
         }
+        self.release(world, at, &world.identity(key))?;
         let track = self.track(world, at, key)?;
         self.phase(world, at, key, track, Phase::Alive)
     }
@@ -158,6 +167,7 @@ impl<W: Write> Perfetto<W> {
             death if death.tearing_down => Phase::Exiting,
             _ => Phase::Zombie,
         };
+        self.release(world, at, &world.identity(key))?;
         let track = self.track(world, at, key)?;
         self.phase(world, at, key, track, phase)
     }
@@ -173,6 +183,7 @@ impl<W: Write> Perfetto<W> {
 
     fn reaped(&mut self, world: &World, at: u64, identity: &Identity, by: Option<ProcKey>) -> io::Result<()> {
         let key = identity.key;
+        self.release(world, at, identity)?;
         // The world does not know it any more.
         let track = self.track_of(world, at, identity)?;
         let mut mark = Mark::new(at, track, LIFE, "reaped");
@@ -185,7 +196,7 @@ impl<W: Write> Perfetto<W> {
             self.gone.pop_front();
         }
         self.gone.push_back(key);
-        self.tracks.instant(mark)
+        self.instant(world, mark)
     }
 
     /// Ends the open slice of a process, and begins the one of a phase.
@@ -219,18 +230,20 @@ impl<W: Write> Perfetto<W> {
         if let Sender::Process(from) = sender
             && from.key != target.key
         {
-            let from = self.track_of(world, at, from)?;
+            // An arrow begins before it ends, in the file too.
+            self.release(world, at, from)?;
+            let from = self.make(world, at, from)?;
             let mut sent = Mark::new(at, from, SIGNAL, format!("sends {signal}"));
             sent.facts = vec![("to", target.to_string().into())];
             sent.flow = Some(flow);
-            self.tracks.instant(sent)?;
+            self.instant(world, sent)?;
             match verdict {
                 // It may be taken later, and the arrow go on to there.
                 Verdict::Queued => arrives.flow = Some(flow),
                 _ => arrives.last_of_flow = Some(flow),
             }
         }
-        self.tracks.instant(arrives)
+        self.instant(world, arrives)
     }
 
     fn taken(&mut self, world: &World, at: u64, taken: &Signalled) -> io::Result<()> {
@@ -240,7 +253,7 @@ impl<W: Write> Perfetto<W> {
         // Only where an arrow has begun.
         let is_from_another = matches!(&taken.sender, Sender::Process(from) if from.key != taken.target.key);
         mark.last_of_flow = taken.sent_seq.filter(|_| is_from_another).map(|seq| seq + 1);
-        self.tracks.instant(mark)
+        self.instant(world, mark)
     }
 
     fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
@@ -257,7 +270,7 @@ impl<W: Write> Perfetto<W> {
         if let Confidence::Incomplete(why) = confidence {
             mark.facts.push(("incomplete", why.as_str().into()));
         }
-        self.tracks.instant(mark)
+        self.instant(world, mark)
     }
 
     /// The track of a process that is in the world, or was never seen.
@@ -265,20 +278,59 @@ impl<W: Write> Perfetto<W> {
         self.track_of(world, at, &world.identity(key))
     }
 
-    /// The track of a process: it is made when there is something to put on it.
+    /// The track of a process, for something to be put on it.
     fn track_of(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<Track> {
+        let key = identity.key;
+        let is_held = self.held.contains_key(&key);
+        if is_held || (self.is_being_set_up(world, key) && self.held.len() < MOST_HELD) {
+            self.held.entry(key).or_default();
+            return Ok(Track::Process(key));
+        }
+        self.make(world, at, identity)
+    }
+
+    /// Whether a process is pid 1 of a namespace, was born just so, and has not executed anything.
+    fn is_being_set_up(&self, world: &World, key: ProcKey) -> bool {
+        let is_new = self
+            .lives
+            .get(&key)
+            .is_some_and(|life| matches!(life.phase, Phase::Unborn { before: None, born: _, is_seen: true }));
+        let is_init = |process: &Process| process.roles.init && process.ns_level > 0 && process.death().is_none();
+        is_new && world.get(key).is_some_and(is_init)
+    }
+
+    /// Makes the track that was waited with, and puts on it what was held.
+    fn release(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<()> {
+        let Some(marks) = self.held.remove(&identity.key) else { return Ok(()) };
+        self.make(world, at, identity)?;
+        marks.into_iter().try_for_each(|mark| self.tracks.instant(mark))
+    }
+
+    fn instant(&mut self, world: &World, mark: Mark) -> io::Result<()> {
+        if let Track::Process(key) = mark.track
+            && let Some(held) = self.held.get_mut(&key)
+        {
+            let at = mark.at;
+            held.push(mark);
+            return if held.len() < MOST_HELD { Ok(()) } else { self.release(world, at, &world.identity(key)) };
+        }
+        self.tracks.instant(mark)
+    }
+
+    /// Makes the track of a process, unless it is there.
+    fn make(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<Track> {
         let key = identity.key;
         let track = Track::Process(key);
         let (before, born) = match self.lives.get_mut(&key) {
             None if self.gone.contains(&key) => return Ok(track),
             None => (None, None),
             Some(life) => match &life.phase {
-                &Phase::Unborn { before, born } => (before, Some(born)),
+                &Phase::Unborn { before, born, is_seen: _ } => (before, Some(born)),
                 _ => return Ok(track),
             },
         };
         let group = self.namespace(world, identity.pid_ns)?;
-        self.tracks.member(track, group, key.tgid, name_of(identity))?;
+        self.tracks.member(track, group, key.tgid, name_of(world, identity))?;
         match (born, self.lives.get_mut(&key)) {
             (Some(born), Some(life)) => {
                 life.phase = Phase::Alive;
@@ -317,7 +369,10 @@ impl<W: Write> Perfetto<W> {
         let track = Track::Namespace(ns, init.map_or(0, |init| init.key.start));
         self.namespaces.insert(ns, track);
         self.tracks.group(track, namespace.level, || match init {
-            Some(init) => format!("pid namespace {ns}: init {} (pid {})", init.comm, init.key.tgid),
+            Some(init) => {
+                let container = label(world, &init).map_or_else(String::new, |label| format!(", container {label}"));
+                format!("pid namespace {ns}: init {} (pid {}){container}", init.comm, init.key.tgid)
+            }
             None => format!("pid namespace {ns}"),
         })?;
         Ok(track)
@@ -331,6 +386,10 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
     if ns_level > 0 {
         facts.push(("pid_in_namespace", ns_pid.into()));
     }
+    if let Some(container) = world.container_of(identity) {
+        facts.push(("container", escape(container.label().as_bytes()).into()));
+        facts.push(("container_id", container.id.as_str().into()));
+    }
     if let Some(parent) = world.parent(key) {
         facts.push(("parent", parent.identity().to_string().into()));
     }
@@ -341,12 +400,18 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
     Mark { facts, ..Mark::new(at, track, LIFE, comm.to_string()) }
 }
 
-fn name_of(identity: &Identity) -> String {
+fn name_of(world: &World, identity: &Identity) -> String {
     let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
+    let container = label(world, identity).map_or_else(String::new, |label| format!(" @{label}"));
     match ns_level {
-        0 => format!("{comm} {}", key.tgid),
-        _ => format!("{comm} {} [{ns_pid}]", key.tgid),
+        0 => format!("{comm} {}{container}", key.tgid),
+        _ => format!("{comm} {} [{ns_pid}]{container}", key.tgid),
     }
+}
+
+/// The name of the container that a process belongs to, as far as it is known by then. Escaped.
+fn label(world: &World, identity: &Identity) -> Option<String> {
+    world.container_of(identity).map(|container| escape(container.label().as_bytes()))
 }
 
 /// What stands beside a signal at its receiver. The arrow, the track and the name say the rest.
@@ -387,7 +452,8 @@ impl<W: Write> Sink for Perfetto<W> {
         for process in world.processes() {
             // Of threads of the kernel there are hundreds, and most do nothing.
             if !process.roles.kthread {
-                self.track(world, end, process.key)?;
+                self.release(world, end, &process.identity())?;
+                self.make(world, end, &process.identity())?;
             }
         }
         let mut keys: Vec<_> = self.lives.keys().copied().collect();

@@ -48,7 +48,7 @@ impl Serialize for Wall {
 }
 
 /// A program's name; bytes that are not UTF-8 become U+FFFD.
-pub(super) struct Name(Comm);
+pub(super) struct Name(pub Comm);
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -94,7 +94,7 @@ pub(super) enum Origin<'a> {
     Kernel { kernel: &'static str },
 }
 
-fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>> {
+pub(super) fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>> {
     match sender {
         Sender::Process(identity) => Some(Origin::Process(Process::new(world, identity))),
         Sender::Kernel(kernel) => Some(Origin::Kernel { kernel: kernel.id() }),
@@ -679,7 +679,7 @@ pub(super) fn container<'a>(world: &World, moment: Moment, container: &'a Contai
 
 /// Lost records by what they would have told.
 #[derive(Serialize)]
-struct Counts {
+pub(super) struct Counts {
     fork: u64,
     exec: u64,
     exit: u64,

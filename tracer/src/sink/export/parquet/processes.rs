@@ -15,7 +15,7 @@ use crate::{
     engine::Step,
     event::EventKind,
     ident::{Args, Identity, ProcKey},
-    sink::export::{name, signed, since_1970},
+    sink::export::{container, name, signed, since_1970},
     world::{Death, Process, World},
 };
 
@@ -43,6 +43,7 @@ impl Past {
         let Self { args, parent, death } = self;
         let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
         let (status_code, status_signal) = death.map(|death| status(death.status)).unwrap_or_default();
+        let (container, container_id) = container(world, process);
         let time = |at| Time(since_1970(world, at));
         ProcessRow {
             pid: key.tgid,
@@ -52,6 +53,8 @@ impl Past {
             pid_ns: pid_ns.0,
             ns_pid,
             ns_level,
+            container,
+            container_id,
             parent_pid: parent.map(|parent| parent.key.tgid),
             parent_start_boot_ns: parent.map(|parent| signed(parent.key.start)),
             parent_comm: parent.map(|parent| name(parent.comm)),

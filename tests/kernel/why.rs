@@ -1,0 +1,228 @@
+//! `tracer why`: what it says of this machine, and of a recording of it.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use tracer_tests::{
+    Stage,
+    contract::Line,
+    engine::{Docker, IMAGE},
+    machine::{self, Need},
+    run::{output, tracer},
+    stage::kill,
+};
+
+use crate::{Test, live};
+
+pub fn trials() -> Vec<Test> {
+    let seen = |name, body| Test { name, body, needs: vec![Need::Tracer, Need::Root, Need::HostPidNamespace] };
+    vec![
+        seen("an_init_without_a_handler", an_init_without_a_handler).needs(Need::Program("unshare")),
+        seen("a_parent_that_never_waits", a_parent_that_never_waits),
+        seen("who_came_from_outside", who_came_from_outside),
+        seen("what_is_expected_happens", what_is_expected_happens),
+        seen("a_container", a_container).needs(Need::Program("dockerd")).needs(Need::Program("busybox")),
+        live("a_recording", a_recording).needs(Need::Program("unshare")),
+    ]
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn page(args: &[&str]) -> (String, Value) {
+    let said = text(&output(tracer(&[&["why"], args].concat())));
+    let line = text(&output(tracer(&[&["why", "-o", "json"], args].concat())));
+    match Line::parse(line.trim_end()) {
+        Ok(Line::Why(page)) => (said, page),
+        other => panic!("{other:?}: {line}"),
+    }
+}
+
+/// A `sleep` that is pid 1 of a namespace, and who started it. Dropping it ends both.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn start() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "sleep", "1000"]).stdin(Stdio::null());
+        Self(command.spawn().expect("unshare runs"))
+    }
+
+    /// The host pid of pid 1, once it is `sleep`.
+    fn init(&self) -> i32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.0.id());
+        loop {
+            let children = fs::read_to_string(&children).expect("unshare lives");
+            if let Some(Ok(init)) = children.split_ascii_whitespace().next().map(str::parse)
+                && fs::read_to_string(format!("/proc/{init}/comm")).is_ok_and(|comm| comm == "sleep\n")
+            {
+                return init;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn an_init_without_a_handler() {
+    let sleeper = Sleeper::start();
+    let init = sleeper.init();
+    // So long it may yet set up a handler.
+    thread::sleep(Duration::from_secs(3));
+    let (said, page) = page(&[&init.to_string()]);
+    assert_eq!((&page["signal"], &page["acts"], &page["sure"]), (&"SIGTERM".into(), &false.into(), &"sure".into()));
+    assert!(page["why"].as_str().expect("a sentence").contains("the kernel drops it"), "{page}");
+    assert_eq!(page["process"]["ns_pid"], 1);
+    assert_eq!(page["pid_ns"].as_u64(), machine::pid_ns(init).map(u64::from));
+    assert_eq!(page["parents"][0]["pid"], sleeper.0.id());
+    assert!(said.contains("it is its init") && said.contains("will NOT act"), "{said}");
+
+    kill(init, Signal::TERM);
+    thread::sleep(Duration::from_millis(300));
+    assert!(machine::stat(init).is_some_and(|stat| stat.state != 'Z'), "it said so");
+}
+
+fn a_parent_that_never_waits() {
+    let mut stage = Stage::act(&["parent", "never-waits"], &Default::default());
+    stage.step("child");
+    let [parent, child] = ["parent", "child"].map(|name| stage.pid(name));
+    while machine::stat(child).is_none_or(|stat| stat.state != 'Z') {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let (said, of_parent) = page(&[&parent.to_string()]);
+    let zombies: Vec<_> = of_parent["zombies"].as_array().expect("a list").iter().map(|one| &one["pid"]).collect();
+    assert_eq!(zombies, [&Value::from(child)]);
+    assert!(said.contains("owes a wait") && said.contains(&format!("(pid {child})")), "{said}");
+
+    let (said, of_child) = page(&[&child.to_string()]);
+    assert_eq!((&of_child["state"], &of_child["acts"]), (&"zombie".into(), &false.into()));
+    assert!(said.contains(&format!("(pid {parent}) has to wait for it")), "{said}");
+}
+
+fn who_came_from_outside() {
+    let mut namespace = Stage::act(&["init", "plain"], &Default::default());
+    let init = namespace.pid("init");
+    let mut stage = Stage::act(&["inside", &init.to_string()], &Default::default());
+    let inside = stage.pid("inside");
+    let (said, page) = page(&[&inside.to_string()]);
+    assert_eq!((&page["outsider"], &page["init"]["pid"]), (&true.into(), &init.into()));
+    assert!(said.contains("came into its pid namespace from outside"), "{said}");
+    // Pids of the inside are no pids of the host.
+    let ns_pid = page["process"]["ns_pid"].to_string();
+    if machine::stat(ns_pid.parse().expect("a pid")).is_none() {
+        let refused = output(tracer(&["why", &ns_pid]));
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{why}");
+        assert!(why.contains("inside of pid namespaces") && why.contains(&format!("(pid {inside})")), "{why}");
+    }
+}
+
+/// A process of this test, with a group of its own. Dropping it ends all of that.
+struct Ours(Child);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let group = Pid::from_child(&self.0);
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// What is said of processes that are no pid 1, against what SIGTERM then does.
+fn what_is_expected_happens() {
+    let kinds = [
+        ("default", "exec sleep 1000", true),
+        ("ignoring", "trap '' TERM; exec sleep 1000", false),
+        ("handler", "trap 'exit 7' TERM; while :; do sleep 0.1; done", true),
+        ("child in front", "trap 'exit 7' TERM; sleep 1000; true", false),
+        ("stopped", "exec sleep 1000", false),
+    ];
+    let started = kinds.map(|(name, script, acts)| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).process_group(0);
+        (name, Ours(command.spawn().expect("sh runs")), acts)
+    });
+    let pid = |ours: &Ours| ours.0.id() as i32;
+    // So long they may yet set up handlers.
+    thread::sleep(Duration::from_secs(3));
+    for (_, ours, _) in started.iter().filter(|(name, ..)| *name == "stopped") {
+        kill(pid(ours), Signal::STOP);
+    }
+    for (name, ours, acts) in &started {
+        let (said, page) = page(&[&pid(ours).to_string()]);
+        assert_eq!(page["acts"].as_bool(), Some(*acts), "{name}: {said}");
+        kill(pid(ours), Signal::TERM);
+    }
+    thread::sleep(Duration::from_millis(1_500));
+    for (name, ours, acts) in &started {
+        let has_ended = machine::stat(pid(ours)).is_none_or(|stat| stat.state == 'Z');
+        assert_eq!(has_ended, *acts, "{name}");
+    }
+    // The rest of the sentence.
+    for (_, ours, _) in started.iter().filter(|(name, ..)| *name == "stopped") {
+        kill(pid(ours), Signal::CONT);
+        while machine::stat(pid(ours)).is_some_and(|stat| stat.state != 'Z') {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn a_container() {
+    let docker = Docker::start();
+    let script = "trap 'exit 0' USR1; while :; do sleep 0.1; done";
+    let init = docker.start_container("shop", &["--stop-signal", "USR1", IMAGE, "sh", "-c", script]);
+    let why = |who: &str| {
+        let mut command = tracer(&["why", who, "-o", "json"]);
+        command.env("DOCKER_HOST", docker.host());
+        let line = text(&output(command));
+        match Line::parse(line.trim_end()) {
+            Ok(Line::Why(page)) => page,
+            other => panic!("{other:?}: {line}"),
+        }
+    };
+    let id = docker.run(&["inspect", "-f", "{{.Id}}", "shop"]);
+    for who in ["shop", &id, &id[..8], &init.to_string()] {
+        let page = why(who);
+        assert_eq!((&page["process"]["pid"], &page["container"]["name"]), (&init.into(), &"shop".into()), "{who}");
+        assert_eq!((&page["signal"], &page["acts"]), (&"SIGUSR1".into(), &true.into()), "{who}");
+    }
+    let mut command = tracer(&["why", "shoe"]);
+    command.env("DOCKER_HOST", docker.host());
+    let refused = output(command);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("is called \"shoe\"; known are"), "{said}");
+    assert!(said.contains("shop (small:1, docker "), "{said}");
+}
+
+fn a_recording() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("run.mcap");
+    let file = file.to_str().expect("UTF-8");
+    let script = "unshare --pid --fork --kill-child sleep 1000 & sleep 0.5; \
+                  init=$(cat /proc/$!/task/$!/children); echo $init; kill $init; sleep 0.2; kill -9 $init; wait";
+    let recorded = output(tracer(&["record", "-o", file, "--", "sh", "-c", script]));
+    let init = text(&recorded).trim().to_owned();
+
+    let (said, page) = page(&[&init, file]);
+    assert_eq!((&page["state"], &page["ended"]["status"]["signal"]), (&"gone".into(), &"SIGKILL".into()));
+    assert_eq!((&page["stop"]["signal"], &page["stop"]["verdict"]), (&"SIGTERM".into(), &"no-handler".into()));
+    let rules = page["findings"].as_array().expect("a list").iter().map(|found| &found["finding"]["rule"]);
+    assert!(rules.clone().any(|rule| rule == "init-ignored-signal"), "{page}");
+    assert_eq!(page["programs"].as_array().expect("a list").last().expect("one")["comm"], "sleep");
+    assert!(said.contains("DROPPED: it is pid 1 of its namespace and has no handler for it"), "{said}");
+}

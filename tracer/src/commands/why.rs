@@ -1,0 +1,73 @@
+//! `tracer why`: all that is known of one process, from a recording or from `/proc`.
+
+use std::{io::BufWriter, ops::ControlFlow, path::Path, process::ExitCode};
+
+use anyhow::{Context, Result};
+use jiff::tz::TimeZone;
+
+use crate::{
+    cli::{self, Output},
+    commands::{
+        progress::Progress,
+        replay::{complain, moment},
+    },
+    engine::Engine,
+    sink::{stdout::Stdout, style::Screen, why as print},
+    source::trace::Trace,
+    why::{
+        live,
+        recorded::{Follow, Page},
+    },
+};
+
+/// Plays a recording to the moment, or looks at the machine once, and prints a page.
+///
+/// # Errors
+/// If the recording cannot be read, there is no such process, or the output cannot be written.
+pub fn run(options: &cli::Why) -> Result<ExitCode> {
+    let out = BufWriter::new(Stdout::lock());
+    match &options.file {
+        Some(file) => {
+            let (engine, page) = recorded(options, file)?;
+            let world = engine.world();
+            match options.output {
+                Output::Text => print::print_recorded(world, &page, Screen::stdout(), &TimeZone::system(), out),
+                Output::Json => print::print_recorded_json(world, &page, out),
+            }
+        }
+        None => {
+            let page = live::page(&options.who)?;
+            match options.output {
+                Output::Text => print::print_live(&page, Screen::stdout(), out),
+                Output::Json => print::print_live_json(&page, out),
+            }
+        }
+    }
+    .context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From the beginning, as an image of the world in the middle says nothing of what happened before it.
+fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
+    let mut trace = Trace::open(file)?;
+    let until = match options.at {
+        Some(at) => moment(at, &mut trace)?,
+        None => u64::MAX,
+    };
+    let mut engine = Engine::new(&trace.start().thresholds);
+    let mut follow = Follow::new(&options.who);
+    let mut progress = Progress::new("reading", trace.span()?);
+    trace.play(|event, record| {
+        if event.at > until {
+            return Ok(ControlFlow::Break(()));
+        }
+        progress.at(event.at);
+        let (step, world) = engine.step(event, record);
+        follow.step(world, &step);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    progress.done();
+    complain(file, &trace)?;
+    let page = follow.page(engine.world(), &file.display().to_string())?;
+    Ok((engine, page))
+}

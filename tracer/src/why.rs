@@ -1,0 +1,91 @@
+//! One process, and all that is known of it: its life in a recording ([`recorded`]), or what can be seen
+//! of it now ([`live`]). Nothing is printed here.
+
+mod ends;
+pub mod live;
+pub mod recorded;
+
+pub use ends::Ends;
+
+/// Who was asked for cannot be shown.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// No process has, or had, this pid.
+    #[error("there is no process with pid {pid} {place}; {next}")]
+    Pid {
+        /// The pid that was asked for.
+        pid: u32,
+        /// Where it was looked for.
+        place: String,
+        /// What to do next.
+        next: String,
+    },
+    /// It is a pid in a pid namespace only.
+    #[error(
+        "no process has pid {pid} {place}, but inside of pid namespaces there {}: {}; ask for it by its pid on the \
+         host: tracer why {first}{file}",
+        if *.count == 1 { "is one" } else { "are some" },
+        list(.candidates, *.count)
+    )]
+    Inside {
+        /// The pid that was asked for.
+        pid: u32,
+        /// Where it was looked for.
+        place: String,
+        /// Whom it may mean, escaped.
+        candidates: Vec<String>,
+        /// How many there are.
+        count: u64,
+        /// The host pid of the first of them.
+        first: u32,
+        /// The recording, with a blank before it, as the command line names it; empty without one.
+        file: String,
+    },
+    /// No container is called so.
+    #[error("no container {place} is called {name:?}; {}", if .known.is_empty() {
+        "none is known there".to_owned()
+    } else {
+        format!("known are {}", list(.known, *.count))
+    })]
+    Container {
+        /// What it should be called.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// Those that are known, escaped.
+        known: Vec<String>,
+        /// How many there are.
+        count: u64,
+    },
+    /// More than one container is called so.
+    #[error("{name:?} can mean any of {count} containers {place}: {}; give more of the id", list(.candidates, *.count))]
+    Ambiguous {
+        /// What it should be called.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// Those that are called so, escaped.
+        candidates: Vec<String>,
+        /// How many there are.
+        count: u64,
+    },
+    /// The container is known, but no process of it.
+    #[error("no process of the container {name} is known {place}: {next}")]
+    Empty {
+        /// The container, escaped.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// What to do next.
+        next: &'static str,
+    },
+}
+
+/// Candidates that are named where there are many.
+pub const NAMED: usize = 8;
+
+fn list(named: &[String], count: u64) -> String {
+    let more = count.saturating_sub(named.len() as u64);
+    let named = named.join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}

@@ -1,0 +1,178 @@
+//! What can be seen of one process now, in `/proc` alone: no eBPF, and no root for one's own processes.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use crate::{
+    audit::{
+        self,
+        facts::{self, Facts},
+        stop::Forecast,
+    },
+    cli::WhoArg,
+    host::Container,
+    ident::escape,
+    signal::Signal,
+    sink::style,
+    source::{containers, procfs},
+    why::{Missing, NAMED},
+};
+
+/// All of it. Pids are as this process counts.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The process.
+    pub process: Facts,
+    /// Its container, if it is known to belong to one.
+    pub container: Option<Container>,
+    /// Pid 1 of its pid namespace, where that is below the one that this runs in.
+    pub init: Option<Facts>,
+    /// It came into its pid namespace from outside: its parent has no pid there.
+    pub is_outsider: bool,
+    /// Its parent, grandparent and so on, up to whom no parent can be seen of.
+    pub parents: Vec<Facts>,
+    /// Who holds it by ptrace.
+    pub tracer: Option<Facts>,
+    /// Zombies that it has to wait for.
+    pub zombies: Vec<Facts>,
+    /// Its children that live.
+    pub children: Vec<Facts>,
+    /// The signal with which it would be asked to end: its container's, if it is the first process of
+    /// one, else SIGTERM.
+    pub signal: Signal,
+    /// What it would do then.
+    pub forecast: Forecast,
+}
+
+const PLACE: &str = "on this host";
+
+/// The longest chain of parents that is shown.
+const MOST_PARENTS: usize = 64;
+
+/// Looks once; at a shell that waits for a child a second time, a second later.
+///
+/// # Errors
+/// If nobody is meant, or it is not clear who.
+pub fn page(who: &WhoArg) -> Result<Page, Missing> {
+    let all = facts::all();
+    let mut world = audit::World::of(&all);
+    let (process, container) = match who {
+        WhoArg::Pid(pid) => {
+            let process = by_pid(&all, *pid)?;
+            (process, container_of(&all, &world, process))
+        }
+        WhoArg::Container(name) => {
+            let (process, container) = by_container(&all, name)?;
+            (process, Some(container))
+        }
+    };
+    let init = world.init_of(process);
+    let is_first = process.is_init() || matches!(who, WhoArg::Container(_));
+    let signal = audit::own(container.as_ref().filter(|_| is_first));
+    let forecast = world.forecast(process, signal);
+    let children = world.children(process.pid);
+    let owes = |one: &&Facts| one.is_zombie() && debtor(one) == process.pid;
+    Ok(Page {
+        container,
+        init: init.cloned(),
+        is_outsider: init.is_some_and(|init| world.came_in(process, init)),
+        parents: parents(&all, process).cloned().collect(),
+        tracer: all.get(&process.tracer).cloned(),
+        zombies: all.values().filter(owes).cloned().collect(),
+        children: children.into_iter().filter(|child| !child.has_ended()).cloned().collect(),
+        signal,
+        forecast,
+        process: process.clone(),
+    })
+}
+
+/// Who has to wait for a process: whoever traces it, else its parent.
+fn debtor(one: &Facts) -> i32 {
+    if one.tracer == 0 { one.ppid } else { one.tracer }
+}
+
+fn parents<'a>(all: &'a BTreeMap<i32, Facts>, process: &'a Facts) -> impl Iterator<Item = &'a Facts> {
+    std::iter::successors(all.get(&process.ppid), |parent| all.get(&parent.ppid)).take(MOST_PARENTS)
+}
+
+fn by_pid(all: &BTreeMap<i32, Facts>, pid: u32) -> Result<&Facts, Missing> {
+    // PID_MAX_LIMIT is far below.
+    let here = pid as i32;
+    if let Some(process) = all.get(&here) {
+        return Ok(process);
+    }
+    let inside: Vec<_> = all.values().filter(|one| one.ns_pids.iter().skip(1).any(|&pid| pid == here)).collect();
+    let Some(first) = inside.first() else {
+        let next = "`tracer tree` lists all processes; if it has ended, only a recording can tell of it: \
+                    tracer record -o FILE, then tracer why PID FILE";
+        return Err(Missing::Pid { pid, place: PLACE.into(), next: next.into() });
+    };
+    let named = |one: &&Facts| {
+        let ns = one.pid_ns.map_or_else(String::new, |ns| format!(" in pid namespace {ns}"));
+        format!("{}{ns}", one.name())
+    };
+    Err(Missing::Inside {
+        pid,
+        place: PLACE.into(),
+        candidates: inside.iter().take(NAMED).map(named).collect(),
+        count: inside.len() as u64,
+        first: first.pid as u32,
+        file: String::new(),
+    })
+}
+
+/// The first process of the container that is called so.
+fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Facts, Container), Missing> {
+    let found = containers::of(ways_in(all).map(|one| (one.pid as u32, one.ppid as u32)));
+    let mut called: Vec<_> =
+        found.iter().filter(|(_, one)| one.name.as_deref() == Some(name) || one.id == name).collect();
+    if called.is_empty() {
+        called = found.iter().filter(|(_, one)| one.is_called(name)).collect();
+    }
+    let distinct = |containers: &mut dyn Iterator<Item = &Container>| {
+        let by_id: BTreeMap<_, _> = containers.map(|one| (one.id.clone(), style::container(one))).collect();
+        let count = by_id.len() as u64;
+        (by_id.into_values().take(NAMED).collect::<Vec<_>>(), count)
+    };
+    let (candidates, count) = distinct(&mut called.iter().map(|(_, one)| *one));
+    let (name, place) = (name.to_owned(), PLACE.to_owned());
+    match count {
+        0 => {
+            let (known, count) = distinct(&mut found.values());
+            return Err(Missing::Container { name, place, known, count });
+        }
+        1 => {}
+        _ => return Err(Missing::Ambiguous { name, place, candidates, count }),
+    }
+    let members = called.iter().filter_map(|&(&pid, one)| Some((all.get(&(pid as i32))?, one)));
+    let first = members.min_by_key(|(one, _)| (!one.is_init(), one.ns_pids.len(), Reverse(one.age), one.pid));
+    let next = "it has ended meanwhile";
+    let (first, container) = first.ok_or_else(|| Missing::Empty { name: escape(name.as_bytes()), place, next })?;
+    Ok((first, container.clone()))
+}
+
+/// Whoever may be the first process of a container, or have been brought into one: pid 1 of a namespace,
+/// and who is in another control group than its parent.
+fn ways_in(all: &BTreeMap<i32, Facts>) -> impl Iterator<Item = &Facts> {
+    let groups: BTreeMap<i32, String> = all.keys().map(|&pid| (pid, group(pid))).collect();
+    all.values().filter(move |one| {
+        let is_elsewhere = groups.get(&one.ppid).is_some_and(|parent| Some(parent) != groups.get(&one.pid));
+        !one.has_ended() && !one.is_kthread && (one.is_init() || is_elsewhere)
+    })
+}
+
+fn group(pid: i32) -> String {
+    procfs::text(&format!("/proc/{pid}/cgroup"))
+}
+
+/// The container of a process: by its control group, or by the shim that watches over pid 1 of its
+/// namespace. The shim of the first process in that group knows the name.
+fn container_of(all: &BTreeMap<i32, Facts>, world: &audit::World<'_>, process: &Facts) -> Option<Container> {
+    let own = group(process.pid);
+    let top = parents(all, process).take_while(|parent| group(parent.pid) == own).last();
+    let init = world.init_of(process);
+    // What is asked for last is believed.
+    let asked = [Some(process), top, init].into_iter().flatten();
+    let mut found = containers::of(asked.map(|one| (one.pid as u32, one.ppid as u32)));
+    let mut take = |one: Option<&Facts>| found.remove(&(one?.pid as u32));
+    take(Some(process)).or_else(|| take(init))
+}

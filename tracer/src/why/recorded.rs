@@ -1,0 +1,418 @@
+//! The life of one process, gathered from the events of a recording.
+//!
+//! Whom a name means is known at the end only: who has a pid last, which container is called so. So
+//! whoever it may mean is followed ([`Life`]), and one of them is chosen ([`Follow::page`]).
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    change::Change,
+    cli::WhoArg,
+    engine::Step,
+    event::{EventKind, ExitStatus, Loss},
+    finding::{Detail, Finding},
+    host::{Container, StartInfo},
+    ident::{Identity, ProcKey, escape},
+    occurrence::{Kind, Occurrence},
+    sink::style,
+    why::{Missing, NAMED},
+    world::{Process, World},
+};
+
+mod life;
+
+pub use life::{Life, Parent, Program, Reaped, Received, Sent, Stop};
+
+/// Processes that are followed at a time: a bound for what a recording can make its reader hold.
+const MOST_FOLLOWED: usize = 4096;
+/// Zombies, children and other owners of the pid that are listed.
+const LISTED: usize = 10;
+
+/// Whoever may be meant, so far.
+#[derive(Debug)]
+pub struct Follow {
+    asked: WhoArg,
+    lives: FxHashMap<ProcKey, Life>,
+    /// Lives that were given up to stay within the bound.
+    forgotten: u64,
+    /// Processes that have the pid inside a pid namespace, and how many there were.
+    inside: Vec<Identity>,
+    inside_count: u64,
+    start: Option<Box<StartInfo>>,
+    /// Boot time of the first event in nanoseconds.
+    began: Option<u64>,
+    lost: Loss,
+}
+
+/// All that a recording says of a process, up to a moment.
+#[derive(Debug)]
+pub struct Page {
+    /// What it lived through.
+    pub life: Life,
+    /// The moment of which it speaks, in nanoseconds of the boot-time clock.
+    pub at: u64,
+    /// When the recording began, likewise.
+    pub began: u64,
+    /// What was recorded, and how.
+    pub start: Option<Box<StartInfo>>,
+    /// Who has to wait for it now: whoever traces it, else its parent.
+    pub owed_by: Option<Identity>,
+    /// Zombies that it has to wait for, oldest first.
+    pub zombies: Vec<Zombie>,
+    /// How many there are, those included that are not listed.
+    pub zombie_count: u64,
+    /// Its living children, oldest first.
+    pub children: Vec<Identity>,
+    /// How many there are.
+    pub child_count: u64,
+    /// Who else could be meant, oldest first, and when each was gone: earlier owners of the pid, or
+    /// first processes of containers that were called so.
+    pub others: Vec<(Identity, Option<u64>)>,
+    /// How many there are.
+    pub other_count: u64,
+    /// Records that are missing from the whole recording up to the moment.
+    pub lost: Loss,
+    /// Not every signal was recorded, only those that findings can rest on.
+    pub lacks_signals: bool,
+}
+
+/// A child that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zombie {
+    /// Which.
+    pub process: Identity,
+    /// For how long it has been one, in nanoseconds.
+    pub age: u64,
+    /// It may have been one for longer.
+    pub is_lower_bound: bool,
+    /// How it ended.
+    pub status: ExitStatus,
+}
+
+impl Follow {
+    /// Nothing has happened yet.
+    pub fn new(asked: &WhoArg) -> Self {
+        Self {
+            asked: asked.clone(),
+            lives: FxHashMap::default(),
+            forgotten: 0,
+            inside: Vec::new(),
+            inside_count: 0,
+            start: None,
+            began: None,
+            lost: Loss::default(),
+        }
+    }
+
+    /// Takes a step in; `world` is as it is after it.
+    pub fn step(&mut self, world: &World, step: &Step<'_>) {
+        let at = step.event.at;
+        self.began.get_or_insert(at);
+        self.find(world, step);
+        for change in step.changes {
+            self.change(world, step, change);
+        }
+        match &step.event.kind {
+            EventKind::Start(info) => self.start = Some(info.clone()),
+            EventKind::Exit(exit) => self.look(world, exit.task.key),
+            EventKind::Notify(notify) => self.look(world, notify.task.key),
+            &EventKind::Rename(key, comm) => {
+                if let Some(life) = self.lives.get_mut(&key) {
+                    life.renamed(at, comm);
+                }
+            }
+            EventKind::CommandLine(key, args) => {
+                if let Some(life) = self.lives.get_mut(key) {
+                    life.is_read(args);
+                }
+            }
+            EventKind::Lost(loss) => {
+                self.lost.add(loss);
+                self.lives.values_mut().for_each(|life| life.misses(loss));
+            }
+            _ => {}
+        }
+        for finding in step.findings {
+            self.found(finding);
+        }
+    }
+
+    /// Begins to follow whoever may be meant.
+    fn find(&mut self, world: &World, step: &Step<'_>) {
+        let at = step.event.at;
+        match self.asked {
+            WhoArg::Pid(pid) => {
+                // Whatever made it known: it may have been an exec whose fork was lost.
+                if let Some(process) = world.by_pid(pid) {
+                    self.follow(world, process.key, at);
+                }
+                for change in step.changes {
+                    if let &(Change::Born(key) | Change::Learned(key)) = change {
+                        self.note_inside(world, key, pid);
+                    }
+                }
+            }
+            WhoArg::Container(_) => {
+                for change in step.changes {
+                    if let &(Change::Born(key) | Change::Learned(key)) = change
+                        && world.get(key).is_some_and(|process| process.roles.init && process.ns_level > 0)
+                    {
+                        self.follow(world, key, at);
+                    }
+                }
+                // One without a pid namespace of its own.
+                if let &EventKind::Contained(key, _) = &step.event.kind {
+                    self.follow(world, key, at);
+                    self.look(world, key);
+                }
+            }
+        }
+    }
+
+    fn follow(&mut self, world: &World, key: ProcKey, at: u64) {
+        if self.lives.contains_key(&key) {
+            return;
+        }
+        let Some(process) = world.get(key) else { return };
+        if self.lives.len() >= MOST_FOLLOWED
+            && let Some(&oldest) = self.lives.keys().min()
+        {
+            self.lives.remove(&oldest);
+            self.forgotten += 1;
+        }
+        self.lives.insert(key, Life::new(world, process, at));
+        self.look(world, key);
+    }
+
+    /// Remembers who has the pid in some namespace below the host's.
+    fn note_inside(&mut self, world: &World, key: ProcKey, pid: u32) {
+        let Some(process) = world.get(key).filter(|process| process.ns_level > 0) else { return };
+        if process.ns_pid != pid && !process.mid_pids.contains(&pid) {
+            return;
+        }
+        if self.inside.iter().any(|identity| identity.key == key) {
+            return;
+        }
+        self.inside_count += 1;
+        if self.inside.len() >= NAMED {
+            // The later, the likelier.
+            self.inside.remove(0);
+        }
+        self.inside.push(process.identity());
+    }
+
+    fn change(&mut self, world: &World, step: &Step<'_>, change: &Change) {
+        let at = step.event.at;
+        match change {
+            &Change::Born(key) => {
+                if let Some(life) = self.lives.get_mut(&key)
+                    && let Some(Occurrence::Fork { creator, .. }) = Occurrence::of(world, step, change)
+                {
+                    life.born(creator);
+                }
+                let parent = world.get(key).and_then(|process| process.parent);
+                if let Some(life) = parent.and_then(|parent| self.lives.get_mut(&parent.key)) {
+                    life.children_born += 1;
+                }
+            }
+            Change::Execed { key, before: _ } => {
+                self.look(world, *key);
+                if let Some(life) = self.lives.get_mut(key) {
+                    life.executed(at);
+                }
+            }
+            Change::Adopted { child, adoption } => {
+                if let Some(life) = self.lives.get_mut(child) {
+                    life.adopted(*adoption);
+                }
+                if let Some(life) = self.lives.get_mut(&adoption.to.key) {
+                    life.children_adopted += 1;
+                }
+            }
+            &Change::Died { key, status: _ } => {
+                self.look(world, key);
+                if let Some(life) = self.lives.get_mut(&key) {
+                    life.died();
+                }
+            }
+            &Change::LeaderDied(key) | &Change::Learned(key) => self.look(world, key),
+            &Change::Reaped { identity, by, zombie_for, exact } => {
+                let by = by.map(|by| world.identity(by));
+                if let Some(life) = self.lives.get_mut(&identity.key) {
+                    life.reaped(identity, Reaped { at, by, zombie_for, exact });
+                }
+                if let Some(life) = by.and_then(|by| self.lives.get_mut(&by.key)) {
+                    life.children_reaped += 1;
+                }
+            }
+            Change::Signalled(signalled) => {
+                if let Some(life) = self.lives.get_mut(&signalled.target.key) {
+                    let stop_signal = world.container_of(&signalled.target).and_then(Container::own_stop_signal);
+                    life.is_sent(at, signalled, stop_signal);
+                }
+                if let Some(life) = life::process(&signalled.sender).and_then(|key| self.lives.get_mut(&key)) {
+                    life.sends(at, signalled);
+                }
+            }
+            Change::Taken(taken) => {
+                if let Some(life) = self.lives.get_mut(&taken.target.key) {
+                    life.takes(at, taken);
+                }
+            }
+            Change::Killed(_)
+            | Change::NamespaceEnding(_)
+            | Change::NamespaceEnded(_)
+            | Change::Looked(_)
+            | Change::Masked(_)
+            | Change::Measured(_)
+            | Change::ClientEnded(_)
+            | Change::CommandStarted(_)
+            | Change::CommandEnded(_)
+            | Change::Gap
+            | Change::Synced => {}
+        }
+    }
+
+    fn look(&mut self, world: &World, key: ProcKey) {
+        if let (Some(life), Some(process)) = (self.lives.get_mut(&key), world.get(key)) {
+            life.look(process);
+        }
+    }
+
+    /// A finding is about whom it names, about who owes the wait, and about each that a signal ended.
+    fn found(&mut self, finding: &Finding) {
+        let mut keys = vec![finding.process.key];
+        match &finding.detail {
+            Detail::UnreapedChild { parent, .. } => keys.push(parent.key),
+            Detail::KilledBy(kill) => keys.extend(kill.victims.iter().map(|victim| victim.key)),
+            _ => {}
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            if let Some(life) = self.lives.get_mut(&key) {
+                life.is_found(finding);
+            }
+        }
+    }
+
+    /// All of the one that is meant, as it was known after the last step. `file` is the recording, as the
+    /// command line names it.
+    ///
+    /// # Errors
+    /// If nobody is meant, or it is not clear who.
+    pub fn page(mut self, world: &World, file: &str) -> Result<Page, Missing> {
+        let keys: Vec<_> = self.lives.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.look(world, key));
+        let place = format!("in the recording {file}");
+        let (mut life, others) = match self.asked.clone() {
+            WhoArg::Pid(pid) => self.owner(pid, world, file, place)?,
+            WhoArg::Container(name) => self.first_of(&name, world, place)?,
+        };
+        let key = life.process.key;
+        life.settle(world);
+        let other_count = others.len() as u64 + self.forgotten;
+        let first = others.len().saturating_sub(LISTED);
+        let others = others[first..].iter().map(|life| (life.process.identity(), life.gone_at())).collect();
+
+        let (zombies, zombie_count) = zombies(world, key);
+        let living = world.children(key).filter(|child| child.death().is_none());
+        let living: Vec<_> = living.map(Process::identity).collect();
+        Ok(Page {
+            life,
+            at: world.now(),
+            began: self.began.unwrap_or_default(),
+            lacks_signals: self.start.as_ref().is_some_and(|start| start.lacks(&[Kind::Signal])),
+            start: self.start,
+            owed_by: world.owed_by(key).map(|key| world.identity(key)),
+            zombies,
+            zombie_count,
+            child_count: living.len() as u64,
+            children: living.into_iter().take(LISTED).collect(),
+            others,
+            other_count,
+            lost: self.lost,
+        })
+    }
+
+    /// The last owner of a pid, and those before it, oldest first.
+    fn owner(&mut self, pid: u32, world: &World, file: &str, place: String) -> Result<(Life, Vec<Life>), Missing> {
+        let keys = self.lives.keys().copied().collect();
+        let mut lives = self.take(keys);
+        if let Some(last) = lives.pop() {
+            return Ok((last, lives));
+        }
+        let Some(likely) = self.inside.last() else {
+            let next = format!("`tracer tree {file}` lists all processes of its end, `--at WHEN` those of a moment");
+            return Err(Missing::Pid { pid, place, next });
+        };
+        let candidates = self.inside.iter().rev().map(|&identity| named(world, identity)).collect();
+        let (count, first, file) = (self.inside_count, likely.key.tgid, format!(" {file}"));
+        Err(Missing::Inside { pid, place, candidates, count, first, file })
+    }
+
+    /// The first process of the container that is called so, and those of others by that name, oldest
+    /// first.
+    fn first_of(&mut self, name: &str, world: &World, place: String) -> Result<(Life, Vec<Life>), Missing> {
+        let all: Vec<_> = world.containers().collect();
+        let is_its_name = |container: &&&Container| container.name.as_deref() == Some(name) || container.id == name;
+        let mut called: Vec<_> = all.iter().filter(is_its_name).copied().collect();
+        if called.is_empty() {
+            called = all.iter().filter(|container| container.is_called(name)).copied().collect();
+            if called.len() > 1 {
+                let candidates = called.iter().take(NAMED).map(|container| style::container(container)).collect();
+                return Err(Missing::Ambiguous { name: name.into(), place, candidates, count: called.len() as u64 });
+            }
+        }
+        if called.is_empty() {
+            let known = all.iter().take(NAMED).map(|container| style::container(container)).collect();
+            return Err(Missing::Container { name: name.into(), place, known, count: all.len() as u64 });
+        }
+        let firsts = called.iter().filter_map(|container| self.first_in(world, container)).collect();
+        let mut firsts = self.take(firsts);
+        let next = "it was heard of and then had none, or their records were lost";
+        let last = firsts.pop().ok_or_else(|| Missing::Empty { name: escape(name.as_bytes()), place, next })?;
+        Ok((last, firsts))
+    }
+
+    /// Those lives, oldest first.
+    fn take(&mut self, mut keys: Vec<ProcKey>) -> Vec<Life> {
+        keys.sort_unstable();
+        keys.iter().filter_map(|key| self.lives.remove(key)).collect()
+    }
+
+    /// Pid 1 of a container; where it shares a pid namespace, its first process.
+    fn first_in(&self, world: &World, container: &Container) -> Option<ProcKey> {
+        let is_in =
+            |process: &&Process| world.container_of(&process.identity()).is_some_and(|one| one.id == container.id);
+        let members = self.lives.values().map(|life| &life.process).filter(is_in);
+        let first = members.min_by_key(|process| {
+            let is_init = process.roles.init && process.ns_level > 0;
+            (!is_init, process.ns_level, process.key)
+        });
+        first.map(|process| process.key)
+    }
+}
+
+/// The zombies that a process has to wait for.
+fn zombies(world: &World, key: ProcKey) -> (Vec<Zombie>, u64) {
+    let owed = world.processes().filter(|process| process.is_zombie() && world.owed_by(process.key) == Some(key));
+    let all: Vec<_> = owed
+        .filter_map(|process| {
+            let death = process.death()?;
+            let age = world.now().saturating_sub(death.zombie_since());
+            Some(Zombie { process: process.identity(), age, is_lower_bound: !death.exact, status: death.status })
+        })
+        .collect();
+    let count = all.len() as u64;
+    (all.into_iter().take(LISTED).collect(), count)
+}
+
+/// A process in an error: with its container, if it has one.
+fn named(world: &World, identity: Identity) -> String {
+    // More may be known of it by now.
+    let identity = world.get(identity.key).map_or(identity, Process::identity);
+    let container = world.container_of(&identity);
+    let container = container.map_or_else(String::new, |container| format!(" of {}", style::container(container)));
+    format!("{identity}{container}")
+}

@@ -1,0 +1,334 @@
+//! `tracer why`, of recordings and of this machine.
+
+use std::{
+    fs::File,
+    process::{Command, Output, Stdio},
+};
+
+use jiff::tz::TimeZone;
+use tracer::{
+    cli::WhoArg,
+    engine::Engine,
+    event::{Adopter, Event, EventKind, Exit, TaskInfo},
+    host::Container,
+    rules::Thresholds,
+    signal::Signal,
+    sink::{
+        style::Screen,
+        why::{print_recorded, print_recorded_json},
+    },
+    why::{
+        Missing,
+        recorded::{Follow, Page},
+    },
+};
+use tracer_common::record::signal_flags;
+
+use crate::{
+    command_line::{run, stdout, tracer},
+    json,
+    recordings::format,
+    story::{self, HOSTILE, exec, exit, fork, info, inner, key, row, task},
+};
+
+/// Lives through events, one every 10 ms, and tells of somebody.
+fn page(events: &[EventKind], who: &str) -> Result<(Engine, Page), Missing> {
+    let mut engine = Engine::new(&Thresholds::default());
+    let mut follow = Follow::new(&who.parse().unwrap());
+    for (i, kind) in (0..).zip(events) {
+        let event = Event { at: 100_000_000_000 + i * 10_000_000, cpu: 0, kind: kind.clone() };
+        let (step, world) = engine.step(&event, &[]);
+        follow.step(world, &step);
+    }
+    let page = follow.page(engine.world(), "run.mcap")?;
+    Ok((engine, page))
+}
+
+fn text(events: &[EventKind], who: &str, screen: Screen) -> String {
+    let (engine, page) = page(events, who).unwrap();
+    let mut out = Vec::new();
+    print_recorded(engine.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn line(events: &[EventKind], who: &str) -> String {
+    let (engine, page) = page(events, who).unwrap();
+    let mut out = Vec::new();
+    print_recorded_json(engine.world(), &page, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(json::parse(&text), "whyrecording");
+    text
+}
+
+const NARROW: Screen = Screen { colour: false, width: Some(80) };
+
+/// Everything in the container `web`.
+fn contained() -> Vec<EventKind> {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend(story::container());
+    events.extend([
+        story::signal(10, 50, Signal::INT, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1),
+        fork(inner(130, 9, 60, "sh")),
+        exec(130, HOSTILE, b"/bin/evil\0\x1b]0;x\x07\0\xe2\x80\xae\xff\0"),
+    ]);
+    events
+}
+
+#[test]
+fn an_init_that_dropped_its_signals() {
+    insta::assert_snapshot!(stdout(&["why", "173", &format(1)]));
+}
+
+#[test]
+fn an_orphan_and_its_main_thread() {
+    insta::assert_snapshot!(stdout(&["why", "216", &format(1)]));
+}
+
+#[test]
+fn a_container_by_its_name_or_the_beginning_of_its_id() {
+    let by_name = text(&contained(), "web", NARROW);
+    assert_eq!(by_name, text(&contained(), "0f1e2d", NARROW));
+    assert_eq!(by_name, text(&contained(), "50", NARROW));
+    insta::assert_snapshot!(by_name);
+}
+
+#[test]
+fn every_process_of_a_recording_has_a_page() {
+    for mut events in [story::everything(), story::endings(), contained()] {
+        events.push(EventKind::Tick);
+        for pid in [1, 2, 10, 40, 50, 55, 60, 70, 100, 110, 111, 130, 300, 310, 320, 321, 330] {
+            if page(&events, &pid.to_string()).is_err() {
+                continue;
+            }
+            line(&events, &pid.to_string());
+            let text = text(&events, &pid.to_string(), NARROW);
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+            assert!(!text.contains('\u{202e}'));
+            let widest = text.lines().max_by_key(|line| line.chars().count()).unwrap();
+            assert!(widest.chars().count() <= 80, "{widest}");
+        }
+    }
+}
+
+#[test]
+fn colour_changes_nothing_but_colour() {
+    let coloured = text(&contained(), "web", Screen { colour: true, ..NARROW });
+    assert!(coloured.contains("\x1b["));
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), text(&contained(), "web", NARROW));
+}
+
+#[test]
+fn the_json_says_the_same() {
+    let line: serde_json::Value = serde_json::from_str(&line(&contained(), "web")).unwrap();
+    assert_eq!(line["process"]["pid"], 50);
+    assert_eq!(line["container"]["name"], "web");
+    assert_eq!(line["state"], "running");
+    // The container's own stop signal is SIGINT.
+    assert_eq!((&line["stop"]["signal"], &line["stop"]["verdict"]), (&"SIGINT".into(), &"no-handler".into()));
+    assert_eq!(line["zombies"][0]["process"]["comm"], "worker");
+    assert_eq!(line["findings"][0]["finding"]["rule"], "init-ignored-signal");
+}
+
+#[test]
+fn equal_signals_are_one_and_what_is_too_much_is_counted() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    for _ in 0..5 {
+        events.push(story::signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE, 1));
+    }
+    for pid in 200..300 {
+        events
+            .extend([fork(info(pid, 1, "sender")), story::signal(pid, 50, Signal::QUIT, signal_flags::UNKILLABLE, 1)]);
+    }
+    let line: serde_json::Value = serde_json::from_str(&line(&events, "50")).unwrap();
+    let signals = line["signals"].as_array().unwrap();
+    assert_eq!((&signals[0]["signal"], &signals[0]["count"]), (&"SIGTERM".into(), &5.into()));
+    assert_eq!((signals.len(), &line["signals_left_out"]), (40, &61.into()));
+    let text = text(&events, "50", NARROW);
+    assert!(text.contains("SIGTERM from bash (pid 10), 5 times until 10:00:00"), "{text}");
+    assert!(text.contains("61 other signals in between, left out here"), "{text}");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let text = text(&story::everything(), "10", Screen::default());
+    assert!(text.contains("1204 records missing from the time in which it was there"), "{text}");
+    let mut events = vec![story::start(), story::loss(1, 0, 0)];
+    events.extend(story::snapshot());
+    events.push(fork(info(200, 1, "late")));
+    let text = self::text(&events, "200", Screen::default());
+    assert!(text.contains("1 record missing from the recording, of times at which it was not there"), "{text}");
+}
+
+#[test]
+fn of_a_pid_that_was_used_again_the_last_owner_is_shown_and_the_others_named() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    let later =
+        TaskInfo { key: tracer::ident::ProcKey { start: 100_200_000_000, tgid: 200 }, ..info(200, 1, "second") };
+    events.extend([
+        fork(info(200, 1, "first")),
+        EventKind::Exit(Box::new(exit(200, 1, 0))),
+        EventKind::Free(task(200)),
+        fork(later),
+    ]);
+    let text = text(&events, "200", NARROW);
+    assert!(text.starts_with("second (pid 200)\n"), "{text}");
+    assert!(text.contains("this is the last of 2; the others were first (pid 200)"), "{text}");
+    assert!(text.contains("--at"), "{text}");
+}
+
+#[test]
+fn a_container_in_the_pid_namespace_of_another_is_its_first_process() {
+    let mut events = contained();
+    let joined = Container { id: "beef".repeat(16), name: Some("joined".into()), ..Container::default() };
+    events.extend([
+        EventKind::Container(Box::new(joined.clone())),
+        row(inner(65, 22, 40, "sidecar")),
+        EventKind::Contained(key(65), joined.id),
+        fork(inner(66, 23, 65, "child")),
+    ]);
+    assert!(text(&events, "joined", NARROW).starts_with("sidecar (pid 65, pid 22 in namespace 4026532841)\n"));
+    assert!(text(&events, "web", NARROW).starts_with("sleep (pid 50, pid 1 in namespace 4026532841)\n"));
+}
+
+#[test]
+fn an_adoption_says_who_died_and_why_it_was_this_one() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend([
+        fork(info(200, 10, "middle")),
+        fork(info(201, 200, "leaf")),
+        EventKind::Exit(Box::new(Exit { adopter: Adopter::Subreaper(task(40)), ..exit(200, 10, 0) })),
+        EventKind::Adopt(tracer::event::Adopt { child: task(201), from: task(200), to: task(40) }),
+    ]);
+    let line: serde_json::Value = serde_json::from_str(&line(&events, "201")).unwrap();
+    let adoption = &line["parents"][1];
+    assert_eq!((&adoption["parent"]["pid"], &adoption["dead_parent"]["pid"]), (&40.into(), &200.into()));
+    assert_eq!((&adoption["adopter_class"], &adoption["adopter_known"]), (&"subreaper".into(), &"exact".into()));
+}
+
+#[test]
+fn who_is_not_there_is_told_with_those_who_are() {
+    let error = |who: &str| page(&contained(), who).err().unwrap().to_string();
+    assert_eq!(
+        error("4242"),
+        "there is no process with pid 4242 in the recording run.mcap; `tracer tree run.mcap` lists all processes of \
+         its end, `--at WHEN` those of a moment"
+    );
+    assert_eq!(
+        error("7"),
+        "no process has pid 7 in the recording run.mcap, but inside of pid namespaces there is one: worker (pid 55, \
+         pid 7 in namespace 4026532841) of web (evil\\x1b[2J:1, docker 0f1e2d3c4b5a); ask for it by its pid on the \
+         host: tracer why 55 run.mcap"
+    );
+    let unknown = error("shop");
+    assert!(
+        unknown.starts_with("no container in the recording run.mcap is called \"shop\"; known are web ("),
+        "{unknown}"
+    );
+    let mut events = contained();
+    events.push(EventKind::Container(Box::new(Container {
+        id: format!("0f1e{}", "0".repeat(60)),
+        ..Container::default()
+    })));
+    let ambiguous = page(&events, "0f1e").err().unwrap().to_string();
+    assert!(
+        ambiguous.starts_with("\"0f1e\" can mean any of 2 containers in the recording run.mcap: web ("),
+        "{ambiguous}"
+    );
+    let empty = page(&events, "0f1e0").err().unwrap().to_string();
+    assert!(empty.starts_with("no process of the container 0f1e0 is known in the recording run.mcap"), "{empty}");
+}
+
+fn fails(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+    assert!(output.stdout.is_empty(), "{args:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let recording = format(1);
+    assert!(fails(&["why", "4000000", &recording]).contains("there is no process with pid 4000000 in the recording"));
+    assert!(fails(&["why", "web", &recording]).ends_with("is called \"web\"; none is known there\n"));
+    assert!(fails(&["why", "1", "/nowhere.mcap"]).starts_with("tracer: cannot read the trace /nowhere.mcap: "));
+    assert!(fails(&["why", "1", "Cargo.toml"]).contains("it is no trace"));
+    assert!(fails(&["why", "4000000"]).contains("only a recording can tell of it: tracer record -o FILE"));
+    assert!(fails(&["why", "no-such-container"]).contains("no container on this host is called \"no-such-container\""));
+}
+
+#[test]
+fn a_moment_in_the_middle_knows_nothing_of_what_came_later() {
+    let text = stdout(&["why", "173", &format(1), "--at", "+6s"]);
+    assert!(text.contains("\n  state         alive\n"), "{text}");
+    assert!(text.contains("it still ran"), "{text}");
+}
+
+#[test]
+fn a_recording_from_standard_input() {
+    let file = File::open(format(1)).unwrap();
+    let output = tracer(&["why", "173", "-", "-o", "json"]).stdin(file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(json::parse(&text), "whyrecording");
+    assert_eq!(text, stdout(&["why", "173", &format(1), "-o", "json"]));
+}
+
+/// A child that waits for the end of its input.
+fn cat() -> std::process::Child {
+    Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_process_of_this_machine() {
+    let mut child = cat();
+    let pid = child.id().to_string();
+    let text = stdout(&["why", &pid]);
+    let line: serde_json::Value = {
+        let line = stdout(&["why", &pid, "-o", "json"]);
+        assert_eq!(json::parse(&line), "whymachine");
+        serde_json::from_str(&line).unwrap()
+    };
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert!(text.starts_with(&format!("cat (pid {pid})\n")), "{text}");
+    assert!(text.contains("child of      ") && text.contains(&std::process::id().to_string()), "{text}");
+    assert!(text.contains("so that the default action ends it"), "{text}");
+    assert!(text.contains(&format!("tracer why {pid} FILE")), "{text}");
+    assert_eq!(line["parents"][0]["pid"], std::process::id());
+    assert_eq!((&line["acts"], &line["signal"]), (&true.into(), &"SIGTERM".into()));
+}
+
+#[test]
+fn a_zombie_and_who_owes_it_a_wait() {
+    let mut child = cat();
+    let pid = child.id();
+    drop(child.stdin.take());
+    let is_zombie = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
+    while !is_zombie() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let zombie = stdout(&["why", &pid.to_string()]);
+    let parent = stdout(&["why", &std::process::id().to_string()]);
+    child.wait().unwrap();
+    assert!(zombie.contains("zombie: it has ended, and ") && zombie.contains("has ended already"), "{zombie}");
+    let owes = parent.lines().find(|line| line.contains("owes a wait")).unwrap();
+    assert!(owes.contains(&format!("cat (pid {pid})")), "{parent}");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = tracer(&["why", "1", &format(1)]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert_eq!((status.code(), stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn who_is_asked_for_reads_back() {
+    assert_eq!(WhoArg::Pid(7).to_string(), "7");
+    assert_eq!(WhoArg::Container("web".into()).to_string(), "web");
+}
