@@ -19,7 +19,7 @@ pub fn trials() -> Vec<Test> {
 
 /// Another thread of the same process adopts, and can wait.
 fn child_of_a_thread() {
-    let mut run = Run::start();
+    let mut run = Run::options().args(&["--thread-adoptions"]).start();
     let mut stage = run.stage(&["forking-thread"]);
     let [process, child] = ["process", "child"].map(|name| stage.pid(name));
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracer_tests::{
     Stage,
     contract::Line,
-    engine::{Docker, IMAGE},
+    engine::{Docker, Engine, IMAGE},
     machine::{self, Need},
     run::{output, tracer},
     stage::kill,

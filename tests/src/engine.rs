@@ -10,9 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::mount::{MntFlags, umount2};
+use nix::{
+    mount::{MntFlags, umount2},
+    sys::wait::{WaitPidFlag, waitpid},
+    unistd::Pid,
+};
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tracer::world::is_watcher;
 
 use crate::stage::kill;
 
@@ -65,7 +70,9 @@ pub trait Engine {
 
     /// Runs the client to its end; what it printed.
     fn run(&self, arguments: &[&str]) -> String {
-        output(self.command(arguments))
+        let said = output(self.command(arguments));
+        reap_watchers();
+        said
     }
 
     /// Starts a container that stays, without a network; the pid of its first process on the host.
@@ -160,6 +167,7 @@ impl Drop for Docker {
         }
         kill(self.daemon.id() as i32, Signal::TERM);
         let _ = self.daemon.wait();
+        reap_watchers();
         unmount_below(self.directory.path());
         remove_groups("docker");
         remove_groups(CONTAINERD_NAMESPACE);
@@ -191,8 +199,22 @@ impl Default for Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "-af", "-t", "0"]).output();
+        reap_watchers();
         unmount_below(self.directory.path());
         remove_groups("libpod_parent");
+    }
+}
+
+/// Reaps the shims and monitors of containers that have ended: they leave their parents, and come to this
+/// process as the subreaper above the engine.
+fn reap_watchers() {
+    let me = std::process::id();
+    let children = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        let comm = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+        if is_watcher(comm.trim_end().as_bytes()) {
+            let _ = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
+        }
     }
 }
 

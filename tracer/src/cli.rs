@@ -380,6 +380,10 @@ pub struct ThresholdArgs {
     /// [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub exec_leftover_after: Option<Duration>,
+
+    /// Report children that another thread of the same process adopts, too: programs in Go have many
+    #[arg(long)]
+    pub thread_adoptions: bool,
 }
 
 impl ThresholdArgs {
@@ -394,6 +398,7 @@ impl ThresholdArgs {
             stuck_blocked_after,
             not_forwarded_after,
             exec_leftover_after,
+            thread_adoptions,
         } = self;
         // 584 years are long enough.
         let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -406,6 +411,7 @@ impl ThresholdArgs {
             stuck_blocked_after: stuck_blocked_after.map_or(others.stuck_blocked_after, ns),
             not_forwarded_after: not_forwarded_after.map_or(others.not_forwarded_after, ns),
             exec_leftover_after: exec_leftover_after.map_or(others.exec_leftover_after, ns),
+            thread_adoptions: thread_adoptions || others.thread_adoptions,
         }
     }
 }

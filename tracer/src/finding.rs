@@ -285,6 +285,8 @@ impl Detail {
     pub fn size(&self) -> u64 {
         match self {
             Self::ZombieLeak { zombies, .. } => *zombies,
+            // That it has come true is worth a word.
+            Self::Pressure { failed, .. } => failed.saturating_add(1),
             _ => u64::MAX,
         }
     }

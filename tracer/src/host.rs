@@ -126,6 +126,10 @@ pub struct Rooms {
     /// Pids of control groups that have a limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupRoom>,
+    /// Pids that a process can still have, in whichever group around it has the least: of one that was
+    /// asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<(ProcKey, Room)>,
 }
 
 /// A process that holds pseudo-terminals, at the side of the master (`/dev/ptmx`).
@@ -137,15 +141,18 @@ pub struct Holder {
     pub held: u64,
 }
 
-/// Pids of a control group, or of the one around it that has the least left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Pids of a control group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupRoom {
-    /// Who stands for the group: a process in it, the init where it holds a pid namespace.
+    /// Who stands for the group: its oldest process, which is the init of a container.
     pub process: ProcKey,
     /// Pids, of which each thread and each zombie takes one, and `pids.max`.
     pub room: Room,
     /// How often a process or thread could not be started for want of one (`pids.events`).
     pub failed: u64,
+    /// The processes in it, zombies not among them; only where few pids are left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<ProcKey>,
 }
 
 /// What the first event of a stream says.

@@ -66,6 +66,8 @@ pub struct Thresholds {
     pub not_forwarded_after: u64,
     /// A process from outside that has been without its client for this long.
     pub exec_leftover_after: u64,
+    /// A child that another thread of the same process adopts is worth a finding, too: no time.
+    pub thread_adoptions: bool,
 }
 
 impl Default for Thresholds {
@@ -79,6 +81,7 @@ impl Default for Thresholds {
             stuck_blocked_after: 10_000_000_000,
             not_forwarded_after: 2_000_000_000,
             exec_leftover_after: 5_000_000_000,
+            thread_adoptions: false,
         }
     }
 }
@@ -102,6 +105,8 @@ pub enum Verdict {
 pub enum Wanted {
     /// Whether a process is there, what it does, whose child it is ([`crate::event::Look`]).
     Look(ProcKey),
+    /// How many pids a process can still have ([`crate::host::Rooms::of`]).
+    Room(ProcKey),
     /// Which signals wait for a thread ([`crate::event::Masks`]).
     Masks(TaskRef),
 }
@@ -130,9 +135,9 @@ pub trait Rule {
 
     /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
     /// how: a sentence for a person, already escaped.
-    fn over(&self, _world: &World, change: &Change, _open: &Finding) -> Option<String> {
+    fn over(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
         match change {
-            Change::Reaped { identity, .. } => Some(format!("{identity} is gone.")),
+            Change::Reaped { identity, .. } if identity.key == open.process.key => Some(format!("{identity} is gone.")),
             _ => None,
         }
     }

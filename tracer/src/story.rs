@@ -98,7 +98,12 @@ pub(crate) struct Story {
 impl Story {
     /// A host with its init, at one second after boot.
     pub(crate) fn new() -> Self {
-        let mut story = Self { engine: Engine::new(&Thresholds::default()), now: 1_000 * MS, found: Vec::new() };
+        Self::with(&Thresholds::default())
+    }
+
+    /// The same, where other things are worth a finding.
+    pub(crate) fn with(thresholds: &Thresholds) -> Self {
+        let mut story = Self { engine: Engine::new(thresholds), now: 1_000 * MS, found: Vec::new() };
         story.snapshot(&[born(1, 0)]);
         story
     }

@@ -54,6 +54,7 @@ const NO_FINDINGS: Thresholds = Thresholds {
     stuck_blocked_after: NEVER,
     not_forwarded_after: NEVER,
     exec_leftover_after: NEVER,
+    thread_adoptions: true,
 };
 const NEVER: u64 = u64::MAX / 4;
 

@@ -4,7 +4,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     finding::{Confidence, Detail, Finding, Severity, Stage},
     rules::{Rule, RuleDef, Verdict},
-    world::World,
+    world::{World, is_watcher},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -13,10 +13,16 @@ pub(super) static DEF: RuleDef = RuleDef {
     summary: "a parent died and its child was given to a sibling thread, a subreaper or the namespace's init",
     lasts: false,
     explanation: include_str!("orphan_adopted.md"),
-    make: |_| Box::new(OrphanAdopted),
+    make: |thresholds| Box::new(OrphanAdopted { threads: thresholds.thread_adoptions }),
 };
 
-struct OrphanAdopted;
+struct OrphanAdopted {
+    /// Speaks of children that stay with their process, too.
+    threads: bool,
+}
+
+/// OCI runtimes, which end when a container or an exec has been started; its shim adopts that.
+const RUNTIMES: [&[u8]; 4] = [b"runc", b"crun", b"youki", b"runsc"];
 
 impl Rule for OrphanAdopted {
     fn def(&self) -> &'static RuleDef {
@@ -31,6 +37,16 @@ impl Rule for OrphanAdopted {
             return Verdict::Quiet;
         }
         let Adoption { from, to, class, known, .. } = *adoption;
+        // Programs in Go do so all the time, and each container begins so.
+        let is_ordinary = match class {
+            AdopterClass::Thread => !self.threads,
+            AdopterClass::Subreaper => RUNTIMES.contains(&from.comm.bytes()) && is_watcher(to.comm.bytes()),
+            AdopterClass::NamespaceInit => false,
+        };
+        // A shim detaches itself before it watches.
+        if is_ordinary || is_watcher(process.comm.bytes()) {
+            return Verdict::Quiet;
+        }
         let name = process.identity();
         let (message, fix) = match class {
             AdopterClass::Thread => (

@@ -40,28 +40,42 @@ impl Rule for PidPressure {
                     Some(container) => format!("Container {}", escape(container.label().as_bytes())),
                     None => format!("The control group of {}", process.identity()),
                 };
-                judge(world, process.identity(), &whose, group.room, failed, seq)
+                judge(world, process.identity(), &whose, Some(&group.members), group.room, failed, seq)
             }
             Change::Measured(Measured::Pids) => {
                 let Some(room) = world.pids() else { return Verdict::Quiet };
                 let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
-                judge(world, init, "The machine", room, 0, seq)
+                judge(world, init, "The machine", None, room, 0, seq)
             }
             _ => Verdict::Quiet,
         }
     }
 }
 
-fn judge(world: &World, process: Identity, whose: &str, room: Room, failed: u64, seq: u64) -> Verdict {
+/// `members` are the processes of a control group, if it is one.
+fn judge(
+    world: &World,
+    process: Identity,
+    whose: &str,
+    members: Option<&[ProcKey]>,
+    room: Room,
+    failed: u64,
+    seq: u64,
+) -> Verdict {
     let Room { used, most } = room;
     if !room.is_short() && failed == 0 {
         return Verdict::Over(process.key, format!("{whose} uses {used} of {most} pids again."));
     }
-    let of_machine = whose == "The machine";
-    let members: Vec<&Process> =
-        if of_machine { world.processes().collect() } else { world.group_members(process.key).collect() };
-    let zombies = members.iter().filter(|process| process.is_zombie()).count() as u64;
-    let holders = holders(world, &members);
+    let of_machine = members.is_none();
+    let members: Vec<&Process> = match members {
+        Some(keys) => keys.iter().filter_map(|&key| world.get(key)).collect(),
+        None => world.processes().filter(|process| process.death().is_none()).collect(),
+    };
+    // Where they were started.
+    let zombies = members.iter().flat_map(|member| world.unreaped(member.key, 0)).map(|(zombie, _)| zombie);
+    let zombies: Vec<_> = zombies.collect();
+    let holders = holders(world, members.iter().chain(&zombies).copied());
+    let zombies = zombies.len() as u64;
     let named: Vec<_> = holders.iter().map(|(parent, n)| format!("{n} are children of {parent}")).collect();
     let who = if named.is_empty() { String::new() } else { format!(" {}.", named.join(", ")) };
     let zombie_text = match zombies {
@@ -97,7 +111,7 @@ fn judge(world: &World, process: Identity, whose: &str, room: Room, failed: u64,
 }
 
 /// Whose children have most of the pids.
-fn holders(world: &World, members: &[&Process]) -> Vec<(Identity, u64)> {
+fn holders<'a>(world: &World, members: impl Iterator<Item = &'a Process>) -> Vec<(Identity, u64)> {
     let mut counts: BTreeMap<ProcKey, u64> = BTreeMap::new();
     for process in members {
         if let Some(parent) = process.parent {
@@ -122,7 +136,8 @@ mod tests {
     const NS: u32 = 4_026_532_500;
 
     fn measured(story: &mut Story, used: u64, failed: u64) {
-        let group = GroupRoom { process: key(10), room: Room { used, most: 100 }, failed };
+        let members = (10..15).map(key).collect();
+        let group = GroupRoom { process: key(10), room: Room { used, most: 100 }, failed, members };
         story.event(EventKind::Rooms(Box::new(Rooms { groups: vec![group], ..Rooms::default() })));
     }
 

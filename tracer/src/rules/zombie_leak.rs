@@ -54,7 +54,8 @@ impl Rule for ZombieLeak {
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
+        let zombies = world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key));
+        zombies.chain([Wanted::Room(key)]).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
@@ -175,7 +176,7 @@ impl Rate {
 
 /// The limit that is reached first, if that is soon.
 fn reached(world: &World, parent: &Process, rate: &Rate) -> Option<Reached> {
-    let group = world.group_of(parent).map(|group| (group.room, false));
+    let group = world.pids_of(parent.key).map(|room| (room, false));
     let rooms = group.into_iter().chain(world.pids().map(|room| (room, true)));
     let reached =
         rooms.map(|(room, of_machine)| Reached { room, of_machine, in_ns: room.free().saturating_mul(rate.interval) });
@@ -200,7 +201,7 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind},
         finding::Stage,
-        host::{GroupRoom, Room, Rooms},
+        host::{Room, Rooms},
         story::{Story, born, born_in, end, key},
     };
 
@@ -272,9 +273,9 @@ mod tests {
         let mut story = Story::new();
         let ns = 4_026_532_500;
         story.fork(born_in(ns, 10, 1, 1));
-        let group = GroupRoom { process: key(10), room: Room { used: 60, most: 100 }, failed: 0 };
         let pids = Some(Room { used: 1_000, most: 4_000_000 });
-        story.event(EventKind::Rooms(Box::new(Rooms { pids, groups: vec![group], ..Rooms::default() })));
+        let of = Some((key(10), Room { used: 60, most: 100 }));
+        story.event(EventKind::Rooms(Box::new(Rooms { pids, of, ..Rooms::default() })));
         for pid in 100..150 {
             story.fork(born_in(ns, pid, pid, 10)).exit(end(pid, 10, Adopter::None));
             story.now += 500_000_000;

@@ -14,7 +14,7 @@ use crate::{
     host::Container,
     ident::{PidNs, ProcKey},
     source::procfs,
-    world::{Process, World},
+    world::{Process, World, is_watcher},
 };
 
 mod cgroup;
@@ -92,7 +92,7 @@ impl Containers {
         self.starting.retain(|&key, _| world.get(key).is_some());
         let mut events = Vec::new();
         for process in world.processes().filter(|process| may_be_a_way_in(world, process)) {
-            let shim = world.parent(process.key).filter(|parent| runtime::is_shim(parent.comm.bytes()));
+            let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
             let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
             events.extend(self.ask(&call));
             events.push(EventKind::Contained(process.key, call.id));
@@ -128,7 +128,7 @@ impl Containers {
 
 /// Whether a process may be the first of a container, or have been brought into one.
 fn may_be_a_way_in(world: &World, process: &Process) -> bool {
-    let is_shims = || world.parent(process.key).is_some_and(|parent| runtime::is_shim(parent.comm.bytes()));
+    let is_shims = || world.parent(process.key).is_some_and(|parent| is_watcher(parent.comm.bytes()));
     process.container.is_none()
         && process.death().is_none()
         && !process.roles.kthread
@@ -142,7 +142,7 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
     let mut found = BTreeMap::new();
     for (pid, parent) in processes {
         let comm = procfs::line(&format!("/proc/{parent}/comm"));
-        if let Some(call) = existing(pid, runtime::is_shim(comm.as_bytes()).then_some(parent)) {
+        if let Some(call) = existing(pid, is_watcher(comm.as_bytes()).then_some(parent)) {
             lookup.ask(&call);
             found.insert(pid, Container { id: call.id, engine: call.engine, ..Container::default() });
         }

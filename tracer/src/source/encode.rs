@@ -346,17 +346,18 @@ mod tests {
             EventKind::Masks(task.unwrap_or_default(), (masks != Masks::default()).then_some(masks))
         });
         let room = || any::<(u64, u64)>().prop_map(|(used, most)| Room { used, most });
-        let group = (key(), room(), any::<u64>());
-        let group = group.prop_map(|(process, room, failed)| GroupRoom { process, room, failed });
+        let group = (key(), room(), any::<u64>(), proptest::collection::vec(key(), 0..3));
+        let group = group.prop_map(|(process, room, failed, members)| GroupRoom { process, room, failed, members });
         let holder = (key(), any::<u64>()).prop_map(|(process, held)| Holder { process, held });
         let rooms = (
             proptest::option::of(room()),
             proptest::collection::vec(holder, 0..3),
             proptest::option::of(room()),
             proptest::collection::vec(group, 0..3),
+            proptest::option::of((key(), room())),
         );
-        let rooms = rooms.prop_map(|(ptys, pty_holders, pids, groups)| {
-            EventKind::Rooms(Box::new(Rooms { ptys, pty_holders, pids, groups }))
+        let rooms = rooms.prop_map(|(ptys, pty_holders, pids, groups, of)| {
+            EventKind::Rooms(Box::new(Rooms { ptys, pty_holders, pids, groups, of }))
         });
         let started = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut }));

@@ -18,6 +18,8 @@ use crate::{
 
 /// Who holds ptys: so many are named.
 const HOLDERS: usize = 5;
+/// Members of a control group that are told.
+const MEMBERS: usize = 1024;
 /// A survey of the limits takes this share of the time at the most, however many control groups there are.
 const SHARE: u32 = 400;
 
@@ -36,38 +38,52 @@ pub fn pids() -> Option<Room> {
     Some(Room { used, most })
 }
 
-/// Pids of the control group that a process is in.
+/// Pids that a process can still have: in each control group around it a process more counts, and the one
+/// that has the least left decides.
 pub fn pids_of(pid: u32) -> Option<Room> {
-    Some(tightest(&group_of(pid)?)?.0)
-}
-
-/// The folder of the control group that counts the pids of a process.
-fn group_of(pid: u32) -> Option<PathBuf> {
     let groups = Process::new(pid as i32).ok()?.cgroups().ok()?.0;
-    let pids = groups.iter().find(|group| group.controllers.iter().any(|controller| controller == "pids"));
-    let (mount, group) = match pids {
-        Some(group) => ("/sys/fs/cgroup/pids", group),
-        None => ("/sys/fs/cgroup", groups.iter().find(|group| group.hierarchy == 0)?),
+    let of_pids = groups.iter().find(|group| group.controllers.iter().any(|controller| controller == "pids"));
+    let (mount, group) = match of_pids {
+        Some(group) => (PIDS, group),
+        None => (UNIFIED, groups.iter().find(|group| group.hierarchy == 0)?),
     };
-    Some(PathBuf::from(format!("{mount}{}", group.pathname)))
+    let folder = PathBuf::from(format!("{mount}{}", group.pathname));
+    let around = folder.ancestors().take_while(|folder| folder.starts_with(mount));
+    around.filter_map(room_of).min_by_key(|room| room.free())
 }
 
-/// Of a group and those around it, the one that has the least left: a process more counts in each. With
-/// how often that was too many.
-fn tightest(group: &Path) -> Option<(Room, u64)> {
-    let of = |folder: &Path| {
-        // `max` is no number, and no limit.
-        let most = number(folder.join("pids.max").to_str()?)?;
-        let room = Room { used: number(folder.join("pids.current").to_str()?)?, most };
-        let events = fs::read_to_string(folder.join("pids.events")).unwrap_or_default();
-        let failed = events.lines().find_map(|line| line.strip_prefix("max ")?.parse().ok());
-        Some((room, failed.unwrap_or(0)))
-    };
-    group
-        .ancestors()
-        .take_while(|folder| *folder != Path::new("/sys/fs"))
-        .filter_map(of)
-        .min_by_key(|(room, _)| room.free())
+/// Where the hierarchies are mounted that can count pids.
+const PIDS: &str = "/sys/fs/cgroup/pids";
+const UNIFIED: &str = "/sys/fs/cgroup";
+
+/// Pids of a control group, if they are limited.
+fn room_of(folder: &Path) -> Option<Room> {
+    // `max` is no number, and no limit.
+    let most = number_in(&folder.join("pids.max"))?;
+    Some(Room { used: number_in(&folder.join("pids.current"))?, most })
+}
+
+/// Each control group that limits pids, below a folder.
+fn limited(folder: &Path, groups: &mut Vec<(PathBuf, Room)>) {
+    if let Some(room) = room_of(folder) {
+        groups.push((folder.to_owned(), room));
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            limited(&entry.path(), groups);
+        }
+    }
+}
+
+/// The processes in a group and those below it, as they are known here.
+fn members(folder: &Path, world: &World, keys: &mut Vec<ProcKey>) {
+    let pids = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    keys.extend(pids.lines().filter_map(|pid| Some(world.by_pid(pid.parse().ok()?)?.key)));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            members(&entry.path(), world, keys);
+        }
+    }
 }
 
 /// What the processes hold ptys with: an open `/dev/ptmx` each. Those that hold most, first.
@@ -89,12 +105,16 @@ fn number(path: &str) -> Option<u64> {
     line(path).parse().ok()
 }
 
+fn number_in(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim_end().parse().ok()
+}
+
 /// Looks again and again, and tells what has changed.
 #[derive(Debug, Default)]
 pub struct Limits {
     ptys: Option<Room>,
     pids: Option<Room>,
-    groups: BTreeMap<ProcKey, GroupRoom>,
+    groups: BTreeMap<PathBuf, GroupRoom>,
     next: Option<Instant>,
 }
 
@@ -120,16 +140,32 @@ impl Limits {
             rooms.pty_holders = pty_holders(world);
         }
         let mut groups = BTreeMap::new();
-        for (process, folder) in members(world) {
-            let Some((room, failed)) = tightest(&folder) else { continue };
-            let group = GroupRoom { process, room, failed };
-            if self.groups.get(&process) != Some(&group) {
-                rooms.groups.push(group);
+        let mut limited_groups = Vec::new();
+        let root = if Path::new(PIDS).exists() { PIDS } else { UNIFIED };
+        limited(Path::new(root), &mut limited_groups);
+        for (folder, room) in limited_groups {
+            let group = self.group(&folder, room, world);
+            let Some(group) = group else { continue };
+            if self.groups.get(&folder) != Some(&group) {
+                rooms.groups.push(group.clone());
             }
-            groups.insert(process, group);
+            groups.insert(folder, group);
         }
         self.groups = groups;
         rooms
+    }
+
+    fn group(&self, folder: &Path, room: Room, world: &World) -> Option<GroupRoom> {
+        let events = fs::read_to_string(folder.join("pids.events")).unwrap_or_default();
+        let failed = events.lines().find_map(|line| line.strip_prefix("max ")?.parse().ok()).unwrap_or(0);
+        let before = self.groups.get(folder);
+        let is_short = room.is_short() || before.is_some_and(|before| before.failed < failed);
+        let mut inside = Vec::new();
+        members(folder, world, &mut inside);
+        inside.sort_unstable();
+        let process = *inside.first()?;
+        inside.truncate(if is_short { MEMBERS } else { 0 });
+        Some(GroupRoom { process, room, failed, members: inside })
     }
 }
 
@@ -137,20 +173,4 @@ fn news(before: &mut Option<Room>, now: Option<Room>) -> Option<Room> {
     let is_news = *before != now;
     *before = now;
     now.filter(|_| is_news)
-}
-
-/// A process for each control group: inits of pid namespaces, and for the rest whoever is oldest in it.
-fn members(world: &World) -> Vec<(ProcKey, PathBuf)> {
-    let inits = world.namespaces().filter(|ns| ns.level > 0).filter_map(|ns| ns.init);
-    let mut oldest: BTreeMap<u64, ProcKey> = BTreeMap::new();
-    for process in world.processes() {
-        oldest.entry(process.cgroup).or_insert(process.key);
-    }
-    let mut seen = BTreeMap::new();
-    for key in inits.chain(oldest.into_values()) {
-        if let Some(folder) = group_of(key.tgid) {
-            seen.entry(folder).or_insert(key);
-        }
-    }
-    seen.into_iter().map(|(folder, key)| (key, folder)).collect()
 }

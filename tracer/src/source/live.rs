@@ -15,11 +15,11 @@ use tracer_common::{RowRecord, Stats, SurveyRecord};
 
 use crate::{
     event::{Event, EventKind, Loss, Row, Survey},
-    host::StartInfo,
+    host::{Rooms, StartInfo},
     rules::{Thresholds, Wanted},
     source::{
         decode::{decode, decode_surveyed},
-        hooks,
+        hooks, limits,
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
     },
@@ -237,6 +237,10 @@ impl Live {
     pub fn look(&self, wanted: Wanted) -> Event {
         let kind = match wanted {
             Wanted::Look(key) => EventKind::Look(procfs::look(key)),
+            Wanted::Room(key) => {
+                let of = limits::pids_of(key.tgid).map(|room| (key, room));
+                EventKind::Rooms(Box::new(Rooms { of, ..Rooms::default() }))
+            }
             Wanted::Masks(task) => EventKind::Masks(task, procfs::masks(task)),
         };
         Event { at: now(), cpu: 0, kind }

@@ -24,9 +24,9 @@ pub struct Entry {
 /// Programs with a command `exec` that brings somebody into a container, by their names.
 const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
 
-/// Names of processes that watch over containers and are parents of whoever came in, client or not. The
-/// kernel keeps 15 bytes of a name.
-fn is_watcher(comm: &[u8]) -> bool {
+/// Whether a program of that name watches over containers, and is the parent of whoever came in, client or
+/// not. The kernel keeps 15 bytes of a name.
+pub fn is_watcher(comm: &[u8]) -> bool {
     comm.starts_with(b"containerd-shim") || comm == b"conmon"
 }
 

@@ -6,7 +6,7 @@ use crate::{
     change::{Change, Measured},
     host::{GroupRoom, Holder, Room, Rooms},
     ident::ProcKey,
-    world::{Process, World},
+    world::World,
 };
 
 /// What was told last.
@@ -16,10 +16,12 @@ pub(super) struct Limits {
     pty_holders: Vec<Holder>,
     pids: Option<Room>,
     groups: BTreeMap<ProcKey, Group>,
+    /// Of the process that was asked about last.
+    of: Option<(ProcKey, Room)>,
 }
 
 /// A control group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     told: GroupRoom,
     /// `failed` of what was told before it.
@@ -47,32 +49,19 @@ impl World {
 
     /// Pids of the control group that a process stands for, and how many more could not be had for it
     /// since that was told before.
-    pub fn group(&self, key: ProcKey) -> Option<(GroupRoom, u64)> {
+    pub fn group(&self, key: ProcKey) -> Option<(&GroupRoom, u64)> {
         let Group { told, failed_before } = self.limits.groups.get(&key)?;
-        Some((*told, told.failed.saturating_sub(*failed_before)))
+        Some((told, told.failed.saturating_sub(*failed_before)))
     }
 
-    /// Pids of the control group that a process is in, if they are limited there; the least that is left.
-    pub fn group_of(&self, process: &Process) -> Option<GroupRoom> {
-        let groups = self.limits.groups.values().map(|group| group.told);
-        groups.filter(|group| self.is_in_group(process, group.process)).min_by_key(|group| group.room.free())
-    }
-
-    /// The processes of the control group that a process stands for, oldest first.
-    pub fn group_members(&self, key: ProcKey) -> impl Iterator<Item = &Process> {
-        self.processes().filter(move |process| self.is_in_group(process, key))
-    }
-
-    fn is_in_group(&self, process: &Process, key: ProcKey) -> bool {
-        let Some(first) = self.get(key) else { return false };
-        // An engine makes a group for each container; processes that come in are put into it.
-        let is_of_ns = first.roles.init && first.ns_level > 0;
-        let is_where = if is_of_ns { self.is_in(process.pid_ns, first.pid_ns) } else { process.cgroup == first.cgroup };
-        is_where && process.container == first.container
+    /// Pids that a process can still have, if that was asked for just now.
+    pub fn pids_of(&self, key: ProcKey) -> Option<Room> {
+        self.limits.of.filter(|&(of, _)| of == key).map(|(_, room)| room)
     }
 
     pub(super) fn learn_rooms(&mut self, rooms: &Rooms, changes: &mut Vec<Change>) {
-        let Rooms { ptys, pty_holders, pids, groups } = rooms;
+        let Rooms { ptys, pty_holders, pids, groups, of } = rooms;
+        self.limits.of = of.or(self.limits.of);
         if let Some(room) = ptys {
             self.limits.ptys = Some(*room);
             self.limits.pty_holders.clone_from(pty_holders);
@@ -89,7 +78,7 @@ impl World {
             }
             // What failed before it was told for the first time is not new.
             let failed_before = self.limits.groups.get(&key).map_or(told.failed, |group| group.told.failed);
-            self.limits.groups.insert(key, Group { told: *told, failed_before });
+            self.limits.groups.insert(key, Group { told: told.clone(), failed_before });
             changes.push(Change::Measured(Measured::Group(key)));
         }
     }
@@ -101,9 +90,9 @@ impl World {
 
     /// What makes it again, in an image of the world.
     pub(super) fn image_of_limits(&self) -> Option<Rooms> {
-        let Limits { ptys, pty_holders, pids, groups } = &self.limits;
-        let groups = groups.values().map(|group| group.told).collect();
-        let rooms = Rooms { ptys: *ptys, pty_holders: pty_holders.clone(), pids: *pids, groups };
+        let Limits { ptys, pty_holders, pids, groups, of: _ } = &self.limits;
+        let groups = groups.values().map(|group| group.told.clone()).collect();
+        let rooms = Rooms { ptys: *ptys, pty_holders: pty_holders.clone(), pids: *pids, groups, of: None };
         (rooms != Rooms::default()).then_some(rooms)
     }
 }

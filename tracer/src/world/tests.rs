@@ -7,6 +7,7 @@ use crate::{
         Adopter, Event, EventKind, Exit, ExitStatus, Notify, Reap, Roles, Row, Survey, Surveyed, TaskInfo, WaitCall,
     },
     ident::{PidNs, ProcKey, TaskRef},
+    rules::Thresholds,
     story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
 };
 
@@ -74,7 +75,7 @@ fn orphans_go_where_the_kernel_sends_them() {
 
 #[test]
 fn a_thread_hands_on_only_its_own_children() {
-    let mut story = Story::new();
+    let mut story = Story::with(&Thresholds { thread_adoptions: true, ..Thresholds::default() });
     let of_thread = TaskInfo { parent: Some(TaskRef { key: key(10), tid: 99 }), ..born(21, 10) };
     story.fork(born(10, 1)).fork(born(20, 10)).fork(of_thread);
     let exit = Exit {

@@ -166,6 +166,7 @@ struct Thresholds {
     stuck_blocked_after_ns: u64,
     not_forwarded_after_ns: u64,
     exec_leftover_after_ns: u64,
+    thread_adoptions: bool,
 }
 
 #[derive(Debug, Deserialize)]

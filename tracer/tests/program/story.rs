@@ -319,7 +319,13 @@ fn rooms((ptys, pids): (u64, u64), of_container: u64, failed: u64) -> EventKind 
         ptys: Some(Room { used: ptys, most: 4_096 }),
         pty_holders: vec![Holder { process: key(40), held: ptys - 10 }],
         pids: Some(Room { used: pids, most: 32_768 }),
-        groups: vec![GroupRoom { process: key(50), room: Room { used: of_container, most: 100 }, failed }],
+        groups: vec![GroupRoom {
+            process: key(50),
+            room: Room { used: of_container, most: 100 },
+            failed,
+            members: vec![key(50), key(60)],
+        }],
+        of: None,
     }))
 }
 

@@ -148,6 +148,7 @@ struct Limits {
     stuck_blocked_after_ns: u64,
     not_forwarded_after_ns: u64,
     exec_leftover_after_ns: u64,
+    thread_adoptions: bool,
 }
 
 pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> Start<'a> {
@@ -177,6 +178,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
                 stuck_blocked_after,
                 not_forwarded_after,
                 exec_leftover_after,
+                thread_adoptions,
             },
     } = info;
     Start {
@@ -202,6 +204,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
             stuck_blocked_after_ns: *stuck_blocked_after,
             not_forwarded_after_ns: *not_forwarded_after,
             exec_leftover_after_ns: *exec_leftover_after,
+            thread_adoptions: *thread_adoptions,
         },
     }
 }

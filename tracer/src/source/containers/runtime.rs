@@ -109,11 +109,6 @@ fn is_runtime(program: &[u8]) -> bool {
     RUNTIMES.iter().any(|runtime| runtime.as_bytes() == name)
 }
 
-/// Whether a program of that name watches over containers. The kernel keeps 15 bytes of it.
-pub(super) fn is_shim(comm: &[u8]) -> bool {
-    comm.starts_with(b"containerd-shim") || comm == b"conmon"
-}
-
 /// The container that a shim was started for; `directory` is where it works.
 pub(super) fn shim(words: &[String], directory: Option<&Path>) -> Option<Call> {
     let value = |option: &str| {
