@@ -12,6 +12,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// The tests with containers, by the beginning of their names.
+const CONTAINERS: &str = "containers::";
+
 /// What `test` is asked for.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -21,13 +24,17 @@ pub struct Options {
     /// Do not boot other kernels.
     #[arg(long)]
     no_vm: bool,
+    /// Run only those with containers of real engines (docker, podman, containerd, runc).
+    #[arg(long, conflicts_with_all = ["no_kernel", "filter"])]
+    containers: bool,
     /// Run only the tests whose names contain this.
     filter: Option<String>,
 }
 
 /// The sub-command. The last lines are the test runner's own, and so is the exit code.
 pub fn test(options: Options) -> Result<ExitCode> {
-    let Options { no_kernel, no_vm, filter } = options;
+    let Options { no_kernel, no_vm, containers, filter } = options;
+    let (no_vm, filter) = if containers { (true, Some(CONTAINERS.to_owned())) } else { (no_vm, filter) };
     let workspace = Workspace::find()?;
     let toolchain = setup::toolchain(&workspace, None)?;
     let root = if no_kernel { None } else { root_prefix() };
@@ -67,7 +74,9 @@ pub fn test(options: Options) -> Result<ExitCode> {
             run.env("TRACER_TESTS_VM", "1");
         }
         // See xtask/tests/fuzz.rs.
-        run.env("TRACER_TESTS_FUZZ", "1");
+        if !containers {
+            run.env("TRACER_TESTS_FUZZ", "1");
+        }
         let status = status(&mut run)?;
         if !status.success() {
             return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)));
