@@ -10,8 +10,7 @@ use jiff::SignedDuration;
 
 use crate::{
     finding::Severity,
-    occurrence::Kind,
-    rules::{self, RULES, RuleDef, Thresholds},
+    rules::{self, RULES, RuleDef},
     signal::Signal,
     sink::style,
     source::hooks::Hooks,
@@ -19,9 +18,13 @@ use crate::{
 };
 
 mod record;
+mod show;
+mod thresholds;
 mod why;
 
 pub use record::{FailOn, Record, Redact, Report};
+pub use show::{FilterArgs, Show, Side};
+pub use thresholds::ThresholdArgs;
 pub use why::{WhoArg, Why};
 
 /// Says what really happens to signals and to children that should be reaped.
@@ -251,171 +254,6 @@ pub enum Format {
     Csv,
 }
 
-/// What to show: the same for what happens and for what happened.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Show {
-    /// Show events too: all, or those of the kinds named
-    #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
-    pub events: Option<Vec<Kind>>,
-
-    /// Which of it.
-    #[command(flatten)]
-    pub filter: FilterArgs,
-}
-
-impl Show {
-    /// The kinds of events to show.
-    pub fn kinds(&self) -> &[Kind] {
-        match self.events.as_deref() {
-            None => &[],
-            Some([]) => &Kind::ALL,
-            Some(kinds) => kinds,
-        }
-    }
-}
-
-/// What to show of what is seen.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "What to show")]
-pub struct FilterArgs {
-    /// Only what this process takes part in, at either end
-    #[arg(short, long = "pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
-    pub pids: Vec<u32>,
-
-    /// Only signals that this process sends
-    #[arg(long = "from-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
-    pub from_pids: Vec<u32>,
-
-    /// Only signals to this process, and findings about it
-    #[arg(long = "to-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
-    pub to_pids: Vec<u32>,
-
-    /// Only this pid namespace and those nested in it, by inode number or by the pid of a member
-    #[arg(long, value_name = "INODE|PID", value_parser = parse_ns)]
-    pub ns: Option<NsArg>,
-
-    /// Only this process and its descendants, also those that were adopted away
-    #[arg(long, value_name = "PID", value_parser = pid())]
-    pub tree: Option<u32>,
-
-    /// Only what processes of these containers take part in, by name or id (or its beginning)
-    #[arg(long = "container", value_name = "NAME|ID,…", value_delimiter = ',')]
-    pub containers: Vec<String>,
-
-    /// Only what containers of these images take part in, as the image was asked for: nginx:1.25
-    #[arg(long = "image", value_name = "IMAGE,…", value_delimiter = ',')]
-    pub images: Vec<String>,
-
-    /// Only what containers of these Kubernetes pods take part in
-    #[arg(long = "pod", value_name = "POD,…", value_delimiter = ',')]
-    pub pods: Vec<String>,
-
-    /// Of signals, at which side the container must be; `from` also hides its stop signal, which comes
-    /// from the host
-    #[arg(long, value_enum, default_value_t, value_name = "SIDE")]
-    pub side: Side,
-
-    /// Only these signals, or all but: TERM,KILL or '!CHLD'
-    #[arg(short, long = "signal", value_name = "SIG,…", value_parser = parse_signal, value_delimiter = ',')]
-    pub signals: Vec<SignalArg>,
-
-    /// Only signals that did nothing, and findings about signals
-    #[arg(long)]
-    pub lost: bool,
-
-    /// Only findings of these rules; `tracer rules` lists them
-    #[arg(long = "rule", value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
-    pub rules: Vec<&'static RuleDef>,
-
-    /// Only findings that are at least this urgent: info, warning or error
-    #[arg(long, value_name = "SEVERITY", value_parser = severity(), hide_possible_values = true)]
-    pub min_severity: Option<Severity>,
-}
-
-/// At which side of a signal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Side {
-    /// It sends.
-    From,
-    /// It is sent to.
-    To,
-    /// Either.
-    #[default]
-    Any,
-}
-
-/// From when on something is a finding. What is not given is as it was recorded, or the default.
-#[derive(Args, Clone, Copy, Debug, Default)]
-#[command(next_help_heading = "Thresholds")]
-pub struct ThresholdArgs {
-    /// Report a zombie that nobody has reaped for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub unreaped_after: Option<Duration>,
-
-    /// Report a process whose main thread has been dead for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub zombie_leader_after: Option<Duration>,
-
-    /// Report a namespace whose end takes longer than this [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub namespace_stuck_after: Option<Duration>,
-
-    /// Report a stop signal that a SIGKILL followed so long after it [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub slow_stop_after: Option<Duration>,
-
-    /// Report a parent that has so many zombies as a leak, in place of each of them [default: 10]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    pub zombie_leak_at: Option<u64>,
-
-    /// Report a signal that waits, blocked, for this long [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub stuck_blocked_after: Option<Duration>,
-
-    /// Report an init that took a stop signal and has passed nothing on for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub not_forwarded_after: Option<Duration>,
-
-    /// Report what an exec brought into a container and has been without its client for this long
-    /// [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub exec_leftover_after: Option<Duration>,
-
-    /// Report children that another thread of the same process adopts, too: programs in Go have many
-    #[arg(long)]
-    pub thread_adoptions: bool,
-}
-
-impl ThresholdArgs {
-    /// These, over others where none is given.
-    pub fn over(self, others: Thresholds) -> Thresholds {
-        let Self {
-            unreaped_after,
-            zombie_leader_after,
-            namespace_stuck_after,
-            slow_stop_after,
-            zombie_leak_at,
-            stuck_blocked_after,
-            not_forwarded_after,
-            exec_leftover_after,
-            thread_adoptions,
-        } = self;
-        // 584 years are long enough.
-        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Thresholds {
-            unreaped_after: unreaped_after.map_or(others.unreaped_after, ns),
-            zombie_leader_after: zombie_leader_after.map_or(others.zombie_leader_after, ns),
-            namespace_stuck_after: namespace_stuck_after.map_or(others.namespace_stuck_after, ns),
-            slow_stop_after: slow_stop_after.map_or(others.slow_stop_after, ns),
-            zombie_leak_at: zombie_leak_at.unwrap_or(others.zombie_leak_at),
-            stuck_blocked_after: stuck_blocked_after.map_or(others.stuck_blocked_after, ns),
-            not_forwarded_after: not_forwarded_after.map_or(others.not_forwarded_after, ns),
-            exec_leftover_after: exec_leftover_after.map_or(others.exec_leftover_after, ns),
-            thread_adoptions: thread_adoptions || others.thread_adoptions,
-        }
-    }
-}
-
 /// Options of `tracer tree`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
@@ -624,6 +462,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::{occurrence::Kind, rules::Thresholds};
 
     fn watch(args: &str) -> Result<Box<Watch>, clap::Error> {
         let cli = Cli::try_parse_from(["tracer", "watch"].into_iter().chain(args.split_whitespace()))?;

@@ -14,6 +14,7 @@ use crate::{
     world::World,
 };
 
+mod finding;
 mod line;
 mod process;
 mod why;
@@ -48,7 +49,7 @@ fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &I
         Item::Start(info) => lines.print(&line::start(world, moment, info)),
         Item::Event(event) => lines.print(&line::event(world, moment, event)),
         Item::Container(container) => lines.print(&line::container(world, moment, container)),
-        Item::Finding(finding) => lines.print(&line::finding(world, finding)),
+        Item::Finding(finding) => lines.print(&finding::finding(world, finding)),
         Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
         // The contract has no word for it: `confidence` says what a consumer needs to know.
         Item::Whole => Ok(()),

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{
-    line::{self, BootNs, Counts, FindingLine, Name, Origin, Status, Wall},
+    finding::{self, FindingLine},
+    line::{self, BootNs, Counts, Name, Origin, Status, Wall},
     process,
 };
 use crate::{
@@ -355,7 +356,7 @@ fn owed<'a>(world: &'a World, zombie: &Zombie) -> Owed<'a> {
 }
 
 fn found<'a>(world: &'a World, findings: &'a Ends<(Finding, u64)>) -> Vec<Found<'a>> {
-    findings.iter().map(|(finding, count)| Found { count: *count, finding: line::finding(world, finding) }).collect()
+    findings.iter().map(|(finding, count)| Found { count: *count, finding: finding::finding(world, finding) }).collect()
 }
 
 #[derive(Serialize)]
