@@ -80,6 +80,11 @@ impl Rule for ZombieLeak {
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
             Change::Died { key, .. } if *key == parent.key => {
+                if world.is_ending(parent.pid_ns) {
+                    return Some(format!(
+                        "{parent} has ended, and its pid namespace with it: the kernel reaps what is left."
+                    ));
+                }
                 let left = world.unreaped(parent.key, 0).count();
                 Some(format!("{parent} has ended; whoever adopts its {left} zombies must reap them."))
             }
