@@ -9,7 +9,7 @@ use tracer_tests::{
     Run,
     contract::{Container, Event, Line, Process},
     engine::{CONTAINERD_NAMESPACE, Docker, Engine, IMAGE, Podman, root_file_system},
-    machine::Need,
+    machine::{Control, Group, Need},
     run::{events, output},
 };
 
@@ -37,6 +37,7 @@ pub fn trials() -> Vec<Test> {
         engine("podman", podman, "podman"),
         engine("containerd", containerd, "dockerd"),
         engine("runc_alone", runc_alone, "runc"),
+        live("unit_of_systemd", unit_of_systemd).needs(Need::CgroupKill),
         engine("ordinary_life", ordinary::ordinary_life, "dockerd")
             .needs(Need::Program("docker-init"))
             .needs(Need::Program("dpkg-deb")),
@@ -261,6 +262,24 @@ fn containerd() {
     ctr(&["task", "kill", "--signal", "SIGKILL", "web"]);
     ctr(&["task", "delete", "--force", "web"]);
     ctr(&["container", "delete", "web"]);
+    run.finish();
+}
+
+/// Who is in no container belongs to a unit: a control group that is called like one.
+fn unit_of_systemd() {
+    let unit = format!("tracer-test-{}.service", std::process::id());
+    let group = Group::named(Control::Kill, &unit).expect("it was there before");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read line; sleep 0; read line"]).stdin(Stdio::piped());
+    let mut shell = shell.spawn().expect("sh can be started");
+    group.takes(shell.id() as i32);
+    let mut run = Run::start();
+    assert_eq!(known(&mut run, "the unit", |container| container.id == unit).engine, "systemd");
+    let mut stdin = shell.stdin.take().expect("it is piped");
+    std::io::Write::write_all(&mut stdin, b"go\n").expect("the shell reads");
+    executes(&mut run, &unit, "sleep");
+    drop(stdin);
+    shell.wait().expect("the shell can be waited for");
     run.finish();
 }
 

@@ -132,7 +132,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "kernel-thread",
         ],
     ),
-    ("engine", &["docker", "podman", "containerd", "cri-o", "oci"]),
+    ("engine", &["docker", "podman", "containerd", "cri-o", "oci", "systemd"]),
     ("state", &["running", "leader-dead", "exiting", "zombie", "stopped", "gone"]),
     ("sure", &["sure", "likely", "guess"]),
 ];

@@ -82,6 +82,11 @@ pub struct Group(PathBuf);
 impl Group {
     /// A new one; `None` where no such hierarchy is mounted.
     pub fn new(control: Control) -> Option<Self> {
+        Self::named(control, &format!("tracer-test-{}", std::process::id()))
+    }
+
+    /// The same, with that name.
+    pub fn named(control: Control, name: &str) -> Option<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
         let root = mounts.lines().find_map(|mount| {
             let [_, place, kind, options, ..] = mount.split(' ').collect::<Vec<_>>()[..] else { return None };
@@ -94,7 +99,7 @@ impl Group {
             };
             is_it.then(|| PathBuf::from(place))
         })?;
-        let group = root.join(format!("tracer-test-{}", std::process::id()));
+        let group = root.join(name);
         fs::create_dir(&group).ok()?;
         Some(Self(group))
     }

@@ -2,9 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ident::ProcKey, occurrence::Kind, rules::Thresholds, signal::Signal};
+use crate::{
+    ident::{ProcKey, escape},
+    occurrence::Kind,
+    rules::Thresholds,
+    signal::Signal,
+};
 
-/// A container, as far as its engine tells. Everything but the id was chosen by whoever started it.
+/// A container, as far as its engine tells; or a unit of systemd, whose id is its name. Everything but
+/// the id was chosen by whoever started it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
@@ -41,8 +47,16 @@ impl Container {
         self.name.as_deref().unwrap_or_else(|| self.short_id())
     }
 
-    /// The beginning of its id. Not escaped.
+    /// What it is, and what to call it: `container web`. Escaped.
+    pub fn place(&self) -> String {
+        format!("{} {}", self.engine.noun(), escape(self.label().as_bytes()))
+    }
+
+    /// The beginning of its id; of a unit, all of it. Not escaped.
     pub fn short_id(&self) -> &str {
+        if self.engine == Engine::Systemd {
+            return &self.id;
+        }
         self.id.get(..SHORT_ID).unwrap_or(&self.id)
     }
 
@@ -72,6 +86,8 @@ pub enum Engine {
     /// An OCI runtime, nobody knows for whom.
     #[default]
     Oci,
+    /// systemd, which runs services and scopes.
+    Systemd,
 }
 
 impl Engine {
@@ -83,7 +99,13 @@ impl Engine {
             Self::Containerd => "containerd",
             Self::CriO => "cri-o",
             Self::Oci => "oci",
+            Self::Systemd => "systemd",
         }
+    }
+
+    /// What it runs.
+    pub fn noun(self) -> &'static str {
+        if self == Self::Systemd { "unit" } else { "container" }
     }
 }
 

@@ -16,7 +16,7 @@ use tracer_tests::{
 };
 
 /// Containers, if `TRACER_TESTS_CONTAINERS` does not say otherwise.
-const FEW: usize = 12;
+const MANY: usize = 100;
 /// Containers that live at a time.
 const TOGETHER: usize = 4;
 
@@ -29,7 +29,7 @@ const KINDS: [(&str, &[&str], bool); 4] = [
 ];
 
 pub fn ordinary_life() {
-    let many = std::env::var("TRACER_TESTS_CONTAINERS").ok().and_then(|many| many.parse().ok()).unwrap_or(FEW);
+    let many = std::env::var("TRACER_TESTS_CONTAINERS").ok().and_then(|many| many.parse().ok()).unwrap_or(MANY);
     let docker = Docker::start();
     let options = Run::options().unreaped_after("2s").slow_stop_after("900ms").zombie_leak_at("10");
     let mut run = options.environment("DOCKER_HOST", docker.host()).start();

@@ -3,7 +3,8 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::{Identity, ProcKey, escape},
+    host::Container,
+    ident::{Identity, ProcKey},
     rules::{Rule, RuleDef, Verdict},
     summary::seconds,
     world::{Entry, Process, World},
@@ -107,10 +108,7 @@ fn finding(
 ) -> Finding {
     let name: Identity = process.identity();
     let container = world.container_of(&name);
-    let place = container.map_or_else(
-        || format!("pid namespace {}", process.pid_ns),
-        |container| format!("container {}", escape(container.label().as_bytes())),
-    );
+    let place = container.map_or_else(|| format!("pid namespace {}", process.pid_ns), Container::place);
     let Detail::ExecLeftover { pts, .. } = detail else { unreachable!("it is made for this rule") };
     let holds = match pts {
         Some(pts) => format!(" It holds the terminal /dev/pts/{pts}, and nobody reads it any more."),

@@ -6,7 +6,7 @@ use crate::{
     change::{Change, Measured},
     finding::{Confidence, Detail, Finding, Severity, Stage},
     host::Room,
-    ident::{Identity, ProcKey, escape},
+    ident::{Identity, ProcKey},
     rules::{NOBODY, Rule, RuleDef, Verdict},
     world::{Process, World},
 };
@@ -37,7 +37,11 @@ impl Rule for PidPressure {
                     return Verdict::Quiet;
                 };
                 let whose = match world.container_of(&process.identity()) {
-                    Some(container) => format!("Container {}", escape(container.label().as_bytes())),
+                    Some(container) => {
+                        let place = container.place();
+                        // Both of its words begin with an ASCII letter.
+                        place[..1].to_ascii_uppercase() + &place[1..]
+                    }
                     None => format!("The control group of {}", process.identity()),
                 };
                 judge(world, process.identity(), &whose, Some(&group.members), group.room, failed, seq)

@@ -3,7 +3,7 @@
 use crate::{
     change::{Change, Signalled},
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::{ProcKey, escape},
+    ident::ProcKey,
     rules::{Rule, RuleDef, Verdict},
     signal::{Sender, Verdict as Fate},
     summary::seconds,
@@ -76,7 +76,7 @@ fn judge(world: &World, init: &Process, asked: &Request, has_ended: bool, seq: u
     }
     let name = init.identity();
     let whose = match world.container_of(&name) {
-        Some(container) => format!("container {}", escape(container.label().as_bytes())),
+        Some(container) => container.place(),
         None => format!("pid namespace {}", init.pid_ns),
     };
     let mut names: Vec<_> = named.iter().map(ToString::to_string).collect();

@@ -3,7 +3,7 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::escape,
+    host::Container,
     rules::{
         Rule, RuleDef, Verdict,
         killed_by::{line, short},
@@ -71,10 +71,7 @@ fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill:
     let Request { signal, verdict, .. } = asked;
     let identity = process.identity();
     let container = world.container_of(&identity);
-    let name = container.map_or_else(
-        || format!("pid namespace {}", process.pid_ns),
-        |container| format!("container {}", escape(container.label().as_bytes())),
-    );
+    let name = container.map_or_else(|| format!("pid namespace {}", process.pid_ns), Container::place);
     let init = format!("{} (pid {})", process.comm, process.key.tgid);
     let fate = match verdict {
         signal::Verdict::InitNoHandler => {

@@ -127,7 +127,7 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
             let whose = match (of_machine, world.container_of(&name)) {
                 (true, _) => "the machine's limit of pids".to_owned(),
                 (false, Some(container)) => {
-                    format!("the limit of pids of container {}", crate::ident::escape(container.label().as_bytes()))
+                    format!("the limit of pids of {}", container.place())
                 }
                 (false, None) => "the limit of pids of its control group".to_owned(),
             };

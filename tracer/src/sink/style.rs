@@ -9,7 +9,10 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::{host::Container, ident::escape};
+use crate::{
+    host::{Container, Engine},
+    ident::escape,
+};
 
 /// What the reader's screen can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +144,10 @@ pub fn container(container: &Container) -> String {
         more.push(format!("pod {namespace}{pod}"));
     }
     more.extend(image.clone());
-    more.push(format!("{} {}", engine.id(), container.short_id()));
+    more.push(match engine {
+        Engine::Systemd => engine.id().to_owned(),
+        _ => format!("{} {}", engine.id(), container.short_id()),
+    });
     format!("{} ({})", escape(container.label().as_bytes()), escape(more.join(", ").as_bytes()))
 }
 

@@ -206,7 +206,7 @@ impl<W: Write> Page<W> {
         writeln!(self.out, "{}{goes_on}", screen.paint(BOLD, rule.name))?;
         self.paragraph("", DIM, message)?;
         if let Some(container) = world.container_of(process) {
-            self.paragraph("container: ", CALM, &style::container(container))?;
+            self.paragraph(&format!("{}: ", container.engine.noun()), CALM, &style::container(container))?;
         }
         if let Confidence::Incomplete(note) = confidence {
             self.paragraph("incomplete: ", WARN, note)?;

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use crate::{
-    ident::{PidNs, escape},
+    ident::PidNs,
     sink::{
         json::{Lines, process_line},
         style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
@@ -170,7 +170,7 @@ impl<'a> Section<'a> {
         }
         let container = init.and_then(|init| world.container_of(&world.identity(init)));
         if let Some(container) = container {
-            write!(out, ", container {}", style::container(container))?;
+            write!(out, ", {} {}", container.engine.noun(), style::container(container))?;
         }
         write!(out, ", {}", style::count(*processes, "process"))?;
         if *zombies > 0 {
@@ -237,7 +237,7 @@ impl<'a> Section<'a> {
         let around = world.parent(process.key).and_then(|parent| parent.container);
         let around = around.or_else(|| world.get(self.namespace.init?)?.container);
         if let Some(container) = world.container_of(&identity).filter(|_| is_door || identity.container != around) {
-            marks.push((CALM, format!("[container {}]", escape(container.label().as_bytes()))));
+            marks.push((CALM, format!("[{}]", container.place())));
         }
         if is_door {
             marks.push((CALM, format!("=> pid {} of namespace {}", process.ns_pid, process.pid_ns)));

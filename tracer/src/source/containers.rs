@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     event::{Event, EventKind, Exec},
-    host::Container,
+    host::{Container, Engine},
     ident::{PidNs, ProcKey},
     source::procfs,
     world::{Process, World, is_watcher},
@@ -75,7 +75,7 @@ impl Containers {
             self.starting.insert(key, Starting { call: Rc::new(call), outside: process.pid_ns, is_setup: false });
             return events;
         }
-        let Some(starting) = self.starting.get_mut(&key) else { return Vec::new() };
+        let Some(starting) = self.starting.get_mut(&key) else { return self.unit_of(process, world) };
         if runtime::is_setup(args) {
             starting.is_setup = true;
             return Vec::new();
@@ -91,12 +91,39 @@ impl Containers {
         // Whose end was lost.
         self.starting.retain(|&key, _| world.get(key).is_some());
         let mut events = Vec::new();
-        for process in world.processes().filter(|process| may_be_a_way_in(world, process)) {
+        for process in world.processes().filter(|process| !process.roles.kthread && process.death().is_none()) {
+            if !may_be_a_way_in(world, process) {
+                events.extend(self.unit_in(process, world));
+                continue;
+            }
             let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
             let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
             events.extend(self.ask(&call));
             events.push(EventKind::Contained(process.key, call.id));
         }
+        events
+    }
+
+    /// systemd starts the processes of units itself, each in the unit's control group.
+    fn unit_of(&mut self, process: &Process, world: &World) -> Vec<EventKind> {
+        let is_manager = |parent: &Process| parent.key.tgid == 1 || parent.comm.bytes() == b"systemd";
+        if world.parent(process.key).is_some_and(is_manager) { self.unit_in(process, world) } else { Vec::new() }
+    }
+
+    /// The unit that a process is in, if it has no container, and its parent is not in the same.
+    fn unit_in(&mut self, process: &Process, world: &World) -> Vec<EventKind> {
+        let known = world.container_of(&process.identity());
+        if known.is_some_and(|known| known.engine != Engine::Systemd) {
+            return Vec::new();
+        }
+        let unit = cgroup::unit(&procfs::text(&format!("/proc/{}/cgroup", process.key.tgid)));
+        let Some(id) = unit.filter(|id| known.is_none_or(|known| known.id != *id)) else { return Vec::new() };
+        let mut events = Vec::new();
+        if self.known.insert(id.clone()) {
+            let unit = Container { id: id.clone(), engine: Engine::Systemd, ..Container::default() };
+            events.push(EventKind::Container(Box::new(unit)));
+        }
+        events.push(EventKind::Contained(process.key, id));
         events
     }
 
@@ -129,10 +156,8 @@ impl Containers {
 /// Whether a process may be the first of a container, or have been brought into one.
 fn may_be_a_way_in(world: &World, process: &Process) -> bool {
     let is_shims = || world.parent(process.key).is_some_and(|parent| is_watcher(parent.comm.bytes()));
-    process.container.is_none()
-        && process.death().is_none()
-        && !process.roles.kthread
-        && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
+    let is_in_none = world.container_of(&process.identity()).is_none_or(|known| known.engine == Engine::Systemd);
+    is_in_none && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
 }
 
 /// The containers of processes that exist, by their pids in this `/proc`; with each pid comes that of its

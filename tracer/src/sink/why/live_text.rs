@@ -54,7 +54,7 @@ fn who(sheet: &mut Sheet<impl Write>, page: &Page) -> io::Result<()> {
         sheet.word("inside", &format!("pid {own} of {ns} ({levels} below this one){init}"))?;
     }
     if let Some(container) = container {
-        sheet.word("container", &style::container(container))?;
+        sheet.word(container.engine.noun(), &style::container(container))?;
     }
     if !process.argv.is_empty() {
         sheet.word("command", &process.argv.to_string())?;

@@ -107,7 +107,7 @@ impl<W: Write> Printer<'_, W> {
             self.sheet.word("inside", &format!("pid {pid} of pid namespace {ns} (level {level}){init}"))?;
         }
         if let Some(container) = self.world.container_of(&identity) {
-            self.sheet.word("container", &style::container(container))?;
+            self.sheet.word(container.engine.noun(), &style::container(container))?;
         }
         if !process.args.is_empty() {
             self.sheet.word("command", &process.args.to_string())?;

@@ -15,6 +15,16 @@ pub(super) fn container(text: &str) -> Option<(Engine, String)> {
     })
 }
 
+/// The unit of systemd that `/proc/PID/cgroup` names, the innermost; none of those that hold units.
+pub(super) fn unit(text: &str) -> Option<String> {
+    let systemds = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
+    text.lines().filter(systemds).find_map(|line| {
+        let path = line.splitn(3, ':').nth(2)?;
+        let is_unit = |name: &&str| name.ends_with(".service") || (name.ends_with(".scope") && *name != "init.scope");
+        path.split('/').rev().find(is_unit).map(str::to_owned)
+    })
+}
+
 fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
     // By systemd a scope, without it a plain directory.
     let name = name.strip_suffix(".scope").unwrap_or(name);
@@ -53,6 +63,19 @@ mod tests {
             (format!("1:name=systemd:/\n2:cpu:/docker/{ID}\n0::/"), Engine::Docker),
         ] {
             assert_eq!(container(&path), Some((engine, ID.to_owned())), "{path}");
+        }
+    }
+
+    #[test]
+    fn units_of_systemd() {
+        for (path, want) in [
+            ("0::/system.slice/nginx.service", Some("nginx.service")),
+            ("2:cpu:/x.service\n1:name=systemd:/system.slice/cron.service\n", Some("cron.service")),
+            ("0::/user.slice/user-0.slice/user@0.service/app.slice/app-1.scope", Some("app-1.scope")),
+            ("0::/init.scope", None),
+            ("0::/", None),
+        ] {
+            assert_eq!(unit(path).as_deref(), want, "{path}");
         }
     }
 
