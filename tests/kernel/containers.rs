@@ -5,12 +5,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::Signal;
 use tracer_tests::{
     Run,
     contract::{Container, Event, Line, Process},
     engine::{CONTAINERD_NAMESPACE, Docker, Engine, IMAGE, Podman, root_file_system},
     machine::{Control, Group, Need},
     run::{events, output},
+    stage::kill,
 };
 
 use crate::{Test, live};
@@ -211,7 +213,7 @@ fn docker_filters() {
         assert!(is_shown, "{line:?}");
     }
     // The markers that `finish` waits for are in no container.
-    run.end_with(rustix::process::Signal::INT);
+    run.end_with(Signal::INT);
 }
 
 /// A socket that nobody reads: containers go by their ids, and nothing waits.
@@ -243,23 +245,44 @@ fn podman() {
     run.finish();
 }
 
-/// By its own client, as `ctr` does it: the id is the name.
+/// By its own client, as `ctr` does it: the id is the name. A stop in vain, and an exec whose client dies.
 fn containerd() {
     let docker = Docker::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let root = root_file_system(directory.path());
-    let ctr = |arguments: &[&str]| {
+    let client = |arguments: &[&str]| {
         let mut command = Command::new("ctr");
         command.arg("--address").arg(docker.containerd()).args(["--namespace", CONTAINERD_NAMESPACE]).args(arguments);
-        let output = command.stdin(Stdio::null()).output().expect("ctr can be started");
+        command.stdin(Stdio::null());
+        command
+    };
+    let ctr = |arguments: &[&str]| {
+        let mut command = client(arguments);
+        let output = command.output().expect("ctr can be started");
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let mut run = Run::options().events("fork").start();
+    let options = Run::options().events("fork").slow_stop_after("900ms");
+    let mut run = options.args(&["--exec-leftover-after", "500ms"]).start();
     let root = root.to_str().expect("a path of letters");
     ctr(&["run", "-d", "--rootfs", root, "web", "/bin/sleep", "1000"]);
-    executes(&mut run, "web", "sleep");
+    let web = executes(&mut run, "web", "sleep").pid;
     assert_eq!(known(&mut run, "the container", |container| container.id == "web").engine, "containerd");
+
+    let mut exec = client(&["task", "exec", "--exec-id", "one", "web", "/bin/cat", "/dev/zero"]);
+    let mut exec = exec.stdout(Stdio::null()).spawn().expect("ctr can be started");
+    let inside = executes(&mut run, "web", "cat").pid;
+    run.watch_over(inside);
+    kill(exec.id() as i32, Signal::KILL);
+    exec.wait().expect("ctr can be waited for");
+    let left = run.expect_finding("exec-leftover").about(inside).in_container("web").certain().once();
+    assert_eq!(left.client.map(|client| client.comm), Some("ctr".to_owned()));
+
+    ctr(&["task", "kill", "--signal", "SIGTERM", "web"]);
+    run.expect_finding("init-ignored-signal").about(web).signal("SIGTERM").in_container("web").once();
+    std::thread::sleep(std::time::Duration::from_secs(1));
     ctr(&["task", "kill", "--signal", "SIGKILL", "web"]);
+    wasted_a_second(&mut run, web, "web", "SIGTERM");
+    run.allow("namespace-killed");
     ctr(&["task", "delete", "--force", "web"]);
     ctr(&["container", "delete", "web"]);
     run.finish();
