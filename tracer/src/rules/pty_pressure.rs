@@ -60,9 +60,10 @@ impl Rule for PtyPressure {
 mod tests {
     use super::*;
     use crate::{
+        event::Adopter,
         event::EventKind,
         host::Rooms,
-        story::{Story, born, key},
+        story::{Story, born, end, key},
     };
 
     fn measured(story: &mut Story, used: u64) {
@@ -82,5 +83,15 @@ mod tests {
         assert!(finding.message.contains("85 of 100") && finding.message.contains("70 by p10 (pid 10)"));
         measured(&mut story, 12);
         assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn it_goes_on_when_init_reaps_a_child() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(11, 1));
+        measured(&mut story, 85);
+        story.found.clear();
+        story.exit(end(11, 1, Adopter::None)).free(11);
+        assert_eq!(story.rules(), [""; 0]);
     }
 }
