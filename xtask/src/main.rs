@@ -51,7 +51,10 @@ enum Task {
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
     Fidelity(fidelity::Options),
     /// Record the traces that the tests read, in a booted machine.
-    Traces,
+    Traces {
+        /// Which of them [default: all].
+        which: Vec<traces::Which>,
+    },
     /// Feed the reader of traces, and all that comes after it, with bytes that nobody would write.
     Fuzz(fuzz::Options),
     /// Measure what tracing costs.
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
-        Task::Traces => traces::traces(),
+        Task::Traces { which } => traces::traces(&which),
         Task::Fuzz(options) => fuzz::fuzz(options),
         Task::Bench(bench) => bench::bench(bench),
     };

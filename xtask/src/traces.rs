@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 
 use crate::{
     process::shown,
@@ -21,22 +22,45 @@ const KERNEL: &str = "6.18";
 /// Seconds that all of it may take.
 const AT_MOST: u64 = 900;
 
-/// The sub-command.
-pub fn traces() -> Result<ExitCode> {
+/// What is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Which {
+    /// That of the format, and that of `tracer demo`.
+    Format,
+    /// Two for each rule.
+    Rules,
+}
+
+impl Which {
+    fn job(self) -> Job {
+        match self {
+            Self::Format => Job::Script("traces", include_str!("../../tests/traces/record.sh")),
+            Self::Rules => Job::Script("rules", include_str!("../../tests/traces/rules.sh")),
+        }
+    }
+}
+
+/// The sub-command; everything if nothing is named.
+pub fn traces(which: &[Which]) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let script = include_str!("../../tests/traces/record.sh");
-    let code = vm::run(&[KERNEL.to_owned()], &[Job::Script("traces", script)], AT_MOST)?;
+    let which = if which.is_empty() { Which::value_variants() } else { which };
+    let jobs: Vec<_> = which.iter().map(|which| which.job()).collect();
+    let code = vm::run(&[KERNEL.to_owned()], &jobs, AT_MOST)?;
     if code != ExitCode::SUCCESS {
         return Ok(code);
     }
     let log = workspace.target.join("vm").join(format!("{KERNEL}.log"));
     let console = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let traces = workspace.root.join("tests/traces");
-    for (file, to) in [
-        ("demo.mcap", workspace.root.join("tracer/src/commands/demo/demo.mcap")),
-        ("format.mcap", traces.join("new.mcap")),
-        ("live.json", workspace.target.join("vm/live.json")),
-    ] {
+    // The kernel may have begun the line.
+    let files = console.lines().filter_map(|line| Some(line.split_once("vm: file ")?.1));
+    for file in files.filter(|file| *file != "ends") {
+        let to = match file {
+            "demo.mcap" => workspace.root.join("tracer/src/commands/demo/demo.mcap"),
+            "format.mcap" => traces.join("new.mcap"),
+            "live.json" => workspace.target.join("vm/live.json"),
+            file => traces.join(file),
+        };
         unpack(&console, file, &to).with_context(|| format!("{file} did not come out of the machine whole"))?;
         println!("traces: {}", to.display());
     }

@@ -9,6 +9,7 @@ mod filter;
 mod json;
 mod recordings;
 mod reports;
+mod rules;
 mod story;
 mod text;
 mod tree;

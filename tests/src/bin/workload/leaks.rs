@@ -1,4 +1,4 @@
-//! Acts with parents that collect zombies.
+//! Acts that use up what there is little of: parents that collect zombies, and whoever holds terminals.
 
 use std::{thread, time::Duration};
 
@@ -11,6 +11,7 @@ use nix::{
     },
     unistd::{self, ForkResult, Pid},
 };
+use rustix::pty::{OpenptFlags, openpt};
 
 use crate::talk::{announce, await_step, exit, fork, next_step, rest, say};
 
@@ -72,4 +73,12 @@ extern "C" fn wait_once(_: libc::c_int) {
 extern "C" fn wait_for_all(_: libc::c_int) {
     let is_reaped = |status: &nix::sys::wait::WaitStatus| status.pid().is_some_and(|pid| pid != Pid::from_raw(0));
     while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| is_reaped(&status)) {}
+}
+
+/// `process` holds so many pseudo-terminals.
+pub fn ptys(count: usize) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+    let _held: Vec<_> = (0..count).map(|_| openpt(flags).expect("there is room for a pty")).collect();
+    announce("process");
+    rest()
 }

@@ -29,6 +29,7 @@ fn main() {
         ["parent", kind] => children::parent(kind),
         ["leak", interval] => leaks::leak(number(interval)),
         ["together", how] => leaks::together(how),
+        ["ptys", count] => leaks::ptys(number(count)),
 
         ["vfork"] => children::vfork(),
         ["daemon"] => children::daemon(),
