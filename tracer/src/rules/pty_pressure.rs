@@ -60,8 +60,7 @@ impl Rule for PtyPressure {
 mod tests {
     use super::*;
     use crate::{
-        event::Adopter,
-        event::EventKind,
+        event::{Adopter, EventKind},
         host::Rooms,
         story::{Story, born, end, key},
     };
