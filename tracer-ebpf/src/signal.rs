@@ -22,6 +22,9 @@ const SEND_SIG_PRIV: u64 = 1;
 /// `si_code` of a stop for a tracer that asked to see exits: `PTRACE_EVENT_EXIT` and SIGTRAP.
 const EXIT_STOP: u32 = 6 << 8 | 5;
 
+/// Tells the news that a queue is full from that of a signal that waits.
+const OVERFLOW: u32 = 1 << 8;
+
 const SIGKILL: u32 = 9;
 const SIGCHLD: u32 = 17;
 const SIGCONT: u32 = 18;
@@ -138,7 +141,9 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
     if could_end && !blocks(target, signal) {
         return true;
     }
-    (could_end || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal)
+    // One that waits says nothing of those behind it that found no room.
+    let what = if is_overflow { signal | OVERFLOW } else { signal };
+    (could_end || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 
 /// Whether an accepted signal could be why a process ends: by the default action, or as what a

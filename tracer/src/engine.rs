@@ -114,7 +114,12 @@ impl Asked {
     fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: u64) {
         for subject in change.subjects().into_iter().flatten() {
             let about = self.ledger.about(subject);
-            let over: Vec<_> = about.filter_map(|(i, open)| Some((i, rules[i].over(world, change, open)?))).collect();
+            let gone = || match change {
+                Change::Reaped { identity, .. } if identity.key == subject => Some(format!("{identity} is gone.")),
+                _ => None,
+            };
+            let over: Vec<_> =
+                about.filter_map(|(i, open)| Some((i, rules[i].over(world, change, open).or_else(gone)?))).collect();
             for (i, how) in over {
                 self.findings.extend(self.ledger.over(i, subject, world.now(), seq, how));
             }

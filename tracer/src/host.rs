@@ -119,9 +119,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// Four fifths are in use.
+    /// Four fifths are in use. Where there can be none at all, nobody expects one.
     pub fn is_short(self) -> bool {
-        self.used.saturating_mul(5) >= self.most.saturating_mul(4)
+        self.most > 0 && self.used.saturating_mul(5) >= self.most.saturating_mul(4)
     }
 
     /// What is left.

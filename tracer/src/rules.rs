@@ -134,12 +134,9 @@ pub trait Rule {
     }
 
     /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
-    /// how: a sentence for a person, already escaped.
-    fn over(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
-        match change {
-            Change::Reaped { identity, .. } if identity.key == open.process.key => Some(format!("{identity} is gone.")),
-            _ => None,
-        }
+    /// how: a sentence for a person, already escaped. When the process is gone it is over in any case.
+    fn over(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
+        None
     }
 
     /// Whether a lasting finding of its own tells what another one does too, which then is told no more.

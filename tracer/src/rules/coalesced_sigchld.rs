@@ -66,8 +66,8 @@ impl Rule for Coalesced {
             confidence: Confidence::Certain,
             message: format!(
                 "Children of {name} ended together. SIGCHLD waits once however often it is sent: at least {} merged with \
-                 one that was pending. Its handler reaped {reaped} of the children since, and {children} that no further \
-                 SIGCHLD will announce.",
+                 one that was pending. Its handler reaped {reaped} of the children since, and {children}, of which \
+                 each further SIGCHLD will have it reap one.",
                 merged.count
             ),
             fix: format!(

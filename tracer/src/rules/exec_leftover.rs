@@ -5,7 +5,7 @@ use crate::{
     finding::{Confidence, Detail, Finding, Severity, Stage},
     host::Container,
     ident::{Identity, ProcKey},
-    rules::{Rule, RuleDef, Verdict},
+    rules::{Rule, RuleDef, Verdict, killed_by::short},
     summary::seconds,
     world::{Entry, Process, World},
 };
@@ -127,7 +127,7 @@ fn finding(
         since,
         process: name,
         confidence,
-        message: format!("{name} came into {place} from outside and lives on. {who}.{holds}{below}"),
+        message: format!("{} came into {place} from outside and lives on. {who}.{holds}{below}", short(&name)),
         fix: format!(
             "end it (kill -HUP {pid}, then kill -KILL {pid}); for a client that may be killed, have the command end by \
              itself: `timeout 1h COMMAND`, a shell with TMOUT, or a loop that reads its input and ends with it",

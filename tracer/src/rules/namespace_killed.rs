@@ -80,11 +80,14 @@ fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
         process: init,
         confidence: Confidence::Certain,
         message: format!(
-            "{} (pid {}), pid 1 of namespace {}, {how}; the kernel killed the {} left in the namespace within {}.{stuck}",
+            "{} (pid {}), pid 1 of namespace {}, {how}; the kernel killed {} left in the namespace within {}.{stuck}",
             init.comm,
             init.key.tgid,
             init.pid_ns,
-            processes(killed + left),
+            match killed + left {
+                1 => "the process".to_owned(),
+                n => format!("the {n} processes"),
+            },
             seconds(took_ns),
         ),
         fix: if left == 0 {

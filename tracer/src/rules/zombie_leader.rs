@@ -96,8 +96,15 @@ mod tests {
         story.wait(3_000, &[(10, b'Z', 1)]);
         let Detail::ZombieLeader { threads, .. } = story.only().detail else { panic!() };
         assert_eq!(threads, 2);
-        story.wait(60_000, &[]);
+        story.wait(50_000, &[(10, b'Z', 1)]);
         assert_eq!(story.rules(), [""; 0]);
+        story.exit(end(10, 1, Adopter::None));
+        let over = story.only();
+        assert!(
+            over.message.starts_with("The last thread of p10 (pid 10) has ended, 53.0 s after"),
+            "{}",
+            over.message
+        );
     }
 
     #[test]

@@ -88,8 +88,9 @@ impl Rule for ZombieLeak {
                 let left = world.unreaped(parent.key, 0).count();
                 Some(format!("{parent} has ended; whoever adopts its {left} zombies must reap them."))
             }
-            Change::Reaped { identity, .. } if identity.key == parent.key => Some(format!("{parent} is gone.")),
-            Change::Reaped { .. } if world.unreaped(parent.key, 0).next().is_none() => {
+            Change::Reaped { identity, .. }
+                if identity.key != parent.key && world.unreaped(parent.key, 0).next().is_none() =>
+            {
                 Some(format!("All zombies of {parent} were reaped, {lasted} after the first of them had ended."))
             }
             _ => None,

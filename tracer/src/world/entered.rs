@@ -27,7 +27,7 @@ const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr"
 /// Whether a program of that name watches over containers, and is the parent of whoever came in, client or
 /// not. The kernel keeps 15 bytes of a name.
 pub fn is_watcher(comm: &[u8]) -> bool {
-    comm.starts_with(b"containerd-shim") || comm == b"conmon"
+    comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
 }
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
