@@ -168,7 +168,7 @@ fn fix(kill: &Kill) -> String {
     };
     let text = match kill.killer {
         Killer::Process => {
-            let who = if kill.ancestors.is_empty() { "" } else { ": those after it started it" };
+            let who = if kill.ancestors.is_empty() { "" } else { " (whoever stands behind it has started it)" };
             let way = if kill.signal == Signal::KILL {
                 "no program can handle SIGKILL".to_owned()
             } else {
