@@ -4,7 +4,7 @@
 use std::{fs, path::Path, process::Command};
 
 use rustix::{
-    process::Signal,
+    process::{Pid, Signal, WaitOptions, waitpid},
     pty::{OpenptFlags, openpt},
 };
 use tracer_tests::{
@@ -205,6 +205,8 @@ fn brought_in_and_left_alone() {
     kill(inside, Signal::KILL);
     over(&mut run, "exec-leftover", inside);
     run.allow("unreaped-child");
+    // It came to this process as a subreaper. Unreaped, it would keep its namespace from ending.
+    waitpid(Pid::from_raw(inside), WaitOptions::empty()).expect("it can be waited for");
     drop(namespace);
     run.finish();
 }

@@ -6,6 +6,7 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{SigHandler, Signal};
+use rustix::process::WaitOptions;
 use tracer_tests::{machine::Need, run::name_test};
 
 mod audit;
@@ -85,6 +86,16 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
+/// Orphans that a test has left to this process, which is a subreaper. One test runs at a time, so that no
+/// other waits for a child of its own.
+struct Orphans;
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+    }
+}
+
 /// A test, and what it needs of the machine.
 struct Test {
     name: &'static str,
@@ -132,6 +143,7 @@ impl Test {
         match missing {
             None => Trial::test(title, move || {
                 name_test(&name);
+                let _orphans = Orphans;
                 body();
                 Ok(())
             }),
