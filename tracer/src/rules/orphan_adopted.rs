@@ -116,6 +116,14 @@ mod tests {
     };
 
     #[test]
+    fn a_parent_of_whose_end_nothing_was_heard_has_its_name() {
+        let mut story = Story::new();
+        story.fork(born(5, 1)).fork(born(10, 5)).exec(10, "worker").fork(born(20, 10)).free(10);
+        story.wait(20, &[(20, b'S', 5)]);
+        assert!(story.only().message.starts_with("worker (pid 10) died; its child p20"));
+    }
+
+    #[test]
     fn who_adopts_and_why_is_said() {
         for (adopter, want) in [
             (Adopter::Subreaper(task(5)), (AdopterClass::Subreaper, 5)),

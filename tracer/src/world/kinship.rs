@@ -73,7 +73,7 @@ impl World {
             let is_elsewhere = process.parent.is_some_and(|now| !self.has_left_its_children(now.key));
             if !is_elsewhere {
                 self.set_parent(child, parent);
-                self.doubt(at, Some(seq), child, told.key, None, changes);
+                self.doubt(at, Some(seq), child, self.identity(told.key), None, changes);
             }
             return;
         }
@@ -119,7 +119,7 @@ impl World {
             .map(|child| child.key)
             .collect();
         for child in children {
-            self.doubt(at, Some(seq), child, from.key, expected, changes);
+            self.doubt(at, Some(seq), child, self.identity(from.key), expected, changes);
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
             // `reparent_leader()` tells the heir of a zombie anew.
@@ -135,11 +135,10 @@ impl World {
         at: u64,
         seq: Option<u64>,
         child: ProcKey,
-        from: ProcKey,
+        from: Identity,
         expected: Option<Heir>,
         changes: &mut Vec<Change>,
     ) {
-        let from = self.identity(from);
         let Some(process) = self.processes.get_mut(&child) else { return };
         let before = process.orphaned.replace(Orphaned { at, seq, from, expected });
         // Too late to look: the adopter is dying itself.
@@ -162,7 +161,7 @@ impl World {
         self.adopted(child, orphaned, to, class, known, changes);
         // It went to somebody whose own exit had begun, and did not hand it on with the others.
         if self.has_left_its_children(to.key) {
-            self.doubt(self.now, None, child, to.key, None, changes);
+            self.doubt(self.now, None, child, self.identity(to.key), None, changes);
         }
     }
 
@@ -204,7 +203,7 @@ impl World {
         self.know(child.key, at, changes);
         // The exit of the old parent came before, unless it was lost.
         if self.get(child.key).is_none_or(|child| child.orphaned.is_none()) {
-            self.doubt(at, Some(seq), child.key, from.key, None, changes);
+            self.doubt(at, Some(seq), child.key, self.identity(from.key), None, changes);
         }
         self.settle(child.key, to, Known::Exact, changes);
     }

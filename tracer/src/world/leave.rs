@@ -3,7 +3,7 @@
 use crate::{
     change::{Change, ExactReap},
     event::{Notify, Reap},
-    ident::{PidNs, ProcKey},
+    ident::{Identity, PidNs, ProcKey},
     world::{Process, World},
 };
 
@@ -111,7 +111,7 @@ impl World {
             zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.zombie_since())),
             exact,
         });
-        self.leave_children(key, at.unwrap_or(self.now), changes);
+        self.leave_children(process.identity(), at.unwrap_or(self.now), changes);
         true
     }
 
@@ -140,13 +140,14 @@ impl World {
     }
 
     /// Children that were not seen to be handed on: a look will tell the new parent.
-    fn leave_children(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) {
+    fn leave_children(&mut self, gone: Identity, at: u64, changes: &mut Vec<Change>) {
+        let key = gone.key;
         for child in self.child_keys(key).collect::<Vec<_>>() {
             self.edges.remove(&(key, child));
             if let Some(child) = self.processes.get_mut(&child) {
                 child.parent = None;
             }
-            self.doubt(at, None, child, key, None, changes);
+            self.doubt(at, None, child, gone, None, changes);
         }
     }
 
