@@ -167,7 +167,6 @@ impl Drop for Docker {
         }
         kill(self.daemon.id() as i32, Signal::TERM);
         let _ = self.daemon.wait();
-        reap_watchers();
         unmount_below(self.directory.path());
         remove_groups("docker");
         remove_groups(CONTAINERD_NAMESPACE);
@@ -199,7 +198,6 @@ impl Default for Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "-af", "-t", "0"]).output();
-        reap_watchers();
         unmount_below(self.directory.path());
         remove_groups("libpod_parent");
     }

@@ -81,7 +81,7 @@ impl Engine {
                 asked.close(world, rules, change, seq);
             }
             if let Change::Reaped { identity, .. } = change {
-                asked.rechecks.forget(identity.key, rules.len());
+                asked.rechecks.forget(identity.key);
             }
             for (i, rule) in rules.iter().enumerate() {
                 asked.note(world, rules, i, rule.check(world, change, seq), seq);
@@ -162,27 +162,28 @@ impl Asked {
 #[derive(Debug, Default)]
 struct Rechecks {
     order: BTreeSet<(u64, usize, ProcKey)>,
-    times: FxHashMap<(usize, ProcKey), u64>,
+    /// Of each process, with its rules.
+    times: FxHashMap<ProcKey, Vec<(usize, u64)>>,
 }
 
 impl Rechecks {
     fn insert(&mut self, at: u64, rule: usize, key: ProcKey) {
-        if let Some(before) = self.times.get(&(rule, key)).copied() {
-            if before <= at {
-                return;
+        let times = self.times.entry(key).or_default();
+        match times.iter_mut().find(|(of, _)| *of == rule) {
+            Some((_, before)) if *before <= at => return,
+            Some((_, before)) => {
+                self.order.remove(&(*before, rule, key));
+                *before = at;
             }
-            self.order.remove(&(before, rule, key));
+            None => times.push((rule, at)),
         }
-        self.times.insert((rule, key), at);
         self.order.insert((at, rule, key));
     }
 
     /// Nothing is to be asked about who is gone.
-    fn forget(&mut self, key: ProcKey, rules: usize) {
-        for rule in 0..rules {
-            if let Some(at) = self.times.remove(&(rule, key)) {
-                self.order.remove(&(at, rule, key));
-            }
+    fn forget(&mut self, key: ProcKey) {
+        for (rule, at) in self.times.remove(&key).into_iter().flatten() {
+            self.order.remove(&(at, rule, key));
         }
     }
 
@@ -190,7 +191,12 @@ impl Rechecks {
     fn next(&mut self, now: u64) -> Option<(usize, ProcKey)> {
         let &(_, rule, key) = self.order.first().filter(|&&(at, ..)| at <= now)?;
         self.order.pop_first();
-        self.times.remove(&(rule, key));
+        if let Some(times) = self.times.get_mut(&key) {
+            times.retain(|&(of, _)| of != rule);
+            if times.is_empty() {
+                self.times.remove(&key);
+            }
+        }
         Some((rule, key))
     }
 

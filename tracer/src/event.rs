@@ -4,6 +4,8 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
+use tracer_common::record::signal_flags;
+
 use crate::{
     host::{Container, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
@@ -345,6 +347,13 @@ pub struct SignalSent {
     pub result: u8,
 }
 
+impl SignalSent {
+    /// The target had a handler for it.
+    pub fn has_handler(&self) -> bool {
+        self.flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER
+    }
+}
+
 /// See [`EventKind::Deliver`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignalTaken {
@@ -410,7 +419,7 @@ pub struct Masks {
 impl Masks {
     /// Whether that signal waits.
     pub fn waits(&self, signal: Signal) -> bool {
-        (self.pending | self.shared_pending) >> (signal.0 - 1) & 1 != 0
+        signal.is_in(self.pending | self.shared_pending)
     }
 }
 

@@ -47,9 +47,14 @@ impl Container {
         self.name.as_deref().unwrap_or_else(|| self.short_id())
     }
 
+    /// What to call it, escaped.
+    pub fn shown(&self) -> String {
+        escape(self.label().as_bytes())
+    }
+
     /// What it is, and what to call it: `container web`. Escaped.
     pub fn place(&self) -> String {
-        format!("{} {}", self.engine.noun(), escape(self.label().as_bytes()))
+        format!("{} {}", self.engine.noun(), self.shown())
     }
 
     /// The beginning of its id; of a unit, all of it. Not escaped.
@@ -63,6 +68,18 @@ impl Container {
     /// The signal that it was given to be stopped with, if that is one.
     pub fn own_stop_signal(&self) -> Option<Signal> {
         self.stop_signal.as_ref()?.parse().ok()
+    }
+
+    /// Those that somebody means who says `name`: whoever has just that name or id, else each of which it
+    /// is a beginning of the id.
+    pub fn called<'a>(all: impl Iterator<Item = &'a Self> + Clone, name: &str) -> Vec<&'a Self> {
+        let exactly: Vec<_> = all.clone().filter(|one| one.is_exactly(name)).collect();
+        if exactly.is_empty() { all.filter(|one| one.is_called(name)).collect() } else { exactly }
+    }
+
+    /// Whether that is its name, or its whole id.
+    pub fn is_exactly(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name) || self.id == name
     }
 
     /// Whether somebody who says `name` means it: its name, its id or a beginning of that.

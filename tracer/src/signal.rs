@@ -50,6 +50,11 @@ impl Signal {
     pub const WINCH: Self = Self(28);
     pub const SYS: Self = Self(31);
 
+    /// Whether a set of signals has it, as the kernel keeps them: signal `n` is bit `n - 1`.
+    pub fn is_in(self, set: u64) -> bool {
+        matches!(self.0, 1..=64) && set >> (self.0 - 1) & 1 != 0
+    }
+
     /// The default action is to do nothing.
     pub fn is_ignored_by_default(self) -> bool {
         matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)

@@ -97,6 +97,13 @@ pub fn seconds(ns: u64) -> String {
     }
 }
 
+/// Names, and how many more there are than those.
+pub fn and_more(names: &[String], count: u64) -> String {
+    let more = count.saturating_sub(names.len() as u64);
+    let names = names.join(", ");
+    if more > 0 { format!("{names} and {more} more") } else { names }
+}
+
 #[cfg(test)]
 mod tests {
     use super::seconds;

@@ -7,6 +7,8 @@ pub mod recorded;
 
 pub use ends::Ends;
 
+use crate::summary::and_more;
+
 /// Who was asked for cannot be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
@@ -25,7 +27,7 @@ pub enum Missing {
         "no process has pid {pid} {place}, but inside of pid namespaces there {}: {}; ask for it by its pid on the \
          host: tracer why {first}{file}",
         if *.count == 1 { "is one" } else { "are some" },
-        list(.candidates, *.count)
+        and_more(.candidates, *.count)
     )]
     Inside {
         /// The pid that was asked for.
@@ -45,7 +47,7 @@ pub enum Missing {
     #[error("no container {place} is called {name:?}; {}", if .known.is_empty() {
         "none is known there".to_owned()
     } else {
-        format!("known are {}", list(.known, *.count))
+        format!("known are {}", and_more(.known, *.count))
     })]
     Container {
         /// What it should be called.
@@ -58,7 +60,7 @@ pub enum Missing {
         count: u64,
     },
     /// More than one container is called so.
-    #[error("{name:?} can mean any of {count} containers {place}: {}; give more of the id", list(.candidates, *.count))]
+    #[error("{name:?} can mean any of {count} containers {place}: {}; give more of the id", and_more(.candidates, *.count))]
     Ambiguous {
         /// What it should be called.
         name: String,
@@ -83,9 +85,3 @@ pub enum Missing {
 
 /// Candidates that are named where there are many.
 pub const NAMED: usize = 8;
-
-fn list(named: &[String], count: u64) -> String {
-    let more = count.saturating_sub(named.len() as u64);
-    let named = named.join(", ");
-    if more > 0 { format!("{named} and {more} more") } else { named }
-}

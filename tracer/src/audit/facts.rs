@@ -83,18 +83,13 @@ impl Facts {
     /// A shell without job control starts what it does not wait for with these ignored (POSIX, "Signals
     /// and Error Handling").
     pub fn is_in_background(&self) -> bool {
-        holds(self.ignored, Signal::INT) && holds(self.ignored, Signal::QUIT)
+        Signal::INT.is_in(self.ignored) && Signal::QUIT.is_in(self.ignored)
     }
-}
-
-/// Whether a mask holds a signal.
-pub fn holds(mask: u64, signal: Signal) -> bool {
-    mask & (1 << (signal.0 - 1)) != 0
 }
 
 /// The signals of a mask.
 pub fn signals(mask: u64) -> impl Iterator<Item = Signal> {
-    (1..=64).map(Signal).filter(move |&signal| holds(mask, signal))
+    (1..=64).map(Signal).filter(move |signal| signal.is_in(mask))
 }
 
 /// Every process that can be seen, by pid. Those that go away meanwhile are left out.

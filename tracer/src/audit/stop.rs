@@ -5,7 +5,7 @@
 //! signal in sigwait(3); for that there are a few programs that are known by name.
 
 use crate::{
-    audit::facts::{Facts, SHELLS, WAIT4, holds},
+    audit::facts::{Facts, SHELLS, WAIT4},
     signal::Signal,
 };
 
@@ -100,7 +100,7 @@ fn other(scene: &Scene<'_>) -> Forecast {
     }
     let mut forecast = by_masks(scene);
     // What stops it keeps everything from it but SIGKILL (`wants_signal()`), unless it is ignored at once.
-    if signal != Signal::KILL && !holds(process.ignored, signal) {
+    if signal != Signal::KILL && !signal.is_in(process.ignored) {
         match process.state {
             'T' => {
                 forecast.why =
@@ -125,20 +125,20 @@ fn by_masks(scene: &Scene<'_>) -> Forecast {
     if signal == Signal::KILL {
         return acts(Sure::Sure, "cannot refuse SIGKILL");
     }
-    if holds(process.ignored, signal) {
+    if signal.is_in(process.ignored) {
         let why = format!("ignores {signal}, by its own choice or by that of whoever started it");
         return stays(Sure::Sure, why, "have the program set a handler, or not be started with it ignored");
     }
-    if process.awaited.is_some_and(|awaited| holds(awaited, signal)) {
+    if process.awaited.is_some_and(|awaited| signal.is_in(awaited)) {
         return acts(Sure::Likely, format!("waits for {signal} in sigwait or by a signalfd"));
     }
-    if holds(process.caught, signal) {
+    if signal.is_in(process.caught) {
         if is_shell(process) {
             return scene.handler();
         }
         return acts(Sure::Likely, format!("has a handler for {signal}; what that does is up to the program"));
     }
-    if holds(process.blocked, signal) {
+    if signal.is_in(process.blocked) {
         // Another thread may not block it.
         let sure = if process.threads > 1 || process.awaited.is_none() { Sure::Guess } else { Sure::Likely };
         let why = format!("blocks {signal} and has no handler for it: it waits until it is unblocked, then ends it");
@@ -154,7 +154,7 @@ fn by_masks(scene: &Scene<'_>) -> Forecast {
 
 /// Whether a second look at its children would tell more.
 pub fn waits_for_a_child(init: &Facts, children: &[&Facts], signal: Signal) -> bool {
-    holds(init.caught, signal) && is_shell(init) && children.iter().any(|child| is_foreground(init, child))
+    signal.is_in(init.caught) && is_shell(init) && children.iter().any(|child| is_foreground(init, child))
 }
 
 struct Scene<'a> {
@@ -177,16 +177,16 @@ impl Scene<'_> {
         if FORWARDERS.contains(&init.program.as_str()) {
             return self.forwarder();
         }
-        if holds(init.ignored, signal) {
+        if signal.is_in(init.ignored) {
             return stays(Sure::Sure, format!("ignores {signal}, by its own choice"), HANDLE);
         }
-        if init.awaited.is_some_and(|awaited| holds(awaited, signal)) {
+        if init.awaited.is_some_and(|awaited| signal.is_in(awaited)) {
             return acts(Sure::Likely, format!("waits for {signal} in sigwait or by a signalfd"));
         }
-        if holds(init.caught, signal) {
+        if signal.is_in(init.caught) {
             return self.handler();
         }
-        if holds(init.blocked, signal) {
+        if signal.is_in(init.blocked) {
             let why =
                 format!("blocks {signal} and has no handler for it, so that the kernel drops it when it is unblocked");
             return stays(if init.awaited.is_some() { Sure::Likely } else { Sure::Guess }, why, HANDLE);
@@ -241,11 +241,11 @@ impl Scene<'_> {
         };
         let name = child.name();
         let init = &init.program;
-        if holds(child.ignored, signal) {
+        if signal.is_in(child.ignored) {
             stays(Sure::Likely, format!("is {init}, and passes {signal} on to {name}, which ignores it"), HANDLE)
-        } else if holds(child.caught, signal) {
+        } else if signal.is_in(child.caught) {
             acts(Sure::Likely, format!("is {init}, and passes {signal} on to {name}, which has a handler for it"))
-        } else if holds(child.blocked, signal) {
+        } else if signal.is_in(child.blocked) {
             stays(Sure::Guess, format!("is {init}, and passes {signal} on to {name}, which blocks it"), HANDLE)
         } else {
             acts(Sure::Sure, format!("is {init}, and passes {signal} on to {name}, which ends by it"))

@@ -2,10 +2,10 @@
 
 use crate::{
     change::Change,
+    event::ExitStatus,
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    host::Container,
     ident::{Identity, ProcKey},
-    rules::{Rule, RuleDef, Verdict, killed_by::short},
+    rules::{Rule, RuleDef, Verdict, killed_by::short, left_behind},
     summary::seconds,
     world::{Entry, Process, World},
 };
@@ -41,42 +41,24 @@ impl Rule for ExecLeftover {
 
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
-        let pts = process.look.and_then(|(_, look)| look.pts);
         match world.entry(key) {
-            Some(Entry { client, ended: Some((at, status, seq)) }) => {
+            Some(&Entry { client, ended: Some((at, status, seq)) }) => {
                 let due = at.saturating_add(self.after);
                 if world.now() < due {
                     return Verdict::Recheck(due, key);
                 }
-                let ended = match status.map(|status| (status.signal(), status.code())) {
-                    Some((Some(signal), _)) => format!("was killed by {signal}"),
-                    Some((None, code)) => format!("ended with code {code}"),
-                    None => "is gone".to_owned(),
-                };
-                let age_ns = world.now().saturating_sub(*at);
-                let who = format!("{}, which had asked for it, {ended} {} ago", client, seconds(age_ns));
-                let detail = Detail::ExecLeftover { client: Some(*client), client_status: *status, pts, age_ns };
-                Verdict::Found(Box::new(finding(world, process, *at, &who, Confidence::Certain, vec![*seq], detail)))
+                Verdict::Found(Box::new(finding(world, process, Some(Left { client, at, status, seq }))))
             }
             Some(_) => Verdict::Quiet,
             // A health check has no client that could be seen; what has a terminal had one.
-            None if pts.is_some() && is_outsider(process) && world.container_of(&process.identity()).is_some() => {
+            None if terminal(process).is_some()
+                && is_outsider(process)
+                && world.container_of(&process.identity()).is_some() =>
+            {
                 if world.client_of(key).is_some() {
                     return Verdict::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
                 }
-                let since = world.now();
-                let note = "it was there when tracing began, and its client was not seen".to_owned();
-                let detail = Detail::ExecLeftover { client: None, client_status: None, pts, age_ns: 0 };
-                let who = "No process of this machine looks like one that has asked for it";
-                Verdict::Found(Box::new(finding(
-                    world,
-                    process,
-                    since,
-                    who,
-                    Confidence::Incomplete(note),
-                    Vec::new(),
-                    detail,
-                )))
+                Verdict::Found(Box::new(finding(world, process, None)))
             }
             None => Verdict::Quiet,
         }
@@ -97,29 +79,45 @@ fn is_outsider(process: &Process) -> bool {
     process.roles.outsider && process.ns_level > 0
 }
 
-fn finding(
-    world: &World,
-    process: &Process,
-    since: u64,
-    who: &str,
-    confidence: Confidence,
-    evidence: Vec<u64>,
-    detail: Detail,
-) -> Finding {
-    let name: Identity = process.identity();
-    let container = world.container_of(&name);
-    let place = container.map_or_else(|| format!("pid namespace {}", process.pid_ns), Container::place);
-    let Detail::ExecLeftover { pts, .. } = detail else { unreachable!("it is made for this rule") };
+/// The number of the pseudo-terminal that a process holds.
+fn terminal(process: &Process) -> Option<u16> {
+    process.look.and_then(|(_, look)| look.pts)
+}
+
+/// The end of the client that had asked for a process.
+struct Left {
+    client: Identity,
+    at: u64,
+    status: Option<ExitStatus>,
+    seq: u64,
+}
+
+/// `left` is how it came to be on its own, if that was seen.
+fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
+    let (name, pts) = (process.identity(), terminal(process));
+    let since = left.as_ref().map_or(world.now(), |left| left.at);
+    let age_ns = world.now().saturating_sub(since);
+    let who = match &left {
+        Some(Left { client, status, .. }) => {
+            let ended = status.map_or_else(|| "is gone".to_owned(), left_behind::ended);
+            format!("{client}, which had asked for it, {ended} {} ago", seconds(age_ns))
+        }
+        None => "No process of this machine looks like one that has asked for it".to_owned(),
+    };
+    let confidence = match left {
+        Some(_) => Confidence::Certain,
+        None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
+    };
     let holds = match pts {
         Some(pts) => format!(" It holds the terminal /dev/pts/{pts}, and nobody reads it any more."),
         None => String::new(),
     };
-    let members = world.children(process.key).count();
-    let below = match members {
+    let below = match world.children(process.key).count() {
         0 => String::new(),
         1 => " It has 1 child.".to_owned(),
         n => format!(" It has {n} children."),
     };
+    let place = world.place_of(&name);
     Finding {
         rule: &DEF,
         stage: Stage::New,
@@ -133,8 +131,13 @@ fn finding(
              itself: `timeout 1h COMMAND`, a shell with TMOUT, or a loop that reads its input and ends with it",
             pid = name.key.tgid
         ),
-        evidence,
-        detail,
+        evidence: left.iter().map(|left| left.seq).collect(),
+        detail: Detail::ExecLeftover {
+            client: left.as_ref().map(|left| left.client),
+            client_status: left.and_then(|left| left.status),
+            pts,
+            age_ns,
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         self, Sender, Signal,
         killer::{self, Killer},
     },
+    summary::and_more,
     world::{Kill, World},
 };
 
@@ -90,16 +91,12 @@ fn message(kill: &Kill, first: &Identity) -> String {
         };
     }
     let named: Vec<_> = victims.iter().map(short).collect();
-    let more = match count - victims.len() as u64 {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     let handled = match raised_again {
         0 => String::new(),
         1 => " One of them handled it first, and then ended itself by it.".to_owned(),
         n => format!(" {n} of them handled it first, and then ended themselves by it."),
     };
-    format!("{count} processes were ended by {signal}{}: {}{more}.{handled}{cores}", cause(kill), named.join(", "))
+    format!("{count} processes were ended by {signal}{}: {}.{handled}{cores}", cause(kill), and_more(&named, *count))
 }
 
 const ABORT: Signal = Signal(6);

@@ -112,7 +112,8 @@ fn sentence(left: &Left) -> String {
     }
 }
 
-fn ended(status: ExitStatus) -> String {
+/// How a process ended, as the end of a sentence about it.
+pub(super) fn ended(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => format!("was killed by {signal}"),
         None => format!("ended with code {}", status.code()),

@@ -4,7 +4,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     finding::{Confidence, Detail, Finding, Severity, Stage},
     rules::{Rule, RuleDef, Verdict},
-    world::{World, is_watcher},
+    world::{World, is_runtime, is_watcher},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -20,9 +20,6 @@ struct OrphanAdopted {
     /// Speaks of children that stay with their process, too.
     threads: bool,
 }
-
-/// OCI runtimes, which end when a container or an exec has been started; its shim adopts that.
-const RUNTIMES: [&[u8]; 4] = [b"runc", b"crun", b"youki", b"runsc"];
 
 impl Rule for OrphanAdopted {
     fn def(&self) -> &'static RuleDef {
@@ -40,7 +37,7 @@ impl Rule for OrphanAdopted {
         // Programs in Go do so all the time, and each container begins so.
         let is_ordinary = match class {
             AdopterClass::Thread => !self.threads,
-            AdopterClass::Subreaper => RUNTIMES.contains(&from.comm.bytes()) && is_watcher(to.comm.bytes()),
+            AdopterClass::Subreaper => is_runtime(from.comm.bytes()) && is_watcher(to.comm.bytes()),
             AdopterClass::NamespaceInit => false,
         };
         // A shim detaches itself before it watches.

@@ -75,10 +75,7 @@ fn judge(world: &World, init: &Process, asked: &Request, has_ended: bool, seq: u
         return Verdict::Quiet;
     }
     let name = init.identity();
-    let whose = match world.container_of(&name) {
-        Some(container) => container.place(),
-        None => format!("pid namespace {}", init.pid_ns),
-    };
+    let whose = world.place_of(&name);
     let mut names: Vec<_> = named.iter().map(ToString::to_string).collect();
     if not_told > named.len() as u64 {
         names.push(format!("{} more", not_told - named.len() as u64));

@@ -63,7 +63,7 @@ impl Rule for StuckBlocked {
         }
         let name = process.identity();
         let age_ns = world.now().saturating_sub(at);
-        let is_blocked = masks.blocked >> (signal.0 - 1) & 1 != 0;
+        let is_blocked = signal.is_in(masks.blocked);
         let why = match process.look.map(|(_, look)| look.state) {
             Some(b'T' | b't') => "is stopped, and takes none before it is continued",
             Some(b'D') => "sleeps in the kernel and cannot be interrupted",

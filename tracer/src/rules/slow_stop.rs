@@ -3,13 +3,12 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    host::Container,
     rules::{
         Rule, RuleDef, Verdict,
         killed_by::{line, short},
     },
     signal::{self, Sender, Signal},
-    summary::seconds,
+    summary::{and_more, seconds},
     world::{Process, Request, Stop, Told, World},
 };
 
@@ -69,9 +68,7 @@ impl Rule for SlowStop {
 
 fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill: &Request, took_ns: u64) -> String {
     let Request { signal, verdict, .. } = asked;
-    let identity = process.identity();
-    let container = world.container_of(&identity);
-    let name = container.map_or_else(|| format!("pid namespace {}", process.pid_ns), Container::place);
+    let name = world.place_of(&process.identity());
     let init = format!("{} (pid {})", process.comm, process.key.tgid);
     let fate = match verdict {
         signal::Verdict::InitNoHandler => {
@@ -97,16 +94,12 @@ fn children(asked: &Request, told: Option<&Told>) -> String {
         return String::new();
     };
     let named: Vec<_> = named.iter().map(short).collect();
-    let more = match not_told - named.len() as u64 {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let named = named.join(", ");
+    let named = and_more(&named, *not_told);
     match (told, not_told) {
         (0, 0) => String::new(),
         (_, 0) => " It passed a signal on to all of its children.".to_owned(),
-        (0, _) => format!(" It passed none on to its children: {named}{more}."),
-        _ => format!(" Of its children these were sent none: {named}{more}."),
+        (0, _) => format!(" It passed none on to its children: {named}."),
+        _ => format!(" Of its children these were sent none: {named}."),
     }
 }
 

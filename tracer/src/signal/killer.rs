@@ -132,14 +132,10 @@ pub fn could_end(sent: &SignalSent) -> bool {
     let is_accepted = matches!(result, 0 | 4);
     is_accepted
         && match flags & bit::HANDLER_MASK {
-            bit::DEFAULT => !contains(signal_sets::HARMLESS, signal),
-            bit::HANDLER => contains(signal_sets::REQUESTS, signal),
+            bit::DEFAULT => !signal.is_in(signal_sets::HARMLESS),
+            bit::HANDLER => signal.is_in(signal_sets::REQUESTS),
             _ => false,
         }
-}
-
-fn contains(set: u64, signal: Signal) -> bool {
-    matches!(signal.0, 1..=64) && set >> (signal.0 - 1) & 1 != 0
 }
 
 /// What a fault was, in words.

@@ -11,6 +11,7 @@ use crate::{
         json::{Lines, Seen},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
+    summary::and_more,
 };
 
 /// Processes that are named where there are many.
@@ -83,9 +84,7 @@ fn paragraph(out: &mut impl Write, screen: Screen, text: std::fmt::Arguments<'_>
 
 fn list(processes: &[Facts]) -> String {
     let named: Vec<_> = processes.iter().take(NAMED).map(Facts::name).collect();
-    let more = processes.len().saturating_sub(NAMED);
-    let named = named.join(", ");
-    if more > 0 { format!("{named} and {more} more") } else { named }
+    and_more(&named, processes.len() as u64)
 }
 
 fn of(Room { used, most }: Room) -> String {

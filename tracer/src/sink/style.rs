@@ -148,7 +148,7 @@ pub fn container(container: &Container) -> String {
         Engine::Systemd => engine.id().to_owned(),
         _ => format!("{} {}", engine.id(), container.short_id()),
     });
-    format!("{} ({})", escape(container.label().as_bytes()), escape(more.join(", ").as_bytes()))
+    format!("{} ({})", container.shown(), escape(more.join(", ").as_bytes()))
 }
 
 /// A number with its noun: `1 zombie`, `2 zombies`, `3 processes`.

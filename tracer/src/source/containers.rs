@@ -27,7 +27,7 @@ use runtime::Call;
 /// How long a command that ends at once waits for the engines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Containers that are remembered as asked for.
+/// Containers that are remembered as told of.
 const MOST_KNOWN: usize = 1 << 16;
 
 /// Follows the runtimes, and asks the engines.
@@ -35,7 +35,7 @@ const MOST_KNOWN: usize = 1 << 16;
 pub struct Containers {
     /// Runtimes at work and who descends from them, until they execute the container's program.
     starting: FxHashMap<ProcKey, Starting>,
-    /// Containers that were asked for.
+    /// Containers that were told of.
     known: FxHashSet<String>,
     lookup: Lookup,
 }
@@ -118,13 +118,8 @@ impl Containers {
         }
         let unit = cgroup::unit(&procfs::text(&format!("/proc/{}/cgroup", process.key.tgid)));
         let Some(id) = unit.filter(|id| known.is_none_or(|known| known.id != *id)) else { return Vec::new() };
-        let mut events = Vec::new();
-        if self.known.insert(id.clone()) {
-            let unit = Container { id: id.clone(), engine: Engine::Systemd, ..Container::default() };
-            events.push(EventKind::Container(Box::new(unit)));
-        }
-        events.push(EventKind::Contained(process.key, id));
-        events
+        let unit = (!self.known.contains(&id)).then(|| self.introduce(&id, Engine::Systemd));
+        unit.into_iter().chain([EventKind::Contained(process.key, id)]).collect()
     }
 
     /// What the engines have answered since the last call.
@@ -143,13 +138,17 @@ impl Containers {
         if self.known.contains(&call.id) || !self.lookup.ask(call) {
             return Vec::new();
         }
-        // Asking once more does no harm; remembering all of a year would.
+        vec![self.introduce(&call.id, call.engine)]
+    }
+
+    /// What is known of one by itself, told once.
+    fn introduce(&mut self, id: &str, engine: Engine) -> EventKind {
+        // Telling once more does no harm; remembering all of a year would.
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
         }
-        self.known.insert(call.id.clone());
-        let container = Container { id: call.id.clone(), engine: call.engine, ..Container::default() };
-        vec![EventKind::Container(Box::new(container))]
+        self.known.insert(id.to_owned());
+        EventKind::Container(Box::new(Container { id: id.to_owned(), engine, ..Container::default() }))
     }
 }
 

@@ -59,8 +59,8 @@ const UNIFIED: &str = "/sys/fs/cgroup";
 /// Pids of a control group, if they are limited.
 fn room_of(folder: &Path) -> Option<Room> {
     // `max` is no number, and no limit.
-    let most = number_in(&folder.join("pids.max"))?;
-    Some(Room { used: number_in(&folder.join("pids.current"))?, most })
+    let most = number(folder.join("pids.max"))?;
+    Some(Room { used: number(folder.join("pids.current"))?, most })
 }
 
 /// Each control group that limits pids, below a folder.
@@ -68,22 +68,14 @@ fn limited(folder: &Path, groups: &mut Vec<(PathBuf, Room)>) {
     if let Some(room) = room_of(folder) {
         groups.push((folder.to_owned(), room));
     }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            limited(&entry.path(), groups);
-        }
-    }
+    folders_in(folder).for_each(|folder| limited(&folder, groups));
 }
 
 /// The processes in a group and those below it, as they are known here.
 fn members(folder: &Path, world: &World, keys: &mut Vec<ProcKey>) {
     let pids = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     keys.extend(pids.lines().filter_map(|pid| Some(world.by_pid(pid.parse().ok()?)?.key)));
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            members(&entry.path(), world, keys);
-        }
-    }
+    folders_in(folder).for_each(|folder| members(&folder, world, keys));
 }
 
 /// What the processes hold ptys with: an open `/dev/ptmx` each. Those that hold most, first.
@@ -101,12 +93,13 @@ fn pty_holders(world: &World) -> Vec<Holder> {
     holders
 }
 
-fn number(path: &str) -> Option<u64> {
-    line(path).parse().ok()
+fn number(path: impl AsRef<Path>) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim_end().parse().ok()
 }
 
-fn number_in(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim_end().parse().ok()
+fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
 }
 
 /// Looks again and again, and tells what has changed.

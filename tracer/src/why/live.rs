@@ -123,17 +123,13 @@ fn by_pid(all: &BTreeMap<i32, Facts>, pid: u32) -> Result<&Facts, Missing> {
 /// The first process of the container that is called so.
 fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Facts, Container), Missing> {
     let found = containers::of(ways_in(all).map(|one| (one.pid as u32, one.ppid as u32)));
-    let mut called: Vec<_> =
-        found.iter().filter(|(_, one)| one.name.as_deref() == Some(name) || one.id == name).collect();
-    if called.is_empty() {
-        called = found.iter().filter(|(_, one)| one.is_called(name)).collect();
-    }
+    let called = Container::called(found.values(), name);
     let distinct = |containers: &mut dyn Iterator<Item = &Container>| {
         let by_id: BTreeMap<_, _> = containers.map(|one| (one.id.clone(), style::container(one))).collect();
         let count = by_id.len() as u64;
         (by_id.into_values().take(NAMED).collect::<Vec<_>>(), count)
     };
-    let (candidates, count) = distinct(&mut called.iter().map(|(_, one)| *one));
+    let (candidates, count) = distinct(&mut called.iter().copied());
     let (name, place) = (name.to_owned(), PLACE.to_owned());
     match count {
         0 => {
@@ -143,7 +139,9 @@ fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Fa
         1 => {}
         _ => return Err(Missing::Ambiguous { name, place, candidates, count }),
     }
-    let members = called.iter().filter_map(|&(&pid, one)| Some((all.get(&(pid as i32))?, one)));
+    // All of them are the same one.
+    let members = found.iter().filter(|(_, one)| called.iter().any(|called| called.id == one.id));
+    let members = members.filter_map(|(&pid, one)| Some((all.get(&(pid as i32))?, one)));
     let first = members.min_by_key(|(one, _)| (!one.is_init(), one.ns_pids.len(), Reverse(one.age), one.pid));
     let next = "it has ended meanwhile";
     let (first, container) = first.ok_or_else(|| Missing::Empty { name: escape(name.as_bytes()), place, next })?;

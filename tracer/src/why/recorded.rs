@@ -355,18 +355,20 @@ impl Follow {
     /// first.
     fn first_of(&mut self, name: &str, world: &World, place: String) -> Result<(Life, Vec<Life>), Missing> {
         let all: Vec<_> = world.containers().collect();
-        let is_its_name = |container: &&&Container| container.name.as_deref() == Some(name) || container.id == name;
-        let mut called: Vec<_> = all.iter().filter(is_its_name).copied().collect();
-        if called.is_empty() {
-            called = all.iter().filter(|container| container.is_called(name)).copied().collect();
-            if called.len() > 1 {
-                let candidates = called.iter().take(NAMED).map(|container| style::container(container)).collect();
-                return Err(Missing::Ambiguous { name: name.into(), place, candidates, count: called.len() as u64 });
+        let called = Container::called(all.iter().copied(), name);
+        let shown =
+            |some: &[&Container]| some.iter().take(NAMED).map(|&container| style::container(container)).collect();
+        match called[..] {
+            [] => {
+                let (known, count) = (shown(&all), all.len() as u64);
+                return Err(Missing::Container { name: name.into(), place, known, count });
             }
-        }
-        if called.is_empty() {
-            let known = all.iter().take(NAMED).map(|container| style::container(container)).collect();
-            return Err(Missing::Container { name: name.into(), place, known, count: all.len() as u64 });
+            // Of several with the same name each has had its time.
+            [first, _, ..] if !first.is_exactly(name) => {
+                let (candidates, count) = (shown(&called), called.len() as u64);
+                return Err(Missing::Ambiguous { name: name.into(), place, candidates, count });
+            }
+            _ => {}
         }
         let firsts = called.iter().filter_map(|container| self.first_in(world, container)).collect();
         let mut firsts = self.take(firsts);

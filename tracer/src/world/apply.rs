@@ -374,15 +374,8 @@ impl World {
         };
         self.note_overflow(at, seq, target.key, signal, verdict);
         self.note_heard(at, target.key, signal, verdict);
-        if signal == Signal::CHLD
-            && verdict == Verdict::Merged
-            && flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER
-        {
-            self.note_merged(at, seq, target.key);
-        }
-        if verdict == Verdict::Queued {
-            self.note_waiting(Waiting { signal, sender, target, at, seq });
-        }
+        self.note_merged(at, seq, sent, verdict);
+        self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, signalled.seen_code());
         }

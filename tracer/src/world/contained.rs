@@ -57,6 +57,11 @@ impl World {
         self.containers.all.get(number as usize)
     }
 
+    /// Where a process lives, escaped: its container, else its pid namespace.
+    pub fn place_of(&self, identity: &Identity) -> String {
+        self.container_of(identity).map_or_else(|| format!("pid namespace {}", identity.pid_ns), Container::place)
+    }
+
     /// All containers that were heard of, in that order.
     pub fn containers(&self) -> impl Iterator<Item = &Container> {
         self.containers.all.iter()

@@ -30,6 +30,11 @@ pub fn is_watcher(comm: &[u8]) -> bool {
     comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
 }
 
+/// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.
+pub fn is_runtime(name: &[u8]) -> bool {
+    [&b"runc"[..], b"crun", b"youki", b"runsc"].contains(&name)
+}
+
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
 fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
     let mut words = args.iter();

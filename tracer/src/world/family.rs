@@ -2,6 +2,7 @@
 //! SIGCHLDs that merged on the way back.
 
 use crate::{
+    event::SignalSent,
     ident::ProcKey,
     signal::{Signal, Verdict},
     world::{Process, World},
@@ -48,9 +49,12 @@ impl World {
         }
     }
 
-    /// A SIGCHLD has merged with one that was pending.
-    pub(super) fn note_merged(&mut self, at: u64, seq: u64, key: ProcKey) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+    /// Remembers a SIGCHLD that has merged with one that was pending, if there is a handler for it.
+    pub(super) fn note_merged(&mut self, at: u64, seq: u64, sent: &SignalSent, verdict: Verdict) {
+        if sent.signal != Signal::CHLD || verdict != Verdict::Merged || !sent.has_handler() {
+            return;
+        }
+        let Some(process) = self.processes.get_mut(&sent.target.key) else { return };
         let reaped_before = process.reaped;
         let fresh = Merged { since: at, last: at, count: 0, seq, reaped_before };
         let merged = process.merged.get_or_insert(fresh);

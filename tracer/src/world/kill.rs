@@ -11,7 +11,6 @@ use crate::{
     },
     world::{Death, World},
 };
-use tracer_common::record::signal_flags;
 
 /// How long ends of the same cause are put together, in nanoseconds.
 const MOMENT: u64 = 100_000_000;
@@ -123,8 +122,8 @@ impl World {
         if !could_end(sent) {
             return;
         }
-        let SignalSent { current, target, signal, flags, .. } = *sent;
-        let is_handled = flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER;
+        let SignalSent { current, target, signal, .. } = *sent;
+        let is_handled = sent.has_handler();
         let killer = killer(sent);
         if is_handled && killer == Killer::Itself {
             return;
@@ -244,6 +243,8 @@ impl World {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::record::signal_flags;
+
     use super::*;
     use crate::{
         event::{Adopter, EventKind, Exit},

@@ -3,7 +3,7 @@
 use crate::{
     event::Masks,
     ident::{ProcKey, TaskRef},
-    signal::{Sender, Signal},
+    signal::{Sender, Signal, Verdict},
     world::World,
 };
 
@@ -28,10 +28,13 @@ impl World {
         self.get(key)?.waiting.as_deref()
     }
 
-    /// The kernel has accepted a signal that nobody takes now.
-    pub(super) fn note_waiting(&mut self, waiting: Waiting) {
+    /// Remembers a signal, if the kernel has accepted it and nobody takes it now.
+    pub(super) fn note_waiting(&mut self, waiting: Waiting, verdict: Verdict) {
+        if verdict != Verdict::Queued || waiting.signal.is_ignored_by_default() {
+            return;
+        }
         let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };
-        if process.waiting.is_none() && !waiting.signal.is_ignored_by_default() {
+        if process.waiting.is_none() {
             process.waiting = Some(Box::new(waiting));
         }
     }

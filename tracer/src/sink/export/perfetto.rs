@@ -14,8 +14,8 @@ use crate::{
     engine::Step,
     event::EventKind,
     finding::{Confidence, Finding},
-    host::StartInfo,
-    ident::{Args, Identity, PidNs, ProcKey, escape},
+    host::{Container, StartInfo},
+    ident::{Args, Identity, PidNs, ProcKey},
     signal::{Sender, Verdict},
     sink::Sink,
     summary::Summary,
@@ -387,7 +387,7 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
         facts.push(("pid_in_namespace", ns_pid.into()));
     }
     if let Some(container) = world.container_of(identity) {
-        facts.push(("container", escape(container.label().as_bytes()).into()));
+        facts.push(("container", container.shown().into()));
         facts.push(("container_id", container.id.as_str().into()));
     }
     if let Some(parent) = world.parent(key) {
@@ -411,7 +411,7 @@ fn name_of(world: &World, identity: &Identity) -> String {
 
 /// The name of the container that a process belongs to, as far as it is known by then. Escaped.
 fn label(world: &World, identity: &Identity) -> Option<String> {
-    world.container_of(identity).map(|container| escape(container.label().as_bytes()))
+    world.container_of(identity).map(Container::shown)
 }
 
 /// What stands beside a signal at its receiver. The arrow, the track and the name say the rest.

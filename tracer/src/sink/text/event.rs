@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::{
     change::{AdopterClass, Signalled},
     event::ExitStatus,
-    ident::{Identity, escape},
+    ident::Identity,
     occurrence::Occurrence,
     signal::{KernelSender, Sender, Verdict},
     sink::style::{self, BAD, DIM, Screen, WARN},
@@ -110,8 +110,7 @@ fn short(world: &World, identity: &Identity) -> String {
     let name = name(identity);
     let inside = if *ns_level > 0 { format!("|{ns_pid}") } else { String::new() };
     let container = world.container_of(identity);
-    let container =
-        container.map_or_else(String::new, |container| format!("@{}", escape(container.label().as_bytes())));
+    let container = container.map_or_else(String::new, |container| format!("@{}", container.shown()));
     format!("{name}({}{inside}){container}", key.tgid)
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Sheet, words::and_more};
+use super::Sheet;
 use crate::{
     audit::{
         facts::{Facts, signals},
@@ -13,7 +13,7 @@ use crate::{
     },
     signal::Signal,
     sink::style::{self, BAD, GOOD, Screen, WARN},
-    summary::seconds,
+    summary::{and_more, seconds},
     why::live::Page,
 };
 

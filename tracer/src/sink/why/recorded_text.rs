@@ -7,7 +7,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{
     Sheet,
-    words::{and_more, ended, executes, fate, outcome},
+    words::{ended, executes, fate, outcome},
 };
 use crate::{
     change::{AdopterClass, Known},
@@ -20,7 +20,7 @@ use crate::{
         style::{self, BAD, CALM, DIM, GOOD, Screen, WARN},
         text::kinds_lost,
     },
-    summary::seconds,
+    summary::{and_more, seconds},
     why::{
         Ends,
         recorded::{Life, Page, Parent, Reaped, Received, Sent, Stop, Zombie},

@@ -57,10 +57,3 @@ pub(super) fn fate(verdict: Verdict) -> (Style, &'static str) {
         Verdict::KernelThread => (DIM, "refused: a kernel thread takes no signals that it has not asked for"),
     }
 }
-
-/// Names, and how many more there are.
-pub(super) fn and_more(names: &[String], count: u64) -> String {
-    let more = count.saturating_sub(names.len() as u64);
-    let names = names.join(", ");
-    if more > 0 { format!("{names} and {more} more") } else { names }
-}

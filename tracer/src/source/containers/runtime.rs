@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{host::Engine, ident::Args};
+use crate::{host::Engine, ident::Args, world};
 
 /// A container, as a command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +13,7 @@ pub(super) struct Call {
     pub bundle: Option<PathBuf>,
 }
 
-/// OCI runtimes, by the names of their programs (docker called its own `docker-runc` once).
-const RUNTIMES: [&str; 5] = ["runc", "crun", "youki", "runsc", "docker-runc"];
-/// Their commands that bring a process into a container.
+/// Commands of OCI runtimes that bring a process into a container.
 const COMMANDS: [&str; 4] = ["create", "run", "exec", "restore"];
 /// Their options that take no value, so that the next word is not one.
 const FLAGS: [&str; 11] = [
@@ -103,10 +101,10 @@ pub(super) fn is_setup(args: &Args) -> bool {
     words.next().is_some_and(is_itself) && words.next() == Some(b"init")
 }
 
-/// Whether a program, by its path or name, is an OCI runtime.
+/// Whether a program, by its path or name, is an OCI runtime (docker called its own `docker-runc` once).
 fn is_runtime(program: &[u8]) -> bool {
     let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    RUNTIMES.iter().any(|runtime| runtime.as_bytes() == name)
+    world::is_runtime(name) || name == b"docker-runc"
 }
 
 /// The container that a shim was started for; `directory` is where it works.
