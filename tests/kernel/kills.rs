@@ -253,5 +253,7 @@ fn for_want_of_memory() {
     stage.ends();
     let found = killed(&mut run, process, "SIGKILL", "oom");
     assert_eq!(found.sender, Some(Sender::Kernel { kernel: KernelSender::Oom }));
+    let memory = found.out_of_memory.expect("the log of the kernel can be read");
+    assert_eq!((memory.whose.as_str(), memory.group.as_deref()), ("group", Some(group.path().as_str())));
     run.finish();
 }

@@ -70,7 +70,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
-    ("killed-by", "signal code code_name how sender ancestors count victims raised_again core_dumps"),
+    ("killed-by", "signal code code_name how sender ancestors count victims raised_again core_dumps out_of_memory"),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -360,6 +360,7 @@ pub struct Finding {
     pub victims: Option<Vec<Process>>,
     pub raised_again: Option<u64>,
     pub core_dumps: Option<u64>,
+    pub out_of_memory: Option<Exhausted>,
     pub lost: Option<u64>,
     pub siginfo_lost: Option<u64>,
     pub per_hour: Option<u64>,
@@ -394,6 +395,15 @@ pub struct Limit {
     pub most: u64,
     pub of_machine: bool,
     pub in_ns: u64,
+}
+
+/// Whose memory had run out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Exhausted {
+    pub whose: String,
+    pub group: Option<String>,
 }
 
 /// Who has most of what runs out.

@@ -114,6 +114,12 @@ impl Group {
         names.iter().map(|name| self.0.join(name)).find(|file| file.exists())
     }
 
+    /// Its path, as the kernel tells it.
+    pub fn path(&self) -> String {
+        let name = self.0.file_name().unwrap_or_default();
+        format!("/{}", name.to_string_lossy())
+    }
+
     /// Has a process in it.
     pub fn takes(&self, pid: i32) {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a group takes a process");

@@ -245,6 +245,7 @@ impl Stream {
             | EventKind::Look(_)
             | EventKind::Masks(..)
             | EventKind::Rooms(_)
+            | EventKind::OutOfMemory(..)
             | EventKind::Lost(_)
             | EventKind::Container(_)
             | EventKind::Contained(..)

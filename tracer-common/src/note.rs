@@ -40,6 +40,8 @@ pub mod kind {
     pub const ROOMS: u8 = 78;
     /// Which signals wait for a thread, and which it blocks.
     pub const MASKS: u8 = 79;
+    /// Why the out-of-memory killer chose a process.
+    pub const OUT_OF_MEMORY: u8 = 80;
 }
 
 /// A command line, read from `/proc/PID/cmdline`. The arguments follow, each ended by a zero byte.
@@ -206,6 +208,24 @@ pub struct ContainedRecord {
     pub id: TaskId,
 }
 
+/// Why the out-of-memory killer chose a process. The path of the control group follows, where it is known.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutOfMemoryRecord {
+    /// See [`Header`].
+    pub header: Header,
+    /// The process.
+    pub id: TaskId,
+    /// 1: a control group was out of memory. 0: the machine was.
+    pub of_group: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
 /// Which signals wait for a thread and its process, and which it blocks.
 #[repr(C)]
 #[cfg_attr(
@@ -237,4 +257,5 @@ const _: () = {
     assert!(size_of::<CommandEndedRecord>() == 16 + 16 + 8);
     assert!(size_of::<CommandScopeRecord>() == 16 + 8);
     assert!(size_of::<ContainedRecord>() == 16 + 16);
+    assert!(size_of::<OutOfMemoryRecord>() == 16 + 16 + 8);
 };

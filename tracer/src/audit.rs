@@ -17,6 +17,7 @@ use stop::Forecast;
 use crate::{
     cli::AuditGate as Gate,
     host::{Container, Room},
+    rules::PRESSURE_AT,
     signal::Signal,
     source::{containers, limits},
 };
@@ -96,7 +97,7 @@ impl Audit {
     /// Whether that is the case somewhere.
     pub fn has(&self, what: Gate) -> bool {
         let Self { namespaces, ptys, pids } = self;
-        let is_short = |room: &Option<Room>| room.is_some_and(Room::is_short);
+        let is_short = |room: &Option<Room>| room.is_some_and(|room| room.is_short(PRESSURE_AT));
         match what {
             Gate::InitIgnoredSignal => {
                 namespaces.iter().any(|ns| !ns.forecast.acts && ns.forecast.sure != stop::Sure::Guess)

@@ -7,7 +7,7 @@
 use tracer_common::record::signal_flags;
 
 use crate::{
-    host::{Container, Rooms, StartInfo},
+    host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
@@ -83,6 +83,8 @@ pub enum EventKind {
     /// A process belongs to a container, by its id, and with it whoever descends from it; with the init
     /// of a pid namespace, whoever lives in that.
     Contained(ProcKey, String),
+    /// Why the out-of-memory killer chose a process, from the kernel's log.
+    OutOfMemory(ProcKey, OutOfMemory),
     /// Tracing ended as it should: the last event of a stream.
     End(End),
 }
@@ -116,6 +118,7 @@ impl EventKind {
             | Self::CommandScope(_)
             | Self::Container(_)
             | Self::Contained(..)
+            | Self::OutOfMemory(..)
             | Self::End(_) => None,
         }
     }

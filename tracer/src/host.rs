@@ -126,6 +126,16 @@ impl Engine {
     }
 }
 
+/// Who was out of memory when the kernel killed for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutOfMemory {
+    /// The machine, or the part of it that the process may use (`CONSTRAINT_CPUSET`,
+    /// `CONSTRAINT_MEMORY_POLICY`).
+    Machine,
+    /// A control group at its limit, by its path, if the kernel said which. Not escaped.
+    Group(Option<String>),
+}
+
 /// So many of so many are in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
@@ -136,9 +146,9 @@ pub struct Room {
 }
 
 impl Room {
-    /// Four fifths are in use. Where there can be none at all, nobody expects one.
-    pub fn is_short(self) -> bool {
-        self.most > 0 && self.used.saturating_mul(5) >= self.most.saturating_mul(4)
+    /// So much is in use, of a hundred. Where there can be none at all, nobody expects one.
+    pub fn is_short(self, percent: u64) -> bool {
+        self.most > 0 && self.used.saturating_mul(100) >= self.most.saturating_mul(percent)
     }
 
     /// What is left.

@@ -19,6 +19,7 @@ use crate::{
     source::{
         containers::Containers,
         encode::encode,
+        kernel_log::KernelLog,
         limits::Limits,
         live::{self, Live},
         load::LoadOptions,
@@ -52,6 +53,8 @@ pub struct Pump {
     engine: Engine,
     containers: Containers,
     limits: Limits,
+    pressure_at: u64,
+    kernel_log: KernelLog,
     /// Boot time at which the stream began.
     began: u64,
     /// Processor time that had been used by then.
@@ -103,6 +106,8 @@ impl Pump {
             engine: Engine::new(thresholds),
             containers: Containers::default(),
             limits: Limits::default(),
+            pressure_at: thresholds.pressure_at,
+            kernel_log: KernelLog::open(),
             began: now,
             cpu_before: live::cpu_time(),
             record: Vec::new(),
@@ -131,19 +136,20 @@ impl Pump {
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn turn(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<usize> {
-        let Self { live, engine, containers, awaited, record: room, .. } = self;
+        let Self { live, engine, containers, kernel_log, awaited, record: room, .. } = self;
         let drained = live.drain(BATCH, |event, record| {
             // Before it, so that whoever executes a container's program does so inside.
             for kind in containers.see(&event, engine.world()) {
                 tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
             }
+            kernel_log.see(&event);
             let (step, world) = engine.step(&event, record);
             show(world, &step)?;
             let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
-        for kind in self.containers.answers() {
+        for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         // At once, so that a loss stands in the stream where it happened: after what still found
@@ -221,7 +227,7 @@ impl Pump {
     }
 
     fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
-        match self.limits.look(self.engine.world()) {
+        match self.limits.look(self.engine.world(), self.pressure_at) {
             Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
             None => Ok(()),
         }

@@ -46,6 +46,9 @@ pub struct RuleDef {
     pub make: fn(&Thresholds) -> Box<dyn Rule>,
 }
 
+/// Of a hundred pids or ptys, so many in use are many.
+pub const PRESSURE_AT: u64 = 80;
+
 /// From when on something is worth a finding, in nanoseconds where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -66,6 +69,8 @@ pub struct Thresholds {
     pub not_forwarded_after: u64,
     /// A process from outside that has been without its client for this long.
     pub exec_leftover_after: u64,
+    /// Pids or ptys in use, of a hundred: no time.
+    pub pressure_at: u64,
     /// A child that another thread of the same process adopts is worth a finding, too: no time.
     pub thread_adoptions: bool,
 }
@@ -81,6 +86,7 @@ impl Default for Thresholds {
             stuck_blocked_after: 10_000_000_000,
             not_forwarded_after: 2_000_000_000,
             exec_leftover_after: 5_000_000_000,
+            pressure_at: PRESSURE_AT,
             thread_adoptions: false,
         }
     }

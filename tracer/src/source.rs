@@ -4,6 +4,7 @@ pub mod containers;
 pub mod decode;
 pub mod encode;
 pub mod hooks;
+pub mod kernel_log;
 pub mod limits;
 pub mod live;
 pub mod load;

@@ -214,7 +214,10 @@ fn docker_out_of_memory() {
     docker.start_container("hog", &["-m", "32m", IMAGE, "sh", "-c", &format!("sleep 1; awk '{hog}'")]);
     let found = run.expect_finding("killed-by").in_container("hog").signal("SIGKILL");
     let found = found.so_that("for want of memory", |f| f.how.as_deref() == Some("oom")).once();
-    assert!(found.message.contains("out-of-memory"), "{}", found.message);
+    let memory = found.out_of_memory.as_ref().expect("the log of the kernel can be read");
+    let id = found.process.container_id.as_ref().expect("it is in a container");
+    assert!(memory.whose == "group" && memory.group.as_ref().is_some_and(|path| path.contains(id)), "{memory:?}");
+    assert!(found.message.contains("at its limit of memory"), "{}", found.message);
     run.finish();
 }
 

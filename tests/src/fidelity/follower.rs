@@ -53,6 +53,7 @@ const NO_FINDINGS: Thresholds = Thresholds {
     zombie_leak_at: NEVER,
     stuck_blocked_after: NEVER,
     not_forwarded_after: NEVER,
+    pressure_at: NEVER,
     exec_leftover_after: NEVER,
     thread_adoptions: true,
 };

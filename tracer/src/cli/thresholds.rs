@@ -44,6 +44,10 @@ pub struct ThresholdArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub exec_leftover_after: Option<Duration>,
 
+    /// Report pids or pseudo-terminals of which so much is in use, of a hundred [default: 80]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub pressure_at: Option<u64>,
+
     /// Report children that another thread of the same process adopts, too: programs in Go have many
     #[arg(long)]
     pub thread_adoptions: bool,
@@ -61,6 +65,7 @@ impl ThresholdArgs {
             stuck_blocked_after,
             not_forwarded_after,
             exec_leftover_after,
+            pressure_at,
             thread_adoptions,
         } = self;
         // 584 years are long enough.
@@ -74,6 +79,7 @@ impl ThresholdArgs {
             stuck_blocked_after: stuck_blocked_after.map_or(others.stuck_blocked_after, ns),
             not_forwarded_after: not_forwarded_after.map_or(others.not_forwarded_after, ns),
             exec_leftover_after: exec_leftover_after.map_or(others.exec_leftover_after, ns),
+            pressure_at: pressure_at.unwrap_or(others.pressure_at),
             thread_adoptions: thread_adoptions || others.thread_adoptions,
         }
     }

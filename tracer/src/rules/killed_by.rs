@@ -3,7 +3,8 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::Identity,
+    host::OutOfMemory,
+    ident::{Identity, escape},
     rules::{Rule, RuleDef, Verdict},
     signal::{
         self, Sender, Signal,
@@ -131,7 +132,16 @@ fn cause(kill: &Kill) -> String {
         Killer::Timer => ", because a timer of its own ran out and it has no handler for that".to_owned(),
         Killer::CpuLimit => ", because it has used the processor time that it may use (RLIMIT_CPU)".to_owned(),
         Killer::FileSizeLimit => ", because it wrote more to a file than it may (RLIMIT_FSIZE)".to_owned(),
-        Killer::Oom => ", sent by the out-of-memory killer".to_owned(),
+        Killer::Oom => match &kill.out_of_memory {
+            None => ", sent by the out-of-memory killer".to_owned(),
+            Some(OutOfMemory::Machine) => {
+                ", sent by the out-of-memory killer, as the machine was out of memory".to_owned()
+            }
+            Some(OutOfMemory::Group(path)) => {
+                let path = path.as_ref().map_or_else(String::new, |path| format!(" {}", escape(path.as_bytes())));
+                format!(", sent by the out-of-memory killer, as the control group{path} was at its limit of memory")
+            }
+        },
         Killer::NamespaceEnd => format!(" at the end of {its} pid namespace"),
         Killer::Kernel if *signal == Signal::KILL => {
             ", which the kernel sent on its own account, most likely for want of memory".to_owned()
@@ -210,6 +220,14 @@ fn fix(kill: &Kill) -> String {
         }
         Killer::CpuLimit => "raise the limit (ulimit -t, LimitCPU=), or find out what it computes for so long",
         Killer::FileSizeLimit => "raise the limit (ulimit -f, LimitFSIZE=), or have it write less to one file",
+        Killer::Oom if matches!(kill.out_of_memory, Some(OutOfMemory::Group(_))) => {
+            "give the group more (memory.max, docker run --memory, MemoryMax=, a pod's limits.memory), or have it use \
+             less; the kernel's log (dmesg) has the table of who used how much"
+        }
+        Killer::Oom if matches!(kill.out_of_memory, Some(OutOfMemory::Machine)) => {
+            "find out who used the memory: the kernel's log (dmesg) has the table, and what was chosen need not be the \
+             cause (oom_score_adj); a limit on each container (memory.max, --memory) keeps one from taking all"
+        }
         Killer::Oom => {
             "the kernel's log (dmesg) has the table of who used how much, and whether its control group or the machine \
              was out of memory; give it more (memory.max, --memory), or have it use less"

@@ -17,10 +17,13 @@ pub(super) static DEF: RuleDef = RuleDef {
     summary: "the pids of a control group or of the machine are running out, or have run out",
     lasts: true,
     explanation: include_str!("pid_pressure.md"),
-    make: |_| Box::new(PidPressure),
+    make: |thresholds| Box::new(PidPressure { at: thresholds.pressure_at }),
 };
 
-struct PidPressure;
+struct PidPressure {
+    /// Of a hundred.
+    at: u64,
+}
 
 /// Parents that are named, by how many pids their children have.
 const NAMED: usize = 3;
@@ -31,45 +34,57 @@ impl Rule for PidPressure {
     }
 
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        match *change {
-            Change::Measured(Measured::Group(key)) => {
-                let Some((process, (group, failed))) = world.get(key).zip(world.group(key)) else {
-                    return Verdict::Quiet;
-                };
-                let whose = match world.container_of(&process.identity()) {
+        let Change::Measured(measured) = change else { return Verdict::Quiet };
+        let Some(pids) = Pids::of(world, measured) else { return Verdict::Quiet };
+        let Pids { process, whose, room, failed, .. } = &pids;
+        if room.is_short(self.at) || *failed > 0 {
+            return found(world, pids, seq);
+        }
+        Verdict::Over(process.key, format!("{whose} uses {} of {} pids again.", room.used, room.most))
+    }
+}
+
+/// Pids that are counted together.
+struct Pids<'a> {
+    /// Who stands for them.
+    process: Identity,
+    /// Escaped, as the beginning of a sentence.
+    whose: String,
+    /// Whose they are; all processes', if it is the machine.
+    members: Option<&'a [ProcKey]>,
+    room: Room,
+    /// Forks that have failed.
+    failed: u64,
+}
+
+impl<'a> Pids<'a> {
+    fn of(world: &'a World, measured: &Measured) -> Option<Self> {
+        match *measured {
+            Measured::Group(key) => {
+                let (process, (group, failed)) = world.get(key).zip(world.group(key))?;
+                let process = process.identity();
+                let whose = match world.container_of(&process) {
                     Some(container) => {
                         let place = container.place();
                         // Both of its words begin with an ASCII letter.
                         place[..1].to_ascii_uppercase() + &place[1..]
                     }
-                    None => format!("The control group of {}", process.identity()),
+                    None => format!("The control group of {process}"),
                 };
-                judge(world, process.identity(), &whose, Some(&group.members), group.room, failed, seq)
+                Some(Self { process, whose, members: Some(&group.members), room: group.room, failed })
             }
-            Change::Measured(Measured::Pids) => {
-                let Some(room) = world.pids() else { return Verdict::Quiet };
+            Measured::Pids => {
                 let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
-                judge(world, init, "The machine", None, room, 0, seq)
+                Some(Self { process: init, whose: "The machine".into(), members: None, room: world.pids()?, failed: 0 })
             }
-            _ => Verdict::Quiet,
+            Measured::Ptys => None,
         }
     }
 }
 
-/// `members` are the processes of a control group, if it is one.
-fn judge(
-    world: &World,
-    process: Identity,
-    whose: &str,
-    members: Option<&[ProcKey]>,
-    room: Room,
-    failed: u64,
-    seq: u64,
-) -> Verdict {
+fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
+    let Pids { process, whose, members, room, failed } = pids;
     let Room { used, most } = room;
-    if !room.is_short() && failed == 0 {
-        return Verdict::Over(process.key, format!("{whose} uses {used} of {most} pids again."));
-    }
     let of_machine = members.is_none();
     let members: Vec<&Process> = match members {
         Some(keys) => keys.iter().filter_map(|&key| world.get(key)).collect(),

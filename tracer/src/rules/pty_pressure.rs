@@ -14,10 +14,13 @@ pub(super) static DEF: RuleDef = RuleDef {
     summary: "the pseudo-terminals of the machine are running out, and who holds them",
     lasts: true,
     explanation: include_str!("pty_pressure.md"),
-    make: |_| Box::new(PtyPressure),
+    make: |thresholds| Box::new(PtyPressure { at: thresholds.pressure_at }),
 };
 
-struct PtyPressure;
+struct PtyPressure {
+    /// Of a hundred.
+    at: u64,
+}
 
 impl Rule for PtyPressure {
     fn def(&self) -> &'static RuleDef {
@@ -29,7 +32,7 @@ impl Rule for PtyPressure {
         let Some(room) = world.ptys() else { return Verdict::Quiet };
         let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
         let Room { used, most } = room;
-        if !room.is_short() {
+        if !room.is_short(self.at) {
             return Verdict::Over(init.key, format!("{used} of {most} pseudo-terminals are in use again."));
         }
         let holders: Vec<_> =

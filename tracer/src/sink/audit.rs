@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     audit::{Audit, Namespace, facts::Facts, stop::Forecast},
     host::{Container, Room},
+    rules::PRESSURE_AT,
     sink::{
         json::{Lines, Seen},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
@@ -52,7 +53,7 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
         if !outsiders.is_empty() {
             paragraph(&mut out, screen, format_args!("came in from outside: {}", list(outsiders)))?;
         }
-        if let Some(room) = pids.filter(|room| room.is_short()) {
+        if let Some(room) = pids.filter(|room| room.is_short(PRESSURE_AT)) {
             paragraph(&mut out, screen, format_args!("{} {}", screen.paint(BAD, "pids are running out:"), of(room)))?;
         }
         writeln!(out)?;
@@ -67,7 +68,7 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
     )?;
     for (what, room) in [("ptys", ptys), ("pids", pids)] {
         if let Some(room) = room {
-            let style = if room.is_short() { BAD } else { DIM };
+            let style = if room.is_short(PRESSURE_AT) { BAD } else { DIM };
             writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}", of(*room))))?;
         }
     }

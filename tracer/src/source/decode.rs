@@ -7,7 +7,7 @@ use tracer_common::{
     RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, OutOfMemoryRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
@@ -19,6 +19,7 @@ use crate::{
         Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Notify, Reap,
         Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
+    host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
@@ -45,6 +46,9 @@ pub enum DecodeError {
     /// The start of a stream says nothing that can be understood.
     #[error("the start of the stream is damaged")]
     BadStart,
+    /// The path of a control group is no text.
+    #[error("a record about a control group is damaged")]
+    BadGroup,
     /// What is said of limits cannot be understood.
     #[error("a record about limits is damaged")]
     BadRooms,
@@ -147,6 +151,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let MasksRecord { header: _, id, pending, shared_pending, blocked } = read(bytes, header.kind)?;
             let masks = Masks { pending, shared_pending, blocked };
             EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
+        }
+        note::kind::OUT_OF_MEMORY => {
+            let OutOfMemoryRecord { header: _, id, of_group, reserved: _ } = read(bytes, header.kind)?;
+            let path = str::from_utf8(rest(bytes, size_of::<OutOfMemoryRecord>())?);
+            let path = path.map_err(|_| DecodeError::BadGroup)?;
+            let group = OutOfMemory::Group((!path.is_empty()).then(|| path.to_owned()));
+            EventKind::OutOfMemory(known_ref(id).key, if of_group != 0 { group } else { OutOfMemory::Machine })
         }
         note::kind::CONTAINED => {
             let ContainedRecord { header: _, id } = read(bytes, header.kind)?;

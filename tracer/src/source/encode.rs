@@ -7,7 +7,7 @@ use tracer_common::{
     ExitRecord, Header, NotifyRecord, RowRecord, SurveyRecord, Task, TaskId, kind as kernel,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, OutOfMemoryRecord, SurveyedRecord,
     },
     record::{NEVER, adopter, exit_flags},
     task::flags,
@@ -18,6 +18,7 @@ use crate::{
     event::{
         Adopter, End, Event, EventKind, Exit, Look, Loss, Masks, Notify, Roles, Row, Scope, Survey, Surveyed, TaskInfo,
     },
+    host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
     world::World,
 };
@@ -79,6 +80,14 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             let id = TaskId { start: task.key.start, tgid: task.key.tgid, tid: task.tid };
             let fixed = MasksRecord { id, pending, shared_pending, blocked, ..Default::default() };
             out.record(note::kind::MASKS, &fixed, &[]);
+        }
+        EventKind::OutOfMemory(key, which) => {
+            let (of_group, path) = match which {
+                OutOfMemory::Machine => (0, ""),
+                OutOfMemory::Group(path) => (1, path.as_deref().unwrap_or_default()),
+            };
+            let fixed = OutOfMemoryRecord { id: leader(*key), of_group, ..Default::default() };
+            out.record(note::kind::OUT_OF_MEMORY, &fixed, path.as_bytes());
         }
         EventKind::Contained(key, id) => {
             let fixed = ContainedRecord { id: leader(*key), ..Default::default() };
@@ -337,6 +346,9 @@ mod tests {
         });
         let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<bool>())
             .prop_map(|(key, bytes, cut)| EventKind::CommandLine(key, Args { bytes: bytes.into(), cut }));
+        let group = proptest::option::of("[/a-z]{1,40}").prop_map(OutOfMemory::Group);
+        let which = prop_oneof![Just(OutOfMemory::Machine), group];
+        let memory = (key(), which).prop_map(|(key, which)| EventKind::OutOfMemory(key, which));
         let found = proptest::option::of((1..=u8::MAX, any::<u32>(), proptest::option::of(0..u16::MAX)));
         let look = (key(), found).prop_map(|(key, found)| {
             EventKind::Look(Look { key, found: found.map(|(state, ppid, pts)| Looked { state, ppid, pts }) })
@@ -400,6 +412,7 @@ mod tests {
         prop_oneof![
             exit,
             notify,
+            memory,
             start,
             Just(EventKind::SnapshotBegin),
             row,

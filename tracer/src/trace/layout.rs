@@ -11,7 +11,7 @@ use tracer_common::{
     RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId, kind,
     note::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        EndRecord, LookRecord, LostRecord, MasksRecord, SurveyedRecord,
+        EndRecord, LookRecord, LostRecord, MasksRecord, OutOfMemoryRecord, SurveyedRecord,
     },
     record::{ARGS_MAX, EXEC_FIXED},
 };
@@ -247,6 +247,11 @@ static RECORDS: &[Record] = &[
         shared_pending: Form::U64, "signals that wait for the process";
         blocked: Form::U64, "signals that the thread blocks";
     }),
+    record!(note::kind::OUT_OF_MEMORY, "out_of_memory", "why the out-of-memory killer chose a process", OutOfMemoryRecord {
+        id: Form::Struct(TASK_ID), "the process";
+        of_group: Form::U32, "1: a control group was out of memory, 0: the machine was";
+        reserved: Form::U32, "0";
+    }, "the path of the control group, where it is known"),
     record!(note::kind::CONTAINED, "contained", "a process belongs to a container", ContainedRecord {
         id: Form::Struct(TASK_ID), "the process; with it its descendants, and with an init whoever lives in its pid namespace";
     }, "the container's id"),
@@ -391,7 +396,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_record_and_no_two_have_the_same() {
         let mut kinds: Vec<_> = RECORDS.iter().map(|record| record.kind).collect();
-        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::MASKS).collect();
+        let expected: Vec<_> = (1..kind::COUNT as u8).chain(note::kind::START..=note::kind::OUT_OF_MEMORY).collect();
         kinds.sort_unstable();
         assert_eq!(kinds, expected);
     }

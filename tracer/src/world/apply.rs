@@ -69,6 +69,7 @@ impl World {
             EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
+            EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
             EventKind::Tick => self.close_kills(at, false, changes),
             EventKind::End(_) => self.close_kills(at, true, changes),
         }

@@ -4,6 +4,7 @@
 use crate::{
     change::Change,
     event::{ExitStatus, SignalSent},
+    host::OutOfMemory,
     ident::{Identity, ProcKey},
     signal::{
         KernelSender, Sender, Signal,
@@ -52,6 +53,8 @@ pub struct Kill {
     pub raised_again: u64,
     /// How many left a core dump.
     pub cores: u64,
+    /// Who was out of memory, if that is why and the kernel's log could be read.
+    pub out_of_memory: Option<OutOfMemory>,
     /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
     pub wasted_ns: Option<u64>,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
@@ -225,10 +228,22 @@ impl World {
             victims: Vec::new(),
             raised_again: 0,
             cores: 0,
+            out_of_memory: None,
             wasted_ns: None,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
         };
         Some((join, kill))
+    }
+
+    /// The log tells right after an end why the out-of-memory killer brought it about.
+    pub(super) fn learn_out_of_memory(&mut self, key: ProcKey, which: &OutOfMemory) {
+        let is_of =
+            |kill: &&mut Kill| kill.killer == Killer::Oom && kill.victims.iter().any(|victim| victim.key == key);
+        let Some(kill) = self.kills.values_mut().find(is_of) else { return };
+        // Of the members of a group that ends as one (`memory.oom.group`) only the first line has its path.
+        if !matches!(kill.out_of_memory, Some(OutOfMemory::Group(Some(_)))) {
+            kill.out_of_memory = Some(which.clone());
+        }
     }
 
     /// Tells of ends to which no more of the same cause will be put; of all, at the end of time.
@@ -249,7 +264,7 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit},
         finding::{Detail, Finding},
-        story::{MS, Story, born, born_in, end, kill, zombie},
+        story::{MS, Story, born, born_in, end, key, kill, zombie},
     };
 
     fn by(signal: Signal) -> ExitStatus {
@@ -369,6 +384,27 @@ mod tests {
             story.wait(200, &[]);
             assert_eq!(told(&mut story)[0].0, want);
         }
+    }
+
+    #[test]
+    fn whose_memory_had_run_out_is_told_with_the_end() {
+        let group = |path: Option<&str>| OutOfMemory::Group(path.map(str::to_owned));
+        let of_kernel = |pid| SignalSent { flags: signal_flags::KERNEL_INFO, ..kill(2, pid, Signal::KILL) };
+        let mut story = story();
+        for pid in [10, 11] {
+            story.signal(of_kernel(pid)).exit(Exit {
+                status: by(Signal::KILL),
+                oom: true,
+                ..end(pid, 1, Adopter::None)
+            });
+        }
+        // All of a group end; only the first of them was chosen.
+        story.event(EventKind::OutOfMemory(key(10), group(Some("/\u{1b}pod"))));
+        story.event(EventKind::OutOfMemory(key(11), group(None)));
+        story.event(EventKind::OutOfMemory(key(12), OutOfMemory::Machine));
+        story.wait(200, &[]);
+        let [Finding { message, .. }] = story.found.as_slice() else { panic!("{:?}", story.found) };
+        assert!(message.contains("2 processes") && message.contains("group /\\x1bpod was at its limit"), "{message}");
     }
 
     #[test]

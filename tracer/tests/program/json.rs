@@ -166,6 +166,7 @@ struct Thresholds {
     stuck_blocked_after_ns: u64,
     not_forwarded_after_ns: u64,
     exec_leftover_after_ns: u64,
+    pressure_at_percent: u64,
     thread_adoptions: bool,
 }
 
@@ -353,7 +354,22 @@ finding!(KilledBy {
     victims: Vec<Process>,
     raised_again: u64,
     core_dumps: u64,
+    out_of_memory: Option<Exhausted>,
 });
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exhausted {
+    whose: Whose,
+    group: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Whose {
+    Machine,
+    Group,
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::line::{BootNs, Name, Origin, Process, Status, Wall, sender};
 use crate::{
     finding::{Confidence, Detail, Finding, Left, Reached},
+    host::OutOfMemory,
     ident::Identity,
     signal,
     world::{Kill, World},
@@ -157,10 +158,26 @@ struct Killed<'a> {
     victims: Vec<Process<'a>>,
     raised_again: u64,
     core_dumps: u64,
+    out_of_memory: Option<Exhausted<'a>>,
+}
+
+#[derive(Serialize)]
+struct Exhausted<'a> {
+    whose: &'static str,
+    group: Option<&'a str>,
+}
+
+impl<'a> Exhausted<'a> {
+    fn new(which: &'a OutOfMemory) -> Self {
+        match which {
+            OutOfMemory::Machine => Self { whose: "machine", group: None },
+            OutOfMemory::Group(path) => Self { whose: "group", group: path.as_deref() },
+        }
+    }
 }
 
 impl<'a> Killed<'a> {
-    fn new(world: &'a World, kill: &Kill) -> Self {
+    fn new(world: &'a World, kill: &'a Kill) -> Self {
         let Kill {
             signal,
             code,
@@ -176,6 +193,7 @@ impl<'a> Killed<'a> {
             victims,
             raised_again,
             cores,
+            out_of_memory,
             // Of that another rule tells.
             wasted_ns: _,
             evidence: _,
@@ -192,6 +210,7 @@ impl<'a> Killed<'a> {
             victims: named(victims),
             raised_again: *raised_again,
             core_dumps: *cores,
+            out_of_memory: out_of_memory.as_ref().map(Exhausted::new),
         }
     }
 }

@@ -147,6 +147,7 @@ struct Limits {
     stuck_blocked_after_ns: u64,
     not_forwarded_after_ns: u64,
     exec_leftover_after_ns: u64,
+    pressure_at_percent: u64,
     thread_adoptions: bool,
 }
 
@@ -177,6 +178,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
                 stuck_blocked_after,
                 not_forwarded_after,
                 exec_leftover_after,
+                pressure_at,
                 thread_adoptions,
             },
     } = info;
@@ -203,6 +205,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
             stuck_blocked_after_ns: *stuck_blocked_after,
             not_forwarded_after_ns: *not_forwarded_after,
             exec_leftover_after_ns: *exec_leftover_after,
+            pressure_at_percent: *pressure_at,
             thread_adoptions: *thread_adoptions,
         },
     }

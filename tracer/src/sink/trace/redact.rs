@@ -10,7 +10,7 @@ use std::{
 
 use tracer_common::{
     ExecRecord, Header, NewRecord, RenameRecord, RowRecord, Task, kind,
-    note::{self, CommandLineRecord, CommandStartedRecord, ContainedRecord},
+    note::{self, CommandLineRecord, CommandStartedRecord, ContainedRecord, OutOfMemoryRecord},
     record::EXEC_FIXED,
 };
 
@@ -103,10 +103,10 @@ impl Redactor {
         }
     }
 
-    /// What a record says of a container, or of who belongs to it, with pseudonyms.
+    /// What a record says of a container, or the name of one or of a control group, with pseudonyms.
     fn container(&self, kind: u8, bytes: &[u8]) -> Vec<u8> {
-        if kind == note::kind::CONTAINED {
-            return self.pseudonym(bytes).into_bytes();
+        if kind != note::kind::CONTAINER {
+            return if bytes.is_empty() { Vec::new() } else { self.pseudonym(bytes).into_bytes() };
         }
         // What cannot be read cannot be made safe.
         let Ok(mut container) = serde_json::from_slice::<Container>(bytes) else { return Vec::new() };
@@ -139,11 +139,12 @@ fn replace(record: &mut Vec<u8>, begin: usize, end: &[u8]) {
     record[offset_of!(Header, len)..][..length.len()].copy_from_slice(&length);
 }
 
-/// Where a container is named, to the end of the record.
+/// Where a container or a control group is named, to the end of the record.
 fn container_of(kind: u8) -> Option<usize> {
     match kind {
         note::kind::CONTAINER => Some(size_of::<Header>()),
         note::kind::CONTAINED => Some(size_of::<ContainedRecord>()),
+        note::kind::OUT_OF_MEMORY => Some(size_of::<OutOfMemoryRecord>()),
         _ => None,
     }
 }
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Event, EventKind},
-        host::Engine,
+        host::{Engine, OutOfMemory},
         ident::Args,
         source::{decode::decode, encode::encode},
         story::key,
@@ -281,6 +282,13 @@ mod tests {
         assert!(!format!("{kept:?}").contains("secret"), "{kept:?}");
         assert_eq!((kept.engine, kept.stop_signal.clone()), (Engine::Docker, some("SIGINT")));
         assert_eq!(redacted(EventKind::Contained(key(5), "secret-id".into())), EventKind::Contained(key(5), kept.id));
+        let group = |path: Option<&str>| OutOfMemory::Group(path.map(str::to_owned));
+        let EventKind::OutOfMemory(_, kept) = redacted(EventKind::OutOfMemory(key(5), group(Some("/secret")))) else {
+            panic!()
+        };
+        assert!(matches!(&kept, OutOfMemory::Group(Some(path)) if path.starts_with('n')), "{kept:?}");
+        let no_path = EventKind::OutOfMemory(key(5), group(None));
+        assert_eq!(redacted(no_path.clone()), no_path);
         let host = Container { pid_mode: some("host"), ..container };
         let EventKind::Container(kept) = redacted(EventKind::Container(Box::new(host))) else { panic!() };
         assert_eq!(kept.pid_mode, some("host"));
@@ -303,8 +311,8 @@ mod tests {
             let rest = record["rest"].as_str().unwrap();
             let is_text = rest.contains("arguments") || kind == kind::EXEC;
             assert_eq!(is_text, arguments_of(kind).is_some(), "{record}");
-            let is_of_container = record["name"].as_str().unwrap().starts_with("contain");
-            assert_eq!(is_of_container, container_of(kind).is_some(), "{record}");
+            let is_name = record["name"].as_str().unwrap().starts_with("contain") || rest.contains("path");
+            assert_eq!(is_name, container_of(kind).is_some(), "{record}");
             if kind == kind::EXEC {
                 known.push(EXEC_FIXED);
             }
