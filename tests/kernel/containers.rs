@@ -120,7 +120,7 @@ fn docker_names() {
     });
     assert_eq!((container.engine.as_str(), container.label.as_str()), ("docker", "web"));
     assert_eq!((container.image.as_deref(), container.stop_signal.as_deref()), (Some(IMAGE), Some("INT")));
-    assert_eq!(container.pid_mode, None);
+    assert_eq!((container.pid_mode.as_deref(), container.init), (None, Some(false)));
 
     docker.run(&["exec", "web", "true"]);
     assert_eq!(executes(&mut run, "web", "true").container_id, Some(container.id));

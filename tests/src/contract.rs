@@ -14,7 +14,7 @@ const FIELDS: &[(&str, &str)] = &[
         "version kernel boot_id host at at_boot_ns hooks degraded ring_size all_signals processes namespaces zombies \
          thresholds",
     ),
-    ("container", "at at_boot_ns seq label id engine name? image? pod? pod_namespace? stop_signal? pid_mode?"),
+    ("container", "at at_boot_ns seq label id engine name? image? pod? pod_namespace? stop_signal? pid_mode? init?"),
     (
         "lost",
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
@@ -436,6 +436,7 @@ pub struct Container {
     pub image: Option<String>,
     pub stop_signal: Option<String>,
     pub pid_mode: Option<String>,
+    pub init: Option<bool>,
 }
 
 /// See [`Line::Summary`].

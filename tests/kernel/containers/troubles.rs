@@ -1,18 +1,18 @@
 //! Scenarios 11 to 27 in containers of real engines: what users meet there, told with the container's
 //! name, and quiet where nothing is wrong.
 
-use std::{process::Child, thread, time::Duration};
+use std::{fs, process::Child, thread, time::Duration};
 
 use rustix::process::Signal;
 use tracer_tests::{
     Run,
     contract::{Finding, Line, Process, Sender},
     engine::{Docker, Engine, IMAGE, Podman},
-    machine::Need,
+    machine::{self, Control, Group, Need},
     stage::kill,
 };
 
-use super::{engine_test, executes};
+use super::{engine_test, executes, known};
 use crate::Test;
 
 pub fn trials() -> Vec<Test> {
@@ -21,10 +21,14 @@ pub fn trials() -> Vec<Test> {
         engine_test("docker_orphans_below_an_init", docker_orphans_below_an_init, "dockerd")
             .needs(Need::Program("docker-init")),
         engine_test("docker_orphans_of_the_host", docker_orphans_of_the_host, "dockerd"),
+        engine_test("docker_a_parent_that_never_waits", docker_a_parent_that_never_waits, "dockerd"),
+        engine_test("docker_merged_signals", docker_merged_signals, "dockerd"),
+        engine_test("docker_a_namespace_in_a_container", docker_a_namespace_in_a_container, "dockerd"),
         engine_test("docker_leak", docker_leak, "dockerd").needs(Need::PidsLimit),
         engine_test("docker_exec_leftover", docker_exec_leftover, "dockerd"),
         engine_test("docker_end_of_a_namespace", docker_end_of_a_namespace, "dockerd"),
         engine_test("docker_kill", docker_kill, "dockerd"),
+        engine_test("docker_cgroup_kill", docker_cgroup_kill, "dockerd").needs(Need::CgroupKill),
         engine_test("docker_out_of_memory", docker_out_of_memory, "dockerd").needs(Need::MemoryLimit),
         engine_test("docker_ends_without_its_child", docker_ends_without_its_child, "dockerd"),
         engine_test("podman_orphans", podman_orphans, "podman"),
@@ -72,6 +76,8 @@ fn docker_orphans_below_an_init() {
     let mut run = beside(&docker);
     let init = docker.start_container("web", &["--init", IMAGE, "sleep", "1000"]);
     run.watch_over(init);
+    let told = known(&mut run, "that it has an init", |one| one.name.as_deref() == Some("web") && one.init.is_some());
+    assert_eq!(told.init, Some(true));
     executes(&mut run, "web", "sleep");
     docker.run(&[&["exec", "web"], &LEAVES_ONE[..]].concat());
     let adopted = run.expect_finding("orphan-adopted").adopter(init, "namespace-init").in_container("web").once();
@@ -92,6 +98,53 @@ fn docker_orphans_of_the_host() {
     assert!(adopted.adopter.is_some_and(|shim| shim.comm.starts_with("containerd-shim")));
     run.watch_over(adopted.process.pid);
     thread::sleep(Duration::from_millis(500));
+    run.finish();
+}
+
+/// Scenario 11: a child of a program that is not pid 1, and knows nothing of children.
+fn docker_a_parent_that_never_waits() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let script = "sh -c 'true & exec /bin/sleep 1000' & wait";
+    docker.start_container("web", &[IMAGE, "sh", "-c", script]);
+    let parent = executes(&mut run, "web", "sleep");
+    let by_parent = run.expect_finding("unreaped-child").parent(parent.pid).in_container("web");
+    let found = by_parent.blame("parent alive and never waits").certain().once();
+    run.watch_over(found.process.pid);
+    docker.run(&["kill", "web"]);
+    run.allow("namespace-killed");
+    run.finish();
+}
+
+/// Scenario 16: a handler that waits once for many.
+fn docker_merged_signals() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let workload = machine::program_path("workload");
+    let script = format!("(sleep 1; echo end; sleep 1000) | chroot /host {} together once", workload.display());
+    docker.start_container("web", &["-v", "/:/host", IMAGE, "sh", "-c", &script]);
+    let parent = executes(&mut run, "web", "workload");
+    let found = run.expect_finding("coalesced-sigchld").about(parent.pid).in_container("web").certain().once();
+    assert_eq!((found.zombies, found.reaped), (Some(7), Some(1)));
+    docker.run(&["kill", "web"]);
+    run.allow("namespace-killed");
+    run.finish();
+}
+
+/// Scenario 26: pid 1 of a namespace within that of the container, and in no other container.
+fn docker_a_namespace_in_a_container() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    let script = "exec chroot /host /usr/bin/unshare -p -f /bin/sleep 1000";
+    docker.start_container("web", &["--cap-add", "SYS_ADMIN", "-v", "/:/host", IMAGE, "sh", "-c", script]);
+    let init = executes(&mut run, "web", "sleep");
+    assert_eq!((init.ns_level, init.ns_pid), (2, 1));
+    docker.run(&["exec", "web", "sh", "-c", "kill -TERM -1"]);
+    let found = run.expect_finding("init-ignored-signal").about(init.pid).signal("SIGTERM");
+    let found = found.in_container("web").certain().once();
+    assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.ns_level == 1), "{found:?}");
+    docker.run(&["kill", "web"]);
+    run.allow("namespace-killed");
     run.finish();
 }
 
@@ -202,6 +255,22 @@ fn docker_kill() {
     assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.comm == "runc"), "{found:?}");
     let ancestors = found.ancestors.expect("the contract says so");
     assert!(ancestors.iter().any(|one| one.comm.starts_with("containerd-shim")), "{ancestors:?}");
+    run.finish();
+}
+
+/// Scenario 27: all of a control group at once.
+fn docker_cgroup_kill() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    run.judge_kills();
+    let web = docker.start_container("web", &[IMAGE, "sleep", "1000"]);
+    executes(&mut run, "web", "sleep");
+    let group = Group::new(Control::Kill).expect("it was there before");
+    group.takes(web);
+    fs::write(group.file(Control::Kill).expect("it was there before"), "1").expect("cgroup.kill");
+    let found = run.expect_finding("killed-by").about(web).in_container("web").signal("SIGKILL").certain();
+    let found = found.so_that("cgroup-kill", |f| f.how.as_deref() == Some("cgroup-kill")).once();
+    assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == std::process::id() as i32));
     run.finish();
 }
 

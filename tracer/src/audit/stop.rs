@@ -6,6 +6,7 @@
 
 use crate::{
     audit::facts::{Facts, SHELLS, WAIT4},
+    host,
     signal::Signal,
 };
 
@@ -43,9 +44,6 @@ impl Sure {
         }
     }
 }
-
-/// Programs made to be pid 1 that pass signals on to their only child, and end with it.
-const FORWARDERS: [&str; 5] = ["tini", "tini-static", "docker-init", "dumb-init", "catatonit"];
 
 /// Seconds that a program is given to set up its handlers.
 const YOUNG: u64 = 2;
@@ -174,7 +172,7 @@ impl Scene<'_> {
         if init.program == "systemd" {
             return systemd(signal);
         }
-        if FORWARDERS.contains(&init.program.as_str()) {
+        if host::FORWARDERS.contains(&init.program.as_str()) {
             return self.forwarder();
         }
         if signal.is_in(init.ignored) {

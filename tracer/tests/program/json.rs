@@ -479,6 +479,7 @@ struct AuditContainer {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    init: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -497,6 +498,7 @@ struct Container {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    init: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -230,6 +230,7 @@ pub fn container() -> [EventKind; 2] {
         name: Some("web".into()),
         image: Some("evil\x1b[2J:1".into()),
         stop_signal: Some("SIGINT".into()),
+        init: Some(false),
         ..Container::default()
     };
     [EventKind::Container(Box::new(container)), EventKind::Contained(key(50), id.into())]

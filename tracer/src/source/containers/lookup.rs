@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::runtime::Call;
-use crate::host::{Container, Engine};
+use crate::host::{Container, Engine, is_init};
 
 /// Questions that may wait.
 const MOST_WAITING: usize = 4096;
@@ -173,6 +173,9 @@ fn of_bundle(call: &Call) -> Container {
     container.image = first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]);
     container.stop_signal = annotation("org.opencontainers.image.stopSignal");
     container.pid_mode = pid_mode(&config);
+    if container.pid_mode.is_none() {
+        container.init = config["process"]["args"][0].as_str().map(is_init);
+    }
     if container.engine == Engine::Podman {
         podman(bundle, &mut container);
     }
