@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Test> {
         engine("docker_that_does_not_answer", docker_that_does_not_answer, "dockerd"),
         engine("podman", podman, "podman"),
         engine("containerd", containerd, "dockerd"),
+        engine("containerd_image", containerd_image, "dockerd"),
         engine("runc_alone", runc_alone, "runc"),
         live("unit_of_systemd", unit_of_systemd).needs(Need::CgroupKill),
         engine("ordinary_life", ordinary::ordinary_life, "dockerd")
@@ -250,17 +251,7 @@ fn containerd() {
     let docker = Docker::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let root = root_file_system(directory.path());
-    let client = |arguments: &[&str]| {
-        let mut command = Command::new("ctr");
-        command.arg("--address").arg(docker.containerd()).args(["--namespace", CONTAINERD_NAMESPACE]).args(arguments);
-        command.stdin(Stdio::null());
-        command
-    };
-    let ctr = |arguments: &[&str]| {
-        let mut command = client(arguments);
-        let output = command.output().expect("ctr can be started");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
+    let ctr = |arguments: &[&str]| ctr(&docker, arguments);
     let options = Run::options().events("fork").slow_stop_after("900ms");
     let mut run = options.args(&["--exec-leftover-after", "500ms"]).start();
     let root = root.to_str().expect("a path of letters");
@@ -268,7 +259,7 @@ fn containerd() {
     let web = executes(&mut run, "web", "sleep").pid;
     assert_eq!(known(&mut run, "the container", |container| container.id == "web").engine, "containerd");
 
-    let mut exec = client(&["task", "exec", "--exec-id", "one", "web", "/bin/cat", "/dev/zero"]);
+    let mut exec = ctr_command(&docker, &["task", "exec", "--exec-id", "one", "web", "/bin/cat", "/dev/zero"]);
     let mut exec = exec.stdout(Stdio::null()).spawn().expect("ctr can be started");
     let inside = executes(&mut run, "web", "cat").pid;
     run.watch_over(inside);
@@ -286,6 +277,39 @@ fn containerd() {
     ctr(&["task", "delete", "--force", "web"]);
     ctr(&["container", "delete", "web"]);
     run.finish();
+}
+
+/// Of a container of `ctr` only containerd itself knows the image.
+fn containerd_image() {
+    const NAME: &str = "docker.io/library/small:1";
+    let docker = Docker::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let archive = directory.path().join("image.tar");
+    let archive = archive.to_str().expect("a path of letters");
+    docker.run(&["save", "-o", archive, IMAGE]);
+    let ctr = |arguments: &[&str]| ctr(&docker, arguments);
+    ctr(&["images", "import", "--snapshotter", "native", archive]);
+    let mut run = Run::options().events("fork").start();
+    ctr(&["run", "-d", "--snapshotter", "native", NAME, "web", "/bin/sleep", "1000"]);
+    let container = known(&mut run, "the image", |container| container.id == "web" && container.image.is_some());
+    assert_eq!((container.engine.as_str(), container.image.as_deref()), ("containerd", Some(NAME)));
+    ctr(&["task", "delete", "--force", "web"]);
+    ctr(&["container", "delete", "web"]);
+    ctr(&["images", "remove", "--sync", NAME]);
+    run.finish();
+}
+
+fn ctr_command(docker: &Docker, arguments: &[&str]) -> Command {
+    let mut command = Command::new("ctr");
+    command.arg("--address").arg(docker.containerd()).args(["--namespace", CONTAINERD_NAMESPACE]).args(arguments);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn ctr(docker: &Docker, arguments: &[&str]) {
+    let mut command = ctr_command(docker, arguments);
+    let output = command.output().expect("ctr can be started");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Who is in no container belongs to a unit: a control group that is called like one.

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod cgroup;
+mod containerd;
 mod lookup;
 mod runtime;
 

@@ -16,7 +16,7 @@ use bollard::{Docker, errors::Error, query_parameters::ListContainersOptionsBuil
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::runtime::Call;
+use super::{containerd, runtime::Call};
 use crate::host::{Container, Engine, is_init};
 
 /// Questions that may wait.
@@ -71,7 +71,7 @@ impl Thread {
         let (answer, answers) = mpsc::channel();
         let work = move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-            let mut dockerd = Dockerd::default();
+            let (mut dockerd, mut containerd) = (Dockerd::default(), Patience::default());
             // Until nobody asks any more, or nobody listens.
             while let Ok(call) = asked.recv() {
                 let mut container = of_bundle(&call);
@@ -79,6 +79,11 @@ impl Thread {
                     // Whether anybody listens is seen below.
                     let so_far = |container: &Container| drop(answer.send(container.clone()));
                     runtime.block_on(dockerd.complete(&mut container, so_far));
+                }
+                // For Kubernetes all is in the bundle.
+                let is_whole = container.name.is_some() && container.image.is_some();
+                if let (Engine::Containerd, Some(bundle), false) = (call.engine, &call.bundle, is_whole) {
+                    runtime.block_on(containerd.wait_for(containerd::complete(&mut container, bundle)));
                 }
                 if answer.send(container).is_err() {
                     break;
@@ -94,33 +99,47 @@ impl Thread {
 #[derive(Default)]
 struct Dockerd {
     client: Option<Docker>,
+    patience: Patience,
+}
+
+/// With an engine that may not answer.
+#[derive(Default)]
+struct Patience {
     silent_since: Option<Instant>,
+}
+
+impl Patience {
+    /// Waits for it, unless it was silent just now.
+    async fn wait_for<T>(&mut self, asking: impl Future<Output = T>) {
+        if self.silent_since.is_some_and(|since| since.elapsed() < PAUSE) {
+            return;
+        }
+        let outcome = tokio::time::timeout(PATIENCE, asking).await;
+        self.silent_since = outcome.is_err().then(Instant::now);
+    }
 }
 
 impl Dockerd {
     /// Asks, in this order, what is quickly known and what is not; `answer` gets what is known so far.
     async fn complete(&mut self, container: &mut Container, answer: impl Fn(&Container)) {
-        if self.silent_since.is_some_and(|since| since.elapsed() < PAUSE) {
-            return;
-        }
+        let Self { client, patience } = self;
         let asking = async {
-            let client = self.client().await?;
+            let client = connect(client).await?;
             list(client, container).await?;
             answer(container);
             inspect(client, container).await
         };
-        let outcome = tokio::time::timeout(PATIENCE, asking).await;
-        self.silent_since = outcome.is_err().then(Instant::now);
+        patience.wait_for(asking).await;
     }
+}
 
-    async fn client(&mut self) -> Result<&Docker, Error> {
-        let client = match self.client.take() {
-            Some(client) => client,
-            // Older daemons know no newer version than their own.
-            None => Docker::connect_with_defaults()?.negotiate_version().await?,
-        };
-        Ok(self.client.insert(client))
-    }
+async fn connect(client: &mut Option<Docker>) -> Result<&Docker, Error> {
+    let connected = match client.take() {
+        Some(connected) => connected,
+        // Older daemons know no newer version than their own.
+        None => Docker::connect_with_defaults()?.negotiate_version().await?,
+    };
+    Ok(client.insert(connected))
 }
 
 /// What dockerd tells of a container also while it starts it.
