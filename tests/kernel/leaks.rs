@@ -195,7 +195,8 @@ fn brought_in_and_left_alone() {
     let inside = run.find("the one that was brought in", |line| {
         let Line::Event(event) = line else { return None };
         let process = event.process.as_ref().filter(|_| event.kind == "exec")?;
-        (process.ns_level == 1 && process.comm == "sleep" && process.pid != init).then_some(process.pid)
+        // By what name depends on whose `sleep` it is.
+        (process.ns_level == 1 && process.pid != init).then_some(process.pid)
     });
     kill(id, Signal::KILL);
     client.ends();
