@@ -42,18 +42,6 @@ pub struct Container {
     pub init: Option<bool>,
 }
 
-/// Programs made to be pid 1 that pass signals on to their only child, reap, and end with that child; the
-/// engines put them into a container by other names.
-pub const FORWARDERS: [&str; 6] = ["tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit"];
-/// Programs that start others from a list, and reap.
-const SUPERVISORS: [&str; 4] = ["init", "systemd", "s6-svscan", "runit"];
-
-/// Whether a program, by its path, is made to be pid 1.
-pub fn is_init(program: &str) -> bool {
-    let name = program.rsplit('/').next().unwrap_or_default();
-    FORWARDERS.contains(&name) || SUPERVISORS.contains(&name)
-}
-
 /// Characters of an id that tell containers apart for a person, as engines print them.
 const SHORT_ID: usize = 12;
 

@@ -19,6 +19,7 @@ pub mod finding;
 pub mod host;
 pub mod ident;
 pub mod occurrence;
+pub mod programs;
 pub mod pump;
 pub mod report;
 pub mod rules;

@@ -103,9 +103,6 @@ pub fn all() -> BTreeMap<i32, Facts> {
 /// The flag of kernel threads, in `/proc/PID/stat`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// Programs that run a script, and put off its traps while a child runs in the foreground.
-pub const SHELLS: [&str; 9] = ["sh", "dash", "bash", "ash", "busybox", "ksh", "mksh", "zsh", "yash"];
-
 fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
     let Status { name, ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
         process.status()?;

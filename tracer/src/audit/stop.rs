@@ -5,8 +5,8 @@
 //! signal in sigwait(3); for that there are a few programs that are known by name.
 
 use crate::{
-    audit::facts::{Facts, SHELLS, WAIT4},
-    host,
+    audit::facts::{Facts, WAIT4},
+    programs,
     signal::Signal,
 };
 
@@ -172,7 +172,7 @@ impl Scene<'_> {
         if init.program == "systemd" {
             return systemd(signal);
         }
-        if host::FORWARDERS.contains(&init.program.as_str()) {
+        if programs::is_forwarder(&init.program) {
             return self.forwarder();
         }
         if signal.is_in(init.ignored) {
@@ -265,7 +265,7 @@ fn systemd(signal: Signal) -> Forecast {
 }
 
 fn is_shell(init: &Facts) -> bool {
-    SHELLS.contains(&init.program.as_str())
+    programs::is_shell(init.program.as_bytes())
 }
 
 /// Whether a shell waits for that child before it does anything else.

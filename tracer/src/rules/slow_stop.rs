@@ -3,6 +3,7 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
+    programs::is_shell,
     rules::{
         Rule, RuleDef, Verdict,
         killed_by::{line, short},
@@ -111,12 +112,9 @@ fn who(request: &Request) -> String {
 /// Ancestors that are named.
 const ANCESTORS: usize = 3;
 
-/// Programs that run a trap only between two commands, and pass no signal on.
-const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
-
 fn fix(process: &Process, asked: &Request) -> String {
     let signal = asked.signal;
-    let is_shell = SHELLS.contains(&process.comm.bytes());
+    let is_shell = is_shell(process.comm.bytes());
     match asked.verdict {
         signal::Verdict::InitNoHandler if is_shell => {
             "let the program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), \

@@ -61,15 +61,13 @@ impl KernelLog {
             return told;
         }
         let mut record = [0; LONGEST];
-        loop {
-            let read = self.file.as_mut().map(|file| file.read(&mut record));
-            match read {
-                Some(Ok(1..)) => {}
+        while let Some(file) = &mut self.file {
+            let length = match file.read(&mut record) {
+                Ok(length @ 1..) => length,
                 // Records were overwritten before they were read: on to the next that is there.
-                Some(Err(error)) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => continue,
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => continue,
                 _ => break,
-            }
-            let length = read.and_then(Result::ok).unwrap_or(0);
+            };
             if let Some((pid, which)) = message(&record[..length]).and_then(|message| self.take(message)) {
                 let at = self.waiting.iter().position(|(key, _)| key.tgid == pid);
                 told.extend(at.map(|at| EventKind::OutOfMemory(self.waiting.swap_remove(at).0, which)));

@@ -17,7 +17,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{containerd, runtime::Call};
-use crate::host::{Container, Engine, is_init};
+use crate::{
+    host::{Container, Engine},
+    programs::is_init,
+};
 
 /// Questions that may wait.
 const MOST_WAITING: usize = 4096;

@@ -1,0 +1,41 @@
+//! Programs that are known by their names: inits and shells.
+
+/// Programs made to be pid 1 that pass signals on to their only child, reap, and end with that child; the
+/// engines put them into a container by other names.
+const FORWARDERS: [&str; 6] = ["tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit"];
+/// Programs that start others from a list, and reap.
+const SUPERVISORS: [&str; 4] = ["init", "systemd", "s6-svscan", "runit"];
+
+/// Whether a program of that name was made to be the pid 1 of a single child.
+pub fn is_forwarder(name: &str) -> bool {
+    FORWARDERS.contains(&name)
+}
+
+/// Whether a program, by its path, was made to be pid 1.
+pub fn is_init(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    is_forwarder(name) || SUPERVISORS.contains(&name)
+}
+
+/// Programs that run a script, put off its traps while a child runs in the foreground, and pass no signal on.
+const SHELLS: [&[u8]; 9] = [b"sh", b"dash", b"bash", b"ash", b"busybox", b"ksh", b"mksh", b"zsh", b"yash"];
+
+/// Whether a program of that name is a shell.
+pub fn is_shell(name: &[u8]) -> bool {
+    SHELLS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_is_known_by_its_path() {
+        for init in ["/sbin/docker-init", "/run/podman-init", "tini", "/sbin/init", "/usr/bin/s6-svscan"] {
+            assert!(is_init(init), "{init}");
+        }
+        for other in ["", "sleep", "/init.sh", "/tini/app", "nginx"] {
+            assert!(!is_init(other), "{other}");
+        }
+    }
+}
