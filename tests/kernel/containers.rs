@@ -39,6 +39,7 @@ pub fn trials() -> Vec<Test> {
         engine("podman", podman, "podman"),
         engine("containerd", containerd, "dockerd"),
         engine("containerd_image", containerd_image, "dockerd"),
+        engine("containerd_pod", containerd_pod, "dockerd"),
         engine("runc_alone", runc_alone, "runc"),
         live("unit_of_systemd", unit_of_systemd).needs(Need::CgroupKill),
         engine("ordinary_life", ordinary::ordinary_life, "dockerd")
@@ -297,6 +298,45 @@ fn containerd_image() {
     ctr(&["container", "delete", "web"]);
     ctr(&["images", "remove", "--sync", NAME]);
     run.finish();
+}
+
+/// What containerd writes into the bundle of a container of a pod, and a filter by that.
+fn containerd_pod() {
+    let docker = Docker::start();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let root = root_file_system(directory.path());
+    let root = root.to_str().expect("a path of letters");
+    let mut run = Run::options().events("fork,exit").args(&["--pod", "shop-1"]).start();
+    let start = |id: &str, pod: &str| {
+        let annotations = [
+            format!("io.kubernetes.cri.sandbox-name={pod}"),
+            "io.kubernetes.cri.sandbox-namespace=prod".to_owned(),
+            format!("io.kubernetes.cri.container-name={id}-app"),
+            "io.kubernetes.cri.image-name=registry/shop:1".to_owned(),
+        ];
+        let annotations = annotations.iter().flat_map(|one| ["--annotation", one]);
+        let words = ["run", "-d", "--rootfs"].into_iter().chain(annotations);
+        ctr(&docker, &words.chain([root, id, "/bin/sleep", "1000"]).collect::<Vec<_>>());
+    };
+    start("other", "shop-2");
+    start("web", "shop-1");
+    let found = known(&mut run, "the pod", |container| container.id == "web" && container.pod.is_some());
+    assert_eq!((found.label.as_str(), found.pod.as_deref()), ("web-app", Some("shop-1")));
+    let of_pod = (found.pod_namespace.as_deref(), found.image.as_deref());
+    assert_eq!(of_pod, (Some("prod"), Some("registry/shop:1")));
+    for id in ["other", "web"] {
+        ctr(&docker, &["task", "delete", "--force", id]);
+        ctr(&docker, &["container", "delete", id]);
+    }
+    let in_container = |line: &Line| match line {
+        Line::Event(event) if event.kind == "exit" => event.process.as_ref()?.container.clone(),
+        _ => None,
+    };
+    assert_eq!(run.find("the end of one of them", in_container), "web-app");
+    let others = run.lines().iter().filter_map(in_container).filter(|container| container != "web-app");
+    assert_eq!(others.count(), 0);
+    // The markers that `finish` waits for are in no container.
+    run.end_with(Signal::INT);
 }
 
 fn ctr_command(docker: &Docker, arguments: &[&str]) -> Command {

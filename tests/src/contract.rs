@@ -434,6 +434,8 @@ pub struct Container {
     pub engine: String,
     pub name: Option<String>,
     pub image: Option<String>,
+    pub pod: Option<String>,
+    pub pod_namespace: Option<String>,
     pub stop_signal: Option<String>,
     pub pid_mode: Option<String>,
     pub init: Option<bool>,

@@ -170,6 +170,8 @@ impl Drop for Docker {
         unmount_below(self.directory.path());
         remove_groups("docker");
         remove_groups(CONTAINERD_NAMESPACE);
+        // Where runc keeps what runs in a namespace of containerd; it leaves the empty directory.
+        let _ = fs::remove_dir(Path::new("/run/containerd/runc").join(CONTAINERD_NAMESPACE));
     }
 }
 
