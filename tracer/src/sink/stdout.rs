@@ -2,7 +2,10 @@
 
 use std::io::{self, StdoutLock, Write};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+};
 
 /// Like [`io::Stdout`], but a flush fails with [`io::ErrorKind::BrokenPipe`] once nobody reads.
 ///
@@ -26,11 +29,53 @@ impl Write for Stdout {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
         let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
-        poll(&mut fds, Some(&Timespec::default()))?;
+        // A signal that waits at that moment ends even a look: the Ctrl-C that is to end the command in order.
+        retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))?;
         // poll(2) reports an error on the writing end when the last reader has gone.
         if fds[0].revents().contains(PollFlags::ERR) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, AtomicU32, Ordering},
+        thread,
+    };
+
+    use nix::sys::{
+        pthread::{pthread_kill, pthread_self},
+        signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    };
+
+    use super::*;
+
+    static CAME: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn count(_: i32) {
+        CAME.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_signal_does_not_make_a_flush_fail() {
+        let action = SigAction::new(SigHandler::Handler(count), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler only counts, and nobody else in these tests uses the signal.
+        unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+        let (me, is_over) = (pthread_self(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    pthread_kill(me, Signal::SIGUSR1).unwrap();
+                }
+            });
+            let mut stdout = Stdout::lock();
+            let failed = (0..5_000).find_map(|_| stdout.flush().err());
+            is_over.store(true, Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
+        assert!(CAME.load(Ordering::Relaxed) > 0);
     }
 }
