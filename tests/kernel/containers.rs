@@ -275,8 +275,7 @@ fn containerd() {
     ctr(&["task", "kill", "--signal", "SIGKILL", "web"]);
     wasted_a_second(&mut run, web, "web", "SIGTERM");
     run.allow("namespace-killed");
-    ctr(&["task", "delete", "--force", "web"]);
-    ctr(&["container", "delete", "web"]);
+    ctr_removes(&docker, "web");
     run.finish();
 }
 
@@ -294,8 +293,7 @@ fn containerd_image() {
     ctr(&["run", "-d", "--snapshotter", "native", NAME, "web", "/bin/sleep", "1000"]);
     let container = known(&mut run, "the image", |container| container.id == "web" && container.image.is_some());
     assert_eq!((container.engine.as_str(), container.image.as_deref()), ("containerd", Some(NAME)));
-    ctr(&["task", "delete", "--force", "web"]);
-    ctr(&["container", "delete", "web"]);
+    ctr_removes(&docker, "web");
     ctr(&["images", "remove", "--sync", NAME]);
     run.finish();
 }
@@ -325,8 +323,7 @@ fn containerd_pod() {
     let of_pod = (found.pod_namespace.as_deref(), found.image.as_deref());
     assert_eq!(of_pod, (Some("prod"), Some("registry/shop:1")));
     for id in ["other", "web"] {
-        ctr(&docker, &["task", "delete", "--force", id]);
-        ctr(&docker, &["container", "delete", id]);
+        ctr_removes(&docker, id);
     }
     let in_container = |line: &Line| match line {
         Line::Event(event) if event.kind == "exit" => event.process.as_ref()?.container.clone(),
@@ -350,6 +347,11 @@ fn ctr(docker: &Docker, arguments: &[&str]) {
     let mut command = ctr_command(docker, arguments);
     let output = command.output().expect("ctr can be started");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn ctr_removes(docker: &Docker, id: &str) {
+    ctr(docker, &["task", "delete", "--force", id]);
+    ctr(docker, &["container", "delete", id]);
 }
 
 /// Who is in no container belongs to a unit: a control group that is called like one.

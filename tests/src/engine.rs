@@ -17,7 +17,7 @@ use nix::{
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tracer::world::is_watcher;
+use tracer::programs::is_watcher;
 
 use crate::stage::kill;
 
@@ -200,6 +200,11 @@ impl Default for Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         let _ = self.command(&["rm", "-af", "-t", "0"]).output();
+        // conmon has podman clean up behind a container that has ended, which mounts the store once more.
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until && is_at_work(self.directory.path()) {
+            thread::sleep(Duration::from_millis(20));
+        }
         unmount_below(self.directory.path());
         remove_groups("libpod_parent");
     }
@@ -216,6 +221,14 @@ fn reap_watchers() {
             let _ = waitpid(Pid::from_raw(child), Some(WaitPidFlag::WNOHANG));
         }
     }
+}
+
+/// Whether a process still has that directory on its command line.
+fn is_at_work(directory: &Path) -> bool {
+    let directory = directory.to_string_lossy();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(&*directory))
 }
 
 /// Removes the control groups of that name that an engine has left, in every hierarchy. One that holds a

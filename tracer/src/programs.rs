@@ -1,4 +1,4 @@
-//! Programs that are known by their names: inits and shells.
+//! Programs that are known by their names: inits, shells, and who starts and watches over containers.
 
 /// Programs made to be pid 1 that pass signals on to their only child, reap, and end with that child; the
 /// engines put them into a container by other names.
@@ -23,6 +23,17 @@ const SHELLS: [&[u8]; 9] = [b"sh", b"dash", b"bash", b"ash", b"busybox", b"ksh",
 /// Whether a program of that name is a shell.
 pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
+}
+
+/// Whether a program of that name watches over containers, and is the parent of whoever came in, client or
+/// not. The kernel keeps 15 bytes of a name.
+pub fn is_watcher(comm: &[u8]) -> bool {
+    comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
+}
+
+/// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.
+pub fn is_runtime(name: &[u8]) -> bool {
+    [&b"runc"[..], b"crun", b"youki", b"runsc"].contains(&name)
 }
 
 #[cfg(test)]

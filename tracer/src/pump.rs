@@ -53,7 +53,6 @@ pub struct Pump {
     engine: Engine,
     containers: Containers,
     limits: Limits,
-    pressure_at: u64,
     kernel_log: KernelLog,
     /// Boot time at which the stream began.
     began: u64,
@@ -105,8 +104,7 @@ impl Pump {
             live,
             engine: Engine::new(thresholds),
             containers: Containers::default(),
-            limits: Limits::default(),
-            pressure_at: thresholds.pressure_at,
+            limits: Limits::new(thresholds.pressure_at),
             kernel_log: KernelLog::open(),
             began: now,
             cpu_before: live::cpu_time(),
@@ -227,7 +225,7 @@ impl Pump {
     }
 
     fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
-        match self.limits.look(self.engine.world(), self.pressure_at) {
+        match self.limits.look(self.engine.world()) {
             Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
             None => Ok(()),
         }

@@ -36,7 +36,7 @@ mod waiting;
 
 pub use command::{Command, End};
 pub use contained::ContainerNo;
-pub use entered::{Entry, is_runtime, is_watcher};
+pub use entered::Entry;
 pub use family::Merged;
 pub use kill::Kill;
 pub use namespace::{Ending, Namespace};

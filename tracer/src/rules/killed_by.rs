@@ -220,18 +220,20 @@ fn fix(kill: &Kill) -> String {
         }
         Killer::CpuLimit => "raise the limit (ulimit -t, LimitCPU=), or find out what it computes for so long",
         Killer::FileSizeLimit => "raise the limit (ulimit -f, LimitFSIZE=), or have it write less to one file",
-        Killer::Oom if matches!(kill.out_of_memory, Some(OutOfMemory::Group(_))) => {
-            "give the group more (memory.max, docker run --memory, MemoryMax=, a pod's limits.memory), or have it use \
+        Killer::Oom => match kill.out_of_memory {
+            Some(OutOfMemory::Group(_)) => {
+                "give the group more (memory.max, docker run --memory, MemoryMax=, a pod's limits.memory), or have it use \
              less; the kernel's log (dmesg) has the table of who used how much"
-        }
-        Killer::Oom if matches!(kill.out_of_memory, Some(OutOfMemory::Machine)) => {
-            "find out who used the memory: the kernel's log (dmesg) has the table, and what was chosen need not be the \
+            }
+            Some(OutOfMemory::Machine) => {
+                "find out who used the memory: the kernel's log (dmesg) has the table, and what was chosen need not be the \
              cause (oom_score_adj); a limit on each container (memory.max, --memory) keeps one from taking all"
-        }
-        Killer::Oom => {
-            "the kernel's log (dmesg) has the table of who used how much, and whether its control group or the machine \
+            }
+            None => {
+                "the kernel's log (dmesg) has the table of who used how much, and whether its control group or the machine \
              was out of memory; give it more (memory.max, --memory), or have it use less"
-        }
+            }
+        },
         Killer::Kernel => "see the kernel's log (dmesg) at that time",
         Killer::NamespaceEnd | Killer::Unknown => {
             "start `tracer` earlier, or with a larger --ring-size; seccomp's strict mode ends a process without a signal"

@@ -3,8 +3,9 @@
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     finding::{Confidence, Detail, Finding, Severity, Stage},
+    programs::{is_runtime, is_watcher},
     rules::{Rule, RuleDef, Verdict},
-    world::{World, is_runtime, is_watcher},
+    world::World,
 };
 
 pub(super) static DEF: RuleDef = RuleDef {

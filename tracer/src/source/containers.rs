@@ -13,8 +13,9 @@ use crate::{
     event::{Event, EventKind, Exec},
     host::{Container, Engine},
     ident::{PidNs, ProcKey},
+    programs::is_watcher,
     source::procfs,
-    world::{Process, World, is_watcher},
+    world::{Process, World},
 };
 
 mod cgroup;

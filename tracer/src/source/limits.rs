@@ -103,8 +103,10 @@ fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Looks again and again, and tells what has changed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Limits {
+    /// Of a hundred: who has them is told where so many are in use.
+    pressure_at: u64,
     ptys: Option<Room>,
     pids: Option<Room>,
     groups: BTreeMap<PathBuf, GroupRoom>,
@@ -112,22 +114,26 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What has changed since it was told last, if anything has. Who has them is told where `pressure_at` of a
-    /// hundred are in use.
-    pub fn look(&mut self, world: &World, pressure_at: u64) -> Option<Rooms> {
+    /// Nothing is told yet. Who has them will be told where `pressure_at` of a hundred are in use.
+    pub fn new(pressure_at: u64) -> Self {
+        Self { pressure_at, ptys: None, pids: None, groups: BTreeMap::new(), next: None }
+    }
+
+    /// What has changed since it was told last, if anything has.
+    pub fn look(&mut self, world: &World) -> Option<Rooms> {
         let began = Instant::now();
         if self.next.is_some_and(|next| began < next) {
             return None;
         }
-        let rooms = self.changed(world, pressure_at);
+        let rooms = self.changed(world);
         let now = Instant::now();
         self.next = Some(now + ((now - began) * SHARE).min(Duration::from_secs(60)));
         (rooms != Rooms::default()).then_some(rooms)
     }
 
-    fn changed(&mut self, world: &World, pressure_at: u64) -> Rooms {
+    fn changed(&mut self, world: &World) -> Rooms {
         let (ptys, pids) = (ptys(), pids());
-        let is_short = ptys.is_some_and(|room| room.is_short(pressure_at));
+        let is_short = ptys.is_some_and(|room| room.is_short(self.pressure_at));
         let mut rooms =
             Rooms { ptys: news(&mut self.ptys, ptys), pids: news(&mut self.pids, pids), ..Rooms::default() };
         if rooms.ptys.is_some() && is_short {
@@ -138,7 +144,7 @@ impl Limits {
         let root = if Path::new(PIDS).exists() { PIDS } else { UNIFIED };
         limited(Path::new(root), &mut limited_groups);
         for (folder, room) in limited_groups {
-            let group = self.group(&folder, room, world, pressure_at);
+            let group = self.group(&folder, room, world);
             let Some(group) = group else { continue };
             if self.groups.get(&folder) != Some(&group) {
                 rooms.groups.push(group.clone());
@@ -149,11 +155,11 @@ impl Limits {
         rooms
     }
 
-    fn group(&self, folder: &Path, room: Room, world: &World, pressure_at: u64) -> Option<GroupRoom> {
+    fn group(&self, folder: &Path, room: Room, world: &World) -> Option<GroupRoom> {
         let events = fs::read_to_string(folder.join("pids.events")).unwrap_or_default();
         let failed = events.lines().find_map(|line| line.strip_prefix("max ")?.parse().ok()).unwrap_or(0);
         let before = self.groups.get(folder);
-        let is_short = room.is_short(pressure_at) || before.is_some_and(|before| before.failed < failed);
+        let is_short = room.is_short(self.pressure_at) || before.is_some_and(|before| before.failed < failed);
         let mut inside = Vec::new();
         members(folder, world, &mut inside);
         inside.sort_unstable();

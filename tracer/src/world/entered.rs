@@ -8,6 +8,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change},
     event::ExitStatus,
     ident::{Args, Identity, ProcKey},
+    programs::is_watcher,
     world::{Process, World},
 };
 
@@ -23,17 +24,6 @@ pub struct Entry {
 
 /// Programs with a command `exec` that brings somebody into a container, by their names.
 const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
-
-/// Whether a program of that name watches over containers, and is the parent of whoever came in, client or
-/// not. The kernel keeps 15 bytes of a name.
-pub fn is_watcher(comm: &[u8]) -> bool {
-    comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
-}
-
-/// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.
-pub fn is_runtime(name: &[u8]) -> bool {
-    [&b"runc"[..], b"crun", b"youki", b"runsc"].contains(&name)
-}
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
 fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {

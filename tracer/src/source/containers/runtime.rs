@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{host::Engine, ident::Args, world};
+use crate::{host::Engine, ident::Args, programs};
 
 /// A container, as a command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub(super) fn is_setup(args: &Args) -> bool {
 /// Whether a program, by its path or name, is an OCI runtime (docker called its own `docker-runc` once).
 fn is_runtime(program: &[u8]) -> bool {
     let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    world::is_runtime(name) || name == b"docker-runc"
+    programs::is_runtime(name) || name == b"docker-runc"
 }
 
 /// The container that a shim was started for; `directory` is where it works.
