@@ -159,11 +159,12 @@ fn soon() -> Run {
 
 fn a_shell_keeps_the_signal() {
     let mut run = soon();
-    let (namespace, shell) = asked(&mut run, "trap : TERM; echo ready 0; sleep 100");
+    let (mut namespace, shell) = asked(&mut run, "trap : TERM; echo ready 0; sleep 100");
     not_forwarded(&mut run, shell, false);
     kill(shell, Signal::KILL);
     run.allow("namespace-killed");
-    drop(namespace);
+    // `unshare` waits for the shell: ended before it, it would leave an orphan.
+    namespace.ends();
     run.finish();
 }
 
