@@ -179,10 +179,29 @@ impl Drop for Stage {
             }
             self.kill_held();
         }
-        let _ = self.child.wait();
-        // The end of one process can bring us the children of it.
-        let reap = |held: &OwnedFd| waitid(WaitId::PidFd(held.as_fd()), WaitIdOptions::EXITED);
-        while self.held.iter().any(|held| matches!(reap(held), Ok(Some(_)))) {}
+        // The end of one process can bring us the children of it, and an init ends after all others of
+        // its namespace are reaped: whoever was brought in there from outside, by us. So none is waited for.
+        while !matches!(self.child.try_wait(), Ok(Some(_))) || self.held.iter().any(is_ours) {
+            reap_strangers_of(&self.own.borrow().namespaces);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Whether that process is a child of this one, and not reaped; reaps it if it has ended.
+fn is_ours(process: &OwnedFd) -> bool {
+    waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).is_ok()
+}
+
+/// Reaps the zombies of these namespaces whose parent is this process by adoption. Children of its own are
+/// in its own namespace.
+fn reap_strangers_of(namespaces: &BTreeSet<u32>) {
+    let me = std::process::id() as i32;
+    let is_stranger = |pid: &i32| {
+        machine::parent_of(*pid) == Some(me) && machine::pid_ns(*pid).is_some_and(|ns| namespaces.contains(&ns))
+    };
+    for pid in machine::pids().into_iter().filter(is_stranger) {
+        let _ = waitid(WaitId::Pid(to_pid(pid)), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
     }
 }
 
