@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use tracer::source::hooks::Hooks;
-use tracer_tests::{Run, stage::kill};
+use tracer_tests::{Run, contract::Line, stage::kill};
 
 use crate::{Test, in_each_tier, live};
 
@@ -14,6 +14,7 @@ pub fn trials() -> Vec<Test> {
         live("daemon", daemon),
         live("border_of_a_namespace", border_of_a_namespace),
         live("clone_parent", clone_parent),
+        live("many_alike", many_alike),
     ]);
     trials
 }
@@ -116,4 +117,25 @@ fn clone_parent() {
     let found = run.expect_finding("unreaped-child").about(sibling).parent(parent);
     found.blame("parent alive and never waits").once();
     run.finish();
+}
+
+/// The first are told each, of the rest how many.
+fn many_alike() {
+    let mut run = Run::options().few().start();
+    let mut stages: Vec<_> = (0..5).map(|_| run.stage(&["daemon"])).collect();
+    for stage in &mut stages {
+        let [middle, _] = ["middle", "daemon"].map(|name| stage.pid(name));
+        kill(middle, Signal::KILL);
+        stage.hears("reaped");
+    }
+    run.allow("orphan-adopted");
+    let finished = run.finish();
+    let me = std::process::id() as i32;
+    let told = finished.lines.iter().filter_map(|line| match line {
+        Line::Finding(finding) if finding.adopter.as_ref().is_some_and(|adopter| adopter.pid == me) => {
+            Some((finding.stage.as_str(), finding.times))
+        }
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [("new", None), ("new", None), ("new", None), ("repeated", Some(2))]);
 }

@@ -50,7 +50,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
     (
         "finding",
-        "rule severity stage at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
+        "rule severity stage times? at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
     ),
     ("init-ignored-signal", "signal sender reason"),
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
@@ -76,7 +76,7 @@ const FIELDS: &[(&str, &str)] = &[
 /// The closed sets, by the field that holds a word of them.
 const WORDS: &[(&str, &[&str])] = &[
     ("severity", &["info", "warning", "error"]),
-    ("stage", &["new", "ongoing", "resolved"]),
+    ("stage", &["new", "ongoing", "resolved", "repeated"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
     ("adopter_known", &["exact", "verified", "predicted"]),
@@ -324,6 +324,7 @@ pub struct Finding {
     pub rule: String,
     pub severity: String,
     pub stage: String,
+    pub times: Option<u64>,
     #[serde(deserialize_with = "number_in_string")]
     pub at_boot_ns: u64,
     #[serde(deserialize_with = "number_in_string")]

@@ -80,6 +80,7 @@ pub struct Options {
     unreaped_after: &'static str,
     slow_stop_after: &'static str,
     zombie_leak_at: &'static str,
+    each: bool,
 }
 
 impl Options {
@@ -115,6 +116,13 @@ impl Options {
         self
     }
 
+    /// Of findings that are alike shows the first, and then how many more. Else each is shown, so that none
+    /// that is not expected can hide among others.
+    pub fn few(mut self) -> Self {
+        self.each = false;
+        self
+    }
+
     /// Any other arguments that say what is shown.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.more.extend(args.iter().map(|&arg| arg.to_owned()));
@@ -135,7 +143,8 @@ impl Options {
 
     /// Starts `tracer watch -o json` and waits until it says that tracing is on.
     pub fn start(self) -> Run {
-        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after, zombie_leak_at } = self;
+        let Self { events, hooks, more, live, environment, unreaped_after, slow_stop_after, zombie_leak_at, each } =
+            self;
         let events = if events.is_empty() { "--events=exec".to_owned() } else { format!("--events=exec,{events}") };
         let thresholds = [
             ["--unreaped-after", unreaped_after],
@@ -144,7 +153,8 @@ impl Options {
             ["--zombie-leak-at", zombie_leak_at],
         ];
         let thresholds = thresholds.concat().into_iter().map(str::to_owned);
-        let show: Vec<_> = [events].into_iter().chain(thresholds).chain(more).collect();
+        let show: Vec<_> =
+            [events].into_iter().chain(each.then(|| "--each".to_owned())).chain(thresholds).chain(more).collect();
         let json: Vec<_> = ["-o", "json"].map(str::to_owned).into_iter().chain(show.iter().cloned()).collect();
         let trace = Trace::new(&json);
         let mut command = tracer(&["watch"]);
@@ -240,6 +250,7 @@ impl Run {
             unreaped_after: "300ms",
             slow_stop_after: "1h",
             zombie_leak_at: "1000",
+            each: true,
         }
     }
 

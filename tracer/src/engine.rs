@@ -126,12 +126,19 @@ impl Asked {
         }
     }
 
+    /// Whether something that lasts, and was told, speaks for a finding.
+    fn is_told(&self, rules: &[Box<dyn Rule>], part: &Finding) -> bool {
+        let about = part.detail.part_of().map(|whole| self.ledger.about(whole));
+        about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
+    }
+
     fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, seq: u64) {
         match verdict {
             Verdict::Quiet => {}
             // Never at once, or a rule that cannot make up its mind would keep the loop busy.
             Verdict::Recheck(at, key) => self.rechecks.insert(at.max(world.now().saturating_add(1)), rule, key),
             Verdict::Over(key, how) => self.findings.extend(self.ledger.over(rule, key, world.now(), seq, how)),
+            Verdict::Found(finding) if self.is_told(rules, &finding) => {}
             Verdict::Found(mut finding) => {
                 if finding.confidence == Confidence::Certain
                     && finding.since < finding.at

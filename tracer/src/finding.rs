@@ -6,7 +6,7 @@ use crate::{
     change::{AdopterClass, Known},
     event::ExitStatus,
     host::Room,
-    ident::{Comm, Identity},
+    ident::{Comm, Identity, ProcKey},
     rules::RuleDef,
     signal::{self, Sender, Signal},
     world::{Kill, Told},
@@ -281,6 +281,17 @@ pub enum Detail {
 }
 
 impl Detail {
+    /// About whom there could be a finding that lasts and speaks for this one ([`Rule::speaks_for`]).
+    ///
+    /// [`Rule::speaks_for`]: crate::rules::Rule::speaks_for
+    pub fn part_of(&self) -> Option<ProcKey> {
+        match self {
+            Self::UnreapedChild { parent, .. } => Some(parent.key),
+            Self::OrphanAdopted { adopter, .. } => Some(adopter.key),
+            _ => None,
+        }
+    }
+
     /// How much of it there is: what has doubled is told again at once.
     pub fn size(&self) -> u64 {
         match self {

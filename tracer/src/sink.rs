@@ -4,6 +4,7 @@ use std::io;
 
 use crate::{engine::Step, summary::Summary, world::World};
 
+pub mod alike;
 pub mod audit;
 pub mod export;
 pub mod gate;

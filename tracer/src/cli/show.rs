@@ -12,6 +12,10 @@ pub struct Show {
     #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub events: Option<Vec<Kind>>,
 
+    /// Tell each finding by itself: of many that are alike, the first three are told, then how many more
+    #[arg(long)]
+    pub each: bool,
+
     /// Which of it.
     #[command(flatten)]
     pub filter: FilterArgs,

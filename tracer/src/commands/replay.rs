@@ -38,7 +38,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     say_what_lacks(file, &trace, options.show.kinds())?;
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
     let filter = Filter::from(&options.show.filter).within(options.scope);
-    let mut presenter = presenter(options.output, filter, options.show.kinds(), TimeZone::system());
+    let mut presenter = presenter(options.output, filter, &options.show, TimeZone::system());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);

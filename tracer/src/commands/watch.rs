@@ -41,7 +41,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let trace = options.record.as_deref().map(|path| Ok::<_, file::CreateError>((file::create(path, false)?, path)));
     let trace = trace.transpose()?;
     let live = Live::attach(&load)?;
-    let mut sink = presenter(options.output, Filter::from(&options.show.filter), kinds, TimeZone::system());
+    let mut sink = presenter(options.output, Filter::from(&options.show.filter), &options.show, TimeZone::system());
     if let Some((file, path)) = trace {
         sink = Box::new(Tee(Recorder::new(Recorder::single(file, path)), sink));
     }
@@ -56,10 +56,17 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
 }
 
 /// Prints what is asked for on standard output; times of day in that zone.
-pub fn presenter(output: Output, filter: Filter, kinds: &[Kind], zone: TimeZone) -> Box<dyn Sink> {
+pub fn presenter(output: Output, filter: Filter, show: &cli::Show, zone: TimeZone) -> Box<dyn Sink> {
+    let kinds = show.kinds();
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     match output {
-        Output::Json => Box::new(Json::new(out, filter, kinds)),
-        Output::Text => Box::new(Text::new(out, Screen::stdout(), zone, filter, kinds)),
+        Output::Json => {
+            let json = Json::new(out, filter, kinds);
+            Box::new(if show.each { json } else { json.few() })
+        }
+        Output::Text => {
+            let text = Text::new(out, Screen::stdout(), zone, filter, kinds);
+            Box::new(if show.each { text } else { text.few() })
+        }
     }
 }

@@ -98,7 +98,8 @@ impl Rule for ZombieLeak {
     }
 
     fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
-        matches!(part.detail, Detail::UnreapedChild { parent, .. } if parent.key == whole.process.key)
+        // Whatever comes to it by adoption will be one more.
+        part.detail.part_of() == Some(whole.process.key)
     }
 }
 
@@ -272,6 +273,22 @@ mod tests {
         let over = story.only();
         assert_eq!(over.stage, Stage::Resolved);
         assert!(over.message.starts_with("All zombies of p10 (pid 10) were reaped"), "{}", over.message);
+    }
+
+    #[test]
+    fn what_a_leak_adopts_is_no_news() {
+        let mut story = Story::new();
+        story.fork(born(9, 1)).fork(born(10, 9));
+        let adopts = |story: &mut Story, pid| {
+            story.fork(born(pid, 9)).fork(born(pid + 1, pid));
+            story.exit(end(pid, 9, Adopter::Subreaper(crate::story::task(10)))).wait(20, &[(pid + 1, b'S', 10)]);
+            told(story)
+        };
+        assert_eq!(adopts(&mut story, 500), [("orphan-adopted", Stage::New)]);
+        leak(&mut story, 100, 12);
+        wait(&mut story, 2_000);
+        assert!(told(&mut story).contains(&("zombie-leak", Stage::New)));
+        assert_eq!(adopts(&mut story, 510), []);
     }
 
     #[test]

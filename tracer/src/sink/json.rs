@@ -38,6 +38,12 @@ impl<W: Write> Json<W> {
         Self { select: Select::new(filter, kinds), lines: Lines::new(out) }
     }
 
+    /// Of many findings that are alike, prints the first, and then how many more there are.
+    #[must_use]
+    pub fn few(self) -> Self {
+        Self { select: self.select.few(), ..self }
+    }
+
     /// Gives the output back, without what was not flushed.
     pub fn into_inner(self) -> W {
         self.lines.into_inner()
@@ -50,6 +56,7 @@ fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &I
         Item::Event(event) => lines.print(&line::event(world, moment, event)),
         Item::Container(container) => lines.print(&line::container(world, moment, container)),
         Item::Finding(finding) => lines.print(&finding::finding(world, finding)),
+        Item::Repeated(last, times) => lines.print(&finding::repeated(world, last, *times)),
         Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
         // The contract has no word for it: `confidence` says what a consumer needs to know.
         Item::Whole => Ok(()),

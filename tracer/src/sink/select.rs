@@ -11,6 +11,7 @@ use crate::{
     finding::Finding,
     host::{Container, StartInfo},
     occurrence::{Kind, Occurrence},
+    sink::alike::Alike,
     world::World,
 };
 
@@ -25,6 +26,8 @@ pub enum Item<'a> {
     Container(&'a Container),
     /// A finding.
     Finding(&'a Finding),
+    /// So many that are like some that were shown: the last of them, since the first of them.
+    Repeated(&'a Finding, u64),
     /// Records are missing.
     Lost(&'a Loss),
     /// The world is whole again after a loss.
@@ -51,6 +54,8 @@ pub struct Select {
     is_torn: bool,
     /// Boot time, in nanoseconds, before which nothing is shown but the start.
     from: u64,
+    /// Findings that are like others are put together.
+    alike: Option<Alike>,
 }
 
 #[derive(Debug)]
@@ -76,7 +81,13 @@ impl Select {
     /// Findings that pass the filter, and events of those kinds that do.
     pub fn new(filter: Filter, kinds: &[Kind]) -> Self {
         let phase = Phase::Starting { info: None, held: Vec::new() };
-        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0 }
+        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0, alike: None }
+    }
+
+    /// Of many findings that are alike, shows the first, and then how many more there are.
+    #[must_use]
+    pub fn few(self) -> Self {
+        Self { alike: Some(Alike::default()), ..self }
     }
 
     /// Shows nothing of what happened before a boot time, in nanoseconds, but the start.
@@ -96,11 +107,22 @@ impl Select {
         mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let moment = Moment { at: step.event.at, cpu: step.event.cpu, seq: step.seq };
-        let from = self.from;
+        let Self { filter, kinds, phase, is_torn, from, alike } = self;
+        if step.event.kind == EventKind::Tick {
+            for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, false)) {
+                show(moment, Item::Repeated(&last, count))?;
+            }
+        }
         let mut show = |moment: Moment, item: Item<'_>| {
-            if moment.at >= from || matches!(item, Item::Start(_)) { show(moment, item) } else { Ok(()) }
+            let is_shown = match &item {
+                Item::Start(_) => true,
+                _ if moment.at < *from => false,
+                Item::Finding(finding) => alike.as_mut().is_none_or(|alike| alike.tells(world, finding)),
+                _ => true,
+            };
+            if is_shown { show(moment, item) } else { Ok(()) }
         };
-        match &mut self.phase {
+        match phase {
             Phase::Running => {}
             Phase::Starting { info, held } => {
                 match &step.event.kind {
@@ -113,42 +135,42 @@ impl Select {
                     return Ok(());
                 }
                 let (info, held) = (info.take(), std::mem::take(held));
-                self.phase = Phase::Running;
-                self.filter.resolve(world).map_err(missing)?;
+                *phase = Phase::Running;
+                filter.resolve(world).map_err(missing)?;
                 if let Some(info) = info {
                     show(moment, Item::Start(&info))?;
                 }
-                self.release(world, held, &mut show)?;
-                return self.findings(world, moment, step, &mut show);
+                release(filter, world, held, &mut show)?;
+                return findings(filter, world, moment, step, &mut show);
             }
         }
         for change in step.changes {
-            self.filter.follow(world, change);
-            if !self.kinds.is_empty()
+            filter.follow(world, change);
+            if !kinds.is_empty()
                 && let Some(event) = Occurrence::of(world, step, change)
-                && self.kinds.contains(&event.kind())
-                && self.filter.shows_event(world, &event)
+                && kinds.contains(&event.kind())
+                && filter.shows_event(world, &event)
             {
                 show(moment, Item::Event(event))?;
             }
-            if *change == Change::Synced && std::mem::take(&mut self.is_torn) {
+            if *change == Change::Synced && std::mem::take(is_torn) {
                 show(moment, Item::Whole)?;
             }
         }
         match &step.event.kind {
             EventKind::Lost(loss) => {
-                self.is_torn = true;
+                *is_torn = true;
                 show(moment, Item::Lost(loss))?;
             }
-            EventKind::Container(container) if self.filter.shows_container(container) => {
+            EventKind::Container(container) if filter.shows_container(container) => {
                 show(moment, Item::Container(container))?;
             }
             _ => {}
         }
-        self.findings(world, moment, step, &mut show)
+        findings(filter, world, moment, step, &mut show)
     }
 
-    /// Hands out what was kept back, if the run ended before the world was whole.
+    /// Hands out what was kept back, if the run ended before the world was whole, and what was counted.
     ///
     /// # Errors
     /// What `show` returns.
@@ -157,42 +179,47 @@ impl Select {
         world: &World,
         mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        match std::mem::replace(&mut self.phase, Phase::Running) {
-            Phase::Starting { info: _, held } => self.release(world, held, &mut show),
-            Phase::Running => Ok(()),
+        let Self { filter, phase, alike, .. } = self;
+        if let Phase::Starting { info: _, held } = std::mem::replace(phase, Phase::Running) {
+            release(filter, world, held, &mut show)?;
         }
+        let moment = Moment { at: world.now(), cpu: 0, seq: 0 };
+        for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, true)) {
+            show(moment, Item::Repeated(&last, count))?;
+        }
+        Ok(())
     }
+}
 
-    fn release(
-        &self,
-        world: &World,
-        held: Vec<Held>,
-        show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        for held in held {
-            match held {
-                Held::Lost(moment, loss) => show(moment, Item::Lost(&loss))?,
-                Held::Finding(moment, finding) if self.filter.shows_finding(world, &finding) => {
-                    show(moment, Item::Finding(&finding))?;
-                }
-                Held::Finding(..) => {}
+fn release(
+    filter: &Filter,
+    world: &World,
+    held: Vec<Held>,
+    show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    for held in held {
+        match held {
+            Held::Lost(moment, loss) => show(moment, Item::Lost(&loss))?,
+            Held::Finding(moment, finding) if filter.shows_finding(world, &finding) => {
+                show(moment, Item::Finding(&finding))?;
             }
+            Held::Finding(..) => {}
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn findings(
-        &self,
-        world: &World,
-        moment: Moment,
-        step: &Step<'_>,
-        show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        for finding in step.findings.iter().filter(|finding| self.filter.shows_finding(world, finding)) {
-            show(moment, Item::Finding(finding))?;
-        }
-        Ok(())
+fn findings(
+    filter: &Filter,
+    world: &World,
+    moment: Moment,
+    step: &Step<'_>,
+    show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    for finding in step.findings.iter().filter(|finding| filter.shows_finding(world, finding)) {
+        show(moment, Item::Finding(finding))?;
     }
+    Ok(())
 }
 
 fn missing(missing: Missing) -> io::Error {

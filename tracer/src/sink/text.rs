@@ -20,7 +20,7 @@ use crate::{
         select::{Item, Moment, Select},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
-    summary::Summary,
+    summary::{Summary, seconds},
     world::World,
 };
 
@@ -54,6 +54,12 @@ impl<W: Write> Text<W> {
     pub fn new(out: W, screen: Screen, zone: TimeZone, filter: Filter, kinds: &[Kind]) -> Self {
         let page = Page { out: BufWriter::new(out), screen, zone, day: None, ring_size: 0 };
         Self { select: Select::new(filter, kinds), page }
+    }
+
+    /// Of many findings that are alike, prints the first, and then how many more there are.
+    #[must_use]
+    pub fn few(self) -> Self {
+        Self { select: self.select.few(), ..self }
     }
 
     /// Gives the output back, without what was not flushed.
@@ -92,7 +98,8 @@ impl<W: Write> Page<W> {
             Item::Event(event) => self.event(world, at, event),
             // Whatever a person sees of it has its name.
             Item::Container(_) => Ok(()),
-            Item::Finding(finding) => self.finding(world, finding),
+            Item::Finding(finding) => self.finding(world, finding, None),
+            Item::Repeated(last, times) => self.finding(world, last, Some(*times)),
             Item::Lost(loss) => self.lost(world, at, loss),
             Item::Whole => self.line(
                 world,
@@ -187,8 +194,8 @@ impl<W: Write> Page<W> {
         event::print(&mut self.out, self.screen, world, event)
     }
 
-    fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, stage, at, since: _, process, confidence, message, fix, evidence: _, detail: _ } = finding;
+    fn finding(&mut self, world: &World, finding: &Finding, repeated: Option<u64>) -> io::Result<()> {
+        let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
         let style = match rule.severity {
             _ if *stage == Stage::Resolved => GOOD,
             Severity::Info => CALM,
@@ -197,10 +204,13 @@ impl<W: Write> Page<W> {
         };
         let time = self.time(world, *at)?;
         let screen = self.screen;
-        let (word, goes_on) = match stage {
-            Stage::New => (rule.severity.id(), ""),
-            Stage::Ongoing => (rule.severity.id(), " goes on"),
-            Stage::Resolved => ("resolved", ""),
+        let (word, goes_on) = match (stage, repeated) {
+            (_, Some(times)) => {
+                (rule.severity.id(), format!(": {times} more within {}, the last:", seconds(at.saturating_sub(*since))))
+            }
+            (Stage::New, None) => (rule.severity.id(), String::new()),
+            (Stage::Ongoing, None) => (rule.severity.id(), " goes on".to_owned()),
+            (Stage::Resolved, None) => ("resolved", String::new()),
         };
         write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, word))?;
         writeln!(self.out, "{}{goes_on}", screen.paint(BOLD, rule.name))?;
@@ -212,7 +222,7 @@ impl<W: Write> Page<W> {
             self.paragraph("incomplete: ", WARN, note)?;
         }
         // Who reads of it again has read that.
-        if !fix.is_empty() && *stage == Stage::New {
+        if !fix.is_empty() && *stage == Stage::New && repeated.is_none() {
             self.paragraph("fix: ", GOOD, fix)?;
         }
         Ok(())

@@ -146,6 +146,7 @@ enum Stage {
     New,
     Ongoing,
     Resolved,
+    Repeated,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,6 +259,7 @@ macro_rules! finding {
             rule: String,
             severity: Severity,
             stage: Stage,
+            times: Option<u64>,
             at: Time,
             at_boot_ns: Digits,
             since: Time,

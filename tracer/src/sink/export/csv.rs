@@ -275,6 +275,8 @@ fn write<W: Write>(out: &mut csv::Writer<W>, world: &World, moment: Moment, item
         Item::Lost(it) => lost(world, moment, it),
         // A table has no place for what comes once.
         Item::Start(_) | Item::Container(_) | Item::Whole => return Ok(()),
+        // Each has its own row.
+        Item::Repeated(..) => return Ok(()),
     };
     out.serialize(line).map_err(|error| match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

@@ -113,6 +113,8 @@ impl Tables {
             }
             // It is in the metadata of each file.
             Item::Start(_) | Item::Container(_) | Item::Whole => Ok(()),
+            // Each has its own row.
+            Item::Repeated(..) => Ok(()),
         }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct FindingLine<'a> {
     rule: &'static str,
     severity: &'static str,
     stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
     at: Wall,
     at_boot_ns: BootNs,
     since: Wall,
@@ -230,6 +232,11 @@ impl<'a> Remnant<'a> {
     }
 }
 
+/// So many that are like some that were told, by the last of them.
+pub(super) fn repeated<'a>(world: &'a World, last: &'a Finding, times: u64) -> FindingLine<'a> {
+    FindingLine { stage: "repeated", times: Some(times), ..finding(world, last) }
+}
+
 pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine<'a> {
     let Finding { rule, stage, at, since, process, confidence, message, fix, evidence, detail } = finding;
     let one = |identity: &Identity| Process::new(world, identity);
@@ -241,6 +248,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
         rule: rule.name,
         severity: rule.severity.id(),
         stage: stage.id(),
+        times: None,
         at: Wall::new(world, *at),
         at_boot_ns: BootNs(*at),
         since: Wall::new(world, *since),
