@@ -46,6 +46,17 @@ fn what_lasts_is_told_again_and_when_it_is_over() {
     insta::assert_snapshot!(String::from_utf8(sink.into_inner()).unwrap());
 }
 
+#[test]
+fn of_those_that_are_alike_the_first_are_told() {
+    let mut sink = Text::new(Vec::new(), FILE, TimeZone::UTC, Filter::default(), &[]).few();
+    let term = story::signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1);
+    let events: Vec<_> = contained().into_iter().chain(std::iter::repeat_n(term, 9)).collect();
+    live(&events, &mut [&mut sink]);
+    let text = String::from_utf8(sink.into_inner()).unwrap();
+    assert_eq!(text.matches("init-ignored-signal\n").count(), 3);
+    insta::assert_snapshot!(text);
+}
+
 const FILE: Screen = Screen { colour: false, width: None };
 
 #[test]
