@@ -291,8 +291,10 @@ impl Filter {
             Detail::SlowStop { signal, sender, killer, .. } => {
                 (Some(*signal), process(sender), process(killer).into_iter().collect())
             }
-            Detail::NamespaceKilled { .. }
-            | Detail::ZombieLeader { .. }
+            Detail::NamespaceKilled { kill, .. } => {
+                (None, None, kill.iter().filter_map(|kill| process(&kill.sender)).collect())
+            }
+            Detail::ZombieLeader { .. }
             | Detail::ZombieLeak { .. }
             | Detail::Coalesced { .. }
             | Detail::LeftBehind { .. } => (None, None, Vec::new()),

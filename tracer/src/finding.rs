@@ -159,6 +159,8 @@ pub enum Detail {
         status: ExitStatus,
         /// Processes that have not died yet.
         left: u64,
+        /// The signal that ended the init, if one did and it was seen.
+        kill: Option<Box<Kill>>,
     },
     /// `slow-stop`
     SlowStop {
@@ -172,6 +174,8 @@ pub enum Detail {
         fate: signal::Verdict,
         /// Which of its children were told before the SIGKILL.
         told: Option<Told>,
+        /// Other processes of its namespace that the kernel kills with it.
+        left: u64,
         /// Who sent the SIGKILL.
         killer: Sender,
         /// Its ancestors then.

@@ -36,7 +36,8 @@ impl Rule for KilledBy {
     fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
         let Change::Killed(kill) = change else { return Verdict::Quiet };
         let Some(&first) = kill.victims.first() else { return Verdict::Quiet };
-        if kill.count == 1 && kill.wasted_ns.is_some_and(|wasted| wasted >= self.slow_stop_after) {
+        // Others tell of that end, and of all that came of it.
+        if kill.count == 1 && (kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some()) {
             return Verdict::Quiet;
         }
         Verdict::Found(Box::new(Finding {
@@ -103,7 +104,7 @@ fn message(kill: &Kill, first: &Identity) -> String {
 const ABORT: Signal = Signal(6);
 
 /// Where the signal came from, as the end of a sentence about one or many.
-fn cause(kill: &Kill) -> String {
+pub(super) fn cause(kill: &Kill) -> String {
     let Kill { signal, code, killer, sender, count, .. } = kill;
     let (it, its, has) = if *count == 1 { ("it", "its", "has") } else { ("they", "their", "have") };
     match killer {
@@ -168,7 +169,7 @@ pub(super) fn short(process: &Identity) -> String {
     Identity { ns_level: 0, ..*process }.to_string()
 }
 
-fn fix(kill: &Kill) -> String {
+pub(super) fn fix(kill: &Kill) -> String {
     let sender = match &kill.sender {
         Sender::Process(sender) if !sender.comm.bytes().is_empty() => sender.comm.to_string(),
         _ => "the sender".to_owned(),

@@ -5,9 +5,9 @@ use crate::{
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{PidNs, ProcKey},
-    rules::{Rule, RuleDef, Verdict},
+    rules::{Rule, RuleDef, Verdict, killed_by},
     summary::seconds,
-    world::{Ending, World},
+    world::{Ending, Kill, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -16,11 +16,18 @@ pub(super) static DEF: RuleDef = RuleDef {
     summary: "pid 1 of a pid namespace exited, and the kernel killed every process left in it",
     lasts: false,
     explanation: include_str!("namespace_killed.md"),
-    make: |thresholds| Box::new(NamespaceKilled { stuck_after: thresholds.namespace_stuck_after }),
+    make: |thresholds| {
+        Box::new(NamespaceKilled {
+            stuck_after: thresholds.namespace_stuck_after,
+            slow_stop_after: thresholds.slow_stop_after,
+        })
+    },
 };
 
 struct NamespaceKilled {
     stuck_after: u64,
+    /// What a stop took with it that was so slow another rule tells.
+    slow_stop_after: u64,
 }
 
 impl Rule for NamespaceKilled {
@@ -39,7 +46,15 @@ impl Rule for NamespaceKilled {
             Change::NamespaceEnded(ns) => match ending(world, ns) {
                 // Nothing was left to kill, or only the very `kill` that asked pid 1 to end and had
                 // no time to exit: the ordinary end of a container.
-                Some(ending) if !ending.nested && ending.bystanders > 0 => found(world, &ending, seq),
+                Some(ending) if !ending.nested && ending.bystanders > 0 && !world.is_told_with_kill(&ending) => {
+                    found(world, &ending, None, seq)
+                }
+                _ => Verdict::Quiet,
+            },
+            Change::Killed(ref kill) => match kill.ending {
+                Some(ending) if !kill.was_slow_stop(self.slow_stop_after) => {
+                    found(world, &ending, Some(kill), ending.seq)
+                }
                 _ => Verdict::Quiet,
             },
             _ => Verdict::Quiet,
@@ -49,7 +64,7 @@ impl Rule for NamespaceKilled {
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key) else { return Verdict::Quiet };
         match ending(world, process.pid_ns) {
-            Some(ending) if ending.init.key == key && ending.left > 0 => found(world, &ending, ending.seq),
+            Some(ending) if ending.init.key == key && ending.left > 0 => found(world, &ending, None, ending.seq),
             _ => Verdict::Quiet,
         }
     }
@@ -59,13 +74,18 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
     world.namespace(ns)?.ending
 }
 
-fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
+/// `kill` is what ended the init, if that is known by now.
+fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdict {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
-    let status = world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status);
+    let status = match kill {
+        Some(kill) => kill.status,
+        None => world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status),
+    };
     let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
-    let how = match status.signal() {
-        Some(signal) => format!("was killed by {signal}"),
-        None => format!("exited with code {}", status.code()),
+    let how = match (kill, status.signal()) {
+        (Some(kill), _) => format!("was ended by {}{}", kill.signal, killed_by::cause(kill)),
+        (None, Some(signal)) => format!("was killed by {signal}"),
+        (None, None) => format!("exited with code {}", status.code()),
     };
     let processes = |n: u64| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
     let stuck = match left {
@@ -90,7 +110,13 @@ fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
             },
             seconds(took_ns),
         ),
-        fix: if left == 0 {
+        fix: if let Some(kill) = kill {
+            format!(
+                "{}; with pid 1 the kernel kills all others, so what needs a clean end must get its stop signal before \
+                 that",
+                killed_by::fix(kill)
+            )
+        } else if left == 0 {
             "if the others should have lived, pid 1 must not exit before them: run them below an init that waits for \
              all, or not as a background job of the entrypoint; processes that need a clean end must get their stop \
              signal from pid 1 first"
@@ -100,8 +126,12 @@ fn found(world: &World, ending: &Ending, seq: u64) -> Verdict {
              outside the namespace and does not wait"
                 .to_owned()
         },
-        evidence: if seq == ending.seq { vec![seq] } else { vec![ending.seq, seq] },
-        detail: Detail::NamespaceKilled { killed, took_ns, status, left },
+        evidence: match kill {
+            Some(kill) => kill.evidence.clone(),
+            None if seq == ending.seq => vec![seq],
+            None => vec![ending.seq, seq],
+        },
+        detail: Detail::NamespaceKilled { killed, took_ns, status, left, kill: kill.cloned().map(Box::new) },
     }))
 }
 
@@ -111,7 +141,7 @@ mod tests {
     use crate::{
         event::{Adopter, Exit, SignalSent, TaskInfo},
         signal::Signal,
-        story::{Story, born_in, end, kill},
+        story::{Story, born, born_in, end, kill},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -135,17 +165,33 @@ mod tests {
     #[test]
     fn one_finding_tells_how_many_died_and_why() {
         let mut story = three();
-        init_exits(&mut story, ExitStatus(i32::from(Signal::KILL.0)));
+        init_exits(&mut story, ExitStatus(0));
         story.exit(killed(11)).free(11).exit(killed(12)).free(12).free(10);
         let finding = story.only();
         assert!(
-            finding.message.contains("was killed by SIGKILL; the kernel killed the 2 processes"),
+            finding.message.contains("exited with code 0; the kernel killed the 2 processes"),
             "{}",
             finding.message
         );
         let Detail::NamespaceKilled { killed, took_ns, left, .. } = finding.detail else { panic!() };
         assert_eq!((killed, left), (2, 0));
         assert_eq!(took_ns, 3_000);
+    }
+
+    #[test]
+    fn who_killed_the_init_is_told_with_what_came_of_it() {
+        let mut story = three();
+        story.fork(born(2, 1)).exec(2, "runc").signal(kill(2, 10, Signal::KILL));
+        init_exits(&mut story, ExitStatus(i32::from(Signal::KILL.0)));
+        story.exit(killed(11)).free(11).exit(killed(12)).free(12).free(10);
+        assert_eq!(story.rules(), [""; 0], "what is said of it may come");
+        let finding = story.wait(150, &[]).only();
+        let text = "p10 (pid 10), pid 1 of namespace 4026532500, was ended by SIGKILL from runc (pid 2) < p1 (pid 1); the \
+                    kernel killed the 2 processes left in the namespace within 3 µs.";
+        assert_eq!(finding.message, text);
+        assert!(finding.fix.starts_with("if it was not meant, find out why runc sent it"), "{}", finding.fix);
+        let Detail::NamespaceKilled { killed, kill: Some(kill), .. } = finding.detail else { panic!() };
+        assert_eq!((killed, kill.victims[0].key.tgid), (2, 10));
     }
 
     #[test]

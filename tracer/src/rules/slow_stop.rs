@@ -42,6 +42,7 @@ impl Rule for SlowStop {
             return Verdict::Quiet;
         }
         let took_ns = world.now().saturating_sub(asked.at);
+        let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
             stage: Stage::New,
@@ -49,7 +50,7 @@ impl Rule for SlowStop {
             since: asked.at,
             process: process.identity(),
             confidence: Confidence::Certain,
-            message: message(world, process, stop, asked, kill, took_ns),
+            message: message(world, process, stop, asked, kill, took_ns) + &others(left),
             fix: fix(process, asked),
             evidence: vec![asked.seq, kill.seq, seq],
             detail: Detail::SlowStop {
@@ -58,6 +59,7 @@ impl Rule for SlowStop {
                 ancestors: asked.ancestors.clone(),
                 fate: asked.verdict,
                 told: told.clone(),
+                left,
                 killer: Sender::Process(kill.sender),
                 killer_ancestors: kill.ancestors.clone(),
                 wasted_ns: wasted,
@@ -87,6 +89,15 @@ fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill:
         seconds(stop.wasted_ns().unwrap_or(0)),
         who(kill),
     )
+}
+
+/// Who dies with an init.
+fn others(left: u64) -> String {
+    match left {
+        0 => String::new(),
+        1 => " With it the kernel kills the process left in its namespace.".to_owned(),
+        n => format!(" With it the kernel kills the {n} processes left in its namespace."),
+    }
 }
 
 /// Whether a signal that was taken went on to the children.
@@ -193,6 +204,21 @@ mod tests {
                  3.0 s later runc (pid 4) < shim (pid 2) < p1 (pid 1) sent SIGKILL."
             )
         );
+    }
+
+    #[test]
+    fn what_the_kernel_kills_with_it_is_part_of_the_story() {
+        let mut story = container();
+        story.fork(born_in(NS, 11, 2, 10));
+        story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
+        let finding = killed(&mut story).unwrap();
+        assert!(
+            finding.message.ends_with("sent SIGKILL. With it the kernel kills the process left in its namespace."),
+            "{}",
+            finding.message
+        );
+        story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).wait(200, &[]);
+        assert_eq!(story.rules(), [""; 0]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ impl World {
         let Event { at, cpu: _, kind } = event;
         let at = *at;
         self.now = self.now.max(at);
+        let before = changes.len();
         match kind {
             EventKind::Start(info) => {
                 self.wall_offset_ns = info.wall_offset_ns;
@@ -72,6 +73,11 @@ impl World {
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
             EventKind::Tick => self.close_kills(at, false, changes),
             EventKind::End(_) => self.close_kills(at, true, changes),
+        }
+        for change in &changes[before..] {
+            if let Change::NamespaceEnded(ns) = change {
+                self.note_ending(*ns);
+            }
         }
         if self.command.is_some() {
             self.follow_command(kind, changes);

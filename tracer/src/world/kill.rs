@@ -5,12 +5,12 @@ use crate::{
     change::Change,
     event::{ExitStatus, SignalSent},
     host::OutOfMemory,
-    ident::{Identity, ProcKey},
+    ident::{Identity, PidNs, ProcKey},
     signal::{
         KernelSender, Sender, Signal,
         killer::{Killer, could_end, killer},
     },
-    world::{Death, World},
+    world::{Death, Ending, World},
 };
 
 /// How long ends of the same cause are put together, in nanoseconds.
@@ -57,8 +57,17 @@ pub struct Kill {
     pub out_of_memory: Option<OutOfMemory>,
     /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
     pub wasted_ns: Option<u64>,
+    /// The only one so far is an init, and the kernel has killed others of its namespace by then.
+    pub ending: Option<Ending>,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
     pub evidence: Vec<u64>,
+}
+
+impl Kill {
+    /// It was the end of an init that had been asked to stop for so long, in nanoseconds.
+    pub fn was_slow_stop(&self, after: u64) -> bool {
+        self.wasted_ns.is_some_and(|wasted| wasted >= after)
+    }
 }
 
 /// What ends have in common that are put together.
@@ -230,6 +239,7 @@ impl World {
             cores: 0,
             out_of_memory: None,
             wasted_ns: None,
+            ending: None,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
         };
         Some((join, kill))
@@ -244,6 +254,22 @@ impl World {
         if !matches!(kill.out_of_memory, Some(OutOfMemory::Group(Some(_)))) {
             kill.out_of_memory = Some(which.clone());
         }
+    }
+
+    /// A namespace has ended in which the kernel killed somebody: if a signal had ended its init a moment ago,
+    /// both will be told together.
+    pub(super) fn note_ending(&mut self, ns: PidNs) {
+        let ending = self.namespace(ns).and_then(|ns| ns.ending);
+        let Some(ending) = ending.filter(|ending| ending.bystanders > 0 && !ending.nested) else { return };
+        let is_of = |kill: &&mut Kill| matches!(kill.victims[..], [victim] if victim.key == ending.init.key);
+        if let Some(kill) = self.kills.values_mut().find(is_of) {
+            kill.ending = Some(ending);
+        }
+    }
+
+    /// Whether that will be told with the signal that ended the init.
+    pub fn is_told_with_kill(&self, ending: &Ending) -> bool {
+        self.kills.values().any(|kill| kill.ending.is_some_and(|of| of.init.key == ending.init.key))
     }
 
     /// Tells of ends to which no more of the same cause will be put; of all, at the end of time.

@@ -286,7 +286,24 @@ enum Reason {
 finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, reason: Reason, });
 finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
-finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64 });
+finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64, killed_by: Option<Killed> });
+
+/// As in `killed-by`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Killed {
+    signal: String,
+    code: i32,
+    code_name: Option<String>,
+    how: How,
+    sender: Option<Sender>,
+    ancestors: Vec<Process>,
+    count: u64,
+    victims: Vec<Process>,
+    raised_again: u64,
+    core_dumps: u64,
+    out_of_memory: Option<Exhausted>,
+}
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
 finding!(SlowStop {
     signal: String,
@@ -295,6 +312,7 @@ finding!(SlowStop {
     verdict: String,
     children_told: Option<u64>,
     children_not_told: Option<u64>,
+    left: u64,
     killer: Option<Sender>,
     killer_ancestors: Vec<Process>,
     wasted_ns: u64,

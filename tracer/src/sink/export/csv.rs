@@ -180,8 +180,11 @@ impl Line {
             Detail::OrphanAdopted { adopter, adopter_class: _, dead_parent: _, known: _ } => {
                 self.other("adopter", Some(adopter));
             }
-            Detail::NamespaceKilled { killed: _, took_ns, status, left: _ } => {
+            Detail::NamespaceKilled { killed: _, took_ns, status, left: _, kill } => {
                 self.status(*status);
+                if let Some(kill) = kill {
+                    self.sender(&kill.sender);
+                }
                 self.duration_ns = Some(*took_ns);
             }
             Detail::SlowStop { signal, sender, wasted_ns, .. } => {

@@ -22,7 +22,7 @@ use crate::{
     },
     summary::Summary,
     trace::file::Folder,
-    world::World,
+    world::{Kill, World},
 };
 
 mod processes;
@@ -234,6 +234,12 @@ impl EventRow {
     }
 }
 
+/// By which signal, of whom.
+fn ended_by(row: FindingRow, kill: &Kill) -> FindingRow {
+    let row = FindingRow { signal: Some(kill.signal.to_string()), reason: Some(kill.killer.id()), ..row };
+    if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
+}
+
 fn finding(world: &World, finding: &Finding) -> FindingRow {
     let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
     let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
@@ -278,14 +284,14 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         Detail::OrphanAdopted { adopter, adopter_class, dead_parent: _, known: _ } => {
             FindingRow { reason: Some(adopter_class.id()), ..row.other("adopter", adopter) }
         }
-        Detail::NamespaceKilled { killed, took_ns, status: _, left: _ } => {
-            FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row }
+        Detail::NamespaceKilled { killed, took_ns, status: _, left: _, kill } => {
+            let row = FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row };
+            match kill {
+                Some(kill) => ended_by(row, kill),
+                None => row,
+            }
         }
-        Detail::KilledBy(kill) => {
-            let (signal, reason) = (Some(kill.signal.to_string()), Some(kill.killer.id()));
-            let row = FindingRow { signal, reason, killed: Some(signed(kill.count)), ..row };
-            if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
-        }
+        Detail::KilledBy(kill) => ended_by(FindingRow { killed: Some(signed(kill.count)), ..row }, kill),
         Detail::ZombieLeak { .. } | Detail::Coalesced { .. } | Detail::Pressure { .. } | Detail::LeftBehind { .. } => {
             row
         }

@@ -59,6 +59,7 @@ enum Particulars<'a> {
         took_ns: u64,
         status: Status,
         left: u64,
+        killed_by: Option<Box<Killed<'a>>>,
     },
     KilledBy(Box<Killed<'a>>),
     QueueOverflow {
@@ -78,6 +79,7 @@ enum Particulars<'a> {
         verdict: &'static str,
         children_told: Option<u64>,
         children_not_told: Option<u64>,
+        left: u64,
         killer: Option<Origin<'a>>,
         killer_ancestors: Vec<Process<'a>>,
         wasted_ns: u64,
@@ -198,6 +200,7 @@ impl<'a> Killed<'a> {
             out_of_memory,
             // Of that another rule tells.
             wasted_ns: _,
+            ending: _,
             evidence: _,
         } = kill;
         let named = |all: &[Identity]| all.iter().map(|one| Process::new(world, one)).collect();
@@ -275,11 +278,12 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 adopter_known: known.id(),
                 dead_parent: one(dead_parent),
             },
-            Detail::NamespaceKilled { killed, took_ns, status, left } => Particulars::NamespaceKilled {
+            Detail::NamespaceKilled { killed, took_ns, status, left, kill } => Particulars::NamespaceKilled {
                 killed: *killed,
                 took_ns: *took_ns,
                 status: (*status).into(),
                 left: *left,
+                killed_by: kill.as_ref().map(|kill| Box::new(Killed::new(world, kill))),
             },
             Detail::ZombieLeader { threads, age_ns } => {
                 Particulars::ZombieLeader { threads: *threads, age_ns: *age_ns }
@@ -335,6 +339,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 ancestors,
                 fate,
                 told,
+                left,
                 killer,
                 killer_ancestors,
                 wasted_ns,
@@ -346,6 +351,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 verdict: fate.id(),
                 children_told: told.as_ref().map(|told| told.told),
                 children_not_told: told.as_ref().map(|told| told.not_told),
+                left: *left,
                 killer: sender(world, killer),
                 killer_ancestors: killer_ancestors.iter().map(one).collect(),
                 wasted_ns: *wasted_ns,
