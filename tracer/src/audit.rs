@@ -17,7 +17,6 @@ use stop::Forecast;
 use crate::{
     cli::AuditGate as Gate,
     host::{Container, Room},
-    rules::PRESSURE_AT,
     signal::Signal,
     source::{containers, limits},
 };
@@ -94,10 +93,10 @@ pub(crate) struct World<'a> {
 }
 
 impl Audit {
-    /// Whether that is the case somewhere.
-    pub fn has(&self, what: Gate) -> bool {
+    /// Whether that is the case somewhere. What runs out does so where `pressure_at` of a hundred are in use.
+    pub fn has(&self, what: Gate, pressure_at: u64) -> bool {
         let Self { namespaces, ptys, pids } = self;
-        let is_short = |room: &Option<Room>| room.is_some_and(|room| room.is_short(PRESSURE_AT));
+        let is_short = |room: &Option<Room>| room.is_some_and(|room| room.is_short(pressure_at));
         match what {
             Gate::InitIgnoredSignal => {
                 namespaces.iter().any(|ns| !ns.forecast.acts && ns.forecast.sure != stop::Sure::Guess)
@@ -187,5 +186,18 @@ impl<'a> World<'a> {
             outsiders: living.filter(|one| self.came_in(one, init)).map(|&one| one.clone()).collect(),
             pids: limits::pids_of(init.pid as u32),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_out_is_a_matter_of_the_threshold() {
+        let pids = Some(Room { used: 60, most: 100 });
+        let audit = Audit { namespaces: Vec::new(), ptys: None, pids };
+        assert_eq!([60, 61].map(|at| audit.has(Gate::PidPressure, at)), [true, false]);
+        assert!(!audit.has(Gate::PtyPressure, 1), "nothing is known of them");
     }
 }

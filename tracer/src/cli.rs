@@ -300,6 +300,10 @@ pub struct Audit {
     #[arg(short, long, value_name = "SIGNAL")]
     pub signal: Option<Signal>,
 
+    /// Pids or pseudo-terminals of which so much is in use, of a hundred, are running out
+    #[arg(long, value_name = "PERCENT", default_value_t = rules::Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub pressure_at: u64,
+
     /// End with 3 if that is so anywhere
     #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
     pub fail_on: Vec<AuditGate>,
@@ -312,9 +316,9 @@ pub enum AuditGate {
     InitIgnoredSignal,
     /// A pid 1 has zombies that it does not reap
     UnreapedChild,
-    /// Four fifths of the pseudo-terminals are in use
+    /// The pseudo-terminals are running out
     PtyPressure,
-    /// Four fifths of the pids are in use, of the machine or of a container
+    /// The pids are running out, of the machine or of a container
     PidPressure,
 }
 

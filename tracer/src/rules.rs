@@ -46,9 +46,6 @@ pub struct RuleDef {
     pub make: fn(&Thresholds) -> Box<dyn Rule>,
 }
 
-/// Of a hundred pids or ptys, so many in use are many.
-pub const PRESSURE_AT: u64 = 80;
-
 /// From when on something is worth a finding, in nanoseconds where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -86,7 +83,7 @@ impl Default for Thresholds {
             stuck_blocked_after: 10_000_000_000,
             not_forwarded_after: 2_000_000_000,
             exec_leftover_after: 5_000_000_000,
-            pressure_at: PRESSURE_AT,
+            pressure_at: 80,
             thread_adoptions: false,
         }
     }

@@ -19,10 +19,10 @@ pub fn run(options: &cli::Audit) -> Result<ExitCode> {
     let audit = audit::audit(options.signal);
     let out = BufWriter::new(Stdout::lock());
     match options.output {
-        Output::Text => print::print_text(&audit, Screen::stdout(), out),
+        Output::Text => print::print_text(&audit, options.pressure_at, Screen::stdout(), out),
         Output::Json => print::print_json(&audit, out),
     }
     .context("cannot write to standard output")?;
-    let is_hit = options.fail_on.iter().any(|&what| audit.has(what));
+    let is_hit = options.fail_on.iter().any(|&what| audit.has(what, options.pressure_at));
     Ok(if is_hit { ExitCode::from(HIT) } else { ExitCode::SUCCESS })
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::{
     audit::{Audit, Namespace, facts::Facts, stop::Forecast},
     host::{Container, Room},
-    rules::PRESSURE_AT,
     sink::{
         json::{Lines, Seen},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
@@ -18,11 +17,12 @@ use crate::{
 /// Processes that are named where there are many.
 const NAMED: usize = 5;
 
-/// Prints a paragraph for each namespace, and a line that sums up.
+/// Prints a paragraph for each namespace, and a line that sums up. What runs out does so where `pressure_at`
+/// of a hundred are in use.
 ///
 /// # Errors
 /// Only from writing.
-pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Result<()> {
+pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl Write) -> io::Result<()> {
     let Audit { namespaces, ptys, pids } = audit;
     for Namespace { init, container, signal, forecast, processes, zombies, outsiders, pids } in namespaces {
         let Forecast { acts, sure, why, fix } = forecast;
@@ -53,7 +53,7 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
         if !outsiders.is_empty() {
             paragraph(&mut out, screen, format_args!("came in from outside: {}", list(outsiders)))?;
         }
-        if let Some(room) = pids.filter(|room| room.is_short(PRESSURE_AT)) {
+        if let Some(room) = pids.filter(|room| room.is_short(pressure_at)) {
             paragraph(&mut out, screen, format_args!("{} {}", screen.paint(BAD, "pids are running out:"), of(room)))?;
         }
         writeln!(out)?;
@@ -68,7 +68,7 @@ pub fn print_text(audit: &Audit, screen: Screen, mut out: impl Write) -> io::Res
     )?;
     for (what, room) in [("ptys", ptys), ("pids", pids)] {
         if let Some(room) = room {
-            let style = if room.is_short(PRESSURE_AT) { BAD } else { DIM };
+            let style = if room.is_short(pressure_at) { BAD } else { DIM };
             writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}", of(*room))))?;
         }
     }
