@@ -8,7 +8,7 @@ use std::{
 use rustix::process::Signal;
 use tracer_tests::{
     Run,
-    contract::{Container, Event, Line, Process},
+    contract::{Container, Event, Finding, Line, Process},
     engine::{CONTAINERD_NAMESPACE, Docker, Engine, IMAGE, Podman, root_file_system},
     machine::{Control, Group, Need},
     run::{events, output},
@@ -128,14 +128,26 @@ fn docker_names() {
     assert_eq!(executes(&mut run, "web", "true").container_id, Some(container.id));
 
     docker.run(&["stop", "-t", "1", "web"]);
-    run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web").once();
-    wasted_a_second(&mut run, web, "web", "SIGINT");
+    let by_client = |f: &Finding| is_asked_by(f, "docker");
+    let dropped = run.expect_finding("init-ignored-signal").about(web).signal("SIGINT").in_container("web");
+    dropped.so_that("a docker asked for it", by_client).once();
+    let slow = run.expect_finding("slow-stop").about(web).in_container("web").signal("SIGINT");
+    slow.so_that("a docker asked for it", by_client).once();
     let finished = run.finish();
     // From its first moment to its last.
     let of_short = |event: &&Event| event.process.as_ref().is_some_and(|process| process.pid == short.pid);
     let ends: Vec<_> = events(&finished.lines, "exit").filter(of_short).collect();
     assert!(!ends.is_empty(), "the end of the short one was not seen");
     assert!(ends.iter().all(|end| end.process.as_ref().is_some_and(|process| process.container == short.container)));
+}
+
+/// Whether a client of that name, started here, asked the engine for it.
+pub(crate) fn is_asked_by(finding: &Finding, client: &str) -> bool {
+    let me = std::process::id() as i32;
+    finding.asked_by.as_deref().is_some_and(|asked_by| match asked_by {
+        [first, then, ..] => first.comm == client && then.pid == me,
+        _ => false,
+    })
 }
 
 fn docker_before_tracing() {

@@ -52,7 +52,7 @@ const FIELDS: &[(&str, &str)] = &[
         "finding",
         "rule severity stage times? at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
     ),
-    ("init-ignored-signal", "signal sender reason"),
+    ("init-ignored-signal", "signal sender asked_by reason"),
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
     ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
     ("namespace-killed", "killed took_ns status left killed_by"),
@@ -60,7 +60,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("coalesced-sigchld", "zombies merged reaped"),
     (
         "slow-stop",
-        "signal sender ancestors verdict children_told children_not_told left killer killer_ancestors wasted_ns took_ns",
+        "signal sender ancestors asked_by verdict children_told children_not_told left killer killer_ancestors wasted_ns \
+         took_ns",
     ),
     ("signal-not-forwarded", "signal sender count children has_ended"),
     ("signal-stuck-blocked", "signal sender age_ns"),
@@ -70,7 +71,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
-    ("killed-by", "signal code code_name how sender ancestors count victims raised_again core_dumps out_of_memory"),
+    (
+        "killed-by",
+        "signal code code_name how sender ancestors asked_by count victims raised_again core_dumps out_of_memory",
+    ),
 ];
 
 /// The closed sets, by the field that holds a word of them.
@@ -358,6 +362,7 @@ pub struct Finding {
     pub code_name: Option<String>,
     pub how: Option<String>,
     pub ancestors: Option<Vec<Process>>,
+    pub asked_by: Option<Vec<Process>>,
     pub count: Option<u64>,
     pub victims: Option<Vec<Process>>,
     pub raised_again: Option<u64>,

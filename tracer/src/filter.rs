@@ -303,7 +303,8 @@ impl Filter {
         let is_about_loss = signal.is_some() && !is_kill;
         // Whom a kill ended are its targets, all of them.
         let mut targets = others.iter().copied().filter(|_| is_kill).chain(subject);
-        let parties: Vec<_> = [subject, sender].into_iter().chain(others.iter().copied().map(Some)).collect();
+        let client = finding.detail.asked_by().first();
+        let parties: Vec<_> = [subject, sender, client].into_iter().chain(others.iter().copied().map(Some)).collect();
         (self.rules.is_empty() || self.rules.iter().any(|rule| rule.name == finding.rule.name))
             && self.min_severity.is_none_or(|least| finding.rule.severity >= least)
             && (!self.lost || is_about_loss)

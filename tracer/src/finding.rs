@@ -124,6 +124,8 @@ pub enum Detail {
         signal: Signal,
         /// Who sent it.
         sender: Sender,
+        /// The client that had asked an engine for it, and its ancestors, if that was seen.
+        asked_by: Vec<Identity>,
         /// `no-handler`, `kill-from-inside` or `dropped-at-delivery`.
         reason: &'static str,
     },
@@ -170,6 +172,8 @@ pub enum Detail {
         sender: Sender,
         /// Its ancestors then.
         ancestors: Vec<Identity>,
+        /// The client that had asked an engine for it, and its ancestors, if that was seen.
+        asked_by: Vec<Identity>,
         /// What became of it.
         fate: signal::Verdict,
         /// Which of its children were told before the SIGKILL.
@@ -293,6 +297,15 @@ impl Detail {
             Self::UnreapedChild { parent, .. } => Some(parent.key),
             Self::OrphanAdopted { adopter, .. } => Some(adopter.key),
             _ => None,
+        }
+    }
+
+    /// The client that had asked an engine for the signal that it is about, and its ancestors.
+    pub fn asked_by(&self) -> &[Identity] {
+        match self {
+            Self::IgnoredSignal { asked_by, .. } | Self::SlowStop { asked_by, .. } => asked_by,
+            Self::KilledBy(kill) | Self::NamespaceKilled { kill: Some(kill), .. } => &kill.asked_by,
+            _ => &[],
         }
     }
 

@@ -1,4 +1,4 @@
-//! Programs that are known by their names: inits, shells, and who starts and watches over containers.
+//! Programs that are known by their names: inits, shells, and who asks for, starts and watches over containers.
 
 /// Programs made to be pid 1 that pass signals on to their only child, reap, and end with that child; the
 /// engines put them into a container by other names.
@@ -29,6 +29,14 @@ pub fn is_shell(name: &[u8]) -> bool {
 /// not. The kernel keeps 15 bytes of a name.
 pub fn is_watcher(comm: &[u8]) -> bool {
     comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
+}
+
+/// Clients of engines.
+const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
+
+/// Whether a program, by its path, has an engine do something, by the words of its command line.
+pub fn is_client(program: &[u8]) -> bool {
+    program.rsplit(|&byte| byte == b'/').next().is_some_and(|name| CLIENTS.contains(&name))
 }
 
 /// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.

@@ -126,9 +126,11 @@ impl Story {
         self.event(EventKind::Fork(Box::new(Fork { task, creator })))
     }
 
-    pub(crate) fn exec(&mut self, pid: u32, comm: &str) -> &mut Self {
-        let args = Args { bytes: format!("{comm}\0").into_bytes().into(), cut: false };
-        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm: Comm::from(comm), old_tid: pid, args })))
+    /// By a command line of words without blanks, of which the first is its name.
+    pub(crate) fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
+        let args = Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), cut: false };
+        let comm = Comm::from(line.split(' ').next().unwrap_or_default());
+        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args })))
     }
 
     pub(crate) fn exit(&mut self, exit: Exit) -> &mut Self {

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::ident::{Identity, PidNs, ProcKey};
 
 mod apply;
+mod asked;
 mod command;
 mod contained;
 pub mod descent;

@@ -12,7 +12,7 @@ use tracer_tests::{
     stage::kill,
 };
 
-use super::{engine_test, executes, known};
+use super::{engine_test, executes, is_asked_by, known};
 use crate::Test;
 
 pub fn trials() -> Vec<Test> {
@@ -249,9 +249,9 @@ fn docker_kill() {
     let web = docker.start_container("web", &[IMAGE, "sleep", "1000"]);
     executes(&mut run, "web", "sleep");
     docker.run(&["kill", "web"]);
-    let by_process = |f: &Finding| f.how.as_deref() == Some("process");
+    let by_process = |f: &Finding| f.how.as_deref() == Some("process") && is_asked_by(f, "docker");
     let found = run.expect_finding("killed-by").about(web).in_container("web").signal("SIGKILL");
-    let found = found.so_that("by a process", by_process).certain().once();
+    let found = found.so_that("by a process, for a docker", by_process).certain().once();
     assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.comm == "runc"), "{found:?}");
     let ancestors = found.ancestors.expect("the contract says so");
     assert!(ancestors.iter().any(|one| one.comm.starts_with("containerd-shim")), "{ancestors:?}");

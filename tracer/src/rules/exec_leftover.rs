@@ -145,20 +145,12 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Exec, Exit, ExitStatus, Roles, TaskInfo},
+        event::{Adopter, EventKind, Exit, ExitStatus, Roles, TaskInfo},
         host::Container,
-        ident::{Args, Comm},
         story::{Story, born, born_in, end, key, running, task},
     };
 
     const NS: u32 = 4_026_532_500;
-
-    fn exec(story: &mut Story, pid: u32, line: &str) {
-        let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        let args = Args { bytes: bytes.into_bytes().into(), cut: false };
-        let comm = Comm::from(line.split(' ').next().unwrap());
-        story.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args })));
-    }
 
     fn outsider(pid: u32, parent: u32) -> TaskInfo {
         TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(NS, pid, pid, parent) }
@@ -177,9 +169,9 @@ mod tests {
     fn with_client(line: &str) -> Story {
         let mut story = container();
         story.fork(born(20, 1));
-        exec(&mut story, 20, line);
+        story.exec(20, line);
         story.fork(born(25, 2)).exec(25, "runc").fork(outsider(30, 25));
-        exec(&mut story, 30, "sh -c top");
+        story.exec(30, "sh -c top");
         story.exit(end(25, 2, Adopter::Subreaper(task(2)))).free(25);
         story
     }
@@ -231,9 +223,9 @@ mod tests {
     fn a_parent_outside_that_has_ended_was_a_client_too() {
         let mut story = container();
         story.fork(born(20, 1));
-        exec(&mut story, 20, "nsenter -t 10 -p sh");
+        story.exec(20, "nsenter -t 10 -p sh");
         story.fork(outsider(30, 20));
-        exec(&mut story, 30, "sh");
+        story.exec(30, "sh");
         story.exit(Exit { status: ExitStatus(9), ..end(20, 1, Adopter::NamespaceInit(task(1))) });
         story.wait(20, &[(30, b'S', 1)]).wait(5_100, &[(30, b'S', 1)]);
         let [finding] = &found(&mut story)[..] else { panic!() };

@@ -3,7 +3,8 @@
 use crate::{
     change::{Change, Signalled},
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    rules::{Rule, RuleDef, Thresholds, Verdict},
+    ident::Identity,
+    rules::{Rule, RuleDef, Thresholds, Verdict, killed_by::on_behalf},
     signal::{self, Sender, Signal},
     world::World,
 };
@@ -33,6 +34,10 @@ impl Rule for InitIgnoredSignal {
             _ => return Verdict::Quiet,
         };
         let Signalled { signal, sender, target, sent_at, sent_seq, .. } = **sent;
+        let asked_by = match sender {
+            Sender::Process(sender) => world.asked_by(sender.key, target.key),
+            _ => Vec::new(),
+        };
         let evidence = sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect();
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
@@ -42,19 +47,20 @@ impl Rule for InitIgnoredSignal {
             process: target,
             // The kernel decided this in the one event that was seen.
             confidence: Confidence::Certain,
-            message: message(sent, world),
+            message: message(sent, &asked_by, world),
             fix: fix(sent).to_owned(),
             evidence,
-            detail: Detail::IgnoredSignal { signal, sender, reason },
+            detail: Detail::IgnoredSignal { signal, sender, asked_by, reason },
         }))
     }
 }
 
-fn message(sent: &Signalled, world: &World) -> String {
+fn message(sent: &Signalled, asked_by: &[Identity], world: &World) -> String {
     let Signalled { signal, ref sender, target, verdict, .. } = *sent;
     let who = match sender {
         Sender::Process(identity) if identity.key == target.key => "itself".to_owned(),
-        sender => sender.to_string(),
+        sender if asked_by.is_empty() => sender.to_string(),
+        sender => format!("{sender}{},", on_behalf(asked_by)),
     };
     let of = if target.ns_level == 0 {
         "pid 1 of the host".to_owned()

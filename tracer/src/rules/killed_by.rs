@@ -154,10 +154,24 @@ pub(super) fn cause(kill: &Kill) -> String {
 
 const SET_PDEATHSIG: &str = "PR_SET_PDEATHSIG";
 
-/// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
+/// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`; and who had asked for it.
 fn line_of(kill: &Kill) -> String {
-    line(kill.sender.to_string(), &kill.ancestors)
+    line(kill.sender.to_string(), &kill.ancestors) + &on_behalf(&kill.asked_by)
 }
+
+/// Who had asked an engine for it, as an end of a clause.
+pub(super) fn on_behalf(asked_by: &[Identity]) -> String {
+    match asked_by.split_first() {
+        Some((client, ancestors)) => {
+            let ancestors = ancestors.get(..CLIENT_ANCESTORS).unwrap_or(ancestors);
+            format!(", as {} had asked", line(short(client), ancestors))
+        }
+        None => String::new(),
+    }
+}
+
+/// Ancestors of a client that are named.
+const CLIENT_ANCESTORS: usize = 3;
 
 /// The same of anybody.
 pub(super) fn line(sender: String, ancestors: &[Identity]) -> String {
@@ -171,6 +185,7 @@ pub(super) fn short(process: &Identity) -> String {
 
 pub(super) fn fix(kill: &Kill) -> String {
     let sender = match &kill.sender {
+        Sender::Process(_) if let [client, ..] = &kill.asked_by[..] => client.comm.to_string(),
         Sender::Process(sender) if !sender.comm.bytes().is_empty() => sender.comm.to_string(),
         _ => "the sender".to_owned(),
     };

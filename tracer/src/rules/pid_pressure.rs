@@ -42,6 +42,14 @@ impl Rule for PidPressure {
         }
         Verdict::Over(process.key, format!("{whose} uses {} of {} pids again.", room.used, room.most))
     }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Change::Died { key, .. } = *change else { return None };
+        let process = open.process;
+        // Others of a group can stand for it; with pid 1 all end.
+        (key == process.key && world.is_ending(process.pid_ns))
+            .then(|| format!("{} has ended.", whose(world, &process)))
+    }
 }
 
 /// Pids that are counted together.
@@ -63,14 +71,7 @@ impl<'a> Pids<'a> {
             Measured::Group(key) => {
                 let (process, (group, failed)) = world.get(key).zip(world.group(key))?;
                 let process = process.identity();
-                let whose = match world.container_of(&process) {
-                    Some(container) => {
-                        let place = container.place();
-                        // Both of its words begin with an ASCII letter.
-                        place[..1].to_ascii_uppercase() + &place[1..]
-                    }
-                    None => format!("The control group of {process}"),
-                };
+                let whose = whose(world, &process);
                 Some(Self { process, whose, members: Some(&group.members), room: group.room, failed })
             }
             Measured::Pids => {
@@ -79,6 +80,18 @@ impl<'a> Pids<'a> {
             }
             Measured::Ptys => None,
         }
+    }
+}
+
+/// What a process stands for, as the beginning of a sentence.
+fn whose(world: &World, process: &Identity) -> String {
+    match world.container_of(process) {
+        Some(container) => {
+            let place = container.place();
+            // Both of its words begin with an ASCII letter.
+            place[..1].to_ascii_uppercase() + &place[1..]
+        }
+        None => format!("The control group of {process}"),
     }
 }
 
@@ -147,9 +160,9 @@ fn holders<'a>(world: &World, members: impl Iterator<Item = &'a Process>) -> Vec
 mod tests {
     use super::*;
     use crate::{
-        event::EventKind,
+        event::{Adopter, EventKind},
         host::{GroupRoom, Rooms},
-        story::{Story, born_in, key},
+        story::{Story, born_in, end, key},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -184,6 +197,17 @@ mod tests {
         assert_eq!(story.only().stage, Stage::Resolved);
         measured(&mut story, 90, 0);
         assert_eq!(story.only().stage, Stage::New);
+    }
+
+    #[test]
+    fn the_end_of_the_container_is_the_end_of_it() {
+        let mut story = container();
+        measured(&mut story, 90, 0);
+        story.only();
+        story.exit(end(10, 1, Adopter::None));
+        let over = story.only();
+        assert_eq!((over.stage, over.process.key), (Stage::Resolved, key(10)));
+        assert!(over.message.ends_with("has ended."), "{}", over.message);
     }
 
     #[test]

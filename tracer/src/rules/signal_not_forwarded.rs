@@ -126,7 +126,7 @@ mod tests {
         event::{Adopter, EventKind, SignalSent},
         host::StartInfo,
         signal::Signal,
-        story::{MS, Story, born, born_in, end, kill},
+        story::{MS, Story, born, born_in, end, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -180,6 +180,14 @@ mod tests {
         story.exit(end(11, 10, Adopter::None)).free(11).exit(end(12, 10, Adopter::None)).free(12);
         story.wait(2_100, &[(10, b'S', 1)]);
         assert!(found(&mut story).is_empty(), "nobody is left");
+    }
+
+    #[test]
+    fn what_a_child_that_was_told_leaves_to_the_init_is_not_meant() {
+        let mut story = stopping();
+        story.signal(kill(10, 11, Signal::TERM)).exit(end(11, 10, Adopter::NamespaceInit(task(10))));
+        story.wait(5, &[(12, b'S', 10)]).free(11).exit(end(10, 1, Adopter::None));
+        assert!(found(&mut story).is_empty());
     }
 
     #[test]

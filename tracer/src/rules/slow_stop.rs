@@ -6,7 +6,7 @@ use crate::{
     programs::is_shell,
     rules::{
         Rule, RuleDef, Verdict,
-        killed_by::{line, short},
+        killed_by::{line, on_behalf, short},
     },
     signal::{self, Sender, Signal},
     summary::{and_more, seconds},
@@ -57,6 +57,7 @@ impl Rule for SlowStop {
                 signal: asked.signal,
                 sender: Sender::Process(asked.sender),
                 ancestors: asked.ancestors.clone(),
+                asked_by: asked.asked_by.clone(),
                 fate: asked.verdict,
                 told: told.clone(),
                 left,
@@ -82,8 +83,9 @@ fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill:
         _ => format!("reached {init}, its pid 1, which did not end"),
     };
     format!(
-        "It took {} to stop {name}: {signal} from {} {fate}.{} {} later {} sent SIGKILL.",
+        "It took {} to stop {name}{}: {signal} from {} {fate}.{} {} later {} sent SIGKILL.",
         seconds(took_ns),
+        on_behalf(&asked.asked_by),
         who(asked),
         children(asked, stop.told.as_ref()),
         seconds(stop.wasted_ns().unwrap_or(0)),
@@ -219,6 +221,33 @@ mod tests {
         );
         story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).wait(200, &[]);
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn who_asked_the_engine_for_it_is_named() {
+        let mut story = container();
+        let web = Container { id: "3f2e".into(), name: Some("web".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(10), "3f2e".into()));
+        story.fork(born(20, 1)).exec(20, "bash").fork(born(21, 20)).exec(21, "docker stop -t 3 web");
+        story.signal(sent(3, Signal::TERM, 0, 1));
+        let dropped = story.only();
+        assert!(
+            dropped.message.starts_with(
+                "SIGTERM from runc (pid 3), as docker (pid 21) < bash (pid 20) < p1 (pid 1) had asked, to sleep (pid 10) \
+                 did nothing"
+            ),
+            "{}",
+            dropped.message
+        );
+        let finding = killed(story.wait(3_000, &[(10, b'S', 2)])).unwrap();
+        assert!(
+            finding.message.starts_with(
+                "It took 3.0 s to stop container web, as docker (pid 21) < bash (pid 20) < p1 (pid 1) had asked: SIGTERM"
+            ),
+            "{}",
+            finding.message
+        );
+        assert_eq!(finding.detail.asked_by()[0].key, key(21));
     }
 
     #[test]

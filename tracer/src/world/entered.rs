@@ -8,7 +8,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change},
     event::ExitStatus,
     ident::{Args, Identity, ProcKey},
-    programs::is_watcher,
+    programs::{is_client, is_watcher},
     world::{Process, World},
 };
 
@@ -22,14 +22,10 @@ pub struct Entry {
     pub ended: Option<(u64, Option<ExitStatus>, u64)>,
 }
 
-/// Programs with a command `exec` that brings somebody into a container, by their names.
-const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
-
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
 fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
     let mut words = args.iter();
-    let name = words.next()?.rsplit(|&byte| byte == b'/').next()?;
-    if !CLIENTS.contains(&name) {
+    if !is_client(words.next()?) {
         return None;
     }
     let words: Vec<_> = words.collect();

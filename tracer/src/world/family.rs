@@ -65,10 +65,19 @@ impl World {
         merged.count += 1;
     }
 
-    /// The children of a process that live and had lasted for a while at that time, in nanoseconds of the
-    /// boot-time clock; and whether they were sent a signal since, or anybody below them.
+    /// The children of a process that live, had lasted for a while at that time, in nanoseconds of the
+    /// boot-time clock, and were its own then; and whether they were sent a signal since, or anybody below
+    /// them.
     pub(super) fn family(&self, parent: ProcKey, since: u64) -> impl Iterator<Item = (&Process, bool)> {
-        let lasts = move |child: &&Process| child.death().is_none() && child.key.start.saturating_add(LASTS) < since;
+        // Who comes to it by adoption meanwhile was left by somebody who may have been told.
+        let came = |child: &Process| {
+            let orphaned = child.orphaned.as_ref().map(|orphaned| orphaned.at);
+            orphaned.or_else(|| Some(child.adoption.as_ref()?.at))
+        };
+        let is_own = move |child: &Process| came(child).is_none_or(|at| at < since);
+        let lasts = move |child: &&Process| {
+            child.death().is_none() && child.key.start.saturating_add(LASTS) < since && is_own(child)
+        };
         self.children(parent).filter(lasts).map(move |child| (child, self.was_told(child, since, 0)))
     }
 

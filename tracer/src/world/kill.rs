@@ -39,6 +39,8 @@ pub struct Kill {
     pub sender: Sender,
     /// Parent, grandparent and so on of the sender when it sent it, up to the init of its namespace.
     pub ancestors: Vec<Identity>,
+    /// The client that had asked an engine for it, and its ancestors then, if that was seen.
+    pub asked_by: Vec<Identity>,
     /// When it was sent first, in nanoseconds of the boot-time clock; `None` if that was not seen.
     pub sent_at: Option<u64>,
     /// When the first of them ended, likewise.
@@ -88,6 +90,7 @@ struct Cause {
     sender: Sender,
     current: ProcKey,
     ancestors: Vec<Identity>,
+    asked_by: Vec<Identity>,
     at: u64,
     seq: u64,
 }
@@ -141,11 +144,13 @@ impl World {
             return;
         }
         let sender = if killer.has_sender() { Sender::Process(self.identity(current.key)) } else { sender };
-        let ancestors = match killer {
-            Killer::Process | Killer::CgroupKill => self.ancestors(current.key),
-            _ => Vec::new(),
+        let (ancestors, asked_by) = match killer {
+            Killer::Process | Killer::CgroupKill => {
+                (self.ancestors(current.key), self.asked_by(current.key, target.key))
+            }
+            _ => (Vec::new(), Vec::new()),
         };
-        let cause = Cause { signal, code, killer, sender, current: current.key, ancestors, at, seq };
+        let cause = Cause { signal, code, killer, sender, current: current.key, ancestors, asked_by, at, seq };
         let Some(process) = self.processes.get_mut(&target.key) else { return };
         let causes = process.causes.get_or_insert_default();
         *(if is_handled { &mut causes.handled } else { &mut causes.fatal }) = Some(cause);
@@ -214,6 +219,7 @@ impl World {
             sender: Sender::Unknown,
             current: ProcKey::default(),
             ancestors: Vec::new(),
+            asked_by: Vec::new(),
             at: death.at,
             seq: death.seq,
         };
@@ -222,7 +228,7 @@ impl World {
         if death.oom && signal == Signal::KILL && !cause.killer.has_sender() && cause.killer != Killer::NamespaceEnd {
             (cause.killer, cause.sender) = (Killer::Oom, Sender::Kernel(KernelSender::Oom));
         }
-        let Cause { signal, code, killer, sender, current, ancestors, at, seq } = cause;
+        let Cause { signal, code, killer, sender, current, ancestors, asked_by, at, seq } = cause;
         let join = Join { killer, signal, who: if killer.can_end_many() { current } else { key } };
         let kill = Kill {
             signal,
@@ -230,6 +236,7 @@ impl World {
             killer,
             sender,
             ancestors,
+            asked_by,
             sent_at: is_seen.then_some(at),
             died_at: death.at,
             status: death.status,

@@ -47,6 +47,8 @@ pub struct Request {
     pub sender: Identity,
     /// On whose behalf: its parent, grandparent and so on then, up to the init of its namespace.
     pub ancestors: Vec<Identity>,
+    /// The client that had asked an engine for it, and its ancestors, if that was seen.
+    pub asked_by: Vec<Identity>,
     /// What became of it.
     pub verdict: Verdict,
     /// When, in nanoseconds of the boot-time clock.
@@ -74,8 +76,8 @@ impl World {
         if !asks && signal != Signal::KILL {
             return;
         }
-        let ancestors = self.ancestors(sender.key);
-        let request = Request { signal, sender, ancestors, verdict, at, seq };
+        let (ancestors, asked_by) = (self.ancestors(sender.key), self.asked_by(sender.key, target));
+        let request = Request { signal, sender, ancestors, asked_by, verdict, at, seq };
         let since = self.get(target).and_then(|process| Some(process.stop.as_ref()?.asked.at));
         let told = since.filter(|_| signal == Signal::KILL).and_then(|since| self.told(target, since));
         let Some(process) = self.processes.get_mut(&target) else { return };

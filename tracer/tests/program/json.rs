@@ -283,7 +283,7 @@ enum Reason {
     DroppedAtDelivery,
 }
 
-finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, reason: Reason, });
+finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, asked_by: Vec<Process>, reason: Reason });
 finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64, killed_by: Option<Killed> });
@@ -298,6 +298,7 @@ struct Killed {
     how: How,
     sender: Option<Sender>,
     ancestors: Vec<Process>,
+    asked_by: Vec<Process>,
     count: u64,
     victims: Vec<Process>,
     raised_again: u64,
@@ -309,6 +310,7 @@ finding!(SlowStop {
     signal: String,
     sender: Option<Sender>,
     ancestors: Vec<Process>,
+    asked_by: Vec<Process>,
     verdict: String,
     children_told: Option<u64>,
     children_not_told: Option<u64>,
@@ -370,6 +372,7 @@ finding!(KilledBy {
     how: How,
     sender: Option<Sender>,
     ancestors: Vec<Process>,
+    asked_by: Vec<Process>,
     count: u64,
     victims: Vec<Process>,
     raised_again: u64,

@@ -273,7 +273,7 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         fix: fix.clone(),
     };
     match detail {
-        Detail::IgnoredSignal { signal, sender, reason } => {
+        Detail::IgnoredSignal { signal, sender, asked_by: _, reason } => {
             let row = FindingRow { signal: Some(signal.to_string()), reason: Some(reason), ..row };
             if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
         }

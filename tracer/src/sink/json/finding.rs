@@ -40,6 +40,7 @@ enum Particulars<'a> {
     IgnoredSignal {
         signal: String,
         sender: Option<Origin<'a>>,
+        asked_by: Vec<Process<'a>>,
         reason: &'static str,
     },
     UnreapedChild {
@@ -76,6 +77,7 @@ enum Particulars<'a> {
         signal: String,
         sender: Option<Origin<'a>>,
         ancestors: Vec<Process<'a>>,
+        asked_by: Vec<Process<'a>>,
         verdict: &'static str,
         children_told: Option<u64>,
         children_not_told: Option<u64>,
@@ -158,6 +160,7 @@ struct Killed<'a> {
     how: &'static str,
     sender: Option<Origin<'a>>,
     ancestors: Vec<Process<'a>>,
+    asked_by: Vec<Process<'a>>,
     count: u64,
     victims: Vec<Process<'a>>,
     raised_again: u64,
@@ -188,6 +191,7 @@ impl<'a> Killed<'a> {
             killer,
             sender: from,
             ancestors,
+            asked_by,
             // They are in `since`.
             sent_at: _,
             died_at: _,
@@ -211,6 +215,7 @@ impl<'a> Killed<'a> {
             how: killer.id(),
             sender: sender(world, from),
             ancestors: named(ancestors),
+            asked_by: named(asked_by),
             count: *count,
             victims: named(victims),
             raised_again: *raised_again,
@@ -263,9 +268,12 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
         fix,
         evidence,
         detail: match detail {
-            Detail::IgnoredSignal { signal, sender: from, reason } => {
-                Particulars::IgnoredSignal { signal: signal.to_string(), sender: sender(world, from), reason }
-            }
+            Detail::IgnoredSignal { signal, sender: from, asked_by, reason } => Particulars::IgnoredSignal {
+                signal: signal.to_string(),
+                sender: sender(world, from),
+                asked_by: asked_by.iter().map(one).collect(),
+                reason,
+            },
             Detail::UnreapedChild { parent, age_ns, age_is_lower_bound, blame } => Particulars::UnreapedChild {
                 parent: one(parent),
                 age_ns: *age_ns,
@@ -337,6 +345,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 signal,
                 sender: from,
                 ancestors,
+                asked_by,
                 fate,
                 told,
                 left,
@@ -348,6 +357,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                 signal: signal.to_string(),
                 sender: sender(world, from),
                 ancestors: ancestors.iter().map(one).collect(),
+                asked_by: asked_by.iter().map(one).collect(),
                 verdict: fate.id(),
                 children_told: told.as_ref().map(|told| told.told),
                 children_not_told: told.as_ref().map(|told| told.not_told),
