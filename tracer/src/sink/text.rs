@@ -170,11 +170,7 @@ impl<W: Write> Page<W> {
             style::count(world.namespace_count() as u64, "pid namespace"),
             style::count(world.zombie_count() as u64, "zombie"),
         );
-        writeln!(
-            self.out,
-            "{} on {host}, Linux {kernel}: {watched}",
-            self.screen.paint(BOLD, format_args!("tracer {version}"))
-        )?;
+        self.indented(2, &format!("tracer {version}"), BOLD, &format!(" on {host}, Linux {kernel}: {watched}"))?;
         writeln!(
             self.out,
             "{}, ring buffer of {}; it is {}",
