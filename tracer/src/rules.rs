@@ -26,6 +26,7 @@ mod unreaped_child;
 mod zombie_leader;
 mod zombie_leak;
 
+pub(crate) use killed_by::on_behalf;
 pub use left_behind::LONGEST as LEFT_BEHIND_LONGEST;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.

@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Test> {
         engine_test("docker_kill", docker_kill, "dockerd"),
         engine_test("docker_cgroup_kill", docker_cgroup_kill, "dockerd").needs(Need::CgroupKill),
         engine_test("docker_out_of_memory", docker_out_of_memory, "dockerd").needs(Need::MemoryLimit),
+        engine_test("docker_ends_from_inside", docker_ends_from_inside, "dockerd"),
         engine_test("docker_ends_without_its_child", docker_ends_without_its_child, "dockerd"),
         engine_test("podman_orphans", podman_orphans, "podman"),
         engine_test("podman_exec_leftover", podman_exec_leftover, "podman"),
@@ -287,6 +288,29 @@ fn docker_out_of_memory() {
     let id = found.process.container_id.as_ref().expect("it is in a container");
     assert!(memory.whose == "group" && memory.group.as_ref().is_some_and(|path| path.contains(id)), "{memory:?}");
     assert!(found.message.contains("at its limit of memory"), "{}", found.message);
+    run.finish();
+}
+
+/// Scenario 27: for what a program did, and because its parent ended.
+fn docker_ends_from_inside() {
+    let docker = Docker::start();
+    let mut run = beside(&docker);
+    run.judge_kills();
+    let workload = machine::program_path("workload");
+    let ends =
+        [("faulty", "end by-fault", "SIGSEGV", "fault"), ("orphaned", "death-of-a-parent", "SIGKILL", "parent-death")];
+    for (name, act, signal, how) in ends {
+        // The workload ends when it is asked to; a core dump would be the host's.
+        let asked = format!("(sleep 1; echo end; sleep 1) | chroot /host {} {act}", workload.display());
+        let script = format!("ulimit -c 0; {asked}; sleep 1000");
+        docker.start_container(name, &["-v", "/:/host", IMAGE, "sh", "-c", &script]);
+        let found = run.expect_finding("killed-by").in_container(name).signal(signal).certain();
+        found.so_that(how, move |f| f.how.as_deref() == Some(how)).once();
+    }
+    docker.run(&["kill", "faulty", "orphaned"]);
+    for rule in ["namespace-killed", "orphan-adopted", "unreaped-child"] {
+        run.allow(rule);
+    }
     run.finish();
 }
 

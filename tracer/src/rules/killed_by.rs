@@ -160,7 +160,7 @@ fn line_of(kill: &Kill) -> String {
 }
 
 /// Who had asked an engine for it, as an end of a clause.
-pub(super) fn on_behalf(asked_by: &[Identity]) -> String {
+pub(crate) fn on_behalf(asked_by: &[Identity]) -> String {
     match asked_by.split_first() {
         Some((client, ancestors)) => {
             let ancestors = ancestors.get(..CLIENT_ANCESTORS).unwrap_or(ancestors);

@@ -247,8 +247,7 @@ impl Follow {
             }
             Change::Signalled(signalled) => {
                 if let Some(life) = self.lives.get_mut(&signalled.target.key) {
-                    let stop_signal = world.container_of(&signalled.target).and_then(Container::own_stop_signal);
-                    life.is_sent(at, signalled, stop_signal);
+                    life.is_sent(world, at, signalled);
                 }
                 if let Some(life) = life::process(&signalled.sender).and_then(|key| self.lives.get_mut(&key)) {
                     life.sends(at, signalled);

@@ -809,6 +809,7 @@ struct WhyStop {
     at_boot_ns: Digits,
     signal: String,
     sender: Option<Sender>,
+    asked_by: Vec<Process>,
     verdict: Verdict,
     taken_at_boot_ns: Option<Digits>,
     ended_after_ns: Option<u64>,

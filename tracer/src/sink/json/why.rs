@@ -169,6 +169,7 @@ struct Asked<'a> {
     time: Time,
     signal: String,
     sender: Option<Origin<'a>>,
+    asked_by: Vec<line::Process<'a>>,
     verdict: &'static str,
     taken_at_boot_ns: Option<BootNs>,
     ended_after_ns: Option<u64>,
@@ -333,12 +334,13 @@ fn cast<'a>(world: &'a World, sent: &Sent) -> Cast<'a> {
     }
 }
 
-fn asked<'a>(world: &'a World, stop: &Stop, ended_at: Option<u64>) -> Asked<'a> {
-    let Stop { signal, sender, at, verdict, taken_at } = stop;
+fn asked<'a>(world: &'a World, stop: &'a Stop, ended_at: Option<u64>) -> Asked<'a> {
+    let Stop { signal, sender, asked_by, at, verdict, taken_at } = stop;
     Asked {
         time: Time::new(world, *at),
         signal: signal.to_string(),
         sender: line::sender(world, sender),
+        asked_by: asked_by.iter().map(|one| line::Process::new(world, one)).collect(),
         verdict: verdict.id(),
         taken_at_boot_ns: taken_at.map(BootNs),
         ended_after_ns: ended_at.map(|ended| ended.saturating_sub(*at)),

@@ -15,6 +15,7 @@ use crate::{
     finding::{Confidence, Finding, Severity, Stage},
     host::Container,
     ident::{Identity, escape},
+    rules::on_behalf,
     signal::{Sender, Signal, Verdict},
     sink::{
         style::{self, BAD, CALM, DIM, GOOD, Screen, WARN},
@@ -372,7 +373,7 @@ impl<W: Write> Printer<'_, W> {
 
     fn stop(&mut self) -> io::Result<()> {
         let Page { life, at: now, .. } = self.page;
-        let Some(Stop { signal, sender, at, verdict, taken_at }) = &life.stop else {
+        let Some(Stop { signal, sender, asked_by, at, verdict, taken_at }) = &life.stop else {
             let process = &life.process;
             let own = self.world.container_of(&process.identity()).and_then(Container::own_stop_signal);
             self.sheet.heading(own.filter(|_| process.roles.init).unwrap_or(Signal::TERM))?;
@@ -387,7 +388,7 @@ impl<W: Write> Printer<'_, W> {
         self.sheet.heading(signal)?;
         let (style, what) = fate(*verdict);
         let clock = self.clock(*at);
-        self.sheet.entry(style, &clock, &format!("from {}: {what}", self.from(sender)))?;
+        self.sheet.entry(style, &clock, &format!("from {}{}: {what}", self.from(sender), on_behalf(asked_by)))?;
         if let Some(taken_at) = taken_at.filter(|taken| taken > at) {
             let clock = self.clock(taken_at);
             self.sheet.entry(DIM, &clock, &format!("taken from the queue, {} later", seconds(taken_at - at)))?;

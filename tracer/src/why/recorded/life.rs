@@ -4,6 +4,7 @@ use crate::{
     change::{AdopterClass, Adoption, ExactReap, Known, Signalled},
     event::Loss,
     finding::{Finding, Stage},
+    host::Container,
     ident::{Args, Comm, Identity, ProcKey},
     signal::{Sender, Signal, Verdict},
     why::Ends,
@@ -139,6 +140,8 @@ pub struct Stop {
     pub signal: Signal,
     /// Who sent it.
     pub sender: Sender,
+    /// The client that had asked an engine for it, and its ancestors, if that was seen.
+    pub asked_by: Vec<Identity>,
     /// When, in nanoseconds of the boot-time clock.
     pub at: u64,
     /// What became of it.
@@ -254,13 +257,16 @@ impl Life {
         }
     }
 
-    pub(super) fn is_sent(&mut self, at: u64, signalled: &Signalled, stop_signal: Option<Signal>) {
+    pub(super) fn is_sent(&mut self, world: &World, at: u64, signalled: &Signalled) {
         let Signalled { signal, sender, verdict, .. } = *signalled;
         self.note(at, signalled, false);
         // Of a second one while the first is at work nothing is to be learned.
         let is_late = self.stop.is_some() && matches!(verdict, Verdict::Merged | Verdict::TargetExiting);
+        let stop_signal = world.container_of(&signalled.target).and_then(Container::own_stop_signal);
         if (signal == Signal::TERM || Some(signal) == stop_signal) && !is_late {
-            self.stop = Some(Stop { signal, sender, at, verdict, taken_at: None });
+            let asked_by =
+                process(&sender).map_or_else(Vec::new, |sender| world.asked_by(sender, signalled.target.key));
+            self.stop = Some(Stop { signal, sender, asked_by, at, verdict, taken_at: None });
         }
     }
 
