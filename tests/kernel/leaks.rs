@@ -154,7 +154,7 @@ fn not_forwarded(run: &mut Run, shell: i32, has_ended: bool) {
 }
 
 fn soon() -> Run {
-    Run::options().args(&["--not-forwarded-after", "300ms"]).start()
+    Run::options().args(&["--not-forwarded-after", "1s"]).start()
 }
 
 fn a_shell_keeps_the_signal() {
