@@ -29,6 +29,11 @@ pub(crate) fn key(pid: u32) -> ProcKey {
     ProcKey { start: u64::from(pid) * MS, tgid: pid }
 }
 
+/// A command line of words without blanks.
+pub(crate) fn args(line: &str) -> Args {
+    Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), cut: false }
+}
+
 /// Its main thread.
 pub(crate) fn task(pid: u32) -> TaskRef {
     TaskRef { key: key(pid), tid: pid }
@@ -128,9 +133,8 @@ impl Story {
 
     /// By a command line of words without blanks, of which the first is its name.
     pub(crate) fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
-        let args = Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), cut: false };
         let comm = Comm::from(line.split(' ').next().unwrap_or_default());
-        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args })))
+        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args: args(line) })))
     }
 
     pub(crate) fn exit(&mut self, exit: Exit) -> &mut Self {

@@ -74,6 +74,11 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
     world.namespace(ns)?.ending
 }
 
+/// So many, in words.
+pub(super) fn the_processes(n: u64) -> String {
+    if n == 1 { "the process".to_owned() } else { format!("the {n} processes") }
+}
+
 /// `kill` is what ended the init, if that is known by now.
 fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdict {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
@@ -104,10 +109,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
             init.comm,
             init.key.tgid,
             init.pid_ns,
-            match killed + left {
-                1 => "the process".to_owned(),
-                n => format!("the {n} processes"),
-            },
+            the_processes(killed + left),
             seconds(took_ns),
         ),
         fix: if let Some(kill) = kill {

@@ -7,6 +7,7 @@ use crate::{
     rules::{
         Rule, RuleDef, Verdict,
         killed_by::{line, on_behalf, short},
+        namespace_killed::the_processes,
     },
     signal::{self, Sender, Signal},
     summary::{and_more, seconds},
@@ -97,8 +98,7 @@ fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill:
 fn others(left: u64) -> String {
     match left {
         0 => String::new(),
-        1 => " With it the kernel kills the process left in its namespace.".to_owned(),
-        n => format!(" With it the kernel kills the {n} processes left in its namespace."),
+        n => format!(" With it the kernel kills {} left in its namespace.", the_processes(n)),
     }
 }
 

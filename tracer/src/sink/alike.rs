@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use crate::{
     finding::{Detail, Finding, Stage},
-    ident::Identity,
     signal::Sender,
     world::World,
 };
@@ -94,11 +93,10 @@ fn kind(world: &World, finding: &Finding) -> Option<String> {
     if finding.stage != Stage::New {
         return None;
     }
-    let name = |process: &Identity| process.comm;
-    let mut kind = format!("{} {}", finding.rule.name, name(&finding.process));
+    let mut kind = format!("{} {}", finding.rule.name, finding.process.comm);
     // Writing into a string cannot fail.
     let _ = match &finding.detail {
-        Detail::OrphanAdopted { adopter, dead_parent, .. } => write!(kind, " {:?} {}", adopter.key, name(dead_parent)),
+        Detail::OrphanAdopted { adopter, dead_parent, .. } => write!(kind, " {:?} {}", adopter.key, dead_parent.comm),
         Detail::IgnoredSignal { signal, .. } => write!(kind, " {:?} {signal}", finding.process.key),
         Detail::KilledBy(kill) => {
             let sender = match &kill.sender {

@@ -60,17 +60,16 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::story::args;
 
     fn asks(line: &str) -> bool {
-        let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        let args = Args { bytes: bytes.into_bytes().into(), cut: false };
         let container = Container {
             id: "3f2e1d".into(),
             name: Some("web".into()),
             pod: Some("shop-1".into()),
             ..Container::default()
         };
-        asks_for_end(&args, &container)
+        asks_for_end(&args(line), &container)
     }
 
     #[test]

@@ -132,11 +132,7 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn args(line: &str) -> Args {
-        let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        Args { bytes: bytes.into_bytes().into(), cut: false }
-    }
+    use crate::story::args;
 
     #[test]
     fn clients_are_known_by_their_command_lines() {

@@ -251,6 +251,16 @@ event!(SignalTaken {
 });
 
 macro_rules! finding {
+    ($name:ident, and alone $alone:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        finding!($name { $($field: $type),* });
+
+        /// What is particular to it, where another finding has that.
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $alone {
+            $($field: $type,)*
+        }
+    };
     ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         #[derive(Debug, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -287,24 +297,6 @@ finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, asked_by: V
 finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
 finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
 finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64, killed_by: Option<Killed> });
-
-/// As in `killed-by`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Killed {
-    signal: String,
-    code: i32,
-    code_name: Option<String>,
-    how: How,
-    sender: Option<Sender>,
-    ancestors: Vec<Process>,
-    asked_by: Vec<Process>,
-    count: u64,
-    victims: Vec<Process>,
-    raised_again: u64,
-    core_dumps: u64,
-    out_of_memory: Option<Exhausted>,
-}
 finding!(ZombieLeader { threads: u32, age_ns: u64 });
 finding!(SlowStop {
     signal: String,
@@ -365,7 +357,7 @@ struct Holder {
 finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
 
 finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
-finding!(KilledBy {
+finding!(KilledBy, and alone Killed {
     signal: String,
     code: i32,
     code_name: Option<String>,
