@@ -10,4 +10,5 @@ pub mod live;
 pub mod load;
 pub mod offsets;
 pub mod procfs;
+pub mod reads;
 pub mod trace;
