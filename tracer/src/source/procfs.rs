@@ -144,6 +144,13 @@ pub fn directory(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
+/// The user whom a process acts for (its effective user id); root if it is gone, as then only root's files are
+/// believed.
+pub fn user(pid: u32) -> u32 {
+    let status = text(&format!("/proc/{pid}/status"));
+    field(&status, "Uid").and_then(|ids| ids.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}
+
 /// The pid namespace of a process, by its host pid.
 ///
 /// # Errors
