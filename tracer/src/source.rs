@@ -12,3 +12,4 @@ pub mod offsets;
 pub mod procfs;
 pub mod reads;
 pub mod trace;
+pub mod until;
