@@ -40,7 +40,7 @@ const FIELDS: &[(&str, &str)] = &[
     (
         "machine",
         "pid_ns init outsider kernel_thread state_letter age_s threads parents tracer zombies children pending \
-         blocked ignored caught awaited signal acts sure why fix",
+         blocked ignored caught awaited unseen? signal acts sure why fix",
     ),
     ("event", "kind at at_boot_ns cpu seq"),
     ("fork", "process parent creator?"),

@@ -2,6 +2,7 @@
 //! it will act on its stop signal, whether it fails to reap, what was left in it by an exec, and how near
 //! ptys and pids are to their limits. No eBPF, and no root for one's own processes.
 
+pub mod closer;
 pub mod facts;
 pub mod stop;
 
@@ -58,7 +59,9 @@ const SECOND_LOOK: Duration = Duration::from_millis(1_200);
 
 /// Looks at every process that may be looked at. The signal is that of its container where none is given.
 pub fn audit(signal: Option<Signal>) -> Audit {
-    let all = facts::all();
+    let mut all = facts::all();
+    let inits: Vec<_> = all.values().filter(|one| one.is_init() && !one.has_ended()).map(|one| one.pid).collect();
+    facts::look_closer(&mut all, inits);
     let mut world = World::of(&all);
     let mut containers = containers::of(world.inits().map(|init| (init.pid as u32, init.ppid as u32)));
     let signals: BTreeMap<i32, Signal> = world

@@ -46,6 +46,9 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         if !fix.is_empty() {
             paragraph(&mut out, screen, format_args!("{} {fix}", screen.paint(GOOD, "fix:")))?;
         }
+        if !init.unseen.is_empty() {
+            paragraph(&mut out, screen, format_args!("which signals it waits for is not known: {}", init.unseen))?;
+        }
         if !zombies.is_empty() {
             let count = style::count(zombies.len() as u64, "zombie");
             paragraph(&mut out, screen, format_args!("{} unreaped: {}", screen.paint(BAD, count), list(zombies)))?;
@@ -117,6 +120,8 @@ struct Line<'a> {
     sure: &'static str,
     why: &'a str,
     fix: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    unseen: &'a str,
     zombies: Vec<Seen<'a>>,
     outsiders: Vec<Seen<'a>>,
     pids: Option<Limit>,
@@ -148,6 +153,7 @@ pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
             sure: sure.id(),
             why,
             fix,
+            unseen: init.unseen,
             zombies: zombies.iter().map(Into::into).collect(),
             outsiders: outsiders.iter().map(Into::into).collect(),
             pids: pids.map(Into::into),
