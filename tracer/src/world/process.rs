@@ -57,6 +57,8 @@ pub struct Process {
     pub(super) entry: Option<Box<Entry>>,
     /// When it was last sent a signal that asks for something, in nanoseconds of the boot-time clock.
     pub(super) heard_at: u64,
+    /// When it was last sent one that it ignores, likewise.
+    pub(super) ignored_at: u64,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
     /// For an init: how somebody outside tries to stop it.
@@ -169,6 +171,7 @@ impl Process {
             waiting: None,
             entry: None,
             heard_at: 0,
+            ignored_at: 0,
             merged: None,
             stop: None,
             signalled_by: None,
