@@ -17,7 +17,7 @@ use stop::Forecast;
 
 use crate::{
     cli::AuditGate as Gate,
-    host::{Container, Room},
+    host::{Container, Ptys, Room},
     signal::Signal,
     source::{containers, limits},
 };
@@ -49,7 +49,7 @@ pub struct Audit {
     /// Each pid namespace below the one that this runs in.
     pub namespaces: Vec<Namespace>,
     /// Pseudo-terminals of the machine.
-    pub ptys: Option<Room>,
+    pub ptys: Option<Ptys>,
     /// Pids of the machine.
     pub pids: Option<Room>,
 }
@@ -105,7 +105,7 @@ impl Audit {
                 namespaces.iter().any(|ns| !ns.forecast.acts && ns.forecast.sure != stop::Sure::Guess)
             }
             Gate::UnreapedChild => namespaces.iter().any(|ns| !ns.zombies.is_empty()),
-            Gate::PtyPressure => is_short(ptys),
+            Gate::PtyPressure => is_short(&ptys.map(Ptys::of_containers)),
             Gate::PidPressure => is_short(pids) || namespaces.iter().any(|ns| is_short(&ns.pids)),
         }
     }

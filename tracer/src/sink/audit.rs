@@ -69,11 +69,21 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         style::count(namespaces.len() as u64, "pid namespace"),
         style::count(unreaped as u64, "zombie"),
     )?;
-    for (what, room) in [("ptys", ptys), ("pids", pids)] {
-        if let Some(room) = room {
-            let style = if room.is_short(pressure_at) { BAD } else { DIM };
-            writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}", of(*room))))?;
-        }
+    let mut runs_out = |what: &str, all: Room, short: Room, note: &str| {
+        let style = if short.is_short(pressure_at) { BAD } else { DIM };
+        writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}{note}", of(all))))
+    };
+    if let Some(ptys) = *ptys {
+        let left = match ptys.reserve {
+            0 => String::new(),
+            reserve => {
+                format!(" ({reserve} of them for the host alone; containers get {} more)", ptys.of_containers().free())
+            }
+        };
+        runs_out("ptys", ptys.room, ptys.of_containers(), &left)?;
+    }
+    if let Some(pids) = *pids {
+        runs_out("pids", pids, pids, "")?;
     }
     out.flush()
 }
@@ -159,6 +169,6 @@ pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
             pids: pids.map(Into::into),
         })?;
     }
-    lines.print(&Machine { ptys: ptys.map(Into::into), pids: pids.map(Into::into) })?;
+    lines.print(&Machine { ptys: ptys.map(|ptys| ptys.room.into()), pids: pids.map(Into::into) })?;
     lines.flush()
 }
