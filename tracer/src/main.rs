@@ -5,15 +5,15 @@
 use std::{
     error::Error,
     io::{self, Write},
-    process::ExitCode,
+    process::{self, ExitCode},
 };
 
 use clap::Parser;
-use tracer::{cli::Cli, commands, sink::style::BAD};
+use tracer::{cli::Cli, commands, ident::tame, sink::style::BAD};
 
 fn main() -> ExitCode {
     // Wrong usage, --help and --version end here, with 2 or 0.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     match commands::run(&cli) {
         Ok(code) => code,
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
@@ -32,5 +32,16 @@ fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
 
 /// `tracer: what: why`; the innermost cause says what to do next.
 fn report(error: &anyhow::Error) -> io::Result<()> {
-    writeln!(anstream::stderr().lock(), "{BAD}tracer:{BAD:#} {error:#}")
+    writeln!(anstream::stderr().lock(), "{BAD}tracer:{BAD:#} {}", tame(&format!("{error:#}")))
+}
+
+/// What clap says of a command line, which it repeats as it is; a script may have put anything there.
+fn usage(error: &clap::Error) -> ! {
+    let plain = error.render().to_string();
+    let tamed = tame(&plain);
+    if tamed == plain {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{tamed}");
+    process::exit(error.exit_code())
 }

@@ -7,11 +7,13 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{cli::Report, sink::gate::Gate, trace::file};
+use crate::{cli::Report, ident::file_name, sink::gate::Gate, trace::file};
 
 mod github;
 mod junit;
 mod sarif;
+
+pub use github::write as annotate;
 
 /// Writes a report; the findings are in that trace. A file of that name is replaced.
 ///
@@ -36,5 +38,5 @@ pub fn write(report: &Report, gate: &Gate, trace: &Path) -> Result<()> {
 fn into(path: &Path, write: impl FnOnce(&mut BufWriter<std::fs::File>) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::new(file::create(path, true)?);
     let written = write(&mut out).and_then(|()| out.flush());
-    written.with_context(|| format!("cannot write the report {}", path.display()))
+    written.with_context(|| format!("cannot write the report {}", file_name(path)))
 }

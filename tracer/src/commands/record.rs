@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::{
     cli,
     filter::Filter,
+    ident::{file_name, tame},
     pump::{event_loop, sleep},
     rules::Thresholds,
     sink::{
@@ -82,7 +83,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             Some(child)
         }
         Some((program, Ok(Started::NotStarted(code, why)))) => {
-            say(&format!("cannot run {}: {why}", program.display()));
+            say(&format!("cannot run {}: {why}", file_name(program)));
             recording.stop();
             return Some(code);
         }
@@ -131,5 +132,5 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
 
 /// A sentence on standard error. The command may have taken that away; then there is nobody to tell.
 fn say(sentence: &str) {
-    let _ = writeln!(anstream::stderr(), "{WARN}tracer:{WARN:#} {sentence}");
+    let _ = writeln!(anstream::stderr(), "{WARN}tracer:{WARN:#} {}", tame(sentence));
 }

@@ -18,6 +18,7 @@ use crate::{
     engine::Engine,
     event::EventKind,
     filter::Filter,
+    ident::{file_name, tame},
     occurrence::Kind,
     sink::{Counted, style::WARN},
     source::trace::Trace,
@@ -72,7 +73,7 @@ pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) -> Result<()> 
     if trace.start().lacks(kinds) {
         let note = "not every signal was recorded, only those that findings can rest on; \
                     record with `tracer record`, or `tracer watch --events`";
-        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
+        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file_name(file))?;
     }
     Ok(())
 }
@@ -83,7 +84,7 @@ pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) -> Result<()> 
 /// Only from writing.
 pub fn complain(file: &Path, trace: &Trace) -> Result<()> {
     for sentence in trace.end().sentences() {
-        writeln!(anstream::stderr(), "{WARN}{}: {sentence}{WARN:#}", file.display())?;
+        writeln!(anstream::stderr(), "{WARN}{}: {}{WARN:#}", file_name(file), tame(&sentence))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use tracer_common::record::ARGS_MAX;
 
 use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef, file_name},
 };
 
 /// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
@@ -117,7 +117,7 @@ pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
     link.to_str()
         .and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok())
         .map(PidNs)
-        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
+        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", file_name(&link))))
 }
 
 /// A file's text, empty if it cannot be read.

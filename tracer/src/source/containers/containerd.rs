@@ -43,7 +43,7 @@ pub(super) async fn complete(container: &mut Container, bundle: &Path) -> Result
     let namespace = around.next().and_then(|path| path.file_name()?.to_str());
     let socket = around.skip(1).take(2).map(|directory| directory.join("containerd.sock")).find(|path| path.exists());
     let (Some(namespace), Some(socket)) = (namespace, socket) else { return Ok(()) };
-    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).map_err(failed)?;
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.to_string_lossy())).map_err(failed)?;
     let channel = endpoint.connect().await.map_err(failed)?;
     let Known { mut labels, image } = get(channel, namespace, &container.id).await?.unwrap_or_default();
     container.image = container.image.take().or(Some(image).filter(|image| !image.is_empty()));
