@@ -3,6 +3,8 @@
 //! Where none was set up, or with `TRACER_EBPF=skip`, the object is an empty file and
 //! `TRACER_EBPF_MISSING` holds the reason, so that `cargo check` and editors need nothing.
 
+#![expect(clippy::disallowed_methods, reason = "the files are those of the one who builds")]
+
 use std::{
     env,
     error::Error,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ident::{ProcKey, escape},
+    ident::{ProcKey, quote},
     occurrence::Kind,
     rules::Thresholds,
     signal::Signal,
@@ -51,12 +51,12 @@ impl Container {
         self.name.as_deref().unwrap_or_else(|| self.short_id())
     }
 
-    /// What to call it, escaped.
+    /// What to call it in a sentence: [quoted](quote).
     pub fn shown(&self) -> String {
-        escape(self.label().as_bytes())
+        quote(self.label())
     }
 
-    /// What it is, and what to call it: `container web`. Escaped.
+    /// What it is, and what to call it: `container web`. Quoted.
     pub fn place(&self) -> String {
         format!("{} {}", self.engine.noun(), self.shown())
     }

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::ContainerNo;
 
+mod escape;
+#[cfg(test)]
+mod lies;
+
+pub use escape::{commands, escape, file_name, is_visible, quote, tame};
+
 /// A process, for ever: start time and tgid, never a bare pid. Survives exec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcKey {
@@ -38,7 +44,8 @@ impl fmt::Display for PidNs {
 
 /// The name of a program as the kernel keeps it: up to 15 bytes, any but zero.
 ///
-/// `Display` escapes what could harm a terminal; see [`escape`].
+/// `Display` is for sentences and columns: [quoted](quote), and `?` if it is not known. [`Comm::escaped`] is for a
+/// place of its own, such as a cell of a table.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Comm(pub [u8; 16]);
 
@@ -47,6 +54,11 @@ impl Comm {
     pub fn bytes(&self) -> &[u8] {
         let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
         &self.0[..end]
+    }
+
+    /// Itself, [escaped](escape).
+    pub fn escaped(&self) -> String {
+        escape(self.bytes())
     }
 }
 
@@ -63,7 +75,7 @@ impl From<&str> for Comm {
 
 impl fmt::Display for Comm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&escape(self.bytes()))
+        if self.bytes().is_empty() { f.write_str("?") } else { f.write_str(&quote(self.bytes())) }
     }
 }
 
@@ -86,6 +98,14 @@ pub struct Args {
 }
 
 impl Args {
+    /// These, whole.
+    pub fn of(arguments: &[String]) -> Self {
+        Self {
+            bytes: arguments.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect(),
+            cut: false,
+        }
+    }
+
     /// Each argument.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let body = self.bytes.strip_suffix(&[0]).unwrap_or(&self.bytes);
@@ -98,12 +118,15 @@ impl Args {
     }
 }
 
+/// What a shell takes for more than a letter, and what our own marks beside a command line are made of.
+const SPECIAL: [char; 16] = [' ', '\'', '"', '`', ';', '|', '&', '$', '*', '<', '>', '(', ')', '[', ']', '…'];
+
 impl fmt::Display for Args {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, arg) in self.iter().enumerate() {
             let space = if i == 0 { "" } else { " " };
             let text = escape(arg);
-            if text.is_empty() || text.contains([' ', '\'', '"', ';', '|', '&', '$', '*', '<', '>', '(', ')']) {
+            if text.is_empty() || text.contains(SPECIAL) {
                 write!(f, "{space}'{}'", text.replace('\'', "'\\''"))?;
             } else {
                 write!(f, "{space}{text}")?;
@@ -140,11 +163,7 @@ impl fmt::Display for Identity {
     /// `sleep (pid 4242, pid 1 in namespace 4026532841)`; just `sleep (pid 4242)` on the host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, comm, pid_ns, ns_pid, ns_level, container: _ } = self;
-        if comm.bytes().is_empty() {
-            write!(f, "? (pid {}", key.tgid)?;
-        } else {
-            write!(f, "{comm} (pid {}", key.tgid)?;
-        }
+        write!(f, "{comm} (pid {}", key.tgid)?;
         if *ns_level > 0 {
             write!(f, ", pid {ns_pid} in namespace {pid_ns}")?;
         }
@@ -152,46 +171,9 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Makes bytes that somebody else chose safe to print: valid UTF-8 stays, control characters
-/// (escape sequences, newlines, the C1 range, bidirectional overrides) and stray bytes become
-/// `\n`, `\x1b`, `\u{202e}`.
-pub fn escape(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '\r' => out.push_str("\\r"),
-                c if (c as u32) < 0x80 && c.is_control() => out.push_str(&format!("\\x{:02x}", c as u32)),
-                c if c.is_control() || is_deceptive(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out
-}
-
-/// Characters that change how their neighbours are shown: line separators and the bidirectional
-/// controls with which a name can be made to read as another.
-pub(crate) fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hostile_names_stay_on_their_line() {
-        assert_eq!(escape(b"\x1b[31mred\n"), "\\x1b[31mred\\n");
-        assert_eq!(escape(b"caf\xc3\xa9 \xff"), "café \\xff");
-        assert_eq!(escape("a\u{202e}b\u{9b}c".as_bytes()), "a\\u{202e}b\\u{9b}c");
-    }
 
     #[test]
     fn a_command_line_reads_as_in_a_shell() {

@@ -2,18 +2,23 @@
 //!
 //! 0: fine, also when a reader closed the pipe. 1: a failure of the tool. 2: wrong usage.
 
-use std::{error::Error, io, process::ExitCode};
+use std::{
+    error::Error,
+    io,
+    process::{self, ExitCode},
+};
 
 use clap::Parser;
 use tracer::{
     cli::Cli,
     commands,
+    ident::tame,
     sink::{stderr, style::BAD},
 };
 
 fn main() -> ExitCode {
     // Wrong usage, --help and --version end here, with 2 or 0.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
     let code = match commands::run(&cli) {
         Ok(code) => code,
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
@@ -33,5 +38,17 @@ fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
 
 /// `tracer: what: why`; the innermost cause says what to do next.
 fn report(error: &anyhow::Error) {
-    stderr::print(format_args!("{BAD}tracer:{BAD:#} {error:#}"));
+    stderr::print(format_args!("{BAD}tracer:{BAD:#} {}", tame(&format!("{error:#}"))));
+}
+
+/// What clap says of a command line, which it repeats as it is; a script may have put anything there.
+fn usage(error: &clap::Error) -> ! {
+    let plain = error.render().to_string();
+    let tamed = tame(&plain);
+    if tamed == plain {
+        error.exit();
+    }
+    stderr::print(tamed.trim_end());
+    stderr::end();
+    process::exit(error.exit_code())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{cli::Report, sink::gate::Gate, trace::file};
+use crate::{cli::Report, ident::file_name, sink::gate::Gate, trace::file};
 
 mod github;
 mod junit;
@@ -29,5 +29,5 @@ pub fn write(report: &Report, gate: &Gate, trace: &Path, out: &mut Vec<u8>) -> R
 fn into(path: &Path, write: impl FnOnce(&mut BufWriter<std::fs::File>) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::new(file::create(path, true)?);
     let written = write(&mut out).and_then(|()| out.flush());
-    written.with_context(|| format!("cannot write the report {}", path.display()))
+    written.with_context(|| format!("cannot write the report {}", file_name(path)))
 }

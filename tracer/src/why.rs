@@ -7,7 +7,7 @@ pub mod recorded;
 
 pub use ends::Ends;
 
-use crate::summary::and_more;
+use crate::{ident::quote, summary::and_more};
 
 /// Who was asked for cannot be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum Missing {
         pid: u32,
         /// Where it was looked for.
         place: String,
-        /// Whom it may mean, escaped.
+        /// Whom it may mean, quoted.
         candidates: Vec<String>,
         /// How many there are.
         count: u64,
@@ -44,7 +44,7 @@ pub enum Missing {
         file: String,
     },
     /// No container is called so.
-    #[error("no container {place} is called {name:?}; {}", if .known.is_empty() {
+    #[error("no container {place} is called {}; {}", quote(.name), if .known.is_empty() {
         "none is known there".to_owned()
     } else {
         format!("known are {}", and_more(.known, *.count))
@@ -54,19 +54,23 @@ pub enum Missing {
         name: String,
         /// Where it was looked for.
         place: String,
-        /// Those that are known, escaped.
+        /// Those that are known, quoted.
         known: Vec<String>,
         /// How many there are.
         count: u64,
     },
     /// More than one container is called so.
-    #[error("{name:?} can mean any of {count} containers {place}: {}; give more of the id", and_more(.candidates, *.count))]
+    #[error(
+        "{} can mean any of {count} containers {place}: {}; give more of the id",
+        quote(.name),
+        and_more(.candidates, *.count)
+    )]
     Ambiguous {
         /// What it should be called.
         name: String,
         /// Where it was looked for.
         place: String,
-        /// Those that are called so, escaped.
+        /// Those that are called so, quoted.
         candidates: Vec<String>,
         /// How many there are.
         count: u64,
@@ -74,7 +78,7 @@ pub enum Missing {
     /// The container is known, but no process of it.
     #[error("no process of the container {name} is known {place}: {next}")]
     Empty {
-        /// The container, escaped.
+        /// The container, quoted.
         name: String,
         /// Where it was looked for.
         place: String,

@@ -9,7 +9,7 @@ use procfs::{
 
 use crate::{
     audit::closer::{self, Closer},
-    ident::{Args, escape},
+    ident::{Args, quote},
     signal::Signal,
     source::procfs::{command_lines, pid_namespace},
 };
@@ -74,9 +74,9 @@ impl Facts {
         self.state == 'Z' && self.threads <= 1
     }
 
-    /// How to name it to a person: escaped, with its pid.
+    /// How to name it to a person: quoted, with its pid.
     pub fn name(&self) -> String {
-        format!("{} (pid {})", escape(self.comm.as_bytes()), self.pid)
+        format!("{} (pid {})", quote(&self.comm), self.pid)
     }
 
     /// A shell without job control starts what it does not wait for with these ignored (POSIX, "Signals

@@ -1,7 +1,7 @@
 //! `tracer dump`: each record of a trace, field by field, with nothing made of it.
 
 use std::{
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     ops::ControlFlow,
     process::ExitCode,
 };
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     cli::{self, Output},
     commands::replay::complain,
-    sink::stdout::Stdout,
+    sink::{json::Lines, stdout::Stdout},
     source::trace::Trace,
     trace::layout::{self, Plain},
 };
@@ -24,36 +24,56 @@ use crate::{
 pub fn run(options: &cli::Dump) -> Result<ExitCode> {
     let file = options.file.as_path();
     let mut trace = Trace::open(file)?;
-    let mut out = BufWriter::with_capacity(1 << 16, Stdout::lock());
+    let mut out = Printer::new(options.output);
     trace.play_records(&mut |record| {
-        let Plain { name, fields, rest } = layout::read(record);
-        match options.output {
-            Output::Text => {
-                write!(out, "{name}")?;
-                for (field, value) in fields {
-                    match value {
-                        Value::String(text) => write!(out, " {field}=\"{text}\"")?,
-                        value => write!(out, " {field}={value}")?,
-                    }
-                }
-                if !rest.is_empty() {
-                    write!(out, " rest=\"{rest}\"")?;
-                }
-                writeln!(out)?;
-            }
-            Output::Json => {
-                let mut object = Map::from_iter([("record".to_owned(), Value::from(name))]);
-                object.extend(fields);
-                if !rest.is_empty() {
-                    object.insert("rest".to_owned(), Value::from(rest));
-                }
-                serde_json::to_writer(&mut out, &object)?;
-                writeln!(out)?;
-            }
-        }
+        out.print(layout::read(record))?;
         Ok(ControlFlow::Continue(()))
     })?;
     out.flush()?;
     complain(file, &trace);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output, in one of its two forms.
+enum Printer {
+    Text(BufWriter<Stdout>),
+    Json(Lines<Stdout>),
+}
+
+impl Printer {
+    fn new(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text(BufWriter::with_capacity(1 << 16, Stdout::lock())),
+            Output::Json => Self::Json(Lines::new(Stdout::lock())),
+        }
+    }
+
+    fn print(&mut self, Plain { name, fields, rest }: Plain) -> io::Result<()> {
+        let rest = (!rest.is_empty()).then(|| ("rest".to_owned(), Value::from(rest)));
+        let fields = fields.into_iter().chain(rest);
+        match self {
+            Self::Text(out) => {
+                write!(out, "{name}")?;
+                for (field, value) in fields {
+                    match value {
+                        // It is escaped, but for what ends it here.
+                        Value::String(text) => write!(out, " {field}=\"{}\"", text.replace('"', "\\\""))?,
+                        value => write!(out, " {field}={value}")?,
+                    }
+                }
+                writeln!(out)
+            }
+            Self::Json(lines) => {
+                let record = ("record".to_owned(), Value::from(name));
+                lines.print(&std::iter::once(record).chain(fields).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Text(out) => out.flush(),
+            Self::Json(lines) => lines.flush(),
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     },
     engine::Engine,
     filter::Filter,
+    ident::file_name,
     occurrence::Kind,
     sink::{
         Counted, Sink,
@@ -53,7 +54,7 @@ pub fn run(options: &cli::Export) -> Result<ExitCode> {
 fn play(trace: &mut Trace, engine: &mut Engine, sink: &mut dyn Sink, out: &Path, mut progress: Progress) -> Result<()> {
     let cannot_write = || match out {
         out if is_stdout(out) => "cannot write to standard output".to_owned(),
-        out => format!("cannot write {}", out.display()),
+        out => format!("cannot write {}", file_name(out)),
     };
     let mut sink = Counted::new(sink);
     trace.play(|event, record| {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::{
     cli,
     filter::Filter,
+    ident::file_name,
     pump::{event_loop, sleep},
     rules::Thresholds,
     sink::{
@@ -83,7 +84,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             Some(child)
         }
         Some((program, Ok(Started::NotStarted(code, why)))) => {
-            say(format_args!("cannot run {}: {why}", program.display()));
+            say(format_args!("cannot run {}: {why}", file_name(program)));
             recording.stop();
             return Some(code);
         }

@@ -18,6 +18,7 @@ use crate::{
     engine::Engine,
     event::EventKind,
     filter::Filter,
+    ident::{file_name, tame},
     occurrence::Kind,
     sink::{Counted, stderr, stdout::Stdout, style::WARN},
     source::trace::Trace,
@@ -69,14 +70,14 @@ pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) {
     if trace.start().lacks(kinds) {
         let note = "not every signal was recorded, only those that findings can rest on; \
                     record with `tracer record`, or `tracer watch --events`";
-        stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file.display()));
+        stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file_name(file)));
     }
 }
 
 /// Says on standard error what was wrong with the file.
 pub fn complain(file: &Path, trace: &Trace) {
     for sentence in trace.end().sentences() {
-        stderr::print(format_args!("{WARN}{}: {sentence}{WARN:#}", file.display()));
+        stderr::print(format_args!("{WARN}{}: {}{WARN:#}", file_name(file), tame(&sentence)));
     }
 }
 

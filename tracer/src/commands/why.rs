@@ -12,6 +12,7 @@ use crate::{
         replay::{complain, moment},
     },
     engine::Engine,
+    ident::file_name,
     sink::{stdout::Stdout, style::Screen, why as print},
     source::trace::Trace,
     why::{
@@ -65,6 +66,6 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     })?;
     progress.done();
     complain(file, &trace);
-    let page = follow.page(engine.world(), &file.display().to_string())?;
+    let page = follow.page(engine.world(), &file_name(file))?;
     Ok((engine, page))
 }

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use crate::{finding::Severity, sink::gate::Gate};
 
 /// Prints a line a finding.
+///
+/// # Errors
+/// Only from writing.
 pub fn write(out: &mut impl Write, gate: &Gate) -> io::Result<()> {
     for finding in &gate.findings {
         let level = match finding.rule.severity {

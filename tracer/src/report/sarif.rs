@@ -55,7 +55,7 @@ fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
         "message": { "text": format!("{message}\nfix: {fix}") },
         "locations": [{
             "physicalLocation": { "artifactLocation": { "uri": uri } },
-            "logicalLocations": [{ "name": process.comm.to_string(), "kind": "process" }],
+            "logicalLocations": [{ "name": process.comm.escaped(), "kind": "process" }],
         }],
         // The same process of the same run is the same finding, whatever the words.
         "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start) },

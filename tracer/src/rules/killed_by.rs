@@ -4,7 +4,7 @@ use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
     host::OutOfMemory,
-    ident::{Identity, escape},
+    ident::{Identity, quote},
     rules::{Rule, RuleDef, Verdict},
     signal::{
         self, Sender, Signal,
@@ -144,7 +144,7 @@ pub(super) fn cause(kill: &Kill) -> String {
                 ", sent by the out-of-memory killer, as the machine was out of memory".to_owned()
             }
             Some(OutOfMemory::Group(path)) => {
-                let path = path.as_ref().map_or_else(String::new, |path| format!(" {}", escape(path.as_bytes())));
+                let path = path.as_ref().map_or_else(String::new, |path| format!(" {}", quote(path)));
                 format!(", sent by the out-of-memory killer, as the control group{path} was at its limit of memory")
             }
         },

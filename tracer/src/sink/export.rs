@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::{
-    ident::{Comm, Identity},
+    ident::{Comm, Identity, escape},
     world::World,
 };
 
@@ -13,14 +13,15 @@ pub mod csv;
 pub mod parquet;
 pub mod perfetto;
 
-/// A program's name as JSON has it: bytes that are not UTF-8 become U+FFFD.
+/// A program's name, escaped.
 fn name(comm: Comm) -> String {
-    String::from_utf8_lossy(comm.bytes()).into_owned()
+    comm.escaped()
 }
 
-/// The name, as far as it is known by then, and the id of the container that a process belongs to.
+/// The name, as far as it is known by then, and the id of the container that a process belongs to. Escaped.
 fn container(world: &World, process: &Identity) -> (Option<String>, Option<String>) {
-    world.container_of(process).map(|container| (container.label().to_owned(), container.id.clone())).unzip()
+    let container = world.container_of(process);
+    container.map(|container| (escape(container.label().as_bytes()), escape(container.id.as_bytes()))).unzip()
 }
 
 /// Nanoseconds as a signed number: 292 years after 1970, or after the machine was started, are enough.

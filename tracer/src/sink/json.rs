@@ -25,7 +25,7 @@ pub use line::unwritten_line;
 pub use process::{process_line, rule_line};
 pub(super) use why::Seen;
 pub use why::{live_page, recorded_page};
-pub use writer::Lines;
+pub use writer::{Lines, to_string};
 
 /// Prints what is selected of each step.
 pub struct Json<W: Write> {

@@ -13,6 +13,7 @@ use super::{
     outlet::{Drain, Outlet},
     style::WARN,
 };
+use crate::ident::tame;
 
 /// Bytes that wait for a reader at the most.
 const ROOM: usize = 1 << 20;
@@ -43,9 +44,9 @@ pub fn print(lines: impl Display) {
     };
 }
 
-/// A sentence of `tracer` itself.
+/// A sentence of `tracer` itself, tamed.
 pub fn say(sentence: impl Display) {
-    print(format_args!("{WARN}tracer:{WARN:#} {sentence}"));
+    print(format_args!("{WARN}tracer:{WARN:#} {}", tame(&sentence.to_string())));
 }
 
 /// Waits until it is written, for two seconds at the most: right before the end.

@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{
     host::{Container, Engine},
-    ident::escape,
+    ident::quote,
 };
 
 /// What the reader's screen can do.
@@ -135,20 +135,20 @@ pub fn rough_size(bytes: u64) -> String {
     )
 }
 
-/// A container for a person: `web (nginx:1.25, docker 0123456789ab)`. Escaped.
+/// A container for a person: `web (nginx:1.25, docker 0123456789ab)`. Quoted.
 pub fn container(container: &Container) -> String {
     let Container { engine, image, pod, pod_namespace, .. } = container;
     let mut more = Vec::new();
     if let Some(pod) = pod {
         let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
-        more.push(format!("pod {namespace}{pod}"));
+        more.push(format!("pod {}", quote(format!("{namespace}{pod}"))));
     }
-    more.extend(image.clone());
+    more.extend(image.as_ref().map(quote));
     more.push(match engine {
         Engine::Systemd => engine.id().to_owned(),
-        _ => format!("{} {}", engine.id(), container.short_id()),
+        _ => format!("{} {}", engine.id(), quote(container.short_id())),
     });
-    format!("{} ({})", container.shown(), escape(more.join(", ").as_bytes()))
+    format!("{} ({})", container.shown(), more.join(", "))
 }
 
 /// A number with its noun: `1 zombie`, `2 zombies`, `3 processes`.

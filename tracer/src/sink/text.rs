@@ -14,6 +14,7 @@ use crate::{
     filter::Filter,
     finding::{Confidence, Finding, Severity, Stage},
     host::StartInfo,
+    ident::{escape, quote},
     occurrence::{Kind, Occurrence},
     sink::{
         Sink,
@@ -171,7 +172,12 @@ impl<W: Write> Page<W> {
             style::count(world.namespace_count() as u64, "pid namespace"),
             style::count(world.zombie_count() as u64, "zombie"),
         );
-        self.indented(2, &format!("tracer {version}"), BOLD, &format!(" on {host}, Linux {kernel}: {watched}"))?;
+        self.indented(
+            2,
+            &format!("tracer {}", quote(version)),
+            BOLD,
+            &format!(" on {}, Linux {}: {watched}", quote(host), quote(kernel)),
+        )?;
         writeln!(
             self.out,
             "{}, ring buffer of {}; it is {}",
@@ -180,7 +186,7 @@ impl<W: Write> Page<W> {
             now.strftime("%Y-%m-%d %H:%M:%S %Z"),
         )?;
         for sentence in degraded {
-            self.indented(2, "limited: ", WARN, sentence)?;
+            self.indented(2, "limited: ", WARN, &escape(sentence.as_bytes()))?;
         }
         Ok(())
     }

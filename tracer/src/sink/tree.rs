@@ -208,7 +208,7 @@ impl<'a> Section<'a> {
         line += &format!("  {branches}");
         let mut width = style::columns(&line);
         let mut plain = |text: &str| width += style::columns(text);
-        let name = if process.comm.bytes().is_empty() { "?".to_owned() } else { process.comm.to_string() };
+        let name = process.comm.to_string();
         plain(&name);
         line += &screen.paint(if process.is_zombie() { BAD } else { BOLD }, &name).to_string();
         for (style, mark) in self.marks(world, process, *depth, *is_door) {
@@ -263,7 +263,7 @@ impl<'a> Section<'a> {
                     let debtor = world.identity(key);
                     format!(", owed by {} (pid {})", debtor.comm, key.tgid)
                 });
-                marks.push((BAD, format!("zombie for {least}{age}{owed}")));
+                marks.push((BAD, format!("[zombie for {least}{age}{owed}]")));
             }
         }
         marks

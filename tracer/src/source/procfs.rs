@@ -12,7 +12,7 @@ use tracer_common::record::ARGS_MAX;
 
 use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef, file_name},
     source::reads::{self, Head, PROC_MAX},
 };
 
@@ -160,7 +160,7 @@ pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
     link.to_str()
         .and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok())
         .map(PidNs)
-        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
+        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", file_name(&link))))
 }
 
 /// The text of a file of `/proc` or `/sys`, empty if it cannot be read; what is not UTF-8 in it is replaced.

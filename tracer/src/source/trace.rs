@@ -10,6 +10,7 @@ use zerocopy::FromBytes;
 use crate::{
     event::{Event, EventKind, Loss},
     host::StartInfo,
+    ident::file_name,
     source::{
         decode::decode,
         encode::encode,
@@ -77,7 +78,7 @@ impl Trace {
     /// If there is none, with the file and the reason.
     pub fn open(path: &Path) -> Result<Self> {
         let open = || Self::new(Reader::open(path)?);
-        open().with_context(|| format!("cannot read the trace {}", path.display()))
+        open().with_context(|| format!("cannot read the trace {}", file_name(path)))
     }
 
     /// Plays what a reader reads.

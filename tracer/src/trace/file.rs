@@ -13,17 +13,19 @@ use rustix::{
     io::Errno,
 };
 
+use crate::ident::file_name;
+
 /// Why there is no file to write into.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Something has that name already.
-    #[error("{0} is there already; give another name, or remove it first")]
+    #[error("{} is there already; give another name, or remove it first", file_name(.0))]
     Exists(PathBuf),
     /// What has that name is no file that could be replaced.
-    #[error("{0} is no regular file, so it is not replaced; give another name")]
+    #[error("{} is no regular file, so it is not replaced; give another name", file_name(.0))]
     NotAFile(PathBuf),
     /// What open(2) says.
-    #[error("cannot create {0}: {1}")]
+    #[error("cannot create {}: {}", file_name(.0), .1)]
     Io(PathBuf, io::Error),
 }
 

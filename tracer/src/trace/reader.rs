@@ -18,6 +18,7 @@ use zerocopy::FromBytes;
 
 use crate::{
     host::StartInfo,
+    ident::quote,
     trace::{
         CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM,
         index::{Place, index, number, scan},
@@ -40,7 +41,7 @@ pub enum TraceError {
     #[error("it is no trace (a trace is an MCAP file, as `tracer record` writes it)")]
     NotATrace,
     /// The container is right, its contents are not ours.
-    #[error("it is an MCAP file of another tool (its profile is {0:?}); tracer reads its own traces only")]
+    #[error("it is an MCAP file of another tool (its profile is {}); tracer reads its own traces only", quote(.0))]
     OtherTool(String),
     /// A format that is not known yet.
     #[error("it has version {0} of the format, and this tracer reads up to version {FORMAT}; use a newer tracer")]
@@ -366,7 +367,7 @@ fn try_unpack(
                 .decompress_to_buffer(&packed, bytes)
                 .map_err(|error| format!("a chunk cannot be unpacked: {error}"))?;
         }
-        other => return Err(format!("a chunk is packed with {other:?}, which is not known here")),
+        other => return Err(format!("a chunk is packed with {}, which is not known here", quote(other))),
     }
     if bytes.len() != size || (uncompressed_crc != 0 && crc32fast::hash(bytes) != uncompressed_crc) {
         return Err("the checksum of a chunk is wrong".to_owned());

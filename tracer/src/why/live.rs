@@ -10,7 +10,7 @@ use crate::{
     },
     cli::WhoArg,
     host::Container,
-    ident::escape,
+    ident::quote,
     signal::Signal,
     sink::style,
     source::{containers, procfs},
@@ -143,7 +143,7 @@ fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Fa
     let members = members.filter_map(|(&pid, one)| Some((all.get(&(pid as i32))?, one)));
     let first = members.min_by_key(|(one, _)| (!one.is_init(), one.ns_pids.len(), Reverse(one.age), one.pid));
     let next = "it has ended meanwhile";
-    let (first, container) = first.ok_or_else(|| Missing::Empty { name: escape(name.as_bytes()), place, next })?;
+    let (first, container) = first.ok_or_else(|| Missing::Empty { name: quote(name), place, next })?;
     Ok((first, container.clone()))
 }
 

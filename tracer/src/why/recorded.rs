@@ -12,7 +12,7 @@ use crate::{
     event::{EventKind, ExitStatus, Loss},
     finding::{Detail, Finding},
     host::{Container, StartInfo},
-    ident::{Identity, ProcKey, escape},
+    ident::{Identity, ProcKey, quote},
     occurrence::{Kind, Occurrence},
     sink::style,
     why::{Missing, NAMED},
@@ -372,7 +372,7 @@ impl Follow {
         let firsts = called.iter().filter_map(|container| self.first_in(world, container)).collect();
         let mut firsts = self.take(firsts);
         let next = "it was heard of and then had none, or their records were lost";
-        let last = firsts.pop().ok_or_else(|| Missing::Empty { name: escape(name.as_bytes()), place, next })?;
+        let last = firsts.pop().ok_or_else(|| Missing::Empty { name: quote(name), place, next })?;
         Ok((last, firsts))
     }
 

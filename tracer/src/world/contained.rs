@@ -57,7 +57,7 @@ impl World {
         self.containers.all.get(number as usize)
     }
 
-    /// Where a process lives, escaped: its container, else its pid namespace.
+    /// Where a process lives, quoted: its container, else its pid namespace.
     pub fn place_of(&self, identity: &Identity) -> String {
         self.container_of(identity).map_or_else(|| format!("pid namespace {}", identity.pid_ns), Container::place)
     }

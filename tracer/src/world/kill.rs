@@ -446,7 +446,10 @@ mod tests {
         story.event(EventKind::OutOfMemory(key(12), OutOfMemory::Machine));
         story.wait(200, &[]);
         let [Finding { message, .. }] = story.found.as_slice() else { panic!("{:?}", story.found) };
-        assert!(message.contains("2 processes") && message.contains("group /\\x1bpod was at its limit"), "{message}");
+        assert!(
+            message.contains("2 processes") && message.contains("group \"/\\x1bpod\" was at its limit"),
+            "{message}"
+        );
     }
 
     #[test]

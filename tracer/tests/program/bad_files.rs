@@ -58,7 +58,7 @@ fn what_is_no_trace_is_told_and_why() {
         (b"a text, not a trace\n".to_vec(), "a trace is an MCAP file, as `tracer record` writes it"),
         (vec![0; 100_000], "it is no trace"),
         (wrong_magic, "it is no trace"),
-        (other("ros2"), "an MCAP file of another tool (its profile is \"ros2\")"),
+        (other("ros2"), "an MCAP file of another tool (its profile is ros2)"),
         (other(&format!("{PROFILE}99")), "version 99 of the format"),
         (other(&format!("{PROFILE}x")), "names no version"),
         (other(&format!("{PROFILE}1")), "does not say what was recorded"),
@@ -80,7 +80,7 @@ fn told(output: &Output, path: &Path, why: &str) {
 }
 
 /// A trace whose chunks hold what is given, however large that is.
-fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
+pub fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
     let options = WriteOptions::new().profile(format!("{PROFILE}1")).chunk_size(None).compression_threads(0);
     let mut writer = options.create(File::create(path).unwrap()).unwrap();
     let sum = crc32fast::hash(start.as_bytes()).to_string();
@@ -98,7 +98,7 @@ fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
     writer.finish().unwrap();
 }
 
-fn record(at: u64, kind: EventKind) -> Vec<u8> {
+pub fn record(at: u64, kind: EventKind) -> Vec<u8> {
     let mut record = Vec::new();
     encode(&Event { at, cpu: 0, kind }, &mut record);
     record

@@ -1,5 +1,6 @@
 //! Tests of the program and its outputs that need neither root nor a kernel.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::disallowed_methods, reason = "the files of a test have the names that it gives them")]
 
 mod bad_files;
 mod command_line;
@@ -10,6 +11,7 @@ mod filter;
 mod json;
 mod made;
 mod moments;
+mod names;
 mod recordings;
 mod reports;
 mod rules;

@@ -13,6 +13,7 @@ use crate::{
     commands::rules::colour,
     finding::{Confidence, Finding},
     host::StartInfo,
+    ident::quote,
     sink::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
     summary::seconds,
 };
@@ -92,7 +93,8 @@ impl<W: Write> Page<W> {
 
     /// That what follows is a recording, and why.
     pub(super) fn recording(&mut self, start: &StartInfo, why: Option<&str>) -> io::Result<()> {
-        let text = format!("This is a recording, made by tracer {} on Linux {}.", start.version, start.kernel);
+        let text =
+            format!("This is a recording, made by tracer {} on Linux {}.", quote(&start.version), quote(&start.kernel));
         self.paragraph("", "", WARN, &text)?;
         if let Some(why) = why {
             self.paragraph("", "why: ", WARN, &format!("nothing can be staged here: {why}"))?;

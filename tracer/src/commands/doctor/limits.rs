@@ -4,6 +4,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{cgroup, check::Check, machine::Kernel};
 use crate::{
+    ident::file_name,
     sink::style,
     source::{load::LoadOptions, procfs},
 };
@@ -58,7 +59,7 @@ fn cgroup_pids(limit: Option<cgroup::PidsLimit>) -> Check {
     let Some(cgroup::PidsLimit { max, current, dir }) = limit else {
         return Check::ok(NAME, "no limit (pids.max) on this process's cgroups");
     };
-    let detail = format!("{} of {max} (pids.max of {})", style::count(current, "task"), dir.display());
+    let detail = format!("{} of {max} (pids.max of {})", style::count(current, "task"), file_name(dir));
     if is_near(current, max) {
         Check::warn(NAME, format!("{detail}: nearly used up"), "raise pids.max, or end something in that cgroup")
     } else {

@@ -7,6 +7,7 @@ use tracer_common::RowRecord;
 use super::check::{Check, Status, sentence};
 use crate::{
     event::EventKind,
+    ident::quote,
     sink::style,
     source::{
         decode::decode,
@@ -207,9 +208,9 @@ fn named(pids: &[u32]) -> String {
     let mut names: Vec<_> = pids
         .iter()
         .take(SHOWN)
-        .map(|pid| match crate::ident::escape(procfs::line(&format!("/proc/{pid}/comm")).as_bytes()) {
+        .map(|pid| match procfs::line(&format!("/proc/{pid}/comm")) {
             name if name.is_empty() => format!("pid {pid}"),
-            name => format!("{name} (pid {pid})"),
+            name => format!("{} (pid {pid})", quote(name)),
         })
         .collect();
     match pids.len().saturating_sub(SHOWN) {

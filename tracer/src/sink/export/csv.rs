@@ -10,7 +10,7 @@ use crate::{
     event::{ExitStatus, Loss, WaitCall},
     filter::Filter,
     finding::{Confidence, Detail, Finding},
-    ident::{Identity, escape},
+    ident::Identity,
     occurrence::{Kind, Occurrence},
     signal::Sender,
     sink::{
@@ -98,11 +98,11 @@ impl Line {
         let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = process;
         self.pid = Some(key.tgid);
         self.start_boot_ns = Some(key.start);
-        self.comm = Some(Text::new(comm));
+        self.comm = Some(Text::new(comm.escaped()));
         self.pid_ns = Some(pid_ns.0);
         self.ns_pid = Some(*ns_pid);
         self.ns_level = Some(*ns_level);
-        let text = |text: Option<String>| text.map(|text| Text::new(escape(text.as_bytes())));
+        let text = |text: Option<String>| text.map(Text::new);
         let (container, container_id) = container(world, process);
         (self.container, self.container_id) = (text(container), text(container_id));
     }
@@ -112,7 +112,7 @@ impl Line {
         self.other = Some(role);
         self.other_pid = Some(key.tgid);
         self.other_start_boot_ns = Some(key.start);
-        self.other_comm = Some(Text::new(comm));
+        self.other_comm = Some(Text::new(comm.escaped()));
         self.other_pid_ns = Some(pid_ns.0);
     }
 

@@ -18,6 +18,7 @@ use crate::{
     sink::{
         Sink,
         export::{container, name, signed, since_1970},
+        json,
         select::{Item, Moment, Select},
     },
     summary::Summary,
@@ -74,7 +75,7 @@ impl Sink for Parquet {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         let Self { select, lives, tables, start } = self;
         if let EventKind::Start(info) = &step.event.kind {
-            *start = Some(serde_json::to_string(info)?);
+            *start = Some(json::to_string(info)?);
         }
         lives.step(world, step, &mut tables.processes)?;
         select.step(world, step, |moment, item| tables.put(world, moment, &item))

@@ -15,7 +15,7 @@ use crate::{
     event::EventKind,
     finding::{Confidence, Finding},
     host::{Container, StartInfo},
-    ident::{Args, Identity, PidNs, ProcKey},
+    ident::{Args, Identity, PidNs, ProcKey, escape},
     signal::{Sender, Verdict},
     sink::Sink,
     summary::Summary,
@@ -97,11 +97,11 @@ impl<W: Write> Perfetto<W> {
         self.tracks.begin(at, at.saturating_add_signed(*wall_offset_ns))?;
         self.tracks.root(Track::Tracer, "tracer")?;
         let facts = vec![
-            ("version", version.as_str().into()),
-            ("kernel", kernel.as_str().into()),
-            ("boot_id", boot_id.as_str().into()),
-            ("host", host.as_str().into()),
-            ("arguments", arguments.join(" ").into()),
+            ("version", escape(version.as_bytes()).into()),
+            ("kernel", escape(kernel.as_bytes()).into()),
+            ("boot_id", escape(boot_id.as_bytes()).into()),
+            ("host", escape(host.as_bytes()).into()),
+            ("arguments", Args::of(arguments).to_string().into()),
         ];
         self.tracks.instant(Mark { facts, ..Mark::new(at, Track::Tracer, LIFE, "tracing begins") })
     }
@@ -387,8 +387,8 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
         facts.push(("pid_in_namespace", ns_pid.into()));
     }
     if let Some(container) = world.container_of(identity) {
-        facts.push(("container", container.shown().into()));
-        facts.push(("container_id", container.id.as_str().into()));
+        facts.push(("container", escape(container.label().as_bytes()).into()));
+        facts.push(("container_id", escape(container.id.as_bytes()).into()));
     }
     if let Some(parent) = world.parent(key) {
         facts.push(("parent", parent.identity().to_string().into()));
@@ -397,7 +397,7 @@ fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
     if let Some(args) = args {
         facts.push((COMMAND, args.to_string().into()));
     }
-    Mark { facts, ..Mark::new(at, track, LIFE, comm.to_string()) }
+    Mark { facts, ..Mark::new(at, track, LIFE, comm.escaped()) }
 }
 
 fn name_of(world: &World, identity: &Identity) -> String {
@@ -409,7 +409,7 @@ fn name_of(world: &World, identity: &Identity) -> String {
     }
 }
 
-/// The name of the container that a process belongs to, as far as it is known by then. Escaped.
+/// The name of the container that a process belongs to, as far as it is known by then. Quoted.
 fn label(world: &World, identity: &Identity) -> Option<String> {
     world.container_of(identity).map(Container::shown)
 }

@@ -1,12 +1,12 @@
-//! Writes objects as lines that are safe to show: beyond what JSON asks, it escapes every
-//! character that could harm a terminal or make a text read as another.
+//! Writes objects as lines that are safe to show: beyond what JSON asks, it escapes every character that
+//! cannot be seen ([`is_visible`]) and what a build server takes for a command.
 
 use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use crate::ident::is_deceptive;
+use crate::ident::{commands, is_visible};
 
 /// One object a line.
 pub struct Lines<W: Write> {
@@ -43,29 +43,41 @@ impl<W: Write> Lines<W> {
     }
 }
 
+/// An object as it is on a line.
+///
+/// # Errors
+/// If it has no form in JSON.
+pub fn to_string(object: &impl Serialize) -> serde_json::Result<String> {
+    let mut out = Vec::new();
+    object.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Careful))?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
 /// Compact JSON. serde_json escapes quotes, backslashes and the characters below U+0020 itself,
 /// and hands what is between them to [`Formatter::write_string_fragment`].
 struct Careful;
 
 impl Formatter for Careful {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Nearly always: no DEL, nothing beyond ASCII.
-        if fragment.bytes().all(|byte| byte < 0x7f) {
+        // Nearly always: no DEL, nothing beyond ASCII, no command for a build server.
+        if fragment.bytes().all(|byte| byte < 0x7f && byte != b'#') {
             return CompactFormatter.write_string_fragment(out, fragment);
         }
-        let mut rest = fragment;
-        while let Some(at) = rest.find(|c: char| c.is_control() || is_deceptive(c)) {
-            let (plain, bad) = rest.split_at(at);
-            out.write_all(plain.as_bytes())?;
-            let mut chars = bad.chars();
-            if let Some(c) = chars.next() {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    write!(out, "\\u{unit:04x}")?;
-                }
+        let mut commands = commands(fragment).peekable();
+        let mut rest = 0;
+        for (at, c) in fragment.char_indices() {
+            let is_command = commands.next_if_eq(&at).is_some();
+            // `::` is one only where a line begins, and no string does.
+            if is_visible(c) && !(is_command && c == '#') {
+                continue;
             }
-            rest = chars.as_str();
+            out.write_all(&fragment.as_bytes()[rest..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = at + c.len_utf8();
         }
-        out.write_all(rest.as_bytes())
+        out.write_all(&fragment.as_bytes()[rest..])
     }
 }
 
@@ -75,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_hostile_name_stays_on_its_line() {
-        let name = "\u{1b}[31m\"q\"\n\u{7f}\u{9b}\u{202e}<b>é\\";
+        let name = "\u{1b}[31m\"q\"\n\u{7f}\u{9b}\u{202e}\u{e0061}<b>é\\##[x]";
         let mut lines = Lines::new(Vec::new());
         lines.print(&name).unwrap();
         lines.flush().unwrap();
         let line = String::from_utf8(lines.into_inner()).unwrap();
-        assert_eq!(line, "\"\\u001b[31m\\\"q\\\"\\n\\u007f\\u009b\\u202e<b>é\\\\\"\n");
+        assert_eq!(line, "\"\\u001b[31m\\\"q\\\"\\n\\u007f\\u009b\\u202e\\udb40\\udc61<b>é\\\\\\u0023#[x]\"\n");
         assert_eq!(serde_json::from_str::<String>(&line).unwrap(), name);
     }
 }

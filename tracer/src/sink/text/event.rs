@@ -31,7 +31,7 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, event: 
             }
         }
         Occurrence::Exec { process, before, args } => {
-            let was = if before.comm == process.comm { String::new() } else { format!("(was {}) ", name(before)) };
+            let was = if before.comm == process.comm { String::new() } else { format!("(was {}) ", before.comm) };
             writeln!(out, "{} {was}{args}", style::pad(&short(process), PARTIES))
         }
         Occurrence::Exit { process, owed_by, status, leader_only, autoreap, adopter } => {
@@ -107,15 +107,11 @@ fn verdict(out: &mut impl Write, screen: Screen, signalled: &Signalled) -> io::R
 /// `sleep(981|1)@web` where it belongs to a container.
 fn short(world: &World, identity: &Identity) -> String {
     let Identity { key, comm: _, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
-    let name = name(identity);
+    let name = identity.comm;
     let inside = if *ns_level > 0 { format!("|{ns_pid}") } else { String::new() };
     let container = world.container_of(identity);
     let container = container.map_or_else(String::new, |container| format!("@{}", container.shown()));
     format!("{name}({}{inside}){container}", key.tgid)
-}
-
-fn name(identity: &Identity) -> String {
-    if identity.comm.bytes().is_empty() { "?".into() } else { identity.comm.to_string() }
 }
 
 fn from(world: &World, sender: &Sender) -> String {

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     event::{End, Event, EventKind},
     host::StartInfo,
+    ident::file_name,
     sink::{
         style,
         trace::{Store, View, part::Part, rotate::numbered},
@@ -260,14 +261,14 @@ impl Store for Flight {
             .map(|Written { path, rule, before, size }| {
                 format!(
                     "{}: {rule}, with the {} before; {}",
-                    path.display(),
+                    file_name(path),
                     seconds(*before),
                     style::rough_size(*size)
                 )
             })
             .collect();
         if sentences.is_empty() {
-            sentences.push(format!("nothing was found, so there is no {}", self.path.display()));
+            sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
         }
         if self.cut > 0 {
             let memory = style::rough_size(MEMORY as u64);

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     event::{End, Event, EventKind},
     host::StartInfo,
+    ident::file_name,
     sink::{
         style,
         trace::{Store, View},
@@ -166,6 +167,6 @@ impl Store for Single {
     }
 
     fn sentences(&self) -> Vec<String> {
-        vec![format!("{}: {}", self.path.display(), style::rough_size(self.size()))]
+        vec![format!("{}: {}", file_name(&self.path), style::rough_size(self.size()))]
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use crate::{
     event::{End, Event, EventKind},
     host::StartInfo,
+    ident::file_name,
     sink::{
         style,
         trace::{Store, View, part::Part},
@@ -141,15 +142,15 @@ impl Store for Rotating {
     }
 
     fn sentences(&self) -> Vec<String> {
-        let path = self.path.display();
+        let path = file_name(&self.path);
         let kept = self.closed.min(self.keep);
         let mut sentences = vec![match kept {
             0 => format!("{path}: {}; it did not grow to be rotated", style::rough_size(self.size())),
-            1 => format!("{path} and {}: {}", numbered(&self.path, 1).display(), style::rough_size(self.size())),
+            1 => format!("{path} and {}: {}", file_name(numbered(&self.path, 1)), style::rough_size(self.size())),
             _ => format!(
                 "{path} and, from new to old, {} to {}: {}",
-                numbered(&self.path, 1).display(),
-                numbered(&self.path, kept).display(),
+                file_name(numbered(&self.path, 1)),
+                file_name(numbered(&self.path, kept)),
                 style::rough_size(self.size())
             ),
         }];

@@ -14,7 +14,7 @@ use crate::{
     event::Roles,
     finding::{Confidence, Finding, Severity, Stage},
     host::Container,
-    ident::{Identity, escape},
+    ident::{Identity, quote},
     rules::on_behalf,
     signal::{Sender, Signal, Verdict},
     sink::{
@@ -96,7 +96,7 @@ impl<W: Write> Printer<'_, W> {
         let identity = process.identity();
         self.sheet.title(identity)?;
         let moment = |at: u64| self.zoned(at).strftime("%F %H:%M:%S %Z").to_string();
-        let host = start.as_ref().map_or_else(String::new, |start| format!(" on {}", escape(start.host.as_bytes())));
+        let host = start.as_ref().map_or_else(String::new, |start| format!(" on {}", quote(&start.host)));
         let (from, until) = (moment(*began), moment(*at));
         self.sheet.text(&format!("as recorded{host}, from {from} to {until}"))?;
         writeln!(self.sheet.out)?;

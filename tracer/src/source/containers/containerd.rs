@@ -42,7 +42,7 @@ const ANSWER_MAX: usize = 1 << 20;
 /// Completes what is known of a container by what the containerd says that listens there. Ends only if it answers: to be
 /// called with a time limit.
 pub(super) async fn complete(container: &mut Container, socket: &Path, namespace: &str) -> Result<(), Status> {
-    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).map_err(failed)?;
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.to_string_lossy())).map_err(failed)?;
     let channel = endpoint.connect().await.map_err(failed)?;
     let Known { mut labels, image } = get(channel, namespace, &container.id).await?.unwrap_or_default();
     container.image = container.image.take().or(Some(image).filter(|image| !image.is_empty()));
