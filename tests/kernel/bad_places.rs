@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Test> {
         live("without_capabilities", without_capabilities),
         live("bpf_forbidden_by_seccomp", bpf_forbidden_by_seccomp),
         live("no_btf", no_btf),
+        live("no_descriptors", no_descriptors),
         live("no_fentry", || no_such_hooks("fentry")).needs(Need::No(Hooks::Fentry)),
         live("no_kprobes", || no_such_hooks("kprobe")).needs(Need::No(Hooks::Kprobe)),
     ]
@@ -160,6 +161,23 @@ fn no_btf() {
             Ok(mount(Some("none"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), none)?)
         });
         fails(command, &[1], &["BTF"]);
+    }
+}
+
+/// Wherever the last one was needed, it is not the kernel, nor its verifier, that is to blame.
+fn no_descriptors() {
+    for limit in (8..40).step_by(4) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n $0; exec \"$@\"", &limit.to_string()]).arg(machine::tracer_path());
+        command.args(["watch", "--duration", "1ms", "--rule", "left-behind"]).env("RUST_BACKTRACE", "0");
+        let output = output(command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            assert!(limit > 8, "it needs more");
+            break;
+        }
+        assert!(stderr.to_lowercase().contains("too many open files"), "{limit}: {stderr}");
+        assert!(!["verifier", "5.10", "panicked"].iter().any(|word| stderr.contains(word)), "{limit}: {stderr}");
     }
 }
 

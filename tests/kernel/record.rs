@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Test> {
         live("a_key_arrives_once", a_key_arrives_once),
         live("a_command_that_signals_its_group_is_not_told_so", a_command_that_signals_its_group_is_not_told_so),
         live("the_command_runs_as_the_caller", the_command_runs_as_the_caller),
+        live("files_are_made_with_the_rights_of_the_caller", files_are_made_with_the_rights_of_the_caller),
         live("the_command_inherits_nothing_of_the_recorder", the_command_inherits_nothing_of_the_recorder),
         live("what_is_left_behind_is_found", what_is_left_behind_is_found),
         live("nothing_is_left_behind", nothing_is_left_behind),
@@ -132,7 +133,7 @@ fn the_command_runs_as_the_caller() {
     let script =
         "id -u; id -g; id -G; echo $USER $HOME; echo sudo:$SUDO_UID$SUDO_USER; cat run.mcap >/dev/null || echo denied";
     let dir = tempfile::tempdir().expect("a temporary directory");
-    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).expect("a mode");
     let mut record = tracer(&["record", "-o", "run.mcap", "--", "sh", "-c", script]);
     record.current_dir(dir.path());
     // What sudo says when nobody called it.
@@ -145,6 +146,48 @@ fn the_command_runs_as_the_caller() {
     assert_eq!(lines[4..], ["sudo:"], "it owns the file: {output:?}");
     let file = fs::metadata(dir.path().join("run.mcap")).expect("the trace");
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (65534, 65534, 0o600));
+}
+
+/// Who may run tracer as root, and nothing else, gets no more by that.
+fn files_are_made_with_the_rights_of_the_caller() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let of_root = dir.path().join("of-root");
+    fs::write(&of_root, "x").expect("a file");
+    fs::create_dir(dir.path().join("open")).expect("a directory");
+    fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(dir.path().join("open"), PermissionsExt::from_mode(0o777)).expect("a mode");
+    let run = |variables: &[(&str, &str)], args: &[&str]| {
+        let mut command = tracer(args);
+        command.current_dir(dir.path()).envs(variables.iter().copied());
+        let output = output(command);
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout),
+        )
+    };
+    let nobody = [("SUDO_UID", "65534"), ("SUDO_GID", "65534"), ("SUDO_USER", "nobody")];
+    let (code, said) = run(&nobody, &["record", "-o", "open/run.mcap", "--report", "junit=report.xml", "--", "true"]);
+    assert_eq!(code, Some(1), "the report cannot be written: {said}");
+    for args in [
+        &["record", "--overwrite", "-o", "of-root", "--", "echo", "it runs"][..],
+        &["record", "-o", "new", "--", "echo", "it runs"],
+        &["record", "-o", "new", "--rotate", "1MiB", "--", "echo", "it runs"],
+        &["record", "-o", "new", "--snapshot-on", "left-behind", "--", "echo", "it runs"],
+        &["watch", "--record", "new", "--duration", "1ms"],
+        &["export", "open/run.mcap", "--to", "csv", "-o", "new"],
+        &["export", "open/run.mcap", "--to", "parquet", "-o", "new"],
+    ] {
+        let (code, said) = run(&nobody, args);
+        assert_eq!(code, Some(1), "{args:?}: {said}");
+        assert!(said.contains("as nobody (uid 65534), for whom this runs: Permission denied"), "{args:?}: {said}");
+        assert!(!said.contains("it runs"), "{args:?}: {said}");
+    }
+    let (code, said) = run(&[("SUDO_UID", "65534")], &["record", "-o", "open/other", "--", "echo", "it runs"]);
+    assert!(code == Some(1) && said.contains("SUDO_GID is not set") && !said.contains("it runs"), "{said}");
+    let there: Vec<_> =
+        fs::read_dir(dir.path()).expect("it is there").map(|entry| entry.expect("a name").file_name()).collect();
+    assert_eq!(there.len(), 2, "{there:?}");
+    assert_eq!((fs::read(&of_root).expect("a file"), of_root.metadata().expect("a file").uid()), (b"x".to_vec(), 0));
 }
 
 fn the_command_inherits_nothing_of_the_recorder() {

@@ -32,6 +32,7 @@ pub fn trials() -> Vec<Test> {
         live("a_redacted_trace_does_not_tell", a_redacted_trace_does_not_tell),
         live("a_killed_recorder_leaves_all_but_the_last_second", a_killed_recorder_leaves_all_but_the_last_second),
         live("a_full_disk_is_told_and_disturbs_nobody", a_full_disk_is_told_and_disturbs_nobody),
+        live("a_disk_that_is_full_at_the_start_disturbs_nobody", a_disk_that_is_full_at_the_start_disturbs_nobody),
         live("reports_are_written", reports_are_written),
         live("the_example_for_ci_fails_on_a_planted_zombie", the_example_for_ci_fails_on_a_planted_zombie),
     ]
@@ -243,7 +244,7 @@ fn a_full_disk_is_told_and_disturbs_nobody() {
     let said = || fs::read_to_string(outside.path().join("stderr")).expect("it is text");
     recorded.stage.pid("listener");
     disk.fill();
-    while !said().contains("the recording stops: No space left on device") {
+    while !said().contains("/run.mcap: No space left on device") {
         some_load();
         assert!(machine::stat(recorded.stage.id()).is_some_and(|stat| stat.state != 'Z'), "{}", said());
     }
@@ -256,6 +257,23 @@ fn a_full_disk_is_told_and_disturbs_nobody() {
     assert!(matches!(lines.last(), Some(Line::Summary(summary)) if summary.duration_ns > 0), "{lines:?}");
     // Its directory is on that disk.
     drop(recorded);
+}
+
+fn a_disk_that_is_full_at_the_start_disturbs_nobody() {
+    let outside = tempfile::tempdir().expect("a temporary directory");
+    let disk = Disk::mount(&outside.path().join("disk"));
+    disk.fill();
+    for more in [&[][..], &["--rotate", "1MiB"]] {
+        let mut record = tracer(&["record", "-o"]);
+        record.arg(disk.0.join("run.mcap")).args(more).args(["--", "sh", "-c", "echo it runs; exit 4"]);
+        let output = output(record);
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!((output.status.code(), &*stdout), (Some(1), "it runs\n"), "{stderr}");
+        for said in ["/run.mcap: No space left on device", "there is no ", "the command's own exit code was 4"] {
+            assert!(stderr.contains(said), "no {said:?} in {stderr}");
+        }
+        assert!(!disk.0.join("run.mcap").exists(), "an empty file");
+    }
 }
 
 fn reports_are_written() {

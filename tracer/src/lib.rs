@@ -9,6 +9,7 @@
 //! The library serves the program of the same name; its interface is not stable.
 
 pub mod audit;
+pub mod caller;
 pub mod change;
 pub mod cli;
 pub mod commands;
@@ -33,3 +34,4 @@ pub mod trace;
 pub mod when;
 pub mod why;
 pub mod world;
+pub mod zone;

@@ -1,10 +1,11 @@
-//! `cargo xtask lint`: formatting, and clippy without warnings for host and eBPF code.
+//! `cargo xtask lint`: formatting, what may be linked, and clippy without warnings for host and eBPF code.
 
 use std::{env, process::ExitCode};
 
 use anyhow::Result;
 
 use crate::{
+    licences,
     process::{cargo, run},
     setup,
     toolchain::Toolchain,
@@ -22,6 +23,7 @@ pub fn lint() -> Result<ExitCode> {
 /// Lints everything; the eBPF code only where there is a toolchain for it.
 pub fn check(workspace: &Workspace, toolchain: Result<&Toolchain, String>) -> Result<()> {
     run(cargo(workspace).args(["fmt", "--all", "--check"]))?;
+    licences::check(workspace)?;
     run(cargo(workspace)
         .args(["clippy", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"])
         .args(["--", "-D", "warnings"]))?;

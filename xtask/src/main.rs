@@ -9,6 +9,7 @@ mod debian;
 mod ebpf;
 mod fidelity;
 mod fuzz;
+mod licences;
 mod lint;
 mod process;
 mod search;
@@ -40,7 +41,7 @@ enum Task {
     Run(ebpf::RunOptions),
     /// Check formatting, lint, and run every test.
     Test(test::Options),
-    /// Check formatting and run clippy over host and eBPF code.
+    /// Check formatting and licences, and run clippy over host and eBPF code.
     Lint,
     /// Run the kernel tests inside Debian's kernels, each booted in QEMU.
     Vm(vm::Options),

@@ -5,7 +5,7 @@
 //! many records there were and the processor time in nanoseconds. `trace_bench seek FILE` asks for the
 //! world at nine moments, and says how many nanoseconds each took.
 
-use std::{collections::BTreeMap, env, fs::OpenOptions, ops::ControlFlow, path::Path, time::Instant};
+use std::{collections::BTreeMap, env, ops::ControlFlow, path::Path, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use tracer::{
@@ -79,9 +79,7 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
     })?;
     let time = |record: Option<&Vec<u8>>| Some(decode(record?).ok()?.at);
     let (Some(began), Some(ended)) = (time(body.first()), time(body.last())) else { bail!("nothing happens in it") };
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(to)?;
-    let size = file.try_clone()?;
-    let mut recorder = Recorder::new(Recorder::single(file, to));
+    let mut recorder = Recorder::new(Recorder::single(to, false)?);
     let mut engine = Engine::new(&Thresholds::default());
     let mut record_one = |record: &[u8]| -> Result<()> {
         let Ok(event) = decode(record) else { return Ok(()) };
@@ -94,7 +92,7 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
     let starts = starts();
     let mut shifted = Vec::new();
     for round in 0.. {
-        if size.metadata()?.len() >= bytes {
+        if to.metadata()?.len() >= bytes {
             break;
         }
         let by = round * (ended + 1 - began);

@@ -1,7 +1,6 @@
 //! `tracer export`: a recording through the engine into a file of another format.
 
 use std::{
-    fs,
     io::{self, BufWriter, IsTerminal, Write},
     ops::ControlFlow,
     path::Path,
@@ -97,10 +96,7 @@ fn remove(format: Format, out: &Path) {
     // What cannot be removed either is found when it is used.
     let _ = match format {
         _ if is_stdout(out) => Ok(()),
-        Format::Parquet => parquet::FILES
-            .iter()
-            .try_for_each(|file| fs::remove_file(out.join(file)))
-            .and_then(|()| fs::remove_dir(out)),
-        Format::Jsonl | Format::Csv | Format::Perfetto => fs::remove_file(out),
+        Format::Parquet => file::Folder::remove(out, &parquet::FILES),
+        Format::Jsonl | Format::Csv | Format::Perfetto => file::remove(out),
     };
 }

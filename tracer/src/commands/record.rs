@@ -20,7 +20,6 @@ use crate::{
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
     },
     source::{live::Live, load::LoadOptions},
-    trace::file,
 };
 
 use self::{
@@ -30,6 +29,7 @@ use self::{
 };
 
 mod child;
+mod names;
 mod outcome;
 mod recording;
 mod signals;
@@ -40,7 +40,7 @@ pub(super) use outcome::HIT;
 /// `--duration`, or `--max-size`. The exit code is that of the command, if nothing outranks it.
 ///
 /// # Errors
-/// If live tracing is not possible here, or the file cannot be created.
+/// If live tracing is not possible here, the file cannot be created, or a report has its name.
 pub fn run(options: &cli::Record) -> Result<ExitCode> {
     let load = LoadOptions {
         all_signals: true,
@@ -48,9 +48,10 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         has_command: !options.command.is_empty(),
         ..LoadOptions::from(&options.probes)
     };
+    let recorder = recorder(options)?;
+    names::check(options)?;
     let live = Live::attach(&load)?;
     let gate = Gate::new(Filter::from(&options.filter).within(options.scope), options.fail_on.clone());
-    let recorder = recorder(options)?;
     let thresholds = options.thresholds.over(Thresholds::default());
     event_loop()?.block_on(async {
         let signals = Signals::new(load.has_command).context("cannot receive signals")?;
@@ -65,7 +66,7 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
     let store: Box<dyn Store> = match rotate {
         Some(limit) => Box::new(Rotating::new(output, *overwrite, *limit, *keep)?),
         None if !snapshot_on.is_empty() => Box::new(Flight::new(output, *overwrite, *before)?),
-        None => Recorder::single(file::create(output, *overwrite)?, output),
+        None => Recorder::single(output, *overwrite)?,
     };
     Ok(Recorder::new(store)
         .narrowed(Filter::from(filter))

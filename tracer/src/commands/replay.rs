@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use jiff::tz::TimeZone;
 
 use crate::{
     cli::{self, Speed},
@@ -23,6 +22,7 @@ use crate::{
     sink::{Counted, stderr, stdout::Stdout, style::WARN},
     source::trace::Trace,
     when::{Recorded, When},
+    zone,
 };
 
 /// What `--at` shows before and after the moment, in nanoseconds.
@@ -41,7 +41,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
     // It waits for its reader, and loses nothing; signals end it as they are.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
-    let mut presenter = presenter(out, options.output, filter, &options.show, TimeZone::system());
+    let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);
@@ -87,7 +87,7 @@ pub fn complain(file: &Path, trace: &Trace) {
 /// If the moment is relative to what is not known.
 pub fn moment(when: When, trace: &mut Trace) -> Result<u64> {
     let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
-    when.resolve(recorded, &TimeZone::system()).context("which moment is meant is not known")
+    when.resolve(recorded, &zone::local()).context("which moment is meant is not known")
 }
 
 /// The first and the last boot time to show, in nanoseconds.

@@ -25,7 +25,7 @@ use crate::{
         trace::Recorder,
     },
     source::{live::Live, load::LoadOptions},
-    trace::file,
+    zone,
 };
 
 /// Runs until Ctrl-C, SIGTERM, the end of `--duration`, or a closed pipe.
@@ -39,8 +39,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         all_deliveries: kinds.contains(&Kind::Deliver),
         ..LoadOptions::from(&options.probes)
     };
-    let trace = options.record.as_deref().map(|path| Ok::<_, file::CreateError>((file::create(path, false)?, path)));
-    let trace = trace.transpose()?;
+    let trace = options.record.as_deref().map(|path| Recorder::single(path, false)).transpose()?;
     let live = Live::attach(&load)?;
     let output = options.output;
     let mark = move |lines| match output {
@@ -53,9 +52,9 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let out = Outlet::new(rustix::stdio::stdout(), outlet::ROOM, mark).context("cannot write beside the tracing")?;
     let drain = out.drain();
     let filter = Filter::from(&options.show.filter);
-    let mut sink = presenter(out, output, filter, &options.show, TimeZone::system());
-    if let Some((file, path)) = trace {
-        sink = Box::new(Tee(Recorder::new(Recorder::single(file, path)), sink));
+    let mut sink = presenter(out, output, filter, &options.show, zone::local());
+    if let Some(trace) = trace {
+        sink = Box::new(Tee(Recorder::new(trace), sink));
     }
     if options.output == Output::Text && io::stdout().is_terminal() {
         let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";

@@ -3,7 +3,6 @@
 use std::{io::BufWriter, ops::ControlFlow, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
-use jiff::tz::TimeZone;
 
 use crate::{
     cli::{self, Output},
@@ -19,6 +18,7 @@ use crate::{
         live,
         recorded::{Follow, Page},
     },
+    zone,
 };
 
 /// Plays a recording to the moment, or looks at the machine once, and prints a page.
@@ -32,7 +32,7 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
             let (engine, page) = recorded(options, file)?;
             let world = engine.world();
             match options.output {
-                Output::Text => print::print_recorded(world, &page, Screen::stdout(), &TimeZone::system(), out),
+                Output::Text => print::print_recorded(world, &page, Screen::stdout(), &zone::local(), out),
                 Output::Json => print::print_recorded_json(world, &page, out),
             }
         }

@@ -3,7 +3,7 @@
 //! What is recorded is decided here ([`narrow`], [`redact`]); where it goes is the business of a
 //! [`Store`].
 
-use std::{fs::File, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{
     engine::Step,
@@ -17,7 +17,7 @@ use crate::{
     },
     source::encode::image,
     summary::Summary,
-    trace::Records,
+    trace::{Records, file::CreateError},
     world::World,
 };
 
@@ -121,9 +121,12 @@ impl Recorder {
         Self { store, narrow: None, redactor, trigger: None, taken: 0, room: Vec::new() }
     }
 
-    /// The store that is one empty file, of that name.
-    pub fn single(file: File, path: &Path) -> Box<dyn Store> {
-        Box::new(part::Single::new(file, path))
+    /// The store that is one file, of that name.
+    ///
+    /// # Errors
+    /// If there can be none.
+    pub fn single(path: &Path, overwrite: bool) -> Result<Box<dyn Store>, CreateError> {
+        Ok(Box::new(part::Single::new(path, overwrite)?))
     }
 
     /// Leaves out signals that the filter does not show, if it may hide any; but none that a finding

@@ -1,6 +1,7 @@
 //! Loads and attaches the programs, and says in one sentence why it could not.
 
 use std::{
+    error::Error,
     io::{self, Read},
     os::fd::{AsFd, AsRawFd},
 };
@@ -100,6 +101,9 @@ pub enum LoadError {
     /// Not enough memory for the ring buffer.
     #[error("no memory for a ring buffer of {0} bytes; ask for less with --ring-size, or raise `ulimit -l`")]
     NoMemory(u32),
+    /// No descriptor is left, for this process or on the whole machine.
+    #[error("too many open files, so {0} cannot be loaded; raise `ulimit -n`, or the machine's fs.file-max")]
+    TooManyFiles(String),
     /// Anything else.
     #[error("cannot load {what}")]
     Other {
@@ -107,7 +111,7 @@ pub enum LoadError {
         what: String,
         /// What the loader said.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -304,6 +308,9 @@ where
 }
 
 fn explain_object(error: EbpfError, ring_size: u32) -> LoadError {
+    if is_for_want_of_descriptors(&error) {
+        return LoadError::TooManyFiles("the kernel part".to_owned());
+    }
     if let EbpfError::MapError(MapError::CreateError { name, io_error }) = &error {
         match io_error.raw_os_error() {
             Some(ENOMEM | E2BIG) => return LoadError::NoMemory(ring_size),
@@ -318,6 +325,9 @@ fn explain_object(error: EbpfError, ring_size: u32) -> LoadError {
 }
 
 pub(super) fn explain_program(what: &str, error: ProgramError) -> LoadError {
+    if is_for_want_of_descriptors(&error) {
+        return LoadError::TooManyFiles(what.to_owned());
+    }
     let io_error = match &error {
         ProgramError::LoadError { io_error, .. } => Some(io_error),
         ProgramError::SyscallError(error) => Some(&error.io_error),
@@ -337,6 +347,14 @@ pub(super) fn explain_program(what: &str, error: ProgramError) -> LoadError {
             error => other(what, error),
         },
     }
+}
+
+fn is_for_want_of_descriptors(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| {
+        let error = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        matches!(error, Some(EMFILE | ENFILE))
+    })
 }
 
 /// The line of the verifier's log that says what is wrong: the last one but its statistics.
@@ -383,15 +401,32 @@ pub fn version(release: &str) -> Option<(u32, u32)> {
 const EPERM: i32 = rustix::io::Errno::PERM.raw_os_error();
 const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();
 const E2BIG: i32 = rustix::io::Errno::TOOBIG.raw_os_error();
+const EMFILE: i32 = rustix::io::Errno::MFILE.raw_os_error();
+const ENFILE: i32 = rustix::io::Errno::NFILE.raw_os_error();
 const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 
-fn other(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> LoadError {
+fn other(what: &str, error: impl Error + Send + Sync + 'static) -> LoadError {
+    if is_for_want_of_descriptors(&error) {
+        return LoadError::TooManyFiles(what.to_owned());
+    }
     LoadError::Other { what: what.to_owned(), source: Box::new(error) }
 }
 
 #[cfg(test)]
 mod tests {
+    use aya::sys::SyscallError;
+
     use super::*;
+
+    #[test]
+    fn want_of_descriptors_is_no_fault_of_the_verifier() {
+        let none_left = || io::Error::from_raw_os_error(EMFILE);
+        let refused = ProgramError::SyscallError(SyscallError { call: "bpf_prog_load", io_error: none_left() });
+        let map = EbpfError::MapError(MapError::CreateError { name: "EVENTS".to_owned(), io_error: none_left() });
+        for error in [explain_program("the task iterator", refused), explain_object(map, 4_096)] {
+            assert!(error.to_string().contains("too many open files"), "{error}");
+        }
+    }
 
     #[test]
     fn versions_of_all_sorts() {

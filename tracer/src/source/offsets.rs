@@ -1,8 +1,11 @@
 //! Where the running kernel keeps its fields: read from its own type information (BTF), because
 //! eBPF written in Rust has no relocations that the loader could apply.
 
-use btf_rs::{Backend, Btf, BtfType, Type};
+use std::fs;
+
 use tracer_common::{Config, Offsets, config::MISSING};
+
+use crate::source::btf::Btf;
 
 /// The BTF of the running kernel.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -103,21 +106,21 @@ pub struct Resolved {
 /// # Errors
 /// See [`OffsetsError`].
 pub fn of_running_kernel(without: &[&str]) -> Result<Resolved, OffsetsError> {
-    // Mapping spares parsing what nobody asks for, some 100 ms; kernels before 6.16 cannot.
-    let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap).or_else(|_| Btf::from_file(VMLINUX));
-    resolve(&btf.map_err(|error| OffsetsError::NoBtf(error.to_string()))?, without)
+    let bytes = fs::read(VMLINUX).map_err(|error| OffsetsError::NoBtf(error.to_string()))?;
+    let btf = Btf::new(&bytes).map_err(|error| OffsetsError::NoBtf(error.to_string()))?;
+    resolve(&btf, without)
 }
 
 /// Resolves every field but those of `without`.
 ///
 /// # Errors
 /// [`OffsetsError::NoField`] for one that is essential.
-pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
+pub fn resolve(btf: &Btf<'_>, without: &[&str]) -> Result<Resolved, OffsetsError> {
     let mut values = [MISSING; Offsets::PATHS.len()];
     let mut masks = [1, 1, 1, 1];
     let mut degraded = Vec::new();
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
-        match find(btf, path).filter(|_| !without.contains(path)) {
+        match btf.find(path).filter(|_| !without.contains(path)) {
             Some(place) => {
                 *value = place.bits / 8;
                 // A bitfield is one bit of its byte; a `bool` (since 7.0) is the byte's lowest.
@@ -139,7 +142,7 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
             }
         }
     }
-    let action_size = find(btf, "sighand_struct.action").map_or(0, |place| place.element_size);
+    let action_size = btf.find("sighand_struct.action").map_or(0, |place| place.element_size);
     Ok(Resolved {
         config: Config {
             offsets: Offsets::from_values(values),
@@ -147,8 +150,8 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
             has_subreaper_mask: masks[1],
             in_execve_mask: masks[2],
             autoreap_mask: masks[3],
-            has_typed_current: u32::from(has_helper(btf, "BPF_FUNC_get_current_task_btf")),
-            has_task_regs: u32::from(has_helper(btf, "BPF_FUNC_task_pt_regs")),
+            has_typed_current: u32::from(btf.has_enumerator("bpf_func_id", "BPF_FUNC_get_current_task_btf")),
+            has_task_regs: u32::from(btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs")),
             action_size,
             ..Config::NONE
         },
@@ -156,80 +159,28 @@ pub fn resolve(btf: &Btf, without: &[&str]) -> Result<Resolved, OffsetsError> {
     })
 }
 
-/// Where a field is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    bits: u32,
-    /// Bytes of one element if the field is an array.
-    element_size: u32,
-}
-
-/// Follows a path such as `pid_namespace.ns.inum` through the types.
-fn find(btf: &Btf, path: &str) -> Option<Place> {
-    let mut names = path.split('.');
-    let structure = names.next()?;
-    // Several types can share a name; the one that is a structure with this field is meant.
-    let candidates = btf.resolve_types_by_name(structure).ok()?;
-    let names: Vec<_> = names.collect();
-    candidates.into_iter().find_map(|candidate| walk(btf, candidate, &names, 0))
-}
-
-fn walk(btf: &Btf, of: Type, names: &[&str], bits: u32) -> Option<Place> {
-    let Some((name, rest)) = names.split_first() else {
-        return Some(Place { bits, element_size: element_size(btf, &of) });
-    };
-    let (Type::Struct(structure) | Type::Union(structure)) = of else { return None };
-    for member in &structure.members {
-        let at = bits + member.bit_offset();
-        let member_name = btf.resolve_name(member).unwrap_or_default();
-        if member_name == *name {
-            return walk(btf, resolved(btf, member)?, rest, at);
-        }
-        // The fields of an anonymous structure or union count as the outer one's.
-        if member_name.is_empty()
-            && let Some(place) = walk(btf, resolved(btf, member)?, names, at)
-        {
-            return Some(place);
-        }
-    }
-    None
-}
-
-/// The type of a member without `const`, `volatile` and typedefs.
-fn resolved(btf: &Btf, of: &dyn BtfType) -> Option<Type> {
-    let mut found = btf.resolve_chained_type(of).ok()?;
-    loop {
-        match found {
-            Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::Typedef(_) | Type::TypeTag(_) => {
-                found = btf.resolve_chained_type(found.as_btf_type()?).ok()?;
-            }
-            found => return Some(found),
-        }
-    }
-}
-
-/// Whether this kernel has a helper for programs.
-fn has_helper(btf: &Btf, name: &str) -> bool {
-    let helpers = btf.resolve_types_by_name("bpf_func_id").unwrap_or_default();
-    helpers.iter().any(|helpers| match helpers {
-        Type::Enum(helpers) => {
-            helpers.members.iter().any(|helper| btf.resolve_name(helper).is_ok_and(|have| have == name))
-        }
-        _ => false,
-    })
-}
-
-fn element_size(btf: &Btf, of: &Type) -> u32 {
-    let Type::Array(array) = of else { return 0 };
-    match resolved(btf, array) {
-        Some(Type::Struct(element)) => element.size() as u32,
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What they are is compared with the verifier, which checks each against its own types, wherever a
+    /// program is loaded.
+    #[test]
+    fn the_running_kernel_has_them() {
+        let Ok(bytes) = fs::read(VMLINUX) else { return };
+        let btf = Btf::new(&bytes).unwrap();
+        for path in ESSENTIAL {
+            assert!(btf.find(path).is_some(), "{path}");
+        }
+        let Config { offsets, is_subreaper_mask, has_subreaper_mask, action_size, .. } =
+            resolve(&btf, &[]).unwrap().config;
+        assert_ne!(offsets, Offsets::from_values([MISSING; Offsets::PATHS.len()]));
+        // Two bits of one byte, or two bytes (`bool`, since 7.0).
+        assert!(is_subreaper_mask.is_power_of_two() && has_subreaper_mask.is_power_of_two());
+        // A handler, flags, a restorer and a mask; `struct sigaction` of the kernel.
+        assert_eq!(action_size % 8, 0);
+        assert!((24..=64).contains(&action_size), "{action_size}");
+    }
 
     #[test]
     fn every_field_is_essential_or_has_a_consequence() {

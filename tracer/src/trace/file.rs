@@ -1,19 +1,22 @@
 //! Creating what is written into, a file or a folder of them: for its owner's eyes only, never through a
-//! link, and never over something that is there.
+//! link, never over something that is there, and with no other rights than whoever called has.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{CWD, Gid, Mode, OFlags, Uid},
+    fs::{Access, AtFlags, CWD, Mode, OFlags, accessat},
     io::Errno,
 };
 
-use crate::ident::file_name;
+use crate::{
+    caller::{as_caller, caller},
+    ident::file_name,
+};
 
 /// Why there is no file to write into.
 #[derive(Debug, thiserror::Error)]
@@ -24,34 +27,126 @@ pub enum CreateError {
     /// What has that name is no file that could be replaced.
     #[error("{} is no regular file, so it is not replaced; give another name", file_name(.0))]
     NotAFile(PathBuf),
+    /// Whoever called may not do it, though root could.
+    #[error("cannot create {} as {}, for whom this runs: {}; name a place that they may write to", file_name(.0), .1, .2)]
+    NotTheirs(PathBuf, String, io::Error),
     /// What open(2) says.
     #[error("cannot create {}: {}", file_name(.0), .1)]
     Io(PathBuf, io::Error),
 }
 
 impl CreateError {
-    fn new(path: &Path, error: Errno) -> Self {
-        match error {
-            Errno::EXIST => Self::Exists(path.to_owned()),
-            error => Self::Io(path.to_owned(), error.into()),
+    fn new(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => Self::Exists(path),
+            io::ErrorKind::PermissionDenied if let Ok(Some(caller)) = caller() => {
+                Self::NotTheirs(path, caller.to_string(), error)
+            }
+            _ => Self::Io(path, error),
+        }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Exists(_) => io::ErrorKind::AlreadyExists,
+            Self::NotAFile(_) => io::ErrorKind::InvalidInput,
+            Self::NotTheirs(_, _, error) | Self::Io(_, error) => error.kind(),
         }
     }
 }
 
-/// Creates a file that only its owner can read: whoever called sudo, if that is how this was started.
-/// With `overwrite`, a regular file of that name is removed first.
+impl From<CreateError> for io::Error {
+    fn from(error: CreateError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+/// Whether another name could mend an error; if not, the machine is to blame: no room, say.
+pub fn is_wrong_name(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        ReadOnlyFilesystem,
+    };
+    let is_loop = error.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+    is_loop
+        || matches!(
+            error.kind(),
+            AlreadyExists
+                | InvalidFilename
+                | InvalidInput
+                | IsADirectory
+                | NotADirectory
+                | NotFound
+                | PermissionDenied
+                | ReadOnlyFilesystem
+        )
+}
+
+/// Whether a file can be created later: its name is free, or with `overwrite` that of a regular file, and
+/// its folder can be written to.
+///
+/// # Errors
+/// If not.
+pub fn check(path: &Path, overwrite: bool) -> Result<(), CreateError> {
+    let there = as_caller(|| match path.symlink_metadata() {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    });
+    match there.map_err(|error| CreateError::new(path, error))? {
+        Some(_) if !overwrite => return Err(CreateError::Exists(path.to_owned())),
+        Some(there) if !there.is_file() => return Err(CreateError::NotAFile(path.to_owned())),
+        _ => {}
+    }
+    let folder = folder(path);
+    // By the rights that count for files; access(2) itself goes by those of a program's caller.
+    let can_write = || Ok(accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?);
+    as_caller(can_write).map_err(|error| CreateError::new(path, error))
+}
+
+/// The folder in which a path names something.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Creates a file that only its owner can read: whoever called. With `overwrite`, a regular file of that
+/// name is removed first.
 ///
 /// # Errors
 /// If something has that name already, be it a link to nowhere, and what open(2) says.
 pub fn create(path: &Path, overwrite: bool) -> Result<File, CreateError> {
-    if overwrite && let Ok(there) = path.symlink_metadata() {
-        if !there.is_file() {
-            return Err(CreateError::NotAFile(path.to_owned()));
+    let create = || {
+        if overwrite && let Ok(there) = path.symlink_metadata() {
+            if !there.is_file() {
+                return Ok(None);
+            }
+            // Should it have become a link meanwhile, then that is what is removed.
+            fs::remove_file(path)?;
         }
-        // Should it have become a link meanwhile, then that is what is removed.
-        std::fs::remove_file(path).map_err(|error| CreateError::Io(path.to_owned(), error))?;
-    }
-    create_in(CWD, path, path)
+        create_in(None, path).map(Some)
+    };
+    let created = as_caller(create).map_err(|error| CreateError::new(path, error))?;
+    created.ok_or_else(|| CreateError::NotAFile(path.to_owned()))
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// What unlink(2) says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    as_caller(|| fs::remove_file(path))
+}
+
+/// Gives a file another name, if there is one.
+///
+/// # Errors
+/// What rename(2) says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    as_caller(|| match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed,
+    })
 }
 
 /// A folder that was created.
@@ -67,11 +162,12 @@ impl Folder {
     /// # Errors
     /// If something has that name already, and what mkdir(2) says.
     pub fn create(path: &Path) -> Result<Self, CreateError> {
-        let failed = |error| CreateError::new(path, error);
-        rustix::fs::mkdir(path, Mode::RWXU).map_err(failed)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
-        give_to_caller(&folder).map_err(failed)?;
+        let create = || {
+            rustix::fs::mkdir(path, Mode::RWXU)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::open(path, flags, Mode::empty())?)
+        };
+        let folder = as_caller(create).map_err(|error| CreateError::new(path, error))?;
         Ok(Self { folder, path: path.to_owned() })
     }
 
@@ -80,31 +176,29 @@ impl Folder {
     /// # Errors
     /// See [`create`].
     pub fn file(&self, name: &str) -> Result<File, CreateError> {
-        create_in(&self.folder, Path::new(name), &self.path.join(name))
+        let created = as_caller(|| create_in(Some(&self.folder), Path::new(name)));
+        created.map_err(|error| CreateError::new(&self.path.join(name), error))
+    }
+
+    /// Removes it, with files of these names.
+    ///
+    /// # Errors
+    /// What rmdir(2) says: it is not empty, say.
+    pub fn remove(path: &Path, names: &[&str]) -> io::Result<()> {
+        as_caller(|| {
+            names.iter().try_for_each(|name| fs::remove_file(path.join(name)))?;
+            fs::remove_dir(path)
+        })
     }
 }
 
-fn create_in(folder: impl AsFd, name: &Path, path: &Path) -> Result<File, CreateError> {
-    let failed = |error| CreateError::new(path, error);
+fn create_in(folder: Option<&OwnedFd>, name: &Path) -> io::Result<File> {
     // Exclusive creation follows no link, not even one that leads nowhere (open(2)).
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    give_to_caller(&file).map_err(failed)?;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = match folder {
+        Some(folder) => rustix::fs::openat(folder, name, flags, mode)?,
+        None => rustix::fs::open(name, flags, mode)?,
+    };
     Ok(file.into())
-}
-
-fn give_to_caller(file: impl AsFd) -> Result<(), Errno> {
-    match caller() {
-        Some((uid, gid)) => rustix::fs::fchown(file, Some(uid), Some(gid)),
-        None => Ok(()),
-    }
-}
-
-/// Who called sudo, if this is root by sudo.
-pub fn caller() -> Option<(Uid, Gid)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let id = |name: &str| std::env::var(name).ok()?.parse().ok();
-    Some((Uid::from_raw(id("SUDO_UID")?), Gid::from_raw(id("SUDO_GID")?)))
 }

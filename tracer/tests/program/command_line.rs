@@ -138,3 +138,25 @@ fn a_full_disk_is_told() {
 fn version() {
     assert_eq!(stdout(&["--version"]), format!("tracer {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_report_does_not_replace_the_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("sub")).unwrap();
+    std::os::unix::fs::symlink(".", dir.path().join("link")).unwrap();
+    for (args, why) in [
+        (&["--report", "junit=run.mcap"][..], "would replace the recording"),
+        (&["--report", "github,sarif=sub/../link/run.mcap"], "would replace the recording"),
+        (&["--report", "junit=run.7.mcap", "--rotate", "1MiB"], "would replace the recording"),
+        (&["--report", "junit=./run.2.mcap", "--snapshot-on", "left-behind"], "would replace the recording"),
+        (&["--report", "junit=x,sarif=link/x"], "two reports cannot both be"),
+        (&["--report", "junit=nowhere/x"], "the report nowhere/x cannot be written: No such file"),
+    ] {
+        let mut record = std::process::Command::new(env!("CARGO_BIN_EXE_tracer"));
+        record.current_dir(&dir).args(["record", "-o", "run.mcap"]).args(args).args(["--", "echo", "it runs"]);
+        let output = record.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "{args:?}: {stderr}");
+        assert!(stderr.contains(why), "{args:?}: {stderr}");
+    }
+}

@@ -24,7 +24,6 @@ use crate::{
         load::LoadOptions,
     },
     summary::Summary,
-    trace::file,
     world::World,
 };
 
@@ -61,9 +60,7 @@ impl LiveScene {
     /// # Errors
     /// [`Impossible`], or that the recording cannot be written.
     pub(super) async fn open(init: &[&str], record: Option<&Path>) -> Result<Self> {
-        let recorder =
-            |path| Ok::<_, file::CreateError>(Recorder::new(Recorder::single(file::create(path, false)?, path)));
-        let mut recorder = record.map(recorder).transpose()?;
+        let mut recorder = record.map(|path| Recorder::single(path, false).map(Recorder::new)).transpose()?;
         let options = LoadOptions::default();
         let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.as_nanos() as u64, ..Thresholds::default() };
         let live = Live::attach(&options).map_err(|error| Impossible(error.into()))?;

@@ -1,7 +1,7 @@
 //! The command of a recording: started as whoever called sudo, and waited for.
 
 use std::{
-    ffi::{CString, OsString},
+    ffi::OsString,
     io,
     os::{
         fd::OwnedFd,
@@ -13,16 +13,17 @@ use std::{
 use anyhow::{Context, Result};
 use nix::{
     sys::signal::{SigSet, SigmaskHow, sigprocmask},
-    unistd::{Gid, Uid, User, getgrouplist, setgid, setgroups, setuid},
+    unistd::User,
 };
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tracer_common::record::ARGS_MAX;
 
-use crate::{event::ExitStatus, ident::Args, trace::file};
-
-/// Variables with which sudo says who called it, and which the caller's own programs do not have.
-const OF_SUDO: [&str; 4] = ["SUDO_COMMAND", "SUDO_USER", "SUDO_UID", "SUDO_GID"];
+use crate::{
+    caller::{self, Caller, caller},
+    event::ExitStatus,
+    ident::Args,
+};
 
 /// A command that runs, or has ended and waits to be reaped.
 pub struct Child {
@@ -41,26 +42,23 @@ pub enum Started {
 
 impl Child {
     /// Starts a command with this process's standard streams, directory and environment, no signal
-    /// blocked; as the user who called sudo, if that is how this was started. Needs the event loop.
+    /// blocked; as the user who called sudo or the like, if that is how this was started. Needs the event
+    /// loop.
     ///
     /// # Errors
-    /// If the kernel gives no process or descriptor.
+    /// If it is not known who called, or the kernel gives no process or descriptor.
     pub fn start(command: &[OsString]) -> Result<Started> {
         let Some((program, arguments)) = command.split_first() else {
             return Ok(Started::NotStarted(127, io::ErrorKind::NotFound.into()));
         };
         let mut child = process::Command::new(program);
         child.args(arguments);
-        let caller = Caller::find();
-        if let Some(caller) = &caller {
-            caller.environment(&mut child);
+        let caller = caller()?;
+        if let Some(caller) = caller {
+            theirs(&mut child, caller);
         }
         let become_caller = move || {
-            if let Some(Caller { uid, gid, groups, .. }) = &caller {
-                setgroups(groups)?;
-                setgid(*gid)?;
-                setuid(*uid)?;
-            }
+            caller.map_or(Ok(()), Caller::become_for_good)?;
             // What this process blocks to read it from a descriptor.
             Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
         };
@@ -124,32 +122,12 @@ pub fn exit_code(status: ExitStatus) -> u8 {
     }
 }
 
-/// Who called sudo.
-struct Caller {
-    uid: Uid,
-    gid: Gid,
-    groups: Vec<Gid>,
-    /// Their entry in the user database, if there is one.
-    user: Option<User>,
-}
-
-impl Caller {
-    fn find() -> Option<Self> {
-        let (uid, gid) = file::caller()?;
-        let (uid, gid) = (Uid::from_raw(uid.as_raw()), Gid::from_raw(gid.as_raw()));
-        let user = User::from_uid(uid).ok().flatten();
-        let name = user.as_ref().and_then(|user| CString::new(user.name.as_bytes()).ok());
-        let groups = name.and_then(|name| getgrouplist(&name, gid).ok());
-        Some(Self { uid, gid, groups: groups.unwrap_or_else(|| vec![gid]), user })
+/// Tells a program for whom it runs; it has not been called by sudo.
+fn theirs(command: &mut process::Command, caller: &Caller) {
+    for name in caller::VARIABLES {
+        command.env_remove(name);
     }
-
-    /// What a program is told about whom it runs for.
-    fn environment(&self, command: &mut process::Command) {
-        for name in OF_SUDO {
-            command.env_remove(name);
-        }
-        if let Some(User { name, dir, shell, .. }) = &self.user {
-            command.env("USER", name).env("LOGNAME", name).env("HOME", dir).env("SHELL", shell);
-        }
+    if let Some(User { name, dir, shell, .. }) = caller.user() {
+        command.env("USER", name).env("LOGNAME", name).env("HOME", dir).env("SHELL", shell);
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     rules::{Thresholds, left_behind_patience},
     sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
+    trace::file::is_wrong_name,
     world::World,
 };
 
@@ -30,11 +31,12 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins the stream: from here on nothing is missed.
+    /// Begins the stream: from here on nothing is missed. Where there is no room for a file it has failed
+    /// already: that is no reason not to run the command.
     ///
     /// # Errors
-    /// If the processes cannot be listed, a filter names what does not exist, or the file cannot be
-    /// written.
+    /// If the processes cannot be listed, a filter names what does not exist, or the file has a name
+    /// that cannot be.
     pub fn start(
         live: Live,
         load: &LoadOptions,
@@ -43,9 +45,23 @@ impl Recording {
         recorder: Recorder,
     ) -> Result<Self> {
         let mut sinks = Tee(gate, recorder);
-        let pump = Pump::start(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
+        let mut refused = None;
+        let pump = Pump::start(live, load, thresholds, &mut |world, step| {
+            let Tee(gate, recorder) = &mut sinks;
+            gate.step(world, step)?;
+            if refused.is_none() {
+                refused = recorder.step(world, step).err();
+            }
+            Ok(())
+        })?;
         let unreaped_after = thresholds.unreaped_after;
-        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, unreaped_after, failure: None })
+        let mut recording = Self { pump: Some(pump), pace: Pace::default(), sinks, unreaped_after, failure: None };
+        match refused {
+            Some(error) if is_wrong_name(&error) => return Err(error.into()),
+            Some(error) => recording.give_up(error.into()),
+            None => {}
+        }
+        Ok(recording)
     }
 
     /// What was found.

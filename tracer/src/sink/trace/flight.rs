@@ -14,7 +14,11 @@ use crate::{
     ident::file_name,
     sink::{
         style,
-        trace::{Store, View, part::Part, rotate::numbered},
+        trace::{
+            Store, View,
+            part::{Part, naming},
+            rotate::numbered,
+        },
     },
     source::live,
     summary::seconds,
@@ -50,6 +54,8 @@ pub struct Flight {
     written: Vec<Written>,
     /// What was to be kept for a file, and found no room in memory.
     cut: u64,
+    /// Something was found, and could not be written.
+    has_failed: bool,
 }
 
 /// A stretch of the stream that can be understood without what came before.
@@ -90,11 +96,7 @@ impl Flight {
     /// # Errors
     /// If the name is taken, and is not to be replaced.
     pub fn new(path: &Path, overwrite: bool, before: Duration) -> Result<Self, file::CreateError> {
-        match path.symlink_metadata() {
-            Ok(_) if !overwrite => return Err(file::CreateError::Exists(path.to_owned())),
-            Ok(there) if !there.is_file() => return Err(file::CreateError::NotAFile(path.to_owned())),
-            _ => {}
-        }
+        file::check(path, overwrite)?;
         Ok(Self {
             path: path.to_owned(),
             overwrite,
@@ -107,6 +109,7 @@ impl Flight {
             shot: None,
             written: Vec::new(),
             cut: 0,
+            has_failed: false,
         })
     }
 
@@ -163,9 +166,8 @@ impl Flight {
         self.pack()?;
         let (Some(info), Some(first)) = (&self.info, self.segments.front()) else { return Ok(()) };
         let path = self.next_path();
-        let file = file::create(&path, self.overwrite).map_err(io::Error::other)?;
         let (now, began, cpu_before) = (view.now(), first.at, first.cpu_before);
-        let mut part = Part::create(file, began, info)?;
+        let mut part = Part::at(&path, self.overwrite, began, info)?;
         let mut signals = 0;
         for (i, segment) in self.segments.iter().enumerate() {
             let image = unpack(&segment.image)?;
@@ -214,7 +216,8 @@ impl Store for Flight {
         let can_cut = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
         if let Some(shot) = &mut self.shot {
             shot.signals += is_signal;
-            shot.part.record(view, record)?;
+            let path = self.written.last().map_or(&self.path, |written| &written.path);
+            shot.part.record(view, record).map_err(|error| naming(path, error))?;
             if now >= shot.until && can_cut {
                 self.land(now, 0)?;
                 self.begin_segment(now, &view.image())?;
@@ -245,7 +248,12 @@ impl Store for Flight {
     }
 
     fn found(&mut self, view: View<'_>, rule: &'static str) -> io::Result<()> {
-        if self.shot.is_some() { Ok(()) } else { self.shoot(view, rule) }
+        if self.shot.is_some() {
+            return Ok(());
+        }
+        let shot = self.shoot(view, rule);
+        self.has_failed |= shot.is_err();
+        shot
     }
 
     fn size(&self) -> u64 {
@@ -267,8 +275,11 @@ impl Store for Flight {
                 )
             })
             .collect();
-        if sentences.is_empty() {
-            sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
+        let path = file_name(&self.path);
+        if sentences.is_empty() && self.has_failed {
+            sentences.push(format!("what was found could not be written: there is no {path}"));
+        } else if sentences.is_empty() {
+            sentences.push(format!("nothing was found, so there is no {path}"));
         }
         if self.cut > 0 {
             let memory = style::rough_size(MEMORY as u64);

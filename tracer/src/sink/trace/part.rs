@@ -15,7 +15,7 @@ use crate::{
         trace::{Store, View},
     },
     source::encode::encode,
-    trace::writer::Writer,
+    trace::{file, writer::Writer},
 };
 
 /// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
@@ -38,6 +38,20 @@ pub struct Part {
 }
 
 impl Part {
+    /// Creates a file of that name, and begins a trace in it, at that boot time. Leaves none behind if that
+    /// fails.
+    ///
+    /// # Errors
+    /// From creating and writing.
+    pub fn at(path: &Path, overwrite: bool, at: u64, info: &StartInfo) -> io::Result<Self> {
+        let created = file::create(path, overwrite)?;
+        Self::create(created, at, info).map_err(|error| {
+            // What cannot be removed either is found when it is used.
+            let _ = file::remove(path);
+            naming(path, error)
+        })
+    }
+
     /// Begins a trace in an empty file, at that boot time.
     ///
     /// # Errors
@@ -111,6 +125,11 @@ impl Part {
     }
 }
 
+/// An error of writing, with the file that it is about.
+pub fn naming(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+}
+
 /// The record of an event that user space makes.
 pub fn record_of(at: u64, kind: EventKind) -> Vec<u8> {
     let mut record = Vec::new();
@@ -120,36 +139,38 @@ pub fn record_of(at: u64, kind: EventKind) -> Vec<u8> {
 
 /// One file for all.
 pub struct Single {
-    /// Until the first step says what is recorded.
-    file: Option<File>,
-    part: Option<Part>,
     path: PathBuf,
-    /// Bytes in the file once it is closed.
-    size: u64,
+    overwrite: bool,
+    part: Option<Part>,
+    /// Bytes in the file once it is closed; `None` if there is none.
+    size: Option<u64>,
 }
 
 impl Single {
-    /// Writes into an empty file, of that name.
-    pub fn new(file: File, path: &Path) -> Self {
-        Self { file: Some(file), part: None, path: path.to_owned(), size: 0 }
+    /// Writes into a file of that name, from the first step on.
+    ///
+    /// # Errors
+    /// See [`file::check`].
+    pub fn new(path: &Path, overwrite: bool) -> Result<Self, file::CreateError> {
+        file::check(path, overwrite)?;
+        Ok(Self { path: path.to_owned(), overwrite, part: None, size: None })
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.size = self.part.take().map_or(self.size, |part| part.size());
-        result
+        self.size = self.part.take().map(|part| part.size()).or(self.size);
+        result.map_err(|error| naming(&self.path, error))
     }
 }
 
 impl Store for Single {
     fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            self.part = Some(Part::create(file, view.event.at, info)?);
-        }
+        self.part = Some(Part::at(&self.path, self.overwrite, view.event.at, info)?);
         Ok(())
     }
 
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
-        self.part.as_mut().map_or(Ok(()), |part| part.record(view, record))
+        let Self { part, path, .. } = self;
+        part.as_mut().map_or(Ok(()), |part| part.record(view, record)).map_err(|error| naming(path, error))
     }
 
     fn end(&mut self, view: View<'_>, end: End) -> io::Result<()> {
@@ -163,10 +184,14 @@ impl Store for Single {
     }
 
     fn size(&self) -> u64 {
-        self.part.as_ref().map_or(self.size, Part::size)
+        self.part.as_ref().map(Part::size).or(self.size).unwrap_or_default()
     }
 
     fn sentences(&self) -> Vec<String> {
-        vec![format!("{}: {}", file_name(&self.path), style::rough_size(self.size()))]
+        let path = file_name(&self.path);
+        vec![match self.size {
+            Some(size) => format!("{path}: {}", style::rough_size(size)),
+            None => format!("there is no {path}"),
+        }]
     }
 }

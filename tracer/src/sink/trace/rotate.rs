@@ -2,7 +2,7 @@
 //! itself: it begins with the start of the run and the world as it was then, and ends as a trace does.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,10 @@ use crate::{
     ident::file_name,
     sink::{
         style,
-        trace::{Store, View, part::Part},
+        trace::{
+            Store, View,
+            part::{Part, naming},
+        },
     },
     source::live,
     trace::file,
@@ -35,8 +38,8 @@ pub struct Rotating {
     cpu_before: u64,
     /// Files that were closed, those included that did not stay.
     closed: u32,
-    /// Bytes in the open file once it is closed, too.
-    last_size: u64,
+    /// Bytes in the open file once it is closed, too; `None` if there is none.
+    last_size: Option<u64>,
 }
 
 impl Rotating {
@@ -47,11 +50,7 @@ impl Rotating {
     pub fn new(path: &Path, overwrite: bool, limit: u64, keep: u32) -> Result<Self, file::CreateError> {
         let names = (1..=keep).map(|n| numbered(path, n)).chain([path.to_owned()]);
         for name in names {
-            match name.symlink_metadata() {
-                Ok(_) if !overwrite => return Err(file::CreateError::Exists(name)),
-                Ok(there) if !there.is_file() => return Err(file::CreateError::NotAFile(name)),
-                _ => {}
-            }
+            file::check(&name, overwrite)?;
         }
         Ok(Self {
             path: path.to_owned(),
@@ -64,7 +63,7 @@ impl Rotating {
             signals: 0,
             cpu_before: live::cpu_time(),
             closed: 0,
-            last_size: 0,
+            last_size: None,
         })
     }
 
@@ -78,14 +77,10 @@ impl Rotating {
         self.before = End { began: now, cpu_ns, signals: self.signals, walks_cut: 0 };
         self.closed += 1;
         for n in (1..self.keep).rev() {
-            let (from, to) = (numbered(&self.path, n), numbered(&self.path, n + 1));
-            if from.exists() {
-                fs::rename(from, to)?;
-            }
+            file::rename(&numbered(&self.path, n), &numbered(&self.path, n + 1))?;
         }
-        fs::rename(&self.path, numbered(&self.path, 1))?;
-        let file = file::create(&self.path, false).map_err(io::Error::other)?;
-        let mut part = Part::create(file, now, &info)?;
+        file::rename(&self.path, &numbered(&self.path, 1))?;
+        let mut part = Part::at(&self.path, false, now, &info)?;
         part.records(now, &view.image())?;
         self.part = Some(part);
         Ok(())
@@ -103,15 +98,14 @@ impl Rotating {
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.last_size = self.part.take().map_or(self.last_size, |part| part.size());
-        result
+        self.last_size = self.part.take().map(|part| part.size()).or(self.last_size);
+        result.map_err(|error| naming(&self.path, error))
     }
 }
 
 impl Store for Rotating {
     fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
-        let file = file::create(&self.path, self.overwrite).map_err(io::Error::other)?;
-        self.part = Some(Part::create(file, view.event.at, info)?);
+        self.part = Some(Part::at(&self.path, self.overwrite, view.event.at, info)?);
         self.before.began = view.event.at;
         self.info = Some(info.clone());
         Ok(())
@@ -120,7 +114,7 @@ impl Store for Rotating {
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         self.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
-        part.record(view, record)?;
+        part.record(view, record).map_err(|error| naming(&self.path, error))?;
         let is_whole = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
         if is_whole && part.size() >= self.limit { self.rotate(view) } else { Ok(()) }
     }
@@ -137,14 +131,16 @@ impl Store for Rotating {
     }
 
     fn size(&self) -> u64 {
-        let old = (1..=self.closed.min(self.keep)).filter_map(|n| numbered(&self.path, n).metadata().ok());
-        self.part.as_ref().map_or(self.last_size, Part::size) + old.map(|file| file.len()).sum::<u64>()
+        let old = (1..=self.closed.min(self.keep)).filter_map(|n| numbered(&self.path, n).symlink_metadata().ok());
+        self.part.as_ref().map(Part::size).or(self.last_size).unwrap_or_default()
+            + old.map(|file| file.len()).sum::<u64>()
     }
 
     fn sentences(&self) -> Vec<String> {
         let path = file_name(&self.path);
         let kept = self.closed.min(self.keep);
         let mut sentences = vec![match kept {
+            0 if self.last_size.is_none() => format!("there is no {path}"),
             0 => format!("{path}: {}; it did not grow to be rotated", style::rough_size(self.size())),
             1 => format!("{path} and {}: {}", file_name(numbered(&self.path, 1)), style::rough_size(self.size())),
             _ => format!(
@@ -173,9 +169,33 @@ pub fn numbered(path: &Path, n: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Whether a name is that of a path with some number.
+pub fn is_numbered(name: &Path, path: &Path) -> bool {
+    // What stands before the ending, if it has one.
+    let stem = if path.extension().is_some() { name.file_stem() } else { name.file_name() };
+    let number = stem.and_then(|stem| Path::new(stem).extension()?.to_str()?.parse().ok());
+    number.is_some_and(|n| numbered(path, n).file_name() == name.file_name())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::numbered;
+    use super::{is_numbered, numbered};
+
+    #[test]
+    fn a_numbered_name_is_known_as_such() {
+        for (name, path, want) in [
+            ("run.1.mcap", "run.mcap", true),
+            ("run.4294967295.mcap", "run.mcap", true),
+            ("run.01.mcap", "run.mcap", false),
+            ("run.mcap", "run.mcap", false),
+            ("run.1.xml", "run.mcap", false),
+            ("walk.1.mcap", "run.mcap", false),
+            ("run.1", "run", true),
+            ("run.x", "run", false),
+        ] {
+            assert_eq!(is_numbered(name.as_ref(), path.as_ref()), want, "{name}");
+        }
+    }
 
     #[test]
     fn a_number_comes_before_the_ending() {

@@ -1,0 +1,230 @@
+//! For whom this runs as root: whoever called sudo, run0, pkexec or doas. Files are made, and the command of a
+//! recording runs, with that user's rights: who may run `tracer` as root, and nothing else, may write no file
+//! that they could not write themselves.
+
+use std::{
+    ffi::{CString, OsStr, OsString},
+    fmt, io,
+    sync::OnceLock,
+    thread,
+};
+
+use nix::{
+    errno::Errno,
+    unistd::{Gid, Uid, User, getgrouplist, setfsgid, setfsuid, setgid, setgroups, setuid},
+};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups};
+
+/// Variables in which those programs say who called them.
+pub const VARIABLES: [&str; 6] = ["SUDO_COMMAND", "SUDO_USER", SUDO_UID, SUDO_GID, PKEXEC_UID, DOAS_USER];
+
+const SUDO_UID: &str = "SUDO_UID";
+const SUDO_GID: &str = "SUDO_GID";
+const PKEXEC_UID: &str = "PKEXEC_UID";
+const DOAS_USER: &str = "DOAS_USER";
+
+/// A user, as the kernel and the user database know them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+    user: Option<User>,
+}
+
+/// It cannot be told for whom this runs. It is never root then.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallerError {
+    /// A variable does not hold what it should.
+    #[error(
+        "it is not known for whom files are to be written: {0} is {1}; run tracer by sudo as it is, or as root without it"
+    )]
+    NoId(&'static str, String),
+    /// A user without a group.
+    #[error("it is not known for whom files are to be written: {0} names {1:?}, who is not in the user database")]
+    NoUser(&'static str, String),
+}
+
+/// Who called this program by sudo or the like; `None` if this is not root, or nobody but root called.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn caller() -> Result<Option<&'static Caller>, CallerError> {
+    static CALLER: OnceLock<Result<Option<Caller>, CallerError>> = OnceLock::new();
+    let caller = CALLER.get_or_init(|| {
+        if Uid::effective().is_root() { Caller::find(|name| std::env::var_os(name)) } else { Ok(None) }
+    });
+    match caller {
+        Ok(caller) => Ok(caller.as_ref()),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+/// Does something with files as whoever called, or as who this is.
+///
+/// # Errors
+/// If it is not known who called, or there can be no thread with their rights.
+pub fn as_caller<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    match caller().map_err(io::Error::other)? {
+        None => act(),
+        Some(caller) => caller.act(act),
+    }
+}
+
+impl Caller {
+    fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, CallerError> {
+        let user = if let Some(uid) = variable(SUDO_UID) {
+            let uid = id(SUDO_UID, Some(uid.as_os_str()))?;
+            let gid = id(SUDO_GID, variable(SUDO_GID).as_deref())?;
+            Self::new(uid, gid)
+        } else if let Some(uid) = variable(PKEXEC_UID) {
+            let uid = Uid::from_raw(id(PKEXEC_UID, Some(uid.as_os_str()))?);
+            known(User::from_uid(uid), PKEXEC_UID, &uid.to_string())?
+        } else if let Some(name) = variable(DOAS_USER) {
+            let name = name.to_string_lossy();
+            known(User::from_name(&name), DOAS_USER, &name)?
+        } else {
+            return Ok(None);
+        };
+        Ok((!user.uid.is_root()).then_some(user))
+    }
+
+    fn new(uid: u32, gid: u32) -> Self {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let user = User::from_uid(uid).ok().flatten();
+        let name = user.as_ref().and_then(|user| CString::new(user.name.as_bytes()).ok());
+        let groups = name.and_then(|name| getgrouplist(&name, gid).ok());
+        Self { uid, gid, groups: groups.unwrap_or_else(|| vec![gid]), user }
+    }
+
+    /// Their entry in the user database, if there is one.
+    pub fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    /// Makes this process theirs for good. Makes system calls only.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn become_for_good(&self) -> io::Result<()> {
+        setgroups(&self.groups)?;
+        setgid(self.gid)?;
+        Ok(setuid(self.uid)?)
+    }
+
+    /// Does something in a thread that has their rights with files, and none of root's. They end with the
+    /// thread; nothing is looked up before and used after.
+    ///
+    /// # Errors
+    /// If there can be no such thread, and what `act` returns.
+    fn act<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().spawn_scoped(scope, || {
+                self.assume()?;
+                act()
+            })?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Gives this thread, and no other, their rights with files (credentials(7), capabilities(7)).
+    fn assume(&self) -> io::Result<()> {
+        // Not by the C library, which does it to all threads.
+        let groups: Vec<_> = self.groups.iter().map(|gid| rustix::thread::Gid::from_raw(gid.as_raw())).collect();
+        set_thread_groups(&groups)?;
+        // They return what was before, and no error.
+        setfsgid(self.gid);
+        setfsuid(self.uid);
+        if setfsgid(self.gid) != self.gid || setfsuid(self.uid) != self.uid {
+            return Err(Errno::EPERM.into());
+        }
+        // The kernel drops those that are about files by itself, but for some `securebits`.
+        let sets = capabilities(None)?;
+        Ok(set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..sets })?)
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.user {
+            Some(user) => write!(f, "{} (uid {})", user.name, self.uid),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
+/// The number that a variable holds. -1 means nobody, and to many system calls: leave it as it is.
+fn id(name: &'static str, value: Option<&OsStr>) -> Result<u32, CallerError> {
+    let Some(value) = value else { return Err(CallerError::NoId(name, "not set".to_owned())) };
+    let number = value.to_str().and_then(|value| value.parse().ok()).filter(|&id| id != u32::MAX);
+    number.ok_or_else(|| CallerError::NoId(name, format!("{value:?}, which is no id")))
+}
+
+fn known(user: nix::Result<Option<User>>, variable: &'static str, name: &str) -> Result<Caller, CallerError> {
+    match user.ok().flatten() {
+        Some(user) => Ok(Caller::new(user.uid.as_raw(), user.gid.as_raw())),
+        None => Err(CallerError::NoUser(variable, name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{MetadataExt, PermissionsExt},
+    };
+
+    use super::*;
+
+    fn find(variables: &[(&str, &str)]) -> Result<Option<Caller>, CallerError> {
+        Caller::find(|name| variables.iter().find(|(have, _)| *have == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn who_called_is_told_or_refused() {
+        assert!(find(&[]).unwrap().is_none());
+        assert!(find(&[(SUDO_UID, "0"), (SUDO_GID, "0")]).unwrap().is_none(), "root called it");
+        let nobody = find(&[(SUDO_UID, "65534"), (SUDO_GID, "1234")]).unwrap().unwrap();
+        assert_eq!((nobody.uid.as_raw(), nobody.gid.as_raw()), (65_534, 1_234));
+        assert_eq!(find(&[(PKEXEC_UID, "65534")]).unwrap().unwrap().uid.as_raw(), 65_534);
+        assert_eq!(find(&[(DOAS_USER, "nobody")]).unwrap().unwrap().uid.as_raw(), 65_534);
+        for bad in [
+            &[(SUDO_UID, "1000")][..],
+            &[(SUDO_UID, "0")],
+            &[(SUDO_UID, "1000"), (SUDO_GID, "")],
+            &[(SUDO_UID, "1000"), (SUDO_GID, "-1")],
+            &[(SUDO_UID, "1000"), (SUDO_GID, "4294967295")],
+            &[(SUDO_UID, "4294967295"), (SUDO_GID, "1000")],
+            &[(SUDO_UID, "4294967296"), (SUDO_GID, "1000")],
+            &[(SUDO_UID, "ubuntu"), (SUDO_GID, "1000")],
+            &[(PKEXEC_UID, "4000000000")],
+            &[(DOAS_USER, "nobody-of-that-name")],
+        ] {
+            let error = find(bad).expect_err("nobody is told").to_string();
+            assert!(error.contains("it is not known for whom"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_thread_has_their_rights_with_files_and_no_other_has() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let nobody = find(&[(SUDO_UID, "65534"), (SUDO_GID, "1234")]).unwrap().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        // A folder of root.
+        let denied = nobody.act(|| fs::write(&file, "x")).unwrap_err();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        fs::write(&file, "x").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let denied = nobody.act(|| fs::read(&file)).unwrap_err();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        let open = tempfile::tempdir().unwrap();
+        fs::set_permissions(open.path(), Permissions::from_mode(0o777)).unwrap();
+        nobody.act(|| fs::write(open.path().join("theirs"), "x")).unwrap();
+        let theirs = open.path().join("theirs").metadata().unwrap();
+        assert_eq!((theirs.uid(), theirs.gid()), (65_534, 1_234));
+        assert_eq!(file.metadata().unwrap().uid(), 0);
+    }
+}
