@@ -9,6 +9,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use rustix::process::WaitOptions;
 use tracer_tests::{machine::Need, run::name_test};
 
+mod attacks;
 mod audit;
 mod bad_places;
 mod containers;
@@ -67,6 +68,7 @@ fn main() {
         ("verdicts", verdicts::trials()),
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
+        ("attacks", attacks::trials()),
         ("start", start::trials()),
         ("endings", endings::trials()),
         ("load", load::trials()),

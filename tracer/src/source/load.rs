@@ -189,7 +189,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     {
         return Err(LoadError::NotHostPidNs(ns.0));
     }
-    let Resolved { config, degraded } = offsets::of_running_kernel(options.without)?;
+    let Resolved { config, mut degraded } = offsets::of_running_kernel(options.without)?;
+    degraded.extend(procfs::shortcomings());
     let config = Config {
         all_signals: u32::from(options.all_signals),
         all_deliveries: u32::from(options.all_deliveries),

@@ -163,6 +163,29 @@ pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
         .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", file_name(&link))))
 }
 
+/// What this `/proc` does not tell, and what follows, in sentences; nothing if it is all there.
+pub fn shortcomings() -> Vec<String> {
+    missing(|path| fs::exists(path).unwrap_or(false))
+}
+
+fn missing(is_there: impl Fn(&str) -> bool) -> Vec<String> {
+    const UNKNOWN: &str = "command lines of what was there before are not known, and neither orphans nor zombies are \
+                           looked at again before they are told";
+    let mut sentences = Vec::new();
+    if !is_there("/proc/self/stat") {
+        sentences.push(format!("no /proc is mounted here: {UNKNOWN}; how many ptys and pids are left is not known"));
+        return sentences;
+    }
+    if !is_there("/proc/1/stat") {
+        sentences.push(format!("/proc hides the processes of others (hidepid of proc(5)): of them, {UNKNOWN}"));
+    }
+    if !is_there("/proc/sys/kernel") {
+        let consequence = "how many ptys and pids are left is not known";
+        sentences.push(format!("/proc holds processes only (subset=pid of proc(5)): {consequence}"));
+    }
+    sentences
+}
+
 /// The text of a file of `/proc` or `/sys`, empty if it cannot be read; what is not UTF-8 in it is replaced.
 pub fn text(path: &str) -> String {
     let Head { bytes, .. } = reads::head(path, PROC_MAX).unwrap_or_default();
@@ -196,6 +219,15 @@ mod tests {
         for (tty, want) in [("34819", Some(3)), ("35072", Some(256)), ("1025", None), ("0", None)] {
             assert_eq!(parse_stat(on(tty).as_bytes(), 1234 * TICK_NS).unwrap().pts, want, "{tty}");
         }
+    }
+
+    #[test]
+    fn what_is_not_in_proc_is_said() {
+        let said = |hidden: &'static str| missing(move |path| !path.starts_with(hidden));
+        assert_eq!(missing(|_| true), [""; 0]);
+        assert!(matches!(&said("/proc")[..], [one] if one.starts_with("no /proc")));
+        assert!(matches!(&said("/proc/1")[..], [one] if one.contains("hidepid")));
+        assert!(matches!(&said("/proc/sys")[..], [one] if one.contains("subset=pid")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! process that matters writes its name and its pid when it is ready, and the next step follows
 //! when the test writes its name. What the test can do itself, such as killing, no act does.
 
+mod attacks;
 mod children;
 mod ends;
 mod hostile;
@@ -68,6 +69,9 @@ fn main() {
         ["room-for", signals, times] => queue::room_for(number(signals), number(times)),
 
         ["listener"] => listener::listen(),
+
+        ["arguments"] => attacks::arguments(),
+        ["descriptors", count] => attacks::descriptors(number(count)),
 
         ["hostile"] => hostile::change_names(),
         ["hostile-parent", ..] => hostile::parent(),

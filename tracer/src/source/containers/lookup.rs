@@ -7,7 +7,6 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    io::{self, Write},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -25,7 +24,10 @@ use tokio::{
 };
 
 use super::{bundle, containerd, dockerd::Dockerd, runtime::Call};
-use crate::host::{Container, Engine};
+use crate::{
+    host::{Container, Engine},
+    sink::stderr::say,
+};
 
 /// Questions that may wait.
 const MOST_WAITING: usize = 4096;
@@ -69,13 +71,12 @@ impl Lookup {
         };
         if thread.questions.try_send(call.clone()).is_err() {
             self.unasked += 1;
-            // The first, then each time that there are twice as many. Nobody is left to tell if standard error is gone.
+            // The first, then each time that there are twice as many.
             if self.unasked.is_power_of_two() {
-                let _ = writeln!(
-                    io::stderr(),
-                    "tracer: {} of the containers that have started go by their ids: more started than could be looked up",
+                say(format_args!(
+                    "{} containers go by their ids: more have started than could be looked up",
                     self.unasked
-                );
+                ));
             }
         }
     }
