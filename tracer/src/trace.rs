@@ -59,3 +59,20 @@ impl<'a> Iterator for Records<'a> {
         Some(record)
     }
 }
+
+/// Records that lie one after the other in parts of whole ones, each but the last of at least so many bytes.
+pub fn parts(records: &[u8], least: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut size = 0;
+        for record in Records(rest) {
+            size += record.len();
+            if size >= least {
+                break;
+            }
+        }
+        let (part, after) = rest.split_at(if size == 0 { rest.len() } else { size });
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
+}

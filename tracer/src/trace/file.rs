@@ -2,9 +2,12 @@
 //! link, and never over something that is there.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -50,6 +53,20 @@ pub fn create(path: &Path, overwrite: bool) -> Result<File, CreateError> {
         std::fs::remove_file(path).map_err(|error| CreateError::Io(path.to_owned(), error))?;
     }
     create_in(CWD, path, path)
+}
+
+/// Whether a file still has that name: somebody may have removed it or moved it while it was written.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let same = |here: Metadata, there: Metadata| (here.dev(), here.ino()) == (there.dev(), there.ino());
+    file.metadata().ok().zip(path.symlink_metadata().ok()).is_some_and(|(here, there)| same(here, there))
+}
+
+/// What to say of one that has not: `path` was its name.
+pub fn gone(path: &Path) -> String {
+    format!(
+        "{}: somebody removed or renamed it while it was written; under this name nothing of it is left",
+        path.display()
+    )
 }
 
 /// A folder that was created.

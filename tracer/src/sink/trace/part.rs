@@ -14,7 +14,7 @@ use crate::{
         trace::{Store, View},
     },
     source::encode::encode,
-    trace::writer::Writer,
+    trace::{file, writer::Writer},
 };
 
 /// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
@@ -108,6 +108,11 @@ impl Part {
     pub fn size(&self) -> u64 {
         self.writer.size()
     }
+
+    /// Whether the file still has that name.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.writer.is_at(path)
+    }
 }
 
 /// The record of an event that user space makes.
@@ -125,16 +130,20 @@ pub struct Single {
     path: PathBuf,
     /// Bytes in the file once it is closed.
     size: u64,
+    /// It had lost its name by then.
+    is_gone: bool,
 }
 
 impl Single {
     /// Writes into an empty file, of that name.
     pub fn new(file: File, path: &Path) -> Self {
-        Self { file: Some(file), part: None, path: path.to_owned(), size: 0 }
+        Self { file: Some(file), part: None, path: path.to_owned(), size: 0, is_gone: false }
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.size = self.part.take().map_or(self.size, |part| part.size());
+        if let Some(part) = self.part.take() {
+            (self.size, self.is_gone) = (part.size(), !part.is_at(&self.path));
+        }
         result
     }
 }
@@ -166,6 +175,9 @@ impl Store for Single {
     }
 
     fn sentences(&self) -> Vec<String> {
-        vec![format!("{}: {}", self.path.display(), style::rough_size(self.size()))]
+        vec![match self.is_gone {
+            true => file::gone(&self.path),
+            false => format!("{}: {}", self.path.display(), style::rough_size(self.size())),
+        }]
     }
 }

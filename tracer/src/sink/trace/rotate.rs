@@ -36,6 +36,8 @@ pub struct Rotating {
     closed: u32,
     /// Bytes in the open file once it is closed, too.
     last_size: u64,
+    /// It had lost its name by then.
+    is_gone: bool,
 }
 
 impl Rotating {
@@ -64,6 +66,7 @@ impl Rotating {
             cpu_before: live::cpu_time(),
             closed: 0,
             last_size: 0,
+            is_gone: false,
         })
     }
 
@@ -102,7 +105,9 @@ impl Rotating {
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.last_size = self.part.take().map_or(self.last_size, |part| part.size());
+        if let Some(part) = self.part.take() {
+            (self.last_size, self.is_gone) = (part.size(), !part.is_at(&self.path));
+        }
         result
     }
 }
@@ -153,6 +158,9 @@ impl Store for Rotating {
                 style::rough_size(self.size())
             ),
         }];
+        if self.is_gone {
+            sentences.push(file::gone(&self.path));
+        }
         if self.closed > self.keep {
             let older = style::count(u64::from(self.closed - self.keep), "older file");
             sentences.push(format!("{older} did not stay (--keep {})", self.keep));
