@@ -263,6 +263,7 @@ impl World {
         death: Death,
         changes: &mut Vec<Change>,
     ) {
+        self.note_untold(init, death.at);
         let others = self.processes.values().filter(|p| p.key != init && self.is_in(p.pid_ns, ns));
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
@@ -382,7 +383,8 @@ impl World {
             sent_seq: Some(seq),
         };
         self.note_overflow(at, seq, target.key, signal, verdict);
-        self.note_heard(at, target.key, signal, verdict);
+        let by = matches!(sender, Sender::Process(_)).then_some(current.key);
+        self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
         self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
