@@ -35,6 +35,15 @@ pub const KEYFRAMES: u16 = 2;
 /// wants to harm. Writers stay far below.
 pub const CHUNK_MAX: usize = 16 << 20;
 
+/// How many times as many bytes as its packed ones a chunk may unpack to, besides [`UNPACKED_FREE`]. Records
+/// have times and keys, which never pack that well: 70 times at the most, those of processes with the same
+/// long command line.
+const UNPACKED_TIMES: usize = 256;
+const UNPACKED_FREE: usize = 4 << 10;
+
+/// The most bytes of the container's records before the first chunk, which say what was recorded.
+const BEGINNING_MAX: usize = 4 << 20;
+
 /// Records that lie one after the other, to the first that does not fit.
 #[derive(Clone)]
 pub struct Records<'a>(pub &'a [u8]);
@@ -49,4 +58,21 @@ impl<'a> Iterator for Records<'a> {
         self.0 = rest;
         Some(record)
     }
+}
+
+/// Records that lie one after the other in parts of whole ones, each but the last of at least so many bytes.
+pub fn parts(records: &[u8], least: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut size = 0;
+        for record in Records(rest) {
+            size += record.len();
+            if size >= least {
+                break;
+            }
+        }
+        let (part, after) = rest.split_at(if size == 0 { rest.len() } else { size });
+        rest = after;
+        (!part.is_empty()).then_some(part)
+    })
 }

@@ -100,7 +100,7 @@ fn descriptors(pid: i32, until: Instant) -> Result<u64, &'static str> {
         if !fs::read_link(fd.path()).is_ok_and(|link| link.as_os_str() == "anon_inode:[signalfd]") {
             continue;
         }
-        let info = text(&format!("/proc/{pid}/fdinfo/{}", fd.file_name().display()));
+        let info = text(&format!("/proc/{pid}/fdinfo/{}", fd.file_name().to_string_lossy()));
         let sigmask = info.lines().find_map(|line| line.strip_prefix("sigmask:"));
         mask |= sigmask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     }

@@ -12,7 +12,10 @@ use crate::{
         style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
     },
     summary::seconds,
-    world::{Namespace, Process, State, World, view},
+    world::{
+        Namespace, Process, State, World,
+        view::{self, Forest},
+    },
 };
 
 /// What of the world to print.
@@ -44,14 +47,18 @@ pub fn print_json(world: &World, scope: Scope, out: impl Write) -> io::Result<()
     lines.flush()
 }
 
+/// Levels of a tree that are drawn; what is deeper is counted.
+const DEEPEST: usize = 50;
+
 /// Draws the trees, outer namespaces first.
 ///
 /// # Errors
 /// Only from writing.
 pub fn print_text(world: &World, scope: Scope, screen: Screen, mut out: impl Write) -> io::Result<()> {
+    let forest = Forest::new(world);
     let mut is_first = true;
     for namespace in world.namespaces().filter(|namespace| scope.holds(world, namespace.id)) {
-        let section = Section::of(world, namespace, scope.zombies);
+        let section = Section::of(&forest, namespace, scope.zombies);
         if scope.zombies && section.rows.is_empty() {
             continue;
         }
@@ -76,28 +83,45 @@ struct Section<'a> {
 }
 
 struct Row<'a> {
-    process: &'a Process,
+    what: What<'a>,
     depth: usize,
-    /// Lives in a nested namespace, of which it is the way in.
-    is_door: bool,
-    /// Branches, filled in when all rows are known.
-    branches: String,
+    /// A bit for each level from 1 on, its own included: something later hangs on the same trunk.
+    goes_on: u64,
+}
+
+#[derive(Clone, Copy)]
+enum What<'a> {
+    Process {
+        process: &'a Process,
+        /// Lives in a nested namespace, of which it is the way in.
+        is_door: bool,
+    },
+    /// What is too deep to be drawn.
+    More { levels: usize, processes: u64, zombies: u64 },
+}
+
+impl What<'_> {
+    fn is_zombie(&self) -> bool {
+        matches!(self, What::Process { process, is_door: false } if process.is_zombie())
+    }
+}
+
+impl Row<'_> {
+    fn branches(&self) -> String {
+        let goes_on = |level: usize| self.goes_on & (1 << level) != 0;
+        let trunks = (1..self.depth).map(|level| if goes_on(level) { "│  " } else { "   " });
+        let own = (self.depth > 0).then(|| if goes_on(self.depth) { "├─ " } else { "└─ " });
+        trunks.chain(own).collect()
+    }
 }
 
 impl<'a> Section<'a> {
-    fn of(world: &'a World, namespace: &'a Namespace, only_zombies: bool) -> Self {
+    fn of(forest: &Forest<'a>, namespace: &'a Namespace, only_zombies: bool) -> Self {
         let mut section = Self { namespace, rows: Vec::new(), processes: 0, zombies: 0, kernel_threads: 0 };
-        // Whoever is deeper than this is drawn elsewhere.
-        let mut hidden_below = usize::MAX;
         // For each level of the way to a line: how many of it and its ancestors have a row. A
         // helper program that the kernel started hangs on a kernel thread, which has none.
         let mut rows_on_way: Vec<usize> = Vec::new();
-        for line in view::tree(world, namespace.id) {
-            let view::Line { process, pid_here: _, depth: level, last_at: _ } = line;
-            if level > hidden_below {
-                continue;
-            }
-            hidden_below = usize::MAX;
+        for view::Line { process, depth: level } in forest.tree(namespace.id) {
             rows_on_way.truncate(level);
             let depth = rows_on_way.last().copied().unwrap_or(0);
             rows_on_way.push(depth + usize::from(!process.roles.kthread));
@@ -106,18 +130,17 @@ impl<'a> Section<'a> {
                 continue;
             }
             let is_door = process.pid_ns != namespace.id;
-            if is_door {
-                hidden_below = level;
-            } else {
+            if !is_door {
                 section.processes += 1;
                 section.zombies += u64::from(process.is_zombie());
             }
-            section.rows.push(Row { process, depth, is_door, branches: String::new() });
+            section.rows.push(Row { what: What::Process { process, is_door }, depth, goes_on: 0 });
         }
         if only_zombies {
             section.keep_zombies();
             section.kernel_threads = 0;
         }
+        section.fold(only_zombies);
         section.draw();
         section
     }
@@ -130,7 +153,7 @@ impl<'a> Section<'a> {
             .rev()
             .filter(|row| {
                 // Read backwards, an ancestor comes after what is below it.
-                let keep = (row.process.is_zombie() && !row.is_door) || row.depth < wanted;
+                let keep = row.what.is_zombie() || row.depth < wanted;
                 if keep {
                     wanted = row.depth;
                 }
@@ -141,18 +164,46 @@ impl<'a> Section<'a> {
         self.rows = kept;
     }
 
+    /// Counts what is too deep, in one row for all below a parent; zombies have theirs after it, where
+    /// those are asked for.
+    fn fold(&mut self, only_zombies: bool) {
+        let mut open = None;
+        let mut kept: Vec<Row<'a>> = Vec::new();
+        for mut row in std::mem::take(&mut self.rows) {
+            if row.depth < DEEPEST {
+                open = None;
+                kept.push(row);
+                continue;
+            }
+            let more = *open.get_or_insert(kept.len());
+            if more == kept.len() {
+                let what = What::More { levels: 0, processes: 0, zombies: 0 };
+                kept.push(Row { what, depth: DEEPEST, goes_on: 0 });
+            }
+            let is_zombie = row.what.is_zombie();
+            if let What::More { levels, processes, zombies } = &mut kept[more].what {
+                *levels = (*levels).max(row.depth - DEEPEST + 1);
+                *processes += 1;
+                *zombies += u64::from(is_zombie);
+            }
+            if only_zombies && is_zombie {
+                row.depth = DEEPEST + 1;
+                kept.push(row);
+            }
+        }
+        self.rows = kept;
+    }
+
     /// Draws the branches, from the last row to the first: a branch goes on if a later row
     /// hangs on the same trunk.
     fn draw(&mut self) {
-        let mut goes_on: Vec<bool> = Vec::new();
+        let mut goes_on: u64 = 0;
         for row in self.rows.iter_mut().rev() {
-            goes_on.resize(row.depth + 1, false);
             // Level 0 is that of the roots, which hang on nothing.
-            if let Some((own, trunks)) = goes_on.get_mut(1..).and_then(<[bool]>::split_last_mut) {
-                row.branches.extend(trunks.iter().map(|&goes_on| if goes_on { "│  " } else { "   " }));
-                row.branches.push_str(if *own { "├─ " } else { "└─ " });
-                *own = true;
-            }
+            let own = 1 << row.depth;
+            goes_on &= (own << 1) - 1;
+            row.goes_on = goes_on;
+            goes_on |= own;
         }
     }
 
@@ -197,7 +248,24 @@ impl<'a> Section<'a> {
     }
 
     fn row(&self, world: &World, screen: Screen, row: &Row<'_>, out: &mut impl Write) -> io::Result<()> {
-        let Row { process, depth, is_door, branches } = row;
+        let &Row { what, depth, goes_on: _ } = row;
+        let branches = row.branches();
+        let (process, is_door) = match what {
+            What::Process { process, is_door } => (process, is_door),
+            What::More { levels, processes, zombies } => {
+                let indent = if self.namespace.level > 0 { 17 } else { 8 };
+                let zombies = match zombies {
+                    0 => String::new(),
+                    n => format!(", {n} of them {}", if n == 1 { "a zombie" } else { "zombies" }),
+                };
+                let more = format!(
+                    "… {} more: {}{zombies}",
+                    style::count(levels as u64, "level"),
+                    style::count(processes, "process")
+                );
+                return writeln!(out, "{:indent$}  {branches}{}", "", screen.paint(DIM, more));
+            }
+        };
         let mut line = format!("{:>8}", process.key.tgid);
         if self.namespace.level > 0 {
             line += &match process.pid_at(self.namespace.level) {
@@ -211,7 +279,7 @@ impl<'a> Section<'a> {
         let name = process.comm.to_string();
         plain(&name);
         line += &screen.paint(if process.is_zombie() { BAD } else { BOLD }, &name).to_string();
-        for (style, mark) in self.marks(world, process, *depth, *is_door) {
+        for (style, mark) in self.marks(world, process, depth, is_door) {
             plain("  ");
             plain(&mark);
             line += &format!("  {}", screen.paint(style, &mark));

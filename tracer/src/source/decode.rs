@@ -37,6 +37,16 @@ pub enum DecodeError {
         /// Bytes needed.
         want: usize,
     },
+    /// More bytes than any recorder writes: somebody wants them to be held.
+    #[error("a record of kind {kind} has {have} bytes, and {most} are the most that are taken")]
+    Long {
+        /// The record's kind.
+        kind: u8,
+        /// Bytes at hand.
+        have: usize,
+        /// Bytes that are allowed.
+        most: usize,
+    },
     /// No such kind.
     #[error("there is no record of kind {0}")]
     UnknownKind(u8),
@@ -56,6 +66,16 @@ pub enum DecodeError {
     #[error("a record about a container is damaged")]
     BadContainer,
 }
+
+/// The most bytes of what is said of a container: its id, name, image and pod, each as long as engines
+/// allow. There can be as many as there are containers.
+const CONTAINER_MAX: usize = 4 << 10;
+/// Of a container's id where a process is said to belong to it.
+const CONTAINER_ID_MAX: usize = 512;
+/// Of what is said of the run, and of limits.
+pub const JSON_MAX: usize = 1 << 20;
+/// Of the path of a control group (`PATH_MAX`).
+const PATH_MAX: usize = 4 << 10;
 
 /// Decodes one record. Longer ones than this version knows are taken, the rest is ignored.
 ///
@@ -107,7 +127,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             EventKind::Rename(known_ref(id).key, Comm(comm))
         }
         note::kind::START => {
-            let info = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
+            let info = serde_json::from_slice(short(bytes, size_of::<Header>(), JSON_MAX)?);
             EventKind::Start(info.map_err(|_| DecodeError::BadStart)?)
         }
         note::kind::SNAPSHOT_BEGIN => EventKind::SnapshotBegin,
@@ -140,11 +160,11 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             EventKind::CommandEnded(known_ref(id).key, ExitStatus(status))
         }
         note::kind::CONTAINER => {
-            let container = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
+            let container = serde_json::from_slice(short(bytes, size_of::<Header>(), CONTAINER_MAX)?);
             EventKind::Container(container.map_err(|_| DecodeError::BadContainer)?)
         }
         note::kind::ROOMS => {
-            let rooms = serde_json::from_slice(rest(bytes, size_of::<Header>())?);
+            let rooms = serde_json::from_slice(short(bytes, size_of::<Header>(), JSON_MAX)?);
             EventKind::Rooms(rooms.map_err(|_| DecodeError::BadRooms)?)
         }
         note::kind::MASKS => {
@@ -154,14 +174,14 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         }
         note::kind::OUT_OF_MEMORY => {
             let OutOfMemoryRecord { header: _, id, of_group, reserved: _ } = read(bytes, header.kind)?;
-            let path = str::from_utf8(rest(bytes, size_of::<OutOfMemoryRecord>())?);
+            let path = str::from_utf8(short(bytes, size_of::<OutOfMemoryRecord>(), PATH_MAX)?);
             let path = path.map_err(|_| DecodeError::BadGroup)?;
             let group = OutOfMemory::Group((!path.is_empty()).then(|| path.to_owned()));
             EventKind::OutOfMemory(known_ref(id).key, if of_group != 0 { group } else { OutOfMemory::Machine })
         }
         note::kind::CONTAINED => {
             let ContainedRecord { header: _, id } = read(bytes, header.kind)?;
-            let container = str::from_utf8(rest(bytes, size_of::<ContainedRecord>())?);
+            let container = str::from_utf8(short(bytes, size_of::<ContainedRecord>(), CONTAINER_ID_MAX)?);
             let container = container.map_err(|_| DecodeError::BadContainer)?;
             EventKind::Contained(known_ref(id).key, container.to_owned())
         }
@@ -211,6 +231,13 @@ fn rest(bytes: &[u8], fixed: usize) -> Result<&[u8], DecodeError> {
     let header: Header = read(bytes, 0)?;
     let want = header.len as usize;
     bytes.get(fixed..want).ok_or(DecodeError::Short { kind: header.kind, have: bytes.len(), want })
+}
+
+/// The same of a kind of which a reader keeps what it says.
+fn short(bytes: &[u8], fixed: usize, most: usize) -> Result<&[u8], DecodeError> {
+    let rest = rest(bytes, fixed)?;
+    let kind = bytes.get(8).copied().unwrap_or_default();
+    if rest.len() <= most { Ok(rest) } else { Err(DecodeError::Long { kind, have: rest.len(), most }) }
 }
 
 /// A stream of a version with more kinds counts more; what this one cannot name is undecodable here.

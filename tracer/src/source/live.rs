@@ -118,8 +118,7 @@ impl Live {
             fatal_signals: true,
             forwarded_signals: true,
             all_deliveries,
-            // Not all are text on every machine; what they hold is for a person.
-            arguments: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            arguments: own_arguments(),
             has_command: options.has_command,
             thresholds: *thresholds,
         };
@@ -247,6 +246,20 @@ impl Live {
         };
         Event { at: now(), cpu: 0, kind }
     }
+}
+
+/// The arguments of this program, as many as a reader of the trace takes: a command can have megabytes.
+fn own_arguments() -> Vec<String> {
+    /// Bytes of all.
+    const MOST: usize = 64 << 10;
+    let mut left = MOST;
+    // Not all are text on every machine; what they hold is for a person.
+    let all = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    all.map_while(|argument| {
+        left = left.checked_sub(argument.len() + 1)?;
+        Some(argument)
+    })
+    .collect()
 }
 
 /// Writes what the programs tell to standard error.

@@ -1,18 +1,23 @@
 //! The trace as a source: the events of a recording, in their order, with what could not be read back
 //! as a loss in its place.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::ControlFlow,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
+use rustc_hash::FxHashMap;
 use tracer_common::{Header, note};
 use zerocopy::FromBytes;
 
 use crate::{
     event::{Event, EventKind, Loss},
-    host::StartInfo,
+    host::{Container, StartInfo},
     ident::file_name,
     source::{
-        decode::decode,
+        decode::{DecodeError, decode},
         encode::encode,
         until::{Side, Until},
     },
@@ -145,10 +150,24 @@ impl Trace {
     pub fn play(&mut self, mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
         let mut undecodable = 0;
         let mut is_over = false;
-        self.play_records(&mut |record| {
-            let Ok(event) = decode(record) else {
-                undecodable += 1;
-                return Ok(ControlFlow::Continue(()));
+        let (mut containers, mut too_much) = (ContainersText::default(), None);
+        let played = self.play_records(&mut |record| {
+            let event = match decode(record) {
+                Ok(event) if containers.has_room_for(&event.kind) => event,
+                Ok(_) => {
+                    let most = ContainersText::MOST >> 20;
+                    too_much
+                        .get_or_insert(format!("it tells more than {most} MiB of containers; the rest is left out"));
+                    undecodable += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
+                Err(error) => {
+                    if let DecodeError::Long { .. } = error {
+                        too_much.get_or_insert(format!("{error}; it is left out"));
+                    }
+                    undecodable += 1;
+                    return Ok(ControlFlow::Continue(()));
+                }
             };
             let mut flow = match std::mem::take(&mut undecodable) {
                 0 => ControlFlow::Continue(()),
@@ -159,7 +178,9 @@ impl Trace {
             }
             is_over = flow.is_break();
             Ok(flow)
-        })?;
+        });
+        too_much.into_iter().for_each(|sentence| self.end.damaged(sentence));
+        played?;
         if undecodable > 0 && !is_over {
             let _ = take_undecodable(undecodable, self.now, &mut take)?;
         }
@@ -280,6 +301,39 @@ impl Trace {
         let mut record = Vec::new();
         encode(&Event { at: self.now, cpu: 0, kind }, &mut record);
         take(&record)
+    }
+}
+
+/// How much a trace has said of containers: the world keeps it, for each of them.
+#[derive(Default)]
+struct ContainersText {
+    /// Bytes of each, by a hash of its id.
+    each: FxHashMap<u64, usize>,
+    hasher: RandomState,
+    all: usize,
+}
+
+impl ContainersText {
+    /// Bytes that are taken: some hundred thousand containers.
+    const MOST: usize = 48 << 20;
+    /// Bytes that each takes besides its text.
+    const FIXED: usize = 64;
+
+    /// Counts what is said; false if it is too much.
+    fn has_room_for(&mut self, kind: &EventKind) -> bool {
+        let EventKind::Container(container) = kind else { return true };
+        let Container { id, name, image, pod, pod_namespace, stop_signal, pid_mode, .. } = &**container;
+        let others = [name, image, pod, pod_namespace, stop_signal, pid_mode].into_iter().flatten();
+        let bytes = Self::FIXED + id.len() + others.map(String::len).sum::<usize>();
+        let hash = self.hasher.hash_one(id);
+        let before = self.each.get(&hash).copied().unwrap_or_default();
+        let all = self.all - before + bytes;
+        if all > Self::MOST {
+            return false;
+        }
+        self.all = all;
+        self.each.insert(hash, bytes);
+        true
     }
 }
 

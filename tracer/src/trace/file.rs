@@ -2,9 +2,12 @@
 //! link, never over something that is there, and with no other rights than whoever called has.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
-    os::fd::OwnedFd,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -147,6 +150,20 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         renamed => renamed,
     })
+}
+
+/// Whether a file still has that name: somebody may have removed it or moved it while it was written.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let same = |here: Metadata, there: Metadata| (here.dev(), here.ino()) == (there.dev(), there.ino());
+    file.metadata().ok().zip(path.symlink_metadata().ok()).is_some_and(|(here, there)| same(here, there))
+}
+
+/// What to say of one that has not: `path` was its name.
+pub fn gone(path: &Path) -> String {
+    format!(
+        "{}: somebody removed or renamed it while it was written; under this name nothing of it is left",
+        file_name(path)
+    )
 }
 
 /// A folder that was created.

@@ -19,8 +19,9 @@ use zerocopy::FromBytes;
 use crate::{
     host::StartInfo,
     ident::quote,
+    source::decode::JSON_MAX,
     trace::{
-        CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM,
+        BEGINNING_MAX, CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM, UNPACKED_FREE, UNPACKED_TIMES,
         index::{Place, index, number, scan},
     },
 };
@@ -236,7 +237,9 @@ fn beginning(from: &mut dyn Read) -> Result<Option<StartInfo>, TraceError> {
     }
     let bad = |why: &str| TraceError::BadBeginning(why.to_owned());
     let mut body = Vec::new();
-    let Frame::Record(op::HEADER) = frame(from, &mut body)? else { return Err(bad("its header is missing")) };
+    let Frame::Record(op::HEADER) = frame_of(from, &mut body, BEGINNING_MAX)? else {
+        return Err(bad("its header is missing"));
+    };
     let Ok(Record::Header(header)) = mcap::parse_record(op::HEADER, &body) else {
         return Err(bad("its header cannot be read"));
     };
@@ -248,14 +251,14 @@ fn beginning(from: &mut dyn Read) -> Result<Option<StartInfo>, TraceError> {
         Ok(newer) if newer > FORMAT => return Err(TraceError::Newer(newer)),
         _ => return Err(bad("its header names no version")),
     }
-    let Frame::Record(op::METADATA) = frame(from, &mut body)? else { return Ok(None) };
+    let Frame::Record(op::METADATA) = frame_of(from, &mut body, BEGINNING_MAX)? else { return Ok(None) };
     let Ok(Record::Metadata(metadata)) = mcap::parse_record(op::METADATA, &body) else { return Ok(None) };
     Ok(metadata_start(&metadata.metadata))
 }
 
 /// What the metadata say of the run, if their checksum is right.
 fn metadata_start(metadata: &BTreeMap<String, String>) -> Option<StartInfo> {
-    let start = metadata.get(START)?;
+    let start = metadata.get(START).filter(|start| start.len() <= JSON_MAX)?;
     let sum = crc32fast::hash(start.as_bytes()).to_string();
     (metadata.get(START_SUM) == Some(&sum)).then(|| serde_json::from_str(start).ok())?
 }
@@ -272,12 +275,17 @@ pub(super) enum Frame {
 
 /// Reads one record of the container: a type, a length, and a body of that length.
 pub(super) fn frame(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>) -> io::Result<Frame> {
+    frame_of(from, body, CHUNK_MAX)
+}
+
+/// Likewise, of at most so many bytes.
+fn frame_of(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>, most: usize) -> io::Result<Frame> {
     let mut head = Vec::with_capacity(9);
     from.take(9).read_to_end(&mut head)?;
     let Some((&op, length)) = head.split_first() else { return Ok(Frame::End(0)) };
     let Ok(length) = length.try_into().map(u64::from_le_bytes) else { return Ok(Frame::End(head.len() as u64)) };
     // Zeros are what a file system shows in the place of what it never wrote.
-    if op == 0 || length > CHUNK_MAX as u64 {
+    if op == 0 || length > most as u64 {
         return Ok(Frame::Nonsense(op, length));
     }
     body.clear();
@@ -358,6 +366,10 @@ fn try_unpack(
     let ChunkHeader { uncompressed_size, uncompressed_crc, compression, .. } = header;
     let size = usize::try_from(uncompressed_size).ok().filter(|&size| size <= CHUNK_MAX);
     let size = size.ok_or_else(|| format!("a chunk claims to unpack to {uncompressed_size} bytes"))?;
+    if size > UNPACKED_FREE + packed.len().saturating_mul(UNPACKED_TIMES) {
+        let packed = packed.len();
+        return Err(format!("a chunk claims to unpack from {packed} to {size} bytes, more than records can"));
+    }
     bytes.clear();
     match compression.as_str() {
         "" => bytes.extend_from_slice(&packed),

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Write},
+    path::Path,
 };
 
 use mcap::{
@@ -18,7 +19,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     host::StartInfo,
-    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, Records, START, START_SUM, layout},
+    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, START, START_SUM, file, layout, parts},
 };
 
 /// Bytes of records after which a message is closed.
@@ -121,19 +122,8 @@ impl Writer {
     pub fn keyframe(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
         // At the beginning of a chunk, so that nothing else must be unpacked to begin with it.
         self.flush()?;
-        let mut rest = image;
-        while !rest.is_empty() {
-            // As many whole records as a message has.
-            let mut size = 0;
-            for record in Records(rest) {
-                size += record.len();
-                if size >= MESSAGE {
-                    break;
-                }
-            }
-            let (part, after) = rest.split_at(if size == 0 { rest.len() } else { size });
+        for part in parts(image, MESSAGE) {
             self.message(KEYFRAMES, self.next, at, part)?;
-            rest = after;
         }
         Ok(())
     }
@@ -163,6 +153,11 @@ impl Writer {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the file still has that name.
+    pub fn is_at(&self, path: &Path) -> bool {
+        file::is_at(&self.file, path)
     }
 
     /// Bytes in the file: all but what is still in memory.

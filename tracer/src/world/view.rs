@@ -1,4 +1,6 @@
-//! The process tree of one pid namespace: a view of the one forest.
+//! The process trees of pid namespaces: views of the one forest.
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     ident::{PidNs, ProcKey},
@@ -6,41 +8,57 @@ use crate::{
 };
 
 /// A line of a tree, in the order in which it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The process.
     pub process: &'a Process,
-    /// Its pid in the namespace of the view; 0 where the depth of nesting hides it.
-    pub pid_here: u32,
     /// How deep it stands, 0 for a root.
     pub depth: usize,
-    /// For each level down to its own: it, or its ancestor there, is the last child.
-    pub last_at: Vec<bool>,
 }
 
-/// The tree of a namespace: its init first, then what has no parent in it, each with its
-/// descendants. Processes of nested namespaces are visible in it, and so part of it.
-pub fn tree(world: &World, ns: PidNs) -> Vec<Line<'_>> {
-    let Some(namespace) = world.namespace(ns) else { return Vec::new() };
-    let is_here = |process: &Process| world.is_in(process.pid_ns, ns);
-    let mut roots: Vec<&Process> = world
-        .processes()
-        .filter(|process| is_here(process) && !world.parent(process.key).is_some_and(is_here))
-        .collect();
-    roots.sort_by_key(|process| (Some(process.key) != namespace.init, process.key));
-    let mut lines = Vec::new();
-    // A stack, not recursion: chains of processes can be as long as pid_max.
-    let mut stack: Vec<(ProcKey, Vec<bool>)> = roots.iter().rev().map(|root| (root.key, vec![true])).collect();
-    while let Some((key, last_at)) = stack.pop() {
-        let Some(process) = world.get(key) else { continue };
-        let children: Vec<_> = world.children(key).map(|child| child.key).collect();
-        for (i, &child) in children.iter().enumerate().rev() {
-            let mut last = last_at.clone();
-            last.push(i + 1 == children.len());
-            stack.push((child, last));
+/// The trees of all namespaces.
+#[derive(Debug)]
+pub struct Forest<'a> {
+    world: &'a World,
+    /// Who has no parent in a namespace that it is visible in, oldest first.
+    roots: FxHashMap<PidNs, Vec<ProcKey>>,
+}
+
+impl<'a> Forest<'a> {
+    /// Goes over all processes once.
+    pub fn new(world: &'a World) -> Self {
+        let mut roots: FxHashMap<PidNs, Vec<ProcKey>> = FxHashMap::default();
+        for process in world.processes() {
+            let parent = world.parent(process.key);
+            for ns in world.outwards(process.pid_ns) {
+                // Whoever is in a namespace is in each around it, too.
+                if parent.is_some_and(|parent| world.is_in(parent.pid_ns, ns)) {
+                    break;
+                }
+                roots.entry(ns).or_default().push(process.key);
+            }
         }
-        let pid_here = process.pid_at(namespace.level);
-        lines.push(Line { process, pid_here, depth: last_at.len() - 1, last_at });
+        Self { world, roots }
     }
-    lines
+
+    /// The tree of a namespace: its init first, then what has no parent in it, each with its descendants.
+    /// Of a nested namespace only the way in is part of it.
+    pub fn tree(&self, ns: PidNs) -> Vec<Line<'a>> {
+        let init = self.world.namespace(ns).and_then(|ns| ns.init);
+        let roots = self.roots.get(&ns).map_or(&[][..], Vec::as_slice);
+        let (first, others): (Vec<_>, Vec<_>) = roots.iter().copied().partition(|&root| Some(root) == init);
+        let mut lines = Vec::new();
+        // A stack, not recursion: chains of processes can be as long as pid_max.
+        let mut stack: Vec<_> = first.into_iter().chain(others).rev().map(|root| (root, 0)).collect();
+        while let Some((key, depth)) = stack.pop() {
+            let Some(process) = self.world.get(key) else { continue };
+            lines.push(Line { process, depth });
+            if process.pid_ns == ns {
+                let from = stack.len();
+                stack.extend(self.world.child_keys(key).map(|child| (child, depth + 1)));
+                stack[from..].reverse();
+            }
+        }
+        lines
+    }
 }

@@ -152,7 +152,7 @@ fn a_report_does_not_replace_the_recording() {
         (&["--report", "junit=x,sarif=link/x"], "two reports cannot both be"),
         (&["--report", "junit=nowhere/x"], "the report nowhere/x cannot be written: No such file"),
     ] {
-        let mut record = std::process::Command::new(env!("CARGO_BIN_EXE_tracer"));
+        let mut record = Command::new(env!("CARGO_BIN_EXE_tracer"));
         record.current_dir(&dir).args(["record", "-o", "run.mcap"]).args(args).args(["--", "echo", "it runs"]);
         let output = record.output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -8,6 +8,7 @@ mod damage;
 mod docs;
 mod export;
 mod filter;
+mod greedy;
 mod json;
 mod made;
 mod moments;

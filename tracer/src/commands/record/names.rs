@@ -24,19 +24,19 @@ pub fn check(options: &cli::Record) -> Result<()> {
     let recording = place(output)?;
     let mut places = Vec::new();
     for path in report.iter().filter_map(path) {
-        let place = place(path).with_context(|| format!("the report {} cannot be written", path.display()))?;
+        let place = place(path).with_context(|| format!("the report {} cannot be written", file_name(path)))?;
         let (device, inode, name) = &place;
         let is_beside = (*device, *inode) == (recording.0, recording.1);
         let is_part = has_parts && is_numbered(Path::new(name), Path::new(&recording.2));
         if is_beside && (*name == recording.2 || is_part) {
             bail!(
                 "the report {} would replace the recording {}; give it another name",
-                path.display(),
-                output.display()
+                file_name(path),
+                file_name(output)
             );
         }
         if places.contains(&place) {
-            bail!("two reports cannot both be {}; give one of them another name", path.display());
+            bail!("two reports cannot both be {}; give one of them another name", file_name(path));
         }
         places.push(place);
     }

@@ -22,7 +22,7 @@ use crate::{
     },
     source::live,
     summary::seconds,
-    trace::{CHUNK_MAX, file},
+    trace::{CHUNK_MAX, file, parts},
 };
 
 /// How long after a finding the trace goes on, in nanoseconds: its consequences belong to it.
@@ -54,16 +54,17 @@ pub struct Flight {
     written: Vec<Written>,
     /// What was to be kept for a file, and found no room in memory.
     cut: u64,
-    /// Something was found, and could not be written.
-    has_failed: bool,
+    /// What was found, and could not be written.
+    failed: Option<&'static str>,
 }
 
 /// A stretch of the stream that can be understood without what came before.
 struct Segment {
     /// Boot time of its beginning.
     at: u64,
-    /// The world then, packed; nothing for the first one, which begins with a snapshot.
-    image: Vec<u8>,
+    /// The world then, packed, in parts, as it can be large; nothing for the first one, which begins with a
+    /// snapshot.
+    image: Vec<Vec<u8>>,
     /// Records, packed, and the boot time of the last in each.
     blocks: Vec<(u64, Vec<u8>)>,
     size: usize,
@@ -88,6 +89,8 @@ struct Written {
     /// Nanoseconds before the finding that are in it.
     before: u64,
     size: u64,
+    /// It had lost its name when it was closed.
+    is_gone: bool,
 }
 
 impl Flight {
@@ -109,15 +112,16 @@ impl Flight {
             shot: None,
             written: Vec::new(),
             cut: 0,
-            has_failed: false,
+            failed: None,
         })
     }
 
     fn begin_segment(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
         self.pack()?;
-        let image = if image.is_empty() { Vec::new() } else { zstd::bulk::compress(image, LEVEL)? };
-        self.kept += image.len();
-        let size = image.len();
+        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL));
+        let image = packed.collect::<io::Result<Vec<_>>>()?;
+        let size = image.iter().map(Vec::len).sum();
+        self.kept += size;
         let cpu_before = live::cpu_time();
         self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before });
         Ok(())
@@ -170,7 +174,7 @@ impl Flight {
         let mut part = Part::at(&path, self.overwrite, began, info)?;
         let mut signals = 0;
         for (i, segment) in self.segments.iter().enumerate() {
-            let image = unpack(&segment.image)?;
+            let image = segment.image.iter().map(|part| unpack(part)).collect::<io::Result<Vec<_>>>()?.concat();
             if i == 0 {
                 part.records(segment.at, &image)?;
             } else {
@@ -183,7 +187,7 @@ impl Flight {
         }
         self.segments.clear();
         self.kept = 0;
-        self.written.push(Written { path, rule, before: now.saturating_sub(began), size: part.size() });
+        self.written.push(Written { path, rule, before: now.saturating_sub(began), size: part.size(), is_gone: false });
         self.shot = Some(Shot { part, until: now.saturating_add(AFTER), began, signals, cpu_before });
         Ok(())
     }
@@ -194,14 +198,14 @@ impl Flight {
         let cpu_ns = live::cpu_time().saturating_sub(cpu_before);
         let ended = part.end(at, End { began, cpu_ns, signals, walks_cut });
         if let Some(written) = self.written.last_mut() {
-            written.size = part.size();
+            (written.size, written.is_gone) = (part.size(), !part.is_at(&written.path));
         }
         ended
     }
 }
 
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
-    if packed.is_empty() { Ok(Vec::new()) } else { zstd::bulk::decompress(packed, CHUNK_MAX) }
+    zstd::bulk::decompress(packed, CHUNK_MAX)
 }
 
 impl Store for Flight {
@@ -251,9 +255,7 @@ impl Store for Flight {
         if self.shot.is_some() {
             return Ok(());
         }
-        let shot = self.shoot(view, rule);
-        self.has_failed |= shot.is_err();
-        shot
+        self.shoot(view, rule).inspect_err(|_| self.failed = Some(rule))
     }
 
     fn size(&self) -> u64 {
@@ -266,25 +268,136 @@ impl Store for Flight {
         let mut sentences: Vec<_> = self
             .written
             .iter()
-            .map(|Written { path, rule, before, size }| {
-                format!(
+            .map(|Written { path, rule, before, size, is_gone }| match is_gone {
+                true => file::gone(path),
+                false => format!(
                     "{}: {rule}, with the {} before; {}",
                     file_name(path),
                     seconds(*before),
                     style::rough_size(*size)
-                )
+                ),
             })
             .collect();
-        let path = file_name(&self.path);
-        if sentences.is_empty() && self.has_failed {
-            sentences.push(format!("what was found could not be written: there is no {path}"));
-        } else if sentences.is_empty() {
-            sentences.push(format!("nothing was found, so there is no {path}"));
+        if let Some(rule) = self.failed {
+            sentences.push(format!("{rule} was found, and what came before it could not be written"));
+        }
+        if sentences.is_empty() {
+            sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
         }
         if self.cut > 0 {
             let memory = style::rough_size(MEMORY as u64);
             sentences.push(format!("{memory} of memory, packed, were not enough for all that was asked for"));
         }
         sentences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::{
+        engine::Engine,
+        ident::Args,
+        rules::Thresholds,
+        sink::trace::redact::Redactor,
+        source::{encode::encode, trace::Trace},
+        story::{MS, born, running},
+    };
+
+    fn info() -> StartInfo {
+        StartInfo {
+            version: String::new(),
+            kernel: String::new(),
+            boot_id: String::new(),
+            host: String::new(),
+            wall_offset_ns: 0,
+            hooks: Vec::new(),
+            degraded: Vec::new(),
+            ring_size: 0,
+            all_signals: true,
+            fatal_signals: true,
+            forwarded_signals: true,
+            all_deliveries: true,
+            arguments: Vec::new(),
+            has_command: false,
+            thresholds: Thresholds::default(),
+        }
+    }
+
+    /// With a rule that finds something after three seconds, on a machine with that many processes.
+    fn fly(path: &Path, processes: u32) -> (Flight, io::Result<()>) {
+        let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
+        let (mut engine, redactor, mut record) = (Engine::new(&Thresholds::default()), Redactor::default(), Vec::new());
+        let args = Args { bytes: vec![b'x'; 400].into(), cut: false };
+        let list = (1..=processes).flat_map(|pid| {
+            let task = born(pid, u32::from(pid > 1));
+            let line = EventKind::CommandLine(task.key, args.clone());
+            [EventKind::Row(Box::new(running(task))), line]
+        });
+        let list = std::iter::once(EventKind::SnapshotBegin).chain(list).chain([EventKind::SnapshotEnd]);
+        let ticks = [2_000, 3_000].map(|at| (at * MS, EventKind::Tick));
+        let mut result = Ok(());
+        for (i, (at, kind)) in list.map(|kind| (1_000 * MS, kind)).chain(ticks).enumerate() {
+            let event = Event { at, cpu: 0, kind };
+            record.clear();
+            encode(&event, &mut record);
+            let world = engine.step(&event, &record).1;
+            let view = View { world, redactor: &redactor, event: &event };
+            if i == 0 {
+                flight.start(view, &info()).unwrap();
+            }
+            flight.record(view, &record).unwrap();
+            if at == 3_000 * MS {
+                result = flight.found(view, "killed-by");
+            }
+        }
+        let event = Event { at: 4_000 * MS, cpu: 0, kind: EventKind::Tick };
+        flight.end(View { world: engine.world(), redactor: &redactor, event: &event }, End::default()).unwrap();
+        (flight, result)
+    }
+
+    #[test]
+    fn a_large_world_is_written_whole() {
+        const PROCESSES: u32 = 60_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.mcap");
+        let (flight, result) = fly(&path, PROCESSES);
+        result.unwrap();
+        assert!(
+            flight.sentences()[0].contains("run.mcap: killed-by, with the 1.0 s before"),
+            "{:?}",
+            flight.sentences()
+        );
+        let mut trace = Trace::open(&path).unwrap();
+        trace.seek(u64::MAX).unwrap();
+        let mut engine = Engine::new(&Thresholds::default());
+        let play = trace.play(|event, record| {
+            engine.step(event, record);
+            Ok(ControlFlow::Continue(()))
+        });
+        play.unwrap();
+        let world = engine.world();
+        assert_eq!((world.process_count(), world.is_whole()), (PROCESSES as usize, true));
+        assert!(world.processes().all(|process| process.args.bytes.len() == 400));
+    }
+
+    #[test]
+    fn what_could_not_be_written_was_found_and_what_was_removed_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (flight, result) = fly(&folder.path().join("none/run.mcap"), 1);
+        assert!(result.is_err());
+        assert_eq!(flight.sentences(), ["killed-by was found, and what came before it could not be written"]);
+
+        let path = folder.path().join("run.mcap");
+        let (mut flight, _) = fly(&path, 1);
+        assert!(!flight.sentences()[0].contains("removed"), "{:?}", flight.sentences());
+        // Closed after it was removed.
+        let written = flight.written.remove(0);
+        let file = std::fs::File::open(&path).unwrap();
+        assert!(file::is_at(&file, &written.path));
+        std::fs::rename(&path, folder.path().join("moved.mcap")).unwrap();
+        assert!(!file::is_at(&file, &written.path));
     }
 }

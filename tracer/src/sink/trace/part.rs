@@ -123,11 +123,16 @@ impl Part {
     pub fn size(&self) -> u64 {
         self.writer.size()
     }
+
+    /// Whether the file still has that name.
+    pub fn is_at(&self, path: &Path) -> bool {
+        self.writer.is_at(path)
+    }
 }
 
 /// An error of writing, with the file that it is about.
 pub fn naming(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", file_name(path)))
 }
 
 /// The record of an event that user space makes.
@@ -144,6 +149,8 @@ pub struct Single {
     part: Option<Part>,
     /// Bytes in the file once it is closed; `None` if there is none.
     size: Option<u64>,
+    /// It had lost its name by then.
+    is_gone: bool,
 }
 
 impl Single {
@@ -153,11 +160,13 @@ impl Single {
     /// See [`file::check`].
     pub fn new(path: &Path, overwrite: bool) -> Result<Self, file::CreateError> {
         file::check(path, overwrite)?;
-        Ok(Self { path: path.to_owned(), overwrite, part: None, size: None })
+        Ok(Self { path: path.to_owned(), overwrite, part: None, size: None, is_gone: false })
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.size = self.part.take().map(|part| part.size()).or(self.size);
+        if let Some(part) = self.part.take() {
+            (self.size, self.is_gone) = (Some(part.size()), !part.is_at(&self.path));
+        }
         result.map_err(|error| naming(&self.path, error))
     }
 }
@@ -190,6 +199,7 @@ impl Store for Single {
     fn sentences(&self) -> Vec<String> {
         let path = file_name(&self.path);
         vec![match self.size {
+            _ if self.is_gone => file::gone(&self.path),
             Some(size) => format!("{path}: {}", style::rough_size(size)),
             None => format!("there is no {path}"),
         }]

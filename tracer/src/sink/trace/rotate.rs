@@ -40,6 +40,8 @@ pub struct Rotating {
     closed: u32,
     /// Bytes in the open file once it is closed, too; `None` if there is none.
     last_size: Option<u64>,
+    /// It had lost its name by then.
+    is_gone: bool,
 }
 
 impl Rotating {
@@ -64,6 +66,7 @@ impl Rotating {
             cpu_before: live::cpu_time(),
             closed: 0,
             last_size: None,
+            is_gone: false,
         })
     }
 
@@ -98,7 +101,9 @@ impl Rotating {
     }
 
     fn closed(&mut self, result: io::Result<()>) -> io::Result<()> {
-        self.last_size = self.part.take().map(|part| part.size()).or(self.last_size);
+        if let Some(part) = self.part.take() {
+            (self.last_size, self.is_gone) = (Some(part.size()), !part.is_at(&self.path));
+        }
         result.map_err(|error| naming(&self.path, error))
     }
 }
@@ -150,6 +155,9 @@ impl Store for Rotating {
                 style::rough_size(self.size())
             ),
         }];
+        if self.is_gone {
+            sentences.push(file::gone(&self.path));
+        }
         if self.closed > self.keep {
             let older = style::count(u64::from(self.closed - self.keep), "older file");
             sentences.push(format!("{older} did not stay (--keep {})", self.keep));
