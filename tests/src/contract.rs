@@ -156,6 +156,8 @@ pub enum Line {
     Container(Container),
     /// Records were lost.
     Lost(BTreeMap<String, Value>),
+    /// Something is not looked at.
+    Limited(BTreeMap<String, Value>),
     /// Nobody read so many lines in time.
     Unwritten(BTreeMap<String, Value>),
     /// The end.
@@ -191,6 +193,7 @@ impl Line {
             "finding" => typed(object).map(Self::Finding),
             "container" => typed(object).map(Self::Container),
             "lost" => typed(object).map(Self::Lost),
+            "limited" => typed(object).map(Self::Limited),
             "unwritten" => typed(object).map(Self::Unwritten),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),
