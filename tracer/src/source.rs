@@ -1,5 +1,6 @@
 //! Where events come from.
 
+pub mod ages;
 pub mod containers;
 pub mod decode;
 pub mod encode;
