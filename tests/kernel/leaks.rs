@@ -1,7 +1,11 @@
 //! Scenarios 15 and 16: what lasts: zombies that become more, pids and ptys that become fewer, and what
 //! nobody takes or passes on. Told once, and when it is over.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rustix::{
     process::Signal,
@@ -21,6 +25,7 @@ pub fn trials() -> Vec<Test> {
     vec![
         live("zombies_of_one_parent", zombies_of_one_parent),
         live("pids_of_a_group_run_out", pids_of_a_group_run_out).needs(Need::PidsLimit),
+        live("control_groups_that_lie_too_deep", control_groups_that_lie_too_deep).needs(Need::PidsLimit),
         live("sigchlds_merge", sigchlds_merge),
         live("a_handler_that_waits_for_all", a_handler_that_waits_for_all),
         live("a_blocked_signal", a_blocked_signal),
@@ -100,6 +105,40 @@ fn pids_of_a_group_run_out() {
     });
     assert!(said_of_failure, "nothing was said of the forks that failed");
     drop(stage);
+    run.finish();
+}
+
+/// Groups in one another, each removed at the end.
+struct Nested(Vec<PathBuf>);
+
+impl Nested {
+    fn below(group: &Group, levels: usize) -> Self {
+        let limit = group.file(Control::Pids).expect("it was there before");
+        let mut at = limit.parent().expect("it is a file in a folder").to_owned();
+        let mut all = Self(Vec::new());
+        for _ in 0..levels {
+            at.push("x");
+            fs::create_dir(&at).expect("a group in a group");
+            all.0.push(at.clone());
+        }
+        all
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        for group in self.0.iter().rev() {
+            // What is left here fails the next test that wants the name.
+            _ = fs::remove_dir(group);
+        }
+    }
+}
+
+fn control_groups_that_lie_too_deep() {
+    let group = Group::named(Control::Pids, &format!("tracer-deep-{}", std::process::id())).expect("a group");
+    let _nested = Nested::below(&group, 80);
+    let mut run = Run::start();
+    run.find("that they are not looked at", |line| matches!(line, Line::Limited(_)).then_some(()));
     run.finish();
 }
 

@@ -19,8 +19,8 @@ const FIELDS: &[(&str, &str)] = &[
         "lost",
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
     ),
-    ("unwritten", "lines"),
     ("limited", "at at_boot_ns seq what"),
+    ("unwritten", "lines"),
     (
         "summary",
         "at at_boot_ns duration_ns events findings signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
@@ -156,6 +156,8 @@ pub enum Line {
     Container(Container),
     /// Records were lost.
     Lost(BTreeMap<String, Value>),
+    /// Something is not looked at.
+    Limited(BTreeMap<String, Value>),
     /// Nobody read so many lines in time.
     Unwritten(BTreeMap<String, Value>),
     /// The end.
@@ -191,6 +193,7 @@ impl Line {
             "finding" => typed(object).map(Self::Finding),
             "container" => typed(object).map(Self::Container),
             "lost" => typed(object).map(Self::Lost),
+            "limited" => typed(object).map(Self::Limited),
             "unwritten" => typed(object).map(Self::Unwritten),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),

@@ -1,5 +1,6 @@
 //! Where events come from.
 
+pub mod ages;
 pub mod btf;
 pub mod containers;
 pub mod decode;

@@ -421,7 +421,8 @@ mod tests {
 
     #[test]
     fn a_zombie_from_before_the_start_has_its_age() {
-        for (ago, is_lower_bound) in [(Some(500), false), (None, true)] {
+        // The kernel says when it ran last, by a clock that is rather slow.
+        for (ago, at_least) in [(Some(500), 3_500), (None, 3_000)] {
             let mut story = Story::new();
             story.rows(&[
                 crate::story::running(born(1, 0)),
@@ -430,8 +431,7 @@ mod tests {
             ]);
             story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
             let Detail::UnreapedChild { age_ns, age_is_lower_bound, .. } = story.only().detail else { panic!() };
-            assert_eq!(age_is_lower_bound, is_lower_bound);
-            assert!(age_ns >= 3_000_000_000);
+            assert!(age_is_lower_bound && age_ns / 1_000_000 == at_least, "{age_ns}");
         }
     }
 

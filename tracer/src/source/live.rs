@@ -18,6 +18,7 @@ use crate::{
     host::{Rooms, StartInfo},
     rules::{Thresholds, Wanted},
     source::{
+        ages::{self, Ended},
         decode::{decode, decode_surveyed},
         hooks, limits,
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
@@ -210,6 +211,7 @@ impl Live {
         let pids: Vec<_> = with_args.iter().map(|key| key.tgid).collect();
         let lines = with_args.into_iter().zip(procfs::command_lines(&pids));
         events.extend(lines.map(|(key, line)| Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) }));
+        tell_ages(&mut events);
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)
     }
@@ -283,6 +285,21 @@ fn rows(events: &[Event]) -> impl Iterator<Item = &Row> {
         EventKind::Row(row) => Some(&**row),
         _ => None,
     })
+}
+
+/// Says of those that have ended how long ago: the iterator's word is by the clock of the processor that it runs on,
+/// which is another one than theirs.
+fn tell_ages(events: &mut [Event]) {
+    let ended = rows(events).filter(|row| row.leader_dead);
+    let ended: Vec<_> = ended.map(|row| Ended { pid: row.task.key.tgid, is_whole: row.live == 0 }).collect();
+    let ages = ages::at_least(&ended);
+    for event in events {
+        if let EventKind::Row(row) = &mut event.kind {
+            // It was seen a moment before the clocks were.
+            let since = now().saturating_sub(event.at);
+            row.idle = ages.get(&row.task.key.tgid).map(|age| age.saturating_sub(since)).filter(|_| row.leader_dead);
+        }
+    }
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, Metadata},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::OwnedFd,
         unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},

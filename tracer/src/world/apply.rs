@@ -444,13 +444,11 @@ impl World {
         let Some(process) = self.processes.get_mut(&key) else { return };
         if *leader_dead && *live == 0 {
             match process.death_mut() {
-                None => self.die(key, Death::new(since, idle.is_some(), *status, seq), changes),
+                None => self.die(key, Death::new(since, false, *status, seq), changes),
                 // It was first seen on its way out, perhaps before it said how it ends.
                 Some(death) if !death.exact => {
                     death.status = *status;
-                    if idle.is_some() {
-                        (death.at, death.exact) = (since, true);
-                    }
+                    death.at = death.at.min(since);
                 }
                 Some(_) => {}
             }

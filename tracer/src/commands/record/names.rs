@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     caller::as_caller,
     cli::{self, Report},
+    ident::file_name,
     sink::trace::rotate::is_numbered,
     trace::file::folder,
 };

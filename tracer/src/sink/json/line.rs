@@ -416,18 +416,6 @@ pub(super) fn lost(world: &World, moment: Moment, loss: &Loss) -> Lost {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename = "unwritten")]
-struct Unwritten {
-    lines: u64,
-}
-
-/// The line that stands for so many that nobody read in time, with its end.
-pub fn unwritten_line(lines: u64) -> String {
-    // A structure of a number, which JSON holds always.
-    serde_json::to_string(&Unwritten { lines }).unwrap_or_default() + "\n"
-}
-
-#[derive(Serialize)]
 #[serde(tag = "type", rename = "limited")]
 pub(super) struct Limited<'a> {
     at: Wall,
@@ -439,6 +427,18 @@ pub(super) struct Limited<'a> {
 pub(super) fn limited<'a>(world: &World, moment: Moment, what: &'a str) -> Limited<'a> {
     let Moment { at, cpu: _, seq } = moment;
     Limited { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, what }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "unwritten")]
+struct Unwritten {
+    lines: u64,
+}
+
+/// The line that stands for so many that nobody read in time, with its end.
+pub fn unwritten_line(lines: u64) -> String {
+    // A structure of a number, which JSON holds always.
+    serde_json::to_string(&Unwritten { lines }).unwrap_or_default() + "\n"
 }
 
 #[derive(Serialize)]
