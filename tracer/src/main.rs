@@ -9,20 +9,26 @@ use std::{
 };
 
 use clap::Parser;
-use tracer::{cli::Cli, commands, ident::tame, sink::style::BAD};
+use tracer::{
+    cli::Cli,
+    commands,
+    ident::tame,
+    sink::{stderr, style::BAD},
+};
 
 fn main() -> ExitCode {
     // Wrong usage, --help and --version end here, with 2 or 0.
     let cli = Cli::try_parse().unwrap_or_else(|error| usage(&error));
-    match commands::run(&cli) {
+    let code = match commands::run(&cli) {
         Ok(code) => code,
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is gone as well, there is nobody to tell.
-            let _ = report(&error);
+            report(&error);
             ExitCode::FAILURE
         }
-    }
+    };
+    stderr::end();
+    code
 }
 
 /// Rust programs ignore SIGPIPE; a reader that has seen enough comes back as this error.
@@ -31,8 +37,8 @@ fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// `tracer: what: why`; the innermost cause says what to do next.
-fn report(error: &anyhow::Error) -> io::Result<()> {
-    writeln!(anstream::stderr().lock(), "{BAD}tracer:{BAD:#} {}", tame(&format!("{error:#}")))
+fn report(error: &anyhow::Error) {
+    stderr::print(format_args!("{BAD}tracer:{BAD:#} {}", tame(&format!("{error:#}"))));
 }
 
 /// What clap says of a command line, which it repeats as it is; a script may have put anything there.

@@ -11,3 +11,4 @@ pub mod load;
 pub mod offsets;
 pub mod procfs;
 pub mod trace;
+pub mod until;

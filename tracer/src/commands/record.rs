@@ -3,19 +3,20 @@
 //! The command comes first: whatever goes wrong with the recording, it is not disturbed, and its exit
 //! code is known.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
 use crate::{
     cli,
     filter::Filter,
-    ident::{file_name, tame},
+    ident::file_name,
     pump::{event_loop, sleep},
     rules::Thresholds,
     sink::{
         gate::Gate,
-        style::{self, WARN},
+        stderr::say,
+        style,
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
     },
     source::{live::Live, load::LoadOptions},
@@ -55,7 +56,7 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         let signals = Signals::new(load.has_command).context("cannot receive signals")?;
         let mut recording = Recording::start(live, &load, &thresholds, gate, recorder)?;
         let command = drive(options, &signals, &mut recording).await;
-        Ok(ExitCode::from(outcome::conclude(options, &recording, command)))
+        Ok(ExitCode::from(outcome::conclude(options, &recording, command, &signals).await))
     })
 }
 
@@ -83,7 +84,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             Some(child)
         }
         Some((program, Ok(Started::NotStarted(code, why)))) => {
-            say(&format!("cannot run {}: {why}", file_name(program)));
+            say(format_args!("cannot run {}: {why}", file_name(program)));
             recording.stop();
             return Some(code);
         }
@@ -100,7 +101,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             && pause.is_some()
             && recording.size() >= most
         {
-            say(&format!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
+            say(format_args!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
             recording.stop();
             continue;
         }
@@ -128,9 +129,4 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             () = sleep(pause) => {}
         }
     }
-}
-
-/// A sentence on standard error. The command may have taken that away; then there is nobody to tell.
-fn say(sentence: &str) {
-    let _ = writeln!(anstream::stderr(), "{WARN}tracer:{WARN:#} {}", tame(sentence));
 }

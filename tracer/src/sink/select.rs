@@ -122,9 +122,13 @@ impl Select {
             };
             if is_shown { show(moment, item) } else { Ok(()) }
         };
+        filter.hear(&step.event.kind);
         match phase {
             Phase::Running => {}
             Phase::Starting { info, held } => {
+                if filter.is_of_recording() {
+                    step.changes.iter().for_each(|change| filter.follow(world, change));
+                }
                 match &step.event.kind {
                     EventKind::Start(start) => *info = Some(start.clone()),
                     EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
@@ -173,7 +177,7 @@ impl Select {
     /// Hands out what was kept back, if the run ended before the world was whole, and what was counted.
     ///
     /// # Errors
-    /// What `show` returns.
+    /// What `show` returns, and if the filter names what a recording did not have ([`Missing`]).
     pub fn finish(
         &mut self,
         world: &World,
@@ -187,7 +191,7 @@ impl Select {
         for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, true)) {
             show(moment, Item::Repeated(&last, count))?;
         }
-        Ok(())
+        filter.conclude(world).map_err(missing)
     }
 }
 

@@ -9,6 +9,8 @@ mod docs;
 mod export;
 mod filter;
 mod json;
+mod made;
+mod moments;
 mod names;
 mod recordings;
 mod reports;
