@@ -23,7 +23,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("unwritten", "lines"),
     (
         "summary",
-        "at at_boot_ns duration_ns events findings signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
+        "at at_boot_ns duration_ns events findings findings_not_shown? signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
     ),
     (
         "process",
@@ -52,7 +52,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
     (
         "finding",
-        "rule severity stage times? at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
+        "rule severity stage times? signals? at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
     ),
     ("init-ignored-signal", "signal sender asked_by reason"),
     ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
@@ -337,6 +337,8 @@ pub struct Finding {
     pub severity: String,
     pub stage: String,
     pub times: Option<u64>,
+    #[serde(default)]
+    pub signals: BTreeMap<String, u64>,
     #[serde(deserialize_with = "number_in_string")]
     pub at_boot_ns: u64,
     #[serde(deserialize_with = "number_in_string")]
@@ -463,6 +465,8 @@ pub struct Summary {
     pub duration_ns: u64,
     pub events: BTreeMap<String, u64>,
     pub findings: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub findings_not_shown: BTreeMap<String, u64>,
     pub lost: BTreeMap<String, u64>,
     #[serde(default)]
     pub unwritten: u64,

@@ -46,7 +46,7 @@ impl fmt::Display for PidNs {
 ///
 /// `Display` is for sentences and columns: [quoted](quote), and `?` if it is not known. [`Comm::escaped`] is for a
 /// place of its own, such as a cell of a table.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {

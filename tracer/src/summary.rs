@@ -85,6 +85,12 @@ impl Summary {
     }
 }
 
+/// What is counted in the first and not in the second.
+pub fn less(all: &BTreeMap<&'static str, u64>, some: &BTreeMap<&'static str, u64>) -> BTreeMap<&'static str, u64> {
+    let rest = |name: &str, n: u64| n.saturating_sub(some.get(name).copied().unwrap_or(0));
+    all.iter().map(|(&name, &n)| (name, rest(name, n))).filter(|&(_, n)| n > 0).collect()
+}
+
 /// A duration as a person says it: `4.2 s`, `35 ms`, `3 min 20 s`, `2 d 4 h`.
 pub fn seconds(ns: u64) -> String {
     let ms = ns / 1_000_000;

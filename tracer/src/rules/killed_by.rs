@@ -161,27 +161,29 @@ const SET_PDEATHSIG: &str = "PR_SET_PDEATHSIG";
 
 /// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`; and who had asked for it.
 fn line_of(kill: &Kill) -> String {
-    line(kill.sender.to_string(), &kill.ancestors) + &on_behalf(&kill.asked_by)
+    line(kill.sender.to_string(), kill.ancestors.get(..kill.chain).unwrap_or(&kill.ancestors))
+        + &on_behalf(&kill.asked_by)
 }
 
 /// Who had asked an engine for it, as an end of a clause.
 pub(crate) fn on_behalf(asked_by: &[Identity]) -> String {
     match asked_by.split_first() {
         Some((client, ancestors)) => {
-            let ancestors = ancestors.get(..CLIENT_ANCESTORS).unwrap_or(ancestors);
             format!(", as {} had asked", line(short(client), ancestors))
         }
         None => String::new(),
     }
 }
 
-/// Ancestors of a client that are named.
-const CLIENT_ANCESTORS: usize = 3;
+/// Ancestors that are named.
+const ANCESTORS: usize = 3;
 
-/// The same of anybody.
+/// Somebody and their ancestors, of whom the first are named.
 pub(super) fn line(sender: String, ancestors: &[Identity]) -> String {
-    let ancestors = ancestors.iter().map(short);
-    std::iter::once(sender).chain(ancestors).collect::<Vec<_>>().join(" < ")
+    let more = ancestors.len().saturating_sub(ANCESTORS);
+    let more = (more > 0).then(|| format!("… {more} more"));
+    let ancestors = ancestors.iter().take(ANCESTORS).map(short);
+    std::iter::once(sender).chain(ancestors).chain(more).collect::<Vec<_>>().join(" < ")
 }
 
 pub(super) fn short(process: &Identity) -> String {
@@ -274,8 +276,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, Exit, ExitStatus, SignalSent},
-        story::{Story, born, born_in, end, kill},
+        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        ident::Args,
+        story::{Story, born, born_in, end, key, kill},
     };
 
     /// `sshd` (2) < `bash` (3) < `kill` (4), and `sleep` (10) beside them.
@@ -357,6 +360,28 @@ mod tests {
         for sent in [kernel, limit] {
             assert!(matches!(killed(&mut host(), sent).confidence, Confidence::Incomplete(_)));
         }
+    }
+
+    #[test]
+    fn a_long_line_of_ancestors_is_cut_and_ends_at_the_command_of_the_recording() {
+        let mut story = host();
+        for pid in 20..30 {
+            story.fork(born(pid, if pid == 20 { 4 } else { pid - 1 }));
+        }
+        let finding = killed(&mut story, kill(29, 10, Signal::TERM));
+        let text = "from p29 (pid 29) < p28 (pid 28) < p27 (pid 27) < p26 (pid 26) < … 10 more.";
+        assert!(finding.message.ends_with(text), "{}", finding.message);
+        let Detail::KilledBy(all) = finding.detail else { panic!() };
+        assert_eq!(all.ancestors.len(), 13);
+
+        let mut story = host();
+        story.event(EventKind::CommandStarted(key(3), Args::default()));
+        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message;
+        assert!(message.ends_with("from kill (pid 4) < bash (pid 3)."), "{message}");
+        let mut story = host();
+        story.event(EventKind::CommandStarted(key(4), Args::default()));
+        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message;
+        assert!(message.ends_with("from kill (pid 4)."), "{message}");
     }
 
     #[test]

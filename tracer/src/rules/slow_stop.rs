@@ -127,11 +127,8 @@ fn children(asked: &Request, told: Option<&Told>) -> String {
 
 /// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
 fn who(request: &Request) -> String {
-    line(short(&request.sender), request.ancestors.get(..ANCESTORS).unwrap_or(&request.ancestors))
+    line(short(&request.sender), &request.ancestors)
 }
-
-/// Ancestors that are named.
-const ANCESTORS: usize = 3;
 
 fn fix(process: &Process, asked: &Request) -> String {
     let signal = asked.signal;

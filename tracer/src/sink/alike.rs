@@ -1,11 +1,12 @@
 //! Findings that are alike: the first are told each, of the others only how many there were, and the last.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 use crate::{
     finding::{Detail, Finding, Stage},
-    signal::Sender,
-    world::World,
+    ident::{Comm, ProcKey},
+    signal::{Sender, Signal, killer::Killer},
+    world::{ContainerNo, Family, Kill, World},
 };
 
 /// So many are told each.
@@ -17,12 +18,12 @@ const LONGER: u64 = 4;
 const LONGEST: u64 = 3_600_000_000_000;
 /// After so long without one the next are told each again, in nanoseconds.
 const FORGOTTEN: u64 = 600_000_000_000;
-/// Kinds that are remembered: names are chosen by attackers.
+/// Kinds that are remembered: names are chosen by attackers. What is of none of them is told each.
 const MOST: usize = 4096;
 
 /// What was told, by kind.
 #[derive(Debug, Default)]
-pub struct Alike(BTreeMap<String, Series>);
+pub struct Alike(BTreeMap<Kind, Series>);
 
 /// Findings of one kind.
 #[derive(Debug)]
@@ -38,16 +39,34 @@ struct Series {
 /// Those that are counted at present.
 #[derive(Debug)]
 struct Open {
-    count: u64,
+    count: Together,
     since: u64,
     until: u64,
     last: Finding,
 }
 
+/// How many findings are told together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Together {
+    /// Of all.
+    pub count: u64,
+    /// Of ends, by the signal that ended them.
+    pub signals: BTreeMap<Signal, u64>,
+}
+
+impl Together {
+    fn add(&mut self, finding: &Finding) {
+        self.count += 1;
+        if let Some(signal) = signal(finding) {
+            *self.signals.entry(signal).or_default() += 1;
+        }
+    }
+}
+
 impl Alike {
     /// Whether a finding is to be told by itself; if not, it is counted.
     pub fn tells(&mut self, world: &World, finding: &Finding) -> bool {
-        let Some(kind) = kind(world, finding) else { return true };
+        let Some(kind) = Kind::of(world, finding) else { return true };
         if self.0.len() >= MOST && !self.0.contains_key(&kind) {
             return true;
         }
@@ -60,12 +79,14 @@ impl Alike {
         }
         match &mut series.open {
             Some(open) => {
-                open.count += 1;
+                open.count.add(finding);
                 open.last = finding.clone();
             }
             None => {
                 let until = now.saturating_add(series.counted);
-                series.open = Some(Open { count: 1, since: finding.since, until, last: finding.clone() });
+                let mut count = Together::default();
+                count.add(finding);
+                series.open = Some(Open { count, since: finding.since, until, last: finding.clone() });
                 series.counted = series.counted.saturating_mul(LONGER).min(LONGEST);
             }
         }
@@ -74,7 +95,7 @@ impl Alike {
 
     /// Those that were counted for long enough by then, in nanoseconds of the boot-time clock: the last of
     /// each kind, since the first, and how many there were. At the end of time all that were counted.
-    pub fn due(&mut self, now: u64, is_end: bool) -> Vec<(Finding, u64)> {
+    pub fn due(&mut self, now: u64, is_end: bool) -> Vec<(Finding, Together)> {
         let mut due = Vec::new();
         self.0.retain(|_, series| {
             if let Some(Open { count, since, last, .. }) = series.open.take_if(|open| is_end || now >= open.until) {
@@ -87,40 +108,81 @@ impl Alike {
     }
 }
 
-/// What a finding has in common with those that are like it; `None` for one that is told by itself in any
-/// case: what lasts has its own way of not being told too often.
-fn kind(world: &World, finding: &Finding) -> Option<String> {
-    if finding.stage != Stage::New {
-        return None;
+/// What a finding has in common with those that are like it. Names are chosen by whoever wants to, so whose the
+/// processes are is part of it: what one user stages stands for nothing that concerns another, or a container.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Orphans that one process adopts.
+    Adopted { orphan: Comm, dead_parent: Comm, family: Family, adopter: ProcKey },
+    /// Signals that one pid 1 does not get.
+    Ignored { init: ProcKey, signal: Signal, reason: &'static str, sender: Option<(Comm, Family)> },
+    /// Ends by whatever signal.
+    Killed { killer: Killer, victim: Comm, family: Family, sender: Option<(Comm, Option<Family>)>, is_many: bool },
+    /// Ends of one container, which is started again and again.
+    Ended { container: ContainerNo, init: Comm, status: i32, sender: Option<(Comm, Option<Family>)> },
+}
+
+impl Kind {
+    /// `None` for a finding that is told by itself in any case: what lasts has its own way of not being told
+    /// too often.
+    fn of(world: &World, finding: &Finding) -> Option<Self> {
+        if finding.stage != Stage::New {
+            return None;
+        }
+        let process = &finding.process;
+        let killer = |kill: &Kill| match &kill.sender {
+            Sender::Process(sender) => Some((sender.comm, kill.sender_family)),
+            Sender::Kernel(_) | Sender::Unknown => None,
+        };
+        match &finding.detail {
+            Detail::OrphanAdopted { adopter, dead_parent, .. } => Some(Self::Adopted {
+                orphan: process.comm,
+                dead_parent: dead_parent.comm,
+                family: world.family_of(process, &[]),
+                adopter: adopter.key,
+            }),
+            Detail::IgnoredSignal { signal, sender, reason, .. } => Some(Self::Ignored {
+                init: process.key,
+                signal: *signal,
+                reason,
+                sender: match sender {
+                    Sender::Process(sender) => Some((sender.comm, world.family_of(sender, &[]))),
+                    Sender::Kernel(_) | Sender::Unknown => None,
+                },
+            }),
+            Detail::KilledBy(kill) => Some(Self::Killed {
+                killer: kill.killer,
+                victim: process.comm,
+                family: kill.family,
+                sender: killer(kill),
+                is_many: kill.count > 1,
+            }),
+            // Who is in no container may be anybody's.
+            Detail::NamespaceKilled { status, kill, .. } => Some(Self::Ended {
+                container: process.container?,
+                init: process.comm,
+                status: status.0,
+                sender: kill.as_ref().and_then(|kill| killer(kill)),
+            }),
+            _ => None,
+        }
     }
-    let mut kind = format!("{} {}", finding.rule.name, finding.process.comm);
-    // Writing into a string cannot fail.
-    let _ = match &finding.detail {
-        Detail::OrphanAdopted { adopter, dead_parent, .. } => write!(kind, " {:?} {}", adopter.key, dead_parent.comm),
-        Detail::IgnoredSignal { signal, .. } => write!(kind, " {:?} {signal}", finding.process.key),
-        Detail::KilledBy(kill) => {
-            let sender = match &kill.sender {
-                Sender::Process(sender) => sender.comm.to_string(),
-                _ => String::new(),
-            };
-            let place = world.place_of(&finding.process);
-            write!(kind, " {} {} {} {sender} {place}", kill.killer.id(), kill.signal, kill.count > 1)
-        }
-        // One that is started again and again is the same container each time.
-        Detail::NamespaceKilled { status, .. } => {
-            write!(kind, " {status:?} {}", world.place_of(&finding.process))
-        }
-        _ => return None,
-    };
-    Some(kind)
+}
+
+/// The signal of an end, which may differ among those that are alike.
+fn signal(finding: &Finding) -> Option<Signal> {
+    match &finding.detail {
+        Detail::KilledBy(kill) => Some(kill.signal),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        signal::Signal,
-        story::{Story, born, end, kill},
+        event::EventKind,
+        story::{Story, born, born_in, end, key, kill},
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -146,11 +208,11 @@ mod tests {
                 each.push(second);
             }
             let due = alike.due(now + SECOND / 2, false);
-            together.extend(due.iter().map(|(last, count)| (last.at / SECOND, last.since / SECOND, *count)));
+            together.extend(due.iter().map(|(last, count)| (last.at / SECOND, last.since / SECOND, count.count)));
         }
         assert_eq!(each, [0, 1, 2]);
         assert_eq!(together, [(13, 3, 11), (54, 14, 41)]);
-        let rest: Vec<_> = alike.due(100 * SECOND, true).into_iter().map(|(_, count)| count).collect();
+        let rest: Vec<_> = alike.due(100 * SECOND, true).into_iter().map(|(_, count)| count.count).collect();
         assert_eq!(rest, [45], "nothing is hidden at the end");
         assert!(alike.due(101 * SECOND, true).is_empty());
     }
@@ -168,6 +230,63 @@ mod tests {
         let (story, finding) = killed("worker");
         assert!(alike.tells(story.world(), &finding));
     }
+
+    #[test]
+    fn ends_by_other_signals_are_told_together_and_by_which() {
+        let (story, finding) = killed("worker");
+        let by = |signal| {
+            let Detail::KilledBy(kill) = &finding.detail else { panic!("another finding") };
+            let kill = Kill { signal, ..(**kill).clone() };
+            Finding { detail: Detail::KilledBy(Box::new(kill)), ..finding.clone() }
+        };
+        let mut alike = Alike::default();
+        let told = [Signal::TERM, Signal::KILL, Signal::INT, Signal::KILL, Signal::TERM, Signal::KILL]
+            .map(|signal| alike.tells(story.world(), &by(signal)));
+        assert_eq!(told, [true, true, true, false, false, false]);
+        let due = alike.due(0, true);
+        let signals = [(Signal::KILL, 2), (Signal::TERM, 1)].into();
+        assert_eq!(due[0].1, Together { count: 3, signals });
+    }
+
+    /// Three that somebody stages do not keep back what is somebody else's, whatever it is called.
+    #[test]
+    fn nobody_hides_what_is_of_another_family() {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).fork(born(3, 1));
+        // Each of them kills its own workers.
+        for (n, killer) in [2, 2, 2, 2, 3, 2].into_iter().enumerate() {
+            let pid = 10 + n as u32;
+            story.fork(born(pid, killer)).exec(pid, "worker").fork(born(100 + pid, killer)).exec(100 + pid, "kill");
+            story.signal(kill(100 + pid, pid, Signal::TERM)).wait(1, &[]);
+            let status = crate::event::ExitStatus(i32::from(Signal::TERM.0));
+            story.exit(crate::event::Exit { status, ..end(pid, killer, crate::event::Adopter::None) });
+            story.exit(end(100 + pid, killer, crate::event::Adopter::None)).free(100 + pid).free(pid).wait(200, &[]);
+        }
+        let mut alike = Alike::default();
+        let ends: Vec<_> = story.found.iter().filter(|finding| finding.rule.name == "killed-by").collect();
+        let told: Vec<_> = ends.iter().map(|finding| alike.tells(story.world(), finding)).collect();
+        assert_eq!(told, [true, true, true, false, true, false]);
+    }
+
+    #[test]
+    fn only_ends_of_one_container_are_alike() {
+        let mut alike = Alike::default();
+        for (id, want) in [(None, [true; 5]), (Some("a"), [true, true, true, false, false])] {
+            let mut story = Story::new();
+            story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10));
+            if let Some(id) = id {
+                story.event(EventKind::Contained(key(10), id.into()));
+            }
+            story.exit(end(10, 1, crate::event::Adopter::None));
+            let status = crate::event::ExitStatus(9);
+            story.exit(crate::event::Exit { status, ..end(11, 10, crate::event::Adopter::None) }).free(11).free(10);
+            let finding = story.only();
+            assert_eq!(finding.rule.name, "namespace-killed");
+            assert_eq!([(); 5].map(|()| alike.tells(story.world(), &finding)), want);
+        }
+    }
+
+    const NS: u32 = 4_026_532_500;
 
     #[test]
     fn what_lasts_is_not_counted_here() {

@@ -57,7 +57,7 @@ fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &I
         Item::Event(event) => lines.print(&line::event(world, moment, event)),
         Item::Container(container) => lines.print(&line::container(world, moment, container)),
         Item::Finding(finding) => lines.print(&finding::finding(world, finding)),
-        Item::Repeated(last, times) => lines.print(&finding::repeated(world, last, *times)),
+        Item::Repeated(last, times) => lines.print(&finding::repeated(world, last, times)),
         Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
         Item::Limited(what) => lines.print(&line::limited(world, moment, what)),
         // The contract has no word for it: `confidence` says what a consumer needs to know.
@@ -82,7 +82,7 @@ impl<W: Write> Sink for Json<W> {
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
         let Self { select, lines } = self;
         select.finish(world, |moment, item| print(lines, world, moment, &item))?;
-        lines.print(&line::summary(world, summary))?;
+        lines.print(&line::summary(world, summary, select.shown()))?;
         lines.flush()
     }
 }

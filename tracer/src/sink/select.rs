@@ -1,7 +1,7 @@
 //! Decides what of a step is shown, the same for every presenter: nothing before the world is
 //! whole, then the events and findings that were asked for, and every loss.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use crate::{
     change::{Change, Measured},
@@ -11,7 +11,7 @@ use crate::{
     finding::Finding,
     host::{Container, StartInfo},
     occurrence::{Kind, Occurrence},
-    sink::alike::Alike,
+    sink::alike::{Alike, Together},
     world::World,
 };
 
@@ -27,7 +27,7 @@ pub enum Item<'a> {
     /// A finding.
     Finding(&'a Finding),
     /// So many that are like some that were shown: the last of them, since the first of them.
-    Repeated(&'a Finding, u64),
+    Repeated(&'a Finding, &'a Together),
     /// Records are missing.
     Lost(&'a Loss),
     /// From now on something is not looked at: a sentence for a person.
@@ -58,6 +58,8 @@ pub struct Select {
     from: u64,
     /// Findings that are like others are put together.
     alike: Option<Alike>,
+    /// New findings that were shown, each or together with others, by rule.
+    shown: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
@@ -83,13 +85,18 @@ impl Select {
     /// Findings that pass the filter, and events of those kinds that do.
     pub fn new(filter: Filter, kinds: &[Kind]) -> Self {
         let phase = Phase::Starting { info: None, held: Vec::new() };
-        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0, alike: None }
+        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0, alike: None, shown: BTreeMap::new() }
     }
 
     /// Of many findings that are alike, shows the first, and then how many more there are.
     #[must_use]
     pub fn few(self) -> Self {
         Self { alike: Some(Alike::default()), ..self }
+    }
+
+    /// New findings that were shown so far, by rule; each that is told together with others counts.
+    pub fn shown(&self) -> &BTreeMap<&'static str, u64> {
+        &self.shown
     }
 
     /// Shows nothing of what happened before a boot time, in nanoseconds, but the start.
@@ -109,17 +116,20 @@ impl Select {
         mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let moment = Moment { at: step.event.at, cpu: step.event.cpu, seq: step.seq };
-        let Self { filter, kinds, phase, is_torn, from, alike } = self;
+        let Self { filter, kinds, phase, is_torn, from, alike, shown } = self;
         if step.event.kind == EventKind::Tick {
             for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, false)) {
-                show(moment, Item::Repeated(&last, count))?;
+                show(moment, Item::Repeated(&last, &count))?;
             }
         }
         let mut show = |moment: Moment, item: Item<'_>| {
             let is_shown = match &item {
                 Item::Start(_) => true,
                 _ if moment.at < *from => false,
-                Item::Finding(finding) => alike.as_mut().is_none_or(|alike| alike.tells(world, finding)),
+                Item::Finding(finding) => {
+                    count(shown, finding);
+                    alike.as_mut().is_none_or(|alike| alike.tells(world, finding))
+                }
                 _ => true,
             };
             if is_shown { show(moment, item) } else { Ok(()) }
@@ -189,15 +199,26 @@ impl Select {
         world: &World,
         mut show: impl FnMut(Moment, Item<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
-        let Self { filter, phase, alike, .. } = self;
+        let Self { filter, phase, alike, shown, .. } = self;
         if let Phase::Starting { info: _, held } = std::mem::replace(phase, Phase::Running) {
-            release(filter, world, held, &mut show)?;
+            release(filter, world, held, &mut |moment, item| {
+                if let Item::Finding(finding) = &item {
+                    count(shown, finding);
+                }
+                show(moment, item)
+            })?;
         }
         let moment = Moment { at: world.now(), cpu: 0, seq: 0 };
         for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, true)) {
-            show(moment, Item::Repeated(&last, count))?;
+            show(moment, Item::Repeated(&last, &count))?;
         }
         filter.conclude(world).map_err(missing)
+    }
+}
+
+fn count(shown: &mut BTreeMap<&'static str, u64>, finding: &Finding) {
+    if finding.is_new() {
+        *shown.entry(finding.rule.name).or_default() += 1;
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     occurrence::{Kind, Occurrence},
     sink::{
         Sink,
+        alike::Together,
         select::{Item, Moment, Select},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
@@ -86,7 +87,7 @@ impl<W: Write> Sink for Text<W> {
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
         let Self { select, page } = self;
         select.finish(world, |moment, item| page.item(world, moment, &item))?;
-        summary::print(&mut page.out, page.screen, world, summary)?;
+        summary::print(&mut page.out, page.screen, world, summary, select.shown())?;
         page.out.flush()
     }
 }
@@ -100,7 +101,7 @@ impl<W: Write> Page<W> {
             // Whatever a person sees of it has its name.
             Item::Container(_) => Ok(()),
             Item::Finding(finding) => self.finding(world, finding, None),
-            Item::Repeated(last, times) => self.finding(world, last, Some(*times)),
+            Item::Repeated(last, times) => self.finding(world, last, Some(times)),
             Item::Lost(loss) => self.lost(world, at, loss),
             Item::Limited(what) => self.line(world, at, WARN, "limited", what),
             Item::Whole => self.line(
@@ -197,7 +198,7 @@ impl<W: Write> Page<W> {
         event::print(&mut self.out, self.screen, world, event)
     }
 
-    fn finding(&mut self, world: &World, finding: &Finding, repeated: Option<u64>) -> io::Result<()> {
+    fn finding(&mut self, world: &World, finding: &Finding, repeated: Option<&Together>) -> io::Result<()> {
         let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
         let style = match rule.severity {
             _ if *stage == Stage::Resolved => GOOD,
@@ -208,8 +209,16 @@ impl<W: Write> Page<W> {
         let time = self.time(world, *at)?;
         let screen = self.screen;
         let (word, goes_on) = match (stage, repeated) {
-            (_, Some(times)) => {
-                (rule.severity.id(), format!(": {times} more within {}, the last:", seconds(at.saturating_sub(*since))))
+            (_, Some(Together { count, signals })) => {
+                let within = seconds(at.saturating_sub(*since));
+                let signals = match signals.len() {
+                    0 | 1 => String::new(),
+                    _ => {
+                        let signals: Vec<_> = signals.iter().map(|(signal, n)| format!("{signal} {n}")).collect();
+                        format!(" ({})", signals.join(", "))
+                    }
+                };
+                (rule.severity.id(), format!(": {count} more within {within}{signals}, the last:"))
             }
             (Stage::New, None) => (rule.severity.id(), String::new()),
             (Stage::Ongoing, None) => (rule.severity.id(), " goes on".to_owned()),

@@ -92,7 +92,11 @@ impl World {
             return;
         }
         let is_new = self.learn(at, seq, task, changes);
-        self.inherit_container(task.key, creator.or(task.parent).map(|task| task.key), task.pid_ns);
+        let maker = creator.or(task.parent).map(|task| task.key);
+        self.inherit_container(task.key, maker, task.pid_ns);
+        if is_new {
+            self.inherit_root(task.key, maker);
+        }
         // The command line is the parent's until an exec.
         let args = self.parent(task.key).map(|parent| parent.args.clone());
         if is_new {
@@ -425,6 +429,7 @@ impl World {
         let is_new = self.learn(at, seq, task, changes);
         if is_new {
             self.inherit_container(key, task.parent.map(|task| task.key), task.pid_ns);
+            self.inherit_root(key, task.parent.map(|task| task.key));
         }
         // The kernel is right about the present parent.
         self.told_parent(at, seq, key, task.parent, changes);

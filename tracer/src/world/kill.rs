@@ -10,7 +10,7 @@ use crate::{
         KernelSender, Sender, Signal,
         killer::{Killer, could_end, killer},
     },
-    world::{Death, Ending, World},
+    world::{Death, Ending, Family, World},
 };
 
 /// How long ends of the same cause are put together, in nanoseconds.
@@ -39,6 +39,12 @@ pub struct Kill {
     pub sender: Sender,
     /// Parent, grandparent and so on of the sender when it sent it, up to the init of its namespace.
     pub ancestors: Vec<Identity>,
+    /// So many of them are worth a word: up to the command that the stream is about.
+    pub chain: usize,
+    /// Whose the first victim is.
+    pub family: Family,
+    /// Whose the sender is, if that is a process.
+    pub sender_family: Option<Family>,
     /// The client that had asked an engine for it, and its ancestors then, if that was seen.
     pub asked_by: Vec<Identity>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
@@ -233,7 +239,19 @@ impl World {
         }
         let Cause { signal, code, killer, sender, current, ancestors, asked_by, at, seq } = cause;
         let join = Join { killer, signal, who: if killer.can_end_many() { current } else { key } };
+        let is_root = |one: &Identity| self.command().is_some_and(|command| command.is(one.key));
+        let chain = match &sender {
+            Sender::Process(sender) if is_root(sender) => 0,
+            _ => ancestors.iter().position(is_root).map_or(ancestors.len(), |root| root + 1),
+        };
+        let sender_family = match &sender {
+            Sender::Process(sender) => Some(self.family_of(sender, &ancestors)),
+            Sender::Kernel(_) | Sender::Unknown => None,
+        };
         let kill = Kill {
+            chain,
+            family: self.family_of(&self.identity(key), &[]),
+            sender_family,
             signal,
             code,
             killer,

@@ -47,6 +47,8 @@ pub struct Process {
     pub cgroup: u64,
     /// The container that it belongs to, if it was told of.
     pub container: Option<ContainerNo>,
+    /// See [`Family`](crate::world::Family).
+    pub(super) root: ProcKey,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,
     /// The last close look, and when.
@@ -168,6 +170,7 @@ impl Process {
             threads: 1,
             cgroup: 0,
             container: None,
+            root: key,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
             masks: None,
@@ -244,6 +247,11 @@ impl Process {
             State::Dead(death) => Some(death),
             State::Running | State::LeaderDead { .. } => None,
         }
+    }
+
+    /// The first process of the machine, or of a recording of a part of it.
+    pub(super) fn is_init_of_host(&self) -> bool {
+        self.roles.init && self.ns_level == 0
     }
 
     /// It has ended, somebody has to wait for it, and nobody was seen to have done so.

@@ -98,7 +98,7 @@ pub fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
     writer.finish().unwrap();
 }
 
-pub fn record(at: u64, kind: EventKind) -> Vec<u8> {
+fn record(at: u64, kind: EventKind) -> Vec<u8> {
     let mut record = Vec::new();
     encode(&Event { at, cpu: 0, kind }, &mut record);
     record

@@ -1,12 +1,13 @@
 //! What each filter of `tracer watch` shows, over the same events as the outputs.
 
 use clap::Parser;
+use jiff::tz::TimeZone;
 use tracer::{
     cli::{Cli, Command},
     event::EventKind,
     filter::Filter,
     signal::Signal,
-    sink::{Sink, json::Json},
+    sink::{Sink, json::Json, style::Screen, text::Text},
 };
 use tracer_common::record::signal_flags;
 
@@ -55,6 +56,33 @@ fn by_signal() {
     assert!(all_but.contains(&"fork 100".to_owned()));
     assert!(all_but.contains(&"signal KILL 60>50".to_owned()));
     assert_eq!(shown("--events=signal,deliver -s RTMIN"), ["deliver RTMIN ?>100"]);
+}
+
+#[test]
+fn the_summary_counts_what_was_shown_and_apart_what_was_not() {
+    let summary = |options: &str| {
+        let cli = Cli::parse_from(["tracer", "watch"].into_iter().chain(options.split_whitespace()));
+        let Command::Watch(watch) = cli.command else { unreachable!("it is watch") };
+        let filter = || Filter::from(&watch.show.filter);
+        let screen = Screen { colour: false, width: None };
+        let (mut json, mut text) = (
+            Json::new(Vec::new(), filter(), watch.show.kinds()).few(),
+            Text::new(Vec::new(), screen, TimeZone::UTC, filter(), watch.show.kinds()),
+        );
+        live(&everything(), &mut [&mut json, &mut text]);
+        let json = String::from_utf8(json.into_inner()).unwrap();
+        let last: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+        let text = String::from_utf8(text.into_inner()).unwrap();
+        let rows: Vec<_> =
+            text.lines().filter(|line| line.starts_with("  findings") || line.contains("not shown")).collect();
+        (last["findings"].to_string(), last["findings_not_shown"].to_string(), rows.join("; "))
+    };
+    let (all, none, rows) = summary("");
+    assert!(none == "null" && all.len() > 20 && !rows.contains("not shown"), "{all} {none} {rows}");
+    let (shown, rest, rows) = summary("--rule unreaped-child");
+    assert_eq!(shown, r#"{"unreaped-child":2}"#);
+    assert!(rest.contains("init-ignored-signal") && !rest.contains("unreaped"), "{rest}");
+    assert!(rows.starts_with("  findings  unreaped-child 2;   not shown init-ignored-signal "), "{rows}");
 }
 
 #[test]

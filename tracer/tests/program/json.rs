@@ -280,6 +280,8 @@ macro_rules! finding {
             severity: Severity,
             stage: Stage,
             times: Option<u64>,
+            #[serde(default)]
+            signals: BTreeMap<String, u64>,
             at: Time,
             at_boot_ns: Digits,
             since: Time,
@@ -502,6 +504,8 @@ struct Summary {
     duration_ns: u64,
     events: BTreeMap<String, u64>,
     findings: BTreeMap<String, u64>,
+    #[serde(default)]
+    findings_not_shown: BTreeMap<String, u64>,
     signals_seen: u64,
     lost: Counts,
     unwritten: Option<u64>,

@@ -32,8 +32,9 @@ use tracer::{
 use tracer_common::record::signal_flags;
 
 use crate::{
-    bad_files::{record, write},
+    bad_files::write,
     command_line::run,
+    made::record,
     story::{self, exit, fork, info, inner, key, live, row, signal, task, zombie_row},
 };
 
@@ -338,9 +339,9 @@ fn a_recording_and_its_name_cannot_lie() {
     ]);
     let EventKind::Start(info) = &events[0] else { panic!("a story begins with its start") };
     let info = serde_json::to_string(info).unwrap();
-    let stream = |at: u64| (0..).zip(&events).flat_map(move |(n, kind)| record(at + n * 1_000, kind.clone()));
+    let stream = |at: u64| (0..).zip(&events).flat_map(move |(n, kind)| record(at + n * 1_000, kind));
     let mut records: Vec<u8> = stream(100_000_000_000).collect();
-    records.extend(record(110_000_000_000, EventKind::Tick));
+    records.extend(record(110_000_000_000, &EventKind::Tick));
     for name in LIES.iter().filter(|name| !name.is_empty() && !name.contains(&b'/')).map(|name| text(name)) {
         let path = folder.path().join(format!("{name}.mcap"));
         fs::write(&path, "no trace").unwrap();

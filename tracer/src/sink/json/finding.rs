@@ -1,5 +1,7 @@
 //! The line of a finding: what all have in common, then what is particular to its rule.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::line::{BootNs, Name, Origin, Process, Status, Wall, sender};
@@ -8,6 +10,7 @@ use crate::{
     host::OutOfMemory,
     ident::Identity,
     signal,
+    sink::alike::Together,
     world::{Kill, World},
 };
 
@@ -19,6 +22,8 @@ pub(super) struct FindingLine<'a> {
     stage: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    signals: BTreeMap<String, u64>,
     at: Wall,
     at_boot_ns: BootNs,
     since: Wall,
@@ -196,6 +201,9 @@ impl<'a> Killed<'a> {
             sender: from,
             sender_lives,
             ancestors,
+            chain: _,
+            family: _,
+            sender_family: _,
             asked_by,
             // They are in `since`.
             sent_at: _,
@@ -247,8 +255,10 @@ impl<'a> Remnant<'a> {
 }
 
 /// So many that are like some that were told, by the last of them.
-pub(super) fn repeated<'a>(world: &'a World, last: &'a Finding, times: u64) -> FindingLine<'a> {
-    FindingLine { stage: "repeated", times: Some(times), ..finding(world, last) }
+pub(super) fn repeated<'a>(world: &'a World, last: &'a Finding, all: &Together) -> FindingLine<'a> {
+    let Together { count, signals } = all;
+    let signals = signals.iter().map(|(signal, n)| (signal.to_string(), *n)).collect();
+    FindingLine { stage: "repeated", times: Some(*count), signals, ..finding(world, last) }
 }
 
 pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine<'a> {
@@ -263,6 +273,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
         severity: rule.severity.id(),
         stage: stage.id(),
         times: None,
+        signals: BTreeMap::new(),
         at: Wall::new(world, *at),
         at_boot_ns: BootNs(*at),
         since: Wall::new(world, *since),

@@ -15,7 +15,7 @@ use crate::{
     rules::Thresholds,
     signal::{self, Sender},
     sink::select::Moment,
-    summary::Summary,
+    summary::{Summary, less},
     world::World,
 };
 
@@ -449,6 +449,8 @@ pub(super) struct SummaryLine<'a> {
     duration_ns: u64,
     events: &'a BTreeMap<&'static str, u64>,
     findings: &'a BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    findings_not_shown: BTreeMap<&'static str, u64>,
     signals_seen: u64,
     lost: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -460,7 +462,11 @@ pub(super) struct SummaryLine<'a> {
     zombies: usize,
 }
 
-pub(super) fn summary<'a>(world: &World, summary: &'a Summary) -> SummaryLine<'a> {
+pub(super) fn summary<'a>(
+    world: &World,
+    summary: &'a Summary,
+    shown: &'a BTreeMap<&'static str, u64>,
+) -> SummaryLine<'a> {
     let Summary {
         began: _,
         duration_ns,
@@ -480,7 +486,8 @@ pub(super) fn summary<'a>(world: &World, summary: &'a Summary) -> SummaryLine<'a
         at_boot_ns: BootNs(*ended_at),
         duration_ns: *duration_ns,
         events,
-        findings,
+        findings: shown,
+        findings_not_shown: less(findings, shown),
         signals_seen: *signals_seen,
         lost: lost.into(),
         unwritten: Some(*unwritten).filter(|lines| *lines > 0),

@@ -1,6 +1,9 @@
 //! The end of a run, in a few aligned lines.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 use tracer_common::record::kind;
 
@@ -8,11 +11,18 @@ use super::row;
 use crate::{
     event::Loss,
     sink::style::{self, BAD, BOLD, Screen},
-    summary::{Summary, seconds},
+    summary::{Summary, less, seconds},
     world::World,
 };
 
-pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary: &Summary) -> io::Result<()> {
+/// `shown` are the findings that the filters let through, by rule.
+pub(super) fn print(
+    out: &mut impl Write,
+    screen: Screen,
+    world: &World,
+    summary: &Summary,
+    shown: &BTreeMap<&'static str, u64>,
+) -> io::Result<()> {
     let Summary {
         began: _,
         duration_ns,
@@ -41,7 +51,11 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
     )?;
     listed(out, screen, "events", events)?;
     row(out, screen, "signals", format_args!("{signals_seen} seen by the kernel's hooks"))?;
-    listed(out, screen, "findings", findings)?;
+    listed(out, screen, "findings", shown)?;
+    let hidden = less(findings, shown);
+    if !hidden.is_empty() {
+        listed(out, screen, "not shown", &hidden)?;
+    }
     if lost.total() == 0 {
         row(out, screen, "lost", "nothing")?;
     } else {

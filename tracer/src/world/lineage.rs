@@ -1,0 +1,67 @@
+//! Whose a process is, by what nobody can choose: its container, else whom it descends from by birth.
+
+use crate::{
+    ident::{Identity, ProcKey},
+    world::{ContainerNo, World},
+};
+
+/// Whose a process is. Who starts something under the name of somebody else's program is of another family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Family {
+    /// The container that it belongs to.
+    pub container: Option<ContainerNo>,
+    /// Of who is in none: the oldest of its ancestors by birth below the host's first process, such as a
+    /// service or a login.
+    root: ProcKey,
+    /// And the id of the control group that it was born in, 0 when unknown.
+    cgroup: u64,
+}
+
+impl World {
+    /// Whose a process is. Of one that is gone, whose those were who stood above it: its parent first.
+    pub fn family_of(&self, process: &Identity, ancestors: &[Identity]) -> Family {
+        if process.container.is_some() {
+            return Family { container: process.container, ..Family::default() };
+        }
+        let known = [process].into_iter().chain(ancestors).filter_map(|one| self.get(one.key));
+        match known.filter(|one| !one.is_init_of_host()).map(|one| (one.root, one.cgroup)).next() {
+            Some((root, cgroup)) => Family { container: None, root, cgroup },
+            // Nobody else is taken for it.
+            None => Family { container: None, root: process.key, cgroup: 0 },
+        }
+    }
+
+    /// Who is new is of the family of whoever made it, for ever: an orphan, too.
+    pub(super) fn inherit_root(&mut self, key: ProcKey, creator: Option<ProcKey>) {
+        let creator = creator.and_then(|creator| self.get(creator)).filter(|creator| !creator.is_init_of_host());
+        let root = creator.map_or(key, |creator| creator.root);
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.root = root;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        event::Adopter,
+        story::{Story, born, end, key, task},
+    };
+
+    #[test]
+    fn an_orphan_stays_of_its_family_and_nobody_comes_into_another() {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).fork(born(3, 2)).fork(born(4, 3)).fork(born(5, 1));
+        story.exit(end(3, 2, Adopter::NamespaceInit(task(1)))).free(3);
+        let world = story.world();
+        let family = |pid, ancestors: &[u32]| {
+            let ancestors: Vec<_> = ancestors.iter().map(|&pid| world.identity(key(pid))).collect();
+            world.family_of(&world.identity(key(pid)), &ancestors)
+        };
+        assert_eq!(family(4, &[]), family(2, &[]));
+        assert_ne!(family(4, &[]), family(5, &[]));
+        // 3 is gone.
+        assert_eq!(family(3, &[2, 1]), family(2, &[]));
+        assert!([1, 2, 4, 5].into_iter().all(|other| family(3, &[1]) != family(other, &[])));
+    }
+}
