@@ -38,6 +38,23 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// For whoever keeps it: without the ends that it counts and does not name.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        let detail = match &self.detail {
+            Detail::KilledBy(kill) => Detail::KilledBy(Box::new(kill.brief())),
+            Detail::NamespaceKilled { kill: Some(kill), killed, took_ns, status, left } => Detail::NamespaceKilled {
+                kill: Some(Box::new(kill.brief())),
+                killed: *killed,
+                took_ns: *took_ns,
+                status: *status,
+                left: *left,
+            },
+            other => other.clone(),
+        };
+        Self { detail, ..self.clone() }
+    }
+
     /// Whether it counts: what is told again, or is over, was counted when it was new.
     pub fn is_new(&self) -> bool {
         self.stage == Stage::New

@@ -61,11 +61,11 @@ impl Alike {
         match &mut series.open {
             Some(open) => {
                 open.count += 1;
-                open.last = finding.clone();
+                open.last = finding.brief();
             }
             None => {
                 let until = now.saturating_add(series.counted);
-                series.open = Some(Open { count: 1, since: finding.since, until, last: finding.clone() });
+                series.open = Some(Open { count: 1, since: finding.since, until, last: finding.brief() });
                 series.counted = series.counted.saturating_mul(LONGER).min(LONGEST);
             }
         }
@@ -105,6 +105,10 @@ fn kind(world: &World, finding: &Finding) -> Option<String> {
             };
             let place = world.place_of(&finding.process);
             write!(kind, " {} {} {} {sender} {place}", kill.killer.id(), kill.signal, kill.count > 1)
+        }
+        // One signal to several.
+        Detail::NamespaceKilled { kill: Some(kill), .. } if kill.namespaces > 1 => {
+            write!(kind, " {} {} {:?}", kill.killer.id(), kill.signal, kill.sender)
         }
         // One that is started again and again is the same container each time.
         Detail::NamespaceKilled { status, .. } => {
