@@ -13,9 +13,10 @@ use tracer_common::Stats;
 use crate::{
     engine::{Engine, Step},
     event::{End, Event, EventKind, ExitStatus},
+    host::Rooms,
     ident::{Args, ProcKey},
     rules::Thresholds,
-    sink::{Counted, Sink},
+    sink::{Counted, Sink, outlet::Drain, stderr, style},
     source::{
         containers::Containers,
         encode::encode,
@@ -44,6 +45,8 @@ const LONGEST_BEHIND: u64 = 500_000_000;
 /// And how many times as long as the last snapshot took. Where there are so many processes that a
 /// snapshot takes long, it must not be all that is done, or more is lost by that.
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
+/// How long the end of the stream waits for a last look at what runs out.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Records that are taken before something else gets its turn.
 const BATCH: usize = 65_536;
 
@@ -150,6 +153,8 @@ impl Pump {
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
+        let rooms = self.limits.news(self.engine.world());
+        self.measured(rooms, show)?;
         // At once, so that a loss stands in the stream where it happened: after what still found
         // room, before what found room again.
         let lost = self.live.lost().context("cannot read the kernel side's counters")?;
@@ -206,7 +211,7 @@ impl Pump {
         self.surveyed = live::now();
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
-        self.measure(show)?;
+        self.limits.ask();
         Ok(())
     }
 
@@ -220,12 +225,16 @@ impl Pump {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         self.snapshot_took = live::now().saturating_sub(began);
-        self.measure(show)?;
+        self.limits.ask();
         Ok(())
     }
 
-    fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
-        match self.limits.look(self.engine.world()) {
+    fn measured(
+        &mut self,
+        rooms: Option<Rooms>,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        match rooms {
             Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
             None => Ok(()),
         }
@@ -287,6 +296,8 @@ impl Pump {
         // Housekeeping included: what happened before the end belongs to the run.
         self.kept = 0;
         self.turn(show)?;
+        let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
+        self.measured(rooms, show)?;
         let end = self.end_event()?;
         self.step(&end, show)?;
         Ok(())
@@ -393,7 +404,8 @@ impl Leave {
     }
 }
 
-/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output.
+/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. What the sink writes
+/// goes through `out`, which the loop never waits for; the end does, until a signal asks not to.
 ///
 /// # Errors
 /// If the source fails, or the sink cannot write; a closed pipe is an [`io::Error`] of the kind
@@ -404,6 +416,7 @@ pub async fn run(
     thresholds: &Thresholds,
     duration: Option<Duration>,
     sink: &mut dyn Sink,
+    out: &Drain,
 ) -> Result<()> {
     let mut leave = Leave::new()?;
     let mut sink = Counted::new(sink);
@@ -411,19 +424,26 @@ pub async fn run(
     let end = sleep(duration);
     tokio::pin!(end);
     let mut pace = Pace::default();
-    loop {
+    let is_asked = loop {
         let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
         let pause = pace.after(drained);
         tokio::select! {
             biased;
-            () = leave.asked() => break,
-            () = &mut end => break,
+            () = leave.asked() => break true,
+            () = &mut end => break false,
             () = tokio::time::sleep(pause) => {}
         }
-    }
+    };
     pump.end(&mut |world, step| sink.step(world, step))?;
+    out.last_words();
+    sink.unwritten(out.unwritten());
     sink.finish(pump.world())?;
+    let unwritten = out.end(leave.asked(), is_asked).await?;
+    if unwritten > 0 {
+        let lines = style::count(unwritten, "line");
+        stderr::say(format_args!("{lines} of output were not written, as nobody read them in time"));
+    }
     Ok(())
 }
 

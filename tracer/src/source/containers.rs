@@ -18,8 +18,10 @@ use crate::{
     world::{Process, World},
 };
 
+mod bundle;
 mod cgroup;
 mod containerd;
+mod dockerd;
 mod lookup;
 mod runtime;
 
@@ -72,7 +74,7 @@ impl Containers {
     fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
         let (key, args) = (exec.task.key, &exec.args);
         let Some(process) = world.get(key) else { return Vec::new() };
-        if let Some(call) = Call::of(args) {
+        if let Some(call) = Call::of(args, || procfs::user(key.tgid)) {
             let events = self.ask(&call);
             self.starting.insert(key, Starting { call: Rc::new(call), outside: process.pid_ns, is_setup: false });
             return events;
@@ -137,9 +139,10 @@ impl Containers {
 
     /// Asks for a container that is not known yet; what is known of it already.
     fn ask(&mut self, call: &Call) -> Vec<EventKind> {
-        if self.known.contains(&call.id) || !self.lookup.ask(call) {
+        if self.known.contains(&call.id) {
             return Vec::new();
         }
+        self.lookup.ask(call);
         vec![self.introduce(&call.id, call.engine)]
     }
 
@@ -184,11 +187,13 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 /// The container of a process that exists, by its cgroup; where that names none, by the shim that
 /// watches it.
 fn existing(pid: u32, shim: Option<u32>) -> Option<Call> {
-    let shim = shim.and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref()));
+    let shim = shim
+        .and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), procfs::user(pid)));
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some((engine, id)) => {
+            let owner = shim.as_ref().map_or(0, |shim| shim.owner);
             let bundle = shim.and_then(|shim| shim.bundle_of(&id));
-            Some(Call { id, engine, bundle })
+            Some(Call { id, engine, bundle, owner })
         }
         None => shim,
     }

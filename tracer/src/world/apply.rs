@@ -46,6 +46,7 @@ impl World {
             EventKind::SnapshotBegin => {
                 self.snapshot += 1;
                 self.snapshot_began = at;
+                self.is_listing = true;
             }
             EventKind::Row(row) => self.row(at, seq, row, changes),
             EventKind::SnapshotEnd => self.snapshot_end(changes),
@@ -63,6 +64,7 @@ impl World {
             EventKind::Lost(_) => {
                 self.gap = Some(at);
                 self.is_synced = false;
+                self.is_listing = false;
                 changes.push(Change::Gap);
             }
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
@@ -500,6 +502,10 @@ impl World {
     }
 
     fn snapshot_end(&mut self, changes: &mut Vec<Change>) {
+        // Of a damaged trace: the list has no beginning, or lacks some. Who is not on it may be there.
+        if !std::mem::take(&mut self.is_listing) {
+            return;
+        }
         let vanished: Vec<_> = self
             .processes
             .values()

@@ -39,6 +39,8 @@ pub struct Process {
     pub adoption: Option<Adoption>,
     /// Children that were released while they were its own.
     pub reaped: u64,
+    /// It has reaped one that it had adopted: it waits for any child, sooner or later.
+    pub reaps_orphans: bool,
     /// Threads when it was last seen in full.
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
@@ -162,6 +164,7 @@ impl Process {
             tracer: None,
             adoption: None,
             reaped: 0,
+            reaps_orphans: false,
             threads: 1,
             cgroup: 0,
             container: None,
