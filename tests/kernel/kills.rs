@@ -1,6 +1,6 @@
 //! Ends by signals: who sent the signal, or what the process did to get it.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tracer_tests::{
@@ -25,6 +25,9 @@ pub fn trials() -> Vec<Test> {
         live("the_end_of_a_namespace_is_not_told_twice", the_end_of_a_namespace_is_not_told_twice),
         live("who_ends_in_order_is_quiet", who_ends_in_order_is_quiet),
         live("by_cgroup_kill", by_cgroup_kill).needs(Need::CgroupKill),
+        live("a_namespace_by_cgroup_kill", a_namespace_by_cgroup_kill).needs(Need::CgroupKill),
+        live("several_namespaces_at_once", several_namespaces_at_once),
+        live("of_several_that_wait", of_several_that_wait),
         live("for_want_of_memory", for_want_of_memory).needs(Need::MemoryLimit),
     ]
 }
@@ -241,6 +244,56 @@ fn by_cgroup_kill() {
     named.sort_unstable();
     processes.sort_unstable();
     assert_eq!(named, processes);
+    run.finish();
+}
+
+fn a_namespace_by_cgroup_kill() {
+    let mut run = start();
+    let group = Group::new(Control::Kill).expect("it was there before");
+    let mut namespace = run.stage(&["family", "3"]);
+    let init = namespace.pid("init");
+    let members = namespace.pids("member", 3);
+    members.iter().chain([&init]).for_each(|&process| group.takes(process));
+
+    fs::write(group.file(Control::Kill).expect("it was there before"), "1").expect("cgroup.kill");
+    namespace.hears("ended");
+    let found = run.expect_finding("namespace-killed").about(init).killed(0).certain().once();
+    let by = found.killed_by.expect("the contract says so");
+    assert_eq!((&by["how"], by["sender"]["pid"].as_i64()), (&"cgroup-kill".into(), Some(me().into())), "{by}");
+    assert_eq!(by["count"].as_i64(), Some(4), "{by}");
+    run.finish();
+}
+
+fn several_namespaces_at_once() {
+    let mut run = start();
+    let mut namespaces: Vec<_> = (0..3).map(|_| run.stage(&["family", "2"])).collect();
+    let inits: Vec<_> = namespaces.iter_mut().map(|namespace| namespace.pid("init")).collect();
+    for namespace in &mut namespaces {
+        namespace.pids("member", 2);
+    }
+    inits.iter().for_each(|&init| kill(init, Signal::KILL));
+    for (namespace, &init) in namespaces.iter_mut().zip(&inits) {
+        namespace.hears("ended");
+        let found = run.expect_finding("namespace-killed").about(init).killed(2).certain().once();
+        let by = found.killed_by.expect("the contract says so");
+        assert_eq!(by["sender"]["pid"].as_i64(), Some(me().into()), "{by}");
+    }
+    run.finish();
+}
+
+/// Two signals to a stopped process, of which it meets the lower number first.
+fn of_several_that_wait() {
+    let mut run = start();
+    let (mut stage, process) = act(&run, &["end", "by-another"]);
+    kill(process, Signal::STOP);
+    kill(process, Signal::USR1);
+    let mut other = Command::new("sh");
+    other.args(["-c", &format!("kill -TERM {process}")]);
+    assert!(other.status().expect("there is a shell").success());
+    kill(process, Signal::CONT);
+    stage.ends();
+    let found = killed(&mut run, process, "SIGUSR1", "process");
+    assert!(is_sent_by(&found, me()), "{found:?}");
     run.finish();
 }
 

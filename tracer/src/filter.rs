@@ -452,12 +452,13 @@ impl Filter {
             Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
                 (None, None, vec![adopter, dead_parent])
             }
-            Detail::KilledBy(kill) => (Some(kill.signal), process(&kill.sender), kill.victims.iter().collect()),
+            Detail::KilledBy(kill) => (Some(kill.signal), process(&kill.sender), kill.everybody().collect()),
             Detail::SlowStop { signal, sender, killer, .. } => {
                 (Some(*signal), process(sender), process(killer).into_iter().collect())
             }
             Detail::NamespaceKilled { kill, .. } => {
-                (None, None, kill.iter().filter_map(|kill| process(&kill.sender)).collect())
+                let senders = kill.iter().filter_map(|kill| process(&kill.sender));
+                (None, None, senders.chain(kill.iter().flat_map(|kill| kill.everybody())).collect())
             }
             Detail::ZombieLeader { .. }
             | Detail::ZombieLeak { .. }
@@ -538,5 +539,40 @@ fn process(sender: &Sender) -> Option<&Identity> {
     match sender {
         Sender::Process(identity) => Some(identity),
         Sender::Kernel(_) | Sender::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::{Adopter, Exit, ExitStatus},
+        story::{Story, born, end, kill},
+    };
+
+    #[test]
+    fn each_that_a_signal_ended_is_found_by_those_who_ask_for_it() {
+        let mut story = Story::new();
+        for pid in [2, 3].into_iter().chain(100..130) {
+            story.fork(born(pid, 1));
+        }
+        let of = |party: &[u32], to: &[u32]| {
+            let mut filter = Filter { party: Named::new(party), to: Named::new(to), ..Filter::default() };
+            filter.resolve(story.world()).unwrap();
+            filter
+        };
+        let shown = [of(&[129], &[]), of(&[], &[115]), of(&[100], &[]), of(&[2], &[])];
+        let hidden = [of(&[3], &[]), of(&[], &[2])];
+        for pid in 100..130 {
+            story.signal(kill(2, pid, Signal::KILL));
+            story.exit(Exit { status: ExitStatus(9), ..end(pid, 1, Adopter::None) });
+        }
+        let finding = story.wait(200, &[]).only();
+        for (i, filter) in shown.iter().enumerate() {
+            assert!(filter.shows_finding(story.world(), &finding), "{i}");
+        }
+        for (i, filter) in hidden.iter().enumerate() {
+            assert!(!filter.shows_finding(story.world(), &finding), "{i}");
+        }
     }
 }

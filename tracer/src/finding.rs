@@ -47,6 +47,23 @@ pub enum Subject {
 }
 
 impl Finding {
+    /// For whoever keeps it: without the ends that it counts and does not name.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        let detail = match &self.detail {
+            Detail::KilledBy(kill) => Detail::KilledBy(Box::new(kill.brief())),
+            Detail::NamespaceKilled { kill: Some(kill), killed, took_ns, status, left } => Detail::NamespaceKilled {
+                kill: Some(Box::new(kill.brief())),
+                killed: *killed,
+                took_ns: *took_ns,
+                status: *status,
+                left: *left,
+            },
+            other => other.clone(),
+        };
+        Self { detail, ..self.clone() }
+    }
+
     /// What it is about: a finding that lasts is told once of each.
     pub fn subject(&self) -> Subject {
         match self.detail {

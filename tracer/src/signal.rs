@@ -205,7 +205,9 @@ pub fn origin(sent: &SignalSent) -> Option<KernelSender> {
     if has(bit::KERNEL_INFO) {
         return Some(match signal {
             // zap_pid_ns_processes() runs in the namespace's exiting init.
-            Signal::KILL if has(bit::SENDER_EXITING) && has(bit::SENDER_INIT) => KernelSender::NamespaceEnd,
+            Signal::KILL if has(bit::SENDER_EXITING) && has(bit::SENDER_INIT) && has(bit::GROUP) => {
+                KernelSender::NamespaceEnd
+            }
             // What else kills so: PTRACE_O_EXITKILL in an exiting tracer, RLIMIT_CPU in the
             // process itself. What is left is the OOM killer, in whoever asked for memory.
             Signal::KILL if !has(bit::SENDER_EXITING) && current.key != target.key => KernelSender::Oom,
@@ -469,7 +471,7 @@ mod tests {
         assert_eq!(from(Signal::ALRM, bit::KERNEL_INFO, 0), Some(KernelSender::Timer));
         assert_eq!(from(Signal::INT, bit::KERNEL_INFO, 0), Some(KernelSender::Terminal));
         assert_eq!(from(Signal::KILL, bit::KERNEL_INFO, 0), Some(KernelSender::Oom));
-        let zap = bit::KERNEL_INFO | bit::SENDER_EXITING | bit::SENDER_INIT;
+        let zap = bit::GROUP | bit::KERNEL_INFO | bit::SENDER_EXITING | bit::SENDER_INIT;
         assert_eq!(from(Signal::KILL, zap, 0), Some(KernelSender::NamespaceEnd));
         assert_eq!(from(Signal(11), 0, 1), Some(KernelSender::Fault));
         assert_eq!(from(Signal(11), 0, SI_KERNEL), Some(KernelSender::Fault));

@@ -65,7 +65,9 @@ pub struct World {
     /// Signals that wait, of all processes.
     pending: usize,
     /// Ends by signals that have not been told of.
-    kills: BTreeMap<kill::Join, Kill>,
+    kills: BTreeMap<kill::Join, kill::Open>,
+    /// Of those, ends that are remembered without being named.
+    other_victims: usize,
     now: u64,
     wall_offset_ns: i64,
     /// Signals that end a process are not in the stream, but for those to an init.

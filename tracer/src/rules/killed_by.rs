@@ -37,7 +37,7 @@ impl Rule for KilledBy {
         let Change::Killed(kill) = change else { return Verdict::Quiet };
         let Some(&first) = kill.victims.first() else { return Verdict::Quiet };
         // Others tell of that end, and of all that came of it.
-        if kill.count == 1 && (kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some()) {
+        if kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some() {
             return Verdict::Quiet;
         }
         Verdict::Found(Box::new(Finding {
@@ -332,7 +332,7 @@ mod tests {
                 "thread that lives",
             ),
             (4, Signal::KILL, none, 0, "(pid 1) wrote to cgroup.kill of its control group", "kill ended the control"),
-            (4, Signal::KILL, kernel | exiting | group, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
+            (4, Signal::KILL, kernel | exiting | bit::TRACED, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
             (2, Signal::HUP, kernel | exiting | group, 0, "it has lost its terminal", "setsid"),
             (2, Signal::INT, kernel | group, 0, "from its terminal, as at Ctrl-C.", "setsid"),
             (2, Signal::QUIT, kernel | group, 0, "as at Ctrl-\\.", "setsid"),

@@ -38,8 +38,9 @@ impl Rule for NamespaceKilled {
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
         match *change {
             Change::NamespaceEnding(ns) => match ending(world, ns) {
+                // Not by the time of the end: a reader that lags hears of the others later.
                 Some(ending) if !ending.nested && ending.left > 0 => {
-                    Verdict::Recheck(ending.since.saturating_add(self.stuck_after), ending.init.key)
+                    Verdict::Recheck(world.now().saturating_add(self.stuck_after), ending.init.key)
                 }
                 _ => Verdict::Quiet,
             },
@@ -49,7 +50,7 @@ impl Rule for NamespaceKilled {
                 Some(ending)
                     if !ending.nested
                         && ending.bystanders > 0
-                        && !world.is_told_with_kill(&ending)
+                        && world.kill_of_init(ending.init.key).is_none()
                         && signal_not_forwarded::of_end(world, &ending).is_none() =>
                 {
                     found(world, &ending, None, seq)
@@ -57,7 +58,11 @@ impl Rule for NamespaceKilled {
                 _ => Verdict::Quiet,
             },
             Change::Killed(ref kill) => match kill.ending {
-                Some(ending) if !kill.was_slow_stop(self.slow_stop_after) => {
+                // What hangs was told of with the same words.
+                Some(ending)
+                    if !kill.was_slow_stop(self.slow_stop_after)
+                        && (ending.left == 0 || world.now() < ending.since.saturating_add(self.stuck_after)) =>
+                {
                     found(world, &ending, Some(kill), ending.seq)
                 }
                 _ => Verdict::Quiet,
@@ -69,7 +74,9 @@ impl Rule for NamespaceKilled {
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key) else { return Verdict::Quiet };
         match ending(world, process.pid_ns) {
-            Some(ending) if ending.init.key == key && ending.left > 0 => found(world, &ending, None, ending.seq),
+            Some(ending) if ending.init.key == key && ending.left > 0 => {
+                found(world, &ending, world.kill_of_init(key), ending.seq)
+            }
             _ => Verdict::Quiet,
         }
     }
@@ -92,12 +99,21 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
         None => world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status),
     };
     let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
+    let others = kill.map_or(0, |kill| kill.count - 1);
     let how = match (kill, status.signal()) {
+        (Some(kill), _) if others > 0 => {
+            let them = if others == 1 { "another one of it".to_owned() } else { format!("{others} others of it") };
+            format!("and {them} were ended by {}{}", kill.signal, killed_by::cause(kill))
+        }
         (Some(kill), _) => format!("was ended by {}{}", kill.signal, killed_by::cause(kill)),
         (None, Some(signal)) => format!("was killed by {signal}"),
         (None, None) => format!("exited with code {}", status.code()),
     };
     let processes = |n: u64| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let rest = match killed + left {
+        0 => String::new(),
+        n => format!("; the kernel killed {} left in the namespace within {}", the_processes(n), seconds(took_ns)),
+    };
     let stuck = match left {
         0 => String::new(),
         n => format!(" {} of it cannot die yet.", processes(n)),
@@ -110,12 +126,8 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
         process: init,
         confidence: Confidence::Certain,
         message: format!(
-            "{} (pid {}), pid 1 of namespace {}, {how}; the kernel killed {} left in the namespace within {}.{stuck}",
-            init.comm,
-            init.key.tgid,
-            init.pid_ns,
-            the_processes(killed + left),
-            seconds(took_ns),
+            "{} (pid {}), pid 1 of namespace {}, {how}{rest}.{stuck}",
+            init.comm, init.key.tgid, init.pid_ns,
         ),
         fix: if let Some(kill) = kill {
             format!(

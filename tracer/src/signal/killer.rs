@@ -93,8 +93,10 @@ pub fn killer(sent: &SignalSent) -> Killer {
     if let Some(kernel) = origin(sent) {
         return match kernel {
             KernelSender::NamespaceEnd => Killer::NamespaceEnd,
-            // exit_ptrace() is all that sends one from an exit, but for the end of a namespace.
-            KernelSender::Other if signal == Signal::KILL && has(bit::SENDER_EXITING) && !is_own => Killer::TracerExit,
+            // exit_ptrace() sends to a task that it traces; who exits can also be short of memory.
+            KernelSender::Other if signal == Signal::KILL && has(bit::SENDER_EXITING) && !is_own => {
+                if has(bit::TRACED) && !has(bit::GROUP) { Killer::TracerExit } else { Killer::Kernel }
+            }
             // `check_process_timers()`, in the interrupt that met one of its threads.
             KernelSender::Other if signal == Signal::XCPU => Killer::CpuLimit,
             KernelSender::Other if signal == Signal::KILL && is_own && code != SI_KERNEL => Killer::CpuLimit,
@@ -185,7 +187,11 @@ mod tests {
             (2, Signal::KILL, PLAIN, 0, Killer::CgroupKill),
             (2, Signal::KILL, PLAIN | bit::TRACED, 0, Killer::Process),
             (2, Signal::KILL, PLAIN | group | EXITING, 0, Killer::ParentDeath),
-            (2, Signal::KILL, KERNEL | group | EXITING, 0, Killer::TracerExit),
+            (2, Signal::KILL, KERNEL | bit::TRACED | EXITING, 0, Killer::TracerExit),
+            (2, Signal::KILL, KERNEL | bit::TRACED | EXITING | bit::SENDER_INIT, 0, Killer::TracerExit),
+            // It exits and wants memory: the out-of-memory killer, or its like.
+            (2, Signal::KILL, KERNEL | group | EXITING, 0, Killer::Kernel),
+            (2, Signal::KILL, KERNEL | bit::TRACED | group | EXITING, 0, Killer::Kernel),
             (2, Signal::KILL, KERNEL | group | EXITING | bit::SENDER_INIT, 0, Killer::NamespaceEnd),
             (2, Signal::KILL, KERNEL | group, 0, Killer::Kernel),
             (10, Signal::KILL, KERNEL | group, 0, Killer::CpuLimit),

@@ -80,13 +80,13 @@ impl Alike {
         match &mut series.open {
             Some(open) => {
                 open.count.add(finding);
-                open.last = finding.clone();
+                open.last = finding.brief();
             }
             None => {
                 let until = now.saturating_add(series.counted);
                 let mut count = Together::default();
                 count.add(finding);
-                series.open = Some(Open { count, since: finding.since, until, last: finding.clone() });
+                series.open = Some(Open { count, since: finding.since, until, last: finding.brief() });
                 series.counted = series.counted.saturating_mul(LONGER).min(LONGEST);
             }
         }
@@ -118,6 +118,8 @@ enum Kind {
     Ignored { init: ProcKey, signal: Signal, reason: &'static str, sender: Option<(Comm, Family)> },
     /// Ends by whatever signal.
     Killed { killer: Killer, victim: Comm, family: Family, sender: Option<(Comm, Option<Family>)>, is_many: bool },
+    /// Ends of several namespaces by one signal.
+    EndedTogether { killer: Killer, signal: Signal, sender: ProcKey },
     /// Ends of one container, which is started again and again.
     Ended { container: ContainerNo, init: Comm, status: i32, sender: Option<(Comm, Option<Family>)> },
 }
@@ -157,6 +159,12 @@ impl Kind {
                 sender: killer(kill),
                 is_many: kill.count > 1,
             }),
+            Detail::NamespaceKilled { kill: Some(kill), .. } if kill.namespaces > 1 => match &kill.sender {
+                Sender::Process(sender) => {
+                    Some(Self::EndedTogether { killer: kill.killer, signal: kill.signal, sender: sender.key })
+                }
+                Sender::Kernel(_) | Sender::Unknown => None,
+            },
             // Who is in no container may be anybody's.
             Detail::NamespaceKilled { status, kill, .. } => Some(Self::Ended {
                 container: process.container?,

@@ -83,7 +83,7 @@ impl Sink for Gate {
                 *counts.entry(finding.rule.name).or_default() += 1;
                 *hits += u64::from(is_hit(fail_on, finding));
                 if findings.len() < KEPT {
-                    findings.push(finding.clone());
+                    findings.push(finding.brief());
                 }
             }
             Ok(())

@@ -283,14 +283,17 @@ impl Follow {
         let mut keys = vec![finding.process.key];
         match &finding.detail {
             Detail::UnreapedChild { parent, .. } => keys.push(parent.key),
-            Detail::KilledBy(kill) => keys.extend(kill.victims.iter().map(|victim| victim.key)),
+            Detail::KilledBy(kill) | Detail::NamespaceKilled { kill: Some(kill), .. } => {
+                keys.extend(kill.everybody().map(|victim| victim.key));
+            }
             _ => {}
         }
         keys.sort_unstable();
         keys.dedup();
+        let finding = finding.brief();
         for key in keys {
             if let Some(life) = self.lives.get_mut(&key) {
-                life.is_found(finding);
+                life.is_found(&finding);
             }
         }
     }

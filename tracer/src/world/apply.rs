@@ -5,7 +5,7 @@ use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Comm, PidNs, ProcKey},
-    signal::{self, Sender, Signal, Verdict},
+    signal::{self, Sender, Verdict},
     world::{
         Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave,
         process::Pending,
@@ -251,9 +251,8 @@ impl World {
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
         self.end_client(key, death.at, Some(death.status), death.seq, changes);
-        self.note_kill(key, &death, changes);
-        let is_killed = death.status.signal() == Some(Signal::KILL);
-        self.count_death(key, ns, death.at, is_killed, changes);
+        let is_by_end = self.note_kill(key, &death, changes);
+        self.count_death(key, ns, death.at, is_by_end, changes);
         if is_init {
             self.begin_end(key, ns, asked_by, death, changes);
         }
@@ -310,16 +309,17 @@ impl World {
     }
 
     /// One process less in each ending namespace around it.
-    pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_killed: bool, changes: &mut Vec<Change>) {
+    /// `is_by_end`: the kernel has killed it for that. Who was on its way out already, whom somebody else had
+    /// killed, or who handled its last moments itself, was not.
+    pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_by_end: bool, changes: &mut Vec<Change>) {
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
                 return;
             }
             ending.left -= 1;
-            // Who was on its way out already, or handled its last moments itself, was not killed.
-            ending.killed += u64::from(is_killed);
-            ending.bystanders += u64::from(is_killed && ending.asked_by != Some(key));
+            ending.killed += u64::from(is_by_end);
+            ending.bystanders += u64::from(is_by_end && ending.asked_by != Some(key));
             ending.last_death = ending.last_death.max(at);
             if ending.left == 0 {
                 changes.push(Change::NamespaceEnded(ns.id));

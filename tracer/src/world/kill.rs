@@ -1,6 +1,11 @@
 //! Who ended whom by a signal: what is remembered of signals that could end a process, until it ends;
 //! and ends of one cause put together.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use crate::{
     change::Change,
     event::{ExitStatus, SignalSent},
@@ -24,6 +29,8 @@ const NAMED: usize = 10;
 const MOST_ANCESTORS: usize = 16;
 /// Causes that are open at a time; more are told of at once.
 const MOST_OPEN: usize = 1024;
+/// Ends that are remembered without being named, of all causes that are open.
+const MOST_OTHERS: usize = 1 << 17;
 
 /// An end by a signal, or many of one cause within a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +67,8 @@ pub struct Kill {
     pub count: u64,
     /// The first of them.
     pub victims: Vec<Identity>,
+    /// The others, for whoever asks for one of them: no words name them. Beyond a bound they are counted only.
+    pub others: Arc<Vec<Identity>>,
     /// How many of them had handled the signal and then raised it once more.
     pub raised_again: u64,
     /// How many left a core dump.
@@ -68,13 +77,54 @@ pub struct Kill {
     pub out_of_memory: Option<OutOfMemory>,
     /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
     pub wasted_ns: Option<u64>,
-    /// The only one so far is an init, and the kernel has killed others of its namespace by then.
+    /// The first of them is an init, and with it others of its namespace were ended: those that are counted
+    /// here by the same cause, those that are counted there by the kernel.
     pub ending: Option<Ending>,
+    /// How many namespaces the same cause has ended so.
+    pub namespaces: u64,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
     pub evidence: Vec<u64>,
 }
 
 impl Kill {
+    /// All whom it ended, as far as they are remembered.
+    pub fn everybody(&self) -> impl Iterator<Item = &Identity> {
+        self.victims.iter().chain(self.others.iter())
+    }
+
+    /// Without those that no words name, for whoever keeps it.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        Self { others: Arc::default(), ..self.clone() }
+    }
+
+    /// Takes in what another one of the same cause has ended.
+    fn join(&mut self, more: Self) {
+        let Self { count, victims, others, raised_again, cores, evidence, died_at, sent_at, .. } = more;
+        self.count += count;
+        self.raised_again += raised_again;
+        self.cores += cores;
+        self.died_at = self.died_at.min(died_at);
+        self.sent_at = self.sent_at.min(sent_at).or(self.sent_at).or(sent_at);
+        for victim in victims.into_iter().chain(others.iter().copied()) {
+            self.add(victim);
+        }
+        // When it was sent, then the ends.
+        for seq in evidence.into_iter().filter(|seq| !self.evidence.contains(seq)).collect::<Vec<_>>() {
+            if self.evidence.len() <= NAMED {
+                self.evidence.push(seq);
+            }
+        }
+    }
+
+    fn add(&mut self, victim: Identity) {
+        if self.victims.len() < NAMED {
+            self.victims.push(victim);
+        } else {
+            Arc::make_mut(&mut self.others).push(victim);
+        }
+    }
+
     /// It was the end of an init that had been asked to stop for so long, in nanoseconds.
     pub fn was_slow_stop(&self, after: u64) -> bool {
         self.wasted_ns.is_some_and(|wasted| wasted >= after)
@@ -88,6 +138,45 @@ pub(super) struct Join {
     signal: Signal,
     /// The current task where it was sent; or whom it ended, if that cause ends nobody else.
     who: ProcKey,
+    /// The init that it ended: what comes of that is a story of its own.
+    init: Option<ProcKey>,
+}
+
+/// Ends of one cause to which more may be put.
+#[derive(Debug)]
+pub(super) struct Open {
+    kill: Kill,
+    /// Since when, by the time of the world: a reader that lags hears late of what belongs together.
+    since: u64,
+    /// The namespaces that those who ended were in, each with those around it.
+    places: BTreeMap<PidNs, Vec<PidNs>>,
+}
+
+impl Open {
+    /// Takes out of it who was in a namespace.
+    fn split_off(&mut self, ns: PidNs) -> Option<Kill> {
+        let is_inside = |places: &BTreeMap<PidNs, Vec<PidNs>>, of: PidNs| {
+            places.get(&of).is_some_and(|outwards| outwards.contains(&ns))
+        };
+        if !self.places.keys().any(|&of| is_inside(&self.places, of)) {
+            return None;
+        }
+        let Self { kill, places, .. } = self;
+        let all: Vec<_> = kill.everybody().copied().collect();
+        let (inside, outside): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| is_inside(places, one.pid_ns));
+        // Of those that are not remembered one by one nobody knows where they were.
+        let forgotten = kill.count - (inside.len() + outside.len()) as u64;
+        let with = |all: Vec<Identity>, count| {
+            let mut part = Kill { count, victims: Vec::new(), others: Arc::default(), ..kill.clone() };
+            all.into_iter().for_each(|one| part.add(one));
+            part
+        };
+        let count = inside.len() as u64;
+        let part = Kill { raised_again: 0, cores: 0, ..with(inside, count) };
+        let count = outside.len() as u64 + forgotten;
+        *kill = with(outside, count);
+        Some(part)
+    }
 }
 
 /// A signal that could be why a process will end.
@@ -104,26 +193,36 @@ struct Cause {
     seq: u64,
 }
 
-/// The last of them.
+/// The last of them, of each number; those that the program handles apart from those that end it by default.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Causes {
-    /// Its default action ends the process.
-    fatal: Option<Cause>,
-    /// The program handles it: a request to end, from somebody else.
-    handled: Option<Cause>,
+    /// Their default action ends the process. A process that is stopped can have several that wait.
+    fatal: Vec<Cause>,
+    /// The program handles them: requests to end, from somebody else.
+    handled: Vec<Cause>,
 }
 
 impl Causes {
     /// Another program has no handlers yet.
     pub(super) fn exec(&mut self) {
-        self.handled = None;
+        self.handled.clear();
+    }
+
+    /// There are 64 numbers, and no more of them.
+    fn note(&mut self, cause: Cause, is_handled: bool) {
+        let causes = if is_handled { &mut self.handled } else { &mut self.fatal };
+        match causes.iter_mut().find(|known| known.signal == cause.signal) {
+            // Nothing can come after the first of these, nor before what it does.
+            Some(_) if cause.signal == Signal::KILL => {}
+            Some(known) => *known = cause,
+            None => causes.push(cause),
+        }
     }
 
     /// Why a process has ended by that signal, and whether it raised it itself, once it had handled it.
     fn of(self, signal: Signal, died_at: u64) -> (Option<Cause>, bool) {
-        let Self { fatal, handled } = self;
-        let handled = handled.filter(|cause| cause.signal == signal);
-        let fatal = fatal.filter(|cause| cause.signal == signal);
+        let of = |causes: Vec<Cause>| causes.into_iter().find(|cause| cause.signal == signal);
+        let (fatal, handled) = (of(self.fatal), of(self.handled));
         match (fatal, handled) {
             (Some(fatal), Some(handled)) => {
                 let soon = died_at.saturating_sub(handled.at) <= RAISED_AGAIN;
@@ -148,7 +247,11 @@ impl World {
         }
         let SignalSent { current, target, signal, .. } = *sent;
         let is_handled = sent.has_handler();
-        let killer = killer(sent);
+        let killer = match killer(sent) {
+            // An init that exits can be short of memory, and whoever is killed for that lives elsewhere.
+            Killer::NamespaceEnd if !self.is_below_init(target.key, current.key) => Killer::Kernel,
+            killer => killer,
+        };
         if is_handled && killer == Killer::Itself {
             return;
         }
@@ -161,8 +264,13 @@ impl World {
         };
         let cause = Cause { signal, code, killer, sender, current: current.key, ancestors, asked_by, at, seq };
         let Some(process) = self.processes.get_mut(&target.key) else { return };
-        let causes = process.causes.get_or_insert_default();
-        *(if is_handled { &mut causes.handled } else { &mut causes.fatal }) = Some(cause);
+        process.causes.get_or_insert_default().note(cause, is_handled);
+    }
+
+    /// Whether a process is in the namespace of an init, as far as both are known.
+    fn is_below_init(&self, key: ProcKey, init: ProcKey) -> bool {
+        let (Some(process), Some(init)) = (self.get(key), self.get(init)) else { return true };
+        self.is_in(process.pid_ns, init.pid_ns)
     }
 
     /// Parent, grandparent and so on, up to the init of its namespace.
@@ -181,36 +289,52 @@ impl World {
         ancestors
     }
 
-    /// A process has died; by a signal, perhaps.
-    pub(super) fn note_kill(&mut self, key: ProcKey, death: &Death, changes: &mut Vec<Change>) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+    /// A process has died; by a signal, perhaps. Says whether the kernel has killed it with its namespace.
+    pub(super) fn note_kill(&mut self, key: ProcKey, death: &Death, changes: &mut Vec<Change>) -> bool {
+        let Some(process) = self.processes.get_mut(&key) else { return false };
         let causes = process.causes.take();
-        let Some(signal) = death.status.signal() else { return };
+        let Some(signal) = death.status.signal() else { return false };
         let (identity, ns) = (process.identity(), process.pid_ns);
+        let is_init = process.roles.init && process.ns_level > 0;
         let wasted_ns = process.stop.as_ref().and_then(|stop| stop.wasted_ns());
         let (cause, is_raised_again) = causes.map_or((None, false), |causes| causes.of(signal, death.at));
-        let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return };
+        let is_unseen = cause.is_none() && signal == Signal::KILL && !death.oom;
         // The end of the namespace says so for all of them.
-        let is_unseen_end =
-            kill.killer == Killer::Unknown && signal == Signal::KILL && self.outwards(ns).any(|ns| self.is_ending(ns));
-        if kill.killer == Killer::NamespaceEnd || is_unseen_end {
-            return;
+        if cause.as_ref().is_some_and(|cause| cause.killer == Killer::NamespaceEnd)
+            || (is_unseen && self.outwards(ns).any(|ns| self.is_ending(ns)))
+        {
+            return true;
         }
+        let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return false };
+        let join = Join { init: is_init.then_some(key), ..join };
         let is_full = self.kills.len() >= MOST_OPEN && !self.kills.contains_key(&join);
-        let kill = if is_full { &mut kill } else { self.kills.entry(join).or_insert(kill) };
-        if kill.count == 0 && signal == Signal::KILL {
+        let has_room = self.other_victims < MOST_OTHERS;
+        let outwards: Vec<_> = self.outwards(ns).collect();
+        let kill = if is_full {
+            &mut kill
+        } else {
+            let since = self.now;
+            let open = self.kills.entry(join).or_insert_with(|| Open { kill, since, places: BTreeMap::new() });
+            open.places.entry(ns).or_insert(outwards);
+            &mut open.kill
+        };
+        if is_init && signal == Signal::KILL {
             kill.wasted_ns = wasted_ns;
         }
         kill.count += 1;
         kill.raised_again += u64::from(is_raised_again);
         kill.cores += u64::from(death.status.dumped_core());
         if kill.victims.len() < NAMED {
-            kill.victims.push(identity);
             kill.evidence.push(death.seq);
+            kill.add(identity);
+        } else if has_room {
+            kill.add(identity);
+            self.other_victims += 1;
         }
         if is_full {
             changes.push(Change::Killed(Box::new(kill.clone())));
         }
+        false
     }
 
     /// What is known of an end, without whom it ended; `None` if nothing is, and nobody could.
@@ -238,7 +362,7 @@ impl World {
             (cause.killer, cause.sender) = (Killer::Oom, Sender::Kernel(KernelSender::Oom));
         }
         let Cause { signal, code, killer, sender, current, ancestors, asked_by, at, seq } = cause;
-        let join = Join { killer, signal, who: if killer.can_end_many() { current } else { key } };
+        let join = Join { killer, signal, who: if killer.can_end_many() { current } else { key }, init: None };
         let is_root = |one: &Identity| self.command().is_some_and(|command| command.is(one.key));
         let chain = match &sender {
             Sender::Process(sender) if is_root(sender) => 0,
@@ -263,12 +387,14 @@ impl World {
             status: death.status,
             count: 0,
             victims: Vec::new(),
+            others: Arc::default(),
             raised_again: 0,
             cores: 0,
             out_of_memory: None,
             sender_lives: false,
             wasted_ns: None,
             ending: None,
+            namespaces: 0,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
         };
         Some((join, kill))
@@ -276,36 +402,46 @@ impl World {
 
     /// The log tells right after an end why the out-of-memory killer brought it about.
     pub(super) fn learn_out_of_memory(&mut self, key: ProcKey, which: &OutOfMemory) {
-        let is_of =
-            |kill: &&mut Kill| kill.killer == Killer::Oom && kill.victims.iter().any(|victim| victim.key == key);
-        let Some(kill) = self.kills.values_mut().find(is_of) else { return };
+        let is_of = |kill: &&mut Kill| kill.killer == Killer::Oom && kill.everybody().any(|victim| victim.key == key);
+        let Some(kill) = self.kills.values_mut().map(|open| &mut open.kill).find(is_of) else { return };
         // Of the members of a group that ends as one (`memory.oom.group`) only the first line has its path.
         if !matches!(kill.out_of_memory, Some(OutOfMemory::Group(Some(_)))) {
             kill.out_of_memory = Some(which.clone());
         }
     }
 
-    /// A namespace has ended in which the kernel killed somebody: if a signal had ended its init a moment ago,
-    /// both will be told together.
+    /// A namespace has ended: if a signal had ended its init, both will be told together.
     pub(super) fn note_ending(&mut self, ns: PidNs) {
-        let ending = self.namespace(ns).and_then(|ns| ns.ending);
-        let Some(ending) = ending.filter(|ending| ending.bystanders > 0 && !ending.nested) else { return };
-        let is_of = |kill: &&mut Kill| matches!(kill.victims[..], [victim] if victim.key == ending.init.key);
-        if let Some(kill) = self.kills.values_mut().find(is_of) {
-            kill.ending = Some(ending);
+        let Some(ending) = self.namespace(ns).and_then(|ns| ns.ending).filter(|ending| !ending.nested) else { return };
+        let of_init = self.kills.iter_mut().find(|(join, _)| join.init == Some(ending.init.key));
+        if let Some((_, open)) = of_init {
+            open.kill.ending = Some(ending);
         }
     }
 
-    /// Whether that will be told with the signal that ended the init.
-    pub fn is_told_with_kill(&self, ending: &Ending) -> bool {
-        self.kills.values().any(|kill| kill.ending.is_some_and(|of| of.init.key == ending.init.key))
+    /// What ended an init, until that is told.
+    pub fn kill_of_init(&self, init: ProcKey) -> Option<&Kill> {
+        self.kills.iter().find(|(join, _)| join.init == Some(init)).map(|(_, open)| &open.kill)
     }
 
-    /// Tells of ends to which no more of the same cause will be put; of all, at the end of time.
+    /// Tells of ends to which no more of the same cause will be put; of all, at the end of time. An init's is
+    /// told when its namespace has ended.
     pub(super) fn close_kills(&mut self, now: u64, is_end: bool, changes: &mut Vec<Change>) {
-        let is_due = |kill: &Kill| is_end || now >= kill.died_at.saturating_add(MOMENT);
-        let due: Vec<_> = self.kills.iter().filter(|(_, kill)| is_due(kill)).map(|(&join, _)| join).collect();
-        let mut kills: Vec<_> = due.iter().filter_map(|join| self.kills.remove(join)).collect();
+        let is_due = |open: &Open| is_end || now >= open.since.saturating_add(MOMENT);
+        let groups = self
+            .kills
+            .iter()
+            .filter(|(join, open)| is_due(open) && (is_end || !join.init.is_some_and(|init| self.is_waited_for(init))));
+        let groups: BTreeSet<_> = groups.map(|(&join, _)| Join { init: None, ..join }).collect();
+        let mut kills = Vec::new();
+        for group in groups {
+            self.close_group(group, is_end, &mut kills);
+        }
+        if self.kills.is_empty() {
+            self.other_victims = 0;
+        } else if !kills.is_empty() {
+            self.other_victims = self.kills.values().map(|open| open.kill.others.len()).sum();
+        }
         kills.sort_by(|a, b| (a.died_at, &a.evidence).cmp(&(b.died_at, &b.evidence)));
         for kill in kills.iter_mut().filter(|kill| kill.killer == Killer::ParentDeath) {
             // By now the other threads of a process that ends have ended, too.
@@ -313,6 +449,59 @@ impl World {
                 if self.get(sender.key).is_some_and(|sender| sender.death().is_none()));
         }
         changes.extend(kills.into_iter().map(|kill| Change::Killed(Box::new(kill))));
+    }
+
+    /// Whether the namespace of an init that has ended has not ended yet.
+    fn is_waited_for(&self, init: ProcKey) -> bool {
+        let ns = self.get(init).and_then(|init| self.namespace(init.pid_ns));
+        ns.and_then(|ns| ns.ending).is_some_and(|ending| ending.init.key == init && ending.left > 0)
+    }
+
+    /// Puts the ends of one cause into stories: of each init that it ended, with all of its namespace, and of
+    /// the others.
+    fn close_group(&mut self, group: Join, is_end: bool, kills: &mut Vec<Kill>) {
+        let mut rest = self.kills.remove(&group);
+        let last = Join { init: Some(ProcKey { start: u64::MAX, tgid: u32::MAX }), ..group };
+        let mut inits: Vec<_> =
+            self.kills.range(group..=last).map(|(&join, open)| (join, open.kill.victims[0])).collect();
+        // The outer ones first.
+        inits.sort_by_key(|(_, init)| init.ns_level);
+        let mut ended = 0;
+        let mut told = Vec::new();
+        for (join, init) in inits {
+            let Some(mut of_init) = self.kills.remove(&join) else { continue };
+            for inner in self.kills.range(group..=last).map(|(&join, _)| join).collect::<Vec<_>>() {
+                let is_inside = |open: &Open| open.places.values().any(|outwards| outwards[1..].contains(&init.pid_ns));
+                if self.kills.get(&inner).is_some_and(is_inside)
+                    && let Some(inner) = self.kills.remove(&inner)
+                {
+                    of_init.kill.join(inner.kill);
+                }
+            }
+            if let Some(part) = rest.as_mut().and_then(|rest| rest.split_off(init.pid_ns)) {
+                of_init.kill.join(part);
+            }
+            if !is_end && self.is_waited_for(init.key) {
+                self.kills.insert(join, of_init);
+                continue;
+            }
+            let kill = &mut of_init.kill;
+            let now =
+                || self.namespace(init.pid_ns)?.ending.filter(|ending| ending.init.key == init.key && !ending.nested);
+            kill.ending = kill.ending.or_else(now).filter(|ending| ending.bystanders > 0 || kill.count > 1);
+            ended += u64::from(kill.ending.is_some());
+            told.push(of_init);
+        }
+        for Open { mut kill, since, places } in told {
+            kill.namespaces = ended;
+            match &mut rest {
+                // One of many, and nothing came of it.
+                _ if kill.ending.is_some() || kill.wasted_ns.is_some() => kills.push(kill),
+                Some(rest) => rest.kill.join(kill),
+                None => rest = Some(Open { kill, since, places }),
+            }
+        }
+        kills.extend(rest.map(|rest| rest.kill).filter(|kill| kill.count > 0));
     }
 }
 
@@ -478,8 +667,7 @@ mod tests {
             story.fork(born_in(ns, pid, ns_pid, parent));
         }
         story.signal(kill(2, 31, Signal::KILL)).exit(end(30, 1, Adopter::None));
-        let zap = signal_flags::KERNEL_INFO | signal_flags::SENDER_EXITING | signal_flags::SENDER_INIT;
-        story.signal(SignalSent { flags: zap, ..kill(30, 32, Signal::KILL) });
+        story.signal(SignalSent { flags: ZAP, ..kill(30, 32, Signal::KILL) });
         for pid in [31, 32, 33] {
             ends(&mut story, pid, Signal::KILL);
         }
@@ -536,5 +724,169 @@ mod tests {
         assert_eq!(told(&mut story), [(Killer::Fault, None, 1)]);
         story.event(EventKind::End(crate::event::End::default()));
         assert_eq!(told(&mut story).len(), MOST_OPEN);
+    }
+
+    const ZAP: u16 =
+        signal_flags::GROUP | signal_flags::KERNEL_INFO | signal_flags::SENDER_EXITING | signal_flags::SENDER_INIT;
+
+    /// An init (pid) of a namespace of its own, with so many others.
+    fn namespace(story: &mut Story, pid: u32, others: u32) {
+        for n in 0..=others {
+            story.fork(born_in(4_026_530_000 + pid, pid + n, n + 1, if n == 0 { 1 } else { pid }));
+        }
+    }
+
+    /// The message and the killer of each end of a namespace; nothing else was found.
+    fn ended(story: &mut Story) -> Vec<(u32, String, Option<Kill>)> {
+        let of = |Finding { rule, process, message, detail, .. }| match detail {
+            Detail::NamespaceKilled { kill, .. } => (process.key.tgid, message, kill.map(|kill| *kill)),
+            other => panic!("{}: {other:?}", rule.name),
+        };
+        story.found.drain(..).map(of).collect()
+    }
+
+    #[test]
+    fn a_namespace_that_cgroup_kill_ended_is_one_finding_with_who_wrote_to_it() {
+        let mut story = story();
+        namespace(&mut story, 100, 2);
+        let plain = signal_flags::NO_INFO | signal_flags::OUTSIDE;
+        for pid in [100, 101, 102] {
+            story.signal(SignalSent { flags: plain, ..kill(2, pid, Signal::KILL) });
+        }
+        for pid in [101, 100, 102] {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        let [(100, message, Some(kill))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
+        let text = "p100 (pid 100), pid 1 of namespace 4026530100, and 2 others of it were ended by SIGKILL, because p2 \
+                    (pid 2) < p1 (pid 1) wrote to cgroup.kill of their control group.";
+        assert_eq!(message, text);
+        assert_eq!((kill.killer, kill.count), (Killer::CgroupKill, 3));
+    }
+
+    #[test]
+    fn who_is_killed_after_the_init_by_somebody_else_is_not_counted() {
+        let mut story = story();
+        namespace(&mut story, 100, 3);
+        // `kill -9 -1; exit`
+        for pid in [101, 102, 103] {
+            story.signal(kill(100, pid, Signal::KILL));
+        }
+        story.exit(end(100, 1, Adopter::None));
+        for pid in [101, 102, 103] {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        assert_eq!(told(&mut story), [(Killer::Process, Some(100), 3)]);
+    }
+
+    #[test]
+    fn one_kill_of_several_inits_is_named_by_each_end_and_by_nothing_else() {
+        let mut story = story();
+        for pid in [100, 110, 120] {
+            namespace(&mut story, pid, 1);
+        }
+        // Nobody else is in this one.
+        namespace(&mut story, 130, 0);
+        for pid in [100, 110, 120, 130, 10] {
+            story.signal(kill(2, pid, Signal::KILL));
+        }
+        for pid in [100, 110, 120] {
+            ends(&mut story, pid, Signal::KILL);
+            story.signal(SignalSent { flags: ZAP, ..kill(pid, pid + 1, Signal::KILL) });
+            ends(&mut story, pid + 1, Signal::KILL);
+        }
+        for pid in [130, 10] {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        let rest = story.found.iter().position(|finding| finding.rule.name == "killed-by").unwrap();
+        let Detail::KilledBy(rest) = story.found.remove(rest).detail else { panic!() };
+        assert_eq!(rest.victims.iter().map(|victim| victim.key.tgid).collect::<Vec<_>>(), [10, 130]);
+        let ended = ended(&mut story);
+        assert_eq!(ended.iter().map(|(pid, ..)| *pid).collect::<Vec<_>>(), [100, 110, 120]);
+        for (_, message, kill) in ended {
+            assert!(message.contains("was ended by SIGKILL from p2 (pid 2)"), "{message}");
+            let kill = kill.unwrap();
+            assert_eq!((kill.count, kill.namespaces), (1, 3));
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_takes_its_time_to_end_still_names_who_ended_its_init() {
+        let mut story = story();
+        namespace(&mut story, 100, 1);
+        story.signal(kill(2, 100, Signal::KILL));
+        ends(&mut story, 100, Signal::KILL);
+        story.signal(SignalSent { flags: ZAP, ..kill(100, 101, Signal::KILL) });
+        story.wait(3_000, &[(100, b'S', 1), (101, b'D', 100)]);
+        assert_eq!(ended(&mut story).len(), 0);
+        ends(&mut story, 101, Signal::KILL);
+        story.wait(1, &[(100, b'S', 1)]);
+        let [(100, message, Some(_))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
+        assert!(message.contains("from p2 (pid 2) < p1 (pid 1); the kernel killed the process left"), "{message}");
+    }
+
+    #[test]
+    fn a_nested_namespace_that_ends_by_the_same_is_part_of_the_outer_one() {
+        let mut story = story();
+        namespace(&mut story, 100, 1);
+        let inner = PidNs(4_026_530_999);
+        let nested = |pid, ns_pid, parent| crate::event::TaskInfo {
+            pid_ns: inner,
+            parent_ns: Some(PidNs(4_026_530_100)),
+            ns_level: 2,
+            ..born_in(0, pid, ns_pid, parent)
+        };
+        story.fork(nested(110, 1, 101)).fork(nested(111, 2, 110));
+        let pids = [110, 111, 100, 101];
+        for pid in pids {
+            story.signal(SignalSent { flags: signal_flags::NO_INFO, ..kill(2, pid, Signal::KILL) });
+        }
+        for pid in pids {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        let [(100, _, Some(kill))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
+        assert_eq!(kill.count, 4);
+    }
+
+    #[test]
+    fn all_are_remembered_and_ten_are_named() {
+        let mut story = story();
+        for pid in 100..130 {
+            story.fork(born(pid, 1)).signal(kill(2, pid, Signal::KILL));
+            ends(&mut story, pid, Signal::KILL);
+        }
+        let finding = story.wait(200, &[]).only();
+        let Detail::KilledBy(kill) = &finding.detail else { panic!() };
+        assert_eq!((kill.count, kill.victims.len(), kill.everybody().count()), (30, 10, 30));
+        let Detail::KilledBy(brief) = finding.brief().detail else { panic!() };
+        assert_eq!((brief.count, brief.everybody().count()), (30, 10));
+    }
+
+    #[test]
+    fn of_several_signals_that_wait_the_one_that_ends_it_is_known() {
+        let mut story = story();
+        for (from, signal) in [(2, Signal::TERM), (11, Signal(10)), (12, Signal::HUP)] {
+            let sent = kill(from, 10, signal);
+            story.signal(SignalSent { flags: sent.flags | signal_flags::STOPPED, ..sent });
+        }
+        ends(&mut story, 10, Signal::TERM);
+        story.wait(200, &[]);
+        assert_eq!(told(&mut story), [(Killer::Process, Some(2), 1)]);
+    }
+
+    #[test]
+    fn an_exiting_task_that_is_short_of_memory_is_no_tracer() {
+        let kernel = signal_flags::KERNEL_INFO | signal_flags::SENDER_EXITING | signal_flags::GROUP;
+        // The host's or a namespace's init among them.
+        for flags in [kernel, kernel | signal_flags::SENDER_INIT] {
+            let mut story = story();
+            namespace(&mut story, 100, 0);
+            story.signal(SignalSent { flags, ..kill(100, 10, Signal::KILL) });
+            story.exit(Exit { status: by(Signal::KILL), oom: true, ..end(10, 1, Adopter::None) }).wait(200, &[]);
+            assert_eq!(told(&mut story), [(Killer::Oom, None, 1)]);
+        }
     }
 }

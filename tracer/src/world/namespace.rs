@@ -26,7 +26,7 @@ pub struct Ending {
     pub since: u64,
     /// Number of that event.
     pub seq: u64,
-    /// Processes that SIGKILL has ended since, those of nested namespaces included.
+    /// Processes that the kernel has killed for it, those of nested namespaces included.
     pub killed: u64,
     /// Whose signal the init had accepted before: likely who asked for the end.
     pub asked_by: Option<ProcKey>,

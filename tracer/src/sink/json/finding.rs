@@ -212,12 +212,15 @@ impl<'a> Killed<'a> {
             status: _,
             count,
             victims,
+            // They are for filters.
+            others: _,
             raised_again,
             cores,
             out_of_memory,
             // Of that another rule tells.
             wasted_ns: _,
             ending: _,
+            namespaces: _,
             evidence: _,
         } = kill;
         let named = |all: &[Identity]| all.iter().map(|one| Process::new(world, one)).collect();
