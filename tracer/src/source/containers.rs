@@ -90,19 +90,26 @@ impl Containers {
 
     /// The containers that were there before anybody looked.
     pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
-        // Whose end was lost.
+        self.forget_gone(world);
+        world.processes().flat_map(|process| self.find(process.key, world)).collect()
+    }
+
+    /// Forgets runtimes whose end was lost.
+    pub fn forget_gone(&mut self, world: &World) {
         self.starting.retain(|&key, _| world.get(key).is_some());
-        let mut events = Vec::new();
-        for process in world.processes().filter(|process| !process.roles.kthread && process.death().is_none()) {
-            if !may_be_a_way_in(world, process) {
-                events.extend(self.unit_in(process, world));
-                continue;
-            }
-            let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
-            let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
-            events.extend(self.ask(&call));
-            events.push(EventKind::Contained(process.key, call.id));
+    }
+
+    /// The container of a process that was there before anybody looked.
+    pub fn find(&mut self, key: ProcKey, world: &World) -> Vec<EventKind> {
+        let process = world.get(key).filter(|process| !process.roles.kthread && process.death().is_none());
+        let Some(process) = process else { return Vec::new() };
+        if !may_be_a_way_in(world, process) {
+            return self.unit_in(process, world);
         }
+        let shim = world.parent(key).filter(|parent| is_watcher(parent.comm.bytes()));
+        let Some(call) = existing(key.tgid, shim.map(|shim| shim.key.tgid)) else { return Vec::new() };
+        let mut events = self.ask(&call);
+        events.push(EventKind::Contained(key, call.id));
         events
     }
 

@@ -28,7 +28,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins the stream: from here on nothing is missed.
+    /// Begins the stream: from here on nothing is missed. The processes that exist come with the next turns.
     ///
     /// # Errors
     /// If the processes cannot be listed, a filter names what does not exist, or the file cannot be
@@ -41,7 +41,7 @@ impl Recording {
         recorder: Recorder,
     ) -> Result<Self> {
         let mut sinks = Tee(gate, recorder);
-        let pump = Pump::start(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
+        let pump = Pump::begin(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
         Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, failure: None })
     }
 
@@ -74,8 +74,13 @@ impl Recording {
 
     /// Takes what has come up; says how long to wait before the next turn, `None` once it has ended.
     pub fn turn(&mut self) -> Option<Duration> {
-        let drained = self.try_with(|pump, show| pump.turn(show))?;
-        Some(self.pace.after(drained))
+        let (drained, is_behind) = self.try_with(|pump, show| Ok((pump.turn(show)?, pump.is_behind())))?;
+        Some(self.pace.after(drained, is_behind))
+    }
+
+    /// Whether processes that exist are still to be listed.
+    pub fn is_listing(&self) -> bool {
+        self.pump.as_ref().is_some_and(Pump::is_listing)
     }
 
     /// Takes what has come up; gives the world then.
