@@ -19,9 +19,11 @@ const FIELDS: &[(&str, &str)] = &[
         "lost",
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
     ),
+    ("unwritten", "lines"),
+    ("limited", "at at_boot_ns seq what"),
     (
         "summary",
-        "at at_boot_ns duration_ns events findings signals_seen lost walks_cut cpu_ns processes namespaces zombies",
+        "at at_boot_ns duration_ns events findings signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
     ),
     (
         "process",
@@ -39,7 +41,7 @@ const FIELDS: &[(&str, &str)] = &[
     (
         "machine",
         "pid_ns init outsider kernel_thread state_letter age_s threads parents tracer zombies children pending \
-         blocked ignored caught awaited signal acts sure why fix",
+         blocked ignored caught awaited unseen? signal acts sure why fix",
     ),
     ("event", "kind at at_boot_ns cpu seq"),
     ("fork", "process parent creator?"),
@@ -66,14 +68,14 @@ const FIELDS: &[(&str, &str)] = &[
     ("signal-not-forwarded", "signal sender count children has_ended"),
     ("signal-stuck-blocked", "signal sender age_ns"),
     ("exec-leftover", "client client_status pty age_ns"),
-    ("pid-pressure", "used most of_machine failed holders zombies"),
+    ("pid-pressure", "used most of_machine failed holders zombies group?"),
     ("pty-pressure", "used most of_machine failed holders zombies"),
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
     (
         "killed-by",
-        "signal code code_name how sender ancestors asked_by count victims raised_again core_dumps out_of_memory",
+        "signal code code_name how sender sender_lives? ancestors asked_by count victims raised_again core_dumps out_of_memory",
     ),
 ];
 
@@ -154,6 +156,8 @@ pub enum Line {
     Container(Container),
     /// Records were lost.
     Lost(BTreeMap<String, Value>),
+    /// Nobody read so many lines in time.
+    Unwritten(BTreeMap<String, Value>),
     /// The end.
     Summary(Summary),
     /// A process of `tracer tree`.
@@ -187,6 +191,7 @@ impl Line {
             "finding" => typed(object).map(Self::Finding),
             "container" => typed(object).map(Self::Container),
             "lost" => typed(object).map(Self::Lost),
+            "unwritten" => typed(object).map(Self::Unwritten),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),
             "why" => {
@@ -456,6 +461,8 @@ pub struct Summary {
     pub events: BTreeMap<String, u64>,
     pub findings: BTreeMap<String, u64>,
     pub lost: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub unwritten: u64,
     pub signals_seen: u64,
     pub cpu_ns: u64,
     pub processes: u64,

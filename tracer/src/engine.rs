@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     change::Change,
     event::{Event, EventKind},
-    finding::{Confidence, Finding},
+    finding::{Confidence, Finding, Subject},
     ident::ProcKey,
     rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
     world::{Process, World},
@@ -111,6 +111,7 @@ impl Engine {
                 }
                 asked.note(world, rules, i, rules[i].recheck(world, key), event.at, seq);
             }
+            asked.findings.extend(asked.ledger.settled(event.at));
         }
         (Step { seq, event, record, changes: &self.changes, findings: &self.asked.findings }, &self.world)
     }
@@ -138,7 +139,9 @@ impl Asked {
         for subject in change.subjects().into_iter().flatten() {
             let about = self.ledger.about(subject);
             let gone = || match change {
-                Change::Reaped { identity, .. } if identity.key == subject => Some(format!("{identity} is gone.")),
+                Change::Reaped { identity, .. } if Subject::Process(identity.key) == subject => {
+                    Some(format!("{identity} is gone."))
+                }
                 _ => None,
             };
             let over: Vec<_> =
@@ -151,7 +154,7 @@ impl Asked {
 
     /// Whether something that lasts, and was told, speaks for a finding.
     fn is_told(&self, rules: &[Box<dyn Rule>], part: &Finding) -> bool {
-        let about = part.detail.part_of().map(|whole| self.ledger.about(whole));
+        let about = part.detail.part_of().map(|whole| self.ledger.about(Subject::Process(whole)));
         about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
     }
 
@@ -163,7 +166,8 @@ impl Asked {
         match verdict {
             Verdict::Quiet => {}
             Verdict::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
-            Verdict::Over(key, how) => self.findings.extend(self.ledger.over(rule, key, world.now(), seq, how)),
+            Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
+            Verdict::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
             Verdict::Found(finding) if self.is_told(rules, &finding) => {}
             Verdict::Found(mut finding) => {
                 if finding.confidence == Confidence::Certain

@@ -16,9 +16,10 @@ use tracer_common::Stats;
 use crate::{
     engine::{Engine, Step},
     event::{End, Event, EventKind, ExitStatus},
+    host::Rooms,
     ident::{Args, ProcKey},
     rules::Thresholds,
-    sink::{Counted, Sink},
+    sink::{Counted, Sink, outlet::Drain, stderr, style},
     source::{
         containers::Containers,
         encode::encode,
@@ -48,12 +49,16 @@ const LONGEST_BEHIND: u64 = 500_000_000;
 /// And how many times as long as the last snapshot took. Where there are so many processes that a
 /// snapshot takes long, it must not be all that is done, or more is lost by that.
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
+/// How long the end of the stream waits for a last look at what runs out.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 /// How long records are taken, and how long processes are listed, before something else gets its turn: signals
 /// must be seen.
 const SLICE: Duration = Duration::from_millis(20);
 /// How long the first tree waits for command lines. Where there are so many processes that reading them all takes
 /// longer, the rest comes later.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// Processes of which command lines and containers are looked up at once.
+const AT_ONCE: usize = 128;
 
 const CANNOT_LIST: &str = "cannot list the processes with the kernel's task iterator";
 
@@ -91,7 +96,8 @@ struct Snapshot {
     began: Instant,
     /// While rows are still to come.
     listing: Option<Listing>,
-    /// Whose command line and container are still to be looked up, the youngest first.
+    /// Whose command lines and containers are still to be looked up, the youngest first: the oldest have their turn
+    /// first, so that who would keep others from theirs comes late.
     unread: Vec<ProcKey>,
     /// The rows are through, and that was told.
     is_told: bool,
@@ -209,6 +215,8 @@ impl Pump {
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
+        let rooms = self.limits.news(self.engine.world());
+        self.measured(rooms, show)?;
         // At once, so that a loss stands in the stream where it happened: after what still found
         // room, before what found room again.
         let lost = self.live.lost().context("cannot read the kernel side's counters")?;
@@ -268,7 +276,7 @@ impl Pump {
         self.surveyed = live::now();
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
-        self.measure(show)?;
+        self.limits.ask();
         Ok(())
     }
 
@@ -294,10 +302,8 @@ impl Pump {
                 let mut events = Vec::new();
                 if !listing.read_on(&mut events).context(CANNOT_LIST)? {
                     snapshot.unread = listing.close(&mut events);
-                    // The oldest comes first.
                     snapshot.unread.reverse();
                     self.live.listed(listing);
-                    self.containers.forget_gone(self.engine.world());
                     snapshot.listing = None;
                 }
                 for event in &events {
@@ -305,12 +311,17 @@ impl Pump {
                 }
                 continue;
             }
-            let Some(key) = snapshot.unread.pop() else { break };
-            if self.engine.world().get(key).is_some() {
-                self.step(&live::command_line(key), show)?;
-                for kind in self.containers.find(key, self.engine.world()) {
-                    self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
-                }
+            if snapshot.unread.is_empty() {
+                break;
+            }
+            let next = snapshot.unread.split_off(snapshot.unread.len().saturating_sub(AT_ONCE));
+            let there = next.into_iter().rev().filter(|&key| self.engine.world().get(key).is_some());
+            let there: Vec<_> = there.collect();
+            for event in live::command_lines(&there) {
+                self.step(&event, show)?;
+            }
+            for kind in self.containers.survey(&there, self.engine.world()) {
+                self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
             }
         }
         snapshot.took += began.elapsed();
@@ -322,7 +333,7 @@ impl Pump {
         }
         if is_through {
             self.snapshot_took = u64::try_from(snapshot.took.as_nanos()).unwrap_or(u64::MAX);
-            self.measure(show)?;
+            self.limits.ask();
         } else {
             self.snapshot = Some(snapshot);
         }
@@ -340,8 +351,12 @@ impl Pump {
         Ok(())
     }
 
-    fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
-        match self.limits.look(self.engine.world()) {
+    fn measured(
+        &mut self,
+        rooms: Option<Rooms>,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        match rooms {
             Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
             None => Ok(()),
         }
@@ -417,6 +432,8 @@ impl Pump {
         // Housekeeping included: what happened before the end belongs to the run.
         self.kept = 0;
         self.turn(show)?;
+        let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
+        self.measured(rooms, show)?;
         let end = self.end_event()?;
         self.step(&end, show)?;
         Ok(())
@@ -524,7 +541,8 @@ impl Leave {
     }
 }
 
-/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output.
+/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. What the sink writes
+/// goes through `out`, which the loop never waits for; the end does, until a signal asks not to.
 ///
 /// # Errors
 /// If the source fails, or the sink cannot write; a closed pipe is an [`io::Error`] of the kind
@@ -535,6 +553,7 @@ pub async fn run(
     thresholds: &Thresholds,
     duration: Option<Duration>,
     sink: &mut dyn Sink,
+    out: &Drain,
 ) -> Result<()> {
     let mut leave = Leave::new()?;
     let mut sink = Counted::new(sink);
@@ -542,19 +561,26 @@ pub async fn run(
     let end = sleep(duration);
     tokio::pin!(end);
     let mut pace = Pace::default();
-    loop {
+    let is_asked = loop {
         let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
         let pause = pace.after(drained, pump.is_behind());
         tokio::select! {
             biased;
-            () = leave.asked() => break,
-            () = &mut end => break,
+            () = leave.asked() => break true,
+            () = &mut end => break false,
             () = sleep(Some(pause)) => {}
         }
-    }
+    };
     pump.end(&mut |world, step| sink.step(world, step))?;
+    out.last_words();
+    sink.unwritten(out.unwritten());
     sink.finish(pump.world())?;
+    let unwritten = out.end(leave.asked(), is_asked).await?;
+    if unwritten > 0 {
+        let lines = style::count(unwritten, "line");
+        stderr::say(format_args!("{lines} of output were not written, as nobody read them in time"));
+    }
     Ok(())
 }
 

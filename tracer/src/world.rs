@@ -85,10 +85,12 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
-    /// Rows of it are still to come.
+    /// A snapshot has begun, no record of it is missing, and it has not ended.
     is_listing: bool,
     /// Events were lost since it began.
     is_torn: bool,
+    /// When the last one began that came to its end.
+    listed_at: u64,
     containers: contained::Containers,
     limits: limits::Limits,
     /// The stream is about a command.

@@ -10,7 +10,7 @@ use crate::{
     commands::replay::{complain, moment},
     engine::Engine,
     event::Event,
-    filter,
+    filter::{self, Missing},
     rules::Thresholds,
     sink::{
         stdout::Stdout,
@@ -38,7 +38,9 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
         None => live()?,
     };
     let world = engine.world();
-    let scope = Scope { ns: ns.map(|ns| filter::find_ns(world, ns)).transpose()?, zombies };
+    let ns = ns.map(|ns| filter::find_ns(world, ns)).transpose();
+    let ns = if file.is_some() { ns.map_err(Missing::at_moment) } else { ns };
+    let scope = Scope { ns: ns?, zombies };
     let out = BufWriter::new(Stdout::lock());
     match output {
         Output::Text => tree::print_text(world, scope, Screen::stdout(), out),
@@ -57,7 +59,8 @@ fn live() -> Result<Engine> {
         engine.step(event, &[]);
     }
     let mut containers = Containers::default();
-    let found = containers.survey(engine.world());
+    let all: Vec<_> = engine.world().processes().map(|process| process.key).collect();
+    let found = containers.survey(&all, engine.world());
     for kind in found.into_iter().chain(containers.finish()) {
         engine.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
     }
@@ -72,14 +75,11 @@ fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
         Some(at) => moment(at, &mut trace)?,
         None => u64::MAX,
     };
-    trace.seek(until);
-    trace.play(|event, record| {
-        if event.at > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    trace.seek(until)?;
+    trace.play_until(until, |event, record| {
         engine.step(event, record);
         Ok(ControlFlow::Continue(()))
     })?;
-    complain(file, &trace)?;
+    complain(file, &trace);
     Ok(engine)
 }

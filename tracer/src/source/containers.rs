@@ -18,8 +18,10 @@ use crate::{
     world::{Process, World},
 };
 
+mod bundle;
 mod cgroup;
 mod containerd;
+mod dockerd;
 mod lookup;
 mod runtime;
 
@@ -72,7 +74,7 @@ impl Containers {
     fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
         let (key, args) = (exec.task.key, &exec.args);
         let Some(process) = world.get(key) else { return Vec::new() };
-        if let Some(call) = Call::of(args) {
+        if let Some(call) = Call::of(args, || procfs::user(key.tgid)) {
             let events = self.ask(&call);
             self.starting.insert(key, Starting { call: Rc::new(call), outside: process.pid_ns, is_setup: false });
             return events;
@@ -88,28 +90,22 @@ impl Containers {
         if is_inside { vec![EventKind::Contained(key, id)] } else { Vec::new() }
     }
 
-    /// The containers that were there before anybody looked.
-    pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
-        self.forget_gone(world);
-        world.processes().flat_map(|process| self.find(process.key, world)).collect()
-    }
-
-    /// Forgets runtimes whose end was lost.
-    pub fn forget_gone(&mut self, world: &World) {
+    /// The containers of processes that were there before anybody looked.
+    pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
+        // Whose end was lost.
         self.starting.retain(|&key, _| world.get(key).is_some());
-    }
-
-    /// The container of a process that was there before anybody looked.
-    pub fn find(&mut self, key: ProcKey, world: &World) -> Vec<EventKind> {
-        let process = world.get(key).filter(|process| !process.roles.kthread && process.death().is_none());
-        let Some(process) = process else { return Vec::new() };
-        if !may_be_a_way_in(world, process) {
-            return self.unit_in(process, world);
+        let mut events = Vec::new();
+        let processes = keys.iter().filter_map(|&key| world.get(key));
+        for process in processes.filter(|process| !process.roles.kthread && process.death().is_none()) {
+            if !may_be_a_way_in(world, process) {
+                events.extend(self.unit_in(process, world));
+                continue;
+            }
+            let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
+            let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
+            events.extend(self.ask(&call));
+            events.push(EventKind::Contained(process.key, call.id));
         }
-        let shim = world.parent(key).filter(|parent| is_watcher(parent.comm.bytes()));
-        let Some(call) = existing(key.tgid, shim.map(|shim| shim.key.tgid)) else { return Vec::new() };
-        let mut events = self.ask(&call);
-        events.push(EventKind::Contained(key, call.id));
         events
     }
 
@@ -144,9 +140,10 @@ impl Containers {
 
     /// Asks for a container that is not known yet; what is known of it already.
     fn ask(&mut self, call: &Call) -> Vec<EventKind> {
-        if self.known.contains(&call.id) || !self.lookup.ask(call) {
+        if self.known.contains(&call.id) {
             return Vec::new();
         }
+        self.lookup.ask(call);
         vec![self.introduce(&call.id, call.engine)]
     }
 
@@ -191,11 +188,13 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 /// The container of a process that exists, by its cgroup; where that names none, by the shim that
 /// watches it.
 fn existing(pid: u32, shim: Option<u32>) -> Option<Call> {
-    let shim = shim.and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref()));
+    let shim = shim
+        .and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), procfs::user(pid)));
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some((engine, id)) => {
+            let owner = shim.as_ref().map_or(0, |shim| shim.owner);
             let bundle = shim.and_then(|shim| shim.bundle_of(&id));
-            Some(Call { id, engine, bundle })
+            Some(Call { id, engine, bundle, owner })
         }
         None => shim,
     }

@@ -231,9 +231,8 @@ impl Live {
         let (mut listing, begin) = self.list()?;
         let mut events = vec![begin];
         while listing.read_on(&mut events)? {}
-        for key in listing.close(&mut events) {
-            events.push(command_line(key));
-        }
+        let with_args = listing.close(&mut events);
+        events.extend(command_lines(&with_args));
         self.here.undecodable += listing.undecodable;
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)
@@ -311,10 +310,12 @@ fn header_time(record: &[u8]) -> u64 {
     record.first_chunk().map_or(u64::MAX, |&at| u64::from_ne_bytes(at))
 }
 
-/// The command line of a process, as it is now.
-pub fn command_line(key: ProcKey) -> Event {
+/// The command lines of processes, as they are now.
+pub fn command_lines(keys: &[ProcKey]) -> impl Iterator<Item = Event> + use<'_> {
     let at = now();
-    Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key.tgid)) }
+    let pids: Vec<_> = keys.iter().map(|key| key.tgid).collect();
+    let lines = keys.iter().zip(procfs::command_lines(&pids));
+    lines.map(move |(&key, line)| Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) })
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {

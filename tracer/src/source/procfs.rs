@@ -1,12 +1,19 @@
 //! What is read from `/proc`: command lines, a closer look at one process, facts of the machine.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tracer_common::record::ARGS_MAX;
 
 use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    source::reads::{self, Head, PROC_MAX},
 };
 
 /// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
@@ -17,8 +24,8 @@ const TICK_NS: u64 = 10_000_000;
 ///
 /// A process that has taken over the pid is told apart by its start time.
 pub fn look(key: ProcKey) -> Look {
-    let stat = fs::read(format!("/proc/{}/stat", key.tgid)).ok();
-    Look { key, found: stat.and_then(|stat| parse_stat(&stat, key.start)) }
+    let stat = reads::head(format!("/proc/{}/stat", key.tgid), PROC_MAX).ok();
+    Look { key, found: stat.and_then(|stat| parse_stat(&stat.bytes, key.start)) }
 }
 
 /// The fields after the name, which ends with the last `)`: the name itself may hold anything.
@@ -46,11 +53,8 @@ fn pts(tty: u32) -> Option<u16> {
 pub fn masks(task: TaskRef) -> Option<Masks> {
     // Another process with that pid is told apart by its start time.
     look(task.key).found?;
-    let status = fs::read_to_string(format!("/proc/{}/task/{}/status", task.key.tgid, task.tid)).ok()?;
-    let mask = |name: &str| {
-        let text = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        u64::from_str_radix(text.trim(), 16).ok()
-    };
+    let status = text(&format!("/proc/{}/task/{}/status", task.key.tgid, task.tid));
+    let mask = |name: &str| u64::from_str_radix(field(&status, name)?, 16).ok();
     Some(Masks { pending: mask("SigPnd")?, shared_pending: mask("ShdPnd")?, blocked: mask("SigBlk")? })
 }
 
@@ -58,14 +62,15 @@ pub fn masks(task: TaskRef) -> Option<Masks> {
 /// of it. Some hardened kernels keep their pid 1 from iterators; its children name it all the same.
 pub fn unlisted(key: ProcKey) -> Option<Row> {
     let looked = look(key).found?;
-    let name = fs::read_to_string(format!("/proc/{}/comm", key.tgid)).unwrap_or_default();
-    let threads = fs::read_dir(format!("/proc/{}/task", key.tgid)).map_or(1, |tasks| tasks.count() as u32);
+    let name = line(&format!("/proc/{}/comm", key.tgid));
+    let status = text(&format!("/proc/{}/status", key.tgid));
+    let threads = field(&status, "Threads").and_then(|count| count.parse().ok()).unwrap_or(1);
     Some(Row {
         task: TaskInfo {
             key,
             // Its parent's start time is not told, and without it there is no identity.
             parent: None,
-            comm: Comm::from(name.trim_end()),
+            comm: Comm::from(name.as_str()),
             cgroup: 0,
             pid_ns: PidNs(INITIAL_PID_NS),
             parent_ns: None,
@@ -88,24 +93,62 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
 /// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
 pub const INITIAL_PID_NS: u32 = 0xEFFF_FFFC;
 
-/// The command line of a process, empty for a kernel thread, a zombie, or one that is gone.
-pub fn command_line(pid: u32) -> Args {
-    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let cut = bytes.len() > ARGS_MAX;
-    bytes.truncate(ARGS_MAX);
-    Args { bytes: bytes.into(), cut }
+/// How long a command line may keep everybody waiting.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The most that is read of the arguments of a shim, which names its container early.
+const SHIM_MAX: usize = 64 << 10;
+
+/// Processes whose command lines are being read: those that hang there are not asked twice.
+static READ_NOW: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// The command line of each process: empty for a kernel thread, a zombie, or one that is gone; empty and cut for one
+/// that does not hand it over. See [`first_bytes`].
+pub fn command_lines(pids: &[u32]) -> Vec<Args> {
+    let heads = first_bytes(pids, |&pid| command_line(pid, ARGS_MAX));
+    heads.into_iter().map(|Head { bytes, cut }| Args { bytes: bytes.into(), cut }).collect()
 }
 
-/// All arguments of a process, however many; what is not UTF-8 in them is replaced.
+/// The arguments of a process, as far as they matter; what is not UTF-8 in them is replaced.
 pub fn arguments(pid: u32) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let Head { bytes, .. } = first_bytes(&[pid], |&pid| command_line(pid, SHIM_MAX)).pop().unwrap_or_default();
     let words = bytes.split(|&byte| byte == 0);
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Reads the command lines of processes, in other threads: it is their memory, of which they say where and how long
+/// it is (`PR_SET_MM`), and the kernel takes their `mmap_lock` to read it. Who holds that, as one of its threads waits
+/// for a file system that does not answer (FUSE), keeps readers waiting for as long.
+fn first_bytes(pids: &[u32], read: fn(&u32) -> Option<Head>) -> Vec<Head> {
+    let mut heads: Vec<_> = pids.iter().map(|_| Head { bytes: Vec::new(), cut: true }).collect();
+    reads::each(pids.to_vec(), PATIENCE, read, |at, head| {
+        if let Some(head) = head {
+            heads[at] = head;
+        }
+    });
+    heads
+}
+
+/// The first bytes of a command line; none while somebody else waits for it.
+fn command_line(pid: u32, max: usize) -> Option<Head> {
+    let read_now = || READ_NOW.lock().unwrap_or_else(PoisonError::into_inner);
+    if !read_now().insert(pid) {
+        return None;
+    }
+    let head = reads::head(format!("/proc/{pid}/cmdline"), max).unwrap_or_default();
+    read_now().remove(&pid);
+    Some(head)
 }
 
 /// Where a process works, if it may be asked.
 pub fn directory(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The user whom a process acts for (its effective user id); root if it is gone, as then only root's files are
+/// believed.
+pub fn user(pid: u32) -> u32 {
+    let status = text(&format!("/proc/{pid}/status"));
+    field(&status, "Uid").and_then(|ids| ids.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }
 
 /// The pid namespace of a process, by its host pid.
@@ -120,9 +163,15 @@ pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
         .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
 }
 
-/// A file's text, empty if it cannot be read.
+/// The text of a file of `/proc` or `/sys`, empty if it cannot be read; what is not UTF-8 in it is replaced.
 pub fn text(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+    let Head { bytes, .. } = reads::head(path, PROC_MAX).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// What `/proc/PID/status` says under that name.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// A one-line file, without its line end; empty if it cannot be read.

@@ -65,9 +65,11 @@ impl World {
                 changes.push(Change::Masked(task.key));
             }
             EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
-            EventKind::Lost(_) => {
+            EventKind::Lost(lost) => {
                 self.gap = Some(at);
                 (self.is_synced, self.is_torn) = (false, true);
+                // Of a damaged trace: it may have been part of the list.
+                self.is_listing &= lost.unreadable == 0;
                 changes.push(Change::Gap);
             }
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
@@ -163,8 +165,8 @@ impl World {
         self.processes.insert(key, Box::new(process));
         // It was there before the iterator went round, and was not met. How it ended may have been before
         // anybody watched.
-        if !self.is_listing && at < self.snapshot_began {
-            self.not_found(key, self.snapshot_began);
+        if at < self.listed_at {
+            self.not_found(key, self.listed_at);
         }
         let present = self.by_pid.entry(key.tgid).or_insert(key);
         *present = key.max(*present);
@@ -304,6 +306,7 @@ impl World {
         death: Death,
         changes: &mut Vec<Change>,
     ) {
+        self.note_untold(init, death.at);
         let others = self.members_of(ns).filter(|process| process.key != init);
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
@@ -423,7 +426,8 @@ impl World {
             sent_seq: Some(seq),
         };
         self.note_overflow(at, seq, target.key, signal, verdict);
-        self.note_heard(at, target.key, signal, verdict);
+        let by = matches!(sender, Sender::Process(_)).then_some(current.key);
+        self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
         self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
@@ -543,7 +547,11 @@ impl World {
     }
 
     fn snapshot_end(&mut self, changes: &mut Vec<Change>) {
-        self.is_listing = false;
+        // Of a damaged trace: the list has no beginning, or lacks some. Who is not on it may be there.
+        if !std::mem::take(&mut self.is_listing) {
+            return;
+        }
+        self.listed_at = self.snapshot_began;
         let unlisted: Vec<_> = self
             .processes
             .values()

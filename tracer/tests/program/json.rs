@@ -5,7 +5,17 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tracer::{event::EventKind, filter::Filter, occurrence::Kind, sink::json::Json};
+use tracer::{
+    event::EventKind,
+    filter::Filter,
+    host::Rooms,
+    occurrence::Kind,
+    sink::{
+        Counted,
+        json::{Json, unwritten_line},
+    },
+    world::World,
+};
 
 use crate::story::{self, endings, everything, live};
 
@@ -328,7 +338,8 @@ finding!(Pressure {
     of_machine: bool,
     failed: u64,
     holders: Vec<Holder>,
-    zombies: u64
+    zombies: u64,
+    group: Option<String>
 });
 
 #[derive(Debug, Deserialize)]
@@ -363,6 +374,7 @@ finding!(KilledBy, and alone Killed {
     code_name: Option<String>,
     how: How,
     sender: Option<Sender>,
+    sender_lives: Option<bool>,
     ancestors: Vec<Process>,
     asked_by: Vec<Process>,
     count: u64,
@@ -443,6 +455,16 @@ struct Counts {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Limited {
+    r#type: String,
+    at: Time,
+    at_boot_ns: Digits,
+    seq: u64,
+    what: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Lost {
     r#type: String,
     at: Time,
@@ -466,6 +488,13 @@ struct Lost {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Unwritten {
+    r#type: String,
+    lines: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Summary {
     r#type: String,
     at: Time,
@@ -475,6 +504,7 @@ struct Summary {
     findings: BTreeMap<String, u64>,
     signals_seen: u64,
     lost: Counts,
+    unwritten: Option<u64>,
     walks_cut: u64,
     cpu_ns: u64,
     processes: u64,
@@ -909,6 +939,8 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
+        ("unwritten", "", "") => strict::<Unwritten>(line),
+        ("limited", "", "") => strict::<Limited>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
         ("rule", "", "") => strict::<Rule>(line),
@@ -925,6 +957,18 @@ fn json(events: &[EventKind], kinds: &[Kind]) -> String {
     let mut sink = Json::new(Vec::new(), Filter::default(), kinds);
     live(events, &mut [&mut sink]);
     String::from_utf8(sink.into_inner()).unwrap()
+}
+
+#[test]
+fn what_is_not_looked_at_is_said_once() {
+    let rooms = |left_out| EventKind::Rooms(Box::new(Rooms { groups_left_out: Some(left_out), ..Rooms::default() }));
+    let limited = |text: &str| text.lines().filter(|line| parse(line) == "limited").count();
+    let events = [vec![story::start()], story::snapshot(), vec![rooms(1_136), rooms(0)]].concat();
+    let text = json(&events, &[]);
+    assert!(limited(&text) == 1 && text.contains("at least 1136 of them"), "{text}");
+    // What a file that begins with an image of the world says before that is whole.
+    let image = [vec![story::start(), EventKind::SnapshotBegin, rooms(7), EventKind::SnapshotEnd]].concat();
+    assert_eq!(limited(&json(&image, &[])), 1);
 }
 
 #[test]
@@ -986,6 +1030,22 @@ fn a_run_without_a_snapshot_still_tells_what_it_found() {
 }
 
 #[test]
+fn lines_that_nobody_read_are_said_where_they_are_missing_and_in_the_summary() {
+    assert_eq!(parse(unwritten_line(3).trim_end()), "unwritten");
+    let summary = |lines| {
+        let mut sink = Json::new(Vec::new(), Filter::default(), &[]);
+        let mut counted = Counted::new(&mut sink);
+        counted.unwritten(lines);
+        counted.finish(&World::default()).unwrap();
+        let text = String::from_utf8(sink.into_inner()).unwrap();
+        assert_eq!(parse(text.trim_end()), "summary");
+        text
+    };
+    assert!(summary(1_203).contains(r#""unwritten":1203,"#));
+    assert!(!summary(0).contains("unwritten"), "a replay says what was said live");
+}
+
+#[test]
 fn findings_of_endings() {
     insta::assert_snapshot!(json(&endings(), &[]));
 }
@@ -1014,6 +1074,7 @@ fn the_examples_of_the_documentation_are_right() {
         [
             "container",
             "lost",
+            "unwritten",
             "summary",
             "process",
             "whyrecording",

@@ -9,13 +9,13 @@ use crate::{
     event::ExitStatus,
     ident::Args,
     pump::{BUSY, Pace, Pump, sleep},
-    rules::{LEFT_BEHIND_LONGEST, Thresholds},
-    sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
+    rules::{Thresholds, left_behind_patience},
+    sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
     world::World,
 };
 
-use super::{child::Child, say};
+use super::child::Child;
 
 /// A recording that goes on, or has ended.
 pub struct Recording {
@@ -23,6 +23,8 @@ pub struct Recording {
     pump: Option<Pump>,
     pace: Pace,
     sinks: Tee<Gate, Recorder>,
+    /// A zombie is one that is not reaped for so long, in nanoseconds.
+    unreaped_after: u64,
     /// Why it could not go on.
     failure: Option<Error>,
 }
@@ -42,7 +44,8 @@ impl Recording {
     ) -> Result<Self> {
         let mut sinks = Tee(gate, recorder);
         let pump = Pump::begin(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
-        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, failure: None })
+        let unreaped_after = thresholds.unreaped_after;
+        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, unreaped_after, failure: None })
     }
 
     /// What was found.
@@ -111,15 +114,14 @@ impl Recording {
     /// Nothing is left to be said about what the command left behind.
     fn is_settled(&self) -> bool {
         let Some(world) = self.pump.as_ref().map(Pump::world) else { return true };
-        let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
-            return true;
-        };
+        let Some(end) = world.command().and_then(|command| command.end) else { return true };
         let is_said = self.gate().summary.findings.contains_key("left-behind");
         // The pump lets time pass a few times a second.
-        let latest = end.at.saturating_add(LEFT_BEHIND_LONGEST + 500_000_000);
-        // The release of the command itself comes some milliseconds after it was reaped.
-        let is_gone = world.get(command.identity.key).is_none() && command.left(world).is_empty();
-        is_said || is_gone || world.now() > latest
+        is_said
+            || match left_behind_patience(world, self.unreaped_after) {
+                0 => true,
+                patience => world.now() > end.at.saturating_add(patience).saturating_add(500_000_000),
+            }
     }
 
     /// Ends it as it should be. Nothing happens if it has ended.
@@ -138,9 +140,9 @@ impl Recording {
         self.sinks.0.summary.conclude(pump.world());
         let end = pump.end_event().ok();
         let closed = self.sinks.1.close(end.as_ref());
-        say(&format!("the recording stops: {error:#}"));
+        say(format_args!("the recording stops: {error:#}"));
         if let Err(error) = closed {
-            say(&format!("and the file could not be closed: {error}"));
+            say(format_args!("and the file could not be closed: {error}"));
         }
         self.failure = Some(error);
     }
