@@ -10,7 +10,7 @@ use crate::{
     finding::{Confidence, Finding, Subject},
     ident::ProcKey,
     rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
-    world::World,
+    world::{Process, World},
 };
 
 mod ledger;
@@ -30,6 +30,18 @@ pub struct Step<'a> {
     pub changes: &'a [Change],
     /// What the rules found.
     pub findings: &'a [Finding],
+}
+
+/// How many rules are asked about somebody at a tick: whom they speak of is looked at before, and that takes
+/// time. The others are asked at the next.
+pub const ASKED_AT_ONCE: usize = 256;
+/// How much later a rule is asked about somebody who was not found, in nanoseconds.
+const POSTPONED: u64 = 10_000_000;
+
+/// Whether somebody, or whoever owes him a wait, was looked for in vain.
+fn is_missing(world: &World, key: ProcKey) -> bool {
+    let is_missing = |key| world.get(key).is_some_and(Process::is_missing);
+    is_missing(key) || world.owed_by(key).is_some_and(is_missing)
 }
 
 /// World and rules.
@@ -84,25 +96,36 @@ impl Engine {
                 asked.rechecks.forget(identity.key);
             }
             for (i, rule) in rules.iter().enumerate() {
-                asked.note(world, rules, i, rule.check(world, change, seq), seq);
+                asked.note(world, rules, i, rule.check(world, change, seq), event.at, seq);
             }
         }
         // Only when time passes, so that `due` has named the processes to look at before.
         if event.kind == EventKind::Tick {
             // All at once: at the end of time, what is to be asked later is due already.
-            for (i, key) in std::iter::from_fn(|| asked.rechecks.next(event.at)).collect::<Vec<_>>() {
-                asked.note(world, rules, i, rules[i].recheck(world, key), seq);
+            let due = std::iter::from_fn(|| asked.rechecks.next(event.at)).take(ASKED_AT_ONCE);
+            for (i, key) in due.collect::<Vec<_>>() {
+                if is_missing(world, key) {
+                    // What became of it the stream is still to say.
+                    asked.rechecks.insert(event.at.saturating_add(POSTPONED), i, key);
+                    continue;
+                }
+                asked.note(world, rules, i, rules[i].recheck(world, key), event.at, seq);
             }
             asked.findings.extend(asked.ledger.settled(event.at));
         }
         (Step { seq, event, record, changes: &self.changes, findings: &self.asked.findings }, &self.world)
     }
 
+    /// Whether something is due at that time still, after a tick.
+    pub fn is_more_due(&self, now: u64) -> bool {
+        self.asked.rechecks.due(now).next().is_some()
+    }
+
     /// What the source should look at before a tick at that time: the processes that rules will be asked
     /// about, those that owe them a wait, what else a rule wants to see, however much that is, as a rule
     /// speaks of nobody unseen; and of the processes of which the world is in doubt, so many.
     pub fn due(&self, now: u64, doubts: usize) -> BTreeSet<Wanted> {
-        let asked = self.asked.rechecks.due(now).flat_map(|(rule, key)| {
+        let asked = self.asked.rechecks.due(now).take(ASKED_AT_ONCE).flat_map(|(rule, key)| {
             let them = [Some(key), self.world.owed_by(key)].into_iter().flatten().filter(|&key| key != NOBODY);
             them.map(Wanted::Look).chain(self.rules[rule].wants(&self.world, key))
         });
@@ -135,11 +158,14 @@ impl Asked {
         about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
     }
 
-    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, seq: u64) {
+    /// Takes in what a rule says of an event of that time.
+    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, at: u64, seq: u64) {
+        // Never at once, or a rule that cannot make up its mind would keep the loop busy; nor before the next tick,
+        // for which the processes to look at are named already.
+        let later = at.max(world.now()).saturating_add(1);
         match verdict {
             Verdict::Quiet => {}
-            // Never at once, or a rule that cannot make up its mind would keep the loop busy.
-            Verdict::Recheck(at, key) => self.rechecks.insert(at.max(world.now().saturating_add(1)), rule, key),
+            Verdict::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
             Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
             Verdict::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
             Verdict::Found(finding) if self.is_told(rules, &finding) => {}
@@ -158,7 +184,7 @@ impl Asked {
                 }
                 let key = finding.process.key;
                 let (told, again) = self.ledger.found(rule, *finding);
-                self.rechecks.insert(again.max(world.now().saturating_add(1)), rule, key);
+                self.rechecks.insert(again.max(later), rule, key);
                 if let Some(finding) = told {
                     self.ledger.join(|part| rules[rule].speaks_for(&finding, part));
                     self.findings.push(finding);

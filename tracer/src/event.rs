@@ -90,6 +90,42 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Whether the stream has come to the time of such an event: it tells what happened, in the order in which
+    /// it did. The others tell what was found out by looking, which is about the present, and the stream can be
+    /// behind that.
+    pub fn tells_time(&self) -> bool {
+        match self {
+            Self::Start(_)
+            | Self::Fork(_)
+            | Self::Exec(_)
+            | Self::Exit(_)
+            | Self::Free(_)
+            | Self::Adopt(_)
+            | Self::Reap(_)
+            | Self::Notify(_)
+            | Self::Rename(..)
+            | Self::Signal(_)
+            | Self::Deliver(_)
+            | Self::Tick
+            | Self::CommandStarted(..)
+            | Self::End(_) => true,
+            Self::SnapshotBegin
+            | Self::Row(_)
+            | Self::SnapshotEnd
+            | Self::Survey(_)
+            | Self::CommandLine(..)
+            | Self::Look(_)
+            | Self::Masks(..)
+            | Self::Rooms(_)
+            | Self::Lost(_)
+            | Self::CommandEnded(..)
+            | Self::CommandScope(_)
+            | Self::Container(_)
+            | Self::Contained(..)
+            | Self::OutOfMemory(..) => false,
+        }
+    }
+
     /// The word for the kinds that come from a probe: what `--events` and the summary call them.
     pub fn name(&self) -> Option<&'static str> {
         match self {

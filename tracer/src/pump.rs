@@ -1,7 +1,10 @@
 //! The one loop: takes events from the live source to the engine, and each step to whoever wants
 //! to see it.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -22,7 +25,8 @@ use crate::{
         encode::encode,
         kernel_log::KernelLog,
         limits::Limits,
-        live::{self, Live},
+        listing::Listing,
+        live::{self, Drained, Live},
         load::LoadOptions,
     },
     world::World,
@@ -47,8 +51,16 @@ const LONGEST_BEHIND: u64 = 500_000_000;
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
 /// How long the end of the stream waits for a last look at what runs out.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// Records that are taken before something else gets its turn.
-const BATCH: usize = 65_536;
+/// How long records are taken, and how long processes are listed, before something else gets its turn: signals
+/// must be seen.
+const SLICE: Duration = Duration::from_millis(20);
+/// How long the first tree waits for command lines. Where there are so many processes that reading them all takes
+/// longer, the rest comes later.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Processes of which command lines and containers are looked up at once.
+const AT_ONCE: usize = 128;
+
+const CANNOT_LIST: &str = "cannot list the processes with the kernel's task iterator";
 
 /// A live source, the engine that it feeds, and what lies between them.
 pub struct Pump {
@@ -69,10 +81,28 @@ pub struct Pump {
     surveyed: u64,
     /// Boot time of the first loss since the last snapshot.
     behind_since: Option<u64>,
+    /// The snapshot that is being taken.
+    snapshot: Option<Snapshot>,
     /// How long the last snapshot took, in nanoseconds.
     snapshot_took: u64,
+    /// The last turn has not taken all that there was.
+    is_behind: bool,
     /// A command that was started, and whose birth has not come up yet.
     awaited: Option<Awaited>,
+}
+
+/// A snapshot that is being taken, a part at a time, as there may be many processes.
+struct Snapshot {
+    began: Instant,
+    /// While rows are still to come.
+    listing: Option<Listing>,
+    /// Whose command lines and containers are still to be looked up, the youngest first: the oldest have their turn
+    /// first, so that who would keep others from theirs comes late.
+    unread: Vec<ProcKey>,
+    /// The rows are through, and that was told.
+    is_told: bool,
+    /// How long it took so far.
+    took: Duration,
 }
 
 /// See [`Pump::await_command`].
@@ -92,11 +122,28 @@ impl Awaited {
 }
 
 impl Pump {
-    /// Begins the stream: the start, and the processes that exist.
+    /// Begins the stream, with the processes that exist.
     ///
     /// # Errors
     /// If the processes cannot be listed, and what `show` returns.
     pub fn start(
+        live: Live,
+        options: &LoadOptions,
+        thresholds: &Thresholds,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> Result<Self> {
+        let mut pump = Self::begin(live, options, thresholds, show)?;
+        while pump.is_listing() {
+            pump.turn(show)?;
+        }
+        Ok(pump)
+    }
+
+    /// Begins the stream. The processes that exist come with the next turns.
+    ///
+    /// # Errors
+    /// If the processes cannot be listed, and what `show` returns.
+    pub fn begin(
         live: Live,
         options: &LoadOptions,
         thresholds: &Thresholds,
@@ -116,14 +163,25 @@ impl Pump {
             // The first snapshot tells what a survey would.
             surveyed: now,
             behind_since: None,
+            snapshot: None,
             snapshot_took: 0,
+            is_behind: true,
             awaited: None,
         };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
-        // The programs are attached: what happens while the snapshot is taken is in the ring
-        // buffer, and comes after it, into a world that knows whom it is about.
-        pump.snapshot(show)?;
+        // The programs are attached: what happens while the snapshot is taken is in the ring buffer.
+        pump.begin_snapshot(show)?;
         Ok(pump)
+    }
+
+    /// Whether rows of the processes that exist are still to come.
+    pub fn is_listing(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_told)
+    }
+
+    /// Whether there is more than the last turn has taken, or listed.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind || self.snapshot.is_some()
     }
 
     /// What is known now.
@@ -131,14 +189,15 @@ impl Pump {
         self.engine.world()
     }
 
-    /// Takes what has come up since the last turn, and lets time pass; says how many records
-    /// there were, [`BATCH`] at the most.
+    /// Takes what has come up since the last turn, for a while at the most ([`Pump::is_behind`] tells whether that
+    /// was all), and lets time pass; says how many records there were.
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn turn(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<usize> {
+        let began = live::now();
         let Self { live, engine, containers, kernel_log, awaited, record: room, .. } = self;
-        let drained = live.drain(BATCH, |event, record| {
+        let Drained { count, is_all } = live.drain(Instant::now() + SLICE, |event, record| {
             // Before it, so that whoever executes a container's program does so inside.
             for kind in containers.see(&event, engine.world()) {
                 tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
@@ -150,6 +209,9 @@ impl Pump {
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
+        self.is_behind = !is_all;
+        // What happened until then is known now.
+        let come_to = if is_all { began } else { self.engine.world().now() };
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
@@ -163,15 +225,16 @@ impl Pump {
             self.step(lost, show)?;
             self.behind_since.get_or_insert(now);
         }
-        if now.saturating_sub(self.kept) >= HOUSEKEEPING {
+        if now.saturating_sub(self.kept) >= HOUSEKEEPING || self.engine.is_more_due(come_to.min(self.kept)) {
             self.kept = now;
             self.catch_up(now, lost.is_some(), show)?;
             if now.saturating_sub(self.surveyed) >= SURVEY {
                 self.survey(show)?;
             }
-            self.let_time_pass(now, show)?;
+            self.let_time_pass(come_to, show)?;
         }
-        Ok(drained)
+        self.go_on_with_snapshot(show)?;
+        Ok(count)
     }
 
     /// The way back after a loss.
@@ -182,23 +245,25 @@ impl Pump {
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         let Some(since) = self.behind_since else { return Ok(()) };
-        if is_snapshot_due(now.saturating_sub(since), is_losing, self.snapshot_took) {
-            self.snapshot(show)?;
+        let is_idle = self.snapshot.is_none();
+        if is_idle && is_snapshot_due(now.saturating_sub(since), is_losing, self.snapshot_took) {
+            self.begin_snapshot(show)?;
             self.behind_since = is_losing.then_some(now);
         }
         Ok(())
     }
 
-    /// The rules that wanted to be asked again, after a look at whom they will be asked about.
+    /// The rules that wanted to be asked again, after a look at whom they will be asked about. Time passes no further
+    /// than the stream has come: what they ask for may be in what is still to be read.
     fn let_time_pass(
         &mut self,
-        now: u64,
+        come_to: u64,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
-        for wanted in self.engine.due(now, DOUBTS) {
+        for wanted in self.engine.due(come_to, DOUBTS) {
             self.step(&self.live.look(wanted), show)?;
         }
-        self.step(&Event { at: now, cpu: 0, kind: EventKind::Tick }, show)?;
+        self.step(&Event { at: come_to, cpu: 0, kind: EventKind::Tick }, show)?;
         Ok(())
     }
 
@@ -215,17 +280,74 @@ impl Pump {
         Ok(())
     }
 
+    /// Begins to take a snapshot.
+    fn begin_snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
+        let began = Instant::now();
+        let (listing, begin) = self.live.list().context(CANNOT_LIST)?;
+        self.step(&begin, show)?;
+        let (listing, unread) = (Some(listing), Vec::new());
+        self.snapshot = Some(Snapshot { began, listing, unread, is_told: false, took: began.elapsed() });
+        Ok(())
+    }
+
+    /// Goes on with the snapshot that is being taken, if one is, for a while.
+    fn go_on_with_snapshot(
+        &mut self,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> Result<()> {
+        let Some(mut snapshot) = self.snapshot.take() else { return Ok(()) };
+        let began = Instant::now();
+        while began.elapsed() < SLICE {
+            if let Some(listing) = &mut snapshot.listing {
+                let mut events = Vec::new();
+                if !listing.read_on(&mut events).context(CANNOT_LIST)? {
+                    snapshot.unread = listing.close(&mut events);
+                    snapshot.unread.reverse();
+                    self.live.listed(listing);
+                    snapshot.listing = None;
+                }
+                for event in &events {
+                    self.step(event, show)?;
+                }
+                continue;
+            }
+            if snapshot.unread.is_empty() {
+                break;
+            }
+            let next = snapshot.unread.split_off(snapshot.unread.len().saturating_sub(AT_ONCE));
+            let there = next.into_iter().rev().filter(|&key| self.engine.world().get(key).is_some());
+            let there: Vec<_> = there.collect();
+            for event in live::command_lines(&there) {
+                self.step(&event, show)?;
+            }
+            for kind in self.containers.survey(&there, self.engine.world()) {
+                self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
+            }
+        }
+        snapshot.took += began.elapsed();
+        let is_through = snapshot.listing.is_none() && snapshot.unread.is_empty();
+        let is_late = snapshot.listing.is_none() && snapshot.began.elapsed() >= PATIENCE;
+        if !snapshot.is_told && (is_through || is_late) {
+            snapshot.is_told = true;
+            self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::SnapshotEnd }, show)?;
+        }
+        if is_through {
+            self.snapshot_took = u64::try_from(snapshot.took.as_nanos()).unwrap_or(u64::MAX);
+            self.limits.ask();
+        } else {
+            self.snapshot = Some(snapshot);
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot in one go, but for command lines that take long; the one that is being taken, if one is.
     fn snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
-        let began = live::now();
-        let events = self.live.snapshot().context("cannot list the processes with the kernel's task iterator")?;
-        for event in &events {
-            self.step(event, show)?;
+        if self.snapshot.is_none() {
+            self.begin_snapshot(show)?;
         }
-        for kind in self.containers.survey(self.engine.world()) {
-            self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
+        while self.is_listing() {
+            self.go_on_with_snapshot(show)?;
         }
-        self.snapshot_took = live::now().saturating_sub(began);
-        self.limits.ask();
         Ok(())
     }
 
@@ -264,11 +386,21 @@ impl Pump {
         &mut self,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
-        while self.turn(show)? == BATCH {}
+        self.take_all(show)?;
         let Some(Awaited { pid, args }) = self.awaited.take() else { return Ok(()) };
         self.snapshot(show)?;
         if let Some(key) = self.world().by_pid(pid).map(|process| process.key) {
             self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)?;
+        }
+        Ok(())
+    }
+
+    /// Takes all that has happened until now.
+    fn take_all(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
+        let now = live::now();
+        self.turn(show)?;
+        while self.is_behind && self.engine.world().now() < now {
+            self.turn(show)?;
         }
         Ok(())
     }
@@ -293,6 +425,10 @@ impl Pump {
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn end(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
+        if self.is_listing() {
+            self.snapshot(show)?;
+        }
+        self.take_all(show)?;
         // Housekeeping included: what happened before the end belongs to the run.
         self.kept = 0;
         self.turn(show)?;
@@ -340,17 +476,18 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// After a turn that found so many records.
-    pub fn after(&mut self, drained: usize) -> Duration {
+    /// After a turn that found so many records, and perhaps left some.
+    pub fn after(&mut self, drained: usize, is_behind: bool) -> Duration {
         self.0 = if drained > 0 { BUSY } else { (self.0 * 2).min(IDLE) };
-        // After a full batch there is more, but signals and the end of the time must be seen.
-        if drained == BATCH { Duration::ZERO } else { self.0 }
+        // Signals and the end of the time must be seen nevertheless.
+        if is_behind { Duration::ZERO } else { self.0 }
     }
 }
 
-/// Sleeps for a while; without a time, for ever.
+/// Sleeps for a while; without a time, for ever. If there is no time to sleep, whatever else has come up is seen.
 pub async fn sleep(time: Option<Duration>) {
     match time {
+        Some(Duration::ZERO) => tokio::task::yield_now().await,
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
@@ -420,19 +557,19 @@ pub async fn run(
 ) -> Result<()> {
     let mut leave = Leave::new()?;
     let mut sink = Counted::new(sink);
-    let mut pump = Pump::start(live, options, thresholds, &mut |world, step| sink.step(world, step))?;
+    let mut pump = Pump::begin(live, options, thresholds, &mut |world, step| sink.step(world, step))?;
     let end = sleep(duration);
     tokio::pin!(end);
     let mut pace = Pace::default();
     let is_asked = loop {
         let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
-        let pause = pace.after(drained);
+        let pause = pace.after(drained, pump.is_behind());
         tokio::select! {
             biased;
             () = leave.asked() => break true,
             () = &mut end => break false,
-            () = tokio::time::sleep(pause) => {}
+            () = sleep(Some(pause)) => {}
         }
     };
     pump.end(&mut |world, step| sink.step(world, step))?;

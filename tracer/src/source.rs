@@ -8,6 +8,7 @@ pub mod encode;
 pub mod hooks;
 pub mod kernel_log;
 pub mod limits;
+pub mod listing;
 pub mod live;
 pub mod load;
 pub mod offsets;

@@ -179,21 +179,32 @@ impl Story {
     }
 
     /// Lets time pass. What is due is looked at first, and found as `looks` tells: pid, state,
-    /// parent. Of the others, orphans have the parents that were predicted, and the rest is gone.
+    /// parent. Of the others, orphans have the parents that were predicted, those that live are where they
+    /// were, and the rest is gone; so is whoever was not found before.
     pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
-        for due in self.engine.due(self.now, usize::MAX) {
-            let Wanted::Look(due) = due else { continue };
-            let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
-            let predicted = || {
-                self.world().doubtful(self.now).find(|&key| key == due)?;
-                let parent = self.world().parent(due)?.key.tgid;
-                Some((if self.world().get(due)?.is_zombie() { b'Z' } else { b'S' }, parent))
-            };
-            let found = told.or_else(predicted);
-            self.look(due.tgid, found);
+        let until = self.now;
+        loop {
+            for due in self.engine.due(until, usize::MAX) {
+                let Wanted::Look(due) = due else { continue };
+                let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
+                let found = told.or_else(|| self.expected(due));
+                self.look(due.tgid, found);
+            }
+            self.event(EventKind::Tick);
+            if !self.engine.is_more_due(until) {
+                return self;
+            }
         }
-        self.event(EventKind::Tick)
+    }
+
+    /// What a look will find of whom nothing was told.
+    fn expected(&self, key: ProcKey) -> Option<(u8, u32)> {
+        let process = self.world().get(key).filter(|process| !process.is_missing())?;
+        let is_predicted = || self.world().doubtful(self.now).any(|doubtful| doubtful == key);
+        let parent = self.world().parent(key).map_or(0, |parent| parent.key.tgid);
+        let is_there = process.death().is_none() || is_predicted();
+        is_there.then_some((if process.is_zombie() { b'Z' } else { b'S' }, parent))
     }
 
     /// The findings since the last call, by rule.

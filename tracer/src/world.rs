@@ -5,7 +5,7 @@
 //! never stored. The world has no clock and does no input: it is what [`World::apply`] made of
 //! the events, and it takes the side of any event that contradicts it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
@@ -25,6 +25,7 @@ mod kinship;
 mod leave;
 mod limits;
 mod lineage;
+mod missing;
 mod namespace;
 mod overflow;
 mod process;
@@ -59,7 +60,15 @@ pub struct World {
     edges: BTreeSet<(ProcKey, ProcKey)>,
     /// When to look at whom.
     looks: BTreeSet<(u64, ProcKey)>,
+    /// Who was looked for in vain.
+    missing: BTreeSet<ProcKey>,
+    /// Who was buried because of that, and was not seen to end.
+    mislaid: VecDeque<missing::Mislaid>,
     namespaces: BTreeMap<PidNs, Namespace>,
+    /// Namespace and process.
+    members: BTreeSet<(PidNs, ProcKey)>,
+    /// Namespace and one that is nested in it directly.
+    nested: BTreeSet<(PidNs, PidNs)>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
     /// Signals that wait, of all processes.
@@ -80,8 +89,12 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
-    /// A snapshot has begun, nothing of it was lost, and it has not ended.
+    /// A snapshot has begun, no record of it is missing, and it has not ended.
     is_listing: bool,
+    /// Events were lost since it began.
+    is_torn: bool,
+    /// When the last one began that came to its end.
+    listed_at: u64,
     containers: contained::Containers,
     limits: limits::Limits,
     /// The stream is about a command.
@@ -91,7 +104,10 @@ pub struct World {
 }
 
 impl World {
-    /// The greatest time that any event had, in nanoseconds of the boot-time clock.
+    /// How far the stream has come, in nanoseconds of the boot-time clock ([`EventKind::tells_time`]): what
+    /// happened until then is known. What was looked up may be later.
+    ///
+    /// [`EventKind::tells_time`]: crate::event::EventKind::tells_time
     pub fn now(&self) -> u64 {
         self.now
     }
@@ -136,7 +152,8 @@ impl World {
     /// The zombies that a process has had to wait for as their parent for longer than that, in
     /// nanoseconds: nobody holds them by ptrace.
     pub fn unreaped(&self, parent: ProcKey, older: u64) -> impl Iterator<Item = (&Process, &Death)> {
-        let zombies = self.children(parent).filter(|child| child.is_zombie() && child.tracer.is_none());
+        let is_owed = |child: &&Process| child.is_zombie() && child.tracer.is_none() && !child.is_missing();
+        let zombies = self.children(parent).filter(is_owed);
         let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
         zombies.filter(move |(child, death)| child.owed_since(death).saturating_add(older) <= self.now)
     }
@@ -191,6 +208,41 @@ impl World {
         std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(MOST_NESTED)
     }
 
+    /// The processes of a namespace, and of those that are nested in it; at the cost of those.
+    fn members_of(&self, ns: PidNs) -> impl Iterator<Item = &Process> {
+        let mut left = vec![ns];
+        let inside = std::iter::from_fn(move || {
+            let ns = left.pop()?;
+            let nested = self.nested.range((ns, PidNs(0))..=(ns, PidNs(u32::MAX))).map(|&(_, inner)| inner);
+            // Always so, unless somebody has made up a trace that would go in circles.
+            let is_deeper = |inner: &PidNs| self.level(*inner) > self.level(ns);
+            left.extend(nested.filter(is_deeper));
+            Some(ns)
+        });
+        inside.flat_map(|ns| self.own_members(ns)).filter_map(|key| self.get(key))
+    }
+
+    fn level(&self, ns: PidNs) -> Option<u32> {
+        self.namespaces.get(&ns).map(|ns| ns.level)
+    }
+
+    /// The processes of a namespace alone.
+    fn own_members(&self, ns: PidNs) -> impl Iterator<Item = ProcKey> + '_ {
+        let last = ProcKey { start: u64::MAX, tgid: u32::MAX };
+        self.members.range((ns, ProcKey::default())..=(ns, last)).map(|&(_, key)| key)
+    }
+
+    /// Whoever descends from a process, by present parents, without it; at the cost of those.
+    fn below(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+        let mut left = vec![key];
+        std::iter::from_fn(move || {
+            let key = left.pop()?;
+            left.extend(self.child_keys(key));
+            Some(key)
+        })
+        .skip(1)
+    }
+
     /// Whether a process is another one or descends from it, by present parents.
     pub fn is_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
         self.upwards(key).any(|key| key == ancestor)
@@ -222,18 +274,21 @@ const MOST_NESTED: usize = 64;
 /// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.
 const MOST_PROCESSES: usize = 1 << 20;
 
-/// Processes that were released a moment ago: an event of theirs that comes late must not bring
-/// them back.
+/// Processes that are gone since a moment ago: an event of theirs that comes late must not bring them back.
 ///
 /// The kernel gives pids out one after the other, so that those that go together lie together here, and
 /// one is forgotten after some 32,768 others: more than can be released between two records that
 /// overtake each other.
 #[derive(Debug)]
-struct Tombstones(Vec<[ProcKey; 4]>);
+struct Tombstones(Vec<[Tombstone; 4]>);
+
+/// Who is gone, and until when that is certain, in nanoseconds of the boot-time clock: an event that happened
+/// later proves the contrary.
+type Tombstone = (ProcKey, u64);
 
 impl Default for Tombstones {
     fn default() -> Self {
-        Self(vec![[ProcKey::default(); 4]; 8192])
+        Self(vec![[Tombstone::default(); 4]; 8192])
     }
 }
 
@@ -242,15 +297,30 @@ impl Tombstones {
         key.tgid as usize % self.0.len()
     }
 
-    fn insert(&mut self, key: ProcKey) {
+    fn insert(&mut self, key: ProcKey, until: u64) {
         let place = self.place(key);
-        if !self.0[place].contains(&key) {
-            self.0[place].rotate_right(1);
-            self.0[place][0] = key;
+        let stones = &mut self.0[place];
+        match stones.iter_mut().find(|(gone, _)| *gone == key) {
+            Some((_, before)) => *before = until.max(*before),
+            None => {
+                stones.rotate_right(1);
+                stones[0] = (key, until);
+            }
         }
     }
 
-    fn contains(&self, key: ProcKey) -> bool {
-        self.0[self.place(key)].contains(&key) && key != ProcKey::default()
+    /// Whether somebody was gone at that time.
+    fn contains(&self, key: ProcKey, at: u64) -> bool {
+        self.until(key).is_some_and(|until| at <= until)
+    }
+
+    /// Whether somebody is gone as far as is known.
+    fn has(&self, key: ProcKey) -> bool {
+        self.until(key).is_some()
+    }
+
+    fn until(&self, key: ProcKey) -> Option<u64> {
+        let stones = &self.0[self.place(key)];
+        stones.iter().find(|&&(gone, _)| gone == key && key != ProcKey::default()).map(|&(_, until)| until)
     }
 }

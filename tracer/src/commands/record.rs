@@ -78,6 +78,10 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
 /// command where the recording stops before. The command's exit code, if there is one.
 async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recording) -> Option<u8> {
     let cli::Record { command, duration, max_size, .. } = options;
+    if let Some(code) = until_listed(signals, recording).await {
+        recording.stop();
+        return (!command.is_empty()).then_some(code);
+    }
     let mut child = match command.first().map(|program| (program, Child::start(command))) {
         None => None,
         Some((_, Ok(Started::Running(child)))) => {
@@ -130,4 +134,18 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             () = sleep(pause) => {}
         }
     }
+}
+
+/// Waits until the processes that exist are listed: the command is to find a world that is known. The exit code, as a
+/// shell would say it, if a signal asks to end before.
+async fn until_listed(signals: &Signals, recording: &mut Recording) -> Option<u8> {
+    while recording.is_listing() {
+        let pause = recording.turn()?;
+        tokio::select! {
+            biased;
+            came = signals.next() => return Some(128u8.saturating_add(u8::try_from(came.signal).unwrap_or(0))),
+            () = sleep(Some(pause)) => {}
+        }
+    }
+    None
 }

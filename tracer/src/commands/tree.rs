@@ -59,7 +59,8 @@ fn live() -> Result<Engine> {
         engine.step(event, &[]);
     }
     let mut containers = Containers::default();
-    let found = containers.survey(engine.world());
+    let all: Vec<_> = engine.world().processes().map(|process| process.key).collect();
+    let found = containers.survey(&all, engine.world());
     for kind in found.into_iter().chain(containers.finish()) {
         engine.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
     }

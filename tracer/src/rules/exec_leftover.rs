@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn one_from_before_has_a_terminal_and_nobody_who_looks_like_its_client() {
         let mut story = container();
-        story.rows(&[running(outsider(30, 2))]);
+        story.event(EventKind::Row(Box::new(running(outsider(30, 2)))));
         story.event(EventKind::Contained(key(30), "0123456789abcdef".into()));
         story.now += 5_100 * crate::story::MS;
         let looked =

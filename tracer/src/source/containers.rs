@@ -90,12 +90,13 @@ impl Containers {
         if is_inside { vec![EventKind::Contained(key, id)] } else { Vec::new() }
     }
 
-    /// The containers that were there before anybody looked.
-    pub fn survey(&mut self, world: &World) -> Vec<EventKind> {
+    /// The containers of processes that were there before anybody looked.
+    pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
         // Whose end was lost.
         self.starting.retain(|&key, _| world.get(key).is_some());
         let mut events = Vec::new();
-        for process in world.processes().filter(|process| !process.roles.kthread && process.death().is_none()) {
+        let processes = keys.iter().filter_map(|&key| world.get(key));
+        for process in processes.filter(|process| !process.roles.kthread && process.death().is_none()) {
             if !may_be_a_way_in(world, process) {
                 events.extend(self.unit_in(process, world));
                 continue;

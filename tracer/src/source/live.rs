@@ -4,23 +4,24 @@
 //! since the last call.
 
 use std::{
-    collections::BTreeSet,
     io::{self, Write},
+    time::Instant,
 };
 
 use aya::maps::{MapData, MapError, PerCpuArray, RingBuf};
 use aya_log::EbpfLogger;
 use log::Log;
-use tracer_common::{RowRecord, Stats, SurveyRecord};
+use tracer_common::{Stats, SurveyRecord};
 
 use crate::{
-    event::{Event, EventKind, Loss, Row, Survey},
+    event::{Event, EventKind, Loss, Survey},
     host::{Rooms, StartInfo},
+    ident::ProcKey,
     rules::{Thresholds, Wanted},
     source::{
-        ages::{self, Ended},
         decode::{decode, decode_surveyed},
         hooks, limits,
+        listing::Listing,
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
     },
@@ -41,7 +42,23 @@ pub struct Live {
     /// What has been lost on this side since.
     here: Loss,
     simulate: Option<SimulatedLoss>,
+    /// Boot time from which on all programs were attached, in nanoseconds.
+    began: u64,
 }
+
+/// What was taken from the ring buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Drained {
+    /// Records.
+    pub count: usize,
+    /// There was nothing more.
+    pub is_all: bool,
+}
+
+/// After so many records it is seen how late it is.
+const TIME_TAKES: usize = 32;
+/// How long records from before the beginning are thrown away at once, in nanoseconds; the rest goes later.
+const LONGEST_DISCARD: u64 = 100_000_000;
 
 /// Throws away a share of the records, for tests.
 struct SimulatedLoss {
@@ -74,7 +91,17 @@ impl Live {
                 LoadError::Other { what: "the log of the programs".to_owned(), source: Box::new(error) }
             })?);
         }
+        live.begin().map_err(map_error)?;
         Ok(live)
+    }
+
+    /// From here on every program is attached. What happened before is in the first snapshot; and of what was told of
+    /// it some is missing, such as the end of somebody whose birth was told.
+    fn begin(&mut self) -> Result<(), MapError> {
+        self.began = now();
+        while self.ring.next().is_some() && now().saturating_sub(self.began) < LONGEST_DISCARD {}
+        self.counted = self.stats()?;
+        Ok(())
     }
 
     /// Loads only the iterator: for a snapshot, with nothing attached.
@@ -99,6 +126,7 @@ impl Live {
             counted_missed: 0,
             here: Loss::default(),
             simulate: None,
+            began: 0,
         })
     }
 
@@ -126,20 +154,29 @@ impl Live {
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
     }
 
-    /// Hands over what is in the ring buffer, `limit` records at the most, each as its event and as
-    /// its bytes; says how many it were.
+    /// Hands over what is in the ring buffer, each record as its event and as its bytes, until there is nothing
+    /// more or that time has come; says how many it were, and whether it was all.
     ///
     /// # Errors
     /// Only what `take` returns.
-    pub fn drain<E>(&mut self, limit: usize, mut take: impl FnMut(Event, &[u8]) -> Result<(), E>) -> Result<usize, E> {
+    pub fn drain<E>(
+        &mut self,
+        until: Instant,
+        mut take: impl FnMut(Event, &[u8]) -> Result<(), E>,
+    ) -> Result<Drained, E> {
         if let Some(log) = &mut self.log {
             log.flush();
         }
         let mut count = 0;
-        while count < limit
-            && let Some(bytes) = self.ring.next()
-        {
+        loop {
+            if count % TIME_TAKES == TIME_TAKES - 1 && Instant::now() >= until {
+                return Ok(Drained { count, is_all: false });
+            }
+            let Some(bytes) = self.ring.next() else { return Ok(Drained { count, is_all: true }) };
             count += 1;
+            if header_time(&bytes) < self.began {
+                continue;
+            }
             if let Some(SimulatedLoss { share, random }) = &mut self.simulate
                 && random.f64() < *share
             {
@@ -151,7 +188,6 @@ impl Live {
                 Err(_) => self.here.undecodable += 1,
             }
         }
-        Ok(count)
     }
 
     /// What has been lost since the last call, if anything.
@@ -191,29 +227,29 @@ impl Live {
     /// # Errors
     /// If the kernel's iterator fails.
     pub fn snapshot(&mut self) -> io::Result<Vec<Event>> {
-        let mut events = vec![Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin }];
-        for row in self.loaded.iterate(ITERATOR)?.chunks(size_of::<RowRecord>()) {
-            match decode(row) {
-                Ok(event) => events.push(event),
-                Err(_) => self.here.undecodable += 1,
-            }
-        }
-        let rows: Vec<Row> = rows(&events).copied().collect();
-        let listed: BTreeSet<_> = rows.iter().map(|row| row.task.key).collect();
-        let named: BTreeSet<_> = rows.iter().filter_map(|row| Some(row.task.parent?.key)).collect();
-        let unlisted = named.difference(&listed).filter_map(|&key| procfs::unlisted(key));
-        let at = now();
-        events.extend(unlisted.map(|row| Event { at, cpu: 0, kind: EventKind::Row(Box::new(row)) }));
-        let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
-        let mut with_args: Vec<_> = with_args.map(|row| row.task.key).collect();
-        // The oldest first: who would keep others from theirs comes late.
-        with_args.sort_unstable();
-        let pids: Vec<_> = with_args.iter().map(|key| key.tgid).collect();
-        let lines = with_args.into_iter().zip(procfs::command_lines(&pids));
-        events.extend(lines.map(|(key, line)| Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) }));
-        tell_ages(&mut events);
+        let (mut listing, begin) = self.list()?;
+        let mut events = vec![begin];
+        while listing.read_on(&mut events)? {}
+        let with_args = listing.close(&mut events);
+        events.extend(command_lines(&with_args));
+        self.here.undecodable += listing.undecodable;
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)
+    }
+
+    /// Begins to list every process, a part at a time; `SnapshotBegin` comes with it.
+    ///
+    /// # Errors
+    /// If the kernel's iterator fails.
+    pub fn list(&mut self) -> io::Result<(Listing, Event)> {
+        // Before the iterator goes round: who is older and not met is gone.
+        let begin = Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin };
+        Ok((Listing::new(self.loaded.start(ITERATOR)?), begin))
+    }
+
+    /// Counts what could not be read of a list.
+    pub fn listed(&mut self, listing: &Listing) {
+        self.here.undecodable += listing.undecodable;
     }
 
     /// Finds out what no tracepoint tells; and how often the kernel skipped our programs, which the
@@ -238,6 +274,8 @@ impl Live {
 
     /// Looks at a process, for a rule that is about to speak.
     pub fn look(&self, wanted: Wanted) -> Event {
+        // What is seen is of this moment or later: what happens from here on may contradict it.
+        let at = now();
         let kind = match wanted {
             Wanted::Look(key) => EventKind::Look(procfs::look(key)),
             Wanted::Room(key) => {
@@ -246,7 +284,7 @@ impl Live {
             }
             Wanted::Masks(task) => EventKind::Masks(task, procfs::masks(task)),
         };
-        Event { at: now(), cpu: 0, kind }
+        Event { at, cpu: 0, kind }
     }
 }
 
@@ -280,26 +318,17 @@ impl Log for ProbeLog {
     fn flush(&self) {}
 }
 
-fn rows(events: &[Event]) -> impl Iterator<Item = &Row> {
-    events.iter().filter_map(|event| match &event.kind {
-        EventKind::Row(row) => Some(&**row),
-        _ => None,
-    })
+/// When a record was made ([`Header`](tracer_common::Header)), in nanoseconds of the boot-time clock.
+fn header_time(record: &[u8]) -> u64 {
+    record.first_chunk().map_or(u64::MAX, |&at| u64::from_ne_bytes(at))
 }
 
-/// Says of those that have ended how long ago: the iterator's word is by the clock of the processor that it runs on,
-/// which is another one than theirs.
-fn tell_ages(events: &mut [Event]) {
-    let ended = rows(events).filter(|row| row.leader_dead);
-    let ended: Vec<_> = ended.map(|row| Ended { pid: row.task.key.tgid, is_whole: row.live == 0 }).collect();
-    let ages = ages::at_least(&ended);
-    for event in events {
-        if let EventKind::Row(row) = &mut event.kind {
-            // It was seen a moment before the clocks were.
-            let since = now().saturating_sub(event.at);
-            row.idle = ages.get(&row.task.key.tgid).map(|age| age.saturating_sub(since)).filter(|_| row.leader_dead);
-        }
-    }
+/// The command lines of processes, as they are now.
+pub fn command_lines(keys: &[ProcKey]) -> impl Iterator<Item = Event> + use<'_> {
+    let at = now();
+    let pids: Vec<_> = keys.iter().map(|key| key.tgid).collect();
+    let lines = keys.iter().zip(procfs::command_lines(&pids));
+    lines.map(move |(&key, line)| Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) })
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {

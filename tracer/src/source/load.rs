@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fs::File,
     io::{self, Read},
     os::fd::{AsFd, AsRawFd},
 };
@@ -271,17 +272,24 @@ impl Loaded {
         Ok(())
     }
 
+    /// Starts a task iterator, which must be loaded; the records that it writes are read from the file.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn start(&mut self, iterator: &str) -> io::Result<File> {
+        let program = self.ebpf.program_mut(iterator).ok_or(io::ErrorKind::NotFound)?;
+        let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
+        let link = program.attach().map_err(io::Error::other)?;
+        program.take_link(link).map_err(io::Error::other)?.into_file().map_err(io::Error::other)
+    }
+
     /// Runs a task iterator, which must be loaded: the records that it wrote.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn iterate(&mut self, iterator: &str) -> io::Result<Vec<u8>> {
-        let program = self.ebpf.program_mut(iterator).ok_or(io::ErrorKind::NotFound)?;
-        let program: &mut Iter = program.try_into().map_err(io::Error::other)?;
-        let link = program.attach().map_err(io::Error::other)?;
-        let mut file = program.take_link(link).map_err(io::Error::other)?.into_file().map_err(io::Error::other)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        self.start(iterator)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

@@ -21,7 +21,9 @@ pub struct Until {
 enum Phase {
     /// Nothing has come yet.
     New,
-    /// What is there at the start is being read.
+    /// What is there at the start is being read: a part at a time, and what happens meanwhile stands between.
+    Listing,
+    /// That was listed, and what is known of it besides follows.
     Starting,
     Running,
 }
@@ -51,13 +53,16 @@ impl Until {
         self.phase = match (self.phase, is_of_start(&event.kind)) {
             // A stream that began later says nothing of the moment.
             (Phase::New, true) if !is_before => return Side::Over,
-            (Phase::New | Phase::Starting, true) => Phase::Starting,
+            (Phase::New | Phase::Listing, true) if event.kind == EventKind::SnapshotEnd => Phase::Starting,
+            (Phase::New, true) | (Phase::Listing, _) => Phase::Listing,
+            (Phase::Starting, true) => Phase::Starting,
             _ => Phase::Running,
         };
         match &event.kind {
             _ if is_before => Side::Before,
             EventKind::Row(row) if row.task.key.start > self.at => Side::After,
-            _ if self.phase == Phase::Starting => Side::Early,
+            kind if self.phase != Phase::Running && is_of_start(kind) => Side::Early,
+            _ if self.phase != Phase::Running => Side::After,
             // A look takes as long as it takes, and the ring buffer holds what it holds: only the order of
             // what lay in that tells.
             kind if is_of_probe(kind) && event.at > self.at.saturating_add(DISORDER) => Side::Over,
@@ -132,11 +137,15 @@ mod tests {
         let stream = [
             (9 * S, EventKind::SnapshotBegin),
             (11 * S, there(8 * S)),
+            (9 * S, gone(3)),
+            (12 * S, gone(4)),
+            (12 * S, there(7 * S)),
             (11 * S, there(11 * S)),
             (12 * S, EventKind::SnapshotEnd),
             (13 * S, gone(5)),
         ];
-        let want = [Side::Before, Side::Early, Side::After, Side::Early, Side::Over];
+        let want =
+            [Side::Before, Side::Early, Side::Before, Side::After, Side::Early, Side::After, Side::Early, Side::Over];
         assert_eq!(sides(10 * S, &stream), want);
         assert_eq!(sides(8 * S, &stream)[0], Side::Over);
         // A later snapshot is one of its time.

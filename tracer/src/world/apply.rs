@@ -23,7 +23,10 @@ impl World {
     pub fn apply(&mut self, event: &Event, seq: u64, changes: &mut Vec<Change>) {
         let Event { at, cpu: _, kind } = event;
         let at = *at;
-        self.now = self.now.max(at);
+        // The first snapshot is the beginning of all that is known.
+        if kind.tells_time() || self.snapshot == 0 {
+            self.now = self.now.max(at);
+        }
         let before = changes.len();
         match kind {
             EventKind::Start(info) => {
@@ -46,13 +49,14 @@ impl World {
             EventKind::SnapshotBegin => {
                 self.snapshot += 1;
                 self.snapshot_began = at;
-                self.is_listing = true;
+                (self.is_listing, self.is_torn) = (true, false);
             }
             EventKind::Row(row) => self.row(at, seq, row, changes),
             EventKind::SnapshotEnd => self.snapshot_end(changes),
             EventKind::CommandLine(key, args) => {
                 if let Some(process) = self.processes.get_mut(key) {
                     process.args = args.clone();
+                    process.args_at = at;
                 }
             }
             EventKind::Look(look) => self.look(at, look, changes),
@@ -61,10 +65,11 @@ impl World {
                 changes.push(Change::Masked(task.key));
             }
             EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
-            EventKind::Lost(_) => {
+            EventKind::Lost(lost) => {
                 self.gap = Some(at);
-                self.is_synced = false;
-                self.is_listing = false;
+                (self.is_synced, self.is_torn) = (false, true);
+                // Of a damaged trace: it may have been part of the list.
+                self.is_listing &= lost.unreadable == 0;
                 changes.push(Change::Gap);
             }
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
@@ -73,7 +78,10 @@ impl World {
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
-            EventKind::Tick => self.close_kills(at, false, changes),
+            EventKind::Tick => {
+                self.bury_missing(at, changes);
+                self.close_kills(at, false, changes);
+            }
             EventKind::End(_) => self.close_kills(at, true, changes),
         }
         for change in &changes[before..] {
@@ -88,7 +96,7 @@ impl World {
 
     fn fork(&mut self, at: u64, seq: u64, fork: &Fork, changes: &mut Vec<Change>) {
         let Fork { task, creator } = fork;
-        if self.gone.contains(task.key) {
+        if self.gone.contains(task.key, at) {
             return;
         }
         let is_new = self.learn(at, seq, task, changes);
@@ -112,11 +120,10 @@ impl World {
     fn learn(&mut self, at: u64, seq: u64, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
         let is_new = self.know(info.key, at, changes);
         let Some(process) = self.processes.get_mut(&info.key) else { return false };
-        let before = process.pid_ns;
-        process.learn(info);
-        self.enter_namespace(info);
-        if before != info.pid_ns {
-            self.leave_namespace(info.key, before);
+        // A birth that is read after a row knows less than that.
+        if is_new || process.named_at <= at {
+            process.named_at = at;
+            self.take_over(info);
         }
         // An exit or an adoption that overtook this event knows the parent better.
         if is_new || self.get(info.key).is_some_and(|process| process.parent.is_none()) {
@@ -125,10 +132,25 @@ impl World {
         is_new
     }
 
-    /// Makes sure that a process is in the world; true if it was not.
+    /// Takes the kernel's word for who a process is, but for its parent.
+    pub(super) fn take_over(&mut self, info: &TaskInfo) {
+        let Some(process) = self.processes.get_mut(&info.key) else { return };
+        let before = process.pid_ns;
+        process.learn(info);
+        self.enter_namespace(info);
+        if before != info.pid_ns {
+            self.leave_namespace(info.key, before);
+        }
+    }
+
+    /// Makes sure that a process is in the world, as an event says that it was there at that time; true if it was
+    /// not.
     pub(super) fn know(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
-        if let Some(process) = self.processes.get_mut(&key) {
-            process.seen_at = process.seen_at.max(at);
+        if self.processes.contains_key(&key) {
+            self.found(key, at);
+            return false;
+        }
+        if self.bring_back(key, at, changes) {
             return false;
         }
         // A pid is given out again only after its process was released.
@@ -143,7 +165,13 @@ impl World {
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
         process.seen_at = at;
+        self.members.insert((process.pid_ns, key));
         self.processes.insert(key, Box::new(process));
+        // It was there before the iterator went round, and was not met. How it ended may have been before
+        // anybody watched.
+        if at < self.listed_at {
+            self.not_found(key, self.listed_at);
+        }
         let present = self.by_pid.entry(key.tgid).or_insert(key);
         *present = key.max(*present);
         true
@@ -153,6 +181,9 @@ impl World {
         if info.parent_ns.is_none() && info.ns_level == 0 {
             self.initial_ns = Some(info.pid_ns);
         }
+        self.members.insert((info.pid_ns, info.key));
+        let around = |ns: &Namespace| ns.parent.map(|outer| (outer, ns.id));
+        let known = self.namespaces.get(&info.pid_ns).and_then(around);
         let ns = self.namespaces.entry(info.pid_ns).or_insert(Namespace {
             id: info.pid_ns,
             level: info.ns_level,
@@ -164,11 +195,16 @@ impl World {
             // Inode numbers are used again: a new init is a new namespace.
             *ns = Namespace { level: info.ns_level, parent: info.parent_ns, init: Some(info.key), ending: None, ..*ns };
         }
+        let now = around(ns);
+        if known != now {
+            known.map(|edge| self.nested.remove(&edge));
+            self.nested.extend(now);
+        }
     }
 
     fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
         let Exec { task, comm, old_tid, args } = exec;
-        if self.gone.contains(task.key) {
+        if self.gone.contains(task.key, at) {
             return;
         }
         self.know(task.key, at, changes);
@@ -177,14 +213,21 @@ impl World {
         }
         let before = self.identity(task.key);
         if let Some(process) = self.processes.get_mut(&task.key) {
-            process.comm = *comm;
-            process.args = args.clone();
+            // What was looked up meanwhile is younger.
+            if process.named_at <= at {
+                (process.comm, process.named_at) = (*comm, at);
+            }
+            if process.args_at <= at {
+                (process.args, process.args_at) = (args.clone(), at);
+            }
             process.threads = 1;
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
             // Another thread than the leader called exec: the leader died, the process did not.
-            process.state = State::Running;
+            if process.death().is_none_or(|death| death.at < at) {
+                process.state = State::Running;
+            }
         }
         self.plan_look(task.key, at);
         self.note_entry(task.key);
@@ -205,7 +248,7 @@ impl World {
             adopter_ignores: _,
             oom,
         } = *exit;
-        if self.gone.contains(task.key) {
+        if self.gone.contains(task.key, at) {
             return;
         }
         self.know(task.key, at, changes);
@@ -267,7 +310,7 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         self.note_untold(init, death.at);
-        let others = self.processes.values().filter(|p| p.key != init && self.is_in(p.pid_ns, ns));
+        let others = self.members_of(ns).filter(|process| process.key != init);
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
         let is_alone = zombies.is_empty() && living.is_empty();
@@ -423,7 +466,7 @@ impl World {
     fn row(&mut self, at: u64, seq: u64, row: &Row, changes: &mut Vec<Change>) {
         let Row { task, tracer, idle, status, leader_dead, live } = row;
         let key = task.key;
-        if self.gone.contains(key) {
+        if self.gone.contains(key, at) {
             return;
         }
         let is_new = self.learn(at, seq, task, changes);
@@ -482,7 +525,9 @@ impl World {
         // Who is not known yet will be told of in full, and by the new name.
         if let Some(process) = self.processes.get_mut(&key) {
             process.seen_at = process.seen_at.max(at);
-            process.comm = comm;
+            if process.named_at <= at {
+                (process.comm, process.named_at) = (comm, at);
+            }
         }
     }
 
@@ -509,16 +554,17 @@ impl World {
         if !std::mem::take(&mut self.is_listing) {
             return;
         }
-        let vanished: Vec<_> = self
+        self.listed_at = self.snapshot_began;
+        let unlisted: Vec<_> = self
             .processes
             .values()
             .filter(|process| process.snapshot != self.snapshot && process.seen_at < self.snapshot_began)
             .map(|process| process.key)
             .collect();
-        for key in vanished {
-            self.remove(key, Leave::Unseen, changes);
+        for key in unlisted {
+            self.not_found(key, self.snapshot_began);
         }
-        self.is_synced = true;
+        self.is_synced = !self.is_torn;
         changes.push(Change::Synced);
     }
 }

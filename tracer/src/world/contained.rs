@@ -80,12 +80,11 @@ impl World {
         }
         let (before, ns) = (process.container, process.pid_ns);
         let is_ns = process.roles.init && process.ns_level > 0;
-        // Who belongs to another one by now, because that was told of it, stays there.
-        let members = self.processes.values().filter(|process| process.container == before);
-        let members =
-            members.filter(|process| (is_ns && self.is_in(process.pid_ns, ns)) || self.is_below(process.key, key));
-        for key in members.map(|process| process.key).collect::<Vec<_>>() {
-            if let Some(process) = self.processes.get_mut(&key) {
+        let below = std::iter::once(key).chain(self.below(key));
+        let inside = is_ns.then(|| self.members_of(ns).map(|process| process.key));
+        for key in below.chain(inside.into_iter().flatten()).collect::<Vec<_>>() {
+            // Who belongs to another one by now, because that was told of it, stays there.
+            if let Some(process) = self.processes.get_mut(&key).filter(|process| process.container == before) {
                 process.container = Some(number);
             }
         }

@@ -10,6 +10,9 @@ use crate::{ident::ProcKey, world::World};
 /// How long after the old parent began to exit an orphan is looked at, in nanoseconds. The kernel
 /// hands it on between (`exit_notify()`), most often within microseconds.
 const ORPHAN: u64 = 10_000_000;
+/// How long after nobody has found it a process is looked for again, in nanoseconds: what hides it takes
+/// microseconds.
+const MISSING: u64 = 10_000_000;
 /// How long after its end a process is looked at that is not known to be gone: longer than RCU
 /// takes for a word of it.
 const DEAD: u64 = 500_000_000;
@@ -29,7 +32,10 @@ impl World {
         let next = |since: u64, at_least: u64| now.saturating_add(now.saturating_sub(since).clamp(at_least, RARELY));
         let orphan = process.orphaned.map(|orphaned| next(orphaned.at, ORPHAN));
         let dead = process.death().map(|death| next(death.at, DEAD));
-        let at = orphan.into_iter().chain(dead).min();
+        // Of the dead it is known that they will be gone.
+        let missing = process.missing.filter(|missing| dead.is_none() && missing.was_once());
+        let missing = missing.map(|_| now.saturating_add(MISSING));
+        let at = orphan.into_iter().chain(dead).chain(missing).min();
         let before = std::mem::replace(&mut process.look_at, at);
         self.forget_look(key, before);
         if let Some(at) = at {

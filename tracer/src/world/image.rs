@@ -55,10 +55,16 @@ impl World {
             State::Dead(Death { at, exact: true, .. }) => (at, None, false, process.threads),
             State::Dead(Death { at, tearing_down, .. }) => (at, None, !tearing_down, 0),
         };
+        let status = process.death().map_or_else(Default::default, |death| death.status);
+        (at, Row { task: self.task_of(process), tracer: process.tracer, idle, status, leader_dead, live })
+    }
+
+    /// A process as the kernel would tell of it.
+    pub(super) fn task_of(&self, process: &Process) -> TaskInfo {
         let Process {
             key, parent, comm, cgroup, pid_ns, ns_level, ns_pid, mid_pids, roles, exit_signal, threads, ..
         } = *process;
-        let task = TaskInfo {
+        TaskInfo {
             key,
             parent,
             comm,
@@ -72,9 +78,7 @@ impl World {
             exiting: process.death().is_some_and(|death| !death.exact),
             exit_signal,
             threads,
-        };
-        let status = process.death().map_or_else(Default::default, |death| death.status);
-        (at, Row { task, tracer: process.tracer, idle, status, leader_dead, live })
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 //! says so only by the exact hook. Without that hook the new parent is predicted when the old one
 //! begins to exit, and verified by a look at the child a little later.
 
+use std::cmp::Ordering;
+
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::{Adopt, Adopter, Exit, Look},
     ident::{Identity, ProcKey, TaskRef},
-    world::{World, leave::Leave},
+    world::World,
 };
 
 /// A child whose parent is exiting, and whose new parent is not known for certain yet.
@@ -43,9 +45,7 @@ impl World {
         if self.get(child).is_none_or(|process| process.parent == parent) {
             return;
         }
-        // A process is never below itself. What says so is older than what is known.
-        let has_children = self.child_keys(child).next().is_some();
-        if parent.is_some_and(|parent| parent.key == child || (has_children && self.is_below(parent.key, child))) {
+        if parent.is_some_and(|parent| !self.may_be_parent(parent.key, child)) {
             return;
         }
         let Some(process) = self.processes.get_mut(&child) else { return };
@@ -54,6 +54,18 @@ impl World {
         }
         if let Some(parent) = parent {
             self.edges.insert((parent.key, child));
+        }
+    }
+
+    /// A process is never below itself: whoever is whose parent was there before, be it by birth or by adoption
+    /// (`find_new_reaper()` goes by ancestors, and takes the first process of a namespace for want of one). What
+    /// says the contrary is older than what is known, or made up.
+    fn may_be_parent(&self, parent: ProcKey, child: ProcKey) -> bool {
+        match parent.start.cmp(&child.start) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            // A coarse clock.
+            Ordering::Equal => parent != child && !self.is_below(parent, child),
         }
     }
 
@@ -78,7 +90,7 @@ impl World {
             return;
         }
         match process.orphaned {
-            Some(orphaned) if told.key != orphaned.from.key => self.settle(child, told, Known::Verified, changes),
+            Some(orphaned) if told.key != orphaned.from.key => self.settle(at, child, told, Known::Verified, changes),
             _ => self.set_parent(child, parent),
         }
     }
@@ -88,7 +100,7 @@ impl World {
     fn has_left_its_children(&self, key: ProcKey) -> bool {
         match self.get(key) {
             Some(process) => process.death().is_some() && !(process.roles.init && process.ns_level > 0),
-            None => self.gone.contains(key),
+            None => self.gone.has(key),
         }
     }
 
@@ -151,7 +163,7 @@ impl World {
     }
 
     /// The new parent of a process is known.
-    fn settle(&mut self, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
+    fn settle(&mut self, at: u64, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(orphaned) = process.orphaned.take() else { return };
         self.plan_look(child, orphaned.at);
@@ -161,7 +173,7 @@ impl World {
         self.adopted(child, orphaned, to, class, known, changes);
         // It went to somebody whose own exit had begun, and did not hand it on with the others.
         if self.has_left_its_children(to.key) {
-            self.doubt(self.now, None, child, self.identity(to.key), None, changes);
+            self.doubt(at, None, child, self.identity(to.key), None, changes);
         }
     }
 
@@ -197,7 +209,7 @@ impl World {
     /// The kernel says who adopts, when it happens.
     pub(super) fn adopt(&mut self, at: u64, seq: u64, adopt: &Adopt, changes: &mut Vec<Change>) {
         let Adopt { child, from, to } = *adopt;
-        if self.gone.contains(child.key) {
+        if self.gone.contains(child.key, at) {
             return;
         }
         self.know(child.key, at, changes);
@@ -205,7 +217,7 @@ impl World {
         if self.get(child.key).is_none_or(|child| child.orphaned.is_none()) {
             self.doubt(at, Some(seq), child.key, self.identity(from.key), None, changes);
         }
-        self.settle(child.key, to, Known::Exact, changes);
+        self.settle(at, child.key, to, Known::Exact, changes);
     }
 
     /// Another thread than the leader called exec, and took the leader's number
@@ -224,9 +236,10 @@ impl World {
     pub(super) fn look(&mut self, at: u64, look: &Look, changes: &mut Vec<Change>) {
         let Look { key, found } = *look;
         let Some(found) = found else {
-            self.remove(key, Leave::Freed(at), changes);
+            self.not_found(key, at);
             return;
         };
+        self.found(key, at);
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.look = Some((at, found));
@@ -240,13 +253,13 @@ impl World {
         }
         // Whoever is believed to live and is seen dead stays as it is: it may be the main thread alone,
         // and how a process ended is not seen. The record comes, or the snapshot that follows its loss.
-        self.seen_below(key, parent, changes);
+        self.seen_below(at, key, parent, changes);
         self.plan_look(key, at);
         changes.push(Change::Looked(key));
     }
 
     /// A look saw that process as the parent, `None` if it is not known here.
-    fn seen_below(&mut self, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
+    fn seen_below(&mut self, at: u64, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;
@@ -265,7 +278,7 @@ impl World {
             // It has not been handed on yet: closing files can hold an exit up.
             self.set_parent(child, Some(told));
         } else {
-            self.settle(child, expected.unwrap_or(told), Known::Verified, changes);
+            self.settle(at, child, expected.unwrap_or(told), Known::Verified, changes);
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::{
 pub(super) enum Leave {
     /// It is no longer there; nobody knows since when.
     Unseen,
+    /// Whoever looked for it did not find it: first and last, in nanoseconds of the boot-time clock.
+    NotFound { first: u64, last: u64 },
     /// The kernel released it at that time, and it had been reaped before.
     Freed(u64),
     /// It was reaped at that very time.
@@ -26,7 +28,7 @@ pub(super) enum Leave {
 impl World {
     pub(super) fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
         if !self.remove(key, Leave::Freed(at), changes) {
-            self.gone.insert(key);
+            self.gone.insert(key, u64::MAX);
         }
     }
 
@@ -41,7 +43,7 @@ impl World {
         let by = has_waited.then_some(reaper.key);
         let exact = ExactReap { tid: reaper.tid, call: call.filter(|_| has_waited) };
         if !self.remove(task.key, Leave::Reaped { at, by, exact }, changes) {
-            self.gone.insert(task.key);
+            self.gone.insert(task.key, u64::MAX);
         }
     }
 
@@ -72,7 +74,9 @@ impl World {
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
         }
-        self.gone.insert(key);
+        // What the kernel has released never comes back.
+        self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { u64::MAX });
+        self.missing.remove(&key);
         self.forget_group(key, changes);
         // Whoever has ended said so then; of this one the end was not seen.
         self.end_client(key, self.now, None, 0, changes);
@@ -89,7 +93,7 @@ impl World {
         let inferred = if is_autoreaped { process.tracer } else { process.parent }.map(|task| task.key);
         let (at, by, exact) = match leave {
             Leave::Unseen => (None, inferred, None),
-            Leave::Freed(at) => (Some(at), inferred, None),
+            Leave::Freed(at) | Leave::NotFound { first: at, .. } => (Some(at), inferred, None),
             Leave::Reaped { at, by, exact } => (Some(at), by, Some(exact)),
         };
         if at.is_some()
@@ -129,11 +133,8 @@ impl World {
         if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
             return;
         }
-        let is_left = |process: &Process| {
-            process.key != init.key && process.key.start < death.at && self.is_in(process.pid_ns, init.pid_ns)
-        };
-        let mut left: Vec<_> =
-            self.processes.values().filter(|process| is_left(process)).map(|process| process.key).collect();
+        let is_left = |process: &&Process| process.key != init.key && process.key.start < death.at;
+        let mut left: Vec<_> = self.members_of(init.pid_ns).filter(is_left).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();
         // Those of nested namespaces are among them.
@@ -160,7 +161,7 @@ impl World {
             let Some(init) = self.namespaces.get(&ns).and_then(|ns| ns.init) else { continue };
             let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
             if is_waiting
-                && !self.processes.values().any(|process| process.key != init && self.is_in(process.pid_ns, ns))
+                && !self.members_of(ns).any(|process| process.key != init)
                 && let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut())
             {
                 death.tearing_down = false;
@@ -171,14 +172,16 @@ impl World {
 
     /// A process is not in that namespace any more.
     pub(super) fn leave_namespace(&mut self, key: ProcKey, left: PidNs) {
+        self.members.remove(&(left, key));
         let Some(ns) = self.namespaces.get_mut(&left) else { return };
         if ns.init == Some(key) {
             ns.init = None;
         }
         // The init is the last to be released, except for what never had one in sight.
         let may_go = ns.init.is_none() && self.initial_ns != Some(left);
-        if may_go && !self.processes.values().any(|process| process.pid_ns == left) {
-            self.namespaces.remove(&left);
+        if may_go && self.own_members(left).next().is_none() {
+            let outer = self.namespaces.remove(&left).and_then(|ns| ns.parent);
+            outer.map(|outer| self.nested.remove(&(outer, left)));
         }
     }
 }

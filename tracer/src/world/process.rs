@@ -5,7 +5,7 @@ use crate::{
     event::{ExitStatus, Looked, Masks, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, Entry, Merged, Overflow, Stop, Waiting, kill::Causes, kinship::Orphaned},
+    world::{ContainerNo, Entry, Merged, Overflow, Stop, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
 };
 
 /// A process that is in the process table, zombies included.
@@ -83,6 +83,12 @@ pub struct Process {
     pub(super) look_at: Option<u64>,
     /// When an event last proved that it exists.
     pub(super) seen_at: u64,
+    /// Set while whoever looked for it last did not find it.
+    pub(super) missing: Option<Missing>,
+    /// Of when its name, and all else that the kernel says of a process at once, is.
+    pub(super) named_at: u64,
+    /// Of when its command line is.
+    pub(super) args_at: u64,
     /// The snapshot that last showed it.
     pub(super) snapshot: u64,
 }
@@ -188,6 +194,9 @@ impl Process {
             orphaned: None,
             look_at: None,
             seen_at: 0,
+            missing: None,
+            named_at: 0,
+            args_at: 0,
             snapshot: 0,
         }
     }

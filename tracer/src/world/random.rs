@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use super::World;
 use crate::{
     change::Change,
-    event::{Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Notify, Reap, Roles, TaskInfo},
+    event::{Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Look, Looked, Notify, Reap, Roles, TaskInfo},
     ident::PidNs,
     sink::{
         style::Screen,
         tree::{self, Scope},
     },
     source::{decode::decode, encode::encode},
-    story::{HOST, MS, born, end, running, task, zombie},
+    story::{HOST, MS, born, end, key, running, task, zombie},
 };
 
 /// What a small kernel does in one go.
@@ -189,6 +189,24 @@ fn assert_equal(world: &World, kernel: &Kernel) {
     assert_eq!(have, want);
 }
 
+/// Whoever is in doubt is looked at, as long as there is somebody.
+fn look_again(world: &mut World, kernel: &Kernel, mut at: u64) {
+    for _ in 0..3 {
+        at += 20 * MS;
+        for doubtful in world.doubtful(at).collect::<Vec<_>>() {
+            let entry = kernel.table.iter().find(|entry| entry.pid == doubtful.tgid);
+            let found = entry.map(|entry| {
+                let state = if entry.is_dead { b'Z' } else { b'S' };
+                Looked { state, ppid: entry.parent, pts: None }
+            });
+            let look = EventKind::Look(Look { key: doubtful, found });
+            world.apply(&Event { at, cpu: 0, kind: look }, 0, &mut Vec::new());
+        }
+        world.apply(&Event { at, cpu: 0, kind: EventKind::Tick }, 0, &mut Vec::new());
+        world.check();
+    }
+}
+
 /// All that `tracer tree` shows of it.
 fn shown(world: &World) -> String {
     let mut out = Vec::new();
@@ -263,6 +281,36 @@ proptest! {
         assert_equal(&world, &kernel);
     }
 
+    /// Looks that find nobody, as in the middle of `de_thread()`, however many and whenever, hurt nobody who is heard
+    /// of again; the others are found by the next snapshot.
+    #[test]
+    fn looks_that_find_nobody_change_nothing_for_long(
+        ops in ops(),
+        is_exact in any::<bool>(),
+        looks in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..20),
+    ) {
+        let kernel = Kernel::run(&ops, is_exact);
+        let mut world = World::default();
+        let mut changes = Vec::new();
+        let mut events: Vec<_> = Kernel::run(&[], false).rows(MS).into_iter().chain(kernel.events.iter().cloned()).collect();
+        let first = events.len();
+        for (place, whom) in &looks {
+            let (place, pid) = (place.index(first), 100 + whom.index(80) as u32);
+            let at = events[place].at;
+            let look = EventKind::Look(Look { key: key(pid), found: None });
+            events.splice(place..place, [look, EventKind::Tick].map(|kind| Event { at, cpu: 0, kind }));
+        }
+        for event in &events {
+            world.apply(event, 0, &mut changes);
+            world.check();
+        }
+        for event in kernel.rows(10_000 * MS) {
+            world.apply(&event, 0, &mut changes);
+        }
+        look_again(&mut world, &kernel, 10_000 * MS);
+        assert_equal(&world, &kernel);
+    }
+
     #[test]
     fn any_order_and_any_loss_is_survived_and_mended(
         ops in ops(),
@@ -285,6 +333,7 @@ proptest! {
         for event in kernel.rows(10_000 * MS) {
             world.apply(&event, 0, &mut changes);
         }
+        look_again(&mut world, &kernel, 10_000 * MS);
         assert_equal(&world, &kernel);
     }
 }

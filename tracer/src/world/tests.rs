@@ -1,14 +1,18 @@
 //! The world against stories.
 
+use std::collections::BTreeSet;
+
 use super::{State, World, view};
 use crate::{
     change::{Change, ExactReap},
     event::{
-        Adopter, Event, EventKind, Exit, ExitStatus, Notify, Reap, Roles, Row, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Notify, Reap, Roles, Row, Survey, Surveyed, TaskInfo,
+        WaitCall,
     },
     ident::{PidNs, ProcKey, TaskRef},
     rules::Thresholds,
-    story::{HOST, MS, Story, born, born_in, end, key, running, task, zombie},
+    signal::Signal,
+    story::{HOST, MS, Story, args, born, born_in, end, key, kill, running, task, zombie},
 };
 
 impl World {
@@ -27,8 +31,20 @@ impl World {
             assert!(!self.is_below(parent, child), "{child:?} is its own ancestor");
         }
         for process in self.processes.values() {
-            let is_doubtful = process.orphaned.is_some() || process.death().is_some();
+            let is_sought = process.missing.is_some_and(|missing| missing.was_once());
+            let is_doubtful = process.orphaned.is_some() || process.death().is_some() || is_sought;
             assert_eq!(process.look_at.is_some(), is_doubtful, "{process:?}");
+        }
+        let missing = self.processes.values().filter(|process| process.is_missing());
+        assert_eq!(missing.map(|process| process.key).collect::<BTreeSet<_>>(), self.missing);
+        let members = self.processes.values().map(|process| (process.pid_ns, process.key));
+        assert_eq!(members.collect::<BTreeSet<_>>(), self.members);
+        let nested = self.namespaces.values().filter_map(|ns| Some((ns.parent?, ns.id)));
+        assert_eq!(nested.collect::<BTreeSet<_>>(), self.nested);
+        for &ns in self.namespaces.keys() {
+            let inside = self.processes.values().filter(|process| self.is_in(process.pid_ns, ns));
+            let inside: BTreeSet<_> = inside.map(|process| process.key).collect();
+            assert_eq!(self.members_of(ns).map(|process| process.key).collect::<BTreeSet<_>>(), inside);
         }
         let doubted = |process: &super::Process| Some((process.look_at?, process.key));
         let mut doubts: Vec<_> = self.processes.values().filter_map(|process| doubted(process)).collect();
@@ -127,7 +143,7 @@ fn a_release_that_nobody_tells_of_is_seen_by_a_look() {
     story.wait(400, &[]);
     assert_eq!(story.world().zombie_count(), 2);
     // 11 is a zombie still, and will be looked at again, but not so soon.
-    story.wait(200, &[(11, b'Z', 1)]).look(10, None);
+    story.wait(200, &[(11, b'Z', 1)]).look(10, None).event(EventKind::Tick);
     assert_eq!(story.world().zombie_count(), 1);
     assert_eq!(story.world().doubtful(story.now + 400 * MS).count(), 0);
     assert_eq!(story.world().doubtful(story.now + 700 * MS).count(), 1);
@@ -319,6 +335,8 @@ fn a_snapshot_clears_what_is_gone_and_finds_what_was_missed() {
     let mut rows: Vec<_> = rows.into_iter().map(running).collect();
     rows.push(zombie(born(14, 10), Some(200)));
     story.rows(&rows);
+    assert!(story.world().get(key(11)).unwrap().is_missing());
+    story.wait(20, &[]);
     let world = story.world();
     assert!(world.get(key(11)).is_none());
     assert_eq!([world.parent_pid(12), world.parent_pid(13)], [1, 10]);
@@ -477,5 +495,111 @@ fn a_namespace_that_is_nested_in_itself_is_survived() {
     }
     story.exit(end(30, 1, Adopter::None)).exit(end(40, 1, Adopter::None)).free(40).free(30).free(20);
     assert_eq!(story.world().process_count(), 1);
+    story.world().check();
+}
+
+/// Another thread of it executes a program, and has taken the number of its leader.
+fn exec_by_thread(story: &mut Story, pid: u32, comm: &str) {
+    let exec = Exec { task: task(pid), comm: comm.into(), old_tid: pid + 1, args: args(comm) };
+    story.event(EventKind::Exec(Box::new(exec)));
+}
+
+#[test]
+fn a_look_in_the_middle_of_an_exec_by_another_thread_finds_nobody_and_buries_nobody() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10));
+    story.exit(Exit { live: 1, group_dead: false, ..end(10, 1, Adopter::None) });
+    story.look(10, None).event(EventKind::Tick);
+    assert!(story.world().get(key(10)).unwrap().is_missing());
+    exec_by_thread(&mut story, 10, "next");
+    let process = story.world().get(key(10)).unwrap();
+    assert!(!process.is_missing() && process.state == State::Running && process.comm.to_string() == "next");
+    assert_eq!(story.world().parent_pid(20), 10);
+    story.world().check();
+    story.exit(end(10, 1, Adopter::None));
+    assert!(story.world().get(key(10)).unwrap().is_zombie());
+}
+
+#[test]
+fn who_was_not_found_twice_is_brought_back_by_what_happens_later() {
+    let ns = 4_026_532_500;
+    let mut story = Story::new();
+    story.fork(born_in(ns, 10, 1, 1)).fork(born_in(ns, 11, 2, 10)).exec(11, "server -x");
+    for _ in 0..2 {
+        story.look(11, None).event(EventKind::Tick);
+    }
+    assert!(story.world().get(key(11)).is_none());
+    exec_by_thread(&mut story, 11, "next");
+    let process = story.world().get(key(11)).unwrap();
+    assert_eq!((process.pid_ns, process.ns_pid, process.comm.to_string()), (PidNs(ns), 2, "next".to_owned()));
+    assert_eq!(story.world().parent_pid(11), 10);
+    story.world().check();
+    // A release is the last word.
+    story.exit(end(11, 10, Adopter::None)).free(11);
+    exec_by_thread(&mut story, 11, "never");
+    assert!(story.world().get(key(11)).is_none());
+    story.world().check();
+}
+
+#[test]
+fn an_end_that_is_read_after_the_look_that_found_nobody_is_told() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 1));
+    let at = story.now;
+    // The stream is behind: the look tells of what comes later in it.
+    story.now += 100 * MS;
+    story.look(11, None);
+    let late = |kind| Event { at: at + MS, cpu: 0, kind };
+    let by = ExitStatus(9);
+    let exit = Exit { status: by, ..end(11, 1, Adopter::None) };
+    let (signal, exit) = (EventKind::Signal(kill(10, 11, Signal::KILL)), EventKind::Exit(Box::new(exit)));
+    for kind in [signal, exit] {
+        let event = late(kind);
+        let (step, _) = story.engine.step(&event, &[]);
+        assert!(!step.changes.is_empty());
+    }
+    story.wait(200, &[]);
+    assert_eq!(story.rules(), ["killed-by"]);
+    assert!(story.world().get(key(11)).is_none());
+    story.world().check();
+}
+
+#[test]
+fn a_rule_says_nothing_of_a_zombie_that_is_not_found_before_the_stream_has_come_so_far() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10)).exit(end(20, 10, Adopter::None));
+    let horizon = story.now + 3_000 * MS;
+    // Two seconds have passed in the stream, and its reap is still to come.
+    story.now = horizon + 500 * MS;
+    story.look(20, None);
+    let tick = |story: &mut Story, at| {
+        let event = Event { at, cpu: 0, kind: EventKind::Tick };
+        let (step, _) = story.engine.step(&event, &[]);
+        let found = step.findings.to_vec();
+        story.found.extend(found);
+    };
+    tick(&mut story, horizon);
+    assert!(story.world().get(key(20)).is_some());
+    tick(&mut story, horizon + 600 * MS);
+    assert!(story.world().get(key(20)).is_none() && story.found.is_empty());
+}
+
+#[test]
+fn a_birth_from_before_a_snapshot_that_did_not_show_it_leaves_no_ghost() {
+    let mut story = Story::new();
+    let at = story.now;
+    story.now += 100 * MS;
+    // 10 and 11 were born before, and 10 is gone; of 11 another program's name is known already.
+    let row = |comm: &str| TaskInfo { comm: comm.into(), ..born(11, 1) };
+    story.snapshot(&[born(1, 0), row("server")]);
+    story.event(EventKind::CommandLine(key(11), args("server -x")));
+    for pid in [10, 11] {
+        let fork = EventKind::Fork(Box::new(Fork { task: born(pid, 1), creator: Some(task(1)) }));
+        story.engine.step(&Event { at, cpu: 0, kind: fork }, &[]);
+    }
+    let server = story.world().get(key(11)).unwrap();
+    assert_eq!((server.comm.to_string(), server.args.clone()), ("server".to_owned(), args("server -x")));
+    story.wait(20, &[]);
+    assert!(story.world().get(key(10)).is_none() && story.world().get(key(11)).is_some());
     story.world().check();
 }

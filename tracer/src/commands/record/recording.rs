@@ -31,8 +31,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Begins the stream: from here on nothing is missed. Where there is no room for a file it has failed
-    /// already: that is no reason not to run the command.
+    /// Begins the stream: from here on nothing is missed. The processes that exist come with the next turns.
+    /// Where there is no room for a file it has failed already: that is no reason not to run the command.
     ///
     /// # Errors
     /// If the processes cannot be listed, a filter names what does not exist, or the file has a name
@@ -46,7 +46,7 @@ impl Recording {
     ) -> Result<Self> {
         let mut sinks = Tee(gate, recorder);
         let mut refused = None;
-        let pump = Pump::start(live, load, thresholds, &mut |world, step| {
+        let pump = Pump::begin(live, load, thresholds, &mut |world, step| {
             let Tee(gate, recorder) = &mut sinks;
             gate.step(world, step)?;
             if refused.is_none() {
@@ -93,8 +93,13 @@ impl Recording {
 
     /// Takes what has come up; says how long to wait before the next turn, `None` once it has ended.
     pub fn turn(&mut self) -> Option<Duration> {
-        let drained = self.try_with(|pump, show| pump.turn(show))?;
-        Some(self.pace.after(drained))
+        let (drained, is_behind) = self.try_with(|pump, show| Ok((pump.turn(show)?, pump.is_behind())))?;
+        Some(self.pace.after(drained, is_behind))
+    }
+
+    /// Whether processes that exist are still to be listed.
+    pub fn is_listing(&self) -> bool {
+        self.pump.as_ref().is_some_and(Pump::is_listing)
     }
 
     /// Takes what has come up; gives the world then.

@@ -1,0 +1,113 @@
+//! Who was looked for and not found: gone, or hidden for a moment.
+//!
+//! A look at `/proc`, and a run of the task iterator, tell of the present, and the stream may be behind that:
+//! what says how somebody ended is still to come. And both miss a process in which another thread than the
+//! leader executes a program: `de_thread()` gives that one the leader's number, and who finds the leader right
+//! before finds nobody. So nobody is buried before the stream has come to the time of the look, nor without a
+//! second look if the end was not seen; and whoever does something later is there.
+
+use crate::{
+    change::Change,
+    event::TaskInfo,
+    ident::{Args, ProcKey},
+    world::{ContainerNo, Process, World, leave::Leave},
+};
+
+/// When somebody was not found, in nanoseconds of the boot-time clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    first: u64,
+    last: u64,
+}
+
+impl Missing {
+    /// Nobody has looked again.
+    pub(super) fn was_once(self) -> bool {
+        self.first == self.last
+    }
+}
+
+/// What brings somebody back who was buried too early.
+#[derive(Debug)]
+pub(super) struct Mislaid {
+    task: TaskInfo,
+    args: Args,
+    container: Option<ContainerNo>,
+}
+
+/// Of how many that is kept.
+const MOST_MISLAID: usize = 64;
+
+impl Process {
+    /// Whoever looked for it last did not find it, and it was not seen to be released.
+    pub fn is_missing(&self) -> bool {
+        self.missing.is_some()
+    }
+}
+
+impl World {
+    /// Whoever looked for a process did not find it, at that time.
+    pub(super) fn not_found(&mut self, key: ProcKey, at: u64) {
+        let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
+        let missing = process.missing.get_or_insert(Missing { first: at, last: at });
+        missing.last = at.max(missing.last);
+        self.missing.insert(key);
+        self.plan_look(key, at);
+    }
+
+    /// Something proves that a process was there at that time.
+    pub(super) fn found(&mut self, key: ProcKey, at: u64) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.seen_at = at.max(process.seen_at);
+        if process.missing.take_if(|missing| missing.last < at).is_some() {
+            self.missing.remove(&key);
+            self.plan_look(key, at);
+        }
+    }
+
+    /// The stream has come to that time: who was not found by then, and whose end is known or who was not found
+    /// again, is gone.
+    pub(super) fn bury_missing(&mut self, at: u64, changes: &mut Vec<Change>) {
+        let is_gone = |key: &ProcKey| {
+            let process = self.get(*key)?;
+            let missing = process.missing.filter(|missing| missing.last <= at)?;
+            (process.death().is_some() || !missing.was_once()).then_some((*key, missing))
+        };
+        let gone: Vec<_> = self.missing.iter().filter_map(is_gone).collect();
+        // Children are younger than their parents.
+        for (key, Missing { first, last }) in gone.into_iter().rev() {
+            self.mislay(key);
+            self.remove(key, Leave::NotFound { first, last }, changes);
+        }
+    }
+
+    /// Keeps what is known of somebody whose end was not seen.
+    fn mislay(&mut self, key: ProcKey) {
+        let Some(process) = self.get(key).filter(|process| process.death().is_none()) else { return };
+        let (args, container) = (process.args.clone(), process.container);
+        let mislaid = Mislaid { task: self.task_of(process), args, container };
+        self.mislaid.push_back(mislaid);
+        if self.mislaid.len() > MOST_MISLAID {
+            self.mislaid.pop_front();
+        }
+    }
+
+    /// Brings back who did something after he was not found; false if nothing of him is known.
+    pub(super) fn bring_back(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
+        let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.task.key == key) else { return false };
+        let Some(Mislaid { task, args, container }) = self.mislaid.remove(i) else { return false };
+        if !self.know(key, at, changes) {
+            return false;
+        }
+        self.take_over(&task);
+        let Some(process) = self.processes.get_mut(&key) else { return false };
+        (process.args, process.container) = (args, container);
+        if let Some(parent) = task.parent {
+            // Who may have handed it on meanwhile.
+            self.set_parent(key, Some(parent));
+            self.doubt(at, None, key, self.identity(parent.key), None, changes);
+        }
+        changes.push(Change::Learned(key));
+        true
+    }
+}
