@@ -4,10 +4,7 @@
 use std::{
     fs::{self, File, Metadata},
     io,
-    os::{
-        fd::OwnedFd,
-        unix::fs::MetadataExt,
-    },
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 

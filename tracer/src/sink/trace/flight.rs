@@ -326,8 +326,9 @@ mod tests {
         }
     }
 
-    /// With a rule that finds something after three seconds, on a machine with that many processes.
-    fn fly(path: &Path, processes: u32) -> (Flight, io::Result<()>) {
+    /// With a rule that finds something after three seconds, on a machine with that many processes; `before` that
+    /// something else happens.
+    fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, io::Result<()>) {
         let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
         let (mut engine, redactor, mut record) = (Engine::new(&Thresholds::default()), Redactor::default(), Vec::new());
         let args = Args { bytes: vec![b'x'; 400].into(), cut: false };
@@ -350,6 +351,7 @@ mod tests {
             }
             flight.record(view, &record).unwrap();
             if at == 3_000 * MS {
+                before();
                 result = flight.found(view, "killed-by");
             }
         }
@@ -363,7 +365,7 @@ mod tests {
         const PROCESSES: u32 = 60_000;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.mcap");
-        let (flight, result) = fly(&path, PROCESSES);
+        let (flight, result) = fly(&path, PROCESSES, || {});
         result.unwrap();
         assert!(
             flight.sentences()[0].contains("run.mcap: killed-by, with the 1.0 s before"),
@@ -386,12 +388,15 @@ mod tests {
     #[test]
     fn what_could_not_be_written_was_found_and_what_was_removed_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
-        let (flight, result) = fly(&folder.path().join("none/run.mcap"), 1);
+        // By the time that something is found, somebody has taken the folder away.
+        let place = folder.path().join("none");
+        std::fs::create_dir(&place).unwrap();
+        let (flight, result) = fly(&place.join("run.mcap"), 1, || std::fs::remove_dir(&place).unwrap());
         assert!(result.is_err());
         assert_eq!(flight.sentences(), ["killed-by was found, and what came before it could not be written"]);
 
         let path = folder.path().join("run.mcap");
-        let (mut flight, _) = fly(&path, 1);
+        let (mut flight, _) = fly(&path, 1, || {});
         assert!(!flight.sentences()[0].contains("removed"), "{:?}", flight.sentences());
         // Closed after it was removed.
         let written = flight.written.remove(0);
