@@ -32,6 +32,8 @@ pub struct Live {
     /// What the programs tell about themselves, if they were asked to.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
+    /// See [`procfs::host_mount_ns`].
+    host_mount_ns: u32,
     /// Names of all hooks in use.
     hooks: Vec<String>,
     /// The totals that the last `Lost` event accounted for.
@@ -93,6 +95,7 @@ impl Live {
             ring,
             log: None,
             stats,
+            host_mount_ns: procfs::host_mount_ns(),
             hooks: Vec::new(),
             counted: Stats::default(),
             counted_missed: 0,
@@ -207,7 +210,11 @@ impl Live {
         let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
         events.extend(with_args.map(|row| {
             let key = row.task.key;
-            Event { at, cpu: 0, kind: EventKind::CommandLine(key, procfs::command_line(key.tgid)) }
+            Event {
+                at,
+                cpu: 0,
+                kind: EventKind::CommandLine(key, procfs::believed_command_line(key.tgid, self.host_mount_ns)),
+            }
         }));
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)

@@ -6,7 +6,8 @@ use tracer_common::record::ARGS_MAX;
 
 use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
+    programs,
 };
 
 /// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
@@ -93,7 +94,15 @@ pub fn command_line(pid: u32) -> Args {
     let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let cut = bytes.len() > ARGS_MAX;
     bytes.truncate(ARGS_MAX);
-    Args { bytes: bytes.into(), cut }
+    Args { bytes: bytes.into(), cut, ..Args::default() }
+}
+
+/// The same, and how far it can be believed: looked up where that matters.
+pub fn believed_command_line(pid: u32, host_mount_ns: u32) -> Args {
+    let args = command_line(pid);
+    let program = args.iter().next().unwrap_or_default();
+    let trust = if programs::is_of_engine(program) { trust(pid, program, host_mount_ns) } else { Trust::Nobody };
+    Args { trust, ..args }
 }
 
 /// All arguments of a process, however many; what is not UTF-8 in them is replaced.
@@ -113,11 +122,43 @@ pub fn directory(pid: u32) -> Option<PathBuf> {
 /// # Errors
 /// If there is no such process, or it may not be looked at.
 pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/pid"))?;
+    namespace(pid, "pid").map(PidNs)
+}
+
+/// The inode number of one of a process's namespaces.
+fn namespace(pid: &str, kind: &str) -> io::Result<u32> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"))?;
     link.to_str()
-        .and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok())
-        .map(PidNs)
-        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", link.display())))
+        .and_then(|text| text.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("{} is no {kind} namespace", link.display())))
+}
+
+/// The inode number of the host's mount namespace: that of pid 1; where that may not be looked at, of
+/// this process; 0 if there is no `/proc`.
+pub fn host_mount_ns() -> u32 {
+    namespace("1", "mnt").or_else(|_| namespace("self", "mnt")).unwrap_or(0)
+}
+
+/// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
+const INITIAL_USER_NS: u32 = 0xEFFF_FFFD;
+
+/// How far a command line can be believed that begins with `program`, by the same rule as that of an exec
+/// (`credentials()` of the programs in the kernel).
+fn trust(pid: u32, program: &[u8], host_mount_ns: u32) -> Trust {
+    let status = text(&format!("/proc/{pid}/status"));
+    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    let mut ids = value("Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
+    let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
+    // A set-user-ID program may have become root for good after it was given its arguments; its name is that
+    // of its file.
+    let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let is_itself = value("Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
+    let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
+    match (uid, effective) {
+        (0, 0) if is_itself && is_in("user", INITIAL_USER_NS) && is_in("mnt", host_mount_ns) => Trust::Root,
+        (uid, effective) if uid == effective && uid != 0 => Trust::User(uid),
+        _ => Trust::Nobody,
+    }
 }
 
 /// A file's text, empty if it cannot be read.

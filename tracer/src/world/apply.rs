@@ -161,7 +161,7 @@ impl World {
     }
 
     fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
-        let Exec { task, comm, old_tid, args } = exec;
+        let Exec { task, comm, old_tid, args, mount_ns: _ } = exec;
         if self.gone.contains(task.key) {
             return;
         }

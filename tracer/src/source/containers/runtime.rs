@@ -130,7 +130,7 @@ mod tests {
 
     fn args(line: &str) -> Args {
         let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        Args { bytes: bytes.into_bytes().into(), cut: false }
+        Args { bytes: bytes.into_bytes().into(), ..Args::default() }
     }
 
     fn call(line: &str) -> Option<Call> {
