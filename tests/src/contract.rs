@@ -19,9 +19,10 @@ const FIELDS: &[(&str, &str)] = &[
         "lost",
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
     ),
+    ("unwritten", "lines"),
     (
         "summary",
-        "at at_boot_ns duration_ns events findings signals_seen lost walks_cut cpu_ns processes namespaces zombies",
+        "at at_boot_ns duration_ns events findings signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
     ),
     (
         "process",
@@ -154,6 +155,8 @@ pub enum Line {
     Container(Container),
     /// Records were lost.
     Lost(BTreeMap<String, Value>),
+    /// Nobody read so many lines in time.
+    Unwritten(BTreeMap<String, Value>),
     /// The end.
     Summary(Summary),
     /// A process of `tracer tree`.
@@ -187,6 +190,7 @@ impl Line {
             "finding" => typed(object).map(Self::Finding),
             "container" => typed(object).map(Self::Container),
             "lost" => typed(object).map(Self::Lost),
+            "unwritten" => typed(object).map(Self::Unwritten),
             "summary" => typed(object).map(Self::Summary),
             "process" => typed(object).map(Self::Process),
             "why" => {
@@ -456,6 +460,8 @@ pub struct Summary {
     pub events: BTreeMap<String, u64>,
     pub findings: BTreeMap<String, u64>,
     pub lost: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub unwritten: u64,
     pub signals_seen: u64,
     pub cpu_ns: u64,
     pub processes: u64,

@@ -2,27 +2,28 @@
 //!
 //! 0: fine, also when a reader closed the pipe. 1: a failure of the tool. 2: wrong usage.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{error::Error, io, process::ExitCode};
 
 use clap::Parser;
-use tracer::{cli::Cli, commands, sink::style::BAD};
+use tracer::{
+    cli::Cli,
+    commands,
+    sink::{stderr, style::BAD},
+};
 
 fn main() -> ExitCode {
     // Wrong usage, --help and --version end here, with 2 or 0.
     let cli = Cli::parse();
-    match commands::run(&cli) {
+    let code = match commands::run(&cli) {
         Ok(code) => code,
         Err(error) if error.chain().any(is_broken_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is gone as well, there is nobody to tell.
-            let _ = report(&error);
+            report(&error);
             ExitCode::FAILURE
         }
-    }
+    };
+    stderr::end();
+    code
 }
 
 /// Rust programs ignore SIGPIPE; a reader that has seen enough comes back as this error.
@@ -31,6 +32,6 @@ fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// `tracer: what: why`; the innermost cause says what to do next.
-fn report(error: &anyhow::Error) -> io::Result<()> {
-    writeln!(anstream::stderr().lock(), "{BAD}tracer:{BAD:#} {error:#}")
+fn report(error: &anyhow::Error) {
+    stderr::print(format_args!("{BAD}tracer:{BAD:#} {error:#}"));
 }

@@ -15,7 +15,7 @@ use crate::{
     event::{End, Event, EventKind, ExitStatus},
     ident::{Args, ProcKey},
     rules::Thresholds,
-    sink::{Counted, Sink},
+    sink::{Counted, Sink, outlet::Drain, stderr, style},
     source::{
         containers::Containers,
         encode::encode,
@@ -393,7 +393,8 @@ impl Leave {
     }
 }
 
-/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output.
+/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. What the sink writes
+/// goes through `out`, which the loop never waits for; the end does, until a signal asks not to.
 ///
 /// # Errors
 /// If the source fails, or the sink cannot write; a closed pipe is an [`io::Error`] of the kind
@@ -404,6 +405,7 @@ pub async fn run(
     thresholds: &Thresholds,
     duration: Option<Duration>,
     sink: &mut dyn Sink,
+    out: &Drain,
 ) -> Result<()> {
     let mut leave = Leave::new()?;
     let mut sink = Counted::new(sink);
@@ -411,19 +413,26 @@ pub async fn run(
     let end = sleep(duration);
     tokio::pin!(end);
     let mut pace = Pace::default();
-    loop {
+    let is_asked = loop {
         let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
         let pause = pace.after(drained);
         tokio::select! {
             biased;
-            () = leave.asked() => break,
-            () = &mut end => break,
+            () = leave.asked() => break true,
+            () = &mut end => break false,
             () = tokio::time::sleep(pause) => {}
         }
-    }
+    };
     pump.end(&mut |world, step| sink.step(world, step))?;
+    out.last_words();
+    sink.unwritten(out.unwritten());
     sink.finish(pump.world())?;
+    let unwritten = out.end(leave.asked(), is_asked).await?;
+    if unwritten > 0 {
+        let lines = style::count(unwritten, "line");
+        stderr::say(format_args!("{lines} of output were not written, as nobody read them in time"));
+    }
     Ok(())
 }
 

@@ -13,23 +13,16 @@ mod github;
 mod junit;
 mod sarif;
 
-/// Writes a report; the findings are in that trace. A file of that name is replaced.
+/// Writes a report; the findings are in that trace. A file of that name is replaced; what is for standard
+/// output goes into `out`.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(report: &Report, gate: &Gate, trace: &Path) -> Result<()> {
+pub fn write(report: &Report, gate: &Gate, trace: &Path, out: &mut Vec<u8>) -> Result<()> {
     match report {
         Report::Junit(path) => into(path, |out| junit::write(out, gate)),
         Report::Sarif(path) => into(path, |out| sarif::write(out, gate, trace)),
-        Report::Github => {
-            let mut out = io::stdout().lock();
-            let written = github::write(&mut out, gate).and_then(|()| out.flush());
-            match written {
-                // Who closed it does not want to read it.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                written => written.context("cannot write to standard output"),
-            }
-        }
+        Report::Github => Ok(github::write(out, gate)?),
     }
 }
 

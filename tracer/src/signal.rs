@@ -48,7 +48,9 @@ impl Signal {
     pub const VTALRM: Self = Self(26);
     pub const PROF: Self = Self(27);
     pub const WINCH: Self = Self(28);
+    pub const PWR: Self = Self(30);
     pub const SYS: Self = Self(31);
+    pub const RTMIN_3: Self = Self(RTMIN + 3);
 
     /// Whether a set of signals has it, as the kernel keeps them: signal `n` is bit `n - 1`.
     pub fn is_in(self, set: u64) -> bool {

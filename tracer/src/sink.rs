@@ -9,7 +9,9 @@ pub mod audit;
 pub mod export;
 pub mod gate;
 pub mod json;
+pub mod outlet;
 pub mod select;
+pub mod stderr;
 pub mod stdout;
 pub mod style;
 pub mod tee;
@@ -80,6 +82,11 @@ impl<'a> Counted<'a> {
     /// Only from writing.
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+
+    /// So many lines of output found no room, as nobody read them in time: that is said at the end.
+    pub fn unwritten(&mut self, lines: u64) {
+        self.summary.unwritten = lines;
     }
 
     /// See [`Sink::finish`]; gives the count.

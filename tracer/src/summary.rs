@@ -25,6 +25,8 @@ pub struct Summary {
     pub signals_seen: u64,
     /// What was lost.
     pub lost: Loss,
+    /// Lines of output that are missing, because nobody read them in time.
+    pub unwritten: u64,
     /// Loops over threads or ancestors that were cut short in the kernel.
     pub walks_cut: u64,
     /// Processor time that the tool itself used since tracing began, in nanoseconds; what its

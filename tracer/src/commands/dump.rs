@@ -54,6 +54,6 @@ pub fn run(options: &cli::Dump) -> Result<ExitCode> {
         Ok(ControlFlow::Continue(()))
     })?;
     out.flush()?;
-    complain(file, &trace)?;
+    complain(file, &trace);
     Ok(ExitCode::SUCCESS)
 }

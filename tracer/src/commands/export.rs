@@ -40,13 +40,13 @@ use crate::{
 pub fn run(options: &cli::Export) -> Result<ExitCode> {
     let cli::Export { file, to, out, thresholds } = options;
     let mut trace = Trace::open(file)?;
-    say_what_lacks(file, &trace, &Kind::ALL)?;
+    say_what_lacks(file, &trace, &Kind::ALL);
     let is_on_terminal = is_stdout(out) && io::stdout().is_terminal();
     let progress = Progress::beside(is_on_terminal, "exporting", trace.span()?);
     let mut engine = Engine::new(&thresholds.over(trace.start().thresholds));
     let mut sink = open(*to, out)?;
     play(&mut trace, &mut engine, &mut *sink, out, progress).inspect_err(|_| remove(*to, out))?;
-    complain(file, &trace)?;
+    complain(file, &trace);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 //! The command comes first: whatever goes wrong with the recording, it is not disturbed, and its exit
 //! code is known.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
@@ -14,7 +14,8 @@ use crate::{
     rules::Thresholds,
     sink::{
         gate::Gate,
-        style::{self, WARN},
+        stderr::say,
+        style,
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
     },
     source::{live::Live, load::LoadOptions},
@@ -54,7 +55,7 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         let signals = Signals::new(load.has_command).context("cannot receive signals")?;
         let mut recording = Recording::start(live, &load, &thresholds, gate, recorder)?;
         let command = drive(options, &signals, &mut recording).await;
-        Ok(ExitCode::from(outcome::conclude(options, &recording, command)))
+        Ok(ExitCode::from(outcome::conclude(options, &recording, command, &signals).await))
     })
 }
 
@@ -82,7 +83,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             Some(child)
         }
         Some((program, Ok(Started::NotStarted(code, why)))) => {
-            say(&format!("cannot run {}: {why}", program.display()));
+            say(format_args!("cannot run {}: {why}", program.display()));
             recording.stop();
             return Some(code);
         }
@@ -99,7 +100,7 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             && pause.is_some()
             && recording.size() >= most
         {
-            say(&format!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
+            say(format_args!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
             recording.stop();
             continue;
         }
@@ -127,9 +128,4 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
             () = sleep(pause) => {}
         }
     }
-}
-
-/// A sentence on standard error. The command may have taken that away; then there is nobody to tell.
-fn say(sentence: &str) {
-    let _ = writeln!(anstream::stderr(), "{WARN}tracer:{WARN:#} {sentence}");
 }

@@ -1,7 +1,7 @@
 //! `tracer replay`: a recording through the engine to standard output, as it was live.
 
 use std::{
-    io::Write,
+    io::BufWriter,
     ops::ControlFlow,
     path::Path,
     process::ExitCode,
@@ -19,7 +19,7 @@ use crate::{
     event::EventKind,
     filter::Filter,
     occurrence::Kind,
-    sink::{Counted, style::WARN},
+    sink::{Counted, stderr, stdout::Stdout, style::WARN},
     source::trace::Trace,
     when::{Recorded, When},
 };
@@ -35,10 +35,12 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let file = options.file.as_path();
     let mut trace = Trace::open(file)?;
     let (from, until) = window(options, &mut trace)?;
-    say_what_lacks(file, &trace, options.show.kinds())?;
+    say_what_lacks(file, &trace, options.show.kinds());
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
     let filter = Filter::from(&options.show.filter).within(options.scope);
-    let mut presenter = presenter(options.output, filter, &options.show, TimeZone::system());
+    // It waits for its reader, and loses nothing; signals end it as they are.
+    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
+    let mut presenter = presenter(out, options.output, filter, &options.show, TimeZone::system());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);
@@ -60,32 +62,24 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     })?;
     progress.done();
     sink.finish(engine.world())?;
-    complain(file, &trace)?;
+    complain(file, &trace);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error if not every event of those kinds was recorded.
-///
-/// # Errors
-/// Only from writing.
-pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) -> Result<()> {
+pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) {
     if trace.start().lacks(kinds) {
         let note = "not every signal was recorded, only those that findings can rest on; \
                     record with `tracer record`, or `tracer watch --events`";
-        writeln!(anstream::stderr(), "{WARN}{}: {note}{WARN:#}", file.display())?;
+        stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file.display()));
     }
-    Ok(())
 }
 
 /// Says on standard error what was wrong with the file.
-///
-/// # Errors
-/// Only from writing.
-pub fn complain(file: &Path, trace: &Trace) -> Result<()> {
+pub fn complain(file: &Path, trace: &Trace) {
     for sentence in trace.end().sentences() {
-        writeln!(anstream::stderr(), "{WARN}{}: {sentence}{WARN:#}", file.display())?;
+        stderr::print(format_args!("{WARN}{}: {sentence}{WARN:#}", file.display()));
     }
-    Ok(())
 }
 
 /// The boot time of a moment of a trace, in nanoseconds.

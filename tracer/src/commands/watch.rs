@@ -1,7 +1,7 @@
 //! `tracer watch`: live events through the engine to standard output.
 
 use std::{
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
@@ -16,9 +16,10 @@ use crate::{
     rules::Thresholds,
     sink::{
         Sink,
-        json::Json,
-        stdout::Stdout,
-        style::{DIM, Screen},
+        json::{Json, unwritten_line},
+        outlet::{self, Outlet},
+        stderr,
+        style::{self, BAD, DIM, Screen},
         tee::Tee,
         text::Text,
         trace::Recorder,
@@ -41,24 +42,40 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let trace = options.record.as_deref().map(|path| Ok::<_, file::CreateError>((file::create(path, false)?, path)));
     let trace = trace.transpose()?;
     let live = Live::attach(&load)?;
-    let mut sink = presenter(options.output, Filter::from(&options.show.filter), &options.show, TimeZone::system());
+    let output = options.output;
+    let mark = move |lines| match output {
+        Output::Json => unwritten_line(lines),
+        Output::Text => {
+            let what = format!("{} of output are missing here: nobody read them in time", style::count(lines, "line"));
+            format!("{}\n", Screen::stdout().paint(BAD, what))
+        }
+    };
+    let out = Outlet::new(rustix::stdio::stdout(), outlet::ROOM, mark).context("cannot write beside the tracing")?;
+    let drain = out.drain();
+    let filter = Filter::from(&options.show.filter);
+    let mut sink = presenter(out, output, filter, &options.show, TimeZone::system());
     if let Some((file, path)) = trace {
         sink = Box::new(Tee(Recorder::new(Recorder::single(file, path)), sink));
     }
     if options.output == Output::Text && io::stdout().is_terminal() {
         let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
-        writeln!(anstream::stderr(), "{DIM}{hint}{DIM:#}")?;
+        stderr::print(format_args!("{DIM}{hint}{DIM:#}"));
     }
     let thresholds = options.thresholds.over(Thresholds::default());
-    let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink);
+    let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink, &drain);
     pump::event_loop()?.block_on(run).context("watch")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what is asked for on standard output; times of day in that zone.
-pub fn presenter(output: Output, filter: Filter, show: &cli::Show, zone: TimeZone) -> Box<dyn Sink> {
+/// Prints what is asked for on standard output, by way of `out`; times of day in that zone.
+pub fn presenter<W: Write + 'static>(
+    out: W,
+    output: Output,
+    filter: Filter,
+    show: &cli::Show,
+    zone: TimeZone,
+) -> Box<dyn Sink> {
     let kinds = show.kinds();
-    let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     match output {
         Output::Json => {
             let json = Json::new(out, filter, kinds);

@@ -5,9 +5,9 @@ use crate::{
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::ProcKey,
     rules::{Rule, RuleDef, Verdict},
-    signal::{Sender, Verdict as Fate},
+    signal::Sender,
     summary::seconds,
-    world::{Process, Request, Stop, Told, World},
+    world::{Process, Request, Told, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -32,9 +32,10 @@ impl Rule for NotForwarded {
         match change {
             Change::Signalled(signalled) => {
                 let Signalled { target, .. } = &**signalled;
-                match asked(world, target.key) {
-                    Some((_, asked)) if asked.at == world.now() => {
-                        Verdict::Recheck(asked.at.saturating_add(self.after), target.key)
+                match asked(world, target.key, None) {
+                    // By then all is known that it did right after, however late its signal comes up here.
+                    Some((_, asked)) if asked.seq == seq => {
+                        Verdict::Recheck(world.now().saturating_add(self.after), target.key)
                     }
                     _ => Verdict::Quiet,
                 }
@@ -42,8 +43,9 @@ impl Rule for NotForwarded {
             // It ends without a word to the others, whom the kernel kills then.
             Change::NamespaceEnding(ns) => {
                 let Some(init) = world.namespace(*ns).and_then(|ns| ns.init) else { return Verdict::Quiet };
-                match asked(world, init) {
-                    Some((process, asked)) => judge(world, process, asked, true, seq),
+                let ended = world.get(init).and_then(|init| init.death()).map(|death| death.at);
+                match asked(world, init, ended) {
+                    Some((process, asked)) => judge(world, process, asked, ended, seq),
                     None => Verdict::Quiet,
                 }
             }
@@ -52,26 +54,27 @@ impl Rule for NotForwarded {
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        match asked(world, key) {
-            Some((process, asked)) if process.death().is_none() => judge(world, process, asked, false, asked.seq),
-            _ => Verdict::Quiet,
+        match asked(world, key, None) {
+            Some((process, _)) if process.death().is_some() => Verdict::Quiet,
+            Some((_, asked)) if world.now() < asked.at.saturating_add(self.after) => {
+                Verdict::Recheck(asked.at.saturating_add(self.after), key)
+            }
+            Some((process, asked)) => judge(world, process, asked, None, asked.seq),
+            None => Verdict::Quiet,
         }
     }
 }
 
-/// An init that has taken a stop signal, and was not sent SIGKILL.
-fn asked(world: &World, init: ProcKey) -> Option<(&Process, &Request)> {
+/// An init that has taken a stop signal, and was not sent SIGKILL; `ended` is when it ended, if it has.
+fn asked(world: &World, init: ProcKey, ended: Option<u64>) -> Option<(&Process, &Request)> {
     let process = world.get(init)?;
-    match process.stop.as_deref()? {
-        Stop { asked, kill: None, .. } if asked.verdict == Fate::Delivered => Some((process, asked)),
-        _ => None,
-    }
+    Some((process, process.stop.as_deref()?.taken(ended)?))
 }
 
-fn judge(world: &World, init: &Process, asked: &Request, has_ended: bool, seq: u64) -> Verdict {
+fn judge(world: &World, init: &Process, asked: &Request, ended: Option<u64>, seq: u64) -> Verdict {
     let Some(Told { told, not_told, named }) = world.told(init.key, asked.at) else { return Verdict::Quiet };
     // To whom it has sent one, that one has work to do; what it left alone it may need for that.
-    if not_told == 0 || (told > 0 && !has_ended) {
+    if not_told == 0 || (told > 0 && ended.is_none()) {
         return Verdict::Quiet;
     }
     let name = init.identity();
@@ -81,9 +84,9 @@ fn judge(world: &World, init: &Process, asked: &Request, has_ended: bool, seq: u
         names.push(format!("{} more", not_told - named.len() as u64));
     }
     let names = names.join(", ");
-    let since = seconds(world.now().saturating_sub(asked.at));
+    let since = seconds(ended.unwrap_or(world.now()).saturating_sub(asked.at));
     let signal = asked.signal;
-    let then = if has_ended {
+    let then = if ended.is_some() {
         format!("It ended {since} later, and the kernel kills them with SIGKILL, unasked")
     } else {
         format!("It lives on after {since}, and they know nothing of the stop")
@@ -112,7 +115,7 @@ fn judge(world: &World, init: &Process, asked: &Request, has_ended: bool, seq: u
             sender: Sender::Process(asked.sender),
             count: not_told,
             children: named,
-            has_ended,
+            has_ended: ended.is_some(),
         },
     }))
 }
@@ -214,5 +217,46 @@ mod tests {
         let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
         story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) }).wait(2_100, &[(10, b'S', 1)]);
         assert!(found(&mut story).is_empty());
+    }
+
+    /// The reader lags: time that user space tells is ahead of what the ring holds.
+    #[test]
+    fn a_signal_that_is_read_late_is_judged_all_the_same() {
+        let story = |forwards: bool| {
+            let mut story = Story::new();
+            story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh");
+            story.fork(born_in(NS, 11, 2, 10)).exec(11, "app");
+            story.wait(60_000, &[(11, b'S', 10)]);
+            story.now -= 50_000 * MS;
+            let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+            story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+            let late = story.now;
+            story.now += 50_000 * MS;
+            story.event(EventKind::Tick);
+            let now = std::mem::replace(&mut story.now, late);
+            if forwards {
+                story.signal(kill(10, 11, Signal::TERM));
+            }
+            story.now = now;
+            story.wait(2_100, &[(10, b'S', 1)]);
+            found(&mut story).len()
+        };
+        assert_eq!((story(false), story(true)), (1, 0));
+    }
+
+    #[test]
+    fn a_signal_of_many_meanings_counts_for_who_ends_at_it() {
+        let story = |ms| {
+            let mut story = Story::new();
+            story.fork(born(3, 1)).exec(3, "kill").fork(born_in(NS, 10, 1, 1)).exec(10, "java");
+            story.fork(born_in(NS, 11, 2, 10)).exec(11, "worker");
+            story.now += 10_000 * MS;
+            let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+            story.signal(SignalSent { flags, ..kill(3, 10, Signal::QUIT) }).wait(ms, &[(10, b'S', 1)]);
+            assert!(found(&mut story).is_empty(), "a thread dump");
+            story.exit(end(10, 1, Adopter::None));
+            found(&mut story).len()
+        };
+        assert_eq!((story(5_000), story(50_000)), (1, 0));
     }
 }

@@ -35,14 +35,14 @@ impl Rule for SlowStop {
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
         let &Change::Died { key, status } = change else { return Verdict::Quiet };
         let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(stop @ Stop { asked, kill: Some(kill), told }) = process.stop.as_deref() else {
-            return Verdict::Quiet;
-        };
-        let wasted = stop.wasted_ns().unwrap_or(0);
+        let Some(stop) = process.stop.as_deref() else { return Verdict::Quiet };
+        let Some((asked, kill)) = stop.enforced() else { return Verdict::Quiet };
+        let wasted = kill.at.saturating_sub(asked.at);
         if status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Verdict::Quiet;
         }
-        let took_ns = world.now().saturating_sub(asked.at);
+        let ended_at = process.death().map_or(world.now(), |death| death.at);
+        let took_ns = ended_at.saturating_sub(asked.at);
         let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
@@ -60,7 +60,7 @@ impl Rule for SlowStop {
                 ancestors: asked.ancestors.clone(),
                 asked_by: asked.asked_by.clone(),
                 fate: asked.verdict,
-                told: told.clone(),
+                told: stop.told.clone(),
                 left,
                 killer: Sender::Process(kill.sender),
                 killer_ancestors: kill.ancestors.clone(),
@@ -89,7 +89,7 @@ fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill:
         on_behalf(&asked.asked_by),
         who(asked),
         children(asked, stop.told.as_ref()),
-        seconds(stop.wasted_ns().unwrap_or(0)),
+        seconds(kill.at.saturating_sub(asked.at)),
         who(kill),
     )
 }
@@ -297,5 +297,71 @@ mod tests {
         let mut long_ago = container();
         long_ago.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(7_200_000, &[(10, b'S', 2)]);
         assert!(killed(&mut long_ago).is_none(), "that was two hours ago");
+    }
+
+    /// Seconds that were lost by the signal that is blamed.
+    fn blamed(story: &mut Story) -> Option<(Signal, u64)> {
+        match killed(story)?.detail {
+            Detail::SlowStop { signal, wasted_ns, .. } => Some((signal, (wasted_ns / MS + 50) / 1_000)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_program_took_for_something_else_is_not_blamed() {
+        let lives = [(10, b'S', 2)];
+        for (signal, more) in [(Signal::QUIT, bit::HANDLER), (Signal::INT, bit::HANDLER)] {
+            let mut story = container();
+            story.signal(sent(3, signal, more, 0)).wait(2_600, &lives);
+            story.signal(sent(3, Signal::TERM, 0, 1)).wait(2_000, &lives);
+            assert_eq!(blamed(&mut story), Some((Signal::TERM, 2)));
+            let mut alone = container();
+            alone.signal(sent(3, signal, more, 0)).wait(3_000, &lives);
+            assert_eq!(blamed(&mut alone), None, "nobody had asked it to end");
+        }
+    }
+
+    #[test]
+    fn what_other_engines_send_counts_where_nothing_else_asked() {
+        for signal in [Signal::INT, Signal::QUIT, Signal::PWR, Signal::RTMIN_3] {
+            let mut story = container();
+            story.signal(sent(3, signal, 0, 1)).wait(2_000, &[(10, b'S', 2)]);
+            assert_eq!(blamed(&mut story), Some((signal, 2)));
+            let mut long_ago = container();
+            long_ago.signal(sent(3, signal, 0, 1)).wait(600_000, &[(10, b'S', 2)]);
+            assert_eq!(blamed(&mut long_ago), None);
+        }
+    }
+
+    #[test]
+    fn its_own_stop_signal_counts_though_the_program_took_it() {
+        let mut story = container();
+        let known = Container { id: "web".into(), stop_signal: Some("QUIT".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(known))).event(EventKind::Contained(key(10), "web".into()));
+        story.signal(sent(3, Signal::QUIT, bit::HANDLER, 0)).wait(2_000, &[(10, b'S', 2)]);
+        assert_eq!(blamed(&mut story), Some((Signal::QUIT, 2)));
+    }
+
+    #[test]
+    fn an_old_request_is_another_stop_unless_the_same_has_waited_since() {
+        let lives = [(2, b'S', 1), (3, b'S', 2), (4, b'S', 2), (5, b'S', 1), (10, b'S', 2)];
+        let stopped = |first: u32, then: &[u64]| {
+            let mut story = container();
+            story.fork(born(5, 1)).exec(5, "kill");
+            story.signal(sent(first, Signal::TERM, bit::HANDLER, 0));
+            for (i, &seconds) in then.iter().enumerate() {
+                story.wait(seconds * 1_000, &lives);
+                if i + 1 < then.len() {
+                    story.signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+                }
+            }
+            blamed(&mut story).map(|(_, seconds)| seconds)
+        };
+        assert_eq!(stopped(5, &[100]), Some(100), "by somebody else, within what is usual");
+        assert_eq!(stopped(5, &[3_000]), None, "a reload of long ago");
+        assert_eq!(stopped(3, &[3_000]), Some(3_000), "by the same shim, which was told to wait so long");
+        assert_eq!(stopped(5, &[3_000, 10]), Some(10), "and asked once more");
+        assert_eq!(stopped(3, &[20, 20, 10]), Some(50), "impatient");
+        assert_eq!(stopped(3, &[600, 10]), Some(10), "two stops");
     }
 }

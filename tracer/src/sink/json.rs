@@ -21,6 +21,7 @@ mod why;
 mod writer;
 
 pub(super) use line::Wall;
+pub use line::unwritten_line;
 pub use process::{process_line, rule_line};
 pub(super) use why::Seen;
 pub use why::{live_page, recorded_page};

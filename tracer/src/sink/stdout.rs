@@ -2,10 +2,7 @@
 
 use std::io::{self, StdoutLock, Write};
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::retry_on_intr,
-};
+use super::outlet::is_read;
 
 /// Like [`io::Stdout`], but a flush fails with [`io::ErrorKind::BrokenPipe`] once nobody reads.
 ///
@@ -28,14 +25,7 @@ impl Write for Stdout {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()?;
-        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
-        // A signal that waits at that moment ends even a look: the Ctrl-C that is to end the command in order.
-        retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))?;
-        // poll(2) reports an error on the writing end when the last reader has gone.
-        if fds[0].revents().contains(PollFlags::ERR) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        Ok(())
+        is_read(&self.0)
     }
 }
 

@@ -6,21 +6,96 @@ use crate::{
     world::World,
 };
 
-/// The last attempt to stop the init of a namespace from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How somebody outside tries to stop the init of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stop {
-    /// The first signal that asked for it.
-    pub asked: Request,
-    /// The SIGKILL that followed, once it has.
-    pub kill: Option<Request>,
+    /// What may have asked for it: of each signal, and of what became of it, the first of the last series.
+    asked: Vec<Series>,
+    /// The first SIGKILL, once it was sent.
+    kill: Option<Request>,
     /// Who had been told of the stop by then, if the stream can tell.
     pub told: Option<Told>,
 }
 
+/// The same signal, again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Series {
+    first: Request,
+    /// When the last of them was sent, in nanoseconds of the boot-time clock.
+    last: u64,
+    /// Nothing but a stop is meant by it.
+    is_sure: bool,
+}
+
+/// Whoever asks again within this time, in nanoseconds, waits since the first time.
+const AGAIN: u64 = 30_000_000_000;
+/// A SIGKILL that comes later than this, in nanoseconds, is a consequence of the request only if the same
+/// sent both: no engine and no service manager waits for longer without being told to (systemd: 90 s).
+const USUAL_GRACE: u64 = 120_000_000_000;
+/// And later than this it is none: nobody is told to wait for longer.
+const LONGEST_GRACE: u64 = 3_600_000_000_000;
+/// Who ends so soon after a signal of many meanings has taken it for a request to stop, in nanoseconds.
+const AT_ONCE: u64 = 10_000_000_000;
+
 impl Stop {
+    /// The signal that asked for the stop, and the SIGKILL that enforced it.
+    ///
+    /// What has other meanings (SIGQUIT prints the threads of a JVM) has asked for nothing if the program
+    /// took it and lived on, nor where something else has asked.
+    pub fn enforced(&self) -> Option<(&Request, &Request)> {
+        let kill = self.kill.as_ref()?;
+        let sure = self.since(|series| series.is_sure && series.first.could_end_in(kill));
+        let unsure = || {
+            self.since(|Series { first, is_sure, .. }| {
+                !is_sure && first.verdict != Verdict::Delivered && kill.at.saturating_sub(first.at) < USUAL_GRACE
+            })
+        };
+        Some((sure.or_else(unsure)?, kill))
+    }
+
     /// Nanoseconds between the first signal and the SIGKILL that followed.
     pub fn wasted_ns(&self) -> Option<u64> {
-        Some(self.kill.as_ref()?.at.saturating_sub(self.asked.at))
+        let (asked, kill) = self.enforced()?;
+        Some(kill.at.saturating_sub(asked.at))
+    }
+
+    /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has,
+    /// in nanoseconds of the boot-time clock: what has other meanings was a stop signal for whoever ended
+    /// at it.
+    pub fn taken(&self, ended: Option<u64>) -> Option<&Request> {
+        if self.kill.is_some() {
+            return None;
+        }
+        let is_taken = |series: &Series| series.first.verdict == Verdict::Delivered;
+        let after = |series: &Series| ended.map(|ended| ended.saturating_sub(series.first.at));
+        let sure = |series: &Series| is_taken(series) && series.is_sure && after(series).unwrap_or(0) < LONGEST_GRACE;
+        let unsure = |series: &Series| is_taken(series) && after(series).is_some_and(|after| after < AT_ONCE);
+        self.since(sure).or_else(|| self.since(unsure))
+    }
+
+    /// The first of the last series of those requests, whatever their signals are.
+    fn since(&self, is_meant: impl Fn(&Series) -> bool) -> Option<&Request> {
+        let mut meant: Vec<_> = self.asked.iter().filter(|series| is_meant(series)).collect();
+        meant.sort_unstable_by_key(|series| series.first.seq);
+        let mut later = meant.into_iter().rev();
+        let mut since = later.next()?;
+        for earlier in later {
+            if earlier.last.saturating_add(AGAIN) < since.first.at {
+                break;
+            }
+            since = earlier;
+        }
+        Some(&since.first)
+    }
+
+    fn note(&mut self, request: Request, is_sure: bool) {
+        let last = request.at;
+        let is_same = |of: &Request| (of.signal, of.verdict) == (request.signal, request.verdict);
+        match self.asked.iter_mut().find(|series| is_same(&series.first)) {
+            Some(series) if last.saturating_sub(series.last) <= AGAIN => series.last = last,
+            Some(series) => *series = Series { first: request, last, is_sure },
+            None => self.asked.push(Series { first: request, last, is_sure }),
+        }
     }
 }
 
@@ -57,9 +132,15 @@ pub struct Request {
     pub seq: u64,
 }
 
-/// A SIGKILL that comes later than this, in nanoseconds, is no consequence of the request: no engine
-/// waits for longer without being told to.
-const LONGEST_GRACE: u64 = 3_600_000_000_000;
+impl Request {
+    /// Whether a SIGKILL can be what came of it.
+    fn could_end_in(&self, kill: &Self) -> bool {
+        // A runtime lives for a moment; its shim, or the shell of a person, sends both.
+        let is_of_one = self.sender.key == kill.sender.key
+            || self.ancestors.first().is_some_and(|parent| kill.ancestors.first() == Some(parent));
+        kill.at.saturating_sub(self.at) < if is_of_one { LONGEST_GRACE } else { USUAL_GRACE }
+    }
+}
 
 impl World {
     /// A process outside has sent a signal to an init.
@@ -73,21 +154,24 @@ impl World {
         seq: u64,
     ) {
         let asks = self.asks_to_stop(target, signal);
-        if !asks && signal != Signal::KILL {
+        let is_first_kill =
+            || self.get(target).and_then(|process| process.stop.as_ref()).is_some_and(|s| s.kill.is_none());
+        if asks.is_none() && (signal != Signal::KILL || !is_first_kill()) {
             return;
         }
         let (ancestors, asked_by) = (self.ancestors(sender.key), self.asked_by(sender.key, target));
         let request = Request { signal, sender, ancestors, asked_by, verdict, at, seq };
-        let since = self.get(target).and_then(|process| Some(process.stop.as_ref()?.asked.at));
-        let told = since.filter(|_| signal == Signal::KILL).and_then(|since| self.told(target, since));
         let Some(process) = self.processes.get_mut(&target) else { return };
-        let present = process.stop.as_mut().filter(|stop| at.saturating_sub(stop.asked.at) < LONGEST_GRACE);
-        match (present, asks) {
-            // Whoever asks again waits since the first time.
-            (Some(_), true) | (None, false) => {}
-            (Some(stop), false) if stop.kill.is_none() => (stop.kill, stop.told) = (Some(request), told),
-            (Some(_), false) => {}
-            (None, true) => process.stop = Some(Box::new(Stop { asked: request, kill: None, told: None })),
+        let stop = process.stop.get_or_insert_default();
+        if let Some(is_sure) = asks {
+            stop.note(request, is_sure);
+            return;
+        }
+        stop.kill = Some(request);
+        let since = stop.enforced().map(|(asked, _)| asked.at);
+        let told = since.and_then(|since| self.told(target, since));
+        if let Some(stop) = self.processes.get_mut(&target).and_then(|process| process.stop.as_mut()) {
+            stop.told = told;
         }
     }
 
@@ -111,10 +195,14 @@ impl World {
         Some(children)
     }
 
-    /// Whether a signal means that an init should end: those of people and service managers, and the one
-    /// that its container was given for that.
-    fn asks_to_stop(&self, target: ProcKey, signal: Signal) -> bool {
+    /// Whether a signal asks an init to end, and whether that is all that can be meant by it: SIGTERM, and what
+    /// its container was given as its stop signal. People and engines use others too (lxc-stop SIGPWR,
+    /// systemd-nspawn SIGRTMIN+3), which have other meanings elsewhere.
+    fn asks_to_stop(&self, target: ProcKey, signal: Signal) -> Option<bool> {
         let of_container = || self.container_of(&self.identity(target))?.own_stop_signal();
-        matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT) || of_container() == Some(signal)
+        if signal == Signal::TERM || of_container() == Some(signal) {
+            return Some(true);
+        }
+        matches!(signal, Signal::INT | Signal::QUIT | Signal::PWR | Signal::RTMIN_3).then_some(false)
     }
 }

@@ -5,7 +5,16 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tracer::{event::EventKind, filter::Filter, occurrence::Kind, sink::json::Json};
+use tracer::{
+    event::EventKind,
+    filter::Filter,
+    occurrence::Kind,
+    sink::{
+        Counted,
+        json::{Json, unwritten_line},
+    },
+    world::World,
+};
 
 use crate::story::{self, endings, everything, live};
 
@@ -466,6 +475,13 @@ struct Lost {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Unwritten {
+    r#type: String,
+    lines: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Summary {
     r#type: String,
     at: Time,
@@ -475,6 +491,7 @@ struct Summary {
     findings: BTreeMap<String, u64>,
     signals_seen: u64,
     lost: Counts,
+    unwritten: Option<u64>,
     walks_cut: u64,
     cpu_ns: u64,
     processes: u64,
@@ -909,6 +926,7 @@ pub fn parse(line: &str) -> String {
         ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
+        ("unwritten", "", "") => strict::<Unwritten>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
         ("rule", "", "") => strict::<Rule>(line),
@@ -986,6 +1004,22 @@ fn a_run_without_a_snapshot_still_tells_what_it_found() {
 }
 
 #[test]
+fn lines_that_nobody_read_are_said_where_they_are_missing_and_in_the_summary() {
+    assert_eq!(parse(unwritten_line(3).trim_end()), "unwritten");
+    let summary = |lines| {
+        let mut sink = Json::new(Vec::new(), Filter::default(), &[]);
+        let mut counted = Counted::new(&mut sink);
+        counted.unwritten(lines);
+        counted.finish(&World::default()).unwrap();
+        let text = String::from_utf8(sink.into_inner()).unwrap();
+        assert_eq!(parse(text.trim_end()), "summary");
+        text
+    };
+    assert!(summary(1_203).contains(r#""unwritten":1203,"#));
+    assert!(!summary(0).contains("unwritten"), "a replay says what was said live");
+}
+
+#[test]
 fn findings_of_endings() {
     insta::assert_snapshot!(json(&endings(), &[]));
 }
@@ -1014,6 +1048,7 @@ fn the_examples_of_the_documentation_are_right() {
         [
             "container",
             "lost",
+            "unwritten",
             "summary",
             "process",
             "whyrecording",

@@ -30,7 +30,7 @@ fn gate(fail_on: Vec<FailOn>) -> Gate {
 fn written(kind: fn(std::path::PathBuf) -> Report, gate: &Gate) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("report");
-    report::write(&kind(path.clone()), gate, "a b/run.mcap".as_ref()).unwrap();
+    report::write(&kind(path.clone()), gate, "a b/run.mcap".as_ref(), &mut Vec::new()).unwrap();
     fs::read_to_string(path).unwrap()
 }
 

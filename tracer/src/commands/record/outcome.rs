@@ -2,19 +2,23 @@
 
 use std::io::{self, Write};
 
+use anyhow::{Context, Result, bail};
+
 use crate::{
     cli::{self, Redact},
     finding::{Finding, Severity},
     report,
     sink::{
         gate::Gate,
+        outlet::Outlet,
+        stderr::{self, say},
         style::{self, BAD, CALM, DIM, WARN},
         text::kinds_lost,
     },
     summary::seconds,
 };
 
-use super::{recording::Recording, say};
+use super::{recording::Recording, signals::Signals};
 
 /// The exit code for a finding that `--fail-on` names.
 pub(in crate::commands) const HIT: u8 = 3;
@@ -26,31 +30,57 @@ const MANY: u64 = 10_000;
 const TOLD: usize = 20;
 
 /// Says what there is to say, writes the reports, and chooses the exit code.
-pub fn conclude(options: &cli::Record, recording: &Recording, command: Option<u8>) -> u8 {
+pub async fn conclude(options: &cli::Record, recording: &Recording, command: Option<u8>, signals: &Signals) -> u8 {
     let gate = recording.gate();
-    // Who closed standard error does not want to read it; the exit code still counts.
-    let _ = print(options, recording);
+    let mut said = Vec::new();
+    // It is memory, which takes all.
+    let _ = print(&mut said, options, recording);
+    stderr::print(String::from_utf8_lossy(&said).trim_end());
     let mut code = command.unwrap_or_default();
     if recording.failure().is_some() {
         if let Some(command) = command {
-            say(&format!("the command's own exit code was {command}"));
+            say(format_args!("the command's own exit code was {command}"));
         }
         code = FAILED;
     }
     for report in &options.report {
-        if let Err(error) = report::write(report, gate, &options.output) {
-            say(&format!("{error:#}"));
+        let mut out = Vec::new();
+        let written = match report::write(report, gate, &options.output, &mut out) {
+            Ok(()) => put_out(&out, signals).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            say(format_args!("{error:#}"));
             code = FAILED;
         }
     }
     if gate.hits > 0 { HIT } else { code }
 }
 
-fn print(options: &cli::Record, recording: &Recording) -> io::Result<()> {
-    let mut out = anstream::stderr().lock();
+/// Standard output. Whoever reads it is waited for, until a signal asks not to.
+async fn put_out(text: &[u8], signals: &Signals) -> Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut out = Outlet::new(rustix::stdio::stdout(), usize::MAX, |_| String::new())?;
+    let drain = out.drain();
+    let written = match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => drain.end(signals.next(), false).await,
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(0) => Ok(()),
+        Ok(lines) => bail!("{} of the report were not written, as nobody read them", style::count(lines, "line")),
+        // Who closed it does not want to read it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(error).context("cannot write to standard output"),
+    }
+}
+
+fn print(out: &mut impl Write, options: &cli::Record, recording: &Recording) -> io::Result<()> {
     let (gate, recorder) = (recording.gate(), recording.recorder());
     for finding in gate.findings.iter().filter(|finding| finding.rule.severity > Severity::Info).take(TOLD) {
-        tell(&mut out, finding)?;
+        tell(out, finding)?;
     }
     let (records, size) = (recorder.records(), recorder.size());
     // What a trace begins with is most of a small one.

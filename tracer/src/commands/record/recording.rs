@@ -10,12 +10,12 @@ use crate::{
     ident::Args,
     pump::{BUSY, Pace, Pump, sleep},
     rules::{LEFT_BEHIND_LONGEST, Thresholds},
-    sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
+    sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
     world::World,
 };
 
-use super::{child::Child, say};
+use super::child::Child;
 
 /// A recording that goes on, or has ended.
 pub struct Recording {
@@ -133,9 +133,9 @@ impl Recording {
         self.sinks.0.summary.conclude(pump.world());
         let end = pump.end_event().ok();
         let closed = self.sinks.1.close(end.as_ref());
-        say(&format!("the recording stops: {error:#}"));
+        say(format_args!("the recording stops: {error:#}"));
         if let Err(error) = closed {
-            say(&format!("and the file could not be closed: {error}"));
+            say(format_args!("and the file could not be closed: {error}"));
         }
         self.failure = Some(error);
     }

@@ -416,6 +416,18 @@ pub(super) fn lost(world: &World, moment: Moment, loss: &Loss) -> Lost {
 }
 
 #[derive(Serialize)]
+#[serde(tag = "type", rename = "unwritten")]
+struct Unwritten {
+    lines: u64,
+}
+
+/// The line that stands for so many that nobody read in time, with its end.
+pub fn unwritten_line(lines: u64) -> String {
+    // A structure of a number, which JSON holds always.
+    serde_json::to_string(&Unwritten { lines }).unwrap_or_default() + "\n"
+}
+
+#[derive(Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct SummaryLine<'a> {
     at: Wall,
@@ -425,6 +437,8 @@ pub(super) struct SummaryLine<'a> {
     findings: &'a BTreeMap<&'static str, u64>,
     signals_seen: u64,
     lost: Counts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unwritten: Option<u64>,
     walks_cut: u64,
     cpu_ns: u64,
     processes: u64,
@@ -441,6 +455,7 @@ pub(super) fn summary<'a>(world: &World, summary: &'a Summary) -> SummaryLine<'a
         findings,
         signals_seen,
         lost,
+        unwritten,
         walks_cut,
         cpu_ns,
         processes,
@@ -454,6 +469,7 @@ pub(super) fn summary<'a>(world: &World, summary: &'a Summary) -> SummaryLine<'a
         findings,
         signals_seen: *signals_seen,
         lost: lost.into(),
+        unwritten: Some(*unwritten).filter(|lines| *lines > 0),
         walks_cut: *walks_cut,
         cpu_ns: *cpu_ns,
         processes: *processes,

@@ -21,6 +21,7 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
         findings,
         signals_seen,
         lost,
+        unwritten,
         walks_cut,
         cpu_ns,
         processes,
@@ -46,6 +47,10 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, summary
     } else {
         let what = format_args!("{} ({})", style::count(lost.total(), "record"), kinds(lost));
         row(out, screen, "lost", screen.paint(BAD, what))?;
+    }
+    if *unwritten > 0 {
+        let what = format_args!("{} of output, which nobody read in time", style::count(*unwritten, "line"));
+        row(out, screen, "missing", screen.paint(BAD, what))?;
     }
     if *walks_cut > 0 {
         let what = format_args!("{} over threads or ancestors cut short", style::count(*walks_cut, "walk"));
