@@ -449,6 +449,7 @@ pub struct Container {
     pub pod_namespace: Option<String>,
     pub stop_signal: Option<String>,
     pub pid_mode: Option<String>,
+    pub uid: Option<u32>,
     pub init: Option<bool>,
 }
 

@@ -143,6 +143,9 @@ impl Pump {
             kernel_log.see(&event);
             let (step, world) = engine.step(&event, record);
             show(world, &step)?;
+            for kind in containers.then() {
+                tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
+            }
             let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)

@@ -20,7 +20,7 @@ fn name(comm: Comm) -> String {
 
 /// The name, as far as it is known by then, and the id of the container that a process belongs to.
 fn container(world: &World, process: &Identity) -> (Option<String>, Option<String>) {
-    world.container_of(process).map(|container| (container.label().to_owned(), container.id.clone())).unzip()
+    world.container_of(process).map(|container| (container.label().into_owned(), container.id.clone())).unzip()
 }
 
 /// Nanoseconds as a signed number: 292 years after 1970, or after the machine was started, are enough.

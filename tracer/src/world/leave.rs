@@ -73,6 +73,8 @@ impl World {
             self.by_pid.remove(&key.tgid);
         }
         self.gone.insert(key);
+        self.leave_container(process.container);
+        self.forget_client(key, &process.args);
         self.forget_group(key);
         // Whoever has ended said so then; of this one the end was not seen.
         self.end_client(key, self.now, None, 0, changes);

@@ -511,6 +511,7 @@ struct AuditContainer {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    uid: Option<u32>,
     init: Option<bool>,
 }
 
@@ -530,6 +531,7 @@ struct Container {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    uid: Option<u32>,
     init: Option<bool>,
 }
 

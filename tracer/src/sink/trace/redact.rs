@@ -114,7 +114,7 @@ impl Redactor {
         }
         // What cannot be read cannot be made safe.
         let Ok(mut container) = serde_json::from_slice::<Container>(bytes) else { return Vec::new() };
-        let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode, init: _ } =
+        let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode, uid: _, init: _ } =
             &mut container;
         for name in [Some(id), name.as_mut(), image.as_mut(), pod.as_mut(), pod_namespace.as_mut(), pid_mode.as_mut()] {
             if let Some(name) = name.filter(|name| *name != "host") {
@@ -293,6 +293,7 @@ mod tests {
             pod_namespace: some("secret-namespace"),
             stop_signal: some("SIGINT"),
             pid_mode: some("container:secret"),
+            uid: None,
             init: Some(true),
         };
         let EventKind::Container(kept) = redacted(EventKind::Container(Box::new(container.clone()))) else { panic!() };

@@ -78,14 +78,17 @@ impl Thread {
             // Until nobody asks any more, or nobody listens.
             while let Ok(call) = asked.recv() {
                 let mut container = of_bundle(&call);
-                if call.engine == Engine::Docker {
+                // Engines and their sockets are root's: what a user says of ids and places asks them nothing.
+                let is_roots = call.uid.is_none();
+                if call.engine == Engine::Docker && is_roots {
                     // Whether anybody listens is seen below.
                     let so_far = |container: &Container| drop(answer.send(container.clone()));
                     runtime.block_on(dockerd.complete(&mut container, so_far));
                 }
                 // For Kubernetes all is in the bundle.
                 let is_whole = container.name.is_some() && container.image.is_some();
-                if let (Engine::Containerd, Some(bundle), false) = (call.engine, &call.bundle, is_whole) {
+                if let (Engine::Containerd, Some(bundle), false, true) = (call.engine, &call.bundle, is_whole, is_roots)
+                {
                     runtime.block_on(containerd.wait_for(containerd::complete(&mut container, bundle)));
                 }
                 if answer.send(container).is_err() {
@@ -178,8 +181,8 @@ fn plain(name: &str) -> String {
 /// What the OCI bundle of a container tells: annotations of Kubernetes, podman and nerdctl, and its
 /// pid namespace.
 fn of_bundle(call: &Call) -> Container {
-    let Call { id, engine, bundle } = call;
-    let mut container = Container { id: id.clone(), engine: *engine, ..Container::default() };
+    let Call { id, engine, bundle, uid } = call;
+    let mut container = Container { id: id.clone(), engine: *engine, uid: *uid, ..Container::default() };
     let Some(bundle) = bundle else { return container };
     let config: Value = read(&bundle.join("config.json")).unwrap_or_default();
     let annotation =

@@ -11,6 +11,8 @@ pub(super) struct Call {
     pub engine: Engine,
     /// The directory of its OCI bundle, where `config.json` is.
     pub bundle: Option<PathBuf>,
+    /// The ordinary user who says so, by their id on the host; none for root.
+    pub uid: Option<u32>,
 }
 
 /// Commands of OCI runtimes that bring a process into a container.
@@ -64,13 +66,13 @@ impl Call {
         let of_bundle = || id_of_bundle(bundle.as_deref()?);
         let id = if args.cut { of_bundle() } else { id.map(str::to_owned).or_else(of_bundle) }?;
         let engine = words.iter().find_map(|word| engine_of(word)).unwrap_or_default();
-        (!id.is_empty()).then_some(Self { id, engine, bundle })
+        (!id.is_empty()).then_some(Self { id, engine, bundle, uid: None })
     }
 
     /// The bundle of another container of the same shim: that of a pod watches over all of it.
-    pub(super) fn bundle_of(self, id: &str) -> Option<PathBuf> {
-        let bundle = self.bundle?;
-        if self.id == id { Some(bundle) } else { Some(bundle.parent()?.join(id)) }
+    pub(super) fn bundle_of(&self, id: &str) -> Option<PathBuf> {
+        let bundle = self.bundle.as_ref()?;
+        if self.id == id { Some(bundle.clone()) } else { Some(bundle.parent()?.join(id)) }
     }
 }
 
@@ -117,11 +119,11 @@ pub(super) fn shim(words: &[String], directory: Option<&Path>) -> Option<Call> {
         // conmon
         let id = value("-c")?.clone();
         let engine = engine_of(bundle).unwrap_or_default();
-        return Some(Call { id, engine, bundle: Some(bundle.into()) });
+        return Some(Call { id, engine, bundle: Some(bundle.into()), uid: None });
     }
     let id = value("-id")?.clone();
     let engine = if value("-namespace")? == "moby" { Engine::Docker } else { Engine::Containerd };
-    Some(Call { id, engine, bundle: directory.map(Path::to_owned) })
+    Some(Call { id, engine, bundle: directory.map(Path::to_owned), uid: None })
 }
 
 #[cfg(test)]
@@ -145,16 +147,16 @@ mod tests {
             "{docker} create --bundle /run/containerd/io.containerd.runtime.v2.task/moby/abc --pid-file /x/init.pid abc"
         );
         let bundle = Some("/run/containerd/io.containerd.runtime.v2.task/moby/abc".into());
-        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle }));
+        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle, uid: None }));
         let executed = format!("{docker} exec --process /tmp/runc-process1 --detach --pid-file /x/1.pid abc");
-        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None }));
+        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None, uid: None }));
         let podman = "/usr/bin/crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata \
                       --pid-file /run/pidfile def";
         let bundle = Some("/var/lib/containers/storage/overlay-containers/def/userdata".into());
-        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle }));
+        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle, uid: None }));
         assert_eq!(
             call("runc run -d --bundle=b test"),
-            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()) })
+            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()), uid: None })
         );
         assert_eq!(call("runc exec -t -e A=b test sh -c x").map(|call| call.id), Some("test".into()));
     }
@@ -182,7 +184,7 @@ mod tests {
         let docker = words("/usr/bin/containerd-shim-runc-v2 -namespace moby -id abc -address /x.sock");
         let bundle = Path::new("/state/moby/abc");
         let call = shim(&docker, Some(bundle)).unwrap();
-        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()) });
+        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()), uid: None });
         assert_eq!(call.bundle_of("other"), Some("/state/moby/other".into()));
         let podman = words("/usr/bin/conmon --api-version 1 -c def -u def -b /s/overlay-containers/def/userdata");
         assert_eq!(shim(&podman, None).map(|call| (call.id, call.engine)), Some(("def".into(), Engine::Podman)));
