@@ -8,7 +8,7 @@ use rustix::{
     pty::{OpenptFlags, openpt},
 };
 use tracer_tests::{
-    Run, Stage,
+    Options, Run, Stage,
     contract::{Finding, Line},
     machine::{Control, Group, Need},
     stage::kill,
@@ -26,6 +26,8 @@ pub fn trials() -> Vec<Test> {
         live("a_blocked_signal", a_blocked_signal),
         live("a_shell_keeps_the_signal", a_shell_keeps_the_signal).needs(unshare),
         live("a_shell_passes_the_signal_on", a_shell_passes_the_signal_on).needs(unshare),
+        live("a_child_that_ignores_the_signal", a_child_that_ignores_the_signal).needs(unshare),
+        live("a_thread_dump_is_no_stop", a_thread_dump_is_no_stop).needs(unshare),
         live("a_shell_leaves_its_child_to_the_kernel", a_shell_leaves_its_child_to_the_kernel).needs(unshare),
         live("brought_in_and_left_alone", brought_in_and_left_alone).needs(unshare).needs(Need::Program("nsenter")),
         live("ptys_run_out", ptys_run_out),
@@ -147,18 +149,18 @@ fn asked(run: &mut Run, script: &str) -> (Stage, i32) {
 }
 
 fn not_forwarded(run: &mut Run, shell: i32, has_ended: bool) {
-    let found = run.expect_finding("signal-not-forwarded").about(shell).signal("SIGTERM").certain();
+    let found = run.expect_finding("signal-not-forwarded").about(shell).signal("SIGTERM");
     let found = found.so_that("ended or not", move |f| f.has_ended == Some(has_ended)).once();
     assert_eq!(found.count, Some(1), "{found:?}");
     assert_eq!(found.children.map(|children| children.len()), Some(1));
 }
 
-fn soon() -> Run {
-    Run::options().args(&["--not-forwarded-after", "1s"]).start()
+fn soon() -> Options {
+    Run::options().args(&["--not-forwarded-after", "1s"])
 }
 
 fn a_shell_keeps_the_signal() {
-    let mut run = soon();
+    let mut run = soon().start();
     let (mut namespace, shell) = asked(&mut run, "trap : TERM; echo ready 0; sleep 100");
     not_forwarded(&mut run, shell, false);
     kill(shell, Signal::KILL);
@@ -169,19 +171,47 @@ fn a_shell_keeps_the_signal() {
 }
 
 fn a_shell_passes_the_signal_on() {
-    let mut run = soon();
+    let mut run = soon().start();
     let script = "sleep 100 & trap 'kill -TERM $!' TERM; echo ready 0; wait; wait";
     let (mut namespace, _) = asked(&mut run, script);
     namespace.ends();
     run.finish();
 }
 
+fn a_child_that_ignores_the_signal() {
+    let mut run = soon().slow_stop_after("1ms").start();
+    let script = "sh -c 'trap \"\" TERM; echo ready 0; sleep 100; :' & \
+                  trap 'kill -TERM $!; echo passed 0' TERM; while :; do wait; done";
+    let (mut namespace, shell) = asked(&mut run, script);
+    namespace.hears("passed");
+    kill(shell, Signal::KILL);
+    namespace.ends();
+    let slow = run.expect_finding("slow-stop").about(shell).signal("SIGTERM").certain().once();
+    assert_eq!((slow.children_told, slow.children_not_told), (Some(1), Some(0)), "{slow:?}");
+    assert!(slow.message.contains("ignores it"), "{}", slow.message);
+    run.finish();
+}
+
+fn a_thread_dump_is_no_stop() {
+    let mut run = soon().slow_stop_after("1ms").start();
+    let (mut namespace, shell) =
+        run.unshare(&["sh", "-c", "trap 'echo dumped 0' QUIT; echo ready 0; while :; do sleep 0.1; done"]);
+    namespace.hears("ready");
+    kill(shell, Signal::QUIT);
+    namespace.hears("dumped");
+    kill(shell, Signal::TERM);
+    run.expect_finding("init-ignored-signal").about(shell).signal("SIGTERM").once();
+    kill(shell, Signal::KILL);
+    namespace.ends();
+    run.expect_finding("slow-stop").about(shell).signal("SIGTERM").certain().once();
+    run.finish();
+}
+
 fn a_shell_leaves_its_child_to_the_kernel() {
-    let mut run = soon();
+    let mut run = soon().start();
     let (mut namespace, shell) = asked(&mut run, "sleep 100 & trap 'exit 0' TERM; echo ready 0; wait");
     namespace.ends();
     not_forwarded(&mut run, shell, true);
-    run.allow("namespace-killed");
     run.finish();
 }
 

@@ -20,6 +20,7 @@ const FIELDS: &[(&str, &str)] = &[
         "at at_boot_ns seq fork exec exit reap signal deliver adopt notify rename snapshot undecodable missed unreadable total",
     ),
     ("unwritten", "lines"),
+    ("limited", "at at_boot_ns seq what"),
     (
         "summary",
         "at at_boot_ns duration_ns events findings signals_seen lost unwritten? walks_cut cpu_ns processes namespaces zombies",
@@ -40,7 +41,7 @@ const FIELDS: &[(&str, &str)] = &[
     (
         "machine",
         "pid_ns init outsider kernel_thread state_letter age_s threads parents tracer zombies children pending \
-         blocked ignored caught awaited signal acts sure why fix",
+         blocked ignored caught awaited unseen? signal acts sure why fix",
     ),
     ("event", "kind at at_boot_ns cpu seq"),
     ("fork", "process parent creator?"),
@@ -67,14 +68,14 @@ const FIELDS: &[(&str, &str)] = &[
     ("signal-not-forwarded", "signal sender count children has_ended"),
     ("signal-stuck-blocked", "signal sender age_ns"),
     ("exec-leftover", "client client_status pty age_ns"),
-    ("pid-pressure", "used most of_machine failed holders zombies"),
+    ("pid-pressure", "used most of_machine failed holders zombies group?"),
     ("pty-pressure", "used most of_machine failed holders zombies"),
     ("zombie-leader", "threads age_ns"),
     ("signal-queue-overflow", "signal sender lost siginfo_lost"),
     ("left-behind", "status running zombies processes"),
     (
         "killed-by",
-        "signal code code_name how sender ancestors asked_by count victims raised_again core_dumps out_of_memory",
+        "signal code code_name how sender sender_lives? ancestors asked_by count victims raised_again core_dumps out_of_memory",
     ),
 ];
 

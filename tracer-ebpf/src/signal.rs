@@ -31,6 +31,7 @@ const SIGCONT: u32 = 18;
 
 /// Results of `signal_generate`. After the first and the last `complete_signal()` has run.
 const TRACE_SIGNAL_DELIVERED: i32 = 0;
+const TRACE_SIGNAL_IGNORED: i32 = 1;
 const TRACE_SIGNAL_ALREADY_PENDING: i32 = 2;
 const TRACE_SIGNAL_OVERFLOW_FAIL: i32 = 3;
 const TRACE_SIGNAL_LOSE_INFO: i32 = 4;
@@ -131,9 +132,12 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
         return is_merged && is_news(0, target.tgid(), signal);
     }
     let is_accepted = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
-    // What an init passes on to its children, or does not.
-    if is_accepted && with_current!(|sender| is_init(sender)) {
-        return true;
+    // What an init passes on to its children, or does not. A child that ignores it, or that one of that number
+    // waits for, was told as well.
+    let is_told = (result == TRACE_SIGNAL_IGNORED || result == TRACE_SIGNAL_ALREADY_PENDING)
+        && !contains(signal_sets::HARMLESS, signal);
+    if (is_accepted || is_told) && with_current!(|sender| is_init(sender)) {
+        return is_accepted || is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal);
     }
     let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
     let could_end = is_accepted && could_end(handler_class(target, signal), signal);

@@ -2,6 +2,7 @@
 //! it will act on its stop signal, whether it fails to reap, what was left in it by an exec, and how near
 //! ptys and pids are to their limits. No eBPF, and no root for one's own processes.
 
+pub mod closer;
 pub mod facts;
 pub mod stop;
 
@@ -16,7 +17,7 @@ use stop::Forecast;
 
 use crate::{
     cli::AuditGate as Gate,
-    host::{Container, Room},
+    host::{Container, Ptys, Room},
     signal::Signal,
     source::{containers, limits},
 };
@@ -48,7 +49,7 @@ pub struct Audit {
     /// Each pid namespace below the one that this runs in.
     pub namespaces: Vec<Namespace>,
     /// Pseudo-terminals of the machine.
-    pub ptys: Option<Room>,
+    pub ptys: Option<Ptys>,
     /// Pids of the machine.
     pub pids: Option<Room>,
 }
@@ -58,7 +59,9 @@ const SECOND_LOOK: Duration = Duration::from_millis(1_200);
 
 /// Looks at every process that may be looked at. The signal is that of its container where none is given.
 pub fn audit(signal: Option<Signal>) -> Audit {
-    let all = facts::all();
+    let mut all = facts::all();
+    let inits: Vec<_> = all.values().filter(|one| one.is_init() && !one.has_ended()).map(|one| one.pid).collect();
+    facts::look_closer(&mut all, inits);
     let mut world = World::of(&all);
     let mut containers = containers::of(world.inits().map(|init| (init.pid as u32, init.ppid as u32)));
     let signals: BTreeMap<i32, Signal> = world
@@ -102,7 +105,7 @@ impl Audit {
                 namespaces.iter().any(|ns| !ns.forecast.acts && ns.forecast.sure != stop::Sure::Guess)
             }
             Gate::UnreapedChild => namespaces.iter().any(|ns| !ns.zombies.is_empty()),
-            Gate::PtyPressure => is_short(ptys),
+            Gate::PtyPressure => is_short(&ptys.map(Ptys::of_containers)),
             Gate::PidPressure => is_short(pids) || namespaces.iter().any(|ns| is_short(&ns.pids)),
         }
     }

@@ -2,6 +2,8 @@
 
 use crate::{
     event::{ExitStatus, WaitCall},
+    finding::Subject,
+    host::GroupKey,
     ident::{Identity, PidNs, ProcKey},
     signal::{self, Sender, Signal, Verdict},
     world::Kill,
@@ -84,14 +86,21 @@ pub enum Measured {
     Ptys,
     /// Pids of the machine.
     Pids,
-    /// Pids of the control group that this process stands for.
-    Group(ProcKey),
+    /// Pids of a control group.
+    Group(GroupKey),
+    /// That control group has no processes any more.
+    Gone(GroupKey),
+    /// How many control groups are not looked at.
+    GroupsLeftOut,
 }
 
 impl Change {
-    /// Whom it has to do with, where that can put an end to what was found about them.
-    pub fn subjects(&self) -> [Option<ProcKey>; 2] {
-        match self {
+    /// What it has to do with, where that can put an end to what was found about that.
+    pub fn subjects(&self) -> [Option<Subject>; 2] {
+        if let Self::Measured(Measured::Gone(group)) = *self {
+            return [Some(Subject::Group(group)), None];
+        }
+        let both = match self {
             Self::Reaped { identity, by, .. } => [Some(identity.key), *by],
             Self::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
             Self::Died { key, .. } | Self::Execed { key, .. } | Self::Looked(key) | Self::Masked(key) => {
@@ -111,7 +120,8 @@ impl Change {
             | Self::CommandEnded(_)
             | Self::Gap
             | Self::Synced => [None, None],
-        }
+        };
+        both.map(|process| process.map(Subject::Process))
     }
 }
 

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     change::Change,
     event::{Event, EventKind},
-    finding::{Confidence, Finding},
+    finding::{Confidence, Finding, Subject},
     ident::ProcKey,
     rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
     world::World,
@@ -93,6 +93,7 @@ impl Engine {
             for (i, key) in std::iter::from_fn(|| asked.rechecks.next(event.at)).collect::<Vec<_>>() {
                 asked.note(world, rules, i, rules[i].recheck(world, key), seq);
             }
+            asked.findings.extend(asked.ledger.settled(event.at));
         }
         (Step { seq, event, record, changes: &self.changes, findings: &self.asked.findings }, &self.world)
     }
@@ -115,7 +116,9 @@ impl Asked {
         for subject in change.subjects().into_iter().flatten() {
             let about = self.ledger.about(subject);
             let gone = || match change {
-                Change::Reaped { identity, .. } if identity.key == subject => Some(format!("{identity} is gone.")),
+                Change::Reaped { identity, .. } if Subject::Process(identity.key) == subject => {
+                    Some(format!("{identity} is gone."))
+                }
                 _ => None,
             };
             let over: Vec<_> =
@@ -128,7 +131,7 @@ impl Asked {
 
     /// Whether something that lasts, and was told, speaks for a finding.
     fn is_told(&self, rules: &[Box<dyn Rule>], part: &Finding) -> bool {
-        let about = part.detail.part_of().map(|whole| self.ledger.about(whole));
+        let about = part.detail.part_of().map(|whole| self.ledger.about(Subject::Process(whole)));
         about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
     }
 
@@ -137,7 +140,8 @@ impl Asked {
             Verdict::Quiet => {}
             // Never at once, or a rule that cannot make up its mind would keep the loop busy.
             Verdict::Recheck(at, key) => self.rechecks.insert(at.max(world.now().saturating_add(1)), rule, key),
-            Verdict::Over(key, how) => self.findings.extend(self.ledger.over(rule, key, world.now(), seq, how)),
+            Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
+            Verdict::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
             Verdict::Found(finding) if self.is_told(rules, &finding) => {}
             Verdict::Found(mut finding) => {
                 if finding.confidence == Confidence::Certain

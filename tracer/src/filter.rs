@@ -5,9 +5,10 @@ use rustc_hash::FxHashSet;
 use crate::{
     change::{Change, Signalled},
     cli::{FilterArgs, NsArg, Scope, Side, SignalArg},
+    event::EventKind,
     finding::{Detail, Finding, Severity},
     host::Container,
-    ident::{Identity, PidNs, ProcKey},
+    ident::{Identity, PidNs, ProcKey, escape},
     occurrence::Occurrence,
     rules::RuleDef,
     signal::{Sender, Signal},
@@ -34,6 +35,8 @@ pub struct Filter {
     min_severity: Option<Severity>,
     /// Of a stream that is about a command, only what this part of it takes part in.
     scope: Scope,
+    /// In a recording: what of it has not come up yet.
+    awaited: Option<Awaited>,
 }
 
 /// A process or namespace that the command line names does not exist.
@@ -45,13 +48,52 @@ pub enum Missing {
     /// No process lives in a pid namespace of this inode number.
     #[error("there is no pid namespace {0}; `tracer tree` lists all of them")]
     Namespace(u32),
+    /// No process had this pid.
+    #[error(
+        "the recording, as far as it was played, has no process with pid {0} on its host; `tracer tree FILE` lists \
+         all of its end, with `--at WHEN` those of a moment"
+    )]
+    PidInRecording(u32),
+    /// No process lived in such a namespace.
+    #[error(
+        "the recording, as far as it was played, has no pid namespace {0}; `tracer tree FILE` lists those of its end, \
+         with `--at WHEN` those of a moment"
+    )]
+    NamespaceInRecording(u32),
+    /// No process has this pid at the moment of a recording that is shown.
+    #[error(
+        "there is no process with pid {0} at that moment of the recording; --at WHEN shows another one, and \
+         `tracer why {0} FILE` tells when it lived"
+    )]
+    PidAtMoment(u32),
+    /// No process lives in such a namespace then.
+    #[error("there is no pid namespace {0} at that moment of the recording; --at WHEN shows another one")]
+    NamespaceAtMoment(u32),
+    /// Nobody heard of such a container.
+    #[error(
+        "the recording, as far as it was played, has no container, image or pod {0}; `tracer tree FILE` names those \
+             of its end, with `--at WHEN` those of a moment"
+    )]
+    ContainerInRecording(String),
 }
 
-/// Processes by host pid; a pid is looked up once, so that a later owner of it is not meant.
+/// Processes by host pid. Of this machine a pid is looked up once, so that a later owner of it is not
+/// meant; of a recording, where nobody can know who was there at its start, each that ever had it.
 #[derive(Debug)]
 struct Named {
     pids: Vec<u32>,
     keys: FxHashSet<ProcKey>,
+    is_each: bool,
+}
+
+/// What the command line names of a recording and nothing has been seen of: an error if that is still so
+/// at its end.
+#[derive(Debug)]
+struct Awaited {
+    pids: Vec<u32>,
+    namespace: Option<PidNs>,
+    /// Names of containers, images and pods.
+    containers: Vec<String>,
 }
 
 /// A namespace and what is nested in it.
@@ -72,6 +114,10 @@ struct InContainer {
 }
 
 impl InContainer {
+    fn named(&self) -> impl Iterator<Item = &String> {
+        [&self.names, &self.images, &self.pods].into_iter().flatten()
+    }
+
     fn has(&self, container: &Container) -> bool {
         let Self { names, images, pods, side: _ } = self;
         let Container { image, pod, .. } = container;
@@ -84,6 +130,8 @@ impl InContainer {
 #[derive(Debug)]
 struct Tree {
     root: u32,
+    /// The last process that has had that pid.
+    last: Option<ProcKey>,
     descent: Descent,
 }
 
@@ -112,7 +160,7 @@ impl From<&FilterArgs> for Filter {
             from: Named::new(from_pids),
             to: Named::new(to_pids),
             ns: ns.map(|asked| Ns { asked, inside: FxHashSet::default() }),
-            tree: tree.map(|root| Tree { root, descent: Descent::default() }),
+            tree: tree.map(|root| Tree { root, last: None, descent: Descent::default() }),
             container: is_asked.then_some(container),
             signals: signals.iter().filter_map(|arg| arg.only()).collect(),
             not_signals: signals.iter().filter_map(|arg| arg.except()).collect(),
@@ -120,6 +168,7 @@ impl From<&FilterArgs> for Filter {
             rules: rules.clone(),
             min_severity: *min_severity,
             scope: Scope::Host,
+            awaited: None,
         }
     }
 }
@@ -142,7 +191,11 @@ impl SignalArg {
 
 impl Named {
     fn new(pids: &[u32]) -> Option<Self> {
-        (!pids.is_empty()).then(|| Self { pids: pids.to_vec(), keys: FxHashSet::default() })
+        (!pids.is_empty()).then(|| Self { pids: pids.to_vec(), keys: FxHashSet::default(), is_each: false })
+    }
+
+    fn has(&self, key: ProcKey) -> bool {
+        if self.is_each { self.pids.contains(&key.tgid) } else { self.keys.contains(&key) }
     }
 
     fn resolve(&mut self, world: &World) -> Result<(), Missing> {
@@ -153,7 +206,23 @@ impl Named {
     }
 }
 
+impl Tree {
+    /// A process has that pid.
+    fn root_is(&mut self, world: &World, key: ProcKey) {
+        if self.last.replace(key) != Some(key) {
+            self.descent.add(world, key);
+        }
+    }
+}
+
 impl Ns {
+    /// A namespace is meant, and what is nested in it.
+    fn add(&mut self, world: &World, outer: PidNs) {
+        if self.inside.insert(outer) {
+            self.inside.extend(world.namespaces().map(|ns| ns.id).filter(|&id| world.is_in(id, outer)));
+        }
+    }
+
     fn follow(&mut self, world: &World, process: &Process, is_born: bool) {
         let outer = world.namespace(process.pid_ns).and_then(|ns| ns.parent);
         if outer.is_some_and(|outer| self.inside.contains(&outer)) {
@@ -176,11 +245,44 @@ pub fn find_ns(world: &World, asked: NsArg) -> Result<PidNs, Missing> {
     }
 }
 
+impl Missing {
+    /// The same, of a moment of a recording.
+    #[must_use]
+    pub fn at_moment(self) -> Self {
+        match self {
+            Self::Pid(pid) => Self::PidAtMoment(pid),
+            Self::Namespace(inode) => Self::NamespaceAtMoment(inode),
+            other => other,
+        }
+    }
+}
+
 impl Filter {
     /// The same, and of a stream that is about a command only what this part of it takes part in.
     #[must_use]
     pub fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
+    }
+
+    /// The same for a recording: a pid means each process of it that ever had it, whenever it was born.
+    #[must_use]
+    pub fn of_recording(mut self) -> Self {
+        let Self { party, from, to, ns, tree, container, .. } = &mut self;
+        let mut pids = Vec::new();
+        for named in [party, from, to].into_iter().flatten() {
+            named.is_each = true;
+            pids.extend(&named.pids);
+        }
+        pids.extend(tree.as_ref().map(|tree| tree.root));
+        let mut namespace = None;
+        match ns.as_ref().map(|ns| ns.asked) {
+            Some(NsArg::Pid(pid)) => pids.push(pid),
+            Some(NsArg::Inode(inode)) => namespace = Some(PidNs(inode)),
+            None => {}
+        }
+        let containers = container.as_ref().map_or_else(Vec::new, |container| container.named().cloned().collect());
+        self.awaited = Some(Awaited { pids, namespace, containers });
+        self
     }
 
     /// Whether it may hide a signal.
@@ -198,6 +300,7 @@ impl Filter {
             rules: _,
             min_severity: _,
             scope: _,
+            awaited: _,
         } = self;
         let ends = [party, from, to].into_iter().any(Option::is_some);
         ends || ns.is_some()
@@ -211,24 +314,33 @@ impl Filter {
     /// Looks up the pids and namespaces that the command line names, once the world is whole.
     ///
     /// # Errors
-    /// If one of them does not exist.
+    /// If one of them does not exist. In a recording it may come yet: see [`Filter::conclude`].
     pub fn resolve(&mut self, world: &World) -> Result<(), Missing> {
+        if self.awaited.is_some() {
+            self.meet(world);
+            return Ok(());
+        }
         for named in [&mut self.party, &mut self.from, &mut self.to].into_iter().flatten() {
             named.resolve(world)?;
         }
         if let Some(ns) = &mut self.ns {
             let outer = find_ns(world, ns.asked)?;
-            ns.inside.extend(world.namespaces().map(|ns| ns.id).filter(|&id| world.is_in(id, outer)));
+            ns.add(world, outer);
         }
         if let Some(tree) = &mut self.tree {
             let root = world.by_pid(tree.root).ok_or(Missing::Pid(tree.root))?.key;
-            tree.descent.add(world, root);
+            tree.root_is(world, root);
         }
         Ok(())
     }
 
+    /// Whether it is for a recording.
+    pub fn is_of_recording(&self) -> bool {
+        self.awaited.is_some()
+    }
+
     /// Keeps up with what is born into a namespace or a tree. To be called with each change
-    /// after [`Filter::resolve`], before the change is judged.
+    /// after [`Filter::resolve`], before the change is judged; in a recording from the first change on.
     pub fn follow(&mut self, world: &World, change: &Change) {
         if let Some(tree) = &mut self.tree {
             tree.descent.follow(world, change);
@@ -238,6 +350,59 @@ impl Filter {
             && let Some(process) = world.get(key)
         {
             ns.follow(world, process, matches!(change, Change::Born(_)));
+        }
+        if self.awaited.is_some() {
+            self.meet(world);
+        }
+    }
+
+    /// Finds in a recording, as it is now, what the command line names.
+    fn meet(&mut self, world: &World) {
+        let Self { ns, tree, awaited: Some(Awaited { pids, namespace, .. }), .. } = self else { return };
+        pids.retain(|&pid| world.by_pid(pid).is_none());
+        if namespace.is_some_and(|ns| world.namespace(ns).is_some()) {
+            *namespace = None;
+        }
+        if let Some(tree) = tree
+            && let Some(root) = world.by_pid(tree.root)
+        {
+            tree.root_is(world, root.key);
+        }
+        if let Some(ns) = ns
+            && let Ok(outer) = find_ns(world, ns.asked)
+        {
+            ns.add(world, outer);
+        }
+    }
+
+    /// Takes note of an event of a recording that tells of a container.
+    pub fn hear(&mut self, event: &EventKind) {
+        let Some(Awaited { containers, .. }) = &mut self.awaited else { return };
+        match event {
+            _ if containers.is_empty() => {}
+            EventKind::Container(container) => {
+                let Container { image, pod, .. } = &**container;
+                containers.retain(|name| {
+                    !container.is_called(name) && [image, pod].iter().all(|known| known.as_ref() != Some(name))
+                });
+            }
+            EventKind::Contained(_, id) => containers.retain(|name| !id.starts_with(name.as_str())),
+            _ => {}
+        }
+    }
+
+    /// To be asked at the end of a recording: whether all was there that the command line names.
+    ///
+    /// # Errors
+    /// If something was not, at no time.
+    pub fn conclude(&mut self, world: &World) -> Result<(), Missing> {
+        self.meet(world);
+        let Some(Awaited { pids, namespace, containers }) = &self.awaited else { return Ok(()) };
+        match (pids.first(), namespace, containers.first()) {
+            (Some(&pid), ..) => Err(Missing::PidInRecording(pid)),
+            (_, Some(PidNs(inode)), _) => Err(Missing::NamespaceInRecording(*inode)),
+            (.., Some(name)) => Err(Missing::ContainerInRecording(escape(name.as_bytes()))),
+            _ => Ok(()),
         }
     }
 
@@ -355,14 +520,14 @@ impl Filter {
 
     fn shows_ends(&self, sender: Option<&Identity>, target: Option<&Identity>) -> bool {
         let fits = |named: &Option<Named>, end: Option<&Identity>| {
-            named.as_ref().is_none_or(|named| end.is_some_and(|end| named.keys.contains(&end.key)))
+            named.as_ref().is_none_or(|named| end.is_some_and(|end| named.has(end.key)))
         };
         fits(&self.from, sender) && fits(&self.to, target)
     }
 
     fn shows_parties(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
         let any = |test: &dyn Fn(&Identity) -> bool| parties.iter().copied().flatten().any(test);
-        self.party.as_ref().is_none_or(|named| any(&|party| named.keys.contains(&party.key)))
+        self.party.as_ref().is_none_or(|named| any(&|party| named.has(party.key)))
             && self.ns.as_ref().is_none_or(|ns| any(&|party| ns.inside.contains(&party.pid_ns)))
             && self.tree.as_ref().is_none_or(|tree| any(&|party| tree.descent.has(party.key)))
             && (self.scope == Scope::Host || any(&|party| world.is_in_scope(party, self.scope)))

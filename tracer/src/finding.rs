@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use crate::{
     change::{AdopterClass, Known},
     event::ExitStatus,
-    host::Room,
+    host::{GroupKey, Room},
     ident::{Comm, Identity, ProcKey},
     rules::RuleDef,
     signal::{self, Sender, Signal},
@@ -37,7 +37,24 @@ pub struct Finding {
     pub detail: Detail,
 }
 
+/// What a finding that lasts is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A process; with it the finding ends, too.
+    Process(ProcKey),
+    /// A control group, which outlives whoever is in it.
+    Group(GroupKey),
+}
+
 impl Finding {
+    /// What it is about: a finding that lasts is told once of each.
+    pub fn subject(&self) -> Subject {
+        match self.detail {
+            Detail::Pressure { group: Some((group, _)), .. } => Subject::Group(group),
+            _ => Subject::Process(self.process.key),
+        }
+    }
+
     /// Whether it counts: what is told again, or is over, was counted when it was new.
     pub fn is_new(&self) -> bool {
         self.stage == Stage::New
@@ -232,6 +249,9 @@ pub enum Detail {
         holders: Vec<(Identity, u64)>,
         /// Zombies among them.
         zombies: u64,
+        /// The control group, if it is one, and its path below the root of its hierarchy, if that is known: not
+        /// escaped.
+        group: Option<(GroupKey, Option<String>)>,
     },
     /// `signal-stuck-blocked`
     StuckBlocked {

@@ -166,9 +166,32 @@ impl Room {
         self.most > 0 && self.used.saturating_mul(100) >= self.most.saturating_mul(percent)
     }
 
+    /// So much less is in use than [`Room::is_short`] asks for that it need not be short again at once.
+    pub fn is_relieved(self, percent: u64) -> bool {
+        !self.is_short(percent.saturating_sub(percent / 8))
+    }
+
     /// What is left.
     pub fn free(self) -> u64 {
         self.most.saturating_sub(self.used)
+    }
+}
+
+/// Pseudo-terminals of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ptys {
+    /// `kernel.pty.nr` of `kernel.pty.max`, wherever devpts is mounted.
+    pub room: Room,
+    /// `kernel.pty.reserve`: so many of them can only be had in the first mount namespace.
+    pub reserve: u64,
+}
+
+impl Ptys {
+    /// Those that can be had in other mount namespaces, as containers are (`devpts_new_index()`). What the
+    /// host has of its reserve is not counted.
+    pub fn of_containers(self) -> Room {
+        let most = self.room.most.saturating_sub(self.reserve);
+        Room { used: self.room.used.min(most), most }
     }
 }
 
@@ -176,10 +199,13 @@ impl Room {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rooms {
-    /// Pseudo-terminals of the machine that containers can have (`kernel.pty.nr` of `kernel.pty.max` less
+    /// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`, in old traces less
     /// `kernel.pty.reserve`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ptys: Option<Room>,
+    /// How many of them are kept for the first mount namespace; said with `ptys`.
+    #[serde(skip_serializing_if = "is_none")]
+    pub pty_reserve: u64,
     /// Who holds most of them, the first ones; only where few are left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pty_holders: Vec<Holder>,
@@ -190,6 +216,13 @@ pub struct Rooms {
     /// Pids of control groups that have a limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupRoom>,
+    /// Those that have no processes any more, by their ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups_gone: Vec<u64>,
+    /// There are so many control groups, or so deep ones, that at least this many were not looked at; 0: from
+    /// now on all are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups_left_out: Option<u64>,
     /// Pids that a process can still have, in whichever group around it has the least: of one that was
     /// asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,16 +240,58 @@ pub struct Holder {
 
 /// Pids of a control group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GroupRoom {
-    /// Who stands for the group: its oldest process, which is the init of a container.
+    /// Its oldest process, those in groups inside of it included; the init, if it is a container.
     pub process: ProcKey,
     /// Pids, of which each thread and each zombie takes one, and `pids.max`.
     pub room: Room,
-    /// How often a process or thread could not be started for want of one (`pids.events`).
+    /// How often a process or thread could not be started for want of one, since tracing began; in old
+    /// traces since the group was made, for whichever limit (`pids.events`).
     pub failed: u64,
+    /// How many of these came since the last look; `None` in old traces, and in an image of the world.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_now: Option<u64>,
+    /// It lies in another limited group, and the kernel does not say which limit was in the way
+    /// (`pids.events` of the old hierarchy, and before 6.11).
+    #[serde(skip_serializing_if = "is_false")]
+    pub failed_is_inferred: bool,
     /// The processes in it, zombies not among them; only where few pids are left.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<ProcKey>,
+    /// Its number, which no other group gets (the inode of its folder); 0 in old traces.
+    #[serde(skip_serializing_if = "is_none")]
+    pub id: u64,
+    /// Where it lies below the root of the hierarchy, as far as that is not too long; empty in old traces.
+    /// Others chose it: not escaped.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
+
+impl GroupRoom {
+    /// Which group it is.
+    pub fn key(&self) -> GroupKey {
+        if self.id == 0 { GroupKey::Of(self.process) } else { GroupKey::Id(self.id) }
+    }
+}
+
+/// Which control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupKey {
+    /// By its number.
+    Id(u64),
+    /// By its oldest process: all that old traces have.
+    Of(ProcKey),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What the first event of a stream says.

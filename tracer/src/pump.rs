@@ -13,6 +13,7 @@ use tracer_common::Stats;
 use crate::{
     engine::{Engine, Step},
     event::{End, Event, EventKind, ExitStatus},
+    host::Rooms,
     ident::{Args, ProcKey},
     rules::Thresholds,
     sink::{Counted, Sink, outlet::Drain, stderr, style},
@@ -44,6 +45,8 @@ const LONGEST_BEHIND: u64 = 500_000_000;
 /// And how many times as long as the last snapshot took. Where there are so many processes that a
 /// snapshot takes long, it must not be all that is done, or more is lost by that.
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
+/// How long the end of the stream waits for a last look at what runs out.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Records that are taken before something else gets its turn.
 const BATCH: usize = 65_536;
 
@@ -153,6 +156,8 @@ impl Pump {
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
+        let rooms = self.limits.news(self.engine.world());
+        self.measured(rooms, show)?;
         // At once, so that a loss stands in the stream where it happened: after what still found
         // room, before what found room again.
         let lost = self.live.lost().context("cannot read the kernel side's counters")?;
@@ -209,7 +214,7 @@ impl Pump {
         self.surveyed = live::now();
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
-        self.measure(show)?;
+        self.limits.ask();
         Ok(())
     }
 
@@ -223,12 +228,16 @@ impl Pump {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         self.snapshot_took = live::now().saturating_sub(began);
-        self.measure(show)?;
+        self.limits.ask();
         Ok(())
     }
 
-    fn measure(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> io::Result<()> {
-        match self.limits.look(self.engine.world()) {
+    fn measured(
+        &mut self,
+        rooms: Option<Rooms>,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        match rooms {
             Some(rooms) => self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Rooms(Box::new(rooms)) }, show),
             None => Ok(()),
         }
@@ -290,6 +299,8 @@ impl Pump {
         // Housekeeping included: what happened before the end belongs to the run.
         self.kept = 0;
         self.turn(show)?;
+        let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
+        self.measured(rooms, show)?;
         let end = self.end_event()?;
         self.step(&end, show)?;
         Ok(())

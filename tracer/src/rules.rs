@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     change::Change,
-    finding::{Finding, Severity},
+    finding::{Finding, Severity, Subject},
     ident::{ProcKey, TaskRef},
     world::World,
 };
@@ -27,7 +27,7 @@ mod zombie_leader;
 mod zombie_leak;
 
 pub(crate) use killed_by::on_behalf;
-pub use left_behind::LONGEST as LEFT_BEHIND_LONGEST;
+pub use left_behind::patience as left_behind_patience;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
 #[derive(Debug)]
@@ -100,8 +100,10 @@ pub enum Verdict {
     Recheck(u64, ProcKey),
     /// This. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
-    /// What it has found about that process is over, and how: a sentence for a person, already escaped.
-    Over(ProcKey, String),
+    /// What it has found about that is over, and how: a sentence for a person, already escaped.
+    Over(Subject, String),
+    /// The same, if it stays so for a while; without a sentence it is not so, after all.
+    Settle(Subject, Option<String>),
 }
 
 /// What a rule wants to be looked at before it speaks.

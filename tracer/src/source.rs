@@ -10,4 +10,6 @@ pub mod live;
 pub mod load;
 pub mod offsets;
 pub mod procfs;
+pub mod reads;
 pub mod trace;
+pub mod until;

@@ -36,6 +36,7 @@ pub const KEYFRAMES: u16 = 2;
 pub const CHUNK_MAX: usize = 16 << 20;
 
 /// Records that lie one after the other, to the first that does not fit.
+#[derive(Clone)]
 pub struct Records<'a>(pub &'a [u8]);
 
 impl<'a> Iterator for Records<'a> {

@@ -78,6 +78,8 @@ pub struct World {
     is_synced: bool,
     snapshot: u64,
     snapshot_began: u64,
+    /// A snapshot has begun, nothing of it was lost, and it has not ended.
+    is_listing: bool,
     containers: contained::Containers,
     limits: limits::Limits,
     /// The stream is about a command.

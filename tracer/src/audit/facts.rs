@@ -1,20 +1,17 @@
 //! What `/proc` says of a process.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{Read, Seek, SeekFrom},
-};
+use std::collections::BTreeMap;
 
 use procfs::{
     Current, ProcResult,
-    process::{Process, Status, Syscall},
+    process::{Process, Status},
 };
 
 use crate::{
+    audit::closer::{self, Closer},
     ident::{Args, escape},
     signal::Signal,
-    source::procfs::{command_line, pid_namespace},
+    source::procfs::{command_lines, pid_namespace},
 };
 
 /// What is known of a process.
@@ -52,11 +49,13 @@ pub struct Facts {
     pub blocked: u64,
     /// What waits for it, or for its main thread.
     pub pending: u64,
-    /// The number of the system call that its main thread is in, if that is known.
+    /// The number of the system call that its main thread is in, if that is known and [`look_closer`] was asked.
     pub call: Option<i64>,
     /// What a thread of it waits for in sigwait(3) or its like, or reads from a signalfd(2); `None` if
-    /// it may not be looked at.
+    /// that was not looked at.
     pub awaited: Option<u64>,
+    /// Why [`look_closer`] has not found out what it waits for; empty if it has, or was not asked.
+    pub unseen: &'static str,
 }
 
 impl Facts {
@@ -97,15 +96,37 @@ pub fn all() -> BTreeMap<i32, Facts> {
     let uptime = procfs::Uptime::current().map_or(0, |uptime| uptime.uptime_duration().as_secs());
     let Ok(processes) = procfs::process::all_processes() else { return BTreeMap::new() };
     let facts = processes.filter_map(|process| of(&process.ok()?, uptime).ok());
-    facts.map(|facts| (facts.pid, facts)).collect()
+    let mut facts: BTreeMap<_, _> = facts.map(|facts| (facts.pid, facts)).collect();
+    let with_args: Vec<_> = facts.values().filter(|one| !one.is_kthread && !one.has_ended()).collect();
+    let pids: Vec<_> = with_args.into_iter().map(|one| one.pid as u32).collect();
+    for (pid, line) in pids.iter().zip(command_lines(&pids)) {
+        if let Some(one) = facts.get_mut(&(*pid as i32)) {
+            one.argv = line;
+        }
+    }
+    facts
+}
+
+/// Finds out what some of them wait for: they are the processes that something is foretold of.
+pub fn look_closer(all: &mut BTreeMap<i32, Facts>, pids: impl IntoIterator<Item = i32>) {
+    for (pid, Closer { call, awaited }) in closer::look(pids.into_iter().collect()) {
+        if let Some(one) = all.get_mut(&pid) {
+            one.call = call;
+            (one.awaited, one.unseen) = match awaited {
+                Ok(awaited) => (Some(awaited), ""),
+                Err(why) => (None, why),
+            };
+        }
+    }
 }
 
 /// The flag of kernel threads, in `/proc/PID/stat`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
-    let Status { name, ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
+    let Status { ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
         process.status()?;
+    // Its name may hold what separates the fields of `status`.
     let stat = process.stat()?;
     let program = process.exe().ok().and_then(|exe| Some(exe.file_name()?.to_string_lossy().into_owned()));
     Ok(Facts {
@@ -113,9 +134,9 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
         ppid,
         ns_pids: nspid.unwrap_or_default(),
         pid_ns: pid_namespace(&pid.to_string()).ok().map(|ns| ns.0),
-        argv: command_line(pid as u32),
-        program: program.unwrap_or_else(|| name.clone()),
-        comm: name,
+        argv: Args::default(),
+        program: program.unwrap_or_else(|| stat.comm.clone()),
+        comm: stat.comm,
         state: stat.state,
         tracer: tracerpid,
         is_kthread: stat.flags & PF_KTHREAD != 0,
@@ -125,38 +146,32 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
         caught: sigcgt,
         blocked: sigblk,
         pending: sigpnd | shdpnd,
-        call: match process.syscall() {
-            Ok(Syscall::Blocked { syscall_number, .. }) => Some(syscall_number),
-            _ => None,
-        },
-        awaited: awaited(process).ok(),
+        call: None,
+        awaited: None,
+        unseen: "",
     })
 }
 
-/// The signals that the threads of a process wait for, in sigwait(3) or by a signalfd(2). The masks of
-/// proc(5) do not show it: meanwhile such a signal does not count as blocked.
-fn awaited(process: &Process) -> ProcResult<u64> {
-    let mut mask = 0;
-    let mut memory = process.mem()?;
-    for task in process.tasks()?.flatten() {
-        if let Ok(Syscall::Blocked { syscall_number: RT_SIGTIMEDWAIT, argument_registers: [set, ..], .. }) =
-            task.syscall()
-        {
-            let mut bytes = [0; 8];
-            memory.seek(SeekFrom::Start(set))?;
-            memory.read_exact(&mut bytes)?;
-            mask |= u64::from_ne_bytes(bytes);
-        }
-    }
-    for info in process.fd()?.flatten() {
-        let text = fs::read_to_string(format!("/proc/{}/fdinfo/{}", process.pid(), info.fd)).unwrap_or_default();
-        let sigmask = text.lines().find_map(|line| line.strip_prefix("sigmask:"));
-        mask |= sigmask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    }
-    Ok(mask)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-// The numbers of x86-64. On other machines nobody is seen to wait, and what is said is less sure.
-/// wait4(2)
-pub const WAIT4: i64 = 61;
-const RT_SIGTIMEDWAIT: i64 = 128;
+    #[test]
+    fn a_name_may_hold_anything() {
+        let name = c"tmux: server)";
+        let (said, named) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            rustix::thread::set_name(name).unwrap();
+            said.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+            // Until the test drops the other end.
+            let _ = ended.recv();
+        });
+        // A thread's directory has the same files.
+        let task = Process::new(named.recv().unwrap()).unwrap();
+        let facts = of(&task, 0).unwrap();
+        drop(end);
+        thread.join().unwrap();
+        assert_eq!(facts.comm.as_bytes(), name.to_bytes());
+    }
+}

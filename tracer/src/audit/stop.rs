@@ -5,7 +5,7 @@
 //! signal in sigwait(3); for that there are a few programs that are known by name.
 
 use crate::{
-    audit::facts::{Facts, WAIT4},
+    audit::{closer::WAIT4, facts::Facts},
     programs,
     signal::Signal,
 };

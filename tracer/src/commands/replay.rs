@@ -37,17 +37,14 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let (from, until) = window(options, &mut trace)?;
     say_what_lacks(file, &trace, options.show.kinds());
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
-    let filter = Filter::from(&options.show.filter).within(options.scope);
+    let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
     // It waits for its reader, and loses nothing; signals end it as they are.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let mut presenter = presenter(out, options.output, filter, &options.show, TimeZone::system());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let mut progress = Progress::new("replaying", trace.span()?);
-    trace.play(|event, record| {
-        if event.at > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    trace.play_until(until, |event, record| {
         if event.at >= from
             && !matches!(event.kind, EventKind::Start(_))
             && let Some(wait) = pace.wait(event.at)
@@ -61,8 +58,9 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         Ok(ControlFlow::Continue(()))
     })?;
     progress.done();
-    sink.finish(engine.world())?;
+    let finished = sink.finish(engine.world());
     complain(file, &trace);
+    finished?;
     Ok(ExitCode::SUCCESS)
 }
 

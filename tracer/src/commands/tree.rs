@@ -10,7 +10,7 @@ use crate::{
     commands::replay::{complain, moment},
     engine::Engine,
     event::Event,
-    filter,
+    filter::{self, Missing},
     rules::Thresholds,
     sink::{
         stdout::Stdout,
@@ -38,7 +38,9 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
         None => live()?,
     };
     let world = engine.world();
-    let scope = Scope { ns: ns.map(|ns| filter::find_ns(world, ns)).transpose()?, zombies };
+    let ns = ns.map(|ns| filter::find_ns(world, ns)).transpose();
+    let ns = if file.is_some() { ns.map_err(Missing::at_moment) } else { ns };
+    let scope = Scope { ns: ns?, zombies };
     let out = BufWriter::new(Stdout::lock());
     match output {
         Output::Text => tree::print_text(world, scope, Screen::stdout(), out),
@@ -72,11 +74,8 @@ fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
         Some(at) => moment(at, &mut trace)?,
         None => u64::MAX,
     };
-    trace.seek(until);
-    trace.play(|event, record| {
-        if event.at > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    trace.seek(until)?;
+    trace.play_until(until, |event, record| {
         engine.step(event, record);
         Ok(ControlFlow::Continue(()))
     })?;

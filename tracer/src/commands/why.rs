@@ -57,10 +57,7 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     let mut engine = Engine::new(&trace.start().thresholds);
     let mut follow = Follow::new(&options.who);
     let mut progress = Progress::new("reading", trace.span()?);
-    trace.play(|event, record| {
-        if event.at > until {
-            return Ok(ControlFlow::Break(()));
-        }
+    trace.play_until(until, |event, record| {
         progress.at(event.at);
         let (step, world) = engine.step(event, record);
         follow.step(world, &step);

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    finding::{Finding, Stage},
-    ident::ProcKey,
-};
+use crate::finding::{Finding, Stage, Subject};
 
 /// How long after it was told first something is told again, in nanoseconds; from then on whenever that
 /// is this many times as long ago.
@@ -15,10 +12,25 @@ const LONGER: u64 = 4;
 const ASK_AFTER: u64 = 5_000_000_000;
 /// What has grown by this factor is told again at once.
 const GROWN: u64 = 2;
+/// How long something that goes up and down must have been better before it is over, in nanoseconds.
+const SETTLED_AFTER: u64 = 5_000_000_000;
 
-/// What was told, and is not over as far as is known: by whom it is about, and by rule.
+/// What was told, and is not over as far as is known: by what it is about, and by rule.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(BTreeMap<(ProcKey, usize), Open>);
+pub(super) struct Ledger {
+    open: BTreeMap<(Subject, usize), Open>,
+    /// What is better for the moment.
+    settling: BTreeMap<(Subject, usize), Settling>,
+}
+
+/// See [`Ledger::settle`].
+#[derive(Debug)]
+struct Settling {
+    /// When it is over.
+    at: u64,
+    seq: u64,
+    how: String,
+}
 
 #[derive(Debug)]
 struct Open {
@@ -43,11 +55,12 @@ impl Ledger {
     /// Takes in what a rule has found; gives it back if it is to be told, and when to ask for it again.
     pub(super) fn found(&mut self, rule: usize, mut finding: Finding) -> (Option<Finding>, u64) {
         let now = finding.at;
-        let subject = (finding.process.key, rule);
-        let Some(open) = self.0.get_mut(&subject) else {
+        let subject = (finding.subject(), rule);
+        self.settling.remove(&subject);
+        let Some(open) = self.open.get_mut(&subject) else {
             let open = Open { finding: finding.clone(), first: now, next: now.saturating_add(AGAIN_AFTER) };
             let ask_again = open.ask_again(now);
-            self.0.insert(subject, open);
+            self.open.insert(subject, open);
             return (Some(finding), ask_again);
         };
         let has_grown = finding.detail.size() / GROWN >= open.finding.detail.size();
@@ -62,24 +75,46 @@ impl Ledger {
     }
 
     /// What a rule has told about somebody is over, at that time, in the words of the rule.
-    pub(super) fn over(&mut self, rule: usize, subject: ProcKey, at: u64, seq: u64, how: String) -> Option<Finding> {
-        let Open { finding, .. } = self.0.remove(&(subject, rule))?;
+    pub(super) fn over(&mut self, rule: usize, subject: Subject, at: u64, seq: u64, how: String) -> Option<Finding> {
+        self.settling.remove(&(subject, rule));
+        let Open { finding, .. } = self.open.remove(&(subject, rule))?;
         let fix = String::new();
         Some(Finding { stage: Stage::Resolved, at, message: how, fix, evidence: vec![seq], ..finding })
     }
 
-    /// What was told about somebody and is not over, each with its rule.
-    pub(super) fn about(&self, subject: ProcKey) -> impl Iterator<Item = (usize, &Finding)> {
-        let all = self.0.range((subject, 0)..=(subject, usize::MAX));
+    /// What a rule has told is better for the moment, in the words of the rule, or is not, after all.
+    pub(super) fn settle(&mut self, rule: usize, subject: Subject, now: u64, seq: u64, how: Option<String>) {
+        let subject = (subject, rule);
+        let Some(how) = how.filter(|_| self.open.contains_key(&subject)) else {
+            self.settling.remove(&subject);
+            return;
+        };
+        let at = self.settling.get(&subject).map_or(now.saturating_add(SETTLED_AFTER), |settling| settling.at);
+        self.settling.insert(subject, Settling { at, seq, how });
+    }
+
+    /// What has been better for long enough.
+    pub(super) fn settled(&mut self, now: u64) -> Vec<Finding> {
+        let due = self.settling.extract_if(.., |_, settling| settling.at <= now);
+        let due: Vec<_> = due.collect();
+        let over = due
+            .into_iter()
+            .filter_map(|((subject, rule), Settling { seq, how, .. })| self.over(rule, subject, now, seq, how));
+        over.collect()
+    }
+
+    /// What was told about that and is not over, each with its rule.
+    pub(super) fn about(&self, subject: Subject) -> impl Iterator<Item = (usize, &Finding)> {
+        let all = self.open.range((subject, 0)..=(subject, usize::MAX));
         all.map(|(&(_, rule), open)| (rule, &open.finding))
     }
 
     /// Forgets what something else speaks for from now on.
     pub(super) fn join(&mut self, is_part: impl Fn(&Finding) -> bool) {
-        self.0.retain(|_, open| !is_part(&open.finding));
+        self.open.retain(|_, open| !is_part(&open.finding));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.open.is_empty()
     }
 }

@@ -107,8 +107,13 @@ const ABORT: Signal = Signal(6);
 pub(super) fn cause(kill: &Kill) -> String {
     let Kill { signal, code, killer, sender, count, .. } = kill;
     let (it, its, has) = if *count == 1 { ("it", "its", "has") } else { ("they", "their", "have") };
+    let them = if *count == 1 { "it" } else { "them" };
     match killer {
         Killer::Process | Killer::Itself => format!(" from {}", line_of(kill)),
+        Killer::ParentDeath if kill.sender_lives => format!(
+            ", which {it} had asked for ({SET_PDEATHSIG}): the thread of {its} parent {sender} that had made {them} \
+             ended; {sender} itself lives on"
+        ),
         Killer::ParentDeath => {
             format!(", which {it} had asked for ({SET_PDEATHSIG}): {its} parent {sender} ended")
         }
@@ -210,6 +215,11 @@ pub(super) fn fix(kill: &Kill) -> String {
              allocator found; a core dump shows where (ulimit -c unlimited, coredumpctl)"
         }
         Killer::Itself => "see its own log: nobody else ended it",
+        Killer::ParentDeath if kill.sender_lives => {
+            "have a thread that lives as long as the process start it (the main thread; in Go with \
+             runtime.LockOSThread()), or do without that signal: the kernel sends it when the thread ends that created \
+             the process"
+        }
         Killer::ParentDeath => {
             "who is to outlive its parent must not ask for that signal; the end of the thread that created it is enough \
              to send it"
@@ -310,7 +320,14 @@ mod tests {
     fn each_cause_has_its_sentence_and_its_advice() {
         let (kernel, none, group, exiting) = (bit::KERNEL_INFO, bit::NO_INFO, bit::GROUP, bit::SENDER_EXITING);
         for (from, signal, flags, code, text, advice) in [
-            (2, Signal::KILL, none | group | exiting, 0, "its parent sshd (pid 2) ended", "outlive its parent"),
+            (
+                2,
+                Signal::KILL,
+                none | group | exiting,
+                0,
+                "that had made it ended; sshd (pid 2) itself lives",
+                "thread that lives",
+            ),
             (4, Signal::KILL, none, 0, "(pid 1) wrote to cgroup.kill of its control group", "kill ended the control"),
             (4, Signal::KILL, kernel | exiting | group, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
             (2, Signal::HUP, kernel | exiting | group, 0, "it has lost its terminal", "setsid"),

@@ -5,7 +5,7 @@ use crate::{
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Left, Severity, Stage},
     ident::ProcKey,
-    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted},
+    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted, unreaped_child},
     world::{Command, End, Process, World},
 };
 
@@ -15,19 +15,70 @@ pub(super) static DEF: RuleDef = RuleDef {
     summary: "the recorded command has ended, and processes that it started still run or are zombies",
     lasts: false,
     explanation: include_str!("left_behind.md"),
-    make: |_| Box::new(LeftBehind),
+    make: |thresholds| Box::new(LeftBehind { after: thresholds.unreaped_after }),
 };
 
 /// What is on its way out gets this long since the end of the command, or of another descendant.
 const MOMENT: u64 = 100_000_000;
-/// But not longer than this since the end of the command: all in nanoseconds.
-pub const LONGEST: u64 = 1_000_000_000;
+/// But not longer than this since the end of the command.
+const LONGEST: u64 = 1_000_000_000;
+/// A zombie that is not overdue by then is not waited for: all in nanoseconds.
+const MOST_PATIENT: u64 = 10_000_000_000;
 /// Processes that are named.
 const NAMED: usize = 10;
 /// Processes that are looked at: more are certain enough.
 const LOOKED_AT: usize = 64;
 
-struct LeftBehind;
+struct LeftBehind {
+    /// A zombie is one that is not reaped for so long, in nanoseconds.
+    after: u64,
+}
+
+/// What there is to be said about a command that has ended.
+enum Remains<'a> {
+    /// Nothing was left behind.
+    None,
+    /// That will be known later.
+    Unknown,
+    /// These.
+    Left(Vec<&'a Process>),
+}
+
+fn remains<'a>(world: &'a World, command: &Command, end: End, after: u64) -> Remains<'a> {
+    let due = |process: &Process| process.death().map(|death| process.owed_since(death).saturating_add(after));
+    let mut left = command.left(world);
+    left.retain(|process| {
+        let is_out_of_sight = due(process).is_some_and(|due| due > end.at.saturating_add(MOST_PATIENT));
+        process.death().is_none() || !(is_out_of_sight || unreaped_child::is_about_to_be_reaped(world, process))
+    });
+    if left.is_empty() {
+        return Remains::None;
+    }
+    let is_due = |process: &Process| due(process).is_none_or(|due| due <= world.now());
+    let is_settled = left.iter().all(|process| is_due(process));
+    if left.iter().all(|process| process.death().is_some()) {
+        return if is_settled { Remains::Left(left) } else { Remains::Unknown };
+    }
+    let is_quiet = world.now() >= command.last_death().saturating_add(MOMENT);
+    if !(is_settled && is_quiet) && world.now() < end.at.saturating_add(LONGEST) {
+        return Remains::Unknown;
+    }
+    // Whoever has got one of the others just now has not had the time to wait for it.
+    left.retain(|process| is_due(process));
+    Remains::Left(left)
+}
+
+/// How long after the end of its command a recording should go on, in nanoseconds, so that all that is to be said
+/// of what that has left behind is said: as things stand, with zombies that are told after so long.
+pub fn patience(world: &World, after: u64) -> u64 {
+    let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else { return 0 };
+    match remains(world, command, end, after) {
+        // The release of the command itself comes some milliseconds after it was reaped.
+        Remains::None if world.get(command.identity.key).is_none() => 0,
+        Remains::None => LONGEST,
+        Remains::Unknown | Remains::Left(_) => LONGEST.saturating_add(MOST_PATIENT),
+    }
+}
 
 impl Rule for LeftBehind {
     fn def(&self) -> &'static RuleDef {
@@ -51,17 +102,11 @@ impl Rule for LeftBehind {
         let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
             return Verdict::Quiet;
         };
-        let left = command.left(world);
-        if left.is_empty() {
-            return Verdict::Quiet;
+        match remains(world, command, end, self.after) {
+            Remains::None => Verdict::Quiet,
+            Remains::Unknown => Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            Remains::Left(left) => Verdict::Found(Box::new(finding(world, command, end, &left))),
         }
-        // Whoever has got a zombie by the end of the command has not had the time to wait for it.
-        let has_zombies = left.iter().any(|process| process.death().is_some());
-        let is_busy = has_zombies || world.now() < command.last_death().saturating_add(MOMENT);
-        if is_busy && world.now() < end.at.saturating_add(LONGEST) {
-            return Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY);
-        }
-        Verdict::Found(Box::new(finding(world, command, end, &left)))
     }
 }
 
@@ -170,9 +215,9 @@ mod tests {
     fn an_orphan_that_runs_and_a_zombie_are_one_finding() {
         let mut story = command();
         story.fork(born(21, 20)).fork(born(22, 21)).fork(born(30, 1));
-        story.exit(end(22, 21, Adopter::None));
+        story.exit(end(22, 21, Adopter::None)).wait(1_200, &[(20, b'S', 10), (21, b'S', 20), (22, b'Z', 21)]);
         ends(&mut story, Adopter::NamespaceInit(task(1)));
-        let looks = [(21, b'S', 1), (22, b'Z', 21)];
+        let looks = [(21, b'S', 1), (22, b'Z', 21), (1, b'S', 0)];
         story.wait(50, &looks);
         story.found.retain(|finding| finding.rule.name == "left-behind");
         assert_eq!(story.rules(), [""; 0], "too early");
@@ -190,6 +235,40 @@ mod tests {
         );
         let Detail::LeftBehind { running, zombies, left, .. } = finding.detail else { panic!() };
         assert_eq!((running, zombies, left.len()), (1, 1, 2));
+    }
+
+    #[test]
+    fn a_zombie_that_is_reaped_before_it_is_overdue_is_not_left_behind() {
+        for (reaped_after, want) in [(1_700, &[][..]), (2_100, &["left-behind"])] {
+            let mut story = command();
+            story.fork(born(21, 20));
+            ends(&mut story, Adopter::NamespaceInit(task(1)));
+            story.wait(20, &[(21, b'S', 1)]).exit(end(21, 1, Adopter::None));
+            for _ in 0..reaped_after / 100 {
+                story.wait(100, &[(21, b'Z', 1), (1, b'S', 0)]);
+            }
+            assert!(patience(story.world(), 2_000_000_000) > 0);
+            story.free(21).wait(3_000, &[]);
+            story.found.retain(|finding| finding.rule.name == "left-behind");
+            assert_eq!(story.rules(), want, "after {reaped_after} ms");
+            assert_eq!(patience(story.world(), 2_000_000_000), 0);
+        }
+    }
+
+    #[test]
+    fn a_zombie_of_an_init_that_reaps_what_it_adopts_is_not_left_behind() {
+        let mut story = command();
+        story.fork(born(5, 1)).fork(born(6, 5)).exit(end(5, 1, Adopter::NamespaceInit(task(1)))).free(5);
+        story.wait(20, &[(6, b'S', 1)]).exit(end(6, 1, Adopter::None)).free(6);
+        story.fork(born(21, 20));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        story.wait(20, &[(21, b'S', 1)]).exit(end(21, 1, Adopter::None));
+        story.found.clear();
+        for _ in 0..35 {
+            story.wait(100, &[(21, b'Z', 1), (1, b'S', 0)]);
+        }
+        assert_eq!(story.rules(), [""; 0]);
+        assert_eq!(patience(story.world(), 2_000_000_000), 0, "and nobody waits for that");
     }
 
     #[test]

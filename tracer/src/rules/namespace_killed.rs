@@ -5,7 +5,7 @@ use crate::{
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{PidNs, ProcKey},
-    rules::{Rule, RuleDef, Verdict, killed_by},
+    rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded},
     summary::seconds,
     world::{Ending, Kill, World},
 };
@@ -46,7 +46,12 @@ impl Rule for NamespaceKilled {
             Change::NamespaceEnded(ns) => match ending(world, ns) {
                 // Nothing was left to kill, or only the very `kill` that asked pid 1 to end and had
                 // no time to exit: the ordinary end of a container.
-                Some(ending) if !ending.nested && ending.bystanders > 0 && !world.is_told_with_kill(&ending) => {
+                Some(ending)
+                    if !ending.nested
+                        && ending.bystanders > 0
+                        && !world.is_told_with_kill(&ending)
+                        && signal_not_forwarded::of_end(world, &ending).is_none() =>
+                {
                     found(world, &ending, None, seq)
                 }
                 _ => Verdict::Quiet,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    host::Room,
-    ident::{Identity, ProcKey},
+    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
+    host::{GroupKey, GroupRoom, Room},
+    ident::{Identity, ProcKey, escape},
     rules::{NOBODY, Rule, RuleDef, Verdict},
     world::{Process, World},
 };
@@ -36,19 +36,23 @@ impl Rule for PidPressure {
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
         let Change::Measured(measured) = change else { return Verdict::Quiet };
         let Some(pids) = Pids::of(world, measured) else { return Verdict::Quiet };
-        let Pids { process, whose, room, failed, .. } = &pids;
+        let Pids { process, whose, group, room, failed, .. } = &pids;
         if room.is_short(self.at) || *failed > 0 {
             return found(world, pids, seq);
         }
-        Verdict::Over(process.key, format!("{whose} uses {} of {} pids again.", room.used, room.most))
+        let subject = group.map_or(Subject::Process(process.key), |(group, _)| Subject::Group(group));
+        let how = || format!("{whose} uses {} of {} pids again.", room.used, room.most);
+        Verdict::Settle(subject, room.is_relieved(self.at).then(how))
     }
 
-    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Change::Died { key, .. } = *change else { return None };
-        let process = open.process;
-        // Others of a group can stand for it; with pid 1 all end.
-        (key == process.key && world.is_ending(process.pid_ns))
-            .then(|| format!("{} has ended.", whose(world, &process)))
+    fn over(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Change::Measured(Measured::Gone(key)) = *change else { return None };
+        Some(match (key, &open.detail) {
+            (GroupKey::Id(_), Detail::Pressure { group: Some((_, Some(path))), .. }) => {
+                format!("The control group {} has no processes any more.", escape(path.as_bytes()))
+            }
+            _ => format!("{} is gone.", open.process),
+        })
     }
 }
 
@@ -58,8 +62,8 @@ struct Pids<'a> {
     process: Identity,
     /// Escaped, as the beginning of a sentence.
     whose: String,
-    /// Whose they are; all processes', if it is the machine.
-    members: Option<&'a [ProcKey]>,
+    /// The control group; none, if it is the machine.
+    group: Option<(GroupKey, &'a GroupRoom)>,
     room: Room,
     /// Forks that have failed.
     failed: u64,
@@ -69,38 +73,44 @@ impl<'a> Pids<'a> {
     fn of(world: &'a World, measured: &Measured) -> Option<Self> {
         match *measured {
             Measured::Group(key) => {
-                let (process, (group, failed)) = world.get(key).zip(world.group(key))?;
-                let process = process.identity();
-                let whose = whose(world, &process);
-                Some(Self { process, whose, members: Some(&group.members), room: group.room, failed })
+                let (group, failed) = world.group(key)?;
+                let process = world.get(group.process)?.identity();
+                let whose = whose(world, &process, &group.path);
+                Some(Self { process, whose, group: Some((key, group)), room: group.room, failed })
             }
             Measured::Pids => {
                 let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
-                Some(Self { process: init, whose: "The machine".into(), members: None, room: world.pids()?, failed: 0 })
+                Some(Self { process: init, whose: "The machine".into(), group: None, room: world.pids()?, failed: 0 })
             }
-            Measured::Ptys => None,
+            Measured::Ptys | Measured::Gone(_) | Measured::GroupsLeftOut => None,
         }
     }
 }
 
-/// What a process stands for, as the beginning of a sentence.
-fn whose(world: &World, process: &Identity) -> String {
-    match world.container_of(process) {
+/// What a group is, as the beginning of a sentence. A container has a group with its id in the name; others
+/// around that have the same oldest process.
+fn whose(world: &World, process: &Identity, path: &str) -> String {
+    let own = world.container_of(process).filter(|container| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        path.is_empty() || (name.contains(&container.id) && !container.id.is_empty())
+    });
+    match own {
         Some(container) => {
             let place = container.place();
             // Both of its words begin with an ASCII letter.
             place[..1].to_ascii_uppercase() + &place[1..]
         }
-        None => format!("The control group of {process}"),
+        None if path.is_empty() => format!("The control group of {process}"),
+        None => format!("The control group {}, whose oldest process is {process},", escape(path.as_bytes())),
     }
 }
 
 fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
-    let Pids { process, whose, members, room, failed } = pids;
+    let Pids { process, whose, group, room, failed } = pids;
     let Room { used, most } = room;
-    let of_machine = members.is_none();
-    let members: Vec<&Process> = match members {
-        Some(keys) => keys.iter().filter_map(|&key| world.get(key)).collect(),
+    let of_machine = group.is_none();
+    let members: Vec<&Process> = match group {
+        Some((_, group)) => group.members.iter().filter_map(|&key| world.get(key)).collect(),
         None => world.processes().filter(|process| process.death().is_none()).collect(),
     };
     // Where they were started.
@@ -126,19 +136,34 @@ fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
     } else {
         format!("find out why there are so many processes and threads, or raise the limit ({limit})")
     };
+    let confidence = match group {
+        Some((_, group)) if failed > 0 && group.failed_is_inferred => Confidence::Incomplete(
+            "control groups with limits lie around it, and the kernel does not say which limit kept processes or \
+             threads from being started: this one has the least left"
+                .into(),
+        ),
+        _ => Confidence::Certain,
+    };
     Verdict::Found(Box::new(Finding {
         rule: &DEF,
         stage: Stage::New,
         at: world.now(),
         since: world.now(),
         process,
-        confidence: Confidence::Certain,
+        confidence,
         message: format!(
             "{whose} uses {used} of {most} pids; each process, thread and zombie takes one.{failure}{who}{zombie_text}"
         ),
         fix,
         evidence: vec![seq],
-        detail: Detail::Pressure { room, of_machine, failed, holders, zombies },
+        detail: Detail::Pressure {
+            room,
+            of_machine,
+            failed,
+            holders,
+            zombies,
+            group: group.map(|(key, group)| (key, (!group.path.is_empty()).then(|| group.path.clone()))),
+        },
     }))
 }
 
@@ -161,16 +186,37 @@ mod tests {
     use super::*;
     use crate::{
         event::{Adopter, EventKind},
-        host::{GroupRoom, Rooms},
+        host::{Container, Rooms},
         story::{Story, born_in, end, key},
     };
 
     const NS: u32 = 4_026_532_500;
 
+    /// A group by its number, with its oldest process.
+    fn group(id: u64, path: &str, oldest: u32, used: u64, failed_now: u64) -> GroupRoom {
+        GroupRoom {
+            process: key(oldest),
+            room: Room { used, most: 100 },
+            failed: failed_now,
+            failed_now: Some(failed_now),
+            members: (10..15).map(key).collect(),
+            id,
+            path: path.to_owned(),
+            ..GroupRoom::default()
+        }
+    }
+
+    fn told(story: &mut Story, rooms: Rooms) {
+        story.event(EventKind::Rooms(Box::new(rooms)));
+    }
+
     fn measured(story: &mut Story, used: u64, failed: u64) {
-        let members = (10..15).map(key).collect();
-        let group = GroupRoom { process: key(10), room: Room { used, most: 100 }, failed, members };
-        story.event(EventKind::Rooms(Box::new(Rooms { groups: vec![group], ..Rooms::default() })));
+        told(story, Rooms { groups: vec![group(7, "/jobs", 10, used, failed)], ..Rooms::default() });
+    }
+
+    /// All go on living.
+    fn pass(story: &mut Story, ms: u64) {
+        story.wait(ms, &[(10, b'S', 1), (11, b'S', 10), (12, b'S', 10)]);
     }
 
     fn container() -> Story {
@@ -183,40 +229,156 @@ mod tests {
     }
 
     #[test]
-    fn four_fifths_are_a_finding_until_there_are_fewer() {
+    fn four_fifths_are_a_finding_until_there_are_fewer_for_a_while() {
         let mut story = container();
         measured(&mut story, 79, 0);
         assert_eq!(story.rules(), [""; 0]);
         measured(&mut story, 80, 0);
         let finding = story.only();
-        assert!(finding.message.contains("uses 80 of 100 pids"), "{}", finding.message);
+        let begins = "The control group /jobs, whose oldest process is p10 (pid 10, pid 1 in namespace 4026532500), uses 80 of \
+                      100 pids;";
+        assert!(finding.message.starts_with(begins), "{}", finding.message);
         assert!(finding.message.contains("4 are children of p10 (pid 10"), "{}", finding.message);
         measured(&mut story, 95, 0);
         assert_eq!(story.rules(), [""; 0], "it was told");
         measured(&mut story, 20, 0);
+        pass(&mut story, 4_000);
+        assert_eq!(story.rules(), [""; 0], "it may come back");
+        pass(&mut story, 1_001);
         assert_eq!(story.only().stage, Stage::Resolved);
         measured(&mut story, 90, 0);
         assert_eq!(story.only().stage, Stage::New);
     }
 
     #[test]
-    fn the_end_of_the_container_is_the_end_of_it() {
+    fn what_goes_up_and_down_is_told_once() {
+        for (high, low) in [(80, 79), (95, 71), (90, 10)] {
+            let mut story = container();
+            measured(&mut story, high, 0);
+            assert_eq!(story.only().stage, Stage::New);
+            for _ in 0..10 {
+                measured(&mut story, low, 0);
+                pass(&mut story, 2_000);
+                measured(&mut story, high, 0);
+                pass(&mut story, 2_000);
+            }
+            assert_eq!(story.rules(), [""; 0], "{high} and {low}");
+        }
+    }
+
+    #[test]
+    fn what_stays_just_below_the_threshold_has_not_become_better() {
+        let mut story = container();
+        measured(&mut story, 81, 0);
+        assert_eq!(story.only().stage, Stage::New);
+        measured(&mut story, 75, 0);
+        pass(&mut story, 20_000);
+        assert_eq!(story.rules(), [""; 0]);
+        measured(&mut story, 60, 0);
+        pass(&mut story, 2_000);
+        measured(&mut story, 72, 0);
+        pass(&mut story, 20_000);
+        assert_eq!(story.rules(), [""; 0], "and not for a moment either");
+        measured(&mut story, 69, 0);
+        pass(&mut story, 5_001);
+        assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn a_group_in_a_group_is_another_one() {
+        let mut story = container();
+        let both = |outer, inner| vec![group(7, "/outer", 10, outer, 0), group(8, "/outer/inner", 10, inner, 0)];
+        told(&mut story, Rooms { groups: both(10, 90), ..Rooms::default() });
+        assert!(story.only().message.contains("/outer/inner, "));
+        told(&mut story, Rooms { groups: vec![group(7, "/outer", 10, 11, 0)], ..Rooms::default() });
+        pass(&mut story, 20_000);
+        assert_eq!(story.rules(), [""; 0], "nothing has changed in the inner one");
+        told(&mut story, Rooms { groups: both(91, 90), ..Rooms::default() });
+        assert!(story.only().message.contains("/outer, "));
+        told(&mut story, Rooms { groups: both(91, 1), ..Rooms::default() });
+        pass(&mut story, 5_001);
+        assert!(story.only().message.contains("/outer/inner, "));
+    }
+
+    #[test]
+    fn a_group_outlives_its_oldest_process() {
         let mut story = container();
         measured(&mut story, 90, 0);
         story.only();
-        story.exit(end(10, 1, Adopter::None));
+        story.exit(end(11, 10, Adopter::None)).free(11);
+        told(&mut story, Rooms { groups: vec![group(7, "/jobs", 12, 90, 0)], ..Rooms::default() });
+        story.wait(6_000, &[(10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
+        told(&mut story, Rooms { groups_gone: vec![7], ..Rooms::default() });
         let over = story.only();
-        assert_eq!((over.stage, over.process.key), (Stage::Resolved, key(10)));
-        assert!(over.message.ends_with("has ended."), "{}", over.message);
+        assert_eq!(
+            (over.stage, over.message.as_str()),
+            (Stage::Resolved, "The control group /jobs has no processes any more.")
+        );
+    }
+
+    #[test]
+    fn an_old_trace_knows_a_group_by_its_oldest_process() {
+        let mut story = container();
+        let old = |used, failed| {
+            let group = GroupRoom { id: 0, path: String::new(), failed, failed_now: None, ..group(0, "", 10, used, 0) };
+            Rooms { groups: vec![group], ..Rooms::default() }
+        };
+        told(&mut story, old(3, 7));
+        assert_eq!(story.rules(), [""; 0], "that may be long ago");
+        told(&mut story, old(5, 9));
+        let finding = story.only();
+        assert!(finding.message.starts_with("The control group of p10 (pid 10"), "{}", finding.message);
+        assert!(finding.message.contains("2 processes or threads could not be started"), "{}", finding.message);
+        story.exit(end(10, 1, Adopter::None)).free(10);
+        story.found.retain(|finding| finding.rule.name == DEF.name);
+        assert!(story.only().message.ends_with("is gone."));
     }
 
     #[test]
     fn a_fork_that_failed_is_a_finding_however_few_there_are_now() {
         let mut story = container();
-        measured(&mut story, 3, 7);
-        assert_eq!(story.rules(), [""; 0], "that may be long ago");
-        measured(&mut story, 5, 9);
+        measured(&mut story, 3, 0);
+        assert_eq!(story.rules(), [""; 0]);
+        measured(&mut story, 5, 2);
         assert!(story.only().message.contains("2 processes or threads could not be started"));
+        measured(&mut story, 5, 0);
+        pass(&mut story, 5_001);
+        assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn which_limit_was_in_the_way_is_not_certain_where_the_kernel_does_not_say() {
+        let mut story = container();
+        let inferred = GroupRoom { failed_is_inferred: true, ..group(7, "/a/b", 10, 5, 2) };
+        told(&mut story, Rooms { groups: vec![inferred], ..Rooms::default() });
+        assert!(matches!(story.only().confidence, Confidence::Incomplete(_)));
+    }
+
+    #[test]
+    fn an_image_of_the_world_tells_no_old_failure_as_new() {
+        let mut story = container();
+        measured(&mut story, 5, 2);
+        story.only();
+        for event in story.world().image() {
+            story.event(event.kind);
+        }
+        story.found.retain(|finding| finding.rule.name == DEF.name);
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_groups_own_container_is_named_for_it() {
+        let mut story = container();
+        let id = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+        let web = Container { id: id.to_owned(), name: Some("web".to_owned()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(10), id.to_owned()));
+        let groups = [(7, "/kubepods"), (8, &format!("/kubepods/cri-containerd-{id}.scope"))];
+        let groups = groups.map(|(number, path)| group(number, path, 10, 90, 0));
+        told(&mut story, Rooms { groups: groups.to_vec(), ..Rooms::default() });
+        let said: Vec<_> =
+            story.found.iter().map(|finding| finding.message.split(' ').take(3).collect::<Vec<_>>()).collect();
+        assert_eq!(said, [["The", "control", "group"], ["Container", "web", "uses"]]);
     }
 
     #[test]

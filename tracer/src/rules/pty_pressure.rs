@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
     host::{Holder, Room},
     rules::{NOBODY, Rule, RuleDef, Verdict},
     world::{Process, World},
@@ -29,12 +29,24 @@ impl Rule for PtyPressure {
 
     fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
         let Change::Measured(Measured::Ptys) = change else { return Verdict::Quiet };
-        let Some(room) = world.ptys() else { return Verdict::Quiet };
+        let Some(ptys) = world.ptys() else { return Verdict::Quiet };
         let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
-        let Room { used, most } = room;
-        if !room.is_short(self.at) {
-            return Verdict::Over(init.key, format!("{used} of {most} pseudo-terminals are in use again."));
+        let (Room { used, most }, of_containers) = (ptys.room, ptys.of_containers());
+        if !of_containers.is_short(self.at) {
+            let how = || format!("{used} of {most} pseudo-terminals are in use again.");
+            return Verdict::Settle(Subject::Process(init.key), of_containers.is_relieved(self.at).then(how));
         }
+        let kept = match (ptys.reserve, of_containers.free()) {
+            (0, _) => String::new(),
+            (reserve, 0) => {
+                format!(" The host keeps {reserve} of them for itself (kernel.pty.reserve): containers get no more.")
+            }
+            (reserve, left) => {
+                format!(
+                    " The host keeps {reserve} of them for itself (kernel.pty.reserve): containers get {left} more."
+                )
+            }
+        };
         let holders: Vec<_> =
             world.pty_holders().iter().map(|&Holder { process, held }| (world.identity(process), held)).collect();
         let named: Vec<_> = holders.iter().map(|(holder, n)| format!("{n} by {holder}")).collect();
@@ -47,14 +59,21 @@ impl Rule for PtyPressure {
             process: init,
             confidence: Confidence::Certain,
             message: format!(
-                "{used} of {most} pseudo-terminals of this machine are in use{who}. Without one no terminal, ssh or exec \
+                "{used} of {most} pseudo-terminals of this machine are in use{who}.{kept} Without one no terminal, ssh or exec \
                  -t can be opened."
             ),
             fix: "end the sessions that nobody uses any more (see `tracer explain exec-leftover`; `tracer audit` lists who \
                   came into a container from outside), or raise kernel.pty.max"
                 .to_owned(),
             evidence: vec![seq],
-            detail: Detail::Pressure { room, of_machine: true, failed: 0, holders, zombies: 0 },
+            detail: Detail::Pressure {
+                room: ptys.room,
+                of_machine: true,
+                failed: 0,
+                holders,
+                zombies: 0,
+                group: None,
+            },
         }))
     }
 }
@@ -84,7 +103,26 @@ mod tests {
         let finding = story.only();
         assert!(finding.message.contains("85 of 100") && finding.message.contains("70 by p10 (pid 10)"));
         measured(&mut story, 12);
+        assert_eq!(story.rules(), [""; 0], "it may come back");
+        story.wait(5_001, &[]);
         assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn what_the_host_keeps_for_itself_is_no_room_for_containers() {
+        for (used, short) in [(2_400, false), (3_000, true), (3_102, true)] {
+            let mut story = Story::new();
+            let rooms = Rooms { ptys: Some(Room { used, most: 4_096 }), pty_reserve: 1_024, ..Rooms::default() };
+            story.event(EventKind::Rooms(Box::new(rooms)));
+            let said: Vec<_> = story.found.iter().map(|finding| finding.message.clone()).collect();
+            assert_eq!(said.len(), usize::from(short));
+            let left = if used < 3_072 { "72" } else { "no" };
+            let want = format!(
+                "{used} of 4096 pseudo-terminals of this machine are in use. The host keeps 1024 of them for itself \
+                 (kernel.pty.reserve): containers get {left} more."
+            );
+            assert!(said.iter().all(|said| said.starts_with(&want)), "{said:?}");
+        }
     }
 
     #[test]

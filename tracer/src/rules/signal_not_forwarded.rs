@@ -3,11 +3,11 @@
 use crate::{
     change::{Change, Signalled},
     finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict},
+    ident::{Identity, ProcKey},
+    rules::{Rule, RuleDef, Verdict, namespace_killed::the_processes},
     signal::Sender,
-    summary::seconds,
-    world::{Process, Request, Told, World},
+    summary::{and_more, seconds},
+    world::{Ending, Process, Request, Told, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -40,12 +40,11 @@ impl Rule for NotForwarded {
                     _ => Verdict::Quiet,
                 }
             }
-            // It ends without a word to the others, whom the kernel kills then.
-            Change::NamespaceEnding(ns) => {
-                let Some(init) = world.namespace(*ns).and_then(|ns| ns.init) else { return Verdict::Quiet };
-                let ended = world.get(init).and_then(|init| init.death()).map(|death| death.at);
-                match asked(world, init, ended) {
-                    Some((process, asked)) => judge(world, process, asked, ended, seq),
+            // It has ended without a word to the others, whom the kernel has killed then.
+            Change::NamespaceEnded(ns) => {
+                let ending = world.namespace(*ns).and_then(|ns| ns.ending);
+                match ending.and_then(|ending| Some((ending, of_end(world, &ending)?))) {
+                    Some((ending, (init, asked, told))) => found(world, init, asked, told, Some(&ending), seq),
                     None => Verdict::Quiet,
                 }
             }
@@ -59,7 +58,13 @@ impl Rule for NotForwarded {
             Some((_, asked)) if world.now() < asked.at.saturating_add(self.after) => {
                 Verdict::Recheck(asked.at.saturating_add(self.after), key)
             }
-            Some((process, asked)) => judge(world, process, asked, None, asked.seq),
+            Some((process, asked)) => match world.told(key, asked.at) {
+                // To whom it has sent one, that one has work to do; what it left alone it may need for that.
+                Some(told) if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() => {
+                    found(world, process, asked, &told, None, asked.seq)
+                }
+                _ => Verdict::Quiet,
+            },
             None => Verdict::Quiet,
         }
     }
@@ -71,53 +76,85 @@ fn asked(world: &World, init: ProcKey, ended: Option<u64>) -> Option<(&Process, 
     Some((process, process.stop.as_deref()?.taken(ended)?))
 }
 
-fn judge(world: &World, init: &Process, asked: &Request, ended: Option<u64>, seq: u64) -> Verdict {
-    let Some(Told { told, not_told, named }) = world.told(init.key, asked.at) else { return Verdict::Quiet };
-    // To whom it has sent one, that one has work to do; what it left alone it may need for that.
-    if not_told == 0 || (told > 0 && ended.is_none()) {
-        return Verdict::Quiet;
+/// Of the end of a namespace: its init had taken a stop signal, and the kernel killed children that knew
+/// nothing of it. This tells of that end, and nobody else does.
+pub(super) fn of_end<'a>(world: &'a World, ending: &Ending) -> Option<(&'a Process, &'a Request, &'a Told)> {
+    if ending.nested || ending.bystanders == 0 {
+        return None;
     }
+    let (init, asked) = asked(world, ending.init.key, Some(ending.since))?;
+    let told = init.stop.as_deref()?.told.as_ref().filter(|told| told.not_told > 0)?;
+    Some((init, asked, told))
+}
+
+fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: u64) -> Verdict {
+    let Told { told: _, not_told, named, adopted, passed_to, ignoring: _ } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
-    let mut names: Vec<_> = named.iter().map(ToString::to_string).collect();
-    if not_told > named.len() as u64 {
-        names.push(format!("{} more", not_told - named.len() as u64));
-    }
-    let names = names.join(", ");
-    let since = seconds(ended.unwrap_or(world.now()).saturating_sub(asked.at));
-    let signal = asked.signal;
-    let then = if ended.is_some() {
-        format!("It ended {since} later, and the kernel kills them with SIGKILL, unasked")
+    let children = names(named, *not_told);
+    let comm = init.comm;
+    let what = if passed_to.is_empty() {
+        format!("but sent no signal to its children: {children}")
+    } else if adopted == not_told {
+        format!(
+            "sent a signal to {}, but none to the children that it has adopted: {children}",
+            names(passed_to, passed_to.len() as u64)
+        )
     } else {
-        format!("It lives on after {since}, and they know nothing of the stop")
+        format!("sent a signal to {}, but none to {children}", names(passed_to, passed_to.len() as u64))
     };
+    let since = seconds(ending.map_or(world.now(), |ending| ending.since).saturating_sub(asked.at));
+    let then = match ending {
+        Some(ending) => format!(
+            "It ended {since} later, and the kernel killed {} left in the namespace with SIGKILL",
+            the_processes(ending.killed)
+        ),
+        None => format!("It lives on after {since}, and so do they"),
+    };
+    let signal = asked.signal;
+    let fix = if passed_to.is_empty() {
+        format!(
+            "have {comm} pass the signal on and wait (in a shell: app & trap 'kill -TERM $!; wait' TERM; wait), let the \
+             program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), or run \
+             it below an init that passes signals on (docker run --init, tini -g for all of a process group)"
+        )
+    } else {
+        format!(
+            "have {comm} tell all of them and wait for them: kill(-1, …) reaches everybody in its namespace (tini -g \
+             reaches a process group only, and a daemon leaves that by setsid), or have whoever starts a daemon end it"
+        )
+    };
+    let mut evidence = vec![asked.seq];
+    evidence.extend(ending.map(|ending| ending.seq));
+    evidence.extend((!evidence.contains(&seq)).then_some(seq));
     Verdict::Found(Box::new(Finding {
         rule: &DEF,
         stage: Stage::New,
         at: world.now(),
         since: asked.at,
         process: name,
-        confidence: Confidence::Certain,
+        confidence: Confidence::Incomplete(
+            "it may have told them in another way (a pipe, a socket, a file), which no signal shows".to_owned(),
+        ),
         message: format!(
-            "{} (pid {}), pid 1 of {whose}, got {signal} from {} and handles it, but sent no signal to its children: \
-             {names}. {then}.",
-            init.comm, init.key.tgid, asked.sender
+            "{comm} (pid {}), pid 1 of {whose}, got {signal} from {} and handles it, {what}. {then}.",
+            init.key.tgid, asked.sender
         ),
-        fix: format!(
-            "have {} pass the signal on and wait (in a shell: app & trap 'kill -TERM $!; wait' TERM; wait), let the \
-             program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), or run \
-             it below an init that passes signals on (docker run --init, tini -g for all of a process group)",
-            init.comm
-        ),
-        evidence: if seq == asked.seq { vec![seq] } else { vec![asked.seq, seq] },
+        fix,
+        evidence,
         detail: Detail::NotForwarded {
             signal,
             sender: Sender::Process(asked.sender),
-            count: not_told,
-            children: named,
-            has_ended: ended.is_some(),
+            count: *not_told,
+            children: named.clone(),
+            has_ended: ending.is_some(),
         },
     }))
+}
+
+fn names(named: &[Identity], count: u64) -> String {
+    let named: Vec<_> = named.iter().map(ToString::to_string).collect();
+    and_more(&named, count)
 }
 
 #[cfg(test)]
@@ -126,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, SignalSent},
+        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         host::StartInfo,
         signal::Signal,
         story::{MS, Story, born, born_in, end, kill, task},
@@ -165,8 +202,71 @@ mod tests {
     fn one_that_ends_and_leaves_them_to_the_kernel() {
         let mut story = stopping();
         story.exit(end(10, 1, Adopter::None));
-        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(found(&mut story).is_empty(), "it is not known yet that the kernel kills them");
+        for pid in [11, 12] {
+            story.exit(by_the_kernel(pid));
+        }
+        let finding = story.only();
         assert!(matches!(finding.detail, Detail::NotForwarded { has_ended: true, count: 1, .. }));
+        let text = "but sent no signal to its children: app (pid 11, pid 2 in namespace 4026532500). It ended 1 µs \
+                    later, and the kernel killed the 2 processes left in the namespace with SIGKILL.";
+        assert!(finding.message.ends_with(text), "{}", finding.message);
+    }
+
+    /// What happens to those that the end of the init leaves.
+    fn by_the_kernel(pid: u32) -> Exit {
+        Exit { status: ExitStatus(9), ..end(pid, 10, Adopter::None) }
+    }
+
+    #[test]
+    fn children_that_end_with_it_by_themselves_were_told_somehow() {
+        let mut story = stopping();
+        story.exit(end(10, 1, Adopter::None)).exit(end(11, 10, Adopter::None)).exit(end(12, 10, Adopter::None));
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn what_no_signal_shows_is_not_certain() {
+        let mut story = stopping();
+        story.wait(2_100, &[(10, b'S', 1)]);
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        let Confidence::Incomplete(note) = &finding.confidence else { panic!("{finding:?}") };
+        assert!(note.contains("a pipe"), "{note}");
+    }
+
+    #[test]
+    fn a_child_that_ignores_it_was_told() {
+        for (result, more) in [(1, bit::IGNORE), (2, bit::HANDLER)] {
+            let mut story = stopping();
+            let sent = kill(10, 11, Signal::TERM);
+            story.signal(SignalSent { result, flags: sent.flags | more, ..sent });
+            story.wait(2_100, &[(10, b'S', 1)]);
+            assert!(found(&mut story).is_empty());
+        }
+    }
+
+    #[test]
+    fn who_told_its_child_and_not_what_it_has_adopted_is_told_so() {
+        let mut story = stopping();
+        story.fork(born_in(NS, 13, 4, 12)).exec(13, "daemon");
+        story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
+        story.now += 10_000 * MS;
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
+        story.found.clear();
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+        story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
+        story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
+        let [finding] = &found(&mut story)[..] else { panic!("{:?}", story.rules()) };
+        assert!(
+            finding.message.contains(
+                "sent a signal to app (pid 11, pid 2 in namespace 4026532500), but none to the children that it has \
+                 adopted: daemon (pid 13, pid 4 in namespace 4026532500)"
+            ),
+            "{}",
+            finding.message
+        );
+        assert!(finding.fix.contains("kill(-1"), "{}", finding.fix);
     }
 
     #[test]
@@ -254,7 +354,7 @@ mod tests {
             let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
             story.signal(SignalSent { flags, ..kill(3, 10, Signal::QUIT) }).wait(ms, &[(10, b'S', 1)]);
             assert!(found(&mut story).is_empty(), "a thread dump");
-            story.exit(end(10, 1, Adopter::None));
+            story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(11));
             found(&mut story).len()
         };
         assert_eq!((story(5_000), story(50_000)), (1, 0));

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
     ident::ProcKey,
     rules::{Rule, RuleDef, Verdict, Wanted},
     signal::Verdict as Fate,
@@ -47,7 +47,7 @@ impl Rule for StuckBlocked {
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key) else { return Verdict::Quiet };
         let Some(waiting) = world.waiting(key) else {
-            return Verdict::Over(key, format!("{} has taken it.", process.identity()));
+            return Verdict::Over(Subject::Process(key), format!("{} has taken it.", process.identity()));
         };
         let Waiting { signal, sender, target, at, seq } = *waiting;
         let due = at.saturating_add(self.after);

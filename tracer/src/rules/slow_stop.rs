@@ -3,6 +3,7 @@
 use crate::{
     change::Change,
     finding::{Confidence, Detail, Finding, Severity, Stage},
+    ident::Identity,
     programs::is_shell,
     rules::{
         Rule, RuleDef, Verdict,
@@ -104,17 +105,24 @@ fn others(left: u64) -> String {
 
 /// Whether a signal that was taken went on to the children.
 fn children(asked: &Request, told: Option<&Told>) -> String {
-    let Some(Told { told, not_told, named }) = told.filter(|_| asked.verdict == signal::Verdict::Delivered) else {
+    let Some(children) = told.filter(|_| asked.verdict == signal::Verdict::Delivered) else {
         return String::new();
     };
-    let named: Vec<_> = named.iter().map(short).collect();
-    let named = and_more(&named, *not_told);
-    match (told, not_told) {
+    let Told { told, not_told, named, adopted: _, passed_to, ignoring } = children;
+    let short = |all: &[Identity]| all.iter().map(short).collect::<Vec<_>>();
+    let untold = and_more(&short(named), *not_told);
+    let ignored = match &ignoring[..] {
+        [] => String::new(),
+        [one] => format!(" {} ignores it.", short(&[*one])[0]),
+        many => format!(" These ignore it: {}.", short(many).join(", ")),
+    };
+    let passed = match (told, not_told) {
         (0, 0) => String::new(),
         (_, 0) => " It passed a signal on to all of its children.".to_owned(),
-        (0, _) => format!(" It passed none on to its children: {named}."),
-        _ => format!(" Of its children these were sent none: {named}."),
-    }
+        (0, _) if passed_to.is_empty() => format!(" It passed none on to its children: {untold}."),
+        _ => format!(" Of its children these were sent none: {untold}."),
+    };
+    passed + &ignored
 }
 
 /// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
@@ -363,5 +371,18 @@ mod tests {
         assert_eq!(stopped(5, &[3_000, 10]), Some(10), "and asked once more");
         assert_eq!(stopped(3, &[20, 20, 10]), Some(50), "impatient");
         assert_eq!(stopped(3, &[600, 10]), Some(10), "two stops");
+    }
+
+    #[test]
+    fn a_child_that_ignores_what_was_passed_on_is_named() {
+        let mut story = container();
+        story.fork(born_in(NS, 11, 2, 10)).exec(11, "worker");
+        let lives = [(2, b'S', 1), (3, b'S', 2), (4, b'S', 2), (10, b'S', 2), (11, b'S', 10)];
+        story.wait(60_000, &lives).signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+        let passed = kill(10, 11, Signal::TERM);
+        story.signal(SignalSent { result: 1, flags: passed.flags | bit::IGNORE, ..passed }).wait(3_000, &lives);
+        let finding = killed(&mut story).unwrap();
+        let text = "It passed a signal on to all of its children. worker (pid 11) ignores it. 3.0 s later";
+        assert!(finding.message.contains(text), "{}", finding.message);
     }
 }

@@ -33,7 +33,7 @@ impl Rule for UnreapedChild {
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Verdict::Quiet };
         let Some(process) = world.get(key) else { return Verdict::Quiet };
         match process.death() {
-            Some(death) => Verdict::Recheck(process.owed_since(death).saturating_add(self.after), key),
+            Some(death) => Verdict::Recheck(due(world, process, death, self.after), key),
             None => Verdict::Quiet,
         }
     }
@@ -55,7 +55,7 @@ impl Rule for UnreapedChild {
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
             return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
         }
-        let due = process.owed_since(death).saturating_add(self.after);
+        let due = due(world, process, death, self.after);
         if world.now() < due {
             return Verdict::Recheck(due, key);
         }
@@ -79,10 +79,31 @@ impl Rule for UnreapedChild {
         }
         let after = zombie_for.map_or_else(String::new, |ns| format!(" after {}", crate::summary::seconds(ns)));
         Some(match by.and_then(|by| world.get(by)) {
+            // Nobody who has ended waits for anybody.
+            Some(by) if by.death().is_some() && by.roles.init => format!(
+                "{identity} is gone{after}: {}, the init of its namespace, has ended, and the kernel took what was left \
+                 there.",
+                by.identity()
+            ),
+            Some(by) if by.death().is_some() => format!("{identity} is gone{after}."),
             Some(by) => format!("{identity} was reaped by {}{after}.", by.identity()),
             None => format!("{identity} is gone{after}."),
         })
     }
+}
+
+/// From when on a zombie has waited for too long: whoever adopted it, and was seen to reap what it adopted, does so
+/// every now and then, and gets twice the time.
+fn due(world: &World, process: &Process, death: &Death, after: u64) -> u64 {
+    let patience = if is_about_to_be_reaped(world, process) { after.saturating_mul(2) } else { after };
+    process.owed_since(death).saturating_add(patience)
+}
+
+/// Whether whoever adopted a zombie lives and was seen to reap what it adopted.
+pub(super) fn is_about_to_be_reaped(world: &World, process: &Process) -> bool {
+    let debtor = world.owed_by(process.key).and_then(|debtor| world.get(debtor));
+    let adopter = debtor.filter(|debtor| process.adoption.is_some_and(|adoption| adoption.to.key == debtor.key));
+    adopter.is_some_and(|adopter| adopter.reaps_orphans && adopter.death().is_none())
 }
 
 /// Of those that make a leak, one in so many is told by itself.
@@ -257,6 +278,42 @@ mod tests {
         let mut story = dead_child();
         story.wait(1_000, &[]).free(20).wait(5_000, &[]);
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn an_init_that_was_seen_to_reap_gets_twice_the_time() {
+        let mut story = Story::new();
+        for pid in [20, 22] {
+            story.fork(born(pid, 1)).fork(born(pid + 1, pid));
+            story.exit(end(pid, 1, Adopter::NamespaceInit(task(1)))).free(pid);
+            story.wait(50, &[(pid + 1, b'S', 1), (1, b'S', 0)]).exit(end(pid + 1, 1, Adopter::None));
+            if pid == 20 {
+                story.wait(1_900, &[(21, b'Z', 1), (1, b'S', 0)]).free(21);
+            }
+        }
+        story.found.clear();
+        story.wait(2_500, &[(23, b'Z', 1), (1, b'S', 0)]);
+        assert_eq!(story.rules(), [""; 0]);
+        story.wait(1_600, &[(23, b'Z', 1), (1, b'S', 0)]);
+        assert_eq!(blame(&mut story), ("adopted by an init that never waits", 1));
+    }
+
+    #[test]
+    fn what_the_kernel_took_at_the_end_of_a_namespace_was_reaped_by_nobody() {
+        let mut story = Story::new();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 10, 1, 1)).exec(10, "pause").fork(born_in(ns, 11, 2, 10));
+        story.exit(end(11, 10, Adopter::None)).wait(3_000, &[(11, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(story.only().stage, Stage::New);
+        story.exit(end(10, 1, Adopter::None)).free(11);
+        story.found.retain(|finding| finding.rule.name == DEF.name);
+        let said = story.only().message;
+        let want = "the init of its namespace, has ended, and the kernel took what was left there.";
+        assert!(
+            said.starts_with("p11 (pid 11, pid 2 in namespace 4026532500) is gone after 3.0 s: pause")
+                && said.ends_with(want),
+            "{said}"
+        );
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         if !fix.is_empty() {
             paragraph(&mut out, screen, format_args!("{} {fix}", screen.paint(GOOD, "fix:")))?;
         }
+        if !init.unseen.is_empty() {
+            paragraph(&mut out, screen, format_args!("which signals it waits for is not known: {}", init.unseen))?;
+        }
         if !zombies.is_empty() {
             let count = style::count(zombies.len() as u64, "zombie");
             paragraph(&mut out, screen, format_args!("{} unreaped: {}", screen.paint(BAD, count), list(zombies)))?;
@@ -66,11 +69,21 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         style::count(namespaces.len() as u64, "pid namespace"),
         style::count(unreaped as u64, "zombie"),
     )?;
-    for (what, room) in [("ptys", ptys), ("pids", pids)] {
-        if let Some(room) = room {
-            let style = if room.is_short(pressure_at) { BAD } else { DIM };
-            writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}", of(*room))))?;
-        }
+    let mut runs_out = |what: &str, all: Room, short: Room, note: &str| {
+        let style = if short.is_short(pressure_at) { BAD } else { DIM };
+        writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}{note}", of(all))))
+    };
+    if let Some(ptys) = *ptys {
+        let left = match ptys.reserve {
+            0 => String::new(),
+            reserve => {
+                format!(" ({reserve} of them for the host alone; containers get {} more)", ptys.of_containers().free())
+            }
+        };
+        runs_out("ptys", ptys.room, ptys.of_containers(), &left)?;
+    }
+    if let Some(pids) = *pids {
+        runs_out("pids", pids, pids, "")?;
     }
     out.flush()
 }
@@ -117,6 +130,8 @@ struct Line<'a> {
     sure: &'static str,
     why: &'a str,
     fix: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    unseen: &'a str,
     zombies: Vec<Seen<'a>>,
     outsiders: Vec<Seen<'a>>,
     pids: Option<Limit>,
@@ -148,11 +163,12 @@ pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
             sure: sure.id(),
             why,
             fix,
+            unseen: init.unseen,
             zombies: zombies.iter().map(Into::into).collect(),
             outsiders: outsiders.iter().map(Into::into).collect(),
             pids: pids.map(Into::into),
         })?;
     }
-    lines.print(&Machine { ptys: ptys.map(Into::into), pids: pids.map(Into::into) })?;
+    lines.print(&Machine { ptys: ptys.map(|ptys| ptys.room.into()), pids: pids.map(Into::into) })?;
     lines.flush()
 }

@@ -59,6 +59,7 @@ fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &I
         Item::Finding(finding) => lines.print(&finding::finding(world, finding)),
         Item::Repeated(last, times) => lines.print(&finding::repeated(world, last, *times)),
         Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
+        Item::Limited(what) => lines.print(&line::limited(world, moment, what)),
         // The contract has no word for it: `confidence` says what a consumer needs to know.
         Item::Whole => Ok(()),
     }

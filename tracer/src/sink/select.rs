@@ -4,7 +4,7 @@
 use std::io;
 
 use crate::{
-    change::Change,
+    change::{Change, Measured},
     engine::Step,
     event::{EventKind, Loss},
     filter::{Filter, Missing},
@@ -30,6 +30,8 @@ pub enum Item<'a> {
     Repeated(&'a Finding, u64),
     /// Records are missing.
     Lost(&'a Loss),
+    /// From now on something is not looked at: a sentence for a person.
+    Limited(&'a str),
     /// The world is whole again after a loss.
     Whole,
 }
@@ -122,9 +124,13 @@ impl Select {
             };
             if is_shown { show(moment, item) } else { Ok(()) }
         };
+        filter.hear(&step.event.kind);
         match phase {
             Phase::Running => {}
             Phase::Starting { info, held } => {
+                if filter.is_of_recording() {
+                    step.changes.iter().for_each(|change| filter.follow(world, change));
+                }
                 match &step.event.kind {
                     EventKind::Start(start) => *info = Some(start.clone()),
                     EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
@@ -141,6 +147,7 @@ impl Select {
                     show(moment, Item::Start(&info))?;
                 }
                 release(filter, world, held, &mut show)?;
+                limited(world, moment, &mut show)?;
                 return findings(filter, world, moment, step, &mut show);
             }
         }
@@ -155,6 +162,9 @@ impl Select {
             }
             if *change == Change::Synced && std::mem::take(is_torn) {
                 show(moment, Item::Whole)?;
+            }
+            if *change == Change::Measured(Measured::GroupsLeftOut) {
+                limited(world, moment, &mut show)?;
             }
         }
         match &step.event.kind {
@@ -173,7 +183,7 @@ impl Select {
     /// Hands out what was kept back, if the run ended before the world was whole, and what was counted.
     ///
     /// # Errors
-    /// What `show` returns.
+    /// What `show` returns, and if the filter names what a recording did not have ([`Missing`]).
     pub fn finish(
         &mut self,
         world: &World,
@@ -187,7 +197,7 @@ impl Select {
         for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, true)) {
             show(moment, Item::Repeated(&last, count))?;
         }
-        Ok(())
+        filter.conclude(world).map_err(missing)
     }
 }
 
@@ -207,6 +217,19 @@ fn release(
         }
     }
     Ok(())
+}
+
+/// Says what is not looked at, if something is not.
+fn limited(world: &World, moment: Moment, show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    let left_out = world.groups_left_out();
+    if left_out == 0 {
+        return Ok(());
+    }
+    let what = format!(
+        "there are so many control groups, or such deep ones, that at least {left_out} of them are not looked at; if \
+         their pids run out, nothing is said"
+    );
+    show(moment, Item::Limited(&what))
 }
 
 fn findings(

@@ -101,6 +101,7 @@ impl<W: Write> Page<W> {
             Item::Finding(finding) => self.finding(world, finding, None),
             Item::Repeated(last, times) => self.finding(world, last, Some(*times)),
             Item::Lost(loss) => self.lost(world, at, loss),
+            Item::Limited(what) => self.line(world, at, WARN, "limited", what),
             Item::Whole => self.line(
                 world,
                 at,

@@ -27,8 +27,10 @@ use crate::{
     world::{Process, World},
 };
 
+mod bundle;
 mod cgroup;
 mod containerd;
+mod dockerd;
 mod lookup;
 mod runtime;
 mod socket;
@@ -83,7 +85,7 @@ impl Containers {
     fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
         let (key, args) = (exec.task.key, &exec.args);
         let Some(process) = world.get(key) else { return Vec::new() };
-        if let Some(call) = Call::of(args) {
+        if let Some(call) = Call::of(args, || args.trust.uid().unwrap_or(0)) {
             return self.is_called(exec, call, process.pid_ns, world);
         }
         if let (Trust::User(uid), Some(program)) = (args.trust, args.iter().next())
@@ -108,7 +110,6 @@ impl Containers {
     /// Somebody called a runtime.
     fn is_called(&mut self, exec: &Exec, call: Call, outside: PidNs, world: &World) -> Vec<EventKind> {
         let trust = exec.args.trust;
-        let call = Call { uid: trust.uid(), ..call };
         let mut events = Vec::new();
         if trust.is_believed_of(None) {
             // Already now: a short container's bundle is soon gone.
@@ -122,7 +123,7 @@ impl Containers {
     /// Below a runtime, a process executes a program in a namespace of its own.
     fn enters(&mut self, key: ProcKey, starting: &Starting, world: &World) -> Vec<EventKind> {
         let Starting { call, trust, .. } = starting;
-        if !may_tell(world, &call.id, call.uid) {
+        if !may_tell(world, &call.id, call.uid()) {
             return Vec::new();
         }
         let mut events = Vec::new();
@@ -162,15 +163,15 @@ impl Containers {
             found.extend(existing.map(|(call, is_nested)| (call, is_nested, process.key)));
         }
         // First what nobody else could have called so: with more than one of an id, the first is right.
-        found.sort_by_key(|(call, is_nested, _)| (call.uid.is_some(), *is_nested));
+        found.sort_by_key(|(call, is_nested, _)| (call.uid().is_some(), *is_nested));
         let mut told: BTreeMap<String, (Option<u32>, bool)> = BTreeMap::new();
         for (call, is_nested, key) in found {
             let first = told.get(&call.id).copied();
-            if first.is_some_and(|first| first != (call.uid, is_nested)) || !may_tell(world, &call.id, call.uid) {
+            if first.is_some_and(|first| first != (call.uid(), is_nested)) || !may_tell(world, &call.id, call.uid()) {
                 continue;
             }
             if first.is_none() {
-                told.insert(call.id.clone(), (call.uid, is_nested));
+                told.insert(call.id.clone(), (call.uid(), is_nested));
                 events.extend(self.ask(&call, world));
             }
             events.push(EventKind::Contained(key, call.id));
@@ -216,12 +217,12 @@ impl Containers {
     /// that id. What is known of it already.
     fn ask(&mut self, call: &Call, world: &World) -> Vec<EventKind> {
         let known = world.container(&call.id);
-        let is_same = known.is_some_and(|(known, _)| known.uid == call.uid);
+        let is_same = known.is_some_and(|(known, _)| known.uid == call.uid());
         if !(is_same && known.is_some_and(|(_, members)| members > 0)) {
             self.lookup.ask(call);
         }
         // What is known of one that has ended stays so until more is.
-        if is_same { Vec::new() } else { vec![introduce(&call.id, call.engine, call.uid)] }
+        if is_same { Vec::new() } else { vec![introduce(&call.id, call.engine, call.uid())] }
     }
 }
 
@@ -254,8 +255,8 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
         let shim = is_watcher(comm.as_bytes()).then_some(parent);
         if let Some((call, _)) = existing(pid, shim, host_mount_ns) {
             lookup.ask(&call);
-            let Call { id, engine, uid, bundle: _ } = call;
-            found.insert(pid, Container { id, engine, uid, ..Container::default() });
+            let uid = call.uid();
+            found.insert(pid, Container { id: call.id, engine: call.engine, uid, ..Container::default() });
         }
     }
     for answer in lookup.finish(PATIENCE) {
@@ -270,16 +271,18 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 /// And whether its group lies within that of another container.
 fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bool)> {
     let shim = shim.and_then(|pid| {
-        let trust = procfs::believed_command_line(pid, host_mount_ns).trust;
-        let call = runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref())?;
-        (trust != Trust::Nobody).then(|| Call { uid: trust.uid(), ..call })
+        let line = procfs::command_lines(&[pid]).pop()?;
+        let trust = procfs::trust(pid, &line, host_mount_ns);
+        let owner = trust.uid().unwrap_or(0);
+        let call = runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), owner)?;
+        (trust != Trust::Nobody).then_some(call)
     });
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some(named) => {
-            let uid = named.uid();
+            let owner = named.uid().unwrap_or(0);
             // Of a root's container no user tells where its bundle is.
-            let bundle = shim.filter(|shim| shim.uid == uid).and_then(|shim| shim.bundle_of(&named.id));
-            Some((Call { id: named.id, engine: named.engine, bundle, uid }, named.is_nested))
+            let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
+            Some((Call { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
         }
         None => shim.map(|shim| (shim, false)),
     }

@@ -363,8 +363,13 @@ mod tests {
             EventKind::Masks(task.unwrap_or_default(), (masks != Masks::default()).then_some(masks))
         });
         let room = || any::<(u64, u64)>().prop_map(|(used, most)| Room { used, most });
-        let group = (key(), room(), any::<u64>(), proptest::collection::vec(key(), 0..3));
-        let group = group.prop_map(|(process, room, failed, members)| GroupRoom { process, room, failed, members });
+        let members = proptest::collection::vec(key(), 0..3);
+        let failed = (any::<u64>(), proptest::option::of(any::<u64>()), any::<bool>());
+        let group = (key(), room(), failed, members, any::<u64>(), ".{0,9}");
+        let group = group.prop_map(|(process, room, failed, members, id, path)| {
+            let (failed, failed_now, failed_is_inferred) = failed;
+            GroupRoom { process, room, failed, failed_now, failed_is_inferred, members, id, path }
+        });
         let holder = (key(), any::<u64>()).prop_map(|(process, held)| Holder { process, held });
         let rooms = (
             proptest::option::of(room()),
@@ -372,9 +377,20 @@ mod tests {
             proptest::option::of(room()),
             proptest::collection::vec(group, 0..3),
             proptest::option::of((key(), room())),
+            (any::<u64>(), proptest::collection::vec(any::<u64>(), 0..3), proptest::option::of(any::<u64>())),
         );
-        let rooms = rooms.prop_map(|(ptys, pty_holders, pids, groups, of)| {
-            EventKind::Rooms(Box::new(Rooms { ptys, pty_holders, pids, groups, of }))
+        let rooms = rooms.prop_map(|(ptys, pty_holders, pids, groups, of, others)| {
+            let (pty_reserve, groups_gone, groups_left_out) = others;
+            EventKind::Rooms(Box::new(Rooms {
+                ptys,
+                pty_reserve,
+                pty_holders,
+                pids,
+                groups,
+                groups_gone,
+                groups_left_out,
+                of,
+            }))
         });
         let started =
             (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>()).prop_map(|(key, bytes, cut)| {

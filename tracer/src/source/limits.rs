@@ -1,33 +1,46 @@
 //! How much of what runs out is left: ptys, pids of the machine and of control groups.
+//!
+//! A thread of its own looks, so that nothing that others have made can hold up the stream; what it saw
+//! becomes an event when it is done.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    thread,
     time::{Duration, Instant},
 };
 
-use procfs::process::Process;
-
 use crate::{
-    host::{GroupRoom, Holder, Room, Rooms},
+    host::{GroupRoom, Holder, Ptys, Room, Rooms},
     ident::ProcKey,
     source::procfs::line,
     world::World,
 };
 
+mod groups;
+
+pub(crate) use groups::pids_of;
+use groups::{Group, Seen};
+
 /// Who holds ptys: so many are named.
 const HOLDERS: usize = 5;
-/// Members of a control group that are told.
-const MEMBERS: usize = 1024;
-/// A survey of the limits takes this share of the time at the most, however many control groups there are.
+/// Descriptors of one process that are looked at for them, and how long that may take in all.
+const DESCRIPTORS: usize = 4_096;
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Members of a control group that are told, and of all groups at a time.
+const MEMBERS: usize = 1_024;
+const MEMBERS_OF_ALL: usize = 16_384;
+/// A survey of the limits takes this share of one processor's time at the most.
 const SHARE: u32 = 400;
+/// But comes after so long at the latest.
+const LONGEST: Duration = Duration::from_secs(60);
 
-/// Pseudo-terminals of the machine (`kernel.pty.nr` of `kernel.pty.max`), less those that the kernel keeps
-/// for its first mount of devpts (`kernel.pty.reserve`): containers have others.
-pub fn ptys() -> Option<Room> {
-    let most = number("/proc/sys/kernel/pty/max")?.saturating_sub(number("/proc/sys/kernel/pty/reserve")?);
-    Some(Room { used: number("/proc/sys/kernel/pty/nr")?, most })
+/// Pseudo-terminals of the machine (`kernel.pty.nr`, `kernel.pty.max`, `kernel.pty.reserve`).
+pub fn ptys() -> Option<Ptys> {
+    let (used, most) = (number("/proc/sys/kernel/pty/nr")?, number("/proc/sys/kernel/pty/max")?);
+    Some(Ptys { room: Room { used, most }, reserve: number("/proc/sys/kernel/pty/reserve")?.min(most) })
 }
 
 /// Pids of the machine, of which each thread and each zombie takes one.
@@ -38,68 +51,53 @@ pub fn pids() -> Option<Room> {
     Some(Room { used, most })
 }
 
-/// Pids that a process can still have: in each control group around it a process more counts, and the one
-/// that has the least left decides.
-pub fn pids_of(pid: u32) -> Option<Room> {
-    let groups = Process::new(pid as i32).ok()?.cgroups().ok()?.0;
-    let of_pids = groups.iter().find(|group| group.controllers.iter().any(|controller| controller == "pids"));
-    let (mount, group) = match of_pids {
-        Some(group) => (PIDS, group),
-        None => (UNIFIED, groups.iter().find(|group| group.hierarchy == 0)?),
-    };
-    let folder = PathBuf::from(format!("{mount}{}", group.pathname));
-    let around = folder.ancestors().take_while(|folder| folder.starts_with(mount));
-    around.filter_map(room_of).min_by_key(|room| room.free())
+fn number(path: &str) -> Option<u64> {
+    line(path).parse().ok()
 }
 
-/// Where the hierarchies are mounted that can count pids.
-const PIDS: &str = "/sys/fs/cgroup/pids";
-const UNIFIED: &str = "/sys/fs/cgroup";
-
-/// Pids of a control group, if they are limited.
-fn room_of(folder: &Path) -> Option<Room> {
-    // `max` is no number, and no limit.
-    let most = number(folder.join("pids.max"))?;
-    Some(Room { used: number(folder.join("pids.current"))?, most })
-}
-
-/// Each control group that limits pids, below a folder.
-fn limited(folder: &Path, groups: &mut Vec<(PathBuf, Room)>) {
-    if let Some(room) = room_of(folder) {
-        groups.push((folder.to_owned(), room));
-    }
-    folders_in(folder).for_each(|folder| limited(&folder, groups));
-}
-
-/// The processes in a group and those below it, as they are known here.
-fn members(folder: &Path, world: &World, keys: &mut Vec<ProcKey>) {
-    let pids = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    keys.extend(pids.lines().filter_map(|pid| Some(world.by_pid(pid.parse().ok()?)?.key)));
-    folders_in(folder).for_each(|folder| members(&folder, world, keys));
-}
-
-/// What the processes hold ptys with: an open `/dev/ptmx` each. Those that hold most, first.
-fn pty_holders(world: &World) -> Vec<Holder> {
+/// What the processes hold ptys with: an open `/dev/ptmx` each. Host pids with their numbers, those that hold
+/// most first; nobody, if it takes too long to find out.
+fn pty_holders() -> Vec<(u32, u64)> {
+    let until = Instant::now() + PATIENCE;
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let held = |pid: u32| {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let is_master = |path: PathBuf| path.ends_with("ptmx");
-        Some(fds.flatten().filter(|fd| fs::read_link(fd.path()).is_ok_and(is_master)).count() as u64)
+        let fds = fds.flatten().take(DESCRIPTORS);
+        Some(fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(is_master)).count() as u64)
     };
-    let all = world.processes().map(|process| process.key);
-    let mut holders: Vec<_> = all.filter_map(|process| Some(Holder { process, held: held(process.tgid)? })).collect();
-    holders.retain(|holder| holder.held > 0);
-    holders.sort_by_key(|holder| std::cmp::Reverse(holder.held));
+    let mut holders = Vec::new();
+    for pid in pids {
+        if Instant::now() > until {
+            return Vec::new();
+        }
+        holders.extend(held(pid).filter(|&held| held > 0).map(|held| (pid, held)));
+    }
+    holders.sort_by_key(|&(_, held)| std::cmp::Reverse(held));
     holders.truncate(HOLDERS);
     holders
 }
 
-fn number(path: impl AsRef<Path>) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim_end().parse().ok()
+/// What one look has seen, as numbers: the world knows who they are.
+#[derive(Debug, Default)]
+struct Sight {
+    ptys: Option<Ptys>,
+    pty_holders: Vec<(u32, u64)>,
+    pids: Option<Room>,
+    groups: Seen,
+    took: Duration,
 }
 
-fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+impl Sight {
+    fn take(pressure_at: u64) -> Self {
+        let began = Instant::now();
+        let ptys = ptys();
+        let is_short = ptys.is_some_and(|ptys| ptys.of_containers().is_short(pressure_at));
+        let pty_holders = if is_short { pty_holders() } else { Vec::new() };
+        let groups = groups::walk();
+        Self { ptys, pty_holders, pids: pids(), groups, took: began.elapsed() }
+    }
 }
 
 /// Looks again and again, and tells what has changed.
@@ -107,70 +105,308 @@ fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
 pub struct Limits {
     /// Of a hundred: who has them is told where so many are in use.
     pressure_at: u64,
-    ptys: Option<Room>,
-    pids: Option<Room>,
-    groups: BTreeMap<PathBuf, GroupRoom>,
+    thread: Option<Thread>,
     next: Option<Instant>,
+    told: Told,
+}
+
+#[derive(Debug)]
+struct Thread {
+    questions: SyncSender<()>,
+    answers: Receiver<Sight>,
+    /// It was asked, and has not answered yet.
+    is_asked: bool,
+}
+
+impl Thread {
+    fn start(pressure_at: u64) -> Option<Self> {
+        let (questions, asked) = mpsc::sync_channel(1);
+        let (answer, answers) = mpsc::sync_channel(1);
+        let work = move || {
+            while let Ok(()) = asked.recv() {
+                if answer.send(Sight::take(pressure_at)).is_err() {
+                    break;
+                }
+            }
+        };
+        thread::Builder::new().name("limits".into()).spawn(work).ok()?;
+        Some(Self { questions, answers, is_asked: false })
+    }
 }
 
 impl Limits {
     /// Nothing is told yet. Who has them will be told where `pressure_at` of a hundred are in use.
     pub fn new(pressure_at: u64) -> Self {
-        Self { pressure_at, ptys: None, pids: None, groups: BTreeMap::new(), next: None }
+        Self { pressure_at, thread: None, next: None, told: Told::default() }
+    }
+
+    /// Begins to look, unless it is doing so, or has done so just now.
+    pub fn ask(&mut self) {
+        if self.next.is_some_and(|next| Instant::now() < next) {
+            return;
+        }
+        if self.thread.is_none() {
+            // Where none can be had now, there may be one the next time.
+            self.thread = Thread::start(self.pressure_at);
+        }
+        if let Some(thread) = &mut self.thread
+            && !thread.is_asked
+        {
+            thread.is_asked = thread.questions.try_send(()).is_ok();
+        }
     }
 
     /// What has changed since it was told last, if anything has.
-    pub fn look(&mut self, world: &World) -> Option<Rooms> {
-        let began = Instant::now();
-        if self.next.is_some_and(|next| began < next) {
-            return None;
-        }
-        let rooms = self.changed(world);
-        let now = Instant::now();
-        self.next = Some(now + ((now - began) * SHARE).min(Duration::from_secs(60)));
+    pub fn news(&mut self, world: &World) -> Option<Rooms> {
+        let thread = self.thread.as_mut()?;
+        let sight = thread.answers.try_recv().ok()?;
+        thread.is_asked = false;
+        self.next = Some(Instant::now() + (sight.took * SHARE).min(LONGEST));
+        let rooms = self.told.changed(self.pressure_at, sight, world);
         (rooms != Rooms::default()).then_some(rooms)
     }
 
-    fn changed(&mut self, world: &World) -> Rooms {
-        let (ptys, pids) = (ptys(), pids());
-        let is_short = ptys.is_some_and(|room| room.is_short(self.pressure_at));
-        let mut rooms =
-            Rooms { ptys: news(&mut self.ptys, ptys), pids: news(&mut self.pids, pids), ..Rooms::default() };
-        if rooms.ptys.is_some() && is_short {
-            rooms.pty_holders = pty_holders(world);
-        }
-        let mut groups = BTreeMap::new();
-        let mut limited_groups = Vec::new();
-        let root = if Path::new(PIDS).exists() { PIDS } else { UNIFIED };
-        limited(Path::new(root), &mut limited_groups);
-        for (folder, room) in limited_groups {
-            let group = self.group(&folder, room, world);
-            let Some(group) = group else { continue };
-            if self.groups.get(&folder) != Some(&group) {
-                rooms.groups.push(group.clone());
+    /// Looks a last time, for so long at the most: what has changed since it was told last.
+    pub fn last(&mut self, world: &World, at_most: Duration) -> Option<Rooms> {
+        let until = Instant::now() + at_most;
+        self.next = None;
+        // A look that goes on is not yet the last.
+        let looks = 1 + usize::from(self.thread.as_ref().is_some_and(|thread| thread.is_asked));
+        let mut told = None;
+        for _ in 0..looks {
+            self.ask();
+            let thread = self.thread.as_mut()?;
+            match thread.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(sight) => told = Some(sight),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
-            groups.insert(folder, group);
+            thread.is_asked = false;
         }
-        self.groups = groups;
-        rooms
-    }
-
-    fn group(&self, folder: &Path, room: Room, world: &World) -> Option<GroupRoom> {
-        let events = fs::read_to_string(folder.join("pids.events")).unwrap_or_default();
-        let failed = events.lines().find_map(|line| line.strip_prefix("max ")?.parse().ok()).unwrap_or(0);
-        let before = self.groups.get(folder);
-        let is_short = room.is_short(self.pressure_at) || before.is_some_and(|before| before.failed < failed);
-        let mut inside = Vec::new();
-        members(folder, world, &mut inside);
-        inside.sort_unstable();
-        let process = *inside.first()?;
-        inside.truncate(if is_short { MEMBERS } else { 0 });
-        Some(GroupRoom { process, room, failed, members: inside })
+        let rooms = self.told.changed(self.pressure_at, told?, world);
+        (rooms != Rooms::default()).then_some(rooms)
     }
 }
 
-fn news(before: &mut Option<Room>, now: Option<Room>) -> Option<Room> {
-    let is_news = *before != now;
-    *before = now;
-    now.filter(|_| is_news)
+/// What was told last.
+#[derive(Debug, Default)]
+struct Told {
+    ptys: Option<Ptys>,
+    pids: Option<Room>,
+    groups: BTreeMap<u64, GroupRoom>,
+    left_out: u64,
+    /// What each group had counted when it was seen last.
+    counted: HashMap<u64, u64>,
+    /// Every group was seen the last time: one that comes now is new.
+    is_whole: bool,
+}
+
+impl Told {
+    fn changed(&mut self, pressure_at: u64, sight: Sight, world: &World) -> Rooms {
+        let Sight { ptys, pty_holders, pids, groups: Seen { groups, left_out }, took: _ } = sight;
+        let mut rooms = Rooms::default();
+        if ptys != self.ptys {
+            self.ptys = ptys;
+            (rooms.ptys, rooms.pty_reserve) = ptys.map_or((None, 0), |ptys| (Some(ptys.room), ptys.reserve));
+            let holder = |(pid, held)| Some(Holder { process: world.by_pid(pid)?.key, held });
+            rooms.pty_holders = pty_holders.into_iter().filter_map(holder).collect();
+        }
+        if pids != self.pids {
+            (self.pids, rooms.pids) = (pids, pids);
+        }
+        if left_out != self.left_out {
+            // How many exactly changes all the time; that there are some does not.
+            rooms.groups_left_out = ((left_out > 0) != (self.left_out > 0)).then_some(left_out);
+            self.left_out = left_out;
+        }
+        let now = self.group_rooms(pressure_at, &groups, left_out == 0, world);
+        rooms.groups = now.values().filter(|&group| self.groups.get(&group.id) != Some(group)).cloned().collect();
+        if left_out == 0 {
+            rooms.groups_gone = self.groups.keys().copied().filter(|id| !now.contains_key(id)).collect();
+            self.groups = now;
+        } else {
+            // Who was not seen may be there all the same.
+            self.groups.extend(now);
+        }
+        rooms
+    }
+
+    fn group_rooms(
+        &mut self,
+        pressure_at: u64,
+        groups: &[Group],
+        is_whole: bool,
+        world: &World,
+    ) -> BTreeMap<u64, GroupRoom> {
+        let failures = self.failures(groups, is_whole);
+        let mut inside: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+        // The oldest of each, those inside included: whoever is inside comes later.
+        let mut oldest: Vec<Option<ProcKey>> = vec![None; groups.len()];
+        for (i, group) in groups.iter().enumerate().rev() {
+            let own = group.members.iter().filter_map(|&pid| Some(world.by_pid(pid)?.key)).min();
+            oldest[i] = [oldest[i], own].into_iter().flatten().min();
+            if let Some(around) = group.around {
+                oldest[around] = [oldest[around], oldest[i]].into_iter().flatten().min();
+                inside[around].push(i);
+            }
+        }
+        let mut left = MEMBERS_OF_ALL;
+        let mut rooms = BTreeMap::new();
+        for (i, group) in groups.iter().enumerate() {
+            let Some(process) = oldest[i] else { continue };
+            let Failures { count, is_inferred } = failures[i];
+            let before = self.groups.get(&group.id).map_or(0, |before| before.failed);
+            let mut members = Vec::new();
+            if group.room.is_short(pressure_at) || count > 0 {
+                members = members_of(groups, &inside, i, world, left.min(MEMBERS));
+                left -= members.len();
+            }
+            rooms.insert(
+                group.id,
+                GroupRoom {
+                    process,
+                    room: group.room,
+                    failed: before.saturating_add(count),
+                    failed_now: Some(count),
+                    failed_is_inferred: is_inferred,
+                    members,
+                    id: group.id,
+                    path: group.path.clone(),
+                },
+            );
+        }
+        rooms
+    }
+
+    /// What could not be had since the last look, by the limit that was in the way.
+    fn failures(&mut self, groups: &[Group], is_whole: bool) -> Vec<Failures> {
+        let mut failures = vec![Failures::default(); groups.len()];
+        let mut counted = HashMap::new();
+        for (i, group) in groups.iter().enumerate() {
+            for counter in &group.counters {
+                // Of a group that was not there before, all is new; of one that was not looked at, nothing.
+                let before = self.counted.get(&counter.id).copied();
+                let before = before.unwrap_or(if self.is_whole { 0 } else { counter.failed });
+                counted.insert(counter.id, counter.failed);
+                let new = counter.failed.saturating_sub(before);
+                if new == 0 {
+                    continue;
+                }
+                let around = || std::iter::successors(Some(i), |&i| groups[i].around);
+                let at = match counter.is_own {
+                    true => i,
+                    false => around().min_by_key(|&i| groups[i].room.free()).unwrap_or(i),
+                };
+                failures[at].count += new;
+                failures[at].is_inferred |= !counter.is_own && group.around.is_some();
+            }
+        }
+        (self.counted, self.is_whole) = (counted, is_whole);
+        failures
+    }
+}
+
+/// Processes and threads that could not be had.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    count: u64,
+    /// The kernel does not say which of several limits was in the way.
+    is_inferred: bool,
+}
+
+/// The processes in a group and those inside of it, as they are known here.
+fn members_of(groups: &[Group], inside: &[Vec<usize>], group: usize, world: &World, most: usize) -> Vec<ProcKey> {
+    let mut keys = Vec::new();
+    let mut next = vec![group];
+    while let Some(i) = next.pop()
+        && keys.len() < most
+    {
+        let known = groups[i].members.iter().filter_map(|&pid| Some(world.by_pid(pid)?.key));
+        keys.extend(known.take(most - keys.len()));
+        next.extend(&inside[i]);
+    }
+    keys.sort_unstable();
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{groups::Counter, *};
+    use crate::story::{Story, born, key};
+
+    /// A group with one process, its limit and what it uses of it, and what it has counted.
+    fn group(id: u64, around: Option<usize>, pid: u32, used: u64, counter: (u64, bool)) -> Group {
+        let (failed, is_own) = counter;
+        Group {
+            id,
+            path: format!("/{id}"),
+            around,
+            room: Room { used, most: 10 },
+            members: vec![pid],
+            counters: vec![Counter { id, failed, is_own }],
+        }
+    }
+
+    fn told(told: &mut Told, groups: Vec<Group>, left_out: u64) -> Rooms {
+        let mut story = Story::new();
+        story.fork(born(20, 1)).fork(born(30, 1));
+        let sight = Sight { groups: Seen { groups, left_out }, ..Sight::default() };
+        told.changed(80, sight, story.world())
+    }
+
+    fn failed(rooms: &Rooms) -> Vec<(u64, u64)> {
+        rooms.groups.iter().map(|group| (group.failed_now.unwrap(), group.failed)).collect()
+    }
+
+    #[test]
+    fn what_had_failed_before_the_first_look_is_not_told() {
+        let mut all = Told::default();
+        assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (7, true))], 0)), [(0, 0)]);
+        assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0)), [(2, 2)]);
+        // That there are no more now is news, too.
+        assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0)), [(0, 2)]);
+        assert_eq!(told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0), Rooms::default());
+    }
+
+    #[test]
+    fn of_a_new_group_all_failures_are_new_unless_it_may_only_have_been_out_of_sight() {
+        for (left_out, want) in [(0, 3), (1, 0)] {
+            let mut all = Told::default();
+            told(&mut all, vec![], left_out);
+            assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (3, true))], 0)), [(want, want)]);
+        }
+    }
+
+    #[test]
+    fn a_count_for_members_goes_to_the_limit_that_has_the_least_left() {
+        let nested =
+            |is_own, failed| vec![group(1, None, 20, 10, (0, is_own)), group(2, Some(0), 30, 4, (failed, is_own))];
+        for (is_own, want, is_inferred) in [(false, [5, 0], [true, false]), (true, [0, 5], [false, false])] {
+            let mut all = Told::default();
+            told(&mut all, nested(is_own, 0), 0);
+            let rooms = told(&mut all, nested(is_own, 5), 0);
+            let of = |id| rooms.groups.iter().find(|group| group.id == id).cloned().unwrap_or_default();
+            assert_eq!([1, 2].map(|id| of(id).failed), want);
+            assert_eq!([1, 2].map(|id| of(id).failed_is_inferred), is_inferred);
+        }
+    }
+
+    #[test]
+    fn the_oldest_process_and_the_members_are_those_inside_too() {
+        let groups = vec![group(1, None, 30, 9, (0, true)), group(2, Some(0), 20, 9, (0, true))];
+        let rooms = told(&mut Told::default(), groups, 0);
+        let members: Vec<_> = rooms.groups.iter().map(|group| (group.process, group.members.clone())).collect();
+        assert_eq!(members, [(key(20), vec![key(20), key(30)]), (key(20), vec![key(20)])]);
+    }
+
+    #[test]
+    fn who_is_gone_is_told_but_not_who_may_only_be_out_of_sight() {
+        let mut all = Told::default();
+        told(&mut all, vec![group(1, None, 20, 5, (0, true)), group(2, None, 30, 5, (0, true))], 0);
+        let rooms = told(&mut all, vec![group(1, None, 20, 5, (0, true))], 4);
+        assert_eq!((rooms.groups_gone, rooms.groups_left_out), (vec![], Some(4)));
+        let rooms = told(&mut all, vec![group(1, None, 20, 5, (0, true))], 9);
+        assert_eq!(rooms, Rooms::default(), "how many they are changes all the time");
+        let rooms = told(&mut all, vec![group(1, None, 20, 5, (0, true))], 0);
+        assert_eq!((rooms.groups_gone, rooms.groups_left_out), (vec![2], Some(0)));
+    }
 }

@@ -16,6 +16,7 @@ use tracer_common::{RowRecord, Stats, SurveyRecord};
 use crate::{
     event::{Event, EventKind, Loss, Row, Survey},
     host::{Rooms, StartInfo},
+    ident::Args,
     rules::{Thresholds, Wanted},
     source::{
         decode::{decode, decode_surveyed},
@@ -208,13 +209,14 @@ impl Live {
         let at = now();
         events.extend(unlisted.map(|row| Event { at, cpu: 0, kind: EventKind::Row(Box::new(row)) }));
         let with_args = rows.iter().filter(|row| !row.task.roles.kthread && !row.leader_dead);
-        events.extend(with_args.map(|row| {
-            let key = row.task.key;
-            Event {
-                at,
-                cpu: 0,
-                kind: EventKind::CommandLine(key, procfs::believed_command_line(key.tgid, self.host_mount_ns)),
-            }
+        let mut with_args: Vec<_> = with_args.map(|row| row.task.key).collect();
+        // The oldest first: who would keep others from theirs comes late.
+        with_args.sort_unstable();
+        let pids: Vec<_> = with_args.iter().map(|key| key.tgid).collect();
+        let lines = with_args.into_iter().zip(procfs::command_lines(&pids));
+        events.extend(lines.map(|(key, line)| {
+            let line = Args { trust: procfs::trust(key.tgid, &line, self.host_mount_ns), ..line };
+            Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) }
         }));
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)

@@ -1,6 +1,12 @@
 //! What is read from `/proc`: command lines, a closer look at one process, facts of the machine.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tracer_common::record::ARGS_MAX;
 
@@ -8,6 +14,7 @@ use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
     programs,
+    source::reads::{self, Head, PROC_MAX},
 };
 
 /// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
@@ -18,8 +25,8 @@ const TICK_NS: u64 = 10_000_000;
 ///
 /// A process that has taken over the pid is told apart by its start time.
 pub fn look(key: ProcKey) -> Look {
-    let stat = fs::read(format!("/proc/{}/stat", key.tgid)).ok();
-    Look { key, found: stat.and_then(|stat| parse_stat(&stat, key.start)) }
+    let stat = reads::head(format!("/proc/{}/stat", key.tgid), PROC_MAX).ok();
+    Look { key, found: stat.and_then(|stat| parse_stat(&stat.bytes, key.start)) }
 }
 
 /// The fields after the name, which ends with the last `)`: the name itself may hold anything.
@@ -47,11 +54,8 @@ fn pts(tty: u32) -> Option<u16> {
 pub fn masks(task: TaskRef) -> Option<Masks> {
     // Another process with that pid is told apart by its start time.
     look(task.key).found?;
-    let status = fs::read_to_string(format!("/proc/{}/task/{}/status", task.key.tgid, task.tid)).ok()?;
-    let mask = |name: &str| {
-        let text = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        u64::from_str_radix(text.trim(), 16).ok()
-    };
+    let status = text(&format!("/proc/{}/task/{}/status", task.key.tgid, task.tid));
+    let mask = |name: &str| u64::from_str_radix(field(&status, name)?, 16).ok();
     Some(Masks { pending: mask("SigPnd")?, shared_pending: mask("ShdPnd")?, blocked: mask("SigBlk")? })
 }
 
@@ -59,14 +63,15 @@ pub fn masks(task: TaskRef) -> Option<Masks> {
 /// of it. Some hardened kernels keep their pid 1 from iterators; its children name it all the same.
 pub fn unlisted(key: ProcKey) -> Option<Row> {
     let looked = look(key).found?;
-    let name = fs::read_to_string(format!("/proc/{}/comm", key.tgid)).unwrap_or_default();
-    let threads = fs::read_dir(format!("/proc/{}/task", key.tgid)).map_or(1, |tasks| tasks.count() as u32);
+    let name = line(&format!("/proc/{}/comm", key.tgid));
+    let status = text(&format!("/proc/{}/status", key.tgid));
+    let threads = field(&status, "Threads").and_then(|count| count.parse().ok()).unwrap_or(1);
     Some(Row {
         task: TaskInfo {
             key,
             // Its parent's start time is not told, and without it there is no identity.
             parent: None,
-            comm: Comm::from(name.trim_end()),
+            comm: Comm::from(name.as_str()),
             cgroup: 0,
             pid_ns: PidNs(INITIAL_PID_NS),
             parent_ns: None,
@@ -89,27 +94,50 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
 /// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
 pub const INITIAL_PID_NS: u32 = 0xEFFF_FFFC;
 
-/// The command line of a process, empty for a kernel thread, a zombie, or one that is gone.
-pub fn command_line(pid: u32) -> Args {
-    let mut bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let cut = bytes.len() > ARGS_MAX;
-    bytes.truncate(ARGS_MAX);
-    Args { bytes: bytes.into(), cut, ..Args::default() }
+/// How long a command line may keep everybody waiting.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The most that is read of the arguments of a shim, which names its container early.
+const SHIM_MAX: usize = 64 << 10;
+
+/// Processes whose command lines are being read: those that hang there are not asked twice.
+static READ_NOW: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// The command line of each process: empty for a kernel thread, a zombie, or one that is gone; empty and cut for one
+/// that does not hand it over. See [`first_bytes`].
+pub fn command_lines(pids: &[u32]) -> Vec<Args> {
+    let heads = first_bytes(pids, |&pid| command_line(pid, ARGS_MAX));
+    heads.into_iter().map(|Head { bytes, cut }| Args { bytes: bytes.into(), cut, ..Args::default() }).collect()
 }
 
-/// The same, and how far it can be believed: looked up where that matters.
-pub fn believed_command_line(pid: u32, host_mount_ns: u32) -> Args {
-    let args = command_line(pid);
-    let program = args.iter().next().unwrap_or_default();
-    let trust = if programs::is_of_engine(program) { trust(pid, program, host_mount_ns) } else { Trust::Nobody };
-    Args { trust, ..args }
-}
-
-/// All arguments of a process, however many; what is not UTF-8 in them is replaced.
+/// The arguments of a process, as far as they matter; what is not UTF-8 in them is replaced.
 pub fn arguments(pid: u32) -> Vec<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let Head { bytes, .. } = first_bytes(&[pid], |&pid| command_line(pid, SHIM_MAX)).pop().unwrap_or_default();
     let words = bytes.split(|&byte| byte == 0);
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// Reads the command lines of processes, in other threads: it is their memory, of which they say where and how long
+/// it is (`PR_SET_MM`), and the kernel takes their `mmap_lock` to read it. Who holds that, as one of its threads waits
+/// for a file system that does not answer (FUSE), keeps readers waiting for as long.
+fn first_bytes(pids: &[u32], read: fn(&u32) -> Option<Head>) -> Vec<Head> {
+    let mut heads: Vec<_> = pids.iter().map(|_| Head { bytes: Vec::new(), cut: true }).collect();
+    reads::each(pids.to_vec(), PATIENCE, read, |at, head| {
+        if let Some(head) = head {
+            heads[at] = head;
+        }
+    });
+    heads
+}
+
+/// The first bytes of a command line; none while somebody else waits for it.
+fn command_line(pid: u32, max: usize) -> Option<Head> {
+    let read_now = || READ_NOW.lock().unwrap_or_else(PoisonError::into_inner);
+    if !read_now().insert(pid) {
+        return None;
+    }
+    let head = reads::head(format!("/proc/{pid}/cmdline"), max).unwrap_or_default();
+    read_now().remove(&pid);
+    Some(head)
 }
 
 /// Where a process works, if it may be asked.
@@ -142,17 +170,20 @@ pub fn host_mount_ns() -> u32 {
 /// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
 const INITIAL_USER_NS: u32 = 0xEFFF_FFFD;
 
-/// How far a command line can be believed that begins with `program`, by the same rule as that of an exec
-/// (`credentials()` of the programs in the kernel).
-fn trust(pid: u32, program: &[u8], host_mount_ns: u32) -> Trust {
+/// How far the command line of a process can be believed, by the same rule as that of an exec (`credentials()` of the
+/// programs in the kernel). Looked up where that matters.
+pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
+    let program = line.iter().next().unwrap_or_default();
+    if !programs::is_of_engine(program) {
+        return Trust::Nobody;
+    }
     let status = text(&format!("/proc/{pid}/status"));
-    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-    let mut ids = value("Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
+    let mut ids = field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
     let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
     // A set-user-ID program may have become root for good after it was given its arguments; its name is that
     // of its file.
     let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let is_itself = value("Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
+    let is_itself = field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
     let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
     match (uid, effective) {
         (0, 0) if is_itself && is_in("user", INITIAL_USER_NS) && is_in("mnt", host_mount_ns) => Trust::Root,
@@ -161,9 +192,15 @@ fn trust(pid: u32, program: &[u8], host_mount_ns: u32) -> Trust {
     }
 }
 
-/// A file's text, empty if it cannot be read.
+/// The text of a file of `/proc` or `/sys`, empty if it cannot be read; what is not UTF-8 in it is replaced.
 pub fn text(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+    let Head { bytes, .. } = reads::head(path, PROC_MAX).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// What `/proc/PID/status` says under that name.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// A one-line file, without its line end; empty if it cannot be read.

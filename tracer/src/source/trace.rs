@@ -10,10 +10,14 @@ use zerocopy::FromBytes;
 use crate::{
     event::{Event, EventKind, Loss},
     host::StartInfo,
-    source::{decode::decode, encode::encode},
+    source::{
+        decode::decode,
+        encode::encode,
+        until::{Side, Until},
+    },
     trace::{
         KEYFRAMES, RECORDS, Records,
-        reader::{Message, Next, Reader, TraceError},
+        reader::{Message, Next, Reader, TraceError, kinds},
     },
 };
 
@@ -25,6 +29,8 @@ pub struct Trace {
     next: Option<u32>,
     /// Something is missing, so that the next image of the world is welcome.
     is_torn: bool,
+    /// The number of the image of the world that is being taken: a large one is in many messages.
+    image: Option<u32>,
     /// A chunk could not be read, and no message since says how much was in it.
     is_uncounted: bool,
     /// Where the stream is, in nanoseconds of the boot-time clock.
@@ -88,7 +94,7 @@ impl Trace {
                 start
             }
         };
-        Ok(Self { reader, start, next: Some(0), is_torn: false, is_uncounted: false, now: 0, end })
+        Ok(Self { reader, start, next: Some(0), is_torn: false, image: None, is_uncounted: false, now: 0, end })
     }
 
     /// What was recorded, and how.
@@ -120,11 +126,15 @@ impl Trace {
     /// Begins with the last image of the world that is not later than a boot time, so that
     /// [`Trace::play`] needs to go but a short way to it. Where there is none it begins at the
     /// beginning.
-    pub fn seek(&mut self, at: u64) {
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn seek(&mut self, at: u64) -> Result<()> {
         let time = at.saturating_add_signed(self.start().wall_offset_ns);
-        if self.reader.seek(time) {
+        if self.reader.seek(time).context("cannot read on")? {
             (self.is_torn, self.next) = (true, None);
         }
+        Ok(())
     }
 
     /// Hands over each event with its record, until `take` breaks off or the trace ends.
@@ -155,6 +165,25 @@ impl Trace {
         Ok(())
     }
 
+    /// Hands over what happened up to a boot time, in nanoseconds, until `take` breaks off. That is not the
+    /// beginning of the stream: see [`Until`].
+    ///
+    /// # Errors
+    /// If the file cannot be read, and what `take` returns.
+    pub fn play_until(
+        &mut self,
+        at: u64,
+        mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut until = Until::new(at);
+        self.play(|event, record| match until.judge(event) {
+            Side::Before => take(event, record),
+            Side::Early => take(&Event { at, ..event.clone() }, record),
+            Side::After => Ok(ControlFlow::Continue(())),
+            Side::Over => Ok(ControlFlow::Break(())),
+        })
+    }
+
     /// Hands over each record as it is in the file, whatever it means; in the place of what cannot be
     /// read, a record that says how much is missing.
     ///
@@ -176,8 +205,9 @@ impl Trace {
                 }
                 Next::Damaged(why) => {
                     self.end.damaged(why);
-                    // How much is missing the next message says.
-                    self.is_uncounted = true;
+                    // How much is missing the next message says. Of an image without its middle nothing more is
+                    // taken: the world would be said to be whole.
+                    (self.is_uncounted, self.image) = (true, None);
                 }
                 Next::End => break,
                 Next::Cut(bytes) => {
@@ -197,12 +227,19 @@ impl Trace {
         let Message { channel, sequence, at, data: _ } = *message;
         // Where nothing tells how many, there is one at least.
         let missing = self.next.map_or(u32::from(self.is_uncounted), |next| sequence.wrapping_sub(next));
-        match channel {
-            RECORDS => {}
+        let is_wanted = match channel {
+            RECORDS => true,
             // What it shows is known, if nothing is missing.
-            KEYFRAMES if self.is_torn || missing > 0 => {}
+            KEYFRAMES if kinds(self.reader.part(message)).next() == Some(note::kind::SNAPSHOT_BEGIN) => {
+                self.is_torn || missing > 0
+            }
+            KEYFRAMES => self.image == Some(sequence),
             _ => return Ok(ControlFlow::Continue(())),
+        };
+        if !is_wanted && missing == 0 {
+            return Ok(ControlFlow::Continue(()));
         }
+        self.image = (channel == KEYFRAMES && is_wanted).then_some(sequence);
         self.now = self.now.max(at.saturating_add_signed(self.start().wall_offset_ns.saturating_neg()));
         if missing > 0 {
             self.is_torn = true;
@@ -213,13 +250,16 @@ impl Trace {
         }
         self.is_uncounted = false;
         self.next = Some(sequence);
+        if !is_wanted {
+            return Ok(ControlFlow::Continue(()));
+        }
         let mut records = Records(self.reader.part(message));
         for record in records.by_ref() {
             let Ok((Header { at, kind, .. }, _)) = Header::read_from_prefix(record) else { break };
             self.now = self.now.max(at);
             match channel {
                 RECORDS => self.next = self.next.map(|next| next.wrapping_add(1)),
-                _ if kind == note::kind::SNAPSHOT_END => self.is_torn = false,
+                _ if kind == note::kind::SNAPSHOT_END => (self.is_torn, self.image) = (false, None),
                 _ => {}
             }
             if take(record)?.is_break() {

@@ -16,17 +16,35 @@ use super::{
     reader::{Frame, Next, frame},
 };
 
-/// Where a chunk is.
+/// Where a chunk is. Small, as there are as many as a file claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub offset: u64,
+    /// Bytes from the beginning of the file; the highest bit says whether it has a keyframe, or a part of
+    /// one.
+    place: u64,
     /// Nanoseconds since 1970 of its first message.
     pub begins: u64,
-    pub has_keyframe: bool,
+}
+
+const HAS_KEYFRAME: u64 = 1 << 63;
+
+impl Place {
+    fn new(offset: u64, begins: u64, has_keyframe: bool) -> Self {
+        let mark = if has_keyframe { HAS_KEYFRAME } else { 0 };
+        Self { place: (offset & !HAS_KEYFRAME) | mark, begins }
+    }
+
+    pub fn offset(self) -> u64 {
+        self.place & !HAS_KEYFRAME
+    }
+
+    pub fn has_keyframe(self) -> bool {
+        self.place & HAS_KEYFRAME != 0
+    }
 }
 
 /// The most chunks of a file that are read: five weeks of a machine on which nothing happens, and a
-/// bound for what a file can make its reader remember.
+/// bound for what a file can make its reader remember (64 MiB).
 const PLACES: usize = 1 << 22;
 
 /// The footer and the magic bytes that end a file: type, length, two offsets and a checksum.
@@ -49,13 +67,11 @@ pub(super) fn index(file: &mut File) -> io::Result<Option<Vec<Place>>> {
         match frame(&mut summed, &mut body)? {
             Frame::Record(op::CHUNK_INDEX) => {
                 let Ok(Record::ChunkIndex(chunk)) = mcap::parse_record(op::CHUNK_INDEX, &body) else { return Ok(None) };
-                let place = Place {
-                    offset: chunk.chunk_start_offset,
-                    begins: chunk.message_start_time,
-                    has_keyframe: chunk.message_index_offsets.contains_key(&KEYFRAMES),
-                };
+                let has_keyframe = chunk.message_index_offsets.contains_key(&KEYFRAMES);
+                let place = Place::new(chunk.chunk_start_offset, chunk.message_start_time, has_keyframe);
                 // In the order of the file, or a chunk could be played again and again.
-                if places.last().is_some_and(|last| last.offset >= place.offset) || places.len() == PLACES {
+                let is_after = places.last().is_none_or(|last| last.offset() < place.offset());
+                if !is_after || chunk.chunk_start_offset >= begin || places.len() == PLACES {
                     return Ok(None);
                 }
                 places.push(place);
@@ -108,19 +124,19 @@ pub(super) fn scan(file: &mut File) -> io::Result<(Vec<Place>, Next)> {
             }
             (Some(&op::CHUNK), Some(_)) => {
                 let begins = number(&head, 9).unwrap_or_default();
-                places.push(Place { offset: from, begins, has_keyframe: false });
+                places.push(Place::new(from, begins, false));
             }
             // The indexes of a chunk's channels follow it.
             (Some(&op::MESSAGE_INDEX), Some(_)) if head.get(9..11) == Some(&KEYFRAMES.to_le_bytes()) => {
                 if let Some(place) = places.last_mut() {
-                    place.has_keyframe = true;
+                    place.place |= HAS_KEYFRAME;
                 }
             }
             (Some(_), Some(_)) => {}
             (Some(_), None) => match find_chunk(file, from + 1)? {
                 // What is between counts as one damaged chunk.
                 Some(found) if places.len() < PLACES => {
-                    places.push(Place { offset: from, begins: 0, has_keyframe: false });
+                    places.push(Place::new(from, 0, false));
                     from = found;
                     continue;
                 }

@@ -13,11 +13,13 @@ use mcap::{
     MAGIC, McapError,
     records::{ChunkHeader, Record, op},
 };
+use tracer_common::{Header, note};
+use zerocopy::FromBytes;
 
 use crate::{
     host::StartInfo,
     trace::{
-        CHUNK_MAX, FORMAT, PROFILE, START, START_SUM,
+        CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM,
         index::{Place, index, number, scan},
     },
 };
@@ -161,14 +163,25 @@ impl Reader {
         Ok(Vec::new())
     }
 
-    /// Goes on at the last chunk that begins with an image of the world and is not later than a time,
-    /// in nanoseconds since 1970. False where there is none, or the input is a pipe; then nothing has
-    /// changed.
-    pub fn seek(&mut self, time: u64) -> bool {
-        let Input::File { places, next, .. } = &mut self.input else { return false };
-        let found = places.iter().rposition(|place| place.has_keyframe && place.begins <= time);
-        *next = found.unwrap_or(*next);
-        found.is_some()
+    /// Goes on at the last chunk that begins with an image of the world, whole, and is not later than a
+    /// time, in nanoseconds since 1970. False where there is none, or the input is a pipe; then nothing
+    /// has changed.
+    ///
+    /// # Errors
+    /// Only what read(2) says.
+    pub fn seek(&mut self, time: u64) -> io::Result<bool> {
+        let Self { input: Input::File { file, places, next, .. }, bytes, packed, unpacker, .. } = self else {
+            return Ok(false);
+        };
+        let mut before = places.len();
+        while let Some(i) = places[..before].iter().rposition(|place| place.has_keyframe() && place.begins <= time) {
+            if begins_image(file, &places[i..], packed, unpacker, bytes)? {
+                *next = i;
+                return Ok(true);
+            }
+            before = i;
+        }
+        Ok(false)
     }
 
     /// Reads on.
@@ -281,11 +294,46 @@ fn chunk_at(
     unpacker: &mut zstd::bulk::Decompressor<'_>,
     bytes: &mut Vec<u8>,
 ) -> io::Result<Next> {
-    file.seek(SeekFrom::Start(place.offset))?;
+    file.seek(SeekFrom::Start(place.offset()))?;
     Ok(match frame(file, packed)? {
         Frame::Record(op::CHUNK) => unpack(packed, unpacker, bytes),
         _ => Next::Damaged("there is no chunk where one should be".to_owned()),
     })
+}
+
+/// Whether the first of these chunks begins with an image of the world that is whole. A large one is in
+/// many messages, all of the same number, and in many chunks.
+fn begins_image(
+    file: &mut File,
+    places: &[Place],
+    packed: &mut Vec<u8>,
+    unpacker: &mut zstd::bulk::Decompressor<'_>,
+    bytes: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let mut image = None;
+    for &place in places {
+        let Next::Chunk(messages) = chunk_at(file, place, packed, unpacker, bytes)? else { return Ok(false) };
+        for Message { channel, sequence, data, .. } in messages {
+            let mut kinds = kinds(bytes.get(data).unwrap_or_default());
+            let goes_on = match image {
+                None => kinds.next() == Some(note::kind::SNAPSHOT_BEGIN),
+                Some(before) => before == sequence && kinds.clone().next() != Some(note::kind::SNAPSHOT_BEGIN),
+            };
+            if channel != KEYFRAMES || !goes_on {
+                return Ok(false);
+            }
+            if kinds.any(|kind| kind == note::kind::SNAPSHOT_END) {
+                return Ok(true);
+            }
+            image = Some(sequence);
+        }
+    }
+    Ok(false)
+}
+
+/// The kinds of records, in their order.
+pub fn kinds(records: &[u8]) -> impl Iterator<Item = u8> + Clone + '_ {
+    Records(records).filter_map(|record| Some(Header::read_from_prefix(record).ok()?.0.kind))
 }
 
 /// Unpacks a chunk and finds its messages.

@@ -53,18 +53,17 @@ const MOST_PARENTS: usize = 64;
 /// # Errors
 /// If nobody is meant, or it is not clear who.
 pub fn page(who: &WhoArg) -> Result<Page, Missing> {
-    let all = facts::all();
-    let mut world = audit::World::of(&all);
-    let (process, container) = match who {
-        WhoArg::Pid(pid) => {
-            let process = by_pid(&all, *pid)?;
-            (process, container_of(&all, &world, process))
-        }
+    let mut all = facts::all();
+    let (pid, container) = match who {
+        WhoArg::Pid(pid) => (by_pid(&all, *pid)?.pid, None),
         WhoArg::Container(name) => {
-            let (process, container) = by_container(&all, name)?;
-            (process, Some(container))
+            by_container(&all, name).map(|(process, container)| (process.pid, Some(container)))?
         }
     };
+    facts::look_closer(&mut all, [pid]);
+    let mut world = audit::World::of(&all);
+    let process = &all[&pid];
+    let container = container.or_else(|| container_of(&all, &world, process));
     let init = world.init_of(process);
     let is_first = process.is_init() || matches!(who, WhoArg::Container(_));
     let signal = audit::own(container.as_ref().filter(|_| is_first));

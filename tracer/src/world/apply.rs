@@ -49,6 +49,7 @@ impl World {
             EventKind::SnapshotBegin => {
                 self.snapshot += 1;
                 self.snapshot_began = at;
+                self.is_listing = true;
             }
             EventKind::Row(row) => self.row(at, seq, row, changes),
             EventKind::SnapshotEnd => self.snapshot_end(changes),
@@ -67,6 +68,7 @@ impl World {
             EventKind::Lost(_) => {
                 self.gap = Some(at);
                 self.is_synced = false;
+                self.is_listing = false;
                 changes.push(Change::Gap);
             }
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
@@ -271,6 +273,7 @@ impl World {
         death: Death,
         changes: &mut Vec<Change>,
     ) {
+        self.note_untold(init, death.at);
         let others = self.processes.values().filter(|p| p.key != init && self.is_in(p.pid_ns, ns));
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
@@ -394,7 +397,8 @@ impl World {
             sent_seq: Some(seq),
         };
         self.note_overflow(at, seq, target.key, signal, verdict);
-        self.note_heard(at, target.key, signal, verdict);
+        let by = matches!(sender, Sender::Process(_)).then_some(current.key);
+        self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
         self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
@@ -513,6 +517,10 @@ impl World {
     }
 
     fn snapshot_end(&mut self, changes: &mut Vec<Change>) {
+        // Of a damaged trace: the list has no beginning, or lacks some. Who is not on it may be there.
+        if !std::mem::take(&mut self.is_listing) {
+            return;
+        }
         let vanished: Vec<_> = self
             .processes
             .values()

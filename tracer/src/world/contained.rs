@@ -37,8 +37,6 @@ pub(super) struct Containers {
     given: u32,
     /// How often one has lost its last member, or was new.
     turns: u64,
-    /// Processes that belong to one that there was no room for.
-    unknown: u64,
 }
 
 #[derive(Debug)]
@@ -124,11 +122,6 @@ impl World {
         Some((&known.container, known.members))
     }
 
-    /// How many processes belong to a container that there was no room to remember.
-    pub fn unknown_members(&self) -> u64 {
-        self.containers.unknown
-    }
-
     /// Takes in what is known of one. What root says of an id, no user can have said before or say again.
     pub(super) fn learn_container(&mut self, container: &Container) {
         let Some(number) = self.containers.number(&container.id) else { return };
@@ -167,7 +160,8 @@ impl World {
         let (before, ns) = (process.container, process.pid_ns);
         let is_ns = process.roles.init && process.ns_level > 0;
         let Some(number) = self.containers.number(id) else {
-            self.containers.unknown += 1;
+            // It stays unknown, and what rests on the world from here on is incomplete.
+            (self.gap, self.is_synced) = (Some(self.now), false);
             return;
         };
         if before == Some(number) {
@@ -294,7 +288,7 @@ mod tests {
         assert_eq!(label(&story, 20).as_deref(), Some("web"));
         story.fork(born(40, 10)).event(contained(40, "later"));
         assert_eq!(label(&story, 40).as_deref(), Some("later"));
-        assert_eq!(story.world().unknown_members(), 0);
+        assert!(story.world().is_whole());
     }
 
     #[test]

@@ -35,17 +35,27 @@ impl Process {
     pub fn heard_since(&self, at: u64) -> bool {
         self.heard_at >= at
     }
+
+    /// Whether it was since then, and ignored the last of them.
+    pub(super) fn has_ignored_since(&self, at: u64) -> bool {
+        self.heard_since(at) && self.ignored_at == self.heard_at
+    }
 }
 
 impl World {
-    /// The kernel has accepted a signal for a process, or merged it with one that waits.
-    pub(super) fn note_heard(&mut self, at: u64, key: ProcKey, signal: Signal, verdict: Verdict) {
-        let is_heard = matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::Merged | Verdict::InfoLost);
-        if let Some(process) = self.processes.get_mut(&key)
-            && is_heard
-            && !signal.is_ignored_by_default()
-        {
-            process.heard_at = at;
+    /// A process was sent a signal: it was told, whatever became of that. It may ignore it, or have had one
+    /// of that number already.
+    pub(super) fn note_heard(&mut self, at: u64, by: Option<ProcKey>, key: ProcKey, signal: Signal, verdict: Verdict) {
+        if signal.is_ignored_by_default() || verdict == Verdict::TargetExiting {
+            return;
+        }
+        if let Some(sender) = by {
+            self.note_passed(sender, key);
+        }
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.heard_at = at;
+        if verdict == Verdict::IgnoredByChoice {
+            process.ignored_at = at;
         }
     }
 

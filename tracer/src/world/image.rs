@@ -20,7 +20,7 @@ impl World {
         for process in self.processes() {
             let (at, row) = self.row_of(process);
             events.push(event(at, EventKind::Row(Box::new(row))));
-            if !process.args.is_empty() {
+            if !process.args.is_empty() || process.args.cut {
                 events.push(event(now, EventKind::CommandLine(process.key, process.args.clone())));
             }
             if let Some(death) = process.death().filter(|death| death.exact) {

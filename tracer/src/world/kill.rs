@@ -41,6 +41,9 @@ pub struct Kill {
     pub ancestors: Vec<Identity>,
     /// The client that had asked an engine for it, and its ancestors then, if that was seen.
     pub asked_by: Vec<Identity>,
+    /// The sender was only a thread of a process that lives: of a signal that comes with an end
+    /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
+    pub sender_lives: bool,
     /// When it was sent first, in nanoseconds of the boot-time clock; `None` if that was not seen.
     pub sent_at: Option<u64>,
     /// When the first of them ended, likewise.
@@ -244,6 +247,7 @@ impl World {
             raised_again: 0,
             cores: 0,
             out_of_memory: None,
+            sender_lives: false,
             wasted_ns: None,
             ending: None,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
@@ -284,6 +288,11 @@ impl World {
         let due: Vec<_> = self.kills.iter().filter(|(_, kill)| is_due(kill)).map(|(&join, _)| join).collect();
         let mut kills: Vec<_> = due.iter().filter_map(|join| self.kills.remove(join)).collect();
         kills.sort_by(|a, b| (a.died_at, &a.evidence).cmp(&(b.died_at, &b.evidence)));
+        for kill in kills.iter_mut().filter(|kill| kill.killer == Killer::ParentDeath) {
+            // By now the other threads of a process that ends have ended, too.
+            kill.sender_lives = matches!(kill.sender, Sender::Process(sender)
+                if self.get(sender.key).is_some_and(|sender| sender.death().is_none()));
+        }
         changes.extend(kills.into_iter().map(|kill| Change::Killed(Box::new(kill))));
     }
 }
@@ -472,6 +481,27 @@ mod tests {
         let finding = story.only();
         assert_eq!(finding.process.key.tgid, 42);
         assert!(matches!(finding.confidence, crate::finding::Confidence::Incomplete(_)));
+    }
+
+    #[test]
+    fn the_end_of_a_thread_is_not_the_end_of_the_parent() {
+        for (ends_too, lives) in [(false, true), (true, false)] {
+            let mut story = story();
+            let flags = signal_flags::GROUP | signal_flags::NO_INFO | signal_flags::SENDER_EXITING;
+            let asked_for = SignalSent { flags, ..kill(2, 10, Signal::KILL) };
+            story.signal(asked_for);
+            ends(&mut story, 10, Signal::KILL);
+            if ends_too {
+                story.exit(end(2, 1, Adopter::None));
+            }
+            story.wait(150, &[(2, b'S', 1), (10, b'Z', 1)]);
+            story.found.retain(|finding| finding.rule.name == "killed-by");
+            let finding = story.only();
+            let Detail::KilledBy(kill) = finding.detail else { panic!() };
+            assert_eq!((kill.killer, kill.sender_lives), (Killer::ParentDeath, lives));
+            assert_eq!(finding.message.contains("the thread of its parent p2 (pid 2) that had made it ended"), lives);
+            assert_eq!(finding.message.contains("its parent p2 (pid 2) ended"), ends_too);
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl World {
         self.gone.insert(key);
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
-        self.forget_group(key);
+        self.forget_group(key, changes);
         // Whoever has ended said so then; of this one the end was not seen.
         self.end_client(key, self.now, None, 0, changes);
         if let Some(entry) = &process.entry {
@@ -99,6 +99,9 @@ impl World {
             && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
         {
             parent.reaped += 1;
+            // What the kernel takes at the end of a namespace is no wait of its init.
+            let is_adopted = process.adoption.is_some_and(|adoption| adoption.to.key == parent.key);
+            parent.reaps_orphans |= is_adopted && !is_autoreaped && parent.death().is_none();
         }
         if death.is_none() {
             // Its end was not seen.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::{Change, Measured},
-    host::{GroupRoom, Holder, Room, Rooms},
+    host::{GroupKey, GroupRoom, Holder, Ptys, Room, Rooms},
     ident::ProcKey,
     world::World,
 };
@@ -12,10 +12,11 @@ use crate::{
 /// What was told last.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    ptys: Option<Room>,
+    ptys: Option<Ptys>,
     pty_holders: Vec<Holder>,
     pids: Option<Room>,
-    groups: BTreeMap<ProcKey, Group>,
+    groups: BTreeMap<GroupKey, Group>,
+    groups_left_out: u64,
     /// Of the process that was asked about last.
     of: Option<(ProcKey, Room)>,
 }
@@ -24,16 +25,16 @@ pub(super) struct Limits {
 #[derive(Clone, Debug)]
 struct Group {
     told: GroupRoom,
-    /// `failed` of what was told before it.
-    failed_before: u64,
+    /// What failed between that and what was told before it.
+    failed_now: u64,
 }
 
 /// Control groups that are remembered: a bound for what a trace can make its reader hold.
-const MOST_GROUPS: usize = 1 << 14;
+const MOST_GROUPS: usize = 1 << 15;
 
 impl World {
     /// Pseudo-terminals of the machine.
-    pub fn ptys(&self) -> Option<Room> {
+    pub fn ptys(&self) -> Option<Ptys> {
         self.limits.ptys
     }
 
@@ -47,11 +48,15 @@ impl World {
         self.limits.pids
     }
 
-    /// Pids of the control group that a process stands for, and how many more could not be had for it
-    /// since that was told before.
-    pub fn group(&self, key: ProcKey) -> Option<(&GroupRoom, u64)> {
-        let Group { told, failed_before } = self.limits.groups.get(&key)?;
-        Some((told, told.failed.saturating_sub(*failed_before)))
+    /// Pids of a control group, and how many more could not be had for it since that was told before.
+    pub fn group(&self, key: GroupKey) -> Option<(&GroupRoom, u64)> {
+        let Group { told, failed_now } = self.limits.groups.get(&key)?;
+        Some((told, *failed_now))
+    }
+
+    /// Control groups that are not looked at, as there are too many or they lie too deep; at least.
+    pub fn groups_left_out(&self) -> u64 {
+        self.limits.groups_left_out
     }
 
     /// Pids that a process can still have, if that was asked for just now.
@@ -60,10 +65,10 @@ impl World {
     }
 
     pub(super) fn learn_rooms(&mut self, rooms: &Rooms, changes: &mut Vec<Change>) {
-        let Rooms { ptys, pty_holders, pids, groups, of } = rooms;
+        let Rooms { ptys, pty_reserve, pty_holders, pids, groups, groups_gone, groups_left_out, of } = rooms;
         self.limits.of = of.or(self.limits.of);
-        if let Some(room) = ptys {
-            self.limits.ptys = Some(*room);
+        if let Some(room) = *ptys {
+            self.limits.ptys = Some(Ptys { room, reserve: *pty_reserve });
             self.limits.pty_holders.clone_from(pty_holders);
             changes.push(Change::Measured(Measured::Ptys));
         }
@@ -71,28 +76,53 @@ impl World {
             self.limits.pids = Some(*room);
             changes.push(Change::Measured(Measured::Pids));
         }
+        if let Some(count) = *groups_left_out {
+            self.limits.groups_left_out = count;
+            changes.push(Change::Measured(Measured::GroupsLeftOut));
+        }
         for told in groups {
-            let key = told.process;
-            if self.get(key).is_none() || self.limits.groups.len() >= MOST_GROUPS {
+            let key = told.key();
+            let before = self.limits.groups.get(&key);
+            if self.get(told.process).is_none() || (before.is_none() && self.limits.groups.len() >= MOST_GROUPS) {
                 continue;
             }
             // What failed before it was told for the first time is not new.
-            let failed_before = self.limits.groups.get(&key).map_or(told.failed, |group| group.told.failed);
-            self.limits.groups.insert(key, Group { told: told.clone(), failed_before });
+            let since = || told.failed.saturating_sub(before.map_or(told.failed, |group| group.told.failed));
+            let failed_now = told.failed_now.unwrap_or_else(since);
+            self.limits.groups.insert(key, Group { told: told.clone(), failed_now });
             changes.push(Change::Measured(Measured::Group(key)));
+        }
+        for &id in groups_gone {
+            let key = GroupKey::Id(id);
+            if self.limits.groups.remove(&key).is_some() {
+                changes.push(Change::Measured(Measured::Gone(key)));
+            }
         }
     }
 
-    /// Nobody stands for a group who is gone; the next survey has another one.
-    pub(super) fn forget_group(&mut self, key: ProcKey) {
-        self.limits.groups.remove(&key);
+    /// In old traces a group is known by its oldest process only, and is told anew with the next one.
+    pub(super) fn forget_group(&mut self, process: ProcKey, changes: &mut Vec<Change>) {
+        let key = GroupKey::Of(process);
+        if self.limits.groups.remove(&key).is_some() {
+            changes.push(Change::Measured(Measured::Gone(key)));
+        }
     }
 
     /// What makes it again, in an image of the world.
     pub(super) fn image_of_limits(&self) -> Option<Rooms> {
-        let Limits { ptys, pty_holders, pids, groups, of: _ } = &self.limits;
-        let groups = groups.values().map(|group| group.told.clone()).collect();
-        let rooms = Rooms { ptys: *ptys, pty_holders: pty_holders.clone(), pids: *pids, groups, of: None };
+        let Limits { ptys, pty_holders, pids, groups, groups_left_out, of: _ } = &self.limits;
+        // What failed a moment before is not new to who reads the image.
+        let groups = groups.values().map(|group| GroupRoom { failed_now: None, ..group.told.clone() }).collect();
+        let rooms = Rooms {
+            ptys: ptys.map(|ptys| ptys.room),
+            pty_reserve: ptys.map_or(0, |ptys| ptys.reserve),
+            pty_holders: pty_holders.clone(),
+            pids: *pids,
+            groups,
+            groups_gone: Vec::new(),
+            groups_left_out: (*groups_left_out > 0).then_some(*groups_left_out),
+            of: None,
+        };
         (rooms != Rooms::default()).then_some(rooms)
     }
 }

@@ -39,6 +39,8 @@ pub struct Process {
     pub adoption: Option<Adoption>,
     /// Children that were released while they were its own.
     pub reaped: u64,
+    /// It has reaped one that it had adopted: it waits for any child, sooner or later.
+    pub reaps_orphans: bool,
     /// Threads when it was last seen in full.
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
@@ -57,6 +59,8 @@ pub struct Process {
     pub(super) entry: Option<Box<Entry>>,
     /// When it was last sent a signal that asks for something, in nanoseconds of the boot-time clock.
     pub(super) heard_at: u64,
+    /// When it was last sent one that it ignores, likewise.
+    pub(super) ignored_at: u64,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
     /// For an init: how somebody outside tries to stop it.
@@ -161,6 +165,7 @@ impl Process {
             tracer: None,
             adoption: None,
             reaped: 0,
+            reaps_orphans: false,
             threads: 1,
             cgroup: 0,
             container: None,
@@ -170,6 +175,7 @@ impl Process {
             waiting: None,
             entry: None,
             heard_at: 0,
+            ignored_at: 0,
             merged: None,
             stop: None,
             signalled_by: None,

@@ -13,8 +13,10 @@ pub struct Stop {
     asked: Vec<Series>,
     /// The first SIGKILL, once it was sent.
     kill: Option<Request>,
-    /// Who had been told of the stop by then, if the stream can tell.
+    /// Who had been told of the stop by then, or when the init had ended, if the stream can tell.
     pub told: Option<Told>,
+    /// Whom the init has sent a signal since it was asked, the first of them.
+    passed_to: Vec<Identity>,
 }
 
 /// The same signal, again and again.
@@ -96,6 +98,9 @@ impl Stop {
             Some(series) => *series = Series { first: request, last, is_sure },
             None => self.asked.push(Series { first: request, last, is_sure }),
         }
+        if self.asked.iter().all(|series| series.first.at == last || last.saturating_sub(series.last) > AGAIN) {
+            self.passed_to.clear();
+        }
     }
 }
 
@@ -108,6 +113,12 @@ pub struct Told {
     pub not_told: u64,
     /// The oldest of those that were not.
     pub named: Vec<Identity>,
+    /// How many of those that were not came by adoption.
+    pub adopted: u64,
+    /// Whom the init itself has sent a signal, the first of them; they need not live.
+    pub passed_to: Vec<Identity>,
+    /// Children that were sent one and ignore it, the oldest of them.
+    pub ignoring: Vec<Identity>,
 }
 
 /// Children that are named.
@@ -176,19 +187,48 @@ impl World {
         }
     }
 
+    /// A process has sent another one a signal that asks for something: an init may be passing on what it got.
+    pub(super) fn note_passed(&mut self, sender: ProcKey, target: ProcKey) {
+        let is_new = |stop: &Stop| {
+            stop.passed_to.len() < NAMED && !stop.passed_to.iter().any(|passed_to| passed_to.key == target)
+        };
+        let Some(stop) = self.get(sender).and_then(|process| process.stop.as_deref()) else { return };
+        if sender == target || !is_new(stop) {
+            return;
+        }
+        let target = self.identity(target);
+        if let Some(stop) = self.processes.get_mut(&sender).and_then(|process| process.stop.as_mut()) {
+            stop.passed_to.push(target);
+        }
+    }
+
+    /// An init has ended, and the kernel kills what is left: what had it told them of its stop?
+    pub(super) fn note_untold(&mut self, init: ProcKey, at: u64) {
+        let since = self.get(init).and_then(|init| Some(init.stop.as_ref()?.taken(Some(at))?.at));
+        let Some(told) = since.and_then(|since| self.told(init, since)) else { return };
+        if let Some(stop) = self.processes.get_mut(&init).and_then(|process| process.stop.as_mut()) {
+            stop.told = Some(told);
+        }
+    }
+
     /// Which children of an init were told of a stop since a time, in nanoseconds of the boot-time clock;
     /// `None` if the stream does not have the signals that would tell.
     pub fn told(&self, init: ProcKey, since: u64) -> Option<Told> {
         if self.lacks_forwards {
             return None;
         }
-        let mut children = Told::default();
+        let passed_to = self.get(init).and_then(|init| Some(init.stop.as_ref()?.passed_to.clone()));
+        let mut children = Told { passed_to: passed_to.unwrap_or_default(), ..Told::default() };
         for (child, was_told) in self.family(init, since) {
             if was_told {
                 children.told += 1;
+                if child.has_ignored_since(since) && children.ignoring.len() < NAMED {
+                    children.ignoring.push(child.identity());
+                }
                 continue;
             }
             children.not_told += 1;
+            children.adopted += u64::from(child.adoption.is_some());
             if children.named.len() < NAMED {
                 children.named.push(child.identity());
             }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use tracer::{
     event::EventKind,
     filter::Filter,
+    host::Rooms,
     occurrence::Kind,
     sink::{
         Counted,
@@ -337,7 +338,8 @@ finding!(Pressure {
     of_machine: bool,
     failed: u64,
     holders: Vec<Holder>,
-    zombies: u64
+    zombies: u64,
+    group: Option<String>
 });
 
 #[derive(Debug, Deserialize)]
@@ -372,6 +374,7 @@ finding!(KilledBy, and alone Killed {
     code_name: Option<String>,
     how: How,
     sender: Option<Sender>,
+    sender_lives: Option<bool>,
     ancestors: Vec<Process>,
     asked_by: Vec<Process>,
     count: u64,
@@ -448,6 +451,16 @@ struct Counts {
     missed: u64,
     unreadable: u64,
     total: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limited {
+    r#type: String,
+    at: Time,
+    at_boot_ns: Digits,
+    seq: u64,
+    what: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -929,6 +942,7 @@ pub fn parse(line: &str) -> String {
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("unwritten", "", "") => strict::<Unwritten>(line),
+        ("limited", "", "") => strict::<Limited>(line),
         ("summary", "", "") => strict::<Summary>(line),
         ("process", "", "") => strict::<Member>(line),
         ("rule", "", "") => strict::<Rule>(line),
@@ -945,6 +959,18 @@ fn json(events: &[EventKind], kinds: &[Kind]) -> String {
     let mut sink = Json::new(Vec::new(), Filter::default(), kinds);
     live(events, &mut [&mut sink]);
     String::from_utf8(sink.into_inner()).unwrap()
+}
+
+#[test]
+fn what_is_not_looked_at_is_said_once() {
+    let rooms = |left_out| EventKind::Rooms(Box::new(Rooms { groups_left_out: Some(left_out), ..Rooms::default() }));
+    let limited = |text: &str| text.lines().filter(|line| parse(line) == "limited").count();
+    let events = [vec![story::start()], story::snapshot(), vec![rooms(1_136), rooms(0)]].concat();
+    let text = json(&events, &[]);
+    assert!(limited(&text) == 1 && text.contains("at least 1136 of them"), "{text}");
+    // What a file that begins with an image of the world says before that is whole.
+    let image = [vec![story::start(), EventKind::SnapshotBegin, rooms(7), EventKind::SnapshotEnd]].concat();
+    assert_eq!(limited(&json(&image, &[])), 1);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod docs;
 mod export;
 mod filter;
 mod json;
+mod made;
+mod moments;
 mod recordings;
 mod reports;
 mod rules;

@@ -328,8 +328,9 @@ fn rooms((ptys, pids): (u64, u64), of_container: u64, failed: u64) -> EventKind 
             room: Room { used: of_container, most: 100 },
             failed,
             members: vec![key(50), key(60)],
+            ..GroupRoom::default()
         }],
-        of: None,
+        ..Rooms::default()
     }))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     event::ExitStatus,
     ident::Args,
     pump::{BUSY, Pace, Pump, sleep},
-    rules::{LEFT_BEHIND_LONGEST, Thresholds},
+    rules::{Thresholds, left_behind_patience},
     sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
     world::World,
@@ -23,6 +23,8 @@ pub struct Recording {
     pump: Option<Pump>,
     pace: Pace,
     sinks: Tee<Gate, Recorder>,
+    /// A zombie is one that is not reaped for so long, in nanoseconds.
+    unreaped_after: u64,
     /// Why it could not go on.
     failure: Option<Error>,
 }
@@ -42,7 +44,8 @@ impl Recording {
     ) -> Result<Self> {
         let mut sinks = Tee(gate, recorder);
         let pump = Pump::start(live, load, thresholds, &mut |world, step| sinks.step(world, step))?;
-        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, failure: None })
+        let unreaped_after = thresholds.unreaped_after;
+        Ok(Self { pump: Some(pump), pace: Pace::default(), sinks, unreaped_after, failure: None })
     }
 
     /// What was found.
@@ -106,15 +109,14 @@ impl Recording {
     /// Nothing is left to be said about what the command left behind.
     fn is_settled(&self) -> bool {
         let Some(world) = self.pump.as_ref().map(Pump::world) else { return true };
-        let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
-            return true;
-        };
+        let Some(end) = world.command().and_then(|command| command.end) else { return true };
         let is_said = self.gate().summary.findings.contains_key("left-behind");
         // The pump lets time pass a few times a second.
-        let latest = end.at.saturating_add(LEFT_BEHIND_LONGEST + 500_000_000);
-        // The release of the command itself comes some milliseconds after it was reaped.
-        let is_gone = world.get(command.identity.key).is_none() && command.left(world).is_empty();
-        is_said || is_gone || world.now() > latest
+        is_said
+            || match left_behind_patience(world, self.unreaped_after) {
+                0 => true,
+                patience => world.now() > end.at.saturating_add(patience).saturating_add(500_000_000),
+            }
     }
 
     /// Ends it as it should be. Nothing happens if it has ended.

@@ -277,7 +277,7 @@ fn write<W: Write>(out: &mut csv::Writer<W>, world: &World, moment: Moment, item
         Item::Finding(it) => finding(world, moment, it),
         Item::Lost(it) => lost(world, moment, it),
         // A table has no place for what comes once.
-        Item::Start(_) | Item::Container(_) | Item::Whole => return Ok(()),
+        Item::Start(_) | Item::Container(_) | Item::Limited(_) | Item::Whole => return Ok(()),
         // Each has its own row.
         Item::Repeated(..) => return Ok(()),
     };

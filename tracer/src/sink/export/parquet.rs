@@ -112,7 +112,7 @@ impl Tables {
                 self.events.put(EventRow { lost, ..EventRow::new(world, moment, "lost") })
             }
             // It is in the metadata of each file.
-            Item::Start(_) | Item::Container(_) | Item::Whole => Ok(()),
+            Item::Start(_) | Item::Container(_) | Item::Limited(_) | Item::Whole => Ok(()),
             // Each has its own row.
             Item::Repeated(..) => Ok(()),
         }

@@ -100,6 +100,8 @@ enum Particulars<'a> {
         failed: u64,
         holders: Vec<Holder<'a>>,
         zombies: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<&'a str>,
     },
     StuckBlocked {
         signal: String,
@@ -159,6 +161,8 @@ struct Killed<'a> {
     code_name: Option<&'static str>,
     how: &'static str,
     sender: Option<Origin<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_lives: Option<bool>,
     ancestors: Vec<Process<'a>>,
     asked_by: Vec<Process<'a>>,
     count: u64,
@@ -190,6 +194,7 @@ impl<'a> Killed<'a> {
             code,
             killer,
             sender: from,
+            sender_lives,
             ancestors,
             asked_by,
             // They are in `since`.
@@ -214,6 +219,7 @@ impl<'a> Killed<'a> {
             code_name: signal::code_name(*signal, *code),
             how: killer.id(),
             sender: sender(world, from),
+            sender_lives: (*killer == signal::killer::Killer::ParentDeath).then_some(*sender_lives),
             ancestors: named(ancestors),
             asked_by: named(asked_by),
             count: *count,
@@ -307,13 +313,14 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
                     in_ns,
                 }),
             },
-            Detail::Pressure { room, of_machine, failed, holders, zombies } => Particulars::Pressure {
+            Detail::Pressure { room, of_machine, failed, holders, zombies, group } => Particulars::Pressure {
                 used: room.used,
                 most: room.most,
                 of_machine: *of_machine,
                 failed: *failed,
                 holders: holders.iter().map(|(holder, count)| Holder { process: one(holder), count: *count }).collect(),
                 zombies: *zombies,
+                group: group.as_ref().and_then(|(_, path)| path.as_deref()),
             },
             Detail::StuckBlocked { signal, sender: from, age_ns } => {
                 Particulars::StuckBlocked { signal: signal.to_string(), sender: sender(world, from), age_ns: *age_ns }

@@ -429,6 +429,20 @@ pub fn unwritten_line(lines: u64) -> String {
 }
 
 #[derive(Serialize)]
+#[serde(tag = "type", rename = "limited")]
+pub(super) struct Limited<'a> {
+    at: Wall,
+    at_boot_ns: BootNs,
+    seq: u64,
+    what: &'a str,
+}
+
+pub(super) fn limited<'a>(world: &World, moment: Moment, what: &'a str) -> Limited<'a> {
+    let Moment { at, cpu: _, seq } = moment;
+    Limited { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, what }
+}
+
+#[derive(Serialize)]
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct SummaryLine<'a> {
     at: Wall,

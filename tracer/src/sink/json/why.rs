@@ -384,6 +384,8 @@ struct Live<'a> {
     ignored: Vec<String>,
     caught: Vec<String>,
     awaited: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    unseen: &'a str,
     signal: String,
     acts: bool,
     sure: &'static str,
@@ -433,6 +435,7 @@ pub fn live_page(page: &live::Page) -> impl Serialize + use<'_> {
         ignored: names(process.ignored),
         caught: names(process.caught),
         awaited: process.awaited.map(names),
+        unseen: process.unseen,
         signal: signal.to_string(),
         acts: *acts,
         sure: sure.id(),

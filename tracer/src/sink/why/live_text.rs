@@ -58,6 +58,8 @@ fn who(sheet: &mut Sheet<impl Write>, page: &Page) -> io::Result<()> {
     }
     if !process.argv.is_empty() {
         sheet.word("command", &process.argv.to_string())?;
+    } else if process.argv.cut {
+        sheet.word("command", "not known: the process keeps whoever reads it waiting")?;
     }
     if *is_outsider {
         sheet.word("is", "an outsider: it came into its pid namespace from outside")?;
@@ -149,7 +151,7 @@ fn masks(sheet: &mut Sheet<impl Write>, process: &Facts) -> io::Result<()> {
         }
     }
     if process.awaited.is_none() {
-        sheet.word("waited for", "not known: it may not be looked at so closely; root may")?;
+        sheet.word("waited for", &format!("not known: {}", process.unseen))?;
     }
     if [process.pending, process.blocked, process.ignored, process.caught].iter().all(|&mask| mask == 0) {
         sheet.text("none is pending, blocked, ignored or handled")?;

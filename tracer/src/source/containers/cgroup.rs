@@ -83,8 +83,12 @@ fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
         let is_dockers = before.last() == Some(&"docker");
         (if is_dockers { Engine::Docker } else { Engine::Containerd }, name)
     });
-    let is_id = id.len() == ID && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    is_id.then(|| (engine, id.to_owned()))
+    is_engines_id(id).then(|| (engine, id.to_owned()))
+}
+
+/// Whether an engine may have made that id.
+pub(super) fn is_engines_id(id: &str) -> bool {
+    id.len() == ID && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]

@@ -36,13 +36,12 @@ struct Known {
     image: String,
 }
 
-/// Completes what is known of a container by what the containerd says that keeps its bundle.
-pub(super) async fn complete(container: &mut Container, bundle: &Path) -> Result<(), Status> {
-    // STATE/io.containerd.runtime.v2.task/NAMESPACE/ID; the socket is in STATE, or beside it (dockerd's own).
-    let mut around = bundle.ancestors().skip(1);
-    let namespace = around.next().and_then(|path| path.file_name()?.to_str());
-    let socket = around.skip(1).take(2).map(|directory| directory.join("containerd.sock")).find(|path| path.exists());
-    let (Some(namespace), Some(socket)) = (namespace, socket) else { return Ok(()) };
+/// The most of an answer that is taken: a container and its labels.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Completes what is known of a container by what the containerd says that listens there. Ends only if it answers: to be
+/// called with a time limit.
+pub(super) async fn complete(container: &mut Container, socket: &Path, namespace: &str) -> Result<(), Status> {
     let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).map_err(failed)?;
     let channel = endpoint.connect().await.map_err(failed)?;
     let Known { mut labels, image } = get(channel, namespace, &container.id).await?.unwrap_or_default();
@@ -55,7 +54,7 @@ async fn get(channel: Channel, namespace: &str, id: &str) -> Result<Option<Known
     let mut request = Request::new(GetContainerRequest { id: id.to_owned() });
     let namespace = namespace.parse().map_err(|_| Status::invalid_argument("a namespace that is no word"))?;
     request.metadata_mut().insert("containerd-namespace", namespace);
-    let mut client = Grpc::new(channel);
+    let mut client = Grpc::new(channel).max_decoding_message_size(ANSWER_MAX);
     client.ready().await.map_err(failed)?;
     let codec = ProstCodec::<GetContainerRequest, GetContainerResponse>::default();
     Ok(client.unary(request, PathAndQuery::from_static(GET), codec).await?.into_inner().container)

@@ -1,66 +1,93 @@
 //! What engines call their containers: asked for beside the stream, in a thread of its own.
 //!
 //! An engine that is not there, or does not answer in time, is no error: the container is known
-//! by its id then.
+//! by its id then. One that is looked up never waits for another for long: several are looked up at once, each step has
+//! its time, and a file system that does not answer keeps only those waiting whose owner chose to be there.
 
 use std::{
     collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::mpsc::{self, Receiver, SyncSender},
+    hash::Hash,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use bollard::{Docker, errors::Error, query_parameters::ListContainersOptionsBuilder};
-use serde::Deserialize;
-use serde_json::Value;
-
-use super::{containerd, runtime::Call};
-use crate::{
-    host::{Container, Engine},
-    programs::is_init,
+use tokio::{
+    runtime::Builder,
+    sync::{
+        Semaphore,
+        mpsc::{Receiver, Sender, channel},
+    },
+    task::{JoinSet, spawn_blocking},
+    time::timeout,
 };
+
+use super::{bundle, containerd, dockerd::Dockerd, runtime::Call};
+use crate::host::{Container, Engine};
 
 /// Questions that may wait.
 const MOST_WAITING: usize = 4096;
+/// Questions that are worked on at once. So many reads of one owner's files may hang; no more of theirs are begun then.
+const AT_ONCE: usize = 16;
+/// Threads that read files: those of so many owners may hang.
+const READERS: usize = 16 * AT_ONCE;
+/// How long files may take to be read.
+const PATIENCE_WITH_FILES: Duration = Duration::from_secs(1);
 /// How long an engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one that did not answer is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Engines that are remembered as silent, and owners of files.
+const MOST_KNOWN: usize = 1024;
 
 /// A thread that asks, and what it has found out.
 #[derive(Debug, Default)]
-pub(super) struct Lookup(Option<Thread>);
+pub(super) struct Lookup {
+    thread: Option<Thread>,
+    /// Questions that found no room.
+    unasked: u64,
+}
 
 #[derive(Debug)]
 struct Thread {
-    questions: SyncSender<Call>,
-    answers: Receiver<Container>,
+    questions: Sender<Call>,
+    answers: mpsc::Receiver<Container>,
 }
 
 impl Lookup {
-    /// Asks for a container; false if that cannot be done now.
-    pub(super) fn ask(&mut self, call: &Call) -> bool {
-        let thread = match &mut self.0 {
+    /// Asks for a container. A question too many is counted and not asked: that container goes by its id.
+    pub(super) fn ask(&mut self, call: &Call) {
+        let thread = match &mut self.thread {
             Some(thread) => thread,
             // Where no thread can be had, containers go by their ids.
             None => match Thread::start() {
-                Some(thread) => self.0.insert(thread),
-                None => return true,
+                Some(thread) => self.thread.insert(thread),
+                None => return,
             },
         };
-        thread.questions.try_send(call.clone()).is_ok()
+        if thread.questions.try_send(call.clone()).is_err() {
+            self.unasked += 1;
+            // The first, then each time that there are twice as many. Nobody is left to tell if standard error is gone.
+            if self.unasked.is_power_of_two() {
+                let _ = writeln!(
+                    io::stderr(),
+                    "tracer: {} of the containers that have started go by their ids: more started than could be looked up",
+                    self.unasked
+                );
+            }
+        }
     }
 
     /// What was found out since the last call.
     pub(super) fn answers(&self) -> impl Iterator<Item = Container> {
-        self.0.iter().flat_map(|thread| thread.answers.try_iter())
+        self.thread.iter().flat_map(|thread| thread.answers.try_iter())
     }
 
     /// Waits for all that was asked, for so long at the most; what was found out since the last call.
     pub(super) fn finish(self, at_most: Duration) -> Vec<Container> {
-        let Some(Thread { questions, answers }) = self.0 else { return Vec::new() };
+        let Some(Thread { questions, answers }) = self.thread else { return Vec::new() };
         // The thread ends when it has answered.
         drop(questions);
         let end = Instant::now() + at_most;
@@ -70,174 +97,172 @@ impl Lookup {
 
 impl Thread {
     fn start() -> Option<Self> {
-        let (questions, asked) = mpsc::sync_channel::<Call>(MOST_WAITING);
+        let (questions, asked) = channel(MOST_WAITING);
         let (answer, answers) = mpsc::channel();
         let work = move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-            let (mut dockerd, mut containerd) = (Dockerd::default(), Patience::default());
-            // Until nobody asks any more, or nobody listens.
-            while let Ok(call) = asked.recv() {
-                let mut container = of_bundle(&call);
-                // Engines and their sockets are root's: what a user says of ids and places asks them nothing.
-                let is_roots = call.uid.is_none();
-                if call.engine == Engine::Docker && is_roots {
-                    // Whether anybody listens is seen below.
-                    let so_far = |container: &Container| drop(answer.send(container.clone()));
-                    runtime.block_on(dockerd.complete(&mut container, so_far));
-                }
-                // For Kubernetes all is in the bundle.
-                let is_whole = container.name.is_some() && container.image.is_some();
-                if let (Engine::Containerd, Some(bundle), false, true) = (call.engine, &call.bundle, is_whole, is_roots)
-                {
-                    runtime.block_on(containerd.wait_for(containerd::complete(&mut container, bundle)));
-                }
-                if answer.send(container).is_err() {
-                    break;
-                }
-            }
+            let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build();
+            let Ok(runtime) = runtime else { return };
+            runtime.block_on(serve(asked, answer));
+            // What hangs in a read is left behind.
+            runtime.shutdown_background();
         };
         thread::Builder::new().name("containers".into()).spawn(work).ok()?;
         Some(Self { questions, answers })
     }
 }
 
-/// The socket of dockerd: where `DOCKER_HOST` says, or the usual one.
+/// Answers questions until nobody asks any more.
+async fn serve(mut asked: Receiver<Call>, answer: mpsc::Sender<Container>) {
+    let (engines, free) = (Arc::new(Engines::default()), Arc::new(Semaphore::new(AT_ONCE)));
+    let mut tasks = JoinSet::new();
+    while let Some(call) = asked.recv().await
+        && let Ok(permit) = free.clone().acquire_owned().await
+    {
+        while tasks.try_join_next().is_some() {}
+        let (engines, answer) = (engines.clone(), answer.clone());
+        tasks.spawn(async move {
+            let container = engines.look_up(call, &answer).await;
+            // Nobody may listen any more.
+            let _ = answer.send(container);
+            drop(permit);
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Whom to ask, and how they have been.
 #[derive(Default)]
-struct Dockerd {
-    client: Option<Docker>,
-    patience: Patience,
+struct Engines {
+    dockerd: Dockerd,
+    dockerds: Patience,
+    /// By their sockets.
+    containerds: Mutex<HashMap<PathBuf, Arc<Patience>>>,
+    /// Reads that may still be begun, by whose files they are.
+    readers: Mutex<HashMap<u32, Arc<Semaphore>>>,
+}
+
+impl Engines {
+    /// All that can be found out in time; `answer` gets what is known before all is.
+    async fn look_up(&self, call: Call, answer: &mpsc::Sender<Container>) -> Container {
+        let bare = Container { id: call.id.clone(), engine: call.engine, uid: call.uid(), ..Container::default() };
+        let Call { engine, .. } = call;
+        let (mut container, containerd) = self.read(call).await.unwrap_or((bare, None));
+        // dockerd's socket is root's: what a user says of ids asks it nothing.
+        if engine == Engine::Docker && container.uid.is_none() {
+            let so_far = |container: &Container| drop(answer.send(container.clone()));
+            self.dockerds.wait_for(self.dockerd.complete(&mut container, so_far)).await;
+        }
+        // For Kubernetes all is in the bundle.
+        let is_whole = container.name.is_some() && container.image.is_some();
+        if let (Engine::Containerd, Some((socket, namespace)), false) = (engine, containerd, is_whole) {
+            let patience = of(&self.containerds, socket.clone(), Patience::default);
+            patience.wait_for(containerd::complete(&mut container, &socket, &namespace)).await;
+        }
+        container
+    }
+
+    /// What the files of a container say. They are where whoever started it wants them to be: on a file system that
+    /// does not answer, too.
+    async fn read(&self, call: Call) -> Option<(Container, Option<(PathBuf, String)>)> {
+        call.bundle.as_ref()?;
+        let permit = of(&self.readers, call.owner, || Semaphore::new(AT_ONCE)).try_acquire_owned().ok()?;
+        let reading = spawn_blocking(move || {
+            let found = (bundle::container(&call), bundle::containerd(&call));
+            drop(permit);
+            found
+        });
+        timeout(PATIENCE_WITH_FILES, reading).await.ok()?.ok()
+    }
+}
+
+/// What belongs to a key, new for a new one.
+fn of<K: Eq + Hash, V>(all: &Mutex<HashMap<K, Arc<V>>>, key: K, new: impl FnOnce() -> V) -> Arc<V> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    // Each is as good as new before long.
+    if all.len() >= MOST_KNOWN && !all.contains_key(&key) {
+        all.clear();
+    }
+    all.entry(key).or_insert_with(|| Arc::new(new())).clone()
 }
 
 /// With an engine that may not answer.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Patience {
-    silent_since: Option<Instant>,
+    silent_since: Mutex<Option<Instant>>,
 }
 
 impl Patience {
     /// Waits for it, unless it was silent just now.
-    async fn wait_for<T>(&mut self, asking: impl Future<Output = T>) {
-        if self.silent_since.is_some_and(|since| since.elapsed() < PAUSE) {
+    async fn wait_for<T>(&self, asking: impl Future<Output = T>) {
+        let silent_since = || self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent_since().is_some_and(|since| since.elapsed() < PAUSE) {
             return;
         }
-        let outcome = tokio::time::timeout(PATIENCE, asking).await;
-        self.silent_since = outcome.is_err().then(Instant::now);
+        let outcome = timeout(PATIENCE, asking).await;
+        *silent_since() = outcome.is_err().then(Instant::now);
     }
 }
 
-impl Dockerd {
-    /// Asks, in this order, what is quickly known and what is not; `answer` gets what is known so far.
-    async fn complete(&mut self, container: &mut Container, answer: impl Fn(&Container)) {
-        let Self { client, patience } = self;
-        let asking = async {
-            let client = connect(client).await?;
-            list(client, container).await?;
-            answer(container);
-            inspect(client, container).await
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use rustix::process::geteuid;
+
+    use super::*;
+
+    fn call(id: &str, bundle: Option<&Path>, engine: Engine) -> Call {
+        Call { id: id.into(), engine, bundle: bundle.map(Into::into), owner: geteuid().as_raw() }
+    }
+
+    #[test]
+    fn a_file_that_does_not_come_keeps_no_other_waiting() {
+        // A permit that is taken is a read that hangs.
+        let engines = Engines::default();
+        let mine = of(&engines.readers, geteuid().as_raw(), || Semaphore::new(AT_ONCE));
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.json"), r#"{"annotations": {"nerdctl/name": "web"}}"#).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (answer, _answers) = mpsc::channel();
+        let look = || runtime.block_on(engines.look_up(call("x", Some(directory.path()), Engine::Oci), &answer));
+        let hanging = mine.try_acquire_many(AT_ONCE as u32 - 1).unwrap();
+        assert_eq!(look().name.as_deref(), Some("web"));
+        let last = mine.try_acquire().unwrap();
+        assert_eq!(look().name, None, "no more of theirs are begun");
+        drop((hanging, last));
+        assert_eq!(look().name.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn an_engine_that_was_silent_is_left_alone() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let is_asked = |patience: &Patience| {
+            let mut is_asked = false;
+            runtime.block_on(patience.wait_for(async { is_asked = true }));
+            is_asked
         };
-        patience.wait_for(asking).await;
+        let silent = Patience { silent_since: Mutex::new(Some(Instant::now())) };
+        assert!(!is_asked(&silent));
+        assert!(is_asked(&Patience::default()));
+        let long_ago = Patience { silent_since: Mutex::new(Instant::now().checked_sub(PAUSE)) };
+        assert!(is_asked(&long_ago) && is_asked(&long_ago), "and it is no longer silent");
     }
-}
 
-async fn connect(client: &mut Option<Docker>) -> Result<&Docker, Error> {
-    let connected = match client.take() {
-        Some(connected) => connected,
-        // Older daemons know no newer version than their own.
-        None => Docker::connect_with_defaults()?.negotiate_version().await?,
-    };
-    Ok(client.insert(connected))
-}
-
-/// What dockerd tells of a container also while it starts it.
-async fn list(client: &Docker, container: &mut Container) -> Result<(), Error> {
-    let only = HashMap::from([("id".to_owned(), vec![container.id.clone()])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&only).build();
-    if let Some(listed) = client.list_containers(Some(options)).await?.into_iter().next() {
-        container.name = listed.names.and_then(|names| names.into_iter().next()).as_deref().map(plain);
-        container.image = listed.image;
+    #[test]
+    fn questions_are_bounded_and_all_that_were_asked_are_answered() {
+        let mut lookup = Lookup::default();
+        for i in 0..100 {
+            lookup.ask(&call(&i.to_string(), None, Engine::Oci));
+        }
+        assert_eq!((lookup.unasked, lookup.finish(Duration::from_secs(60)).len()), (0, 100));
+        // A thread that does not come to its questions.
+        let (questions, _asked) = channel(1);
+        let (_answer, answers) = mpsc::channel();
+        let mut full = Lookup { thread: Some(Thread { questions, answers }), unasked: 0 };
+        for _ in 0..3 {
+            full.ask(&call("x", None, Engine::Oci));
+        }
+        assert_eq!(full.unasked, 2);
+        assert!(full.finish(Duration::from_millis(1)).is_empty(), "nobody waits for what does not come");
     }
-    Ok(())
-}
-
-/// What it tells once the container has started.
-async fn inspect(client: &Docker, container: &mut Container) -> Result<(), Error> {
-    let found = client.inspect_container(&container.id, None).await?;
-    container.name = found.name.as_deref().map(plain);
-    if let Some(config) = found.config {
-        container.image = config.image;
-        container.stop_signal = config.stop_signal;
-    }
-    // `private` and nothing mean the same.
-    let pid_mode = found.host_config.and_then(|config| config.pid_mode);
-    container.pid_mode = pid_mode.filter(|mode| !mode.is_empty() && mode != "private");
-    Ok(())
-}
-
-/// Docker's names begin with a slash, as those of links once did.
-fn plain(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
-}
-
-/// What the OCI bundle of a container tells: annotations of Kubernetes, podman and nerdctl, and its
-/// pid namespace.
-fn of_bundle(call: &Call) -> Container {
-    let Call { id, engine, bundle, uid } = call;
-    let mut container = Container { id: id.clone(), engine: *engine, uid: *uid, ..Container::default() };
-    let Some(bundle) = bundle else { return container };
-    let config: Value = read(&bundle.join("config.json")).unwrap_or_default();
-    let annotation =
-        |name: &str| config["annotations"][name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let first = |names: &[&str]| names.iter().find_map(|name| annotation(name));
-    // CRI-O and podman keep their bundles alike.
-    if annotation("io.kubernetes.cri-o.ContainerType").is_some() {
-        container.engine = Engine::CriO;
-    }
-    container.pod = first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]);
-    container.pod_namespace = first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]);
-    container.name = first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"]);
-    container.image = first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]);
-    container.stop_signal = annotation("org.opencontainers.image.stopSignal");
-    container.pid_mode = pid_mode(&config);
-    if container.pid_mode.is_none() {
-        container.init = config["process"]["args"][0].as_str().map(is_init);
-    }
-    if container.engine == Engine::Podman {
-        podman(bundle, &mut container);
-    }
-    container
-}
-
-/// Whose pid namespace a configuration asks for, if not one of its own.
-fn pid_mode(config: &Value) -> Option<String> {
-    let namespaces = config["linux"]["namespaces"].as_array()?;
-    match namespaces.iter().find(|namespace| namespace["type"] == "pid") {
-        None => Some("host".to_owned()),
-        Some(namespace) => namespace["path"].as_str().filter(|path| !path.is_empty()).map(str::to_owned),
-    }
-}
-
-/// One of the containers that podman lists, beside their directories.
-#[derive(Deserialize)]
-struct Listed {
-    id: String,
-    #[serde(default)]
-    names: Vec<String>,
-    /// JSON once more.
-    #[serde(default)]
-    metadata: String,
-}
-
-fn podman(bundle: &Path, container: &mut Container) {
-    // DIRECTORY/overlay-containers/ID/userdata, and DIRECTORY/overlay-containers/containers.json
-    let list: Option<PathBuf> = bundle.ancestors().nth(2).map(|directory| directory.join("containers.json"));
-    let listed: Option<Vec<Listed>> = list.and_then(|list| read(&list));
-    let Some(listed) = listed.and_then(|all| all.into_iter().find(|listed| listed.id == container.id)) else { return };
-    container.name = listed.names.into_iter().next();
-    let metadata: Value = serde_json::from_str(&listed.metadata).unwrap_or_default();
-    container.image = metadata["image-name"].as_str().map(str::to_owned);
-}
-
-/// A file of JSON; none if it is not there, or is something else.
-fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

@@ -11,8 +11,8 @@ pub(super) struct Call {
     pub engine: Engine,
     /// The directory of its OCI bundle, where `config.json` is.
     pub bundle: Option<PathBuf>,
-    /// The ordinary user who says so, by their id on the host; none for root.
-    pub uid: Option<u32>,
+    /// The user whose bundle it must be, by their id on the host: whoever has started the runtime, or the shim.
+    pub owner: u32,
 }
 
 /// Commands of OCI runtimes that bring a process into a container.
@@ -33,8 +33,8 @@ const FLAGS: [&str; 11] = [
 ];
 
 impl Call {
-    /// Reads a command line; `None` if it does not bring anybody into a container.
-    pub(super) fn of(args: &Args) -> Option<Self> {
+    /// Reads a command line; `None` if it does not bring anybody into a container. `owner` says whose it is.
+    pub(super) fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
         // Of nearly every exec this is all.
         if !args.iter().next().is_some_and(is_runtime) {
             return None;
@@ -66,7 +66,12 @@ impl Call {
         let of_bundle = || id_of_bundle(bundle.as_deref()?);
         let id = if args.cut { of_bundle() } else { id.map(str::to_owned).or_else(of_bundle) }?;
         let engine = words.iter().find_map(|word| engine_of(word)).unwrap_or_default();
-        (!id.is_empty()).then_some(Self { id, engine, bundle, uid: None })
+        (!id.is_empty()).then(|| Self { id, engine, bundle, owner: owner() })
+    }
+
+    /// The ordinary user whose word that is; none for root's.
+    pub(super) fn uid(&self) -> Option<u32> {
+        (self.owner != 0).then_some(self.owner)
     }
 
     /// The bundle of another container of the same shim: that of a pod watches over all of it.
@@ -109,8 +114,8 @@ fn is_runtime(program: &[u8]) -> bool {
     programs::is_runtime(name) || name == b"docker-runc"
 }
 
-/// The container that a shim was started for; `directory` is where it works.
-pub(super) fn shim(words: &[String], directory: Option<&Path>) -> Option<Call> {
+/// The container that a shim was started for; `directory` is where it works, `owner` whose it is.
+pub(super) fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Call> {
     let value = |option: &str| {
         let at = words.iter().position(|word| word == option)?;
         words.get(at + 1).filter(|value| !value.is_empty())
@@ -119,11 +124,11 @@ pub(super) fn shim(words: &[String], directory: Option<&Path>) -> Option<Call> {
         // conmon
         let id = value("-c")?.clone();
         let engine = engine_of(bundle).unwrap_or_default();
-        return Some(Call { id, engine, bundle: Some(bundle.into()), uid: None });
+        return Some(Call { id, engine, bundle: Some(bundle.into()), owner });
     }
     let id = value("-id")?.clone();
     let engine = if value("-namespace")? == "moby" { Engine::Docker } else { Engine::Containerd };
-    Some(Call { id, engine, bundle: directory.map(Path::to_owned), uid: None })
+    Some(Call { id, engine, bundle: directory.map(Path::to_owned), owner })
 }
 
 #[cfg(test)]
@@ -136,7 +141,7 @@ mod tests {
     }
 
     fn call(line: &str) -> Option<Call> {
-        Call::of(&args(line))
+        Call::of(&args(line), || 0)
     }
 
     #[test]
@@ -147,23 +152,23 @@ mod tests {
             "{docker} create --bundle /run/containerd/io.containerd.runtime.v2.task/moby/abc --pid-file /x/init.pid abc"
         );
         let bundle = Some("/run/containerd/io.containerd.runtime.v2.task/moby/abc".into());
-        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle, uid: None }));
+        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle, owner: 0 }));
         let executed = format!("{docker} exec --process /tmp/runc-process1 --detach --pid-file /x/1.pid abc");
-        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None, uid: None }));
+        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None, owner: 0 }));
         let podman = "/usr/bin/crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata \
                       --pid-file /run/pidfile def";
         let bundle = Some("/var/lib/containers/storage/overlay-containers/def/userdata".into());
-        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle, uid: None }));
+        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle, owner: 0 }));
         assert_eq!(
             call("runc run -d --bundle=b test"),
-            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()), uid: None })
+            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()), owner: 0 })
         );
         assert_eq!(call("runc exec -t -e A=b test sh -c x").map(|call| call.id), Some("test".into()));
     }
 
     #[test]
     fn a_line_that_was_cut_still_has_the_bundle() {
-        let cut = |line: &str| Call::of(&Args { cut: true, ..args(line) }).map(|call| call.id);
+        let cut = |line: &str| Call::of(&Args { cut: true, ..args(line) }, || 0).map(|call| call.id);
         let podman = "crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata --pid-file";
         assert_eq!(cut(podman), Some("def".into()));
         assert_eq!(cut("runc create --bundle /x/abc --pid-file y ab"), Some("abc".into()));
@@ -183,11 +188,11 @@ mod tests {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let docker = words("/usr/bin/containerd-shim-runc-v2 -namespace moby -id abc -address /x.sock");
         let bundle = Path::new("/state/moby/abc");
-        let call = shim(&docker, Some(bundle)).unwrap();
-        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()), uid: None });
+        let call = shim(&docker, Some(bundle), 0).unwrap();
+        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()), owner: 0 });
         assert_eq!(call.bundle_of("other"), Some("/state/moby/other".into()));
         let podman = words("/usr/bin/conmon --api-version 1 -c def -u def -b /s/overlay-containers/def/userdata");
-        assert_eq!(shim(&podman, None).map(|call| (call.id, call.engine)), Some(("def".into(), Engine::Podman)));
-        assert_eq!(shim(&words("conmon"), None), None);
+        assert_eq!(shim(&podman, None, 0).map(|call| (call.id, call.engine)), Some(("def".into(), Engine::Podman)));
+        assert_eq!(shim(&words("conmon"), None, 0), None);
     }
 }

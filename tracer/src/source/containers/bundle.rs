@@ -1,0 +1,221 @@
+//! What the OCI bundle of a container tells, and what lies beside it: annotations of Kubernetes, podman and nerdctl, its
+//! pid namespace, and the socket of its containerd.
+//!
+//! A command line says where that is, so all of it is read as something that somebody else has chosen: see
+//! [`read_owned`].
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::runtime::Call;
+use crate::{
+    host::{Container, Engine},
+    programs::is_init,
+    source::reads::read_owned,
+};
+
+/// The most that a configuration holds: engines write some ten thousand bytes.
+const CONFIG_MAX: usize = 1 << 20;
+/// The most that podman's list of all containers holds: it writes a thousand bytes for each.
+const LIST_MAX: usize = 4 << 20;
+
+/// A `config.json` (config.md of the OCI runtime specification), as far as it is used.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    annotations: Option<HashMap<String, String>>,
+    process: Option<Process>,
+    linux: Option<Linux>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Process {
+    args: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Linux {
+    namespaces: Option<Vec<Namespace>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Namespace {
+    r#type: String,
+    path: String,
+}
+
+/// One of the containers that podman lists, beside their directories.
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    #[serde(default)]
+    names: Vec<String>,
+    /// JSON once more.
+    #[serde(default)]
+    metadata: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Metadata {
+    image_name: Option<String>,
+}
+
+/// What is known of a container by its bundle: nothing but what the call says, if there is none that is to be believed.
+pub(super) fn container(call: &Call) -> Container {
+    let Call { id, engine, bundle, owner } = call;
+    let mut container = Container { id: id.clone(), engine: *engine, uid: call.uid(), ..Container::default() };
+    let Some(bundle) = bundle else { return container };
+    let read = json::<Config>(&bundle.join("config.json"), *owner, CONFIG_MAX);
+    if let Some(config) = read {
+        take(config, &mut container);
+    }
+    if container.engine == Engine::Podman {
+        podman(bundle, *owner, &mut container);
+    }
+    container
+}
+
+fn take(config: Config, container: &mut Container) {
+    let mut annotations = config.annotations.unwrap_or_default();
+    annotations.retain(|_, text| !text.is_empty());
+    let mut first = |names: &[&str]| names.iter().find_map(|&name| annotations.remove(name));
+    // CRI-O and podman keep their bundles alike.
+    if first(&["io.kubernetes.cri-o.ContainerType"]).is_some() {
+        container.engine = Engine::CriO;
+    }
+    container.pod = first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]);
+    container.pod_namespace = first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]);
+    container.name = first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"]);
+    container.image = first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]);
+    container.stop_signal = first(&["org.opencontainers.image.stopSignal"]);
+    container.pid_mode = config.linux.unwrap_or_default().namespaces.and_then(|all| pid_mode(&all));
+    if container.pid_mode.is_none() {
+        let args = config.process.and_then(|process| process.args).unwrap_or_default();
+        container.init = args.first().map(|program| is_init(program));
+    }
+}
+
+/// Whose pid namespace a configuration asks for, if not one of its own.
+fn pid_mode(namespaces: &[Namespace]) -> Option<String> {
+    match namespaces.iter().find(|namespace| namespace.r#type == "pid") {
+        None => Some("host".to_owned()),
+        Some(namespace) => Some(namespace.path.clone()).filter(|path| !path.is_empty()),
+    }
+}
+
+fn podman(bundle: &Path, owner: u32, container: &mut Container) {
+    // DIRECTORY/overlay-containers/ID/userdata, and DIRECTORY/overlay-containers/containers.json
+    let list = bundle.ancestors().nth(2).map(|directory| directory.join("containers.json"));
+    let listed = list.and_then(|list| json::<Vec<Listed>>(&list, owner, LIST_MAX));
+    let Some(listed) = listed.and_then(|all| all.into_iter().find(|listed| listed.id == container.id)) else { return };
+    container.name = listed.names.into_iter().next();
+    let metadata = serde_json::from_str::<Metadata>(&listed.metadata).ok();
+    container.image = metadata.and_then(|metadata| metadata.image_name);
+}
+
+/// A file of JSON of that user; none if it is not there, or is something else.
+fn json<T: DeserializeOwned>(path: &Path, owner: u32, max: usize) -> Option<T> {
+    serde_json::from_slice(&read_owned(path, owner, max).ok()?).ok()
+}
+
+/// The containerd that keeps a bundle: its socket, and the name of the containerd namespace.
+pub(super) fn containerd(call: &Call) -> Option<(PathBuf, String)> {
+    // STATE/io.containerd.runtime.v2.task/NAMESPACE/ID; the socket is in STATE, or beside it (dockerd's own).
+    let mut around = call.bundle.as_deref()?.ancestors().skip(1);
+    let namespace = around.next()?.file_name()?.to_str()?.to_owned();
+    let is_believed = |path: &PathBuf| {
+        fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket() && found.uid() == call.owner)
+    };
+    let socket = around.skip(1).take(2).map(|directory| directory.join("containerd.sock")).find(is_believed)?;
+    Some((socket, namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use rustix::process::geteuid;
+
+    use super::*;
+
+    fn call(engine: Engine, bundle: &Path) -> Call {
+        Call { id: "abc".into(), engine, bundle: Some(bundle.into()), owner: geteuid().as_raw() }
+    }
+
+    /// What a bundle with this configuration tells.
+    fn told(config: &str) -> Container {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.json"), config).unwrap();
+        container(&call(Engine::Oci, directory.path()))
+    }
+
+    #[test]
+    fn a_configuration_tells_of_its_container() {
+        let found = told(
+            r#"{"ociVersion": "1", "process": {"args": ["/sbin/tini", "app"]},
+                "annotations": {"nerdctl/name": "web", "org.opencontainers.image.stopSignal": "INT",
+                                "io.kubernetes.cri.image-name": ""},
+                "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}"#,
+        );
+        assert_eq!((found.name.as_deref(), found.image.as_deref()), (Some("web"), None));
+        assert_eq!((found.stop_signal.as_deref(), found.pid_mode, found.init), (Some("INT"), None, Some(true)));
+        let host = told(r#"{"linux": {"namespaces": []}, "process": {"args": ["tini"]}}"#);
+        assert_eq!((host.pid_mode.as_deref(), host.init), (Some("host"), None));
+        let other = told(r#"{"linux": {"namespaces": [{"type": "pid", "path": "/proc/1/ns/pid"}]}}"#);
+        assert_eq!(other.pid_mode.as_deref(), Some("/proc/1/ns/pid"));
+    }
+
+    #[test]
+    fn what_is_no_configuration_tells_nothing() {
+        for config in ["", "[]", "null", "{\"annotations\": [1]}", "{\"annotations\": null, \"process\": null}"] {
+            assert_eq!(told(config), Container { id: "abc".into(), ..Container::default() }, "{config}");
+        }
+        let long = format!(r#"{{"annotations": {{"nerdctl/name": "{}"}}}}"#, "x".repeat(CONFIG_MAX));
+        assert_eq!(told(&long).name, None);
+    }
+
+    #[test]
+    fn the_bundle_of_somebody_else_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("config.json"), r#"{"annotations": {"nerdctl/name": "web"}}"#).unwrap();
+        let call = call(Engine::Oci, directory.path());
+        assert_eq!(container(&call).name.as_deref(), Some("web"));
+        assert_eq!(container(&Call { owner: call.owner + 1, ..call.clone() }).name, None);
+        // By a directory that is a link it is still that user's file.
+        let outer = tempfile::tempdir().unwrap();
+        let link = outer.path().join("link");
+        symlink(directory.path(), &link).unwrap();
+        assert_eq!(container(&Call { owner: call.owner + 1, bundle: Some(link), ..call }).name, None);
+    }
+
+    #[test]
+    fn podman_keeps_names_in_a_list() {
+        let directory = tempfile::tempdir().unwrap();
+        let bundle = directory.path().join("abc/userdata");
+        let list = r#"[{"id": "x"}, {"id": "abc", "names": ["web"], "metadata": "{\"image-name\": \"shop:1\"}"}]"#;
+        fs::write(directory.path().join("containers.json"), list).unwrap();
+        let found = container(&call(Engine::Podman, &bundle));
+        assert_eq!((found.name.as_deref(), found.image.as_deref()), (Some("web"), Some("shop:1")));
+    }
+
+    #[test]
+    fn containerd_is_asked_at_a_socket_of_the_owner() {
+        let state = tempfile::tempdir().unwrap();
+        let call = call(Engine::Containerd, &state.path().join("io.containerd.runtime.v2.task/default/abc"));
+        assert_eq!(containerd(&call), None);
+        let socket = state.path().join("containerd.sock");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        assert_eq!(containerd(&call), Some((socket, "default".into())));
+        assert_eq!(containerd(&Call { owner: call.owner + 1, ..call }), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! What of a stream had happened by a moment. Records stand in it in the order in which they are to be
+//! believed, which is not that of their times: what user space looks up has the time of the look, and
+//! stands before what the probes had written into the ring buffer meanwhile.
+
+use crate::event::{Event, EventKind};
+
+/// How much later than one that follows it a record of the probes may be, in nanoseconds. They are written
+/// into one ring buffer in the order in which they find room, a moment after their time was taken: a
+/// processor of a virtual machine can stand still between the two.
+const DISORDER: u64 = 1_000_000_000;
+
+/// Judges the events of a stream, in their order.
+#[derive(Debug)]
+pub struct Until {
+    /// Boot time, in nanoseconds.
+    at: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has come yet.
+    New,
+    /// What is there at the start is being read.
+    Starting,
+    Running,
+}
+
+/// On which side of the moment an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It had happened by then.
+    Before,
+    /// It was read later, at the start of the stream, and tells of what was there by then.
+    Early,
+    /// It happened later; one that comes yet may not have.
+    After,
+    /// It happened later, as does all that comes.
+    Over,
+}
+
+impl Until {
+    /// The moment is that boot time, in nanoseconds.
+    pub fn new(at: u64) -> Self {
+        Self { at, phase: Phase::New }
+    }
+
+    /// Where the next event stands.
+    pub fn judge(&mut self, event: &Event) -> Side {
+        let is_before = event.at <= self.at;
+        self.phase = match (self.phase, is_of_start(&event.kind)) {
+            // A stream that began later says nothing of the moment.
+            (Phase::New, true) if !is_before => return Side::Over,
+            (Phase::New | Phase::Starting, true) => Phase::Starting,
+            _ => Phase::Running,
+        };
+        match &event.kind {
+            _ if is_before => Side::Before,
+            EventKind::Row(row) if row.task.key.start > self.at => Side::After,
+            _ if self.phase == Phase::Starting => Side::Early,
+            // A look takes as long as it takes, and the ring buffer holds what it holds: only the order of
+            // what lay in that tells.
+            kind if is_of_probe(kind) && event.at > self.at.saturating_add(DISORDER) => Side::Over,
+            _ => Side::After,
+        }
+    }
+}
+
+/// What a stream begins with: the start, and the first snapshot with all that is read for it, which takes
+/// a while where there are many processes.
+fn is_of_start(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Start(_)
+            | EventKind::SnapshotBegin
+            | EventKind::Row(_)
+            | EventKind::CommandLine(..)
+            | EventKind::SnapshotEnd
+            | EventKind::Container(_)
+            | EventKind::Contained(..)
+            | EventKind::Rooms(_)
+    )
+}
+
+/// What comes through the ring buffer.
+fn is_of_probe(kind: &EventKind) -> bool {
+    kind.name().is_some() || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Roles,
+        ident::ProcKey,
+        story::{MS, born, running, task},
+    };
+
+    const S: u64 = 1_000 * MS;
+
+    fn sides(at: u64, events: &[(u64, EventKind)]) -> Vec<Side> {
+        let mut until = Until::new(at);
+        events.iter().map(|(at, kind)| until.judge(&Event { at: *at, cpu: 0, kind: kind.clone() })).collect()
+    }
+
+    fn gone(pid: u32) -> EventKind {
+        EventKind::Free(task(pid))
+    }
+
+    #[test]
+    fn what_user_space_says_ahead_hides_nothing_that_happened_before() {
+        let stream = [
+            (9 * S, EventKind::Tick),
+            (12 * S, EventKind::Tick),
+            (9 * S, gone(5)),
+            (11 * S, gone(6)),
+            (10 * S, gone(7)),
+            (90 * S, EventKind::Tick),
+            (11 * S + 1, gone(8)),
+        ];
+        let want = [Side::Before, Side::After, Side::Before, Side::After, Side::Before, Side::After, Side::Over];
+        assert_eq!(sides(10 * S, &stream), want);
+    }
+
+    #[test]
+    fn what_is_read_at_the_start_tells_of_all_that_was_there() {
+        let there = |start| {
+            let key = ProcKey { start, tgid: 9 };
+            let roles = Roles::default();
+            EventKind::Row(Box::new(running(crate::event::TaskInfo { key, roles, ..born(9, 1) })))
+        };
+        let stream = [
+            (9 * S, EventKind::SnapshotBegin),
+            (11 * S, there(8 * S)),
+            (11 * S, there(11 * S)),
+            (12 * S, EventKind::SnapshotEnd),
+            (13 * S, gone(5)),
+        ];
+        let want = [Side::Before, Side::Early, Side::After, Side::Early, Side::Over];
+        assert_eq!(sides(10 * S, &stream), want);
+        assert_eq!(sides(8 * S, &stream)[0], Side::Over);
+        // A later snapshot is one of its time.
+        let stream = [(9 * S, EventKind::Tick), (11 * S, there(8 * S)), (11 * S, EventKind::SnapshotEnd)];
+        assert_eq!(sides(10 * S, &stream), [Side::Before, Side::After, Side::After]);
+    }
+}
