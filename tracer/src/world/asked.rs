@@ -144,6 +144,9 @@ mod tests {
         story
     }
 
+    /// Nobody is said to have asked.
+    const NONE: [u32; 0] = [];
+
     fn executes(story: &mut Story, pid: u32, line: &str, trust: Trust) {
         let args = Args { trust, ..args(line) };
         let comm = Comm::from(line.split(' ').next().unwrap_or_default());
@@ -164,16 +167,16 @@ mod tests {
     fn only_who_may_ask_has_asked() {
         assert_eq!(asked(None, &[(20, 1, Trust::Root)]), [20]);
         assert_eq!(asked(None, &[(20, 1, Trust::Unknown)]), [20], "in an old trace");
-        assert_eq!(asked(None, &[(20, 1, Trust::User(1000))]), []);
-        assert_eq!(asked(None, &[(20, 1, Trust::Nobody)]), []);
+        assert_eq!(asked(None, &[(20, 1, Trust::User(1000))]), NONE);
+        assert_eq!(asked(None, &[(20, 1, Trust::Nobody)]), NONE);
         assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 1, Trust::User(1000)), (22, 1, Trust::Nobody)]), [20]);
         assert_eq!(asked(Some(1000), &[(20, 1, Trust::User(1000))]), [20]);
-        assert_eq!(asked(Some(1000), &[(20, 1, Trust::User(1001))]), []);
+        assert_eq!(asked(Some(1000), &[(20, 1, Trust::User(1001))]), NONE);
     }
 
     #[test]
     fn of_two_who_could_have_asked_none_is_named() {
-        assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 1, Trust::Root)]), []);
+        assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 1, Trust::Root)]), NONE);
         assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 20, Trust::Root)]), [21], "one has the other do it");
     }
 
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn too_many_to_compare_are_nobody() {
         let many: Vec<_> = (100..=100 + MOST_COMPARED as u32).map(|pid| (pid, 1, Trust::User(1000))).collect();
-        assert_eq!(asked(Some(1000), &many), []);
+        assert_eq!(asked(Some(1000), &many), NONE);
         assert_eq!(asked(None, &[&many[..], &[(20, 1, Trust::Root)]].concat()), [20], "root's are not among them");
     }
 
