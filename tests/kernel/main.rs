@@ -9,6 +9,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use rustix::process::WaitOptions;
 use tracer_tests::{machine::Need, run::name_test};
 
+mod attacks;
 mod audit;
 mod bad_places;
 mod containers;
@@ -51,6 +52,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(1);
     let groups = [
+        ("attacks", attacks::trials()),
         ("signals", signals::trials()),
         ("kills", kills::trials()),
         ("queue", queue::trials()),

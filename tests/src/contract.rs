@@ -323,6 +323,7 @@ pub struct Event {
     pub by: Option<Process>,
     pub by_tid: Option<i32>,
     pub call: Option<String>,
+    pub argv: Option<Vec<String>>,
     pub reaped_at_most: Option<bool>,
 }
 
