@@ -4,10 +4,11 @@ use std::{os::unix::process::CommandExt, process::Command};
 
 use crate::Test;
 
+mod belief;
 mod reads;
 
 pub fn trials() -> Vec<Test> {
-    reads::trials()
+    [belief::trials(), reads::trials()].into_iter().flatten().collect()
 }
 
 /// An ordinary user, without any capability.

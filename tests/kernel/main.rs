@@ -52,6 +52,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(1);
     let groups = [
+        ("attacks", attacks::trials()),
         ("signals", signals::trials()),
         ("kills", kills::trials()),
         ("queue", queue::trials()),

@@ -326,6 +326,7 @@ pub struct Event {
     pub by: Option<Process>,
     pub by_tid: Option<i32>,
     pub call: Option<String>,
+    pub argv: Option<Vec<String>>,
     pub reaped_at_most: Option<bool>,
 }
 
@@ -455,6 +456,7 @@ pub struct Container {
     pub pod_namespace: Option<String>,
     pub stop_signal: Option<String>,
     pub pid_mode: Option<String>,
+    pub uid: Option<u32>,
     pub init: Option<bool>,
 }
 

@@ -58,6 +58,8 @@ offsets! {
     task_last_siginfo: "task_struct.last_siginfo",
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
+    task_cred: "task_struct.cred",
+    task_nsproxy: "task_struct.nsproxy",
     task_exec_start: "task_struct.se.exec_start",
     /// Byte of the flag; its mask is in [`Config::in_execve_mask`].
     task_in_execve: "task_struct.in_execve",
@@ -87,6 +89,12 @@ offsets! {
     css_dfl_cgrp: "css_set.dfl_cgrp",
     cgroup_kn: "cgroup.kn",
     kn_id: "kernfs_node.id",
+    cred_uid: "cred.uid.val",
+    cred_euid: "cred.euid.val",
+    cred_user_ns: "cred.user_ns",
+    user_ns_level: "user_namespace.level",
+    nsproxy_mnt_ns: "nsproxy.mnt_ns",
+    mnt_ns_inum: "mnt_namespace.ns.inum",
     siginfo_code: "kernel_siginfo.si_code",
     regs_call: "pt_regs.orig_ax",
 }
@@ -113,6 +121,8 @@ pub struct Config {
     pub has_typed_siginfo: u32,
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
+    /// Inode number of the host's mount namespace, 0 when unknown.
+    pub host_mount_ns: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
     /// for a process that the kernel protects (`SIGNAL_UNKILLABLE`), signals that could end a
     /// process, and some of those that the queue had no room for.
@@ -133,6 +143,7 @@ impl Config {
         has_task_regs: 0,
         has_typed_siginfo: 0,
         action_size: 0,
+        host_mount_ns: 0,
         all_signals: 0,
         all_deliveries: 0,
     };

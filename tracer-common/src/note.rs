@@ -58,8 +58,8 @@ pub struct CommandLineRecord {
     pub id: TaskId,
     /// 1: there was more.
     pub cut: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// One of [`crate::record::trust`]: how far it can be believed.
+    pub trust: u32,
 }
 
 /// A closer look at one process, read from `/proc/PID/stat`.

@@ -93,10 +93,38 @@ pub struct ExecRecord {
     pub args_cut: u16,
     /// The command line as in `/proc/PID/cmdline`: arguments, each ended by a zero byte.
     pub args: [u8; ARGS_MAX],
+    /// [`Credentials`], as bytes: they are sent right behind the arguments. Older versions sent none.
+    pub credentials: [u8; size_of::<Credentials>()],
 }
 
 /// Bytes of an [`ExecRecord`] before its arguments.
-pub const EXEC_FIXED: usize = size_of::<ExecRecord>() - ARGS_MAX;
+pub const EXEC_FIXED: usize = size_of::<ExecRecord>() - ARGS_MAX - size_of::<Credentials>();
+
+/// Who a process is for the kernel: how far its command line, which it could choose, can be believed.
+#[repr(C)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// One of [`trust`].
+    pub trust: u32,
+    /// Inode number of its mount namespace, 0 when unknown.
+    pub mount_ns: u32,
+}
+
+/// How far a command line can be believed: what the kernel knows of who chose it. A user's own is their
+/// id on the host and [`trust::USER`].
+pub mod trust {
+    /// Not known (in traces of older versions).
+    pub const UNKNOWN: u32 = 0;
+    /// Not at all: root of some user or mount namespace only, or a program that runs as another user than
+    /// whoever started it.
+    pub const NOBODY: u32 = 1;
+    /// Added to the user's id. Root is 0, in the initial user namespace and the host's mount namespace.
+    pub const USER: u32 = 2;
+}
 
 /// `sched_process_exit`.
 #[repr(C)]
@@ -412,6 +440,7 @@ const _: () = {
     assert!(size_of::<Header>() == 16);
     assert!(size_of::<NewRecord>() == 16 + size_of::<Task>() + 16);
     assert!(EXEC_FIXED == 16 + 16 + 16 + 8);
+    assert!(size_of::<ExecRecord>() == EXEC_FIXED + ARGS_MAX + 8);
     assert!(size_of::<ExitRecord>() == 16 + 4 * 16 + 6 * 4);
     assert!(size_of::<FreeRecord>() == 32);
     // With the ring buffer's own 8 bytes a signal fills one cache line.

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_common::{
     ExecRecord, kind,
-    record::{ARGS_MAX, EXEC_FIXED},
+    record::{ARGS_MAX, Credentials, EXEC_FIXED},
 };
 
 use crate::{
@@ -43,10 +43,16 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
         debug!(&ctx, "exec of process {}: its {} bytes of arguments cannot be read", task.tgid(), length);
     }
     record.args_len = read as u16;
+    let credentials = task.credentials();
+    let sent = EXEC_FIXED + read + size_of::<Credentials>();
     record.header = header::<ExecRecord>(kind::EXEC);
-    record.header.len = (EXEC_FIXED + read) as u32;
-    // SAFETY: `read` is at most `ARGS_MAX`, so the slice lies within the record.
-    emit_bytes(kind::EXEC, unsafe { core::slice::from_raw_parts(room.cast::<u8>(), EXEC_FIXED + read) });
+    record.header.len = sent as u32;
+    // SAFETY: `read` is at most `ARGS_MAX`, so the credentials and the slice lie within the record.
+    let bytes = unsafe {
+        room.cast::<u8>().add(EXEC_FIXED + read).cast::<Credentials>().write_unaligned(credentials);
+        core::slice::from_raw_parts(room.cast::<u8>(), sent)
+    };
+    emit_bytes(kind::EXEC, bytes);
     0
 }
 

@@ -4,7 +4,12 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tracer_common::{Config, Task, TaskId, config::MISSING, task::flags};
+use tracer_common::{
+    Config, Task, TaskId,
+    config::MISSING,
+    record::{Credentials, trust},
+    task::flags,
+};
 
 /// Set by the loader; read-only and frozen when the programs are verified, so that the verifier
 /// takes each value for a constant, drops the branches that this kernel has no use for, and
@@ -312,6 +317,27 @@ impl<P: Pointer> TaskPtr<P> {
             .follow(offset!(css_dfl_cgrp))
             .follow(offset!(cgroup_kn))
             .u64(offset!(kn_id))
+    }
+
+    /// Who it is for the kernel. Every step is a checked copy: not every kernel tells the verifier what a
+    /// `mnt_namespace` is, which is private to `fs/`.
+    #[inline(always)]
+    pub fn credentials(self) -> Credentials {
+        if !has!(task_cred, task_nsproxy, cred_uid, cred_euid, cred_user_ns, user_ns_level, nsproxy_mnt_ns, mnt_ns_inum)
+        {
+            return Credentials { trust: trust::NOBODY, mount_ns: 0 };
+        }
+        let task = Plain(self.0.address());
+        let cred = task.follow(offset!(task_cred));
+        let (uid, euid) = (cred.u32(offset!(cred_uid)), cred.u32(offset!(cred_euid)));
+        let mount_ns = task.follow(offset!(task_nsproxy)).follow(offset!(nsproxy_mnt_ns)).u32(offset!(mnt_ns_inum));
+        // The arguments of a set-user-ID program are chosen by whoever starts it.
+        let is_own = uid == euid && uid <= u32::MAX - trust::USER;
+        let is_hosts = cred.follow(offset!(cred_user_ns)).u32(offset!(user_ns_level)) == 0
+            && mount_ns == config!(host_mount_ns)
+            && mount_ns != 0;
+        let trust = if is_own && (uid != 0 || is_hosts) { uid + trust::USER } else { trust::NOBODY };
+        Credentials { trust, mount_ns }
     }
 
     /// Its full identity.

@@ -134,6 +134,8 @@ pub struct Signalled {
     pub code: i32,
     /// Who sent it.
     pub sender: Sender,
+    /// The client that had asked an engine for it, then its parent and so on, if that was seen.
+    pub asked_by: Vec<Identity>,
     /// Whom it was for.
     pub target: Identity,
     /// The thread that it was for, by its id on the host.

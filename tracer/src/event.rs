@@ -226,6 +226,8 @@ pub struct Exec {
     pub old_tid: u32,
     /// Its new command line.
     pub args: Args,
+    /// Inode number of its mount namespace, 0 when unknown.
+    pub mount_ns: u32,
 }
 
 /// See [`EventKind::Exit`].

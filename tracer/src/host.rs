@@ -1,5 +1,7 @@
 //! Facts about the machine and the run, read once at the edge and carried by the first event.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -36,6 +38,10 @@ pub struct Container {
     /// Whose pid namespace it uses: `host`, or `container:` and an id; none if it has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid_mode: Option<String>,
+    /// The ordinary user whose engine runs it, by their id on the host; none for one of root's, or if that was
+    /// not recorded. All that is known of it is that user's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// Whether its first process is a program made to be pid 1 (tini, `docker run --init`), which reaps and
     /// passes signals on; none if that is not known, or if it is no pid 1.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,14 +52,19 @@ pub struct Container {
 const SHORT_ID: usize = 12;
 
 impl Container {
-    /// What to call it: its name, else the beginning of its id. Not escaped.
-    pub fn label(&self) -> &str {
-        self.name.as_deref().unwrap_or_else(|| self.short_id())
+    /// What to call it: its name, else the beginning of its id. Not escaped. A user can call theirs as another
+    /// one is called, so it is told whose it is.
+    pub fn label(&self) -> Cow<'_, str> {
+        let label = self.name.as_deref().unwrap_or_else(|| self.short_id());
+        match self.uid {
+            Some(uid) => format!("{label} (uid {uid})").into(),
+            None => label.into(),
+        }
     }
 
     /// What to call it in a sentence: [quoted](quote).
     pub fn shown(&self) -> String {
-        quote(self.label())
+        quote(self.label().as_bytes())
     }
 
     /// What it is, and what to call it: `container web`. Quoted.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tracer_common::record::trust;
 
 use crate::world::ContainerNo;
 
@@ -62,14 +63,20 @@ impl Comm {
     }
 }
 
-impl From<&str> for Comm {
+impl Comm {
     /// Keeps the first 15 bytes, as `prctl(PR_SET_NAME)` does.
-    fn from(name: &str) -> Self {
+    pub fn cut(name: &[u8]) -> Self {
         let mut comm = [0; 16];
-        for (to, from) in comm.iter_mut().take(15).zip(name.bytes()) {
+        for (to, &from) in comm.iter_mut().take(15).zip(name) {
             *to = from;
         }
         Self(comm)
+    }
+}
+
+impl From<&str> for Comm {
+    fn from(name: &str) -> Self {
+        Self::cut(name.as_bytes())
     }
 }
 
@@ -95,6 +102,65 @@ pub struct Args {
     pub bytes: Bytes,
     /// There was more.
     pub cut: bool,
+    /// How far it can be believed.
+    pub trust: Trust,
+}
+
+/// How far a command line can be believed: any process can be given any words, so what counts is what the
+/// kernel knows of who has started it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// That was not recorded (older traces): it is believed.
+    #[default]
+    Unknown,
+    /// In nothing: its user is root of a user namespace or in another mount namespace than the host's, or is
+    /// another one than whoever started it (a set-user-ID program).
+    Nobody,
+    /// In all: of root of the initial user namespace, in the host's mount namespace; or of a user whom an
+    /// engine obeys as if they were root.
+    Root,
+    /// In what is that user's own, by their id on the host.
+    User(u32),
+}
+
+impl Trust {
+    /// From its number in a record ([`tracer_common::record::trust`]).
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            trust::UNKNOWN => Self::Unknown,
+            trust::NOBODY => Self::Nobody,
+            trust::USER => Self::Root,
+            other => Self::User(other - trust::USER),
+        }
+    }
+
+    /// Its number in a record.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Unknown => trust::UNKNOWN,
+            Self::Nobody => trust::NOBODY,
+            Self::Root => trust::USER,
+            // The last ids are no user's (`INVALID_UID`).
+            Self::User(uid) => uid.checked_add(trust::USER).unwrap_or(trust::NOBODY),
+        }
+    }
+
+    /// Whether it may say something of what belongs to that user; `None` stands for root.
+    pub fn is_believed_of(self, uid: Option<u32>) -> bool {
+        match self {
+            Self::Unknown | Self::Root => true,
+            Self::Nobody => false,
+            Self::User(user) => uid == Some(user),
+        }
+    }
+
+    /// Who stands behind it, if that is an ordinary user.
+    pub fn uid(self) -> Option<u32> {
+        match self {
+            Self::User(uid) => Some(uid),
+            Self::Unknown | Self::Nobody | Self::Root => None,
+        }
+    }
 }
 
 impl Args {
@@ -102,7 +168,7 @@ impl Args {
     pub fn of(arguments: &[String]) -> Self {
         Self {
             bytes: arguments.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect(),
-            cut: false,
+            ..Self::default()
         }
     }
 
@@ -177,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_command_line_reads_as_in_a_shell() {
-        let args = Args { bytes: Bytes::from_static(b"sh\0-c\0app; true\0\0it's\0"), cut: false };
+        let args = Args { bytes: Bytes::from_static(b"sh\0-c\0app; true\0\0it's\0"), ..Args::default() };
         assert_eq!(args.to_string(), "sh -c 'app; true' '' 'it'\\''s'");
         assert_eq!(Args::default().iter().count(), 0);
     }

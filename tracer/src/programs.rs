@@ -39,6 +39,13 @@ pub fn is_client(program: &[u8]) -> bool {
     program.rsplit(|&byte| byte == b'/').next().is_some_and(|name| CLIENTS.contains(&name))
 }
 
+/// Whether a program, by its path, has to do with containers in one of these ways, so that it matters who has
+/// started it: a client, a runtime, or a watcher.
+pub fn is_of_engine(program: &[u8]) -> bool {
+    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    is_client(name) || is_runtime(name) || is_watcher(name)
+}
+
 /// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.
 pub fn is_runtime(name: &[u8]) -> bool {
     [&b"runc"[..], b"crun", b"youki", b"runsc"].contains(&name)

@@ -205,6 +205,9 @@ impl Pump {
             kernel_log.see(&event);
             let (step, world) = engine.step(&event, record);
             show(world, &step)?;
+            for kind in containers.then() {
+                tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
+            }
             let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
@@ -317,7 +320,7 @@ impl Pump {
             let next = snapshot.unread.split_off(snapshot.unread.len().saturating_sub(AT_ONCE));
             let there = next.into_iter().rev().filter(|&key| self.engine.world().get(key).is_some());
             let there: Vec<_> = there.collect();
-            for event in live::command_lines(&there) {
+            for event in self.live.command_lines(&there) {
                 self.step(&event, show)?;
             }
             for kind in self.containers.survey(&there, self.engine.world()) {
@@ -326,6 +329,11 @@ impl Pump {
         }
         snapshot.took += began.elapsed();
         let is_through = snapshot.listing.is_none() && snapshot.unread.is_empty();
+        if is_through {
+            for kind in self.containers.surveyed(self.engine.world()) {
+                self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
+            }
+        }
         let is_late = snapshot.listing.is_none() && snapshot.began.elapsed() >= PATIENCE;
         if !snapshot.is_told && (is_through || is_late) {
             snapshot.is_told = true;

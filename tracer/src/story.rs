@@ -31,7 +31,7 @@ pub(crate) fn key(pid: u32) -> ProcKey {
 
 /// A command line of words without blanks.
 pub(crate) fn args(line: &str) -> Args {
-    Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), cut: false }
+    Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), ..Args::default() }
 }
 
 /// Its main thread.
@@ -134,7 +134,13 @@ impl Story {
     /// By a command line of words without blanks, of which the first is its name.
     pub(crate) fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
         let comm = Comm::from(line.split(' ').next().unwrap_or_default());
-        self.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args: args(line) })))
+        self.event(EventKind::Exec(Box::new(Exec {
+            task: task(pid),
+            comm,
+            old_tid: pid,
+            args: args(line),
+            mount_ns: 0,
+        })))
     }
 
     pub(crate) fn exit(&mut self, exit: Exit) -> &mut Self {

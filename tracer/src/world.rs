@@ -83,8 +83,10 @@ pub struct World {
     lacks_killers: bool,
     /// Signals that an init sends are not in the stream, but for those that end somebody.
     lacks_forwards: bool,
-    /// Clients, and who came into a container on their behalf.
+    /// Clients, and who came into a container on their behalf and lives.
     clients: BTreeSet<(ProcKey, ProcKey)>,
+    /// Clients of engines that live, by whose they are.
+    engine_clients: BTreeSet<(u64, ProcKey)>,
     gap: Option<u64>,
     is_synced: bool,
     snapshot: u64,

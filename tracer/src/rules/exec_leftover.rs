@@ -4,7 +4,9 @@ use crate::{
     change::Change,
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Severity, Stage},
+    host::Engine,
     ident::{Identity, ProcKey},
+    programs::is_watcher,
     rules::{Rule, RuleDef, Verdict, killed_by::short, left_behind},
     summary::seconds,
     world::{Entry, Process, World},
@@ -42,20 +44,21 @@ impl Rule for ExecLeftover {
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
         let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
         match world.entry(key) {
-            Some(&Entry { client, ended: Some((at, status, seq)) }) => {
+            Some(&Entry { client, is_alone, ended: Some((at, status, seq)) }) => {
                 let due = at.saturating_add(self.after);
                 if world.now() < due {
                     return Verdict::Recheck(due, key);
                 }
-                Verdict::Found(Box::new(finding(world, process, Some(Left { client, at, status, seq }))))
+                Verdict::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
             }
             Some(_) => Verdict::Quiet,
             // A health check has no client that could be seen; what has a terminal had one.
             None if terminal(process).is_some()
                 && is_outsider(process)
-                && world.container_of(&process.identity()).is_some() =>
+                && is_in_container(world, process)
+                && !has_parent_outside(world, process) =>
             {
-                if world.client_of(key).is_some() {
+                if world.has_client(key) {
                     return Verdict::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
                 }
                 Verdict::Found(Box::new(finding(world, process, None)))
@@ -79,6 +82,19 @@ fn is_outsider(process: &Process) -> bool {
     process.roles.outsider && process.ns_level > 0
 }
 
+/// A unit of systemd is none.
+fn is_in_container(world: &World, process: &Process) -> bool {
+    world.container_of(&process.identity()).is_some_and(|container| container.engine != Engine::Systemd)
+}
+
+/// Its parent brought it in, and lives: nsenter, say. A watcher is the parent of whoever came in, and pid 1
+/// of whoever was left.
+fn has_parent_outside(world: &World, process: &Process) -> bool {
+    world.parent(process.key).is_some_and(|parent| {
+        parent.death().is_none() && !parent.roles.init && !parent.roles.subreaper && !is_watcher(parent.comm.bytes())
+    })
+}
+
 /// The number of the pseudo-terminal that a process holds.
 fn terminal(process: &Process) -> Option<u16> {
     process.look.and_then(|(_, look)| look.pts)
@@ -87,6 +103,7 @@ fn terminal(process: &Process) -> Option<u16> {
 /// The end of the client that had asked for a process.
 struct Left {
     client: Identity,
+    is_alone: bool,
     at: u64,
     status: Option<ExitStatus>,
     seq: u64,
@@ -105,7 +122,11 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
         None => "No process of this machine looks like one that has asked for it".to_owned(),
     };
     let confidence = match left {
-        Some(_) => Confidence::Certain,
+        Some(Left { is_alone: true, .. }) => Confidence::Certain,
+        Some(_) => Confidence::Incomplete(
+            "several clients had asked for the same command in this container, and which process was whose is not known"
+                .to_owned(),
+        ),
         None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
     };
     let holds = match pts {
@@ -217,6 +238,56 @@ mod tests {
         killed(&mut story, 20);
         story.exit(end(30, 2, Adopter::None)).free(30).wait(60_000, &[]);
         assert!(found(&mut story).is_empty(), "it ended soon");
+    }
+
+    #[test]
+    fn of_two_clients_with_equal_words_each_has_one_process() {
+        let line = "docker exec -it web sh -c top";
+        for (first, second) in [(20, 21), (21, 20)] {
+            let mut story = with_client(line);
+            story.fork(born(21, 1)).exec(21, line).fork(born(26, 2)).exec(26, "runc").fork(outsider(31, 26));
+            story.exec(31, "sh -c top").exit(end(26, 2, Adopter::Subreaper(task(2)))).free(26);
+            // One of them ends in order, whichever it is: its process, then it.
+            story.exit(end(31, 2, Adopter::None)).free(31).exit(end(first, 1, Adopter::None)).free(first);
+            story.wait(60_000, &[(30, b'S', 2)]);
+            assert!(found(&mut story).is_empty(), "the other one lives");
+            killed(&mut story, second);
+            story.wait(5_100, &[(30, b'S', 2)]);
+            let [finding] = &found(&mut story)[..] else { panic!() };
+            assert!(matches!(finding.confidence, Confidence::Incomplete(_)) || (first, second) == (21, 20));
+        }
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_not_taken_for_the_container() {
+        let mut story = with_client("docker exec -u 0 -it web sh -c top");
+        story.wait(100, &[(30, b'S', 2)]);
+        killed(&mut story, 20);
+        story.wait(5_100, &[(30, b'S', 2)]);
+        assert_eq!(found(&mut story).len(), 1, "its id begins with 0");
+    }
+
+    #[test]
+    fn nobody_is_left_whose_parent_lives_or_who_is_in_a_unit() {
+        let looked = |ppid| crate::event::Look {
+            key: key(30),
+            found: Some(crate::event::Looked { state: b'S', ppid, pts: Some(3) }),
+        };
+        // nsenter (20), which lives.
+        let mut story = container();
+        let there = [born(1, 0), born(2, 1), born_in(NS, 10, 1, 2), born(20, 1), outsider(30, 20)];
+        story.rows(&there.map(running));
+        story.event(EventKind::Contained(key(30), "0123456789abcdef".into()));
+        story.now += 5_100 * crate::story::MS;
+        story.event(EventKind::Look(looked(20))).event(EventKind::Tick);
+        assert!(found(&mut story).is_empty(), "its parent lives");
+        let mut story = container();
+        let session = Container { id: "session-3.scope".into(), engine: Engine::Systemd, ..Container::default() };
+        story.event(EventKind::Container(Box::new(session))).rows(&[running(outsider(30, 2))]);
+        story.event(EventKind::Contained(key(30), "session-3.scope".into()));
+        story.now += 5_100 * crate::story::MS;
+        story.event(EventKind::Look(looked(2))).event(EventKind::Tick);
+        assert!(found(&mut story).is_empty(), "a unit is no container");
     }
 
     #[test]

@@ -34,10 +34,7 @@ impl Rule for InitIgnoredSignal {
             _ => return Verdict::Quiet,
         };
         let Signalled { signal, sender, target, sent_at, sent_seq, .. } = **sent;
-        let asked_by = match sender {
-            Sender::Process(sender) => world.asked_by(sender.key, target.key),
-            _ => Vec::new(),
-        };
+        let asked_by = sent.asked_by.clone();
         let evidence = sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect();
         Verdict::Found(Box::new(Finding {
             rule: &DEF,

@@ -4,16 +4,25 @@
 //! the program that its child executes is the container's. So even a container that lives for a
 //! moment is known, and nothing is read that may be gone. Those that were there before are known by
 //! their cgroups. What the engine calls them is asked for elsewhere ([`lookup`]) and comes later.
+//!
+//! Anybody can call a program like that. So a call counts as far as the kernel's word for who made it does
+//! ([`Trust`]): root's for each container, a user's for one that nobody else has told of, and with it goes
+//! whose it is; of anybody else the control group has to say the same. And whoever is in it must have come
+//! into another namespace than the runtime's.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::{
     event::{Event, EventKind, Exec},
     host::{Container, Engine},
-    ident::{PidNs, ProcKey},
-    programs::is_watcher,
+    ident::{Args, PidNs, ProcKey, Trust},
+    programs::{is_client, is_watcher},
     source::procfs,
     world::{Process, World},
 };
@@ -24,6 +33,7 @@ mod containerd;
 mod dockerd;
 mod lookup;
 mod runtime;
+mod socket;
 
 use lookup::Lookup;
 use runtime::Call;
@@ -31,27 +41,25 @@ use runtime::Call;
 /// How long a command that ends at once waits for the engines.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Containers that are remembered as told of.
-const MOST_KNOWN: usize = 1 << 16;
-
 /// Follows the runtimes, and asks the engines.
 #[derive(Debug, Default)]
 pub struct Containers {
     /// Runtimes at work and who descends from them, until they execute the container's program.
     starting: FxHashMap<ProcKey, Starting>,
-    /// Containers that were told of.
-    known: FxHashSet<String>,
+    /// What the processes of a snapshot say of containers, and whether one within another's control group does.
+    found: Vec<(Call, bool, ProcKey)>,
+    /// What is to be told behind the event that was seen last.
+    then: Vec<EventKind>,
     lookup: Lookup,
 }
 
 #[derive(Debug, Clone)]
 struct Starting {
     call: Rc<Call>,
+    trust: Trust,
     /// Where the runtime itself lives.
     outside: PidNs,
-    /// It is runc's `init`, which sets the container up and then becomes its program. Whoever else
-    /// executes something below a runtime may be a hook.
-    is_setup: bool,
+    mount_ns: u32,
 }
 
 impl Containers {
@@ -71,40 +79,112 @@ impl Containers {
         Vec::new()
     }
 
+    /// What is to be told right behind the event that was seen last.
+    pub fn then(&mut self) -> impl Iterator<Item = EventKind> {
+        self.then.drain(..)
+    }
+
     fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
         let (key, args) = (exec.task.key, &exec.args);
         let Some(process) = world.get(key) else { return Vec::new() };
-        if let Some(call) = Call::of(args, || procfs::user(key.tgid)) {
-            let events = self.ask(&call);
-            self.starting.insert(key, Starting { call: Rc::new(call), outside: process.pid_ns, is_setup: false });
-            return events;
+        if let Some(call) = Call::of(args, || args.trust.uid().unwrap_or(0)) {
+            return self.is_called(exec, call, process.pid_ns, world);
         }
-        let Some(starting) = self.starting.get_mut(&key) else { return self.unit_of(process, world) };
+        if let (Trust::User(uid), Some(program)) = (args.trust, args.iter().next())
+            && is_client(program)
+            && socket::may_use(key, uid)
+        {
+            self.then.push(EventKind::CommandLine(key, Args { trust: Trust::Root, ..args.clone() }));
+        }
+        if !self.starting.contains_key(&key) {
+            return self.unit_of(process, world);
+        }
+        // runc at work inside, which will become the container's program.
         if runtime::is_setup(args) {
-            starting.is_setup = true;
             return Vec::new();
         }
-        let is_inside = starting.is_setup || process.pid_ns != starting.outside;
-        let id = starting.call.id.clone();
-        self.starting.remove(&key);
-        if is_inside { vec![EventKind::Contained(key, id)] } else { Vec::new() }
+        let Some(starting) = self.starting.remove(&key) else { return Vec::new() };
+        // Whoever else executes something below a runtime may be a hook.
+        let is_inside = process.pid_ns != starting.outside || exec.mount_ns != starting.mount_ns;
+        if is_inside { self.enters(key, &starting, world) } else { Vec::new() }
     }
 
-    /// The containers of processes that were there before anybody looked.
-    pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
-        // Whose end was lost.
-        self.starting.retain(|&key, _| world.get(key).is_some());
+    /// Somebody called a runtime.
+    fn is_called(&mut self, exec: &Exec, call: Call, outside: PidNs, world: &World) -> Vec<EventKind> {
+        let trust = exec.args.trust;
         let mut events = Vec::new();
+        if trust.is_believed_of(None) {
+            // Already now: a short container's bundle is soon gone.
+            events = self.ask(&call, world);
+        }
+        let starting = Starting { call: Rc::new(call), trust, outside, mount_ns: exec.mount_ns };
+        self.starting.insert(exec.task.key, starting);
+        events
+    }
+
+    /// Below a runtime, a process executes a program in a namespace of its own.
+    fn enters(&mut self, key: ProcKey, starting: &Starting, world: &World) -> Vec<EventKind> {
+        let Starting { call, trust, .. } = starting;
+        if !may_tell(world, &call.id, call.uid()) {
+            return Vec::new();
+        }
+        let mut events = Vec::new();
+        match trust {
+            Trust::Unknown | Trust::Root => {}
+            Trust::User(_) => events = self.ask(call, world),
+            Trust::Nobody => {
+                let named = cgroup::container(&procfs::text(&format!("/proc/{}/cgroup", key.tgid)));
+                let Some(named) = named.filter(|named| named.id == call.id && named.uid().is_none()) else {
+                    return Vec::new();
+                };
+                // Within its own group root of a container may have others that are called as they like.
+                if named.is_nested && world.container(&call.id).is_some() {
+                    return Vec::new();
+                }
+                // The bundle is in its own mount namespace.
+                events = self.ask(&Call { bundle: None, engine: named.engine, ..(**call).clone() }, world);
+            }
+        }
+        events.push(EventKind::Contained(key, call.id.clone()));
+        events
+    }
+
+    /// Looks at processes that were there before anybody looked: tells their units. What they say of containers waits
+    /// for [`Containers::surveyed`], as who has the right to say it is known only when all have been looked at.
+    pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
+        let host_mount_ns = procfs::host_mount_ns();
+        let (mut events, mut units) = (Vec::new(), BTreeSet::new());
         let processes = keys.iter().filter_map(|&key| world.get(key));
         for process in processes.filter(|process| !process.roles.kthread && process.death().is_none()) {
             if !may_be_a_way_in(world, process) {
-                events.extend(self.unit_in(process, world));
+                events.extend(self.unit_in(process, world, &mut units));
                 continue;
             }
             let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
-            let Some(call) = existing(process.key.tgid, shim.map(|shim| shim.key.tgid)) else { continue };
-            events.extend(self.ask(&call));
-            events.push(EventKind::Contained(process.key, call.id));
+            let existing = existing(process.key.tgid, shim.map(|shim| shim.key.tgid), host_mount_ns);
+            self.found.extend(existing.map(|(call, is_nested)| (call, is_nested, process.key)));
+        }
+        events
+    }
+
+    /// The containers of all that have been looked at.
+    pub fn surveyed(&mut self, world: &World) -> Vec<EventKind> {
+        // Whose end was lost.
+        self.starting.retain(|&key, _| world.get(key).is_some());
+        let (mut events, mut found) = (Vec::new(), std::mem::take(&mut self.found));
+        // First what nobody else could have called so: with more than one of an id, the first is right.
+        found.sort_by_key(|(call, is_nested, _)| (call.uid().is_some(), *is_nested));
+        let mut told: BTreeMap<String, (Option<u32>, bool)> = BTreeMap::new();
+        for (call, is_nested, key) in found {
+            let first = told.get(&call.id).copied();
+            if first.is_some_and(|first| first != (call.uid(), is_nested)) || !may_tell(world, &call.id, call.uid()) {
+                continue;
+            }
+            if first.is_none() {
+                told.insert(call.id.clone(), (call.uid(), is_nested));
+                events.extend(self.ask(&call, world));
+            }
+            events.push(EventKind::Contained(key, call.id));
         }
         events
     }
@@ -112,18 +192,23 @@ impl Containers {
     /// systemd starts the processes of units itself, each in the unit's control group.
     fn unit_of(&mut self, process: &Process, world: &World) -> Vec<EventKind> {
         let is_manager = |parent: &Process| parent.key.tgid == 1 || parent.comm.bytes() == b"systemd";
-        if world.parent(process.key).is_some_and(is_manager) { self.unit_in(process, world) } else { Vec::new() }
+        if !world.parent(process.key).is_some_and(is_manager) {
+            return Vec::new();
+        }
+        self.unit_in(process, world, &mut BTreeSet::new())
     }
 
-    /// The unit that a process is in, if it has no container, and its parent is not in the same.
-    fn unit_in(&mut self, process: &Process, world: &World) -> Vec<EventKind> {
+    /// The unit that a process is in, if it has no container, and its parent is not in the same; `told` are
+    /// those that were told of just now.
+    fn unit_in(&mut self, process: &Process, world: &World, told: &mut BTreeSet<String>) -> Vec<EventKind> {
         let known = world.container_of(&process.identity());
         if known.is_some_and(|known| known.engine != Engine::Systemd) {
             return Vec::new();
         }
         let unit = cgroup::unit(&procfs::text(&format!("/proc/{}/cgroup", process.key.tgid)));
         let Some(id) = unit.filter(|id| known.is_none_or(|known| known.id != *id)) else { return Vec::new() };
-        let unit = (!self.known.contains(&id)).then(|| self.introduce(&id, Engine::Systemd));
+        let is_new = world.container(&id).is_none() && told.insert(id.clone());
+        let unit = is_new.then(|| introduce(&id, Engine::Systemd, None));
         unit.into_iter().chain([EventKind::Contained(process.key, id)]).collect()
     }
 
@@ -138,24 +223,28 @@ impl Containers {
         answers.map(|container| EventKind::Container(Box::new(container))).collect()
     }
 
-    /// Asks for a container that is not known yet; what is known of it already.
-    fn ask(&mut self, call: &Call) -> Vec<EventKind> {
-        if self.known.contains(&call.id) {
-            return Vec::new();
+    /// Asks for a container that is not known yet, or has no processes (any more): it may be another one of
+    /// that id. What is known of it already.
+    fn ask(&mut self, call: &Call, world: &World) -> Vec<EventKind> {
+        let known = world.container(&call.id);
+        let is_same = known.is_some_and(|(known, _)| known.uid == call.uid());
+        if !(is_same && known.is_some_and(|(_, members)| members > 0)) {
+            self.lookup.ask(call);
         }
-        self.lookup.ask(call);
-        vec![self.introduce(&call.id, call.engine)]
+        // What is known of one that has ended stays so until more is.
+        if is_same { Vec::new() } else { vec![introduce(&call.id, call.engine, call.uid())] }
     }
+}
 
-    /// What is known of one by itself, told once.
-    fn introduce(&mut self, id: &str, engine: Engine) -> EventKind {
-        // Telling once more does no harm; remembering all of a year would.
-        if self.known.len() >= MOST_KNOWN {
-            self.known.clear();
-        }
-        self.known.insert(id.to_owned());
-        EventKind::Container(Box::new(Container { id: id.to_owned(), engine, ..Container::default() }))
-    }
+/// What is known of a container by itself.
+fn introduce(id: &str, engine: Engine, uid: Option<u32>) -> EventKind {
+    EventKind::Container(Box::new(Container { id: id.to_owned(), engine, uid, ..Container::default() }))
+}
+
+/// Whether a user, or root for `None`, may tell who is in a container: root of all, a user of their own, and of
+/// one that nobody has told of.
+fn may_tell(world: &World, id: &str, uid: Option<u32>) -> bool {
+    uid.is_none() || world.container(id).is_none_or(|(known, _)| known.uid == uid)
 }
 
 /// Whether a process may be the first of a container, or have been brought into one.
@@ -169,33 +258,168 @@ fn may_be_a_way_in(world: &World, process: &Process) -> bool {
 /// parent. Waits for the engines, for a moment at the most. Needs no world.
 pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Container> {
     let mut lookup = Lookup::default();
+    let host_mount_ns = procfs::host_mount_ns();
     let mut found = BTreeMap::new();
     for (pid, parent) in processes {
         let comm = procfs::line(&format!("/proc/{parent}/comm"));
-        if let Some(call) = existing(pid, is_watcher(comm.as_bytes()).then_some(parent)) {
+        let shim = is_watcher(comm.as_bytes()).then_some(parent);
+        if let Some((call, _)) = existing(pid, shim, host_mount_ns) {
             lookup.ask(&call);
-            found.insert(pid, Container { id: call.id, engine: call.engine, ..Container::default() });
+            let uid = call.uid();
+            found.insert(pid, Container { id: call.id, engine: call.engine, uid, ..Container::default() });
         }
     }
     for answer in lookup.finish(PATIENCE) {
-        for container in found.values_mut().filter(|container| container.id == answer.id) {
+        for container in found.values_mut().filter(|known| (&known.id, known.uid) == (&answer.id, answer.uid)) {
             *container = answer.clone();
         }
     }
     found
 }
 
-/// The container of a process that exists, by its cgroup; where that names none, by the shim that
-/// watches it.
-fn existing(pid: u32, shim: Option<u32>) -> Option<Call> {
-    let shim = shim
-        .and_then(|pid| runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), procfs::user(pid)));
+/// The container of a process that exists, by its cgroup; where that names none, by the shim that watches it.
+/// And whether its group lies within that of another container.
+fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bool)> {
+    let shim = shim.and_then(|pid| {
+        let line = procfs::command_lines(&[pid]).pop()?;
+        let trust = procfs::trust(pid, &line, host_mount_ns);
+        let owner = trust.uid().unwrap_or(0);
+        let call = runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), owner)?;
+        (trust != Trust::Nobody).then_some(call)
+    });
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
-        Some((engine, id)) => {
-            let owner = shim.as_ref().map_or(0, |shim| shim.owner);
-            let bundle = shim.and_then(|shim| shim.bundle_of(&id));
-            Some(Call { id, engine, bundle, owner })
+        Some(named) => {
+            let owner = named.uid().unwrap_or(0);
+            // Of a root's container no user tells where its bundle is.
+            let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
+            Some((Call { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
         }
-        None => shim,
+        None => shim.map(|shim| (shim, false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ident::Comm,
+        story::{Story, args, born, born_in, key, task},
+    };
+
+    /// The mount namespaces of the host and of a container.
+    const HOST: u32 = 1;
+    const INSIDE: u32 = 2;
+
+    /// What the edge sees is told to the story, as the pump does.
+    struct Edge {
+        story: Story,
+        containers: Containers,
+    }
+
+    impl Edge {
+        fn new() -> Self {
+            let mut edge = Self { story: Story::new(), containers: Containers::default() };
+            edge.fork(born(2, 1));
+            edge
+        }
+
+        fn fork(&mut self, info: crate::event::TaskInfo) {
+            let creator = info.parent;
+            self.happens(EventKind::Fork(Box::new(crate::event::Fork { task: info, creator })));
+        }
+
+        fn exec(&mut self, pid: u32, line: &str, trust: Trust, mount_ns: u32) {
+            let args = Args { trust, ..args(line) };
+            let comm = Comm::from(line.split(' ').next().unwrap_or_default());
+            self.happens(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args, mount_ns })));
+        }
+
+        fn happens(&mut self, kind: EventKind) {
+            let event = Event { at: self.story.now, cpu: 0, kind };
+            for told in self.containers.see(&event, self.story.world()) {
+                self.story.event(told);
+            }
+            self.story.event(event.kind);
+        }
+
+        fn container(&self, pid: u32) -> Option<String> {
+            let world = self.story.world();
+            world.container_of(&world.identity(key(pid))).map(|container| container.label().into_owned())
+        }
+
+        /// A runtime (10) of whoever that is, and the program (11) that it brings into a mount namespace.
+        fn starts(&mut self, pid: u32, id: &str, trust: Trust) {
+            self.fork(born(pid, 2));
+            self.exec(pid, &format!("crun create --bundle /nowhere {id}"), trust, HOST);
+            self.fork(born(pid + 1, pid));
+            let inside = if trust == Trust::Root { Trust::Nobody } else { trust };
+            self.exec(pid + 1, "sleep 9", inside, INSIDE);
+        }
+    }
+
+    #[test]
+    fn a_program_in_the_hosts_pid_namespace_is_known_by_its_mount_namespace() {
+        let mut edge = Edge::new();
+        edge.starts(10, "web", Trust::Root);
+        assert_eq!(edge.container(11).as_deref(), Some("web"));
+        assert_eq!(edge.container(10), None);
+    }
+
+    #[test]
+    fn a_hook_in_the_runtimes_namespaces_is_in_no_container() {
+        let mut edge = Edge::new();
+        edge.fork(born(10, 2));
+        edge.exec(10, "crun create web", Trust::Root, HOST);
+        edge.fork(born(11, 10));
+        edge.exec(11, "hook", Trust::Root, HOST);
+        edge.fork(born_in(77, 12, 1, 10));
+        edge.exec(12, "sleep 9", Trust::Nobody, INSIDE);
+        assert_eq!((edge.container(11), edge.container(12).as_deref()), (None, Some("web")));
+    }
+
+    #[test]
+    fn nobody_else_than_root_has_a_process_in_roots_container() {
+        let mut edge = Edge::new();
+        edge.starts(10, "payments", Trust::Root);
+        for (pid, trust) in [(20, Trust::User(1000)), (30, Trust::Nobody)] {
+            edge.starts(pid, "payments", trust);
+            assert_eq!(edge.container(pid + 1), None, "{trust:?}");
+        }
+        let world = edge.story.world();
+        assert_eq!(world.container("payments").map(|(known, members)| (known.uid, members)), Some((None, 1)));
+    }
+
+    #[test]
+    fn words_alone_bring_nobody_into_a_container() {
+        let mut edge = Edge::new();
+        for (pid, trust) in [(20, Trust::User(1000)), (30, Trust::Root)] {
+            edge.fork(born(pid, 2));
+            edge.exec(pid, "runc exec payments", trust, HOST);
+            edge.fork(born(pid + 1, pid));
+            edge.exec(pid + 1, "runc init", trust, HOST);
+            edge.exec(pid + 1, "sleep 31.7", trust, HOST);
+            assert_eq!(edge.container(pid + 1), None, "{trust:?}");
+        }
+    }
+
+    #[test]
+    fn a_users_container_is_told_with_the_user_until_root_has_one_of_that_id() {
+        let mut edge = Edge::new();
+        edge.starts(10, "web", Trust::User(1000));
+        edge.starts(20, "web", Trust::User(1001));
+        assert_eq!((edge.container(11).as_deref(), edge.container(21)), (Some("web (uid 1000)"), None));
+        edge.starts(30, "web", Trust::Root);
+        assert_eq!((edge.container(11), edge.container(31).as_deref()), (None, Some("web")));
+    }
+
+    #[test]
+    fn fake_calls_without_a_container_leave_nothing() {
+        let mut edge = Edge::new();
+        for pid in 100..1100 {
+            edge.fork(born(pid, 2));
+            edge.exec(pid, &format!("runc create fake-{pid}"), Trust::User(1000), HOST);
+            edge.happens(EventKind::Free(task(pid)));
+        }
+        assert_eq!((edge.story.world().containers().count(), edge.containers.starting.len()), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use tracer_common::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         EndRecord, LookRecord, LostRecord, MasksRecord, OutOfMemoryRecord, SurveyedRecord,
     },
-    record::{ARGS_MAX, EXEC_FIXED, NEVER, adopter, exit_flags},
+    record::{ARGS_MAX, Credentials, EXEC_FIXED, NEVER, adopter, exit_flags},
     task::flags,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
@@ -20,7 +20,7 @@ use crate::{
         Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
     signal::Signal,
 };
 
@@ -133,9 +133,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::SNAPSHOT_BEGIN => EventKind::SnapshotBegin,
         note::kind::SNAPSHOT_END => EventKind::SnapshotEnd,
         note::kind::COMMAND_LINE => {
-            let CommandLineRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
+            let CommandLineRecord { header: _, id, cut, trust } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandLineRecord>())?;
-            EventKind::CommandLine(known_ref(id).key, arguments(args, cut != 0))
+            let args = Args { trust: Trust::from_number(trust), ..arguments(args, cut != 0) };
+            EventKind::CommandLine(known_ref(id).key, args)
         }
         note::kind::LOOK => {
             let LookRecord { header: _, id, ppid, state, reserved: _, pts } = read(bytes, header.kind)?;
@@ -153,7 +154,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::COMMAND_STARTED => {
             let CommandStartedRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandStartedRecord>())?;
-            EventKind::CommandStarted(known_ref(id).key, Args { bytes: Bytes::copy_from_slice(args), cut: cut != 0 })
+            EventKind::CommandStarted(known_ref(id).key, arguments(args, cut != 0))
         }
         note::kind::COMMAND_ENDED => {
             let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes, header.kind)?;
@@ -331,24 +332,28 @@ fn task_info(task: &Task) -> TaskInfo {
 /// Only as many bytes of arguments were sent as there are.
 fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
     let short = |want| DecodeError::Short { kind: kind::EXEC, have: bytes.len(), want };
-    let (fixed, args) = bytes.split_at_checked(EXEC_FIXED).ok_or_else(|| short(EXEC_FIXED))?;
-    let mut whole = [0; EXEC_FIXED + ARGS_MAX];
+    let (fixed, rest) = bytes.split_at_checked(EXEC_FIXED).ok_or_else(|| short(EXEC_FIXED))?;
+    let mut whole = [0; size_of::<tracer_common::ExecRecord>()];
     whole[..EXEC_FIXED].copy_from_slice(fixed);
     let record: tracer_common::ExecRecord = read(&whole, kind::EXEC)?;
     let length = usize::from(record.args_len);
-    let args = args.get(..length).ok_or_else(|| short(EXEC_FIXED + length))?;
+    let (args, rest) = rest.split_at_checked(length).ok_or_else(|| short(EXEC_FIXED + length))?;
+    // Older versions have none.
+    let Credentials { trust, mount_ns } =
+        Credentials::read_from_prefix(rest).map_or_else(|_| Credentials::default(), |(credentials, _)| credentials);
     Ok(Exec {
         task: known_ref(record.id),
         comm: Comm(record.comm),
         old_tid: record.old_tid,
-        args: arguments(args, record.args_cut != 0),
+        args: Args { trust: Trust::from_number(trust), ..arguments(args, record.args_cut != 0) },
+        mount_ns,
     })
 }
 
 /// No more than any source keeps, as each process has some.
 fn arguments(bytes: &[u8], is_cut: bool) -> Args {
     let kept = bytes.get(..ARGS_MAX).unwrap_or(bytes);
-    Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len() }
+    Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len(), trust: Trust::Unknown }
 }
 
 fn exit(record: &ExitRecord) -> Exit {

@@ -33,8 +33,9 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         EventKind::Row(row) => out.record(kernel::ROW, &row_record(row), &[]),
         EventKind::SnapshotEnd => out.header_and(note::kind::SNAPSHOT_END, &[]),
         EventKind::Survey(survey) => out.survey(survey),
-        EventKind::CommandLine(key, Args { bytes, cut }) => {
-            let fixed = CommandLineRecord { id: leader(*key), cut: u32::from(*cut), ..Default::default() };
+        EventKind::CommandLine(key, Args { bytes, cut, trust }) => {
+            let (cut, trust) = (u32::from(*cut), trust.number());
+            let fixed = CommandLineRecord { id: leader(*key), cut, trust, ..Default::default() };
             out.record(note::kind::COMMAND_LINE, &fixed, bytes);
         }
         EventKind::Look(Look { key, found }) => {
@@ -276,7 +277,7 @@ mod tests {
     use crate::{
         event::{ExitStatus, Looked},
         host::{GroupRoom, Holder, Room, Rooms, StartInfo},
-        ident::{Comm, PidNs},
+        ident::{Comm, PidNs, Trust},
         rules::Thresholds,
         source::decode::decode,
     };
@@ -344,8 +345,12 @@ mod tests {
             let found = found.into_iter().map(|(key, tracer, subreaper)| Surveyed { key, tracer, subreaper }).collect();
             EventKind::Survey(Box::new(Survey { began, found }))
         });
-        let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<bool>())
-            .prop_map(|(key, bytes, cut)| EventKind::CommandLine(key, Args { bytes: bytes.into(), cut }));
+        let args = (key(), proptest::collection::vec(any::<u8>(), 0..=ARGS_MAX), any::<(bool, u32)>()).prop_map(
+            |(key, bytes, (cut, trust))| {
+                let trust = Trust::from_number(trust);
+                EventKind::CommandLine(key, Args { bytes: bytes.into(), cut, trust })
+            },
+        );
         let group = proptest::option::of("[/a-z]{1,40}").prop_map(OutOfMemory::Group);
         let which = prop_oneof![Just(OutOfMemory::Machine), group];
         let memory = (key(), which).prop_map(|(key, which)| EventKind::OutOfMemory(key, which));
@@ -387,8 +392,10 @@ mod tests {
                 of,
             }))
         });
-        let started = (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>())
-            .prop_map(|(key, bytes, cut)| EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut }));
+        let started =
+            (key(), proptest::collection::vec(any::<u8>(), 0..600), any::<bool>()).prop_map(|(key, bytes, cut)| {
+                EventKind::CommandStarted(key, Args { bytes: bytes.into(), cut, ..Args::default() })
+            });
         let ended = (key(), any::<i32>()).prop_map(|(key, status)| EventKind::CommandEnded(key, ExitStatus(status)));
         let scope = (proptest::collection::vec(key(), 0..4), proptest::collection::vec(any::<u32>(), 0..4));
         let scope = scope.prop_map(|(processes, namespaces)| {

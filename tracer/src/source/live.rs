@@ -16,7 +16,7 @@ use tracer_common::{Stats, SurveyRecord};
 use crate::{
     event::{Event, EventKind, Loss, Survey},
     host::{Rooms, StartInfo},
-    ident::ProcKey,
+    ident::{Args, ProcKey},
     rules::{Thresholds, Wanted},
     source::{
         decode::{decode, decode_surveyed},
@@ -34,6 +34,8 @@ pub struct Live {
     /// What the programs tell about themselves, if they were asked to.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
+    /// See [`procfs::host_mount_ns`].
+    host_mount_ns: u32,
     /// Names of all hooks in use.
     hooks: Vec<String>,
     /// The totals that the last `Lost` event accounted for.
@@ -121,6 +123,7 @@ impl Live {
             ring,
             log: None,
             stats,
+            host_mount_ns: procfs::host_mount_ns(),
             hooks: Vec::new(),
             counted: Stats::default(),
             counted_missed: 0,
@@ -231,7 +234,7 @@ impl Live {
         let mut events = vec![begin];
         while listing.read_on(&mut events)? {}
         let with_args = listing.close(&mut events);
-        events.extend(command_lines(&with_args));
+        events.extend(self.command_lines(&with_args));
         self.here.undecodable += listing.undecodable;
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)
@@ -245,6 +248,18 @@ impl Live {
         // Before the iterator goes round: who is older and not met is gone.
         let begin = Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin };
         Ok((Listing::new(self.loaded.start(ITERATOR)?), begin))
+    }
+
+    /// The command lines of processes, as they are now, and how far they can be believed.
+    pub fn command_lines(&self, keys: &[ProcKey]) -> Vec<Event> {
+        let at = now();
+        let pids: Vec<_> = keys.iter().map(|key| key.tgid).collect();
+        let lines = keys.iter().zip(procfs::command_lines(&pids));
+        let events = lines.map(|(&key, line)| {
+            let line = Args { trust: procfs::trust(key.tgid, &line, self.host_mount_ns), ..line };
+            Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) }
+        });
+        events.collect()
     }
 
     /// Counts what could not be read of a list.
@@ -321,14 +336,6 @@ impl Log for ProbeLog {
 /// When a record was made ([`Header`](tracer_common::Header)), in nanoseconds of the boot-time clock.
 fn header_time(record: &[u8]) -> u64 {
     record.first_chunk().map_or(u64::MAX, |&at| u64::from_ne_bytes(at))
-}
-
-/// The command lines of processes, as they are now.
-pub fn command_lines(keys: &[ProcKey]) -> impl Iterator<Item = Event> + use<'_> {
-    let at = now();
-    let pids: Vec<_> = keys.iter().map(|key| key.tgid).collect();
-    let lines = keys.iter().zip(procfs::command_lines(&pids));
-    lines.map(move |(&key, line)| Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) })
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {

@@ -196,6 +196,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         all_signals: u32::from(options.all_signals),
         all_deliveries: u32::from(options.all_deliveries),
         has_typed_siginfo: 1,
+        host_mount_ns: procfs::host_mount_ns(),
         ..config
     };
     let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;

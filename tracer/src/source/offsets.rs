@@ -53,6 +53,14 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ),
     ("task_struct.mm", "command lines of programs that start are not known"),
     ("task_struct.cgroups", "cgroups of processes are not known"),
+    ("task_struct.cred", CREDENTIALS),
+    ("task_struct.nsproxy", CREDENTIALS),
+    ("cred.uid.val", CREDENTIALS),
+    ("cred.euid.val", CREDENTIALS),
+    ("cred.user_ns", CREDENTIALS),
+    ("user_namespace.level", CREDENTIALS),
+    ("nsproxy.mnt_ns", CREDENTIALS),
+    ("mnt_namespace.ns.inum", CREDENTIALS),
     ("task_struct.se.exec_start", "the age of zombies from before the start is not known"),
     ("task_struct.in_execve", ""),
     ("task_struct.parent_exec_id", EXEC_IDS),
@@ -77,6 +85,9 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
 
 const EXEC_IDS: &str = "children with another exit signal than SIGCHLD count as zombies where the kernel reaps them \
                         because their parent has called exec and ignores SIGCHLD";
+
+const CREDENTIALS: &str = "who starts a program is not known, so that containers that start while tracing, and who \
+                           asks their engines for something, are not known either";
 
 /// Why offsets could not be found.
 #[derive(Debug, thiserror::Error)]

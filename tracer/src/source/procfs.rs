@@ -12,7 +12,8 @@ use tracer_common::record::ARGS_MAX;
 
 use crate::{
     event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef, file_name},
+    ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust, file_name},
+    programs,
     source::reads::{self, Head, PROC_MAX},
 };
 
@@ -105,7 +106,7 @@ static READ_NOW: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 /// that does not hand it over. See [`first_bytes`].
 pub fn command_lines(pids: &[u32]) -> Vec<Args> {
     let heads = first_bytes(pids, |&pid| command_line(pid, ARGS_MAX));
-    heads.into_iter().map(|Head { bytes, cut }| Args { bytes: bytes.into(), cut }).collect()
+    heads.into_iter().map(|Head { bytes, cut }| Args { bytes: bytes.into(), cut, ..Args::default() }).collect()
 }
 
 /// The arguments of a process, as far as they matter; what is not UTF-8 in them is replaced.
@@ -144,23 +145,51 @@ pub fn directory(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
-/// The user whom a process acts for (its effective user id); root if it is gone, as then only root's files are
-/// believed.
-pub fn user(pid: u32) -> u32 {
-    let status = text(&format!("/proc/{pid}/status"));
-    field(&status, "Uid").and_then(|ids| ids.split_ascii_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-}
-
 /// The pid namespace of a process, by its host pid.
 ///
 /// # Errors
 /// If there is no such process, or it may not be looked at.
 pub fn pid_namespace(pid: &str) -> io::Result<PidNs> {
-    let link = fs::read_link(format!("/proc/{pid}/ns/pid"))?;
+    namespace(pid, "pid").map(PidNs)
+}
+
+/// The inode number of one of a process's namespaces.
+fn namespace(pid: &str, kind: &str) -> io::Result<u32> {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{kind}"))?;
     link.to_str()
-        .and_then(|text| text.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok())
-        .map(PidNs)
-        .ok_or_else(|| io::Error::other(format!("{} is no pid namespace", file_name(&link))))
+        .and_then(|text| text.strip_prefix(kind)?.strip_prefix(":[")?.strip_suffix(']')?.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("{} is no {kind} namespace", file_name(&link))))
+}
+
+/// The inode number of the host's mount namespace: that of pid 1; where that may not be looked at, of
+/// this process; 0 if there is no `/proc`.
+pub fn host_mount_ns() -> u32 {
+    namespace("1", "mnt").or_else(|_| namespace("self", "mnt")).unwrap_or(0)
+}
+
+/// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
+const INITIAL_USER_NS: u32 = 0xEFFF_FFFD;
+
+/// How far the command line of a process can be believed, by the same rule as that of an exec (`credentials()` of the
+/// programs in the kernel). Looked up where that matters.
+pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
+    let program = line.iter().next().unwrap_or_default();
+    if !programs::is_of_engine(program) {
+        return Trust::Nobody;
+    }
+    let status = text(&format!("/proc/{pid}/status"));
+    let mut ids = field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
+    let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
+    // A set-user-ID program may have become root for good after it was given its arguments; its name is that
+    // of its file.
+    let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let is_itself = field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
+    let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
+    match (uid, effective) {
+        (0, 0) if is_itself && is_in("user", INITIAL_USER_NS) && is_in("mnt", host_mount_ns) => Trust::Root,
+        (uid, effective) if uid == effective && uid != 0 => Trust::User(uid),
+        _ => Trust::Nobody,
+    }
 }
 
 /// What this `/proc` does not tell, and what follows, in sentences; nothing if it is all there.

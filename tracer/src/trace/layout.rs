@@ -13,7 +13,7 @@ use tracer_common::{
         self, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         EndRecord, LookRecord, LostRecord, MasksRecord, OutOfMemoryRecord, SurveyedRecord,
     },
-    record::{ARGS_MAX, EXEC_FIXED},
+    record::{ARGS_MAX, Credentials, EXEC_FIXED},
 };
 
 use crate::{ident::escape, trace::FORMAT};
@@ -89,6 +89,11 @@ const TASK: &[Field] = fields!(Task {
     threads: Form::U32, "threads that have not been released";
 });
 
+const CREDENTIALS: &[Field] = fields!(Credentials {
+    trust: Form::U32, TRUST;
+    mount_ns: Form::U32, "inode number of its mount namespace, 0: unknown";
+});
+
 const SIGNAL_FLAGS: &str = "bits: 1+2 action (0 default, 1 ignore, 2 handler), 4 blocked, 8 SIGNAL_UNKILLABLE, 16 target dying, 32 stopped, 64 traced, 128 kernel thread, 256 sender is outside of the target's pid namespace, 512 sender exiting, 1024 sender is an exiting pid 1, 2048 no siginfo, 4096 sent by the kernel, 8192 for the whole process, 16384 target in do_exit()";
 
 const HEADER_ONLY: &[Field] = &[Field { name: "header", offset: 0, form: Form::Struct(HEADER), about: "" }];
@@ -112,6 +117,8 @@ macro_rules! record {
     };
 }
 
+const TRUST: &str = "how far the arguments can be believed: 0 unknown, 1 not at all, else the id of the user on the host, and 2 (2 is root of the host)";
+
 const ADOPTER_CLASS: &str =
     "0 none, 1 another thread of the process, 2 a subreaper, 3 pid 1 of the namespace, 4 unknown";
 
@@ -129,7 +136,8 @@ static RECORDS: &[Record] = &[
             args_len: Form::U16, "bytes of the arguments";
             args_cut: Form::U16, "1: there was more";
             args: Form::Name(ARGS_MAX), "as many bytes as args_len says: the arguments, each ended by a zero byte";
-        }, "the bytes of args")
+            credentials: Form::U32s(2), "right behind the arguments, not here (older versions have none): trust, as of a command_line, and the inode number of its mount namespace, 0: unknown";
+        }, "the bytes of args, then those of credentials")
     },
     record!(kind::EXIT, "exit", "a main thread, a last thread, or a thread with children began to exit (sched_process_exit)", ExitRecord {
         id: Form::Struct(TASK_ID), "the thread";
@@ -201,7 +209,7 @@ static RECORDS: &[Record] = &[
     record!(note::kind::COMMAND_LINE, "command_line", "a command line, from /proc", CommandLineRecord {
         id: Form::Struct(TASK_ID), "the process";
         cut: Form::U32, "1: there was more";
-        reserved: Form::U32, "0";
+        trust: Form::U32, TRUST;
     }, "the arguments, each ended by a zero byte"),
     record!(note::kind::LOOK, "look", "a closer look at a process, from /proc", LookRecord {
         id: Form::Struct(TASK_ID), "the process";
@@ -329,7 +337,14 @@ pub fn read(record: &[u8]) -> Plain {
     };
     let mut fields = Vec::new();
     values(known.fields, "", &record[..known.size], &mut fields);
-    Plain { name: known.name.to_owned(), fields, rest: escape(&record[known.size..]) }
+    let mut rest = &record[known.size..];
+    if kind == kind::EXEC {
+        let length = fields.iter().find(|(name, _)| name == "args_len").and_then(|(_, value)| value.as_u64());
+        let (args, credentials) = rest.split_at(rest.len().min(length.unwrap_or(0) as usize));
+        values(CREDENTIALS, "", credentials, &mut fields);
+        rest = args;
+    }
+    Plain { name: known.name.to_owned(), fields, rest: escape(rest) }
 }
 
 /// The value of each field that lies within the bytes.
@@ -387,7 +402,7 @@ mod tests {
                 end += size(field["type"].as_str().unwrap());
             }
             // What varies in an exec is counted with its fields, as the most that there can be.
-            let most = if record["name"] == "exec" { EXEC_FIXED + ARGS_MAX } else { end };
+            let most = if record["name"] == "exec" { size_of::<ExecRecord>() } else { end };
             assert_eq!(end, most, "{record}");
             assert!(record["size"].as_u64().unwrap() as usize <= end, "{record}");
         }

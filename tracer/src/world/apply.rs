@@ -4,8 +4,11 @@
 use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
-    ident::{Comm, PidNs, ProcKey},
-    signal::{self, Sender, Verdict},
+    ident::{Args, Comm, PidNs, ProcKey},
+    signal::{
+        self, Sender, Verdict,
+        killer::{Killer, killer},
+    },
     world::{
         Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave,
         process::Pending,
@@ -55,8 +58,9 @@ impl World {
             EventKind::SnapshotEnd => self.snapshot_end(changes),
             EventKind::CommandLine(key, args) => {
                 if let Some(process) = self.processes.get_mut(key) {
-                    process.args = args.clone();
+                    let before = std::mem::replace(&mut process.args, args.clone());
                     process.args_at = at;
+                    self.note_client(*key, &before);
                 }
             }
             EventKind::Look(look) => self.look(at, look, changes),
@@ -203,7 +207,7 @@ impl World {
     }
 
     fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
-        let Exec { task, comm, old_tid, args } = exec;
+        let Exec { task, comm, old_tid, args, mount_ns: _ } = exec;
         if self.gone.contains(task.key, at) {
             return;
         }
@@ -212,11 +216,13 @@ impl World {
             self.renumber(task.key, *old_tid, task.tid);
         }
         let before = self.identity(task.key);
+        let mut words = Args::default();
         if let Some(process) = self.processes.get_mut(&task.key) {
             // What was looked up meanwhile is younger.
             if process.named_at <= at {
                 (process.comm, process.named_at) = (*comm, at);
             }
+            words = process.args.clone();
             if process.args_at <= at {
                 (process.args, process.args_at) = (args.clone(), at);
             }
@@ -229,6 +235,7 @@ impl World {
                 process.state = State::Running;
             }
         }
+        self.note_client(task.key, &words);
         self.plan_look(task.key, at);
         self.note_entry(task.key);
         changes.push(Change::Execed { key: task.key, before });
@@ -290,7 +297,11 @@ impl World {
         process.state = State::Dead(death);
         self.pending -= std::mem::take(&mut process.pending).len();
         let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
-        let asked_by = process.signalled_by;
+        let (asked_by, args, entry) = (process.signalled_by, process.args.clone(), process.entry.clone());
+        self.forget_client(key, &args);
+        if let Some(entry) = entry {
+            self.clients.remove(&(entry.client.key, key));
+        }
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
         self.end_client(key, death.at, Some(death.status), death.seq, changes);
@@ -387,6 +398,8 @@ impl World {
             None => Sender::Process(self.identity(current.key)),
         };
         let verdict = signal::verdict_of_sent(sent);
+        let is_sent = matches!(sender, Sender::Process(_)) || killer(sent) == Killer::CgroupKill;
+        let asked_by = if is_sent { self.asked_by(current.key, target.key) } else { Vec::new() };
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
@@ -398,7 +411,8 @@ impl World {
                 }
                 self.pending -= before - process.pending.len();
                 if process.pending.len() < MOST_PENDING && self.pending < MOST_PENDING_OF_ALL {
-                    process.pending.push(Pending { signal, sender, from_outside, at, seq });
+                    let asked_by = asked_by.clone();
+                    process.pending.push(Pending { signal, sender, asked_by, from_outside, at, seq });
                     self.pending += 1;
                 }
             }
@@ -414,12 +428,13 @@ impl World {
             && let Sender::Process(sender) = sender
             && self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0)
         {
-            self.note_request(target.key, sender, verdict, signal, at, seq);
+            self.note_request(target.key, sender, &asked_by, verdict, signal, at, seq);
         }
         let signalled = Signalled {
             signal,
             code,
             sender,
+            asked_by,
             target: self.identity(target.key),
             target_tid: target.tid,
             to_init: is_protected || self.get(target.key).is_some_and(|process| process.roles.init),
@@ -435,7 +450,7 @@ impl World {
         self.note_merged(at, seq, sent, verdict);
         self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
-            self.note_cause(at, seq, sent, sender, signalled.seen_code());
+            self.note_cause(at, seq, sent, sender, &signalled);
         }
         changes.push(Change::Signalled(Box::new(signalled)));
     }
@@ -451,14 +466,15 @@ impl World {
         changes.push(Change::Taken(Box::new(Signalled {
             signal,
             code,
-            sender: pending.map_or(Sender::Unknown, |pending| pending.sender),
+            sender: pending.as_ref().map_or(Sender::Unknown, |pending| pending.sender),
+            asked_by: pending.as_ref().map_or_else(Vec::new, |pending| pending.asked_by.clone()),
             target: self.identity(target.key),
             target_tid: target.tid,
             to_init: flags & signal_flags::UNKILLABLE != 0,
-            from_outside: pending.is_some_and(|pending| pending.from_outside),
+            from_outside: pending.as_ref().is_some_and(|pending| pending.from_outside),
             verdict: signal::verdict_of_taken(taken),
             result: None,
-            sent_at: pending.map(|pending| pending.at),
+            sent_at: pending.as_ref().map(|pending| pending.at),
             sent_seq: pending.map(|pending| pending.seq),
         })));
     }

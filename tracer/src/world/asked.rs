@@ -6,9 +6,9 @@
 
 use crate::{
     host::Container,
-    ident::{Args, Identity, ProcKey},
+    ident::{Args, Identity, ProcKey, Trust},
     programs::{is_client, is_runtime, is_watcher},
-    world::World,
+    world::{Process, World},
 };
 
 /// Commands of clients that end a container, or send it a signal.
@@ -37,30 +37,92 @@ fn asks_for_end(args: &Args, container: &Container) -> bool {
     words.any(|word| !std::mem::replace(&mut is_value, WITH_VALUE.contains(&word)) && is_meant(word))
 }
 
+/// Clients of one user that are compared; with more, which of them asked cannot be told.
+const MOST_COMPARED: usize = 256;
+
+/// Whose clients stand together in the index: root's, and those that are believed like root's, are 0.
+fn group_of(args: &Args) -> Option<u64> {
+    if !args.iter().next().is_some_and(is_client) {
+        return None;
+    }
+    match args.trust {
+        Trust::Unknown | Trust::Root => Some(0),
+        Trust::User(uid) => Some(group_of_user(uid)),
+        // Nobody asks an engine for anything.
+        Trust::Nobody => None,
+    }
+}
+
+fn group_of_user(uid: u32) -> u64 {
+    u64::from(uid) + 1
+}
+
 impl World {
+    /// A process has a command line of its own, instead of `before`.
+    pub(super) fn note_client(&mut self, key: ProcKey, before: &Args) {
+        self.forget_client(key, before);
+        if let Some(group) = self.get(key).and_then(|process| group_of(&process.args)) {
+            self.engine_clients.insert((group, key));
+        }
+    }
+
+    /// It has ended, or has another one.
+    pub(super) fn forget_client(&mut self, key: ProcKey, args: &Args) {
+        if let Some(group) = group_of(args) {
+            self.engine_clients.remove(&(group, key));
+        }
+    }
+
+    /// The living clients that may ask for something of a container, oldest first: of root, and of the user
+    /// whose it is. `None` if there are too many to compare.
+    pub(super) fn clients_of(&self, container: &Container) -> Option<Vec<&Process>> {
+        let groups = std::iter::once(0).chain(container.uid.map(group_of_user));
+        let clients: Vec<_> = groups
+            .flat_map(|group| {
+                let last = ProcKey { start: u64::MAX, tgid: u32::MAX };
+                self.engine_clients.range((group, ProcKey::default())..=(group, last)).take(MOST_COMPARED + 1)
+            })
+            .filter_map(|&(_, key)| self.get(key))
+            .collect();
+        (clients.len() <= MOST_COMPARED).then_some(clients)
+    }
+
     /// On whose behalf a process sends a signal to a container, if it is a runtime and that can be seen: the
-    /// client, the youngest of those that ask for it, then its parent and so on.
-    pub fn asked_by(&self, sender: ProcKey, target: ProcKey) -> Vec<Identity> {
-        let comm = self.identity(sender).comm;
-        if !is_runtime(comm.bytes()) && !is_watcher(comm.bytes()) {
+    /// client that asks for it, then its parent and so on. Nobody, if two could have asked.
+    pub(super) fn asked_by(&self, sender: ProcKey, target: ProcKey) -> Vec<Identity> {
+        let Some(process) = self.get(sender) else { return Vec::new() };
+        let comm = process.comm.bytes();
+        if !is_runtime(comm) && !is_watcher(comm) {
             return Vec::new();
         }
         let Some(container) = self.container_of(&self.identity(target)) else { return Vec::new() };
-        let clients = self.processes.values();
-        let clients = clients.filter(|client| client.death().is_none() && asks_for_end(&client.args, container));
-        let Some(client) = clients.max_by_key(|client| client.key) else { return Vec::new() };
+        // Anybody can be called like a runtime.
+        let is_believed = process.args.trust.is_believed_of(container.uid);
+        let clients = self.clients_of(container).filter(|_| is_believed).unwrap_or_default();
+        let asking = clients.into_iter().filter(|client| asks_for_end(&client.args, container));
+        let asking: Vec<_> = asking.map(|client| client.key).collect();
         // Podman has no daemon: its client is an ancestor of the runtime.
-        if self.upwards(sender).any(|ancestor| ancestor == client.key) {
+        if self.upwards(sender).any(|ancestor| asking.contains(&ancestor)) {
             return Vec::new();
         }
-        std::iter::once(client.identity()).chain(self.ancestors(client.key)).collect()
+        // One that has another do it is no second one.
+        let is_above = |one: ProcKey, other: ProcKey| one != other && self.is_below(other, one);
+        let mut asking = asking.iter().filter(|&&one| !asking.iter().any(|&other| is_above(one, other)));
+        match (asking.next(), asking.next()) {
+            (Some(&client), None) => std::iter::once(self.identity(client)).chain(self.ancestors(client)).collect(),
+            _ => Vec::new(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::story::args;
+    use crate::{
+        event::{Adopter, EventKind, Exec},
+        ident::Comm,
+        story::{Story, args, born, born_in, end, key, task},
+    };
 
     fn asks(line: &str) -> bool {
         let container = Container {
@@ -70,6 +132,80 @@ mod tests {
             ..Container::default()
         };
         asks_for_end(&args(line), &container)
+    }
+
+    /// A container called web (10), of root or of a user, and a runtime (9) that is theirs.
+    fn stopped(uid: Option<u32>) -> Story {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).fork(born_in(77, 10, 1, 2)).fork(born(9, 2));
+        let web = Container { id: "web".into(), uid, ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(10), "web".into()));
+        executes(&mut story, 9, "runc kill web", uid.map_or(Trust::Root, Trust::User));
+        story
+    }
+
+    /// Nobody is said to have asked.
+    const NONE: [u32; 0] = [];
+
+    fn executes(story: &mut Story, pid: u32, line: &str, trust: Trust) {
+        let args = Args { trust, ..args(line) };
+        let comm = Comm::from(line.split(' ').next().unwrap_or_default());
+        story.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args, mount_ns: 0 })));
+    }
+
+    /// Who is said to have asked, where these processes have a client's command line.
+    fn asked(uid: Option<u32>, clients: &[(u32, u32, Trust)]) -> Vec<u32> {
+        let mut story = stopped(uid);
+        for &(pid, parent, trust) in clients {
+            story.fork(born(pid, parent));
+            executes(&mut story, pid, "docker stop web", trust);
+        }
+        story.world().asked_by(key(9), key(10)).first().map(|client| client.key.tgid).into_iter().collect()
+    }
+
+    #[test]
+    fn only_who_may_ask_has_asked() {
+        assert_eq!(asked(None, &[(20, 1, Trust::Root)]), [20]);
+        assert_eq!(asked(None, &[(20, 1, Trust::Unknown)]), [20], "in an old trace");
+        assert_eq!(asked(None, &[(20, 1, Trust::User(1000))]), NONE);
+        assert_eq!(asked(None, &[(20, 1, Trust::Nobody)]), NONE);
+        assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 1, Trust::User(1000)), (22, 1, Trust::Nobody)]), [20]);
+        assert_eq!(asked(Some(1000), &[(20, 1, Trust::User(1000))]), [20]);
+        assert_eq!(asked(Some(1000), &[(20, 1, Trust::User(1001))]), NONE);
+    }
+
+    #[test]
+    fn of_two_who_could_have_asked_none_is_named() {
+        assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 1, Trust::Root)]), NONE);
+        assert_eq!(asked(None, &[(20, 1, Trust::Root), (21, 20, Trust::Root)]), [21], "one has the other do it");
+    }
+
+    #[test]
+    fn whoever_is_called_like_a_runtime_has_nobody_behind_it() {
+        let mut story = stopped(None);
+        story.fork(born(20, 1)).fork(born(30, 1));
+        executes(&mut story, 20, "docker stop web", Trust::Root);
+        executes(&mut story, 30, "runc kill web", Trust::User(1000));
+        assert!(story.world().asked_by(key(30), key(10)).is_empty());
+    }
+
+    #[test]
+    fn a_client_that_has_ended_or_does_something_else_has_not_asked() {
+        let mut story = stopped(None);
+        story.fork(born(20, 1)).fork(born(21, 1));
+        executes(&mut story, 20, "docker stop web", Trust::Root);
+        executes(&mut story, 21, "docker stop web", Trust::Root);
+        executes(&mut story, 20, "sleep 9", Trust::Root);
+        assert_eq!(story.world().asked_by(key(9), key(10))[0].key, key(21));
+        story.exit(end(21, 1, Adopter::None));
+        assert!(story.world().asked_by(key(9), key(10)).is_empty());
+    }
+
+    #[test]
+    fn too_many_to_compare_are_nobody() {
+        let many: Vec<_> = (100..=100 + MOST_COMPARED as u32).map(|pid| (pid, 1, Trust::User(1000))).collect();
+        assert_eq!(asked(Some(1000), &many), NONE);
+        assert_eq!(asked(None, &[&many[..], &[(20, 1, Trust::Root)]].concat()), [20], "root's are not among them");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! was there before anybody looked, to the nearest ancestor's container, or to that of its pid
 //! namespace.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -13,19 +15,39 @@ use crate::{
     world::World,
 };
 
-/// A container, by its number in this world.
+/// A container, by its number in this world, which no other one gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerNo(u32);
 
-/// The most that are remembered: a bound for what a trace can make its reader hold. Processes of
-/// later ones have none.
+/// The most that have members: a bound for what a trace can make its reader hold. Processes of more have
+/// none.
 const MOST_CONTAINERS: usize = 1 << 16;
+/// The most that are remembered without: findings speak of those that are gone, and whoever can have
+/// containers made of nothing must not push out those that are.
+const MOST_EMPTY: usize = 4096;
 
-/// All containers that were heard of. They stay, as findings speak of those that are gone.
+/// What is remembered of containers.
 #[derive(Debug, Default)]
 pub(super) struct Containers {
-    all: Vec<Container>,
+    all: BTreeMap<ContainerNo, Known>,
     by_id: FxHashMap<String, ContainerNo>,
+    /// Those without members, by when that came about.
+    empty: BTreeSet<(u64, ContainerNo)>,
+    /// Numbers that were given out.
+    given: u32,
+    /// How often one has lost its last member, or was new.
+    turns: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    container: Container,
+    /// More was said of it than its id.
+    is_told: bool,
+    /// Processes of the world, zombies included.
+    members: usize,
+    /// Its place among those without.
+    empty: u64,
 }
 
 impl Containers {
@@ -34,18 +56,46 @@ impl Containers {
         if let Some(&known) = self.by_id.get(id) {
             return Some(known);
         }
-        if self.all.len() >= MOST_CONTAINERS {
+        if self.all.len() >= MOST_CONTAINERS + MOST_EMPTY {
             return None;
         }
-        let number = ContainerNo(self.all.len() as u32);
-        self.all.push(Container { id: id.to_owned(), ..Container::default() });
+        let number = ContainerNo(self.given);
+        self.given = self.given.wrapping_add(1);
+        let container = Container { id: id.to_owned(), ..Container::default() };
+        self.all.insert(number, Known { container, is_told: false, members: 0, empty: 0 });
         self.by_id.insert(id.to_owned(), number);
+        self.is_empty(number);
         Some(number)
     }
 
-    fn learn(&mut self, container: &Container) {
-        if let Some(ContainerNo(number)) = self.number(&container.id) {
-            self.all[number as usize] = container.clone();
+    /// One has no members: it is forgotten when many others have lost theirs after it.
+    fn is_empty(&mut self, number: ContainerNo) {
+        let Some(known) = self.all.get_mut(&number) else { return };
+        self.turns += 1;
+        known.empty = self.turns;
+        self.empty.insert((self.turns, number));
+        if self.empty.len() > MOST_EMPTY
+            && let Some((_, oldest)) = self.empty.pop_first()
+            && let Some(Known { container, .. }) = self.all.remove(&oldest)
+            && self.by_id.get(&container.id) == Some(&oldest)
+        {
+            self.by_id.remove(&container.id);
+        }
+    }
+
+    fn join(&mut self, number: ContainerNo) {
+        let Some(known) = self.all.get_mut(&number) else { return };
+        known.members += 1;
+        if known.members == 1 {
+            self.empty.remove(&(known.empty, number));
+        }
+    }
+
+    fn leave(&mut self, number: ContainerNo) {
+        let Some(known) = self.all.get_mut(&number) else { return };
+        known.members = known.members.saturating_sub(1);
+        if known.members == 0 {
+            self.is_empty(number);
         }
     }
 }
@@ -53,8 +103,7 @@ impl Containers {
 impl World {
     /// The container that a process belongs to, or belonged to.
     pub fn container_of(&self, identity: &Identity) -> Option<&Container> {
-        let ContainerNo(number) = identity.container?;
-        self.containers.all.get(number as usize)
+        self.containers.all.get(&identity.container?).map(|known| &known.container)
     }
 
     /// Where a process lives, quoted: its container, else its pid namespace.
@@ -62,30 +111,68 @@ impl World {
         self.container_of(identity).map_or_else(|| format!("pid namespace {}", identity.pid_ns), Container::place)
     }
 
-    /// All containers that were heard of, in that order.
+    /// All containers that are remembered, in the order in which they were heard of.
     pub fn containers(&self) -> impl Iterator<Item = &Container> {
-        self.containers.all.iter()
+        self.containers.all.values().map(|known| &known.container)
     }
 
+    /// The container with that id, and how many processes belong to it, zombies included.
+    pub fn container(&self, id: &str) -> Option<(&Container, usize)> {
+        let known = self.containers.all.get(self.containers.by_id.get(id)?)?;
+        Some((&known.container, known.members))
+    }
+
+    /// Takes in what is known of one. What root says of an id, no user can have said before or say again.
     pub(super) fn learn_container(&mut self, container: &Container) {
-        self.containers.learn(container);
+        let Some(number) = self.containers.number(&container.id) else { return };
+        let Some(known) = self.containers.all.get_mut(&number) else { return };
+        let is_others = known.is_told && known.container.uid != container.uid;
+        if is_others && container.uid.is_some() {
+            return;
+        }
+        (known.container, known.is_told) = (container.clone(), true);
+        if is_others {
+            let members = self.processes.values().filter(|process| process.container == Some(number));
+            for key in members.map(|process| process.key).collect::<Vec<_>>() {
+                self.put_in(key, None);
+            }
+        }
+    }
+
+    /// A process belongs to that container from now on.
+    fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let before = std::mem::replace(&mut process.container, number);
+        if before != number {
+            number.into_iter().for_each(|number| self.containers.join(number));
+            before.into_iter().for_each(|before| self.containers.leave(before));
+        }
+    }
+
+    /// A process has left the world.
+    pub(super) fn leave_container(&mut self, number: Option<ContainerNo>) {
+        number.into_iter().for_each(|number| self.containers.leave(number));
     }
 
     /// A process belongs to a container, and with it who came to where it is until then.
     pub(super) fn contain(&mut self, key: ProcKey, id: &str) {
-        let Some(number) = self.containers.number(id) else { return };
         let Some(process) = self.get(key) else { return };
-        if process.container == Some(number) {
-            return;
-        }
         let (before, ns) = (process.container, process.pid_ns);
         let is_ns = process.roles.init && process.ns_level > 0;
+        let Some(number) = self.containers.number(id) else {
+            // It stays unknown, and what rests on the world from here on is incomplete.
+            (self.gap, self.is_synced) = (Some(self.now), false);
+            return;
+        };
+        if before == Some(number) {
+            return;
+        }
         let below = std::iter::once(key).chain(self.below(key));
         let inside = is_ns.then(|| self.members_of(ns).map(|process| process.key));
         for key in below.chain(inside.into_iter().flatten()).collect::<Vec<_>>() {
             // Who belongs to another one by now, because that was told of it, stays there.
-            if let Some(process) = self.processes.get_mut(&key).filter(|process| process.container == before) {
-                process.container = Some(number);
+            if self.get(key).is_some_and(|process| process.container == before) {
+                self.put_in(key, Some(number));
             }
         }
     }
@@ -98,8 +185,8 @@ impl World {
         }
         let creator = creator.and_then(|creator| self.get(creator)?.container);
         let container = creator.or_else(|| self.get(self.namespace(ns)?.init?)?.container);
-        if let Some(process) = self.processes.get_mut(&key) {
-            process.container = process.container.or(container);
+        if container.is_some() && self.get(key).is_some_and(|process| process.container.is_none()) {
+            self.put_in(key, container);
         }
     }
 
@@ -110,10 +197,11 @@ impl World {
         members.sort_unstable();
         let mut used: Vec<_> = members.iter().map(|&(number, _)| number).collect();
         used.dedup();
-        let containers = used.into_iter().filter_map(|ContainerNo(number)| self.containers.all.get(number as usize));
-        let mut image: Vec<_> = containers.map(|container| EventKind::Container(Box::new(container.clone()))).collect();
-        image.extend(members.into_iter().filter_map(|(ContainerNo(number), key)| {
-            Some(EventKind::Contained(key, self.containers.all.get(number as usize)?.id.clone()))
+        let containers = used.into_iter().filter_map(|number| self.containers.all.get(&number));
+        let mut image: Vec<_> =
+            containers.map(|known| EventKind::Container(Box::new(known.container.clone()))).collect();
+        image.extend(members.into_iter().filter_map(|(number, key)| {
+            Some(EventKind::Contained(key, self.containers.all.get(&number)?.container.id.clone()))
         }));
         image
     }
@@ -134,7 +222,7 @@ mod tests {
     }
 
     fn label(story: &Story, pid: u32) -> Option<String> {
-        Some(story.world().container_of(&story.world().identity(key(pid)))?.label().to_owned())
+        Some(story.world().container_of(&story.world().identity(key(pid)))?.label().into_owned())
     }
 
     /// A shim with a container's init in a namespace of its own, a child of that, and one that was brought in.
@@ -186,13 +274,55 @@ mod tests {
         }
     }
 
+    fn introduced(id: &str, uid: Option<u32>) -> EventKind {
+        EventKind::Container(Box::new(Container { id: id.into(), uid, ..Container::default() }))
+    }
+
     #[test]
-    fn nobody_is_in_a_container_that_is_one_too_many() {
+    fn those_without_members_are_forgotten_and_push_nobody_out() {
         let mut story = container();
-        for i in 0..MOST_CONTAINERS {
-            story.event(contained(99, &i.to_string()));
+        for i in 0..2 * MOST_EMPTY {
+            story.event(introduced(&format!("fake-{i}"), Some(1000)));
         }
-        story.event(contained(10, "one too many"));
-        assert_eq!(label(&story, 10), None);
+        assert_eq!(story.world().containers().count(), MOST_EMPTY + 1);
+        assert!(story.world().container("fake-0").is_none());
+        assert_eq!(label(&story, 20).as_deref(), Some("web"));
+        story.fork(born(40, 10)).event(contained(40, "later"));
+        assert_eq!(label(&story, 40).as_deref(), Some("later"));
+        assert!(story.world().is_whole());
+    }
+
+    #[test]
+    fn one_that_has_ended_is_known_for_a_while() {
+        let mut story = Story::new();
+        story.fork(born(40, 1)).event(introduced("web", None)).event(contained(40, "web"));
+        let gone = story.world().identity(key(40));
+        story.exit(end(40, 1, Adopter::None)).free(40);
+        assert_eq!(story.world().container("web").map(|(_, members)| members), Some(0));
+        assert_eq!(story.world().container_of(&gone).map(|of| of.id.as_str()), Some("web"));
+        for i in 0..MOST_EMPTY {
+            story.event(introduced(&format!("fake-{i}"), None));
+        }
+        assert_eq!(story.world().container_of(&gone), None);
+    }
+
+    #[test]
+    fn what_a_user_says_of_roots_container_changes_nothing() {
+        let mut story = container();
+        let named = Container { name: Some("shop".into()), ..Container { id: "web".into(), ..Container::default() } };
+        story.event(EventKind::Container(Box::new(named)));
+        let fake = Container { name: Some("fake".into()), uid: Some(1000), id: "web".into(), ..Container::default() };
+        story.event(EventKind::Container(Box::new(fake)));
+        assert_eq!(label(&story, 20).as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn a_user_who_was_there_first_is_in_no_container_of_root() {
+        let mut story = Story::new();
+        story.fork(born(40, 1)).event(introduced("web", Some(1000))).event(contained(40, "web"));
+        assert_eq!(label(&story, 40).as_deref(), Some("web (uid 1000)"));
+        story.fork(born(41, 1)).event(introduced("web", None)).event(contained(41, "web"));
+        assert_eq!(label(&story, 40), None);
+        assert_eq!(label(&story, 41).as_deref(), Some("web"));
     }
 }

@@ -7,6 +7,7 @@
 use crate::{
     change::{AdopterClass, Adoption, Change},
     event::ExitStatus,
+    host::Container,
     ident::{Args, Identity, ProcKey},
     programs::{is_client, is_watcher},
     world::{Process, World},
@@ -17,6 +18,8 @@ use crate::{
 pub struct Entry {
     /// Who asked for it: the client, or the parent outside.
     pub client: Identity,
+    /// No other one could have been it.
+    pub is_alone: bool,
     /// Its end, once it has ended: when, in nanoseconds of the boot-time clock, how, and the number of
     /// that event.
     pub ended: Option<(u64, Option<ExitStatus>, u64)>,
@@ -41,52 +44,75 @@ fn detaches(word: &[u8]) -> bool {
         || word.strip_prefix(b"-").is_some_and(|letters| is_cluster(letters) && letters.contains(&b'd'))
 }
 
+/// Whether a command line asks for a process of a container, and waits for it. What names the container may
+/// also be the value of an option (`-u 0`), so each word is tried.
+fn asks_for(client: &Process, process: &Process, container: &Container) -> bool {
+    let Some(words) = words_of_client(&client.args) else { return false };
+    let command: Vec<_> = process.args.iter().collect();
+    let named = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| container.is_called(word));
+    let is_command = |rest: &[&[u8]]| match (client.args.cut, process.args.cut) {
+        (false, false) => rest == command,
+        // What was cut off cannot be compared.
+        _ => rest.first() == command.first(),
+    };
+    (0..words.len()).filter(|&at| named(words[at])).any(|at| {
+        // A shell may stand before the container's own name: `kubectl exec POD -- COMMAND`.
+        let rest = &words[at + 1..];
+        let rest = rest.strip_prefix(&[&b"--"[..]]).unwrap_or(rest);
+        is_command(rest) && !words[..at].iter().any(|&word| detaches(word))
+    })
+}
+
 impl World {
     /// On whose behalf a process came in, if that was seen.
     pub fn entry(&self, key: ProcKey) -> Option<&Entry> {
         self.get(key)?.entry.as_deref()
     }
 
-    /// A living client that could have asked for a process that came in, the youngest of them.
-    pub fn client_of(&self, key: ProcKey) -> Option<&Process> {
-        let process = self.get(key)?;
-        let clients = self.processes.values().map(|client| &**client);
-        let clients = clients.filter(|client| client.death().is_none() && self.asks_for(client, process));
-        clients.max_by_key(|client| client.key)
+    /// Whether a living client could have asked for a process that came in; also if there are too many to
+    /// tell.
+    pub fn has_client(&self, key: ProcKey) -> bool {
+        self.get(key).is_some_and(|process| self.clients_for(process).is_none_or(|clients| !clients.is_empty()))
     }
 
-    /// Whether a command line asks for a process, and waits for it.
-    fn asks_for(&self, client: &Process, process: &Process) -> bool {
-        let Some(words) = words_of_client(&client.args) else { return false };
-        let Some(container) = self.container_of(&process.identity()) else { return false };
-        let command: Vec<_> = process.args.iter().collect();
-        let named = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| container.is_called(word));
-        let is_command = |rest: &[&[u8]]| match (client.args.cut, process.args.cut) {
-            (false, false) => rest == command,
-            // What was cut off cannot be compared.
-            _ => rest.first() == command.first(),
-        };
-        let Some(at) = words.iter().position(|&word| named(word)) else { return false };
-        // A shell may stand before the container's own name: `kubectl exec POD -- COMMAND`.
-        let rest = &words[at + 1..];
-        let rest = rest.strip_prefix(&[&b"--"[..]]).unwrap_or(rest);
-        is_command(rest) && !words[..at].iter().any(|&word| detaches(word))
+    /// The living clients that could have asked for a process, oldest first; `None` if there are too many to
+    /// compare.
+    fn clients_for(&self, process: &Process) -> Option<Vec<&Process>> {
+        let Some(container) = self.container_of(&process.identity()) else { return Some(Vec::new()) };
+        let mut clients = self.clients_of(container)?;
+        clients.retain(|client| client.death().is_none() && asks_for(client, process, container));
+        Some(clients)
     }
 
-    /// A process executes a program: if it came from outside, finds out for whom.
+    /// Whether somebody who lives came in on behalf of a client.
+    fn is_taken(&self, client: ProcKey) -> bool {
+        self.entries_of(client).next().is_some()
+    }
+
+    fn entries_of(&self, client: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+        let (first, last) = ((client, ProcKey::default()), (client, ProcKey { start: u64::MAX, tgid: u32::MAX }));
+        self.clients.range(first..=last).map(|&(_, key)| key)
+    }
+
+    /// A process executes a program: if it came from outside, finds out for whom. Of clients with equal words
+    /// each has one process, and the first that asked gets the first.
     pub(super) fn note_entry(&mut self, key: ProcKey) {
         let Some(process) = self.get(key) else { return };
         if !process.roles.outsider || process.ns_level == 0 || process.entry.is_some() {
             return;
         }
-        let Some(client) = self.client_of(key).map(Process::identity) else { return };
+        let Some(clients) = self.clients_for(process) else { return };
+        let is_alone = clients.len() == 1;
+        let Some(client) = clients.into_iter().find(|client| !self.is_taken(client.key)) else { return };
+        let client = client.identity();
         self.clients.insert((client.key, key));
         if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(Entry { client, ended: None }));
+            process.entry = Some(Box::new(Entry { client, is_alone, ended: None }));
         }
     }
 
-    /// A process has ended, or is gone: those that came in for it are on their own.
+    /// A process has ended, or is gone: those that came in for it are on their own, unless a client with
+    /// equal words lives that has none. Which of the two they belonged to nobody can tell.
     pub(super) fn end_client(
         &mut self,
         client: ProcKey,
@@ -95,12 +121,25 @@ impl World {
         seq: u64,
         changes: &mut Vec<Change>,
     ) {
-        let (first, last) = ((client, ProcKey::default()), (client, ProcKey { start: u64::MAX, tgid: u32::MAX }));
-        for (_, key) in self.clients.range(first..=last).copied().collect::<Vec<_>>() {
+        for key in self.entries_of(client).collect::<Vec<_>>() {
             self.clients.remove(&(client, key));
-            if let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut()) {
-                entry.ended = Some((at, status, seq));
-                changes.push(Change::ClientEnded(key));
+            let Some(process) = self.get(key) else { continue };
+            let others = self.clients_for(process);
+            let is_unclear = others.is_none();
+            let free = others.into_iter().flatten().find(|&other| other.key != client && !self.is_taken(other.key));
+            let free = free.map(Process::identity);
+            if let Some(free) = free {
+                self.clients.insert((free.key, key));
+            }
+            let Some(process) = self.processes.get_mut(&key) else { continue };
+            match (free, &mut process.entry) {
+                (Some(free), Some(entry)) => (entry.client, entry.is_alone) = (free, false),
+                (None, Some(_)) if is_unclear => process.entry = None,
+                (None, Some(entry)) => {
+                    entry.ended = Some((at, status, seq));
+                    changes.push(Change::ClientEnded(key));
+                }
+                (_, None) => {}
             }
         }
     }
@@ -123,7 +162,8 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry = Some(Box::new(Entry { client: from, ended: Some((at, status, seq.unwrap_or(0))) }));
+            process.entry =
+                Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq.unwrap_or(0))) }));
             changes.push(Change::ClientEnded(child));
         }
     }

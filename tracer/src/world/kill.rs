@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    change::Change,
+    change::{Change, Signalled},
     event::{ExitStatus, SignalSent},
     host::OutOfMemory,
     ident::{Identity, PidNs, ProcKey},
@@ -241,7 +241,7 @@ impl Causes {
 
 impl World {
     /// Remembers a signal that the kernel accepted, if it could be why its target ends.
-    pub(super) fn note_cause(&mut self, at: u64, seq: u64, sent: &SignalSent, sender: Sender, code: i32) {
+    pub(super) fn note_cause(&mut self, at: u64, seq: u64, sent: &SignalSent, sender: Sender, signalled: &Signalled) {
         if !could_end(sent) {
             return;
         }
@@ -257,11 +257,10 @@ impl World {
         }
         let sender = if killer.has_sender() { Sender::Process(self.identity(current.key)) } else { sender };
         let (ancestors, asked_by) = match killer {
-            Killer::Process | Killer::CgroupKill => {
-                (self.ancestors(current.key), self.asked_by(current.key, target.key))
-            }
+            Killer::Process | Killer::CgroupKill => (self.ancestors(current.key), signalled.asked_by.clone()),
             _ => (Vec::new(), Vec::new()),
         };
+        let code = signalled.seen_code();
         let cause = Cause { signal, code, killer, sender, current: current.key, ancestors, asked_by, at, seq };
         let Some(process) = self.processes.get_mut(&target.key) else { return };
         process.causes.get_or_insert_default().note(cause, is_handled);

@@ -77,6 +77,8 @@ impl World {
         // What the kernel has released never comes back.
         self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { u64::MAX });
         self.missing.remove(&key);
+        self.leave_container(process.container);
+        self.forget_client(key, &process.args);
         self.forget_group(key, changes);
         // Whoever has ended said so then; of this one the end was not seen.
         self.end_client(key, self.now, None, 0, changes);

@@ -94,10 +94,11 @@ pub struct Process {
 }
 
 /// A signal that was accepted and waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub signal: Signal,
     pub sender: Sender,
+    pub asked_by: Vec<Identity>,
     pub from_outside: bool,
     pub at: u64,
     pub seq: u64,

@@ -159,6 +159,7 @@ impl World {
         &mut self,
         target: ProcKey,
         sender: Identity,
+        asked_by: &[Identity],
         verdict: Verdict,
         signal: Signal,
         at: u64,
@@ -170,7 +171,7 @@ impl World {
         if asks.is_none() && (signal != Signal::KILL || !is_first_kill()) {
             return;
         }
-        let (ancestors, asked_by) = (self.ancestors(sender.key), self.asked_by(sender.key, target));
+        let (ancestors, asked_by) = (self.ancestors(sender.key), asked_by.to_vec());
         let request = Request { signal, sender, ancestors, asked_by, verdict, at, seq };
         let Some(process) = self.processes.get_mut(&target) else { return };
         let stop = process.stop.get_or_insert_default();

@@ -528,6 +528,7 @@ struct AuditContainer {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    uid: Option<u32>,
     init: Option<bool>,
 }
 
@@ -547,6 +548,7 @@ struct Container {
     pod_namespace: Option<String>,
     stop_signal: Option<String>,
     pid_mode: Option<String>,
+    uid: Option<u32>,
     init: Option<bool>,
 }
 

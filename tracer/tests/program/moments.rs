@@ -115,7 +115,7 @@ fn large(processes: u32, bytes: usize) -> Recording {
     recording.event(S, row(info(1, 0, "init")));
     let pids = 2..processes + 1;
     recording.events(pids.clone().map(|pid| (S, row(info(pid, 1, "worker")))));
-    let args = |pid: u32| Args { bytes: format!("{pid}{}", "x".repeat(bytes)).into_bytes().into(), cut: false };
+    let args = |pid: u32| Args { bytes: format!("{pid}{}", "x".repeat(bytes)).into_bytes().into(), ..Args::default() };
     if bytes > 0 {
         recording.events(pids.map(|pid| (S, EventKind::CommandLine(key(pid), args(pid)))));
     }
@@ -214,7 +214,7 @@ fn a_damaged_image_does_not_make_a_world_whole() {
 /// wrote meanwhile comes after that.
 fn out_of_order() -> (TempDir, PathBuf) {
     let mut recording = Recording::new();
-    let line = |pid, at| (at, EventKind::CommandLine(key(pid), Args { bytes: "x"[..].into(), cut: false }));
+    let line = |pid, at| (at, EventKind::CommandLine(key(pid), Args { bytes: "x"[..].into(), ..Args::default() }));
     recording.events([(S, EventKind::SnapshotBegin), (S, row(info(1, 0, "init"))), (S, row(info(5, 1, "old")))]);
     recording.events([line(1, 4 * S), line(5, 4 * S), (4 * S, EventKind::SnapshotEnd)]);
     recording.events([

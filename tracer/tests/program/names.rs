@@ -96,7 +96,7 @@ fn snapshot(names: Names<'_>) -> Vec<EventKind> {
         let pid = 100 + 10 * i as u32;
         let comm = comm(name);
         let ns = tracer::ident::PidNs(4_026_533_000 + i as u32);
-        let args = Args { bytes: [name, &b"\0"[..], name, b"\0"].concat().into(), cut: i % 2 == 0 };
+        let args = Args { bytes: [name, &b"\0"[..], name, b"\0"].concat().into(), cut: i % 2 == 0, ..Args::default() };
         let container = container(i, name);
         events.extend([
             row(TaskInfo { comm, ..info(pid, 1, "") }),
@@ -128,8 +128,8 @@ fn acts(names: Names<'_>) -> Vec<EventKind> {
     for (i, name) in names.iter().enumerate() {
         let pid = 100 + 10 * i as u32;
         let comm = comm(name);
-        let args = Args { bytes: [name, &b"\0"[..], name].concat().into(), cut: true };
-        let exec = Exec { task: task(pid + 4), comm, old_tid: pid + 4, args };
+        let args = Args { bytes: [name, &b"\0"[..], name].concat().into(), cut: true, ..Args::default() };
+        let exec = Exec { task: task(pid + 4), comm, old_tid: pid + 4, args, mount_ns: 0 };
         let ns = tracer::ident::PidNs(4_026_533_000 + i as u32);
         events.extend([
             fork(info(pid + 4, pid, "sh")),
@@ -333,7 +333,7 @@ fn a_recording_and_its_name_cannot_lie() {
     let mut events = vec![start(&LIES)];
     events.extend(snapshot(&LIES));
     events.extend([
-        EventKind::CommandStarted(key(110), Args { bytes: LIES.join(&0).into(), cut: true }),
+        EventKind::CommandStarted(key(110), Args { bytes: LIES.join(&0).into(), cut: true, ..Args::default() }),
         EventKind::Lost(tracer::event::Loss { unreadable: 1, ..Default::default() }),
         EventKind::Tick,
     ]);

@@ -89,8 +89,8 @@ pub fn fork(task: TaskInfo) -> EventKind {
 }
 
 pub fn exec(pid: u32, comm: impl Into<Name>, args: &[u8]) -> EventKind {
-    let args = Args { bytes: args.to_vec().into(), cut: false };
-    EventKind::Exec(Box::new(Exec { task: task(pid), comm: comm.into().0, old_tid: pid, args }))
+    let args = Args { bytes: args.to_vec().into(), ..Args::default() };
+    EventKind::Exec(Box::new(Exec { task: task(pid), comm: comm.into().0, old_tid: pid, args, mount_ns: 0 }))
 }
 
 /// A name as text or as raw bytes.
@@ -173,8 +173,11 @@ pub fn snapshot() -> Vec<EventKind> {
         zombie_row(info(70, 10, "early"), None),
         zombie_row(inner(55, 7, 50, "worker"), Some(3_000_000_000)),
         EventKind::SnapshotEnd,
-        EventKind::CommandLine(key(50), Args { bytes: (&b"sleep\x001000\0"[..]).into(), cut: false }),
-        EventKind::CommandLine(key(60), Args { bytes: (&b"sh\0-c\0echo \x1b[2J; true\0"[..]).into(), cut: true }),
+        EventKind::CommandLine(key(50), Args { bytes: (&b"sleep\x001000\0"[..]).into(), ..Args::default() }),
+        EventKind::CommandLine(
+            key(60),
+            Args { bytes: (&b"sh\0-c\0echo \x1b[2J; true\0"[..]).into(), cut: true, ..Args::default() },
+        ),
     ]
 }
 
@@ -246,7 +249,7 @@ pub fn endings() -> Vec<EventKind> {
         EventKind::Exit(Box::new(Exit { group_dead: false, live: 2, ..exit(300, 10, 0) })),
         fork(inner(310, 40, 50, "app")),
         fork(info(320, 10, "make")),
-        EventKind::CommandStarted(key(320), Args { bytes: b"make\0test\0"[..].into(), cut: false }),
+        EventKind::CommandStarted(key(320), Args { bytes: b"make\0test\0"[..].into(), ..Args::default() }),
         fork(info(321, 320, "server")),
         EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(1)), ..exit(320, 10, 2 << 8) })),
         EventKind::CommandEnded(key(320), ExitStatus(2 << 8)),

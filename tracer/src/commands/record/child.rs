@@ -111,7 +111,7 @@ pub fn args(command: &[OsString]) -> Args {
     let mut bytes: Vec<u8> = command.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect();
     let cut = bytes.len() > ARGS_MAX;
     bytes.truncate(ARGS_MAX);
-    Args { bytes: bytes.into(), cut }
+    Args { bytes: bytes.into(), cut, ..Args::default() }
 }
 
 /// The code with which a shell passes on how a program ended.

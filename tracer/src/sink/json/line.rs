@@ -64,7 +64,7 @@ pub(super) struct Process<'a> {
     ns_pid: u32,
     ns_level: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<&'a str>,
+    container: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_id: Option<&'a str>,
 }
@@ -282,6 +282,7 @@ fn fate<'a>(world: &'a World, signalled: &Signalled) -> Fate<'a> {
         signal,
         code: _,
         sender: from,
+        asked_by: _,
         target,
         target_tid,
         to_init: _,
@@ -348,7 +349,7 @@ pub(super) struct ContainerLine<'a> {
     at: Wall,
     at_boot_ns: BootNs,
     seq: u64,
-    label: &'a str,
+    label: Cow<'a, str>,
     #[serde(flatten)]
     container: &'a Container,
 }

@@ -331,7 +331,7 @@ mod tests {
     fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, io::Result<()>) {
         let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
         let (mut engine, redactor, mut record) = (Engine::new(&Thresholds::default()), Redactor::default(), Vec::new());
-        let args = Args { bytes: vec![b'x'; 400].into(), cut: false };
+        let args = Args { bytes: vec![b'x'; 400].into(), ..Args::default() };
         let list = (1..=processes).flat_map(|pid| {
             let task = born(pid, u32::from(pid > 1));
             let line = EventKind::CommandLine(task.key, args.clone());

@@ -77,7 +77,10 @@ impl Redactor {
             replace(record, begin, &redacted);
         }
         let Some(Arguments { begin, cut }) = arguments_of(kind) else { return };
-        let Some(arguments) = record.get(begin..) else { return };
+        let Some(rest) = record.get(begin..) else { return };
+        // Behind the arguments of an exec stand numbers, which stay.
+        let (arguments, behind) = rest.split_at(if kind == kind::EXEC { args_len(record, rest) } else { rest.len() });
+        let behind = behind.to_vec();
         let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
         // Some programs write all that they want to say into this one: `sshd: alice@pts/0`.
         let program = program.split(u8::is_ascii_whitespace).next().unwrap_or_default();
@@ -90,15 +93,16 @@ impl Redactor {
         if !kept.is_empty() {
             kept.push(0);
         }
+        let length = (kept.len() as u16).to_ne_bytes();
         if kept.len() < arguments.len()
             && let Some(cut) = record.get_mut(cut)
         {
             // The low byte of a number of either size: "there was more".
             *cut = 1;
         }
+        kept.extend(behind);
         replace(record, begin, &kept);
         if kind == kind::EXEC {
-            let length = (kept.len() as u16).to_ne_bytes();
             record[offset_of!(ExecRecord, args_len)..][..length.len()].copy_from_slice(&length);
         }
     }
@@ -110,7 +114,7 @@ impl Redactor {
         }
         // What cannot be read cannot be made safe.
         let Ok(mut container) = serde_json::from_slice::<Container>(bytes) else { return Vec::new() };
-        let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode, init: _ } =
+        let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode, uid: _, init: _ } =
             &mut container;
         for name in [Some(id), name.as_mut(), image.as_mut(), pod.as_mut(), pod_namespace.as_mut(), pid_mode.as_mut()] {
             if let Some(name) = name.filter(|name| *name != "host") {
@@ -130,6 +134,12 @@ impl Redactor {
         // 48 bits of SipHash: no two of a machine's names will meet.
         format!("n{:012x}", self.key.hash_one(name) >> 16)
     }
+}
+
+/// How many bytes of arguments an exec has, of those that follow its fixed part.
+fn args_len(record: &[u8], rest: &[u8]) -> usize {
+    let length = record[offset_of!(ExecRecord, args_len)..].first_chunk().map_or(0, |&bytes| u16::from_ne_bytes(bytes));
+    rest.len().min(length.into())
 }
 
 /// Puts something else in the place of a record's end.
@@ -185,11 +195,14 @@ fn comm_of(kind: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::record::Credentials;
+    use zerocopy::IntoBytes;
+
     use super::*;
     use crate::{
         event::{Event, EventKind},
         host::{Engine, OutOfMemory},
-        ident::Args,
+        ident::{Args, Trust},
         source::{decode::decode, encode::encode},
         story::key,
         trace::layout,
@@ -203,7 +216,7 @@ mod tests {
     }
 
     fn args(bytes: &'static [u8]) -> Args {
-        Args { bytes: bytes.into(), cut: false }
+        Args { bytes: bytes.into(), ..Args::default() }
     }
 
     #[test]
@@ -215,9 +228,9 @@ mod tests {
             (b"", b"", false),
         ] {
             let line = redacted(Redact::Argv, EventKind::CommandLine(key(5), args(given)));
-            assert_eq!(line, EventKind::CommandLine(key(5), Args { bytes: kept.into(), cut }));
+            assert_eq!(line, EventKind::CommandLine(key(5), Args { bytes: kept.into(), cut, ..Args::default() }));
             let started = redacted(Redact::Argv, EventKind::CommandStarted(key(5), args(given)));
-            assert_eq!(started, EventKind::CommandStarted(key(5), Args { bytes: kept.into(), cut }));
+            assert_eq!(started, EventKind::CommandStarted(key(5), Args { bytes: kept.into(), cut, ..Args::default() }));
         }
     }
 
@@ -228,6 +241,7 @@ mod tests {
         record[offset_of!(ExecRecord, comm)..][..16].copy_from_slice(&Comm::from(comm).0);
         record[offset_of!(ExecRecord, args_len)..][..2].copy_from_slice(&(args.len() as u16).to_ne_bytes());
         record.extend_from_slice(args);
+        record.extend(Credentials { trust: 1_002, mount_ns: 77 }.as_bytes());
         let length = (record.len() as u32).to_ne_bytes();
         record[offset_of!(Header, len)..][..4].copy_from_slice(&length);
         record
@@ -243,6 +257,7 @@ mod tests {
             (&b"secret-program-"[..], &b"/opt/secret-program-x\0"[..])
         );
         assert!(kept.args.cut);
+        assert_eq!((kept.args.trust, kept.mount_ns), (Trust::User(1_000), 77));
 
         let mut record = exec("secret-program-", b"/opt/secret-program-x\0--secret\0");
         Redactor::new(Some(Redact::Names)).redact(&mut record);
@@ -278,6 +293,7 @@ mod tests {
             pod_namespace: some("secret-namespace"),
             stop_signal: some("SIGINT"),
             pid_mode: some("container:secret"),
+            uid: None,
             init: Some(true),
         };
         let EventKind::Container(kept) = redacted(EventKind::Container(Box::new(container.clone()))) else { panic!() };

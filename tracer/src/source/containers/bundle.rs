@@ -73,7 +73,7 @@ struct Metadata {
 /// What is known of a container by its bundle: nothing but what the call says, if there is none that is to be believed.
 pub(super) fn container(call: &Call) -> Container {
     let Call { id, engine, bundle, owner } = call;
-    let mut container = Container { id: id.clone(), engine: *engine, ..Container::default() };
+    let mut container = Container { id: id.clone(), engine: *engine, uid: call.uid(), ..Container::default() };
     let Some(bundle) = bundle else { return container };
     let read = json::<Config>(&bundle.join("config.json"), *owner, CONFIG_MAX);
     if let Some(config) = read {

@@ -1,27 +1,71 @@
 //! The container that a cgroup path names.
 
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
 use crate::host::Engine;
 
 /// Characters of an id that an engine made.
 const ID: usize = 64;
 
-/// Reads `/proc/PID/cgroup`: the engine and the id, of the innermost container.
-pub(super) fn container(text: &str) -> Option<(Engine, String)> {
+/// What a control group's path says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    pub engine: Engine,
+    pub id: String,
+    /// It lies within the group of another container.
+    pub is_nested: bool,
+    /// Where the group that names it is, below the place where control groups are mounted.
+    group: PathBuf,
+}
+
+impl Named {
+    /// The ordinary user whose that group is, by their id on the host: whoever was given a part of the
+    /// hierarchy can call groups in it what they like. None if it is root's, or cannot be looked at.
+    pub(super) fn uid(&self) -> Option<u32> {
+        // The second one on machines that have both versions.
+        let places = ["", "unified"].map(|hierarchy| Path::new(ROOT).join(hierarchy).join(&self.group));
+        let owner = places.iter().find_map(|place| std::fs::metadata(place).ok())?.uid();
+        (owner != 0).then_some(owner)
+    }
+}
+
+/// Where control groups are mounted.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Reads `/proc/PID/cgroup`: the innermost container.
+pub(super) fn container(text: &str) -> Option<Named> {
     text.lines().find_map(|line| {
         // hierarchy-ID:controllers:path (cgroups(7))
-        let path = line.splitn(3, ':').nth(2)?;
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
         let parts: Vec<_> = path.split('/').collect();
-        (0..parts.len()).rev().find_map(|i| part(parts[i], &parts[..i]))
+        let mut named = (0..parts.len()).rev().filter_map(|at| Some((at, part(parts[at], &parts[..at])?)));
+        let (at, (engine, id)) = named.next()?;
+        let hierarchy = controllers.strip_prefix("name=").unwrap_or(controllers);
+        let group = std::iter::once(hierarchy).chain(parts[..=at].iter().copied()).filter(|part| !part.is_empty());
+        Some(Named { engine, id, is_nested: named.next().is_some(), group: group.collect() })
     })
 }
 
-/// The unit of systemd that `/proc/PID/cgroup` names, the innermost; none of those that hold units.
+/// The unit of systemd that `/proc/PID/cgroup` names; none of those that hold units. Below a unit, and so
+/// below a user's own service manager, groups have the names that somebody else has given them: a unit of
+/// such a manager is told with it.
 pub(super) fn unit(text: &str) -> Option<String> {
     let systemds = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
     text.lines().filter(systemds).find_map(|line| {
         let path = line.splitn(3, ':').nth(2)?;
         let is_unit = |name: &&str| name.ends_with(".service") || (name.ends_with(".scope") && *name != "init.scope");
-        path.split('/').rev().find(is_unit).map(str::to_owned)
+        let mut units = path.split('/').filter(is_unit);
+        let unit = units.next()?;
+        let inner = units.next().filter(|_| unit.starts_with("user@"));
+        Some(match inner {
+            Some(inner) if unit == "user@0.service" => inner.to_owned(),
+            Some(inner) => format!("{unit}/{inner}"),
+            None => unit.to_owned(),
+        })
     })
 }
 
@@ -66,7 +110,8 @@ mod tests {
             // One hierarchy may know what the other does not.
             (format!("1:name=systemd:/\n2:cpu:/docker/{ID}\n0::/"), Engine::Docker),
         ] {
-            assert_eq!(container(&path), Some((engine, ID.to_owned())), "{path}");
+            let named = container(&path).map(|named| (named.engine, named.id, named.is_nested));
+            assert_eq!(named, Some((engine, ID.to_owned(), false)), "{path}");
         }
     }
 
@@ -76,6 +121,9 @@ mod tests {
             ("0::/system.slice/nginx.service", Some("nginx.service")),
             ("2:cpu:/x.service\n1:name=systemd:/system.slice/cron.service\n", Some("cron.service")),
             ("0::/user.slice/user-0.slice/user@0.service/app.slice/app-1.scope", Some("app-1.scope")),
+            ("0::/user.slice/user-7.slice/user@7.service/app.slice/sshd.service", Some("user@7.service/sshd.service")),
+            ("0::/user.slice/user-7.slice/session-3.scope", Some("session-3.scope")),
+            ("0::/system.slice/runner.service/sshd.service", Some("runner.service")),
             ("0::/init.scope", None),
             ("0::/", None),
         ] {
@@ -87,7 +135,11 @@ mod tests {
     fn the_innermost_counts_and_no_other_name_is_an_id() {
         let inner = ID.replace('0', "f");
         let nested = format!("0::/docker/{ID}/docker/{inner}");
-        assert_eq!(container(&nested), Some((Engine::Docker, inner)));
+        let named = container(&nested).unwrap();
+        assert_eq!((named.engine, named.id.as_str(), named.is_nested), (Engine::Docker, &inner[..], true));
+        assert_eq!(named.group, Path::new(&format!("docker/{ID}/docker/{inner}")));
+        let old = format!("5:memory:/docker/{ID}/x");
+        assert_eq!(container(&old).unwrap().group, Path::new(&format!("memory/docker/{ID}")));
         for path in [
             "0::/".to_owned(),
             "0::/user.slice/user-0.slice/session-1.scope".to_owned(),

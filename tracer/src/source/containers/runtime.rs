@@ -69,10 +69,15 @@ impl Call {
         (!id.is_empty()).then(|| Self { id, engine, bundle, owner: owner() })
     }
 
+    /// The ordinary user whose word that is; none for root's.
+    pub(super) fn uid(&self) -> Option<u32> {
+        (self.owner != 0).then_some(self.owner)
+    }
+
     /// The bundle of another container of the same shim: that of a pod watches over all of it.
-    pub(super) fn bundle_of(self, id: &str) -> Option<PathBuf> {
-        let bundle = self.bundle?;
-        if self.id == id { Some(bundle) } else { Some(bundle.parent()?.join(id)) }
+    pub(super) fn bundle_of(&self, id: &str) -> Option<PathBuf> {
+        let bundle = self.bundle.as_ref()?;
+        if self.id == id { Some(bundle.clone()) } else { Some(bundle.parent()?.join(id)) }
     }
 }
 
@@ -132,7 +137,7 @@ mod tests {
 
     fn args(line: &str) -> Args {
         let bytes: String = line.split(' ').flat_map(|word| [word, "\0"]).collect();
-        Args { bytes: bytes.into_bytes().into(), cut: false }
+        Args { bytes: bytes.into_bytes().into(), ..Args::default() }
     }
 
     fn call(line: &str) -> Option<Call> {

@@ -264,8 +264,7 @@ impl Life {
         let is_late = self.stop.is_some() && matches!(verdict, Verdict::Merged | Verdict::TargetExiting);
         let stop_signal = world.container_of(&signalled.target).and_then(Container::own_stop_signal);
         if (signal == Signal::TERM || Some(signal) == stop_signal) && !is_late {
-            let asked_by =
-                process(&sender).map_or_else(Vec::new, |sender| world.asked_by(sender, signalled.target.key));
+            let asked_by = signalled.asked_by.clone();
             self.stop = Some(Stop { signal, sender, asked_by, at, verdict, taken_at: None });
         }
     }
