@@ -154,7 +154,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         note::kind::COMMAND_STARTED => {
             let CommandStartedRecord { header: _, id, cut, reserved: _ } = read(bytes, header.kind)?;
             let args = rest(bytes, size_of::<CommandStartedRecord>())?;
-            EventKind::CommandStarted(known_ref(id).key, arguments(args, cut != 0))
+            let bytes = Bytes::copy_from_slice(args);
+            EventKind::CommandStarted(known_ref(id).key, Args { bytes, cut: cut != 0, ..Args::default() })
         }
         note::kind::COMMAND_ENDED => {
             let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes, header.kind)?;
