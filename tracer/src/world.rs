@@ -95,6 +95,8 @@ pub struct World {
     is_listing: bool,
     /// Events were lost since it began.
     is_torn: bool,
+    /// Of a trace: part of it could not be read since an image of the world was.
+    is_unread: bool,
     /// When the last one began that came to its end.
     listed_at: u64,
     containers: contained::Containers,

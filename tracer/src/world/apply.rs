@@ -72,6 +72,7 @@ impl World {
             EventKind::Lost(lost) => {
                 self.gap = Some(at);
                 (self.is_synced, self.is_torn) = (false, true);
+                self.is_unread |= lost.unreadable > 0;
                 // Of a damaged trace: it may have been part of the list.
                 self.is_listing &= lost.unreadable == 0;
                 changes.push(Change::Gap);
@@ -577,8 +578,14 @@ impl World {
             .filter(|process| process.snapshot != self.snapshot && process.seen_at < self.snapshot_began)
             .map(|process| process.key)
             .collect();
-        for key in unlisted {
-            self.not_found(key, self.snapshot_began);
+        // What makes up for the unreadable part of a trace is an image of the world: who is not in it was known to be
+        // gone.
+        if std::mem::take(&mut self.is_unread) {
+            self.bury(unlisted, self.snapshot_began, changes);
+        } else {
+            for key in unlisted {
+                self.not_found(key, self.snapshot_began);
+            }
         }
         self.is_synced = !self.is_torn;
         changes.push(Change::Synced);

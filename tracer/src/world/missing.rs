@@ -81,6 +81,15 @@ impl World {
         }
     }
 
+    /// Those who were certainly gone by that time.
+    pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: u64, changes: &mut Vec<Change>) {
+        keys.sort_unstable();
+        for key in keys.into_iter().rev() {
+            self.mislay(key);
+            self.remove(key, Leave::NotFound { first: at, last: at }, changes);
+        }
+    }
+
     /// Keeps what is known of somebody whose end was not seen.
     fn mislay(&mut self, key: ProcKey) {
         let Some(process) = self.get(key).filter(|process| process.death().is_none()) else { return };

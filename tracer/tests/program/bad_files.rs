@@ -26,7 +26,7 @@ use zerocopy::IntoBytes;
 use crate::story::{info, key, row, start, task};
 
 /// The most memory that a replay may ask the kernel for, in KiB: what it asks for it may use.
-const MEMORY_KIB: u32 = 1 << 20;
+const MEMORY_KIB: u32 = 5 << 18;
 
 fn replay(arguments: &[&str], file: &Path) -> Output {
     let mut command = Command::new("sh");

@@ -1080,6 +1080,7 @@ fn the_examples_of_the_documentation_are_right() {
         [
             "container",
             "lost",
+            "limited",
             "unwritten",
             "summary",
             "process",

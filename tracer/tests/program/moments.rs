@@ -162,7 +162,7 @@ fn chunks(bytes: &[u8]) -> Vec<(usize, usize)> {
 
 #[test]
 fn an_image_that_is_not_whole_is_none() {
-    let recording = large(3_000, 480);
+    let recording = large(4_000, 480);
     let want = commands(recording.engine.world());
     let (_folder, path) = recording.end(4 * S);
     let bytes = fs::read(&path).unwrap();
@@ -186,7 +186,7 @@ fn an_image_that_is_not_whole_is_none() {
 #[test]
 fn a_damaged_image_does_not_make_a_world_whole() {
     // What was before it is lost, so that an image is welcome; and its second part is lost.
-    let recording = large(3_000, 480);
+    let recording = large(4_000, 480);
     let (_folder, path) = recording.end(4 * S);
     let bytes = fs::read(&path).unwrap();
     let chunks = chunks(&bytes);
@@ -202,11 +202,11 @@ fn a_damaged_image_does_not_make_a_world_whole() {
         trace
             .play(|event, record| {
                 let world = engine.step(event, record).1;
-                assert!(!world.is_whole() || world.process_count() >= 2_998, "{lost:?}: {}", world.process_count());
+                assert!(!world.is_whole() || world.process_count() >= 3_998, "{lost:?}: {}", world.process_count());
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();
-        assert_eq!(engine.world().process_count(), 2_998, "{lost:?}");
+        assert_eq!(engine.world().process_count(), 3_998, "{lost:?}");
     }
 }
 
