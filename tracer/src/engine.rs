@@ -121,9 +121,9 @@ impl Asked {
                 }
                 _ => None,
             };
-            let over: Vec<_> =
-                about.filter_map(|(i, open)| Some((i, rules[i].over(world, change, open).or_else(gone)?))).collect();
-            for (i, how) in over {
+            let over = about
+                .filter_map(|(i, open)| Some((i, open.subject(), rules[i].over(world, change, open).or_else(gone)?)));
+            for (i, subject, how) in over.collect::<Vec<_>>() {
                 self.findings.extend(self.ledger.over(i, subject, world.now(), seq, how));
             }
         }
@@ -138,6 +138,9 @@ impl Asked {
     fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, seq: u64) {
         match verdict {
             Verdict::Quiet => {}
+            Verdict::Each(verdicts) => {
+                verdicts.into_iter().for_each(|verdict| self.note(world, rules, rule, verdict, seq));
+            }
             // Never at once, or a rule that cannot make up its mind would keep the loop busy.
             Verdict::Recheck(at, key) => self.rechecks.insert(at.max(world.now().saturating_add(1)), rule, key),
             Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),

@@ -70,8 +70,10 @@ pub enum Missing {
     #[error("there is no pid namespace {0} at that moment of the recording; --at WHEN shows another one")]
     NamespaceAtMoment(u32),
     /// Nobody heard of such a container.
-    #[error("the recording, as far as it was played, has no container, image or pod {0}; `tracer tree FILE` names those \
-             of its end, with `--at WHEN` those of a moment")]
+    #[error(
+        "the recording, as far as it was played, has no container, image or pod {0}; `tracer tree FILE` names those \
+             of its end, with `--at WHEN` those of a moment"
+    )]
     ContainerInRecording(String),
 }
 

@@ -386,7 +386,7 @@ impl World {
         let by = matches!(sender, Sender::Process(_)).then_some(current.key);
         self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
-        self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
+        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, signalled.seen_code());
         }

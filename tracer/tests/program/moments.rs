@@ -81,7 +81,10 @@ fn tree(file: &Path, arguments: &[&str]) -> Vec<u64> {
     let output = tracer(&[&["tree", "-o", "json"], arguments].concat(), file);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
-    lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["pid"].as_u64().unwrap()).collect()
+    lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["pid"].as_u64().unwrap())
+        .collect()
 }
 
 /// Plays the end of a file from its last image of the world on.
@@ -257,9 +260,8 @@ fn births() -> (TempDir, PathBuf) {
     recording.events([(S, EventKind::SnapshotBegin), (S, row(info(1, 0, "init"))), (S, EventKind::SnapshotEnd)]);
     let container = |pid, ns_pid, parent| TaskInfo { pid_ns: PidNs(NS), ..inner(pid, ns_pid, parent, "app") };
     let kill = crate::story::signal(300, 301, tracer::signal::Signal::KILL, 0, 0);
-    let gone = |at, pid, parent| {
-        [(at, EventKind::Exit(Box::new(exit(pid, parent, 9)))), (at, EventKind::Free(task(pid)))]
-    };
+    let gone =
+        |at, pid, parent| [(at, EventKind::Exit(Box::new(exit(pid, parent, 9)))), (at, EventKind::Free(task(pid)))];
     recording.events([(2 * S, fork(info(300, 1, "sh"))), (2 * S, fork(info(301, 300, "sleep"))), (3 * S, kill)]);
     recording.events(gone(3 * S, 301, 300));
     recording.event(4 * S, fork(container(302, 1, 300)));
