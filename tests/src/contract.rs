@@ -374,6 +374,8 @@ pub struct Finding {
     pub how: Option<String>,
     pub ancestors: Option<Vec<Process>>,
     pub asked_by: Option<Vec<Process>>,
+    pub children_told: Option<u64>,
+    pub children_not_told: Option<u64>,
     pub count: Option<u64>,
     pub victims: Option<Vec<Process>>,
     pub raised_again: Option<u64>,

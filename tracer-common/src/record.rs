@@ -286,6 +286,8 @@ pub mod signal_sets {
     /// By default they do nothing (SIGCHLD, SIGCONT, SIGURG, SIGWINCH) or stop (SIGSTOP, SIGTSTP,
     /// SIGTTIN, SIGTTOU). All others end the process by default.
     pub const HARMLESS: u64 = set(&[17, 18, 19, 20, 21, 22, 23, 28]);
+    /// SIGTSTP, SIGTTIN, SIGTTOU: they stop by default, and can be blocked.
+    pub const STOPS: u64 = set(&[20, 21, 22]);
     /// SIGHUP, SIGINT, SIGQUIT, SIGTERM: programs handle them in order to end.
     pub const REQUESTS: u64 = set(&[1, 2, 3, 15]);
 }

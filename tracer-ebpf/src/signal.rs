@@ -145,9 +145,14 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
     if could_end && !blocks(target, signal) {
         return true;
     }
+    // A terminal, or a shell, waits for a process to stop that blocks it.
+    let waits = is_accepted
+        && contains(signal_sets::STOPS, signal)
+        && handler_class(target, signal) == bit::DEFAULT
+        && blocks(target, signal);
     // One that waits says nothing of those behind it that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
-    (could_end || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
+    (could_end || waits || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 
 /// Whether an accepted signal could be why a process ends: by the default action, or as what a

@@ -144,9 +144,9 @@ impl Asked {
                 }
                 _ => None,
             };
-            let over: Vec<_> =
-                about.filter_map(|(i, open)| Some((i, rules[i].over(world, change, open).or_else(gone)?))).collect();
-            for (i, how) in over {
+            let over = about
+                .filter_map(|(i, open)| Some((i, open.subject(), rules[i].over(world, change, open).or_else(gone)?)));
+            for (i, subject, how) in over.collect::<Vec<_>>() {
                 self.findings.extend(self.ledger.over(i, subject, world.now(), seq, how));
             }
         }
@@ -165,6 +165,9 @@ impl Asked {
         let later = at.max(world.now()).saturating_add(1);
         match verdict {
             Verdict::Quiet => {}
+            Verdict::Each(verdicts) => {
+                verdicts.into_iter().for_each(|verdict| self.note(world, rules, rule, verdict, at, seq));
+            }
             Verdict::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
             Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
             Verdict::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),

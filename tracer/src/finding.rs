@@ -44,6 +44,8 @@ pub enum Subject {
     Process(ProcKey),
     /// A control group, which outlives whoever is in it.
     Group(GroupKey),
+    /// A signal that waits for a process; what concerns that process concerns it.
+    Signal(ProcKey, Signal),
 }
 
 impl Finding {
@@ -68,6 +70,7 @@ impl Finding {
     pub fn subject(&self) -> Subject {
         match self.detail {
             Detail::Pressure { group: Some((group, _)), .. } => Subject::Group(group),
+            Detail::StuckBlocked { signal, .. } => Subject::Signal(self.process.key, signal),
             _ => Subject::Process(self.process.key),
         }
     }

@@ -95,6 +95,8 @@ impl Default for Thresholds {
 pub enum Verdict {
     /// Nothing to say.
     Quiet,
+    /// Each of these.
+    Each(Vec<Self>),
     /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
     /// then; about [`NOBODY`] in any case.
     Recheck(u64, ProcKey),

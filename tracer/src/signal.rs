@@ -62,6 +62,11 @@ impl Signal {
         matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
     }
 
+    /// The default action is to stop the process.
+    pub fn is_stop(self) -> bool {
+        matches!(self, Self::STOP | Self::TSTP | Self::TTIN | Self::TTOU)
+    }
+
     /// It has no meaning of its own; the C library's two are among them.
     pub fn is_real_time(self) -> bool {
         usize::from(self.0) > NAMES.len()

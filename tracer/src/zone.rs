@@ -81,7 +81,7 @@ mod tests {
         let up = "../".repeat(8);
         // Opening it would wait for ever.
         for prefix in ["", ":", &up, &format!(":{ZONES}{up}"), "Europe/../"] {
-            assert_eq!(offset(&format!("{prefix}{}", file.display())), None, "{prefix}");
+            assert_eq!(offset(&format!("{prefix}{}", file.to_string_lossy())), None, "{prefix}");
         }
         for name in ["/etc/shadow", ":/etc/shadow", "../../../etc/shadow", "Europe//Berlin", ".", "Europe", "a\nb"] {
             assert_eq!(offset(name), None, "{name}");

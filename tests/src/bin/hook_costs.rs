@@ -6,7 +6,11 @@
 //! something on a quiet one only. On an emulated processor a nanosecond is none; what one program
 //! costs beside another still says something.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use aya::sys::{Stats, enable_stats};
@@ -80,7 +84,8 @@ fn measure(hooks: Hooks, families: u32) -> Result<Result<Sample, LoadError>> {
     for family in 0..families {
         come_and_go()?;
         if family % BATCH == 0 {
-            while live.drain(usize::MAX, |_, _| Ok::<(), Infallible>(()))? > 0 {}
+            let soon = Instant::now() + Duration::from_secs(1);
+            while !live.drain(soon, |_, _| Ok::<(), Infallible>(()))?.is_all {}
         }
     }
     let after = of_process(me)?;

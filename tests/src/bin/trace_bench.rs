@@ -49,7 +49,7 @@ fn seek(file: &Path) -> Result<()> {
         let mut trace = Trace::open(file)?;
         let (first, last) = trace.span()?.context("an empty trace")?;
         let at = first + (last - first) / 10 * tenth;
-        trace.seek(at);
+        trace.seek(at)?;
         let mut engine = Engine::new(&Thresholds::default());
         trace.play(|event, record| {
             if event.at > at {

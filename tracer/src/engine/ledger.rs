@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::finding::{Finding, Stage, Subject};
+use crate::{
+    finding::{Finding, Stage, Subject},
+    signal::Signal,
+};
 
 /// How long after it was told first something is told again, in nanoseconds; from then on whenever that
 /// is this many times as long ago.
@@ -103,10 +106,17 @@ impl Ledger {
         over.collect()
     }
 
-    /// What was told about that and is not over, each with its rule.
+    /// What was told about that and is not over, each with its rule; of a process, about its signals as well.
     pub(super) fn about(&self, subject: Subject) -> impl Iterator<Item = (usize, &Finding)> {
-        let all = self.open.range((subject, 0)..=(subject, usize::MAX));
-        all.map(|(&(_, rule), open)| (rule, &open.finding))
+        let itself = self.open.range((subject, 0)..=(subject, usize::MAX));
+        let signals = match subject {
+            Subject::Process(key) => {
+                let [first, last] = [0, u8::MAX].map(|number| Subject::Signal(key, Signal(number)));
+                Some(self.open.range((first, 0)..=(last, usize::MAX)))
+            }
+            Subject::Group(_) | Subject::Signal(..) => None,
+        };
+        itself.chain(signals.into_iter().flatten()).map(|(&(_, rule), open)| (rule, &open.finding))
     }
 
     /// Forgets what something else speaks for from now on.

@@ -2,12 +2,12 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
+    finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::ProcKey,
     rules::{Rule, RuleDef, Verdict, Wanted},
     signal::Verdict as Fate,
     summary::seconds,
-    world::{Waiting, World},
+    world::{Process, Waiting, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -31,7 +31,7 @@ impl Rule for StuckBlocked {
     fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
         match change {
             Change::Signalled(signalled) => match &**signalled {
-                Signalled { verdict: Fate::Queued, target, .. } if world.waiting(target.key).is_some() => {
+                Signalled { verdict: Fate::Queued, target, signal, .. } if world.waits(target.key, *signal) => {
                     Verdict::Recheck(world.now().saturating_add(self.after), target.key)
                 }
                 _ => Verdict::Quiet,
@@ -41,34 +41,72 @@ impl Rule for StuckBlocked {
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        world.waiting(key).map(|waiting| Wanted::Masks(waiting.target)).into_iter().collect()
+        world.waiting(key).iter().map(|waiting| Wanted::Masks(waiting.target)).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(waiting) = world.waiting(key) else {
-            return Verdict::Over(Subject::Process(key), format!("{} has taken it.", process.identity()));
-        };
-        let Waiting { signal, sender, target, at, seq } = *waiting;
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
+        Verdict::Each(world.waiting(key).iter().map(|waiting| self.judge(world, process, waiting)).collect())
+    }
+
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Detail::StuckBlocked { signal, .. } = open.detail else { return None };
+        let name = open.process;
+        let lasted = seconds(world.now().saturating_sub(open.since));
+        match change {
+            Change::Taken(taken) if taken.signal == signal => {
+                Some(format!("{name} has taken {signal} after {lasted}."))
+            }
+            // By sigwait(3), or a signalfd(2): of that no event tells.
+            Change::Masked(key) if *key == name.key && !world.waits(name.key, signal) => {
+                Some(format!("{name} has taken {signal}."))
+            }
+            Change::Died { key, .. } if *key == name.key => Some(format!("{name} has ended, {lasted} after {signal}.")),
+            _ => None,
+        }
+    }
+}
+
+impl StuckBlocked {
+    fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Verdict {
+        let Waiting { signal, sender, target, at, seq, masks } = *waiting;
         let due = at.saturating_add(self.after);
         if world.now() < due {
-            return Verdict::Recheck(due, key);
+            return Verdict::Recheck(due, target.key);
         }
         // Where its signals cannot be looked at, nobody knows.
-        let Some((_, _, masks)) = process.masks.filter(|&(looked, tid, _)| looked >= due && tid == target.tid) else {
-            return Verdict::Quiet;
-        };
-        if process.death().is_some() {
-            return Verdict::Quiet;
-        }
+        let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Verdict::Quiet };
         let name = process.identity();
         let age_ns = world.now().saturating_sub(at);
-        let is_blocked = signal.is_in(masks.blocked);
-        let why = match process.look.map(|(_, look)| look.state) {
-            Some(b'T' | b't') => "is stopped, and takes none before it is continued",
-            Some(b'D') => "sleeps in the kernel and cannot be interrupted",
-            _ if is_blocked => "blocks it",
-            _ => "has not taken it",
+        let state = process.look.map(|(_, look)| look.state);
+        let is_stopped = matches!(state, Some(b'T' | b't'));
+        // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
+        if is_stopped && signal.is_stop() {
+            return Verdict::Quiet;
+        }
+        let (why, fix) = match state {
+            Some(b'T' | b't') => (
+                "is stopped, and takes none before it is continued",
+                format!(
+                    "continue it (kill -CONT {}, or `fg` in its shell): it takes {signal} then; SIGKILL ends it as it is. \
+                     If a debugger holds it, that must let it go",
+                    target.key.tgid
+                ),
+            ),
+            Some(b'D') => (
+                "sleeps in the kernel and cannot be interrupted",
+                "find out what it waits for (a disk, NFS, FUSE; /proc/PID/stack): no signal reaches it before, and most \
+                 such sleeps not even SIGKILL ends"
+                    .to_owned(),
+            ),
+            _ => (
+                if signal.is_in(masks.blocked) { "blocks it" } else { "has not taken it" },
+                format!(
+                    "unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll), or take it there \
+                     (sigwait, signalfd); a child inherits what is blocked across fork and exec, so unblock all signals \
+                     in it before exec; SIGKILL ends it in any case"
+                ),
+            ),
         };
         Verdict::Found(Box::new(Finding {
             rule: &DEF,
@@ -81,27 +119,10 @@ impl Rule for StuckBlocked {
                 "{signal} from {sender} has waited for {name} for {}: it {why}. Until then the signal does nothing.",
                 seconds(age_ns)
             ),
-            fix: format!(
-                "unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll), or take it there \
-                 (sigwait, signalfd); a child inherits what is blocked across fork and exec, so unblock all signals in it \
-                 before exec; SIGKILL ends it in any case"
-            ),
+            fix,
             evidence: vec![seq],
             detail: Detail::StuckBlocked { signal, sender, age_ns },
         }))
-    }
-
-    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Detail::StuckBlocked { signal, .. } = open.detail else { return None };
-        let name = open.process;
-        let lasted = seconds(world.now().saturating_sub(open.since));
-        match change {
-            Change::Taken(taken) if taken.signal == signal => {
-                Some(format!("{name} has taken {signal} after {lasted}."))
-            }
-            Change::Died { key, .. } if *key == name.key => Some(format!("{name} has ended, {lasted} after {signal}.")),
-            _ => None,
-        }
     }
 }
 
@@ -158,5 +179,52 @@ mod tests {
         story.found.clear();
         look(&mut story, 60_000, Masks { blocked: TERM, ..Masks::default() });
         assert_eq!(story.only().stage, Stage::Resolved);
+    }
+
+    #[test]
+    fn each_signal_that_waits_is_told_and_one_that_was_taken_hides_none() {
+        const USR1: u64 = 1 << 9;
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 1));
+        for signal in [Signal(10), Signal::TERM, Signal::TSTP] {
+            story.signal(SignalSent { flags: bit::GROUP | bit::BLOCKED, ..kill(10, 20, signal) });
+        }
+        look(&mut story, 10_000, Masks { shared_pending: TERM | 1 << 19, blocked: TERM | USR1, ..Masks::default() });
+        let signals = |story: &mut Story| {
+            let of = |finding: Finding| match finding.detail {
+                Detail::StuckBlocked { signal, .. } => (signal, finding.stage),
+                other => panic!("{other:?}"),
+            };
+            story.found.drain(..).map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(signals(&mut story), [(Signal::TERM, Stage::New), (Signal::TSTP, Stage::New)]);
+        look(&mut story, 60_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
+        assert_eq!(signals(&mut story), [(Signal::TSTP, Stage::Resolved), (Signal::TERM, Stage::Ongoing)]);
+        story.exit(end(20, 1, Adopter::None));
+        assert_eq!(signals(&mut story), [(Signal::TERM, Stage::Resolved)]);
+    }
+
+    #[test]
+    fn one_that_was_taken_and_sent_again_has_waited_since_then_only() {
+        let mut story = sent();
+        story.wait(9_000, &[(20, b'S', 1)]);
+        story.signal(SignalSent { flags: bit::GROUP | bit::BLOCKED, ..kill(10, 20, Signal::TERM) });
+        look(&mut story, 1_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
+        assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn who_is_stopped_is_to_be_continued() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 1));
+        for signal in [Signal::TERM, Signal::TSTP] {
+            story.signal(SignalSent { flags: bit::GROUP | bit::STOPPED, ..kill(10, 20, signal) });
+        }
+        story.now += 10_000 * crate::story::MS;
+        let masks = Masks { shared_pending: TERM | 1 << 19, ..Masks::default() };
+        story.look(20, Some((b'T', 1))).event(EventKind::Masks(task(20), Some(masks))).event(EventKind::Tick);
+        let finding = story.only();
+        assert!(finding.message.contains("SIGTERM"), "{}", finding.message);
+        assert!(finding.fix.starts_with("continue it (kill -CONT 20"), "{}", finding.fix);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         killer::{Killer, killer},
     },
     world::{
-        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave,
+        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, Request, State, Waiting, World, leave::Leave,
         process::Pending,
     },
 };
@@ -429,7 +429,9 @@ impl World {
             && let Sender::Process(sender) = sender
             && self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0)
         {
-            self.note_request(target.key, sender, &asked_by, verdict, signal, at, seq);
+            let (ancestors, nobody) = (Vec::new(), Vec::new());
+            let request = Request { signal, sender, ancestors, asked_by: nobody, verdict, at, seq };
+            self.note_request(target.key, request, &asked_by);
         }
         let signalled = Signalled {
             signal,
@@ -449,7 +451,7 @@ impl World {
         let by = matches!(sender, Sender::Process(_)).then_some(current.key);
         self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
-        self.note_waiting(Waiting { signal, sender, target, at, seq }, verdict);
+        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, &signalled);
         }

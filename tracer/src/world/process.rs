@@ -2,7 +2,7 @@
 
 use crate::{
     change::Adoption,
-    event::{ExitStatus, Looked, Masks, Roles, TaskInfo},
+    event::{ExitStatus, Looked, Roles, TaskInfo},
     ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     world::{ContainerNo, Entry, Merged, Overflow, Stop, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
@@ -53,10 +53,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
-    /// The last look at the signals of one of its threads: when, and which.
-    pub masks: Option<(u64, u32, Masks)>,
-    /// A signal that waits for it.
-    pub(super) waiting: Option<Box<Waiting>>,
+    /// Signals that wait for it.
+    pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
     /// When it was last sent a signal that asks for something, in nanoseconds of the boot-time clock.
@@ -180,8 +178,7 @@ impl Process {
             root: key,
             exit_signal: i32::from(Signal::CHLD.0),
             look: None,
-            masks: None,
-            waiting: None,
+            waiting: Vec::new(),
             entry: None,
             heard_at: 0,
             ignored_at: 0,

@@ -154,25 +154,15 @@ impl Request {
 }
 
 impl World {
-    /// A process outside has sent a signal to an init.
-    pub(super) fn note_request(
-        &mut self,
-        target: ProcKey,
-        sender: Identity,
-        asked_by: &[Identity],
-        verdict: Verdict,
-        signal: Signal,
-        at: u64,
-        seq: u64,
-    ) {
-        let asks = self.asks_to_stop(target, signal);
+    /// A process outside has sent a signal to an init. Who stands behind it is put in where it is wanted.
+    pub(super) fn note_request(&mut self, target: ProcKey, request: Request, asked_by: &[Identity]) {
+        let asks = self.asks_to_stop(target, request.signal);
         let is_first_kill =
-            || self.get(target).and_then(|process| process.stop.as_ref()).is_some_and(|s| s.kill.is_none());
-        if asks.is_none() && (signal != Signal::KILL || !is_first_kill()) {
+            || self.get(target).and_then(|process| process.stop.as_ref()).is_some_and(|stop| stop.kill.is_none());
+        if asks.is_none() && (request.signal != Signal::KILL || !is_first_kill()) {
             return;
         }
-        let (ancestors, asked_by) = (self.ancestors(sender.key), asked_by.to_vec());
-        let request = Request { signal, sender, ancestors, asked_by, verdict, at, seq };
+        let request = Request { ancestors: self.ancestors(request.sender.key), asked_by: asked_by.to_vec(), ..request };
         let Some(process) = self.processes.get_mut(&target) else { return };
         let stop = process.stop.get_or_insert_default();
         if let Some(is_sure) = asks {

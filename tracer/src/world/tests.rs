@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{State, World, view};
+use super::{State, World, missing::Missing, view};
 use crate::{
     change::{Change, ExactReap},
     event::{
@@ -31,7 +31,7 @@ impl World {
             assert!(!self.is_below(parent, child), "{child:?} is its own ancestor");
         }
         for process in self.processes.values() {
-            let is_sought = process.missing.is_some_and(|missing| missing.was_once());
+            let is_sought = process.missing.is_some_and(Missing::was_once);
             let is_doubtful = process.orphaned.is_some() || process.death().is_some() || is_sought;
             assert_eq!(process.look_at.is_some(), is_doubtful, "{process:?}");
         }

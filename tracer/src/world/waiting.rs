@@ -7,7 +7,7 @@ use crate::{
     world::World,
 };
 
-/// The first signal that waits for a process, as far as is known.
+/// A signal that waits for a process, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Which.
@@ -20,37 +20,58 @@ pub struct Waiting {
     pub at: u64,
     /// Number of the event.
     pub seq: u64,
+    /// The last look at that thread: when, and which signals it found.
+    pub masks: Option<(u64, Masks)>,
 }
+
+/// Signals of one process that are remembered, by number and thread.
+const MOST: usize = 64;
 
 impl World {
     /// What waits for a process.
-    pub fn waiting(&self, key: ProcKey) -> Option<&Waiting> {
-        self.get(key)?.waiting.as_deref()
+    pub fn waiting(&self, key: ProcKey) -> &[Waiting] {
+        self.get(key).map_or(&[], |process| &process.waiting)
+    }
+
+    /// Whether a signal of that number waits for a process.
+    pub fn waits(&self, key: ProcKey, signal: Signal) -> bool {
+        self.waiting(key).iter().any(|waiting| waiting.signal == signal)
     }
 
     /// Remembers a signal, if the kernel has accepted it and nobody takes it now.
     pub(super) fn note_waiting(&mut self, waiting: Waiting, verdict: Verdict) {
-        if verdict != Verdict::Queued || waiting.signal.is_ignored_by_default() {
+        // A SIGSTOP waits only for who is stopped.
+        if verdict != Verdict::Queued || waiting.signal.is_ignored_by_default() || waiting.signal.is_kernel_only() {
             return;
         }
         let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };
-        if process.waiting.is_none() {
-            process.waiting = Some(Box::new(waiting));
+        let is_same = |known: &&mut Waiting| (known.signal, known.target.tid) == (waiting.signal, waiting.target.tid);
+        if let Some(known) = process.waiting.iter_mut().find(is_same) {
+            // Of the others one waits: the one before was taken, or this would have merged with it.
+            if !waiting.signal.is_real_time() {
+                *known = waiting;
+            }
+        } else if process.waiting.len() < MOST {
+            process.waiting.push(waiting);
         }
     }
 
     /// A signal was taken from the queue.
     pub(super) fn note_taken(&mut self, key: ProcKey, signal: Signal) {
         if let Some(process) = self.processes.get_mut(&key) {
-            process.waiting.take_if(|waiting| waiting.signal == signal);
+            process.waiting.retain(|waiting| waiting.signal != signal);
         }
     }
 
     /// The signals of a thread were looked at.
     pub(super) fn note_masks(&mut self, at: u64, task: TaskRef, masks: Option<Masks>) {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
-        let is_waiting = |signal| masks.is_some_and(|masks| masks.waits(signal));
-        process.waiting.take_if(|waiting| waiting.target.tid == task.tid && !is_waiting(waiting.signal));
-        process.masks = masks.map(|masks| (at, task.tid, masks));
+        process.waiting.retain_mut(|waiting| {
+            if waiting.target.tid != task.tid {
+                return true;
+            }
+            waiting.masks = masks.map(|masks| (at, masks));
+            masks.is_some_and(|masks| masks.waits(waiting.signal))
+        });
     }
 }
