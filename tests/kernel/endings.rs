@@ -131,6 +131,11 @@ fn output_that_nobody_reads() {
     let mut command = tracer(&["watch", "-o", "json", "--events=exec", "--record"]);
     command.arg(&trace).stdout(OwnedFd::from(write)).stderr(Stdio::piped());
     let mut watch = command.spawn().expect("tracer starts");
+    // The file comes with the first record: from then on nothing is missed.
+    while !trace.exists() {
+        assert!(watch.try_wait().expect("a child can be waited for").is_none(), "tracer has ended");
+        std::thread::yield_now();
+    }
     let status = terminated(&mut watch);
     let mut stderr = String::new();
     watch.stderr.take().expect("stderr is piped").read_to_string(&mut stderr).expect("text");
@@ -146,8 +151,7 @@ fn output_that_nobody_reads() {
 fn errors_that_nobody_reads() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (_read, write) = full_pipe();
-    let mut record = tracer(&["record", "--max-size", "1KiB", "-o"]);
-    // It has more to say than at the end: that the recording stops.
+    let mut record = tracer(&["record", "-o"]);
     record.arg(dir.path().join("run.mcap")).args(["--", "sh", "-c", "exit 5"]).stderr(OwnedFd::from(write));
     let mut record = record.spawn().expect("tracer starts");
     assert_eq!(ends(&mut record).code(), Some(5));

@@ -277,6 +277,8 @@ fn brought_in_and_left_alone() {
     over(&mut run, "exec-leftover", inside);
     // It has come to this process as a subreaper, which reaps it only now.
     run.allow("unreaped-child");
+    // Both are ended by this process, the one right after the other.
+    run.allow("namespace-killed");
     drop(namespace);
     run.finish();
 }
@@ -305,14 +307,16 @@ fn ptys_run_out() {
         text.trim().parse().expect("a number")
     };
     let mut run = Run::start();
-    let most = number("reserve") + number("nr") + MORE;
+    // Only the machine's own instance of devpts may have these.
+    let reserve = number("reserve");
+    let most = reserve + number("nr") + MORE;
     let setting = Setting::new("/proc/sys/kernel/pty/max", most);
     let open = || openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there is room for a pty");
     let ptys: Vec<_> = (1..MORE).map(|_| open()).collect();
     let me = std::process::id() as i32;
     let is_mine = move |f: &Finding| f.holders.iter().flatten().any(|holder| holder.process.pid == me);
     let found = run.expect_finding("pty-pressure").so_that("held here", is_mine).once();
-    assert!(found.used.zip(found.most).is_some_and(|(used, most)| used * 5 >= most * 4), "{found:?}");
+    assert!(found.used.zip(found.most).is_some_and(|(used, most)| used * 5 >= (most - reserve) * 4), "{found:?}");
     let about = found.process.pid;
     drop(ptys);
     over(&mut run, "pty-pressure", about);

@@ -192,7 +192,7 @@ fn docker_that_answers_without_end() {
 }
 
 fn descriptors_by_the_thousand() {
-    let mut stage = Stage::act(&["descriptors", "20000"], &Default::default());
+    let mut stage = Stage::act(&["descriptors", "5000"], &Default::default());
     let pid = stage.pid("descriptors").to_string();
     let output = output(tracer(&["why", &pid, "-o", "json"]));
     let page = String::from_utf8_lossy(&output.stdout);
