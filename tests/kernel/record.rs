@@ -196,7 +196,15 @@ fn the_command_inherits_nothing_of_the_recorder() {
     assert_eq!(code, 0, "{stderr}");
     let mut alone = Command::new("sh");
     alone.args(["-c", script]).stdin(Stdio::null());
-    assert_eq!(stdout, String::from_utf8_lossy(&output(alone).stdout), "it is not as without tracer");
+    // The C library sets those that it keeps for itself (32, 33) in whoever has threads, and refuses to set them back.
+    let own = |text: &str| -> Vec<String> {
+        let mask = |line: &str| {
+            let (name, mask) = line.strip_prefix("Sig")?.split_once(":\t")?;
+            Some(format!("{name} {:x}", u64::from_str_radix(mask, 16).ok()? & !(0b11 << 31)))
+        };
+        text.lines().map(|line| mask(line).unwrap_or_else(|| line.to_owned())).collect()
+    };
+    assert_eq!(own(&stdout), own(&String::from_utf8_lossy(&output(alone).stdout)), "it is not as without tracer");
     assert!(stdout.contains("SigBlk:\t0000000000000000\n"), "{stdout}");
 }
 

@@ -17,13 +17,14 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missing {
     first: u64,
-    last: u64,
+    /// The second time. What comes later adds nothing: somebody may be looked for at every tick.
+    again: Option<u64>,
 }
 
 impl Missing {
-    /// Nobody has looked again.
+    /// Nobody has missed it again.
     pub(super) fn was_once(self) -> bool {
-        self.first == self.last
+        self.again.is_none()
     }
 }
 
@@ -49,8 +50,10 @@ impl World {
     /// Whoever looked for a process did not find it, at that time.
     pub(super) fn not_found(&mut self, key: ProcKey, at: u64) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
-        let missing = process.missing.get_or_insert(Missing { first: at, last: at });
-        missing.last = at.max(missing.last);
+        let missing = process.missing.get_or_insert(Missing { first: at, again: None });
+        if missing.first < at {
+            missing.again.get_or_insert(at);
+        }
         self.missing.insert(key);
         self.plan_look(key, at);
     }
@@ -59,10 +62,12 @@ impl World {
     pub(super) fn found(&mut self, key: ProcKey, at: u64) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.seen_at = at.max(process.seen_at);
-        if process.missing.take_if(|missing| missing.last < at).is_some() {
+        let Some(Missing { again, .. }) = process.missing.take_if(|missing| missing.first < at) else { return };
+        process.missing = again.filter(|&again| at <= again).map(|first| Missing { first, again: None });
+        if process.missing.is_none() {
             self.missing.remove(&key);
-            self.plan_look(key, at);
         }
+        self.plan_look(key, at);
     }
 
     /// The stream has come to that time: who was not found by then, and whose end is known or who was not found
@@ -70,12 +75,13 @@ impl World {
     pub(super) fn bury_missing(&mut self, at: u64, changes: &mut Vec<Change>) {
         let is_gone = |key: &ProcKey| {
             let process = self.get(*key)?;
-            let missing = process.missing.filter(|missing| missing.last <= at)?;
-            (process.death().is_some() || !missing.was_once()).then_some((*key, missing))
+            let Missing { first, again } = process.missing?;
+            let known = if process.death().is_some() { Some(first) } else { again };
+            known.filter(|&last| last <= at).map(|last| (*key, first, last))
         };
         let gone: Vec<_> = self.missing.iter().filter_map(is_gone).collect();
         // Children are younger than their parents.
-        for (key, Missing { first, last }) in gone.into_iter().rev() {
+        for (key, first, last) in gone.into_iter().rev() {
             self.mislay(key);
             self.remove(key, Leave::NotFound { first, last }, changes);
         }

@@ -324,6 +324,23 @@ fn what_happened_between_attach_and_snapshot_is_neither_lost_nor_doubled() {
     story.world().check();
 }
 
+/// Each tick comes with a look that is later than it: the one before must do.
+#[test]
+fn who_is_looked_for_at_every_tick_is_gone_in_the_end() {
+    let mut story = Story::new();
+    story.fork(born(10, 1));
+    for _ in 0..3 {
+        story.now += 50 * MS;
+        let tick = story.now;
+        story.now += MS;
+        story.event(EventKind::Look(crate::event::Look { key: key(10), found: None }));
+        story.now = tick;
+        story.event(EventKind::Tick);
+    }
+    assert!(story.world().get(key(10)).is_none());
+    story.world().check();
+}
+
 #[test]
 fn a_snapshot_clears_what_is_gone_and_finds_what_was_missed() {
     let mut story = Story::new();
