@@ -514,7 +514,11 @@ fn is_snapshot_due(behind: u64, is_losing: bool, last_took: u64) -> bool {
 /// # Errors
 /// If the kernel gives no descriptors for it.
 pub fn event_loop() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+    const CANNOT: &str = "cannot start the event loop";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(CANNOT)?;
+    // Its signals need a pair of sockets more, and it panics if it cannot have it.
+    std::os::unix::net::UnixStream::pair().context(CANNOT)?;
+    Ok(runtime)
 }
 
 /// The signals with which a person or a supervisor asks a command to end.

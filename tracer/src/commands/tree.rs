@@ -60,8 +60,9 @@ fn live() -> Result<Engine> {
     }
     let mut containers = Containers::default();
     let all: Vec<_> = engine.world().processes().map(|process| process.key).collect();
-    let found = containers.survey(&all, engine.world());
-    for kind in found.into_iter().chain(containers.finish()) {
+    let units = containers.survey(&all, engine.world());
+    let found = containers.surveyed(engine.world());
+    for kind in units.into_iter().chain(found).chain(containers.finish()) {
         engine.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
     }
     Ok(engine)
