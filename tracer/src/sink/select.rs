@@ -79,6 +79,7 @@ const HELD: usize = 4096;
 enum Held {
     Finding(Moment, Box<Finding>),
     Lost(Moment, Loss),
+    Container(Moment, Box<Container>),
 }
 
 impl Select {
@@ -144,6 +145,7 @@ impl Select {
                 match &step.event.kind {
                     EventKind::Start(start) => *info = Some(start.clone()),
                     EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
+                    EventKind::Container(container) => held.push(Held::Container(moment, container.clone())),
                     _ => {}
                 }
                 if !step.changes.contains(&Change::Synced) && held.len() < HELD {
@@ -234,7 +236,10 @@ fn release(
             Held::Finding(moment, finding) if filter.shows_finding(world, &finding) => {
                 show(moment, Item::Finding(&finding))?;
             }
-            Held::Finding(..) => {}
+            Held::Container(moment, container) if filter.shows_container(&container) => {
+                show(moment, Item::Container(&container))?;
+            }
+            Held::Finding(..) | Held::Container(..) => {}
         }
     }
     Ok(())
