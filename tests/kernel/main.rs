@@ -69,7 +69,6 @@ fn main() {
         ("verdicts", verdicts::trials()),
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
-        ("attacks", attacks::trials()),
         ("start", start::trials()),
         ("endings", endings::trials()),
         ("load", load::trials()),

@@ -515,10 +515,10 @@ fn is_snapshot_due(behind: u64, is_losing: bool, last_took: u64) -> bool {
 /// If the kernel gives no descriptors for it.
 pub fn event_loop() -> Result<Runtime> {
     const CANNOT: &str = "cannot start the event loop";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(CANNOT)?;
-    // Its signals need a pair of sockets more, and it panics if it cannot have it.
-    std::os::unix::net::UnixStream::pair().context(CANNOT)?;
-    Ok(runtime)
+    // It panics if there is no descriptor left for the pair of sockets of its signals, after those that it needs else.
+    let room: io::Result<Vec<_>> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
+    drop(room.context(CANNOT)?);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context(CANNOT)
 }
 
 /// The signals with which a person or a supervisor asks a command to end.
