@@ -33,6 +33,8 @@ mod process;
 mod random;
 mod stop;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod tests;
 pub mod view;
 mod waiting;
@@ -123,6 +125,8 @@ impl World {
 
     /// A process by its key.
     pub fn get(&self, key: ProcKey) -> Option<&Process> {
+        #[cfg(test)]
+        scale::visited();
         self.processes.get(&key).map(|process| &**process)
     }
 
