@@ -31,9 +31,9 @@ mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
-mod stop;
 #[cfg(test)]
 mod scale;
+mod stop;
 #[cfg(test)]
 mod tests;
 pub mod view;

@@ -147,8 +147,10 @@ pub fn fault(signal: Signal, code: i32) -> &'static str {
         (11, 2) => "it used mapped memory in a way that its protection forbids",
         (11, 3) => "an address failed a bounds check",
         (11, 4) => "it used memory that a protection key forbids",
+        // exc_general_protection() says no more than that; force_sigsegv() has no room for the frame of a handler.
         (11, SI_KERNEL) => {
-            "it used an address that the processor does not accept, or its stack had no room for a signal"
+            "the processor refused an instruction of it (one that needs privileges, or an address that cannot be), or \
+             its stack had no room for a signal"
         }
         (7, 1) => "it used an address that is not aligned",
         (7, 2) => {
@@ -172,6 +174,12 @@ mod tests {
     const KERNEL: u16 = bit::KERNEL_INFO;
     const PLAIN: u16 = bit::NO_INFO;
     const EXITING: u16 = bit::SENDER_EXITING;
+
+    #[test]
+    fn a_general_protection_fault_may_be_an_instruction_as_well_as_an_address() {
+        let said = fault(Signal::SEGV, SI_KERNEL);
+        assert!(["privileges", "address", "stack"].iter().all(|word| said.contains(word)), "{said}");
+    }
 
     #[test]
     fn who_it_is_follows_from_where_the_kernel_sends_it() {
