@@ -3,7 +3,9 @@
 use std::{
     fs,
     io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
+    ops::ControlFlow,
     os::fd::OwnedFd,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -12,6 +14,7 @@ use rustix::{
     pipe::fcntl_setpipe_size,
     process::{Pid, Signal, kill_process},
 };
+use tracer::{event::EventKind, source::trace::Trace};
 use tracer_tests::{
     Run, machine,
     run::{output, tracer},
@@ -124,6 +127,17 @@ fn ends(tracer: &mut Child) -> ExitStatus {
     panic!("tracer waits for its reader");
 }
 
+/// Whether the list of processes at the start has come to its end in a recording.
+fn has_begun(trace: &Path) -> bool {
+    let Ok(mut trace) = Trace::open(trace) else { return false };
+    let mut has_begun = false;
+    let played = trace.play(|event, _| {
+        has_begun |= event.kind == EventKind::SnapshotEnd;
+        Ok(ControlFlow::Continue(()))
+    });
+    played.is_ok() && has_begun
+}
+
 fn output_that_nobody_reads() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let trace = dir.path().join("run.mcap");
@@ -131,8 +145,8 @@ fn output_that_nobody_reads() {
     let mut command = tracer(&["watch", "-o", "json", "--events=exec", "--record"]);
     command.arg(&trace).stdout(OwnedFd::from(write)).stderr(Stdio::piped());
     let mut watch = command.spawn().expect("tracer starts");
-    // The file comes with the first record: from then on nothing is missed.
-    while !trace.exists() {
+    // What happens before that belongs to the start, and is no event.
+    while !has_begun(&trace) {
         assert!(watch.try_wait().expect("a child can be waited for").is_none(), "tracer has ended");
         std::thread::yield_now();
     }
