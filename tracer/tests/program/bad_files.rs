@@ -80,7 +80,7 @@ fn told(output: &Output, path: &Path, why: &str) {
 }
 
 /// A trace whose chunks hold what is given, however large that is.
-pub fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
+pub fn write(path: &Path, start: &str, chunks: impl IntoIterator<Item = impl AsRef<[u8]>>) {
     let options = WriteOptions::new().profile(format!("{PROFILE}1")).chunk_size(None).compression_threads(0);
     let mut writer = options.create(File::create(path).unwrap()).unwrap();
     let sum = crc32fast::hash(start.as_bytes()).to_string();
@@ -90,6 +90,7 @@ pub fn write(path: &Path, start: &str, chunks: &[Vec<u8>]) {
     writer.add_channel_with_id(1, schema, "/tracer/records", "tracer", &BTreeMap::new()).unwrap();
     let mut sequence = 0;
     for chunk in chunks {
+        let chunk = chunk.as_ref();
         let header = MessageHeader { channel_id: 1, sequence, log_time: 0, publish_time: u64::MAX };
         writer.write_to_known_channel(&header, chunk).unwrap();
         writer.flush().unwrap();
@@ -104,7 +105,8 @@ fn record(at: u64, kind: EventKind) -> Vec<u8> {
     record
 }
 
-fn start_json() -> String {
+/// What is in the metadata of a trace.
+pub fn start_json() -> String {
     let EventKind::Start(info) = start() else { panic!("a story begins with its start") };
     serde_json::to_string(&info).unwrap()
 }

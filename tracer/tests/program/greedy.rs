@@ -2,27 +2,22 @@
 //! a file ends soon, in little memory, and says what it has left out.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use mcap::{
-    WriteOptions,
-    records::{MessageHeader, Metadata},
-};
 use tempfile::TempDir;
 use tracer::{
     event::{Adopter, EventKind, Exit, Roles, TaskInfo},
     host::Container,
     ident::PidNs,
     signal::Signal,
-    trace::PROFILE,
 };
 
 use crate::{
+    bad_files::{start_json, write},
     made::record,
     story::{self, HOST, exit, fork, info, row, start, task},
 };
@@ -43,28 +38,8 @@ struct Made {
 fn made(start: &str, chunks: impl IntoIterator<Item = Vec<u8>>) -> Made {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("greedy.mcap");
-    let options = WriteOptions::new().profile(format!("{PROFILE}1")).chunk_size(None).compression_threads(0);
-    let mut writer = options.create(File::create(&path).unwrap()).unwrap();
-    let sum = crc32fast::hash(start.as_bytes()).to_string();
-    let metadata = BTreeMap::from([("start".to_owned(), start.to_owned()), ("start_crc32".to_owned(), sum)]);
-    writer.write_metadata(&Metadata { name: "tracer".to_owned(), metadata }).unwrap();
-    let schema = writer.add_schema("tracer.records", "tracer", b"{}").unwrap();
-    writer.add_channel_with_id(1, schema, "/tracer/records", "tracer", &BTreeMap::new()).unwrap();
-    let mut sequence = 0;
-    for chunk in chunks {
-        let header = MessageHeader { channel_id: 1, sequence, log_time: 0, publish_time: 0 };
-        writer.write_to_known_channel(&header, &chunk).unwrap();
-        writer.flush().unwrap();
-        sequence += tracer::trace::Records(&chunk).count() as u32;
-    }
-    writer.finish().unwrap();
-    drop(writer);
+    write(&path, start, chunks);
     Made { _folder: folder, path }
-}
-
-fn start_json() -> String {
-    let EventKind::Start(info) = start() else { panic!("a story begins with its start") };
-    serde_json::to_string(&info).unwrap()
 }
 
 /// The start, the host's init, and a tick.
