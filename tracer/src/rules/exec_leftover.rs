@@ -106,7 +106,7 @@ struct Left {
     is_alone: bool,
     at: u64,
     status: Option<ExitStatus>,
-    seq: u64,
+    seq: Option<u64>,
 }
 
 /// `left` is how it came to be on its own, if that was seen.
@@ -152,7 +152,7 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
              itself: `timeout 1h COMMAND`, a shell with TMOUT, or a loop that reads its input and ends with it",
             pid = name.key.tgid
         ),
-        evidence: left.iter().map(|left| left.seq).collect(),
+        evidence: left.iter().filter_map(|left| left.seq).collect(),
         detail: Detail::ExecLeftover {
             client: left.as_ref().map(|left| left.client),
             client_status: left.and_then(|left| left.status),

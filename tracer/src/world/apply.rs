@@ -305,7 +305,7 @@ impl World {
         }
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
-        self.end_client(key, death.at, Some(death.status), death.seq, changes);
+        self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
         let is_by_end = self.note_kill(key, &death, changes);
         self.count_death(key, ns, death.at, is_by_end, changes);
         if is_init {

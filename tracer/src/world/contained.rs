@@ -140,7 +140,7 @@ impl World {
     }
 
     /// A process belongs to that container from now on.
-    fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
+    pub(super) fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let before = std::mem::replace(&mut process.container, number);
         if before != number {
