@@ -18,7 +18,7 @@ use crate::{
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
-    rules::Thresholds,
+    rules::{Thresholds, Wanted},
     sink::{Counted, Sink, outlet::Drain, stderr, style},
     source::{
         containers::Containers,
@@ -268,6 +268,18 @@ impl Pump {
         }
         self.step(&Event { at: come_to, cpu: 0, kind: EventKind::Tick }, show)?;
         Ok(())
+    }
+
+    /// Looks at a process in `/proc` now, whether the world is in doubt about it or not.
+    ///
+    /// # Errors
+    /// What `show` returns.
+    pub fn look_at(
+        &mut self,
+        key: ProcKey,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        self.step(&self.live.look(Wanted::Look(key)), show)
     }
 
     /// Looks up what no tracepoint tells: who is traced, who is a subreaper, how much is left of what runs

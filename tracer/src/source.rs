@@ -16,3 +16,4 @@ pub mod procfs;
 pub mod reads;
 pub mod trace;
 pub mod until;
+mod walk;

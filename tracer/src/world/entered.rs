@@ -185,8 +185,7 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry =
-                Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq)) }));
+            process.entry = Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq)) }));
             changes.push(Change::ClientEnded(child));
         }
     }

@@ -145,6 +145,8 @@ mod tests {
     };
 
     const NS: u32 = 4_026_532_500;
+    const CLIENT: &str = "docker exec -it web sh -c top";
+    const SHELL: &str = "sh -c top";
 
     /// A container (10), a service (3) with a client (20), and a shell (30) that came in for it.
     fn container() -> Story {
@@ -153,8 +155,8 @@ mod tests {
         let web = Container { id: "0123456789abcdef".into(), name: Some("web".into()), ..Container::default() };
         story.event(EventKind::Container(Box::new(web.clone()))).event(EventKind::Contained(key(10), web.id));
         let outsider = Roles { outsider: true, ..Roles::default() };
-        story.fork(born(20, 3)).exec(20, "docker exec -it web sh -c top").fork(born(25, 2)).exec(25, "runc");
-        story.fork(TaskInfo { roles: outsider, ..born_in(NS, 30, 30, 25) }).exec(30, "sh -c top");
+        story.fork(born(20, 3)).exec(20, CLIENT).fork(born(25, 2)).exec(25, "runc");
+        story.fork(TaskInfo { roles: outsider, ..born_in(NS, 30, 30, 25) }).exec(30, SHELL);
         story.exit(end(25, 2, Adopter::Subreaper(task(2)))).free(25);
         story.wait(20, &[(30, b'S', 2)]);
         story
@@ -169,7 +171,7 @@ mod tests {
     }
 
     fn comes_back(story: &mut Story, pid: u32) {
-        story.event(EventKind::Rename(key(pid), "again".into()));
+        story.exec(pid, if pid == 20 { CLIENT } else { SHELL });
         story.world().check();
     }
 
@@ -183,7 +185,7 @@ mod tests {
         comes_back(&mut story, 30);
         assert_eq!(story.world().container("0123456789abcdef").unwrap().1, members);
         let process = story.world().get(key(30)).unwrap();
-        assert_eq!((process.pid_ns, process.args.clone()), (PidNs(NS), args("sh -c top")));
+        assert_eq!((process.pid_ns, process.args.clone()), (PidNs(NS), args(SHELL)));
         assert!(process.roles.outsider);
         assert_eq!(story.world().entry(key(30)).unwrap().client.key, key(20));
         is_mislaid(&mut story, 20);
