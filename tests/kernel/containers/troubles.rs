@@ -189,7 +189,7 @@ fn docker_leak() {
 }
 
 /// Says that its terminal is there, says it again when it is asked, and is `cat` then.
-const WHILE_ASKED: &str = "trap 'echo again; exec cat' USR1; echo ready; while :; do sleep 0.1; done";
+const WHILE_ASKED: &str = "trap 'echo again; exec /bin/cat' USR1; echo ready; while :; do sleep 0.1; done";
 
 /// Scenario 22: nobody tells the program that its client was killed.
 ///

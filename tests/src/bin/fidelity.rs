@@ -43,7 +43,7 @@ struct Cli {
     #[arg(long, default_value_t = 30)]
     grace: u64,
     /// Begin another world at one operation of so many, while actors work; 0 for never.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 5_000)]
     start_every: u64,
     /// Seconds to look for a smaller part that fails.
     #[arg(long, default_value_t = 90)]
