@@ -1,4 +1,4 @@
-//! What both targets do with events: world, rules, and every presenter with everything shown.
+//! What the targets of traces and records do with events: world, rules, and every presenter with everything shown.
 
 use std::io;
 

@@ -3,7 +3,6 @@
 pub use tracer_model::wire::{decode, encode};
 
 pub mod ages;
-pub mod btf;
 pub mod containers;
 pub mod hooks;
 pub mod kernel_log;

@@ -8,6 +8,7 @@ pub mod change;
 pub mod engine;
 pub mod event;
 pub mod finding;
+pub mod foreign;
 pub mod host;
 pub mod ident;
 pub mod occurrence;

@@ -23,8 +23,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{bundle, containerd, dockerd::Dockerd, runtime::Call};
+use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
+    foreign::runtime::Call,
     host::{Container, Engine},
     sink::stderr::say,
 };
