@@ -1,6 +1,6 @@
 //! Who ends a process by a signal, as far as the kernel shows it where the signal is sent.
 
-use tracer_common::record::{signal_flags as bit, signal_sets};
+use tracer_common::{record::signal_flags as bit, signal};
 
 use crate::{
     event::SignalSent,
@@ -130,14 +130,7 @@ pub fn killer(sent: &SignalSent) -> Killer {
 /// Whether the kernel accepted a signal that could be why a process ends: the rule by which the
 /// programs in the kernel send signals that nobody has asked to see.
 pub fn could_end(sent: &SignalSent) -> bool {
-    let SignalSent { signal, flags, result, .. } = *sent;
-    let is_accepted = matches!(result, 0 | 4);
-    is_accepted
-        && match flags & bit::HANDLER_MASK {
-            bit::DEFAULT => !signal.is_in(signal_sets::HARMLESS),
-            bit::HANDLER => signal.is_in(signal_sets::REQUESTS),
-            _ => false,
-        }
+    signal::is_accepted(sent.result) && signal::could_end(sent.flags, sent.signal.0.into())
 }
 
 /// What a fault was, in words.
