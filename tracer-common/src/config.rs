@@ -164,8 +164,8 @@ pub struct Stats {
 }
 
 // SAFETY: `repr(C)`, integers only, no padding (all fields have the same alignment).
-#[cfg(feature = "user")]
+#[cfg(feature = "aya")]
 unsafe impl aya::Pod for Config {}
 // SAFETY: as above.
-#[cfg(feature = "user")]
+#[cfg(feature = "aya")]
 unsafe impl aya::Pod for Stats {}

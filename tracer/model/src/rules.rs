@@ -26,7 +26,7 @@ mod unreaped_child;
 mod zombie_leader;
 mod zombie_leak;
 
-pub(crate) use killed_by::on_behalf;
+pub use killed_by::on_behalf;
 pub use left_behind::patience as left_behind_patience;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.

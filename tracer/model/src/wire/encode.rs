@@ -1,4 +1,4 @@
-//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::source::decode), for
+//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::wire::decode), for
 //! what user space itself adds to the stream, and for what an image of the world is made of
 //! ([`World::image`](crate::world::World::image)). Only tests need those that the programs in the kernel
 //! write: what comes from there stays as it came.
@@ -322,7 +322,7 @@ mod tests {
         ident::{Comm, PidNs, Trust},
         rules::Thresholds,
         signal::Signal,
-        source::decode::decode,
+        wire::decode::decode,
     };
 
     fn key() -> impl Strategy<Value = ProcKey> {

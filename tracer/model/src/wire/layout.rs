@@ -11,7 +11,7 @@ use tracer_common::{
     describe::{Field, Form, Layout, Meaning, Record, Rest, Word},
 };
 
-use crate::{ident::escape, trace::FORMAT};
+use crate::{ident::escape, wire::FORMAT};
 
 /// The table, as JSON.
 pub fn table() -> Value {

@@ -193,9 +193,9 @@ fn fix(running: u64, named: &[Left]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        cli::Scope,
         event::{Adopter, EventKind},
         ident::Args,
+        scope::Scope,
         story::{Story, born, born_in, end, key, task},
     };
 

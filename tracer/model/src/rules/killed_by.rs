@@ -166,7 +166,7 @@ fn line_of(kill: &Kill) -> String {
 }
 
 /// Who had asked an engine for it, as an end of a clause.
-pub(crate) fn on_behalf(asked_by: &[Identity]) -> String {
+pub fn on_behalf(asked_by: &[Identity]) -> String {
     match asked_by.split_first() {
         Some((client, ancestors)) => {
             format!(", as {} had asked", line(short(client), ancestors))
