@@ -62,25 +62,25 @@ pub mod result {
     }
 }
 
-/// Whether a set has a signal. A number that is none is in no set.
+/// Whether a set has a signal, which is from 1 to 64. Others are not checked for: the programs in the
+/// kernel ask this for each signal.
 #[inline(always)]
 pub const fn contains(set: u64, signal: u32) -> bool {
-    let bit = signal.wrapping_sub(1);
-    bit < u64::BITS && set >> bit & 1 != 0
+    set >> (signal.wrapping_sub(1) & 63) & 1 != 0
 }
 
 /// Whether the kernel accepted a signal: `complete_signal()` has run.
 #[inline(always)]
 pub const fn is_accepted(result: u8) -> bool {
-    matches!(result, result::DELIVERED | result::LOSE_INFO)
+    result == result::DELIVERED || result == result::LOSE_INFO
 }
 
 /// Whether an accepted signal could be why a process ends: by the default action, or as what a
-/// program that handles it takes for a request to end. Of the [`signal_flags`] only what the target
-/// does with the signal matters.
+/// program that handles it takes for a request to end. What the target does with it is one of the values
+/// of [`signal_flags::HANDLER_MASK`].
 #[inline(always)]
-pub const fn could_end(flags: u16, signal: u32) -> bool {
-    match flags & signal_flags::HANDLER_MASK {
+pub const fn could_end(handler: u16, signal: u32) -> bool {
+    match handler {
         signal_flags::DEFAULT => !contains(set::HARMLESS, signal),
         signal_flags::HANDLER => contains(set::REQUESTS, signal),
         _ => false,

@@ -57,7 +57,7 @@ impl Signal {
 
     /// Whether a set of signals has it, as the kernel keeps them: signal `n` is bit `n - 1`.
     pub fn is_in(self, set: u64) -> bool {
-        contains(set, self.0.into())
+        matches!(self.0, 1..=64) && contains(set, self.0.into())
     }
 
     /// The default action is to do nothing.

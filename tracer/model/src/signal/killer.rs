@@ -130,7 +130,8 @@ pub fn killer(sent: &SignalSent) -> Killer {
 /// Whether the kernel accepted a signal that could be why a process ends: the rule by which the
 /// programs in the kernel send signals that nobody has asked to see.
 pub fn could_end(sent: &SignalSent) -> bool {
-    signal::is_accepted(sent.result) && signal::could_end(sent.flags, sent.signal.0.into())
+    let SignalSent { signal, flags, result, .. } = *sent;
+    signal::is_accepted(result) && signal::could_end(flags & bit::HANDLER_MASK, signal.0.into())
 }
 
 /// What a fault was, in words.
