@@ -16,7 +16,7 @@ use tracer::{
     source::{hooks::Hooks, live::Live, load::LoadOptions},
     world::World,
 };
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use super::truth::Truth;
 
@@ -78,7 +78,7 @@ pub struct Watch {
     /// Of whom it was said that nobody waits for it, and parents of whose zombies that was said at once.
     pub unreaped: BTreeSet<ProcKey>,
     /// Records that came, and that were said to be lost, by their kind.
-    pub told: [u64; kind::COUNT],
+    pub told: [u64; RecordKind::IN_KERNEL],
     /// Programs that the kernel skipped.
     pub missed: u64,
     /// Records that were said to be lost.

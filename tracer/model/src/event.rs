@@ -4,7 +4,7 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
-use tracer_common::record::signal_flags;
+use tracer_common::{RecordKind, record::signal_flags};
 
 use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
@@ -468,8 +468,8 @@ impl Masks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
     /// Records that found no room in the ring buffer, by kind of record
-    /// ([`tracer_common::record::kind`]).
-    pub ring: [u64; tracer_common::record::kind::COUNT],
+    /// ([`RecordKind`]).
+    pub ring: [u64; RecordKind::IN_KERNEL],
     /// Records that could not be decoded.
     pub undecodable: u64,
     /// Events at which the kernel skipped a program, because it was running already on that

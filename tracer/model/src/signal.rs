@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use tracer_common::record::signal_flags as bit;
+use tracer_common::{
+    record::signal_flags as bit,
+    signal::{contains, set},
+};
 
 use crate::{
     event::{SignalSent, SignalTaken},
@@ -54,17 +57,17 @@ impl Signal {
 
     /// Whether a set of signals has it, as the kernel keeps them: signal `n` is bit `n - 1`.
     pub fn is_in(self, set: u64) -> bool {
-        matches!(self.0, 1..=64) && set >> (self.0 - 1) & 1 != 0
+        matches!(self.0, 1..=64) && contains(set, self.0.into())
     }
 
     /// The default action is to do nothing.
     pub fn is_ignored_by_default(self) -> bool {
-        matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
+        self.is_in(set::IGNORED)
     }
 
     /// The default action is to stop the process.
     pub fn is_stop(self) -> bool {
-        matches!(self, Self::STOP | Self::TSTP | Self::TTIN | Self::TTOU)
+        self.is_in(set::STOPS)
     }
 
     /// It has no meaning of its own; the C library's two are among them.
@@ -74,7 +77,7 @@ impl Signal {
 
     /// Cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub fn is_kernel_only(self) -> bool {
-        matches!(self, Self::KILL | Self::STOP)
+        self.is_in(set::KERNEL_ONLY)
     }
 
     /// Raised by the processor for what the program did.

@@ -1,22 +1,74 @@
 //! The pages that are made of what the program says of itself.
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use tracer::rules::{RULES, RuleDef};
+use serde_json::Value;
+use tracer::{
+    rules::{RULES, RuleDef},
+    trace::layout,
+};
+use tracer_common::{RecordKind, describe::Record};
 
 /// `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
 #[test]
 fn the_page_about_rules_says_what_the_rules_say() {
-    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
-    let wanted = rules();
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&page, &wanted).unwrap();
+    compare("docs/rules.md", &rules());
+}
+
+/// The same for the table of records.
+#[test]
+fn the_page_about_traces_says_what_the_records_say() {
+    let text = fs::read_to_string(root().join("docs/trace-format.md")).unwrap();
+    let (before, rest) = text.split_once("<!-- records -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of records -->\n").unwrap();
+    let wanted = format!("{before}<!-- records -->\n{}<!-- end of records -->\n{after}", records());
+    compare("docs/trace-format.md", &wanted);
+}
+
+/// The promise of the format: each record and each field is where it was in the first trace of it.
+#[test]
+fn nothing_has_moved_since_the_first_trace_of_this_format() {
+    let trace = fs::read(root().join("tests/traces/format-1.mcap")).unwrap();
+    let message = mcap::MessageStream::new(&trace).unwrap().next().unwrap().unwrap();
+    let first: Value = serde_json::from_slice(&message.channel.schema.as_ref().unwrap().data).unwrap();
+    let now = layout::table();
+    for old in first["records"].as_array().unwrap() {
+        let new = now["records"].as_array().unwrap().iter().find(|new| new["kind"] == old["kind"]).unwrap();
+        assert_eq!((&old["name"], &old["size"]), (&new["name"], &new["size"]));
+        for old in
+            old["fields"].as_array().unwrap().iter().filter(|field| field["offset"].as_u64() < old["size"].as_u64())
+        {
+            let new = new["fields"].as_array().unwrap().iter().find(|new| new["name"] == old["name"]).unwrap();
+            assert_eq!((&old["offset"], &old["type"]), (&new["offset"], &new["type"]), "{old}");
+        }
     }
-    let is_current = fs::read_to_string(&page).is_ok_and(|text| text == wanted);
-    assert!(
-        is_current,
-        "docs/rules.md is not what the rules say: UPDATE_DOCS=1 cargo test -p tracer --test program docs"
-    );
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn compare(page: &str, wanted: &str) {
+    let path = root().join(page);
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, wanted).unwrap();
+    }
+    let is_current = fs::read_to_string(&path).is_ok_and(|text| text == wanted);
+    assert!(is_current, "{page} is out of date: UPDATE_DOCS=1 cargo test -p tracer --test program docs");
+}
+
+fn records() -> String {
+    let mut table = "| kind | name | from | what | then |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for Record { kind, from, about, rest, .. } in RecordKind::ALL.iter().map(|kind| kind.record()) {
+        let (number, name, about, rest) = (*kind as u8, kind.name(), about.trim(), rest.about());
+        writeln!(table, "| {number} | `{name}` | {from} | {about} | {rest} |").unwrap();
+    }
+    table
 }
 
 fn rules() -> String {

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Serialize, Serializer};
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use crate::{
     change::{AdopterClass, Signalled},
@@ -381,18 +381,18 @@ pub(super) struct Counts {
 impl From<&Loss> for Counts {
     fn from(loss: &Loss) -> Self {
         let Loss { ring, undecodable, missed, unreadable } = loss;
-        let of = |kind: u8| ring[usize::from(kind)];
+        let of = |kind: RecordKind| ring[kind as usize];
         Self {
-            fork: of(kind::NEW),
-            exec: of(kind::EXEC),
-            exit: of(kind::EXIT),
-            reap: of(kind::REAP).saturating_add(of(kind::FREE)),
-            signal: of(kind::SIGNAL),
-            deliver: of(kind::DELIVER),
-            adopt: of(kind::ADOPT),
-            notify: of(kind::NOTIFY),
-            rename: of(kind::RENAME),
-            snapshot: of(kind::ROW),
+            fork: of(RecordKind::New),
+            exec: of(RecordKind::Exec),
+            exit: of(RecordKind::Exit),
+            reap: of(RecordKind::Reap).saturating_add(of(RecordKind::Free)),
+            signal: of(RecordKind::Signal),
+            deliver: of(RecordKind::Deliver),
+            adopt: of(RecordKind::Adopt),
+            notify: of(RecordKind::Notify),
+            rename: of(RecordKind::Rename),
+            snapshot: of(RecordKind::Row),
             undecodable: *undecodable,
             missed: *missed,
             unreadable: *unreadable,
