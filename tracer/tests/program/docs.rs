@@ -40,9 +40,11 @@ fn nothing_has_moved_since_the_first_trace_of_this_format() {
     for old in first["records"].as_array().unwrap() {
         let new = now["records"].as_array().unwrap().iter().find(|new| new["kind"] == old["kind"]).unwrap();
         assert_eq!((&old["name"], &old["size"]), (&new["name"], &new["size"]));
-        for old in
-            old["fields"].as_array().unwrap().iter().filter(|field| field["offset"].as_u64() < old["size"].as_u64())
-        {
+        for old in old["fields"].as_array().unwrap() {
+            // What was reserved can have a meaning now. What varies in length is no field any more.
+            if old["name"] == "reserved" || old["offset"].as_u64() >= new["size"].as_u64() {
+                continue;
+            }
             let new = new["fields"].as_array().unwrap().iter().find(|new| new["name"] == old["name"]).unwrap();
             assert_eq!((&old["offset"], &old["type"]), (&new["offset"], &new["type"]), "{old}");
         }
