@@ -72,7 +72,7 @@ fn zombies_of_one_parent() {
     stage.step("reap");
     stage.hears("reaped");
     let said = over(&mut run, "zombie-leak", parent);
-    assert!(said.starts_with("All zombies of workload"), "{said}");
+    assert!(said.starts_with("all zombies of workload"), "{said}");
     run.finish();
 }
 

@@ -2,22 +2,57 @@
 
 use std::{env, fmt::Write as _, fs, path::PathBuf};
 
-use tracer::rules::{RULES, RuleDef};
+use tracer::{
+    rules::{RULES, RuleDef},
+    sink::json::schema::{schema, table},
+};
 
-/// `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
-#[test]
-fn the_page_about_rules_says_what_the_rules_say() {
-    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
-    let wanted = rules();
+/// Compares a page with what it should be. `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
+fn check(name: &str, wanted: &str) {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&page, &wanted).unwrap();
+        fs::write(&page, wanted).unwrap();
     }
     let is_current = fs::read_to_string(&page).is_ok_and(|text| text == wanted);
     assert!(
         is_current,
-        "docs/rules.md is not what the rules say: UPDATE_DOCS=1 cargo test -p tracer --test program docs"
+        "docs/{name} is not what the program says: UPDATE_DOCS=1 cargo test -p tracer --test program docs"
     );
 }
+
+#[test]
+fn the_page_about_rules_says_what_the_rules_say() {
+    check("rules.md", &rules());
+}
+
+#[test]
+fn the_schema_is_what_the_rules_declare() {
+    check("schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_tables_of_facts_are_what_the_rules_declare() {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
+    let page = fs::read_to_string(page).unwrap();
+    let mut wanted = String::new();
+    let mut rest = page.as_str();
+    // Each stands between two marks.
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, after) = rest.split_at(at + BEGIN.len());
+        let (name, _) = after.split_once(" -->").expect("a mark that is not closed");
+        let rule = tracer::rules::find(name).unwrap_or_else(|| panic!("no rule is called {name}"));
+        write!(wanted, "{before}{name} -->\n{}", table(rule.facts)).unwrap();
+        rest = &after[after.find(END).expect("a table without an end")..];
+    }
+    wanted.push_str(rest);
+    for RuleDef { name, .. } in RULES {
+        assert!(page.contains(&format!("{BEGIN}{name} -->")), "docs/json.md has no table for {name}");
+    }
+    check("json.md", &wanted);
+}
+
+const BEGIN: &str = "<!-- facts of ";
+const END: &str = "<!-- end of facts -->";
 
 fn rules() -> String {
     let mut page = "# Rules\n\nWhat `tracer` finds, as `tracer explain RULE` tells it. This page is made of the rules \
