@@ -79,7 +79,10 @@ impl Finding {
     pub fn message(&self) -> String {
         let mut message = format!("{}.", self.headline);
         for Note { label, text } in &self.notes {
-            message.push_str(&format!(" {label}: {text}."));
+            let mut label = label.chars();
+            let first = label.next().map(|first| first.to_ascii_uppercase());
+            message.extend([' '].into_iter().chain(first).chain(label));
+            message.push_str(&format!(": {text}."));
         }
         message
     }

@@ -425,7 +425,7 @@ mod tests {
         let finding = killed(&mut host(), kill(4, 10, Signal::TERM));
         assert_eq!(
             finding.message(),
-            "sleep (pid 10) was ended by SIGTERM from kill (pid 4). sent by: kill (pid 4) < bash (pid 3) < sshd (pid 2) < \
+            "sleep (pid 10) was ended by SIGTERM from kill (pid 4). Sent by: kill (pid 4) < bash (pid 3) < sshd (pid 2) < \
              p1 (pid 1)."
         );
         assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
@@ -515,7 +515,7 @@ mod tests {
         let message = story.wait(200, &[]).only().message();
         assert!(message.starts_with("15 processes were ended by SIGQUIT from kill (pid 4). "), "{message}");
         assert!(message.contains(": p100 (pid 100), p101 (pid 101), "), "{message}");
-        assert!(message.ends_with("p109 (pid 109) and 5 more. core dump: 15 of them left one."), "{message}");
+        assert!(message.ends_with("p109 (pid 109) and 5 more. Core dump: 15 of them left one."), "{message}");
     }
 
     #[test]

@@ -255,8 +255,8 @@ mod tests {
         let finding = story.only();
         assert_eq!(
             finding.message(),
-            "p20 (pid 20) exited with code 0 and left 1 running process and 1 zombie behind. running: p21 (pid 21), a child \
-             of p1 (pid 1). zombies: p22 (pid 22), which p21 (pid 21) does not reap."
+            "p20 (pid 20) exited with code 0 and left 1 running process and 1 zombie behind. Running: p21 (pid 21), a child \
+             of p1 (pid 1). Zombies: p22 (pid 22), which p21 (pid 21) does not reap."
         );
         let facts = finding.facts;
         assert_eq!((facts.count("running"), facts.count("zombies"), facts.list("processes").len()), (1, 1, 2));

@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(finding.headline, "control group /jobs uses 80 of 100 pids");
         let message = finding.message();
         assert!(message.contains("/jobs, whose oldest process is p10 (pid 10, pid 1 inside)"), "{message}");
-        assert!(message.contains("children: 4 of p10 (pid 10"), "{message}");
+        assert!(message.contains("Children: 4 of p10 (pid 10"), "{message}");
         measured(&mut story, 95, 0);
         assert_eq!(story.rules(), [""; 0], "it was told");
         measured(&mut story, 20, 0);

@@ -135,7 +135,7 @@ mod tests {
             assert_eq!(said.len(), usize::from(short));
             let left = if used < 3_072 { "72" } else { "no" };
             let want = format!(
-                "{used} of 4096 pseudo-terminals of this machine are in use. reserve: the host keeps 1024 of them for itself \
+                "{used} of 4096 pseudo-terminals of this machine are in use. Reserve: the host keeps 1024 of them for itself \
                  (kernel.pty.reserve): containers get {left} more."
             );
             assert!(said.iter().all(|said| said.starts_with(&want)), "{said:?}");

@@ -214,8 +214,8 @@ mod tests {
         let [finding] = &found(&mut story)[..] else { panic!() };
         assert_eq!(finding.headline, format!("pid 1 of pid namespace {NS} took SIGTERM and did not pass it on"));
         let message = finding.message();
-        assert!(message.contains("pid 1: sh (pid 10), which handles SIGTERM."), "{message}");
-        assert!(message.contains("not sent: app (pid 11)."), "{message}");
+        assert!(message.contains("Pid 1: sh (pid 10), which handles SIGTERM."), "{message}");
+        assert!(message.contains("Not sent: app (pid 11)."), "{message}");
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         }
         let finding = story.only();
         assert!(finding.facts.flag("has_ended") && finding.facts.count("count") == 1);
-        let text = "sent on: to none of its children. not sent: app (pid 11). since then: it ended 1 µs later, and the \
+        let text = "Sent on: to none of its children. Not sent: app (pid 11). Since then: it ended 1 µs later, and the \
                     kernel killed the 2 processes left in the namespace with SIGKILL.";
         assert!(finding.message().ends_with(text), "{}", finding.message());
     }
@@ -279,7 +279,7 @@ mod tests {
         story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
         let [finding] = &found(&mut story)[..] else { panic!("{:?}", story.rules()) };
         let message = finding.message();
-        assert!(message.contains("sent on: to app (pid 11). adopted: daemon (pid 13)."), "{message}");
+        assert!(message.contains("Sent on: to app (pid 11). Adopted: daemon (pid 13)."), "{message}");
         assert!(finding.fix().contains("kill(-1"), "{}", finding.fix());
     }
 

@@ -158,7 +158,7 @@ mod tests {
         let finding = story().signal(sent(OVERFLOW_FAIL)).only();
         assert_eq!(finding.process.key.tgid, 10);
         assert_eq!(finding.headline, "SIGRTMIN+1 to server (pid 10) was lost: its queue of signals is full");
-        assert!(finding.message().contains("sent by: sender (pid 2), which got EAGAIN."), "{}", finding.message());
+        assert!(finding.message().contains("Sent by: sender (pid 2), which got EAGAIN."), "{}", finding.message());
         assert_eq!(finding.facts.process("sender").map(|sender| sender.key.tgid), Some(2));
     }
 

@@ -171,7 +171,7 @@ mod tests {
         look(&mut story, 10_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
         let finding = story.only();
         assert_eq!(finding.headline, "SIGTERM has waited for p20 (pid 20) for 10.0 s: it blocks it");
-        assert!(finding.message().contains("sent by: p10 (pid 10)."), "{}", finding.message());
+        assert!(finding.message().contains("Sent by: p10 (pid 10)."), "{}", finding.message());
         story.exit(end(20, 1, Adopter::None));
         assert_eq!(story.found.pop().unwrap().stage, Stage::Resolved);
     }

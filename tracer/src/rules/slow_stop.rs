@@ -387,7 +387,7 @@ mod tests {
         story.signal(SignalSent { result: 1, flags: passed.flags | bit::IGNORE, ..passed }).wait(3_000, &lives);
         let finding = killed(&mut story).unwrap();
         let text =
-            "children: it passed a signal on to all of them. ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
+            "Children: it passed a signal on to all of them. Ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
         assert!(finding.message().contains(text), "{}", finding.message());
     }
 }
