@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use crate::{
     finding::Severity,
     rules::{self, RULES, RuleDef},
+    scope::Scope,
     signal::Signal,
     sink::style,
     source::hooks::Hooks,
@@ -138,18 +139,6 @@ pub struct Probes {
     pub simulate_loss: f64,
 }
 
-/// What belongs to a command.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Scope {
-    /// It and its descendants, wherever they were adopted
-    Tree,
-    /// Those, and all pid namespaces that came about while it ran: containers that it asked for
-    #[default]
-    Command,
-    /// Everything
-    Host,
-}
-
 /// Options of `tracer replay`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
@@ -186,7 +175,7 @@ pub struct Replay {
     pub at: Option<When>,
 
     /// Whose doings to show, if a command was recorded
-    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    #[arg(long, value_parser = scope(), value_name = "WHOSE", default_value_t)]
     pub scope: Scope,
 
     /// How fast: 1x is as it was, 10x ten times faster, max without waiting
@@ -450,6 +439,21 @@ pub fn parse_ring_size(text: &str) -> Result<u32, String> {
 
 fn pid() -> impl TypedValueParser<Value = u32> {
     clap::value_parser!(u32).range(1..=i64::from(PID_MAX))
+}
+
+/// One of these words, each with what it means.
+fn word<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    word: fn(T) -> &'static str,
+    summary: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(|&one| PossibleValue::new(word(one)).help(summary(one))))
+        .try_map(move |name| all.iter().copied().find(|&one| word(one) == name).ok_or("no such word"))
+}
+
+/// Whose doings are shown.
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    word(&Scope::ALL, Scope::id, Scope::summary)
 }
 
 fn rule() -> impl TypedValueParser<Value = &'static RuleDef> {

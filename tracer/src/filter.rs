@@ -4,13 +4,14 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::{Change, Signalled},
-    cli::{FilterArgs, NsArg, Scope, Side, SignalArg},
+    cli::{FilterArgs, NsArg, Side, SignalArg},
     event::EventKind,
     finding::{Finding, Role, Severity, Value},
     host::Container,
     ident::{Identity, PidNs, ProcKey, escape},
     occurrence::Occurrence,
     rules::RuleDef,
+    scope::Scope,
     signal::{Sender, Signal},
     world::{Process, World, descent::Descent},
 };

@@ -8,30 +8,22 @@
 //!
 //! The library serves the program of the same name; its interface is not stable.
 
+#[cfg(test)]
+use tracer_model::story;
+pub use tracer_model::{
+    change, engine, event, finding, host, ident, occurrence, programs, rules, scope, signal, summary, wire, world,
+};
+
 pub mod audit;
 pub mod caller;
-pub mod change;
 pub mod cli;
 pub mod commands;
-pub mod engine;
-pub mod event;
 pub mod filter;
-pub mod finding;
-pub mod host;
-pub mod ident;
-pub mod occurrence;
-pub mod programs;
 pub mod pump;
 pub mod report;
-pub mod rules;
-pub mod signal;
 pub mod sink;
 pub mod source;
-#[cfg(test)]
-mod story;
-pub mod summary;
 pub mod trace;
 pub mod when;
 pub mod why;
-pub mod world;
 pub mod zone;

@@ -1,10 +1,10 @@
 //! Where events come from.
 
+pub use tracer_model::wire::{decode, encode};
+
 pub mod ages;
 pub mod btf;
 pub mod containers;
-pub mod decode;
-pub mod encode;
 pub mod hooks;
 pub mod kernel_log;
 pub mod limits;

@@ -4,10 +4,11 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::{FilterArgs, Probes, Scope, ThresholdArgs, parse_duration, rule};
+use super::{FilterArgs, Probes, ThresholdArgs, parse_duration, rule, scope};
 use crate::{
     finding::Severity,
     rules::{self, RULES, RuleDef},
+    scope::Scope,
     sink::style,
 };
 
@@ -76,7 +77,7 @@ pub struct Record {
     pub report: Vec<Report>,
 
     /// Whose findings count, if there is a command
-    #[arg(long, value_enum, value_name = "WHOSE", default_value_t)]
+    #[arg(long, value_parser = scope(), value_name = "WHOSE", default_value_t)]
     pub scope: Scope,
 
     /// How to trace.

@@ -1,15 +1,15 @@
 //! What to show of what is seen: the options that a live and a recorded view share.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::TypedValueParser};
 
-use super::{NsArg, SignalArg, parse_ns, parse_signal, pid, rule, severity};
+use super::{NsArg, SignalArg, parse_ns, parse_signal, pid, rule, severity, word};
 use crate::{finding::Severity, occurrence::Kind, rules::RuleDef};
 
 /// What to show: the same for what happens and for what happened.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Show {
     /// Show events too: all, or those of the kinds named
-    #[arg(long, value_enum, value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+    #[arg(long, value_parser = kind(), value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub events: Option<Vec<Kind>>,
 
     /// Tell each finding by itself: of many that are alike, the first three are told, then how many more
@@ -30,6 +30,10 @@ impl Show {
             Some(kinds) => kinds,
         }
     }
+}
+
+fn kind() -> impl TypedValueParser<Value = Kind> {
+    word(&Kind::ALL, Kind::id, Kind::summary)
 }
 
 /// What to show of what is seen.

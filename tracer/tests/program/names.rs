@@ -38,7 +38,7 @@ use crate::{
     story::{self, exit, fork, info, inner, key, live, row, signal, task, zombie_row},
 };
 
-#[path = "../../src/ident/lies.rs"]
+#[path = "../../model/src/ident/lies.rs"]
 mod lies;
 
 use lies::LIES;

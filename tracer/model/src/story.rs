@@ -19,28 +19,28 @@ use crate::{
 };
 
 /// The host's pid namespace.
-pub(crate) const HOST: PidNs = PidNs(4_026_531_836);
+pub const HOST: PidNs = PidNs(4_026_531_836);
 
 /// One millisecond, in nanoseconds.
-pub(crate) const MS: u64 = 1_000_000;
+pub const MS: u64 = 1_000_000;
 
 /// The key of the process with that pid.
-pub(crate) fn key(pid: u32) -> ProcKey {
+pub fn key(pid: u32) -> ProcKey {
     ProcKey { start: u64::from(pid) * MS, tgid: pid }
 }
 
 /// A command line of words without blanks.
-pub(crate) fn args(line: &str) -> Args {
+pub fn args(line: &str) -> Args {
     Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), ..Args::default() }
 }
 
 /// Its main thread.
-pub(crate) fn task(pid: u32) -> TaskRef {
+pub fn task(pid: u32) -> TaskRef {
     TaskRef { key: key(pid), tid: pid }
 }
 
 /// A process of the host that a parent has forked.
-pub(crate) fn born(pid: u32, parent: u32) -> TaskInfo {
+pub fn born(pid: u32, parent: u32) -> TaskInfo {
     TaskInfo {
         key: key(pid),
         parent: (parent != 0).then(|| task(parent)),
@@ -59,7 +59,7 @@ pub(crate) fn born(pid: u32, parent: u32) -> TaskInfo {
 }
 
 /// A process of a namespace of the first level.
-pub(crate) fn born_in(ns: u32, pid: u32, ns_pid: u32, parent: u32) -> TaskInfo {
+pub fn born_in(ns: u32, pid: u32, ns_pid: u32, parent: u32) -> TaskInfo {
     TaskInfo {
         pid_ns: PidNs(ns),
         parent_ns: Some(HOST),
@@ -72,7 +72,7 @@ pub(crate) fn born_in(ns: u32, pid: u32, ns_pid: u32, parent: u32) -> TaskInfo {
 }
 
 /// The end of a process with one thread.
-pub(crate) fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
+pub fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
     Exit {
         task: task(pid),
         parent: (parent != 0).then(|| task(parent)),
@@ -89,36 +89,46 @@ pub(crate) fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
 }
 
 /// A signal that the kernel accepted, by kill(2).
-pub(crate) fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
+pub fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
     SignalSent { current: task(from), target: task(to), signal, code: 0, flags: bit::GROUP, result: 0 }
 }
 
 /// An engine, the clock of the story, and what was found so far.
-pub(crate) struct Story {
-    pub(crate) engine: Engine,
-    pub(crate) now: u64,
-    pub(crate) found: Vec<Finding>,
+pub struct Story {
+    /// What is told goes there.
+    pub engine: Engine,
+    /// The time, in nanoseconds of the boot-time clock.
+    pub now: u64,
+    /// What was found since it was last asked for.
+    pub found: Vec<Finding>,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Story {
     /// A host with its init, at one second after boot.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(&Thresholds::default())
     }
 
     /// The same, where other things are worth a finding.
-    pub(crate) fn with(thresholds: &Thresholds) -> Self {
+    pub fn with(thresholds: &Thresholds) -> Self {
         let mut story = Self { engine: Engine::new(thresholds), now: 1_000 * MS, found: Vec::new() };
         story.snapshot(&[born(1, 0)]);
         story
     }
 
-    pub(crate) fn world(&self) -> &World {
+    /// The world as it is now.
+    pub fn world(&self) -> &World {
         self.engine.world()
     }
 
     /// Takes an event in, one microsecond after the last.
-    pub(crate) fn event(&mut self, kind: EventKind) -> &mut Self {
+    pub fn event(&mut self, kind: EventKind) -> &mut Self {
         self.now += 1_000;
         let event = Event { at: self.now, cpu: 0, kind };
         let (step, _) = self.engine.step(&event, &[]);
@@ -126,13 +136,14 @@ impl Story {
         self
     }
 
-    pub(crate) fn fork(&mut self, task: TaskInfo) -> &mut Self {
+    /// A birth.
+    pub fn fork(&mut self, task: TaskInfo) -> &mut Self {
         let creator = task.parent;
         self.event(EventKind::Fork(Box::new(Fork { task, creator })))
     }
 
     /// By a command line of words without blanks, of which the first is its name.
-    pub(crate) fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
+    pub fn exec(&mut self, pid: u32, line: &str) -> &mut Self {
         let comm = Comm::from(line.split(' ').next().unwrap_or_default());
         self.event(EventKind::Exec(Box::new(Exec {
             task: task(pid),
@@ -143,35 +154,41 @@ impl Story {
         })))
     }
 
-    pub(crate) fn exit(&mut self, exit: Exit) -> &mut Self {
+    /// An end.
+    pub fn exit(&mut self, exit: Exit) -> &mut Self {
         self.event(EventKind::Exit(Box::new(exit)))
     }
 
-    pub(crate) fn free(&mut self, pid: u32) -> &mut Self {
+    /// A process leaves the process table.
+    pub fn free(&mut self, pid: u32) -> &mut Self {
         self.event(EventKind::Free(task(pid)))
     }
 
-    pub(crate) fn signal(&mut self, sent: SignalSent) -> &mut Self {
+    /// A signal is sent.
+    pub fn signal(&mut self, sent: SignalSent) -> &mut Self {
         self.event(EventKind::Signal(sent))
     }
 
-    pub(crate) fn deliver(&mut self, pid: u32, signal: Signal, flags: u16) -> &mut Self {
+    /// A signal is taken from the queue.
+    pub fn deliver(&mut self, pid: u32, signal: Signal, flags: u16) -> &mut Self {
         self.event(EventKind::Deliver(SignalTaken { target: task(pid), signal, code: 0, flags }))
     }
 
-    pub(crate) fn lose(&mut self, count: u64) -> &mut Self {
+    /// So many records find no room.
+    pub fn lose(&mut self, count: u64) -> &mut Self {
         let mut loss = Loss::default();
         loss.ring[1] = count;
         self.event(EventKind::Lost(loss))
     }
 
     /// What the task iterator says exists.
-    pub(crate) fn snapshot(&mut self, alive: &[TaskInfo]) -> &mut Self {
+    pub fn snapshot(&mut self, alive: &[TaskInfo]) -> &mut Self {
         let rows: Vec<_> = alive.iter().map(|&task| running(task)).collect();
         self.rows(&rows)
     }
 
-    pub(crate) fn rows(&mut self, rows: &[Row]) -> &mut Self {
+    /// The same, with all that it says of each.
+    pub fn rows(&mut self, rows: &[Row]) -> &mut Self {
         self.event(EventKind::SnapshotBegin);
         for &row in rows {
             self.event(EventKind::Row(Box::new(row)));
@@ -179,7 +196,8 @@ impl Story {
         self.event(EventKind::SnapshotEnd)
     }
 
-    pub(crate) fn look(&mut self, pid: u32, found: Option<(u8, u32)>) -> &mut Self {
+    /// A look at a process, which finds its state and its parent.
+    pub fn look(&mut self, pid: u32, found: Option<(u8, u32)>) -> &mut Self {
         let found = found.map(|(state, ppid)| Looked { state, ppid, pts: None });
         self.event(EventKind::Look(Look { key: key(pid), found }))
     }
@@ -187,7 +205,7 @@ impl Story {
     /// Lets time pass. What is due is looked at first, and found as `looks` tells: pid, state,
     /// parent. Of the others, orphans have the parents that were predicted, those that live are where they
     /// were, and the rest is gone; so is whoever was not found before.
-    pub(crate) fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
+    pub fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
         let until = self.now;
         loop {
@@ -214,23 +232,23 @@ impl Story {
     }
 
     /// The findings since the last call, by rule.
-    pub(crate) fn rules(&mut self) -> Vec<&'static str> {
+    pub fn rules(&mut self) -> Vec<&'static str> {
         self.found.drain(..).map(|finding| finding.rule.name).collect()
     }
 
     /// The one finding since the last call.
-    pub(crate) fn only(&mut self) -> Finding {
+    pub fn only(&mut self) -> Finding {
         assert_eq!(self.found.len(), 1, "{:#?}", self.found);
         self.found.remove(0)
     }
 }
 
 /// A row of a process that runs.
-pub(crate) fn running(task: TaskInfo) -> Row {
+pub fn running(task: TaskInfo) -> Row {
     Row { task, tracer: None, idle: Some(0), status: ExitStatus(0), leader_dead: false, live: 1 }
 }
 
 /// A row of a zombie that died `ago` milliseconds ago.
-pub(crate) fn zombie(task: TaskInfo, ago: Option<u64>) -> Row {
+pub fn zombie(task: TaskInfo, ago: Option<u64>) -> Row {
     Row { leader_dead: true, live: 0, idle: ago.map(|ms| ms * MS), ..running(task) }
 }

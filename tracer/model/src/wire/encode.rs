@@ -1,4 +1,4 @@
-//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::source::decode), for
+//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::wire::decode), for
 //! what user space itself adds to the stream, and for what an image of the world is made of
 //! ([`World::image`](crate::world::World::image)). What the programs in the kernel write is never
 //! encoded again: those bytes stay as they came.
@@ -279,7 +279,7 @@ mod tests {
         host::{GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
         rules::Thresholds,
-        source::decode::decode,
+        wire::decode::decode,
     };
 
     fn key() -> impl Strategy<Value = ProcKey> {

@@ -28,7 +28,7 @@ mod zombie_leak;
 
 pub use left_behind::patience as left_behind_patience;
 pub use thresholds::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
-pub(crate) use words::on_behalf;
+pub use words::on_behalf;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
 #[derive(Debug)]

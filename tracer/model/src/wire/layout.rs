@@ -16,7 +16,7 @@ use tracer_common::{
     record::{ARGS_MAX, Credentials, EXEC_FIXED},
 };
 
-use crate::{ident::escape, trace::FORMAT};
+use crate::{ident::escape, wire::FORMAT};
 
 /// A field of a record.
 struct Field {

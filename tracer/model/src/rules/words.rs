@@ -50,7 +50,7 @@ pub(super) fn asked_by(asked_by: &[Identity]) -> Option<Note> {
 }
 
 /// The same, as an end of a clause.
-pub(crate) fn on_behalf(asked_by: &[Identity]) -> String {
+pub fn on_behalf(asked_by: &[Identity]) -> String {
     match asked_by.split_first() {
         Some((client, ancestors)) => {
             format!(", as {} had asked", line(short(client), ancestors))

@@ -218,9 +218,9 @@ fn fixes(running: u64, named: &[Left]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::{
-        cli::Scope,
         event::{Adopter, EventKind, ExitStatus},
         ident::Args,
+        scope::Scope,
         story::{Story, born, born_in, end, key, task},
     };
 

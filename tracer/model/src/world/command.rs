@@ -5,9 +5,9 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::Change,
-    cli::Scope as Part,
     event::{EventKind, ExitStatus, Fork, Scope},
     ident::{Args, Identity, PidNs, ProcKey},
+    scope::Scope as Part,
     world::{Process, World, descent::Descent},
 };
 

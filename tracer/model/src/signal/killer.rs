@@ -71,7 +71,7 @@ impl Killer {
     }
 
     /// The current task was not there by chance: it is the cause.
-    pub(crate) fn has_sender(self) -> bool {
+    pub fn has_sender(self) -> bool {
         matches!(
             self,
             Self::Process | Self::Itself | Self::ParentDeath | Self::CgroupKill | Self::TracerExit | Self::HangUp
@@ -79,7 +79,7 @@ impl Killer {
     }
 
     /// The same cause can end many processes at once.
-    pub(crate) fn can_end_many(self) -> bool {
+    pub fn can_end_many(self) -> bool {
         let of_others = matches!(self, Self::Terminal | Self::Oom | Self::Kernel | Self::Unknown);
         of_others || (self.has_sender() && self != Self::Itself)
     }

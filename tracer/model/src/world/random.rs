@@ -1,20 +1,19 @@
 //! The world against a small kernel that does anything: in order, and in any order with any loss.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use proptest::prelude::*;
 
-use super::World;
+use super::{
+    World,
+    view::{Forest, Line},
+};
 use crate::{
     change::Change,
     event::{Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Look, Looked, Notify, Reap, Roles, TaskInfo},
     ident::PidNs,
-    sink::{
-        style::Screen,
-        tree::{self, Scope},
-    },
-    source::{decode::decode, encode::encode},
     story::{HOST, MS, born, end, key, running, task, zombie},
+    wire::{decode::decode, encode::encode},
 };
 
 /// What a small kernel does in one go.
@@ -207,12 +206,18 @@ fn look_again(world: &mut World, kernel: &Kernel, mut at: u64) {
     }
 }
 
-/// All that `tracer tree` shows of it.
+/// The trees of all namespaces, with what is known of each process.
 fn shown(world: &World) -> String {
-    let mut out = Vec::new();
-    tree::print_text(world, Scope::default(), Screen { colour: false, width: None }, &mut out).unwrap();
-    tree::print_json(world, Scope::default(), &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    let forest = Forest::new(world);
+    let mut out = String::new();
+    for ns in world.namespaces() {
+        writeln!(out, "{} in {:?}", ns.id, ns.parent).unwrap();
+        for Line { process, depth } in forest.tree(ns.id) {
+            let (death, roles) = (process.death().map(|death| (death.at, death.status)), process.roles);
+            writeln!(out, "{depth} {:?} {:?} {death:?} {roles:?}", process.identity(), process.parent).unwrap();
+        }
+    }
+    out
 }
 
 /// The world that the records of its image make.

@@ -1,7 +1,5 @@
 //! What of a step is an event to a person: the one reading of it that every output shares.
 
-use clap::{ValueEnum, builder::PossibleValue};
-
 use crate::{
     change::{AdopterClass, Change, ExactReap, Signalled},
     engine::Step,
@@ -42,23 +40,17 @@ impl Kind {
             Self::Deliver => "deliver",
         }
     }
-}
 
-impl ValueEnum for Kind {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let help = match self {
+    /// What it is.
+    pub fn summary(self) -> &'static str {
+        match self {
             Self::Fork => "a process was created",
             Self::Exec => "a process replaced its program",
             Self::Exit => "a process ended, or its main thread did",
             Self::Reap => "a process left the process table",
             Self::Signal => "a signal was sent, whatever became of it",
             Self::Deliver => "a signal that had been accepted was taken from the queue",
-        };
-        Some(PossibleValue::new(self.id()).help(help))
+        }
     }
 }
 

@@ -1,0 +1,22 @@
+//! What `tracer` believes and finds, made of events alone.
+//!
+//! The [`engine`] folds each [`event`] into the [`world`] (every process, zombie and pid namespace there is),
+//! gets [`change`]s, and asks the [`rules`] for [`finding`]s. [`wire`] reads and writes events as bytes. No file,
+//! no clock and no kernel is within reach, so the same events always give the same findings.
+
+pub mod change;
+pub mod engine;
+pub mod event;
+pub mod finding;
+pub mod host;
+pub mod ident;
+pub mod occurrence;
+pub mod programs;
+pub mod rules;
+pub mod scope;
+pub mod signal;
+#[cfg(any(test, feature = "testing"))]
+pub mod story;
+pub mod summary;
+pub mod wire;
+pub mod world;
