@@ -12,6 +12,8 @@ use crate::finding::{Confidence, Finding, Note, Severity, Stage};
 const LABEL: usize = 10;
 /// Columns before a label.
 const INDENT: usize = 2;
+/// Columns before what of a headline did not fit into its first line.
+const CONTINUED: usize = 4;
 /// Columns that a value gets, however narrow the screen is.
 const NARROWEST: usize = 16;
 
@@ -46,16 +48,13 @@ impl<'a> Diagnostic<'a> {
         let word = format!("{}[{}]", word(finding), finding.rule.name);
         let before = format!("{lead}{word} ");
         let headline = format!("{remark}{}", finding.headline);
-        let columns = style::columns(&before);
-        // Words are wrapped as one text, so that the first line has what fits after the word.
-        let text = format!("{}{headline}", "x".repeat(columns));
-        for (i, line) in style::wrap(&text, screen.width).iter().enumerate() {
-            match line.get(columns..) {
-                Some(rest) if i == 0 => {
-                    let (lead, word) = (screen.paint(DIM, lead), screen.paint(colour(finding), &word));
-                    writeln!(out, "{lead}{word} {}", screen.paint(BOLD, rest))?;
-                }
-                _ => writeln!(out, "{gutter}    {}", screen.paint(BOLD, line.trim_start_matches('x')))?,
+        let room = |before: usize| screen.width.map_or(usize::MAX, |width| width.saturating_sub(before));
+        let lines = broken(&headline, room(style::columns(&before)), room(style::columns(gutter) + CONTINUED));
+        for (i, line) in lines.iter().enumerate() {
+            let line = screen.paint(BOLD, line);
+            match i {
+                0 => writeln!(out, "{}{} {line}", screen.paint(DIM, lead), screen.paint(colour(finding), &word))?,
+                _ => writeln!(out, "{gutter}{:CONTINUED$}{line}", "")?,
             }
         }
         self.lines(out, screen)
@@ -95,6 +94,23 @@ impl<'a> Diagnostic<'a> {
         }
         Ok(())
     }
+}
+
+/// Breaks a headline between words; its first line has less room than the others.
+fn broken(headline: &str, first: usize, others: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in headline.split(' ') {
+        let room = if lines.len() == 1 { first } else { others };
+        match lines.last_mut() {
+            Some(line) if line.is_empty() && style::columns(word) <= room => line.push_str(word),
+            Some(line) if !line.is_empty() && style::columns(line) + 1 + style::columns(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// The whole finding, as text without colours: for reports.
@@ -162,6 +178,7 @@ mod tests {
     #[test]
     fn what_is_long_is_wrapped_in_its_column() {
         for width in [40, 60, 80, 100] {
+            assert_eq!(broken("xargs (pid 1)", 3, 20), ["", "xargs (pid 1)"]);
             let text = shown(&finding(), Some(width));
             for line in text.lines() {
                 assert!(style::columns(line) <= width, "{width}: {line}");

@@ -30,6 +30,11 @@ fn reads(rule: &str) -> String {
     let mut lines = said.lines().skip_while(first);
     let headline = lines.next().unwrap_or_else(|| panic!("{rule} is not shown"));
     let rest = lines.take_while(|line| line.starts_with("  "));
+    let rest: Vec<_> = rest.collect();
+    // Into a pipe each is a line; alternatives to the fix have none of their own.
+    let notes =
+        rest.iter().take_while(|line| !line.starts_with("  fix ") && !line.starts_with("  incomplete ")).count();
+    assert!(notes <= tracer::finding::MOST_NOTES, "{rule} has {notes} lines");
     // The time of day says nothing.
     let headline = headline.split_once(' ').map_or(headline, |(_, rest)| rest);
     std::iter::once(headline).chain(rest).collect::<Vec<_>>().join("\n")

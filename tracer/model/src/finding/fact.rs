@@ -236,13 +236,10 @@ pub enum Part {
     Process(ProcKey),
     Family(Option<Family>),
     Signal(Signal),
-    Status(ExitCode),
+    Status(i32),
     Container(ContainerNo),
     Flag(bool),
 }
-
-/// The number of an [`ExitStatus`], which has an order.
-pub type ExitCode = i32;
 
 impl Value {
     /// Whether there is none.

@@ -119,7 +119,7 @@ fn fixes(sent: &Signalled) -> Vec<String> {
             "send it from outside the namespace (docker kill, kubectl delete pod, kill on the host)".to_owned(),
             "send a signal that the program handles".to_owned(),
         ],
-        _ => words::unhandled(target, *signal, true),
+        _ => words::unhandled(target, *signal, matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)),
     }
 }
 

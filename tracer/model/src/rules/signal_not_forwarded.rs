@@ -127,13 +127,11 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
         Note::new("since then", then),
     ];
     let fixes = if passed_to.is_empty() {
-        let exec =
-            "make the program pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script)";
         let above =
             "run it below an init that passes signals on (docker run --init; tini -g for all of a process group)";
         if is_shell(comm.bytes()) {
             vec![
-                exec.to_owned(),
+                words::exec_form(signal),
                 format!("have {comm} pass the signal on and wait (app & trap 'kill -TERM $!; wait' TERM; wait)"),
                 above.to_owned(),
             ]

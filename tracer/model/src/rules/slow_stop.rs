@@ -156,7 +156,6 @@ fn chain(request: &Request) -> String {
 fn fixes(process: &Process, asked: &Request) -> Vec<String> {
     let signal = asked.signal;
     let is_shell = is_shell(process.comm.bytes());
-    let exec = "make the program pid 1 (the exec form of ENTRYPOINT, or `exec` as the last command of the script)";
     match asked.verdict {
         signal::Verdict::InitNoHandler => words::unhandled(&process.identity(), signal, true),
         signal::Verdict::IgnoredByChoice => vec![
@@ -170,7 +169,7 @@ fn fixes(process: &Process, asked: &Request) -> Vec<String> {
             "if the container was stopped or frozen, continue it first".to_owned(),
         ],
         _ if is_shell => vec![
-            exec.to_owned(),
+            words::exec_form(signal),
             "run the program in the background and `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' \
              TERM): a shell runs its trap only when the command that it waits for has ended"
                 .to_owned(),

@@ -93,11 +93,12 @@ pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<S
                       shareProcessNamespace)";
     let mut fixes = Vec::new();
     if is_shell(init.comm.bytes()) {
-        fixes.push(
-            "make the program pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script)"
-                .to_owned(),
-        );
-        fixes.push(format!("have the shell pass the signal on (trap 'kill -TERM $!; wait' {})", bare(signal)));
+        fixes.push(exec_form(signal));
+        fixes.push(format!(
+            "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' {0}; \
+             wait)",
+            bare(signal)
+        ));
         fixes.push(init_above.to_owned());
         return fixes;
     }
@@ -107,6 +108,14 @@ pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<S
     }
     fixes.push(init_above.to_owned());
     fixes
+}
+
+/// The program in place of the shell that starts it.
+pub(super) fn exec_form(signal: Signal) -> String {
+    format!(
+        "make the program pid 1 itself, if it handles {signal} (the exec form of ENTRYPOINT, or `exec` as the last command \
+         of the script)"
+    )
 }
 
 /// The name of a signal as a shell's `trap` takes it.
