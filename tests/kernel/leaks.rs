@@ -170,7 +170,7 @@ fn a_blocked_signal() {
     let process = stage.pid("process");
     kill(process, Signal::TERM);
     let found = run.expect_finding("signal-stuck-blocked").about(process).signal("SIGTERM").certain().once();
-    assert!(found.message.contains("it blocks it"), "{}", found.message);
+    assert!(found.message.contains("the process blocks it"), "{}", found.message);
     stage.step("unblock");
     stage.ends();
     over(&mut run, "signal-stuck-blocked", process);

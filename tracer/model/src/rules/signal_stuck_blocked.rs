@@ -108,9 +108,9 @@ impl StuckBlocked {
             ),
             _ => {
                 let (briefly, why) = if signal.is_in(masks.blocked) {
-                    ("it blocks it", "it blocks the signal, which does nothing until then")
+                    ("the process blocks it", "it blocks the signal, which does nothing until then")
                 } else {
-                    ("it has not taken it", "it has not taken the signal, which does nothing until then")
+                    ("the process has not taken it", "it has not taken the signal, which does nothing until then")
                 };
                 let fixes = vec![
                     format!("unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll)"),
@@ -170,7 +170,7 @@ mod tests {
         let mut story = sent();
         look(&mut story, 10_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
         let finding = story.only();
-        assert_eq!(finding.headline, "SIGTERM has waited for p20 (pid 20) for 10.0 s: it blocks it");
+        assert_eq!(finding.headline, "SIGTERM has waited for p20 (pid 20) for 10.0 s: the process blocks it");
         assert!(finding.message().contains("Sent by: p10 (pid 10)."), "{}", finding.message());
         story.exit(end(20, 1, Adopter::None));
         assert_eq!(story.found.pop().unwrap().stage, Stage::Resolved);
