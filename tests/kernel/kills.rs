@@ -88,9 +88,9 @@ fn by_itself_or_for_what_it_did() {
     for (act_of, signal, how, says) in [
         ("by-abort", "SIGABRT", "itself", "called abort()"),
         ("by-raise", "SIGUSR1", "itself", "with raise()"),
-        ("by-fault", "SIGSEGV", "fault", "nothing is mapped (SEGV_MAPERR)"),
+        ("by-fault", "SIGSEGV", "fault", "nothing is mapped"),
         ("by-pipe", "SIGPIPE", "broken-pipe", "nobody reads"),
-        ("by-timer", "SIGALRM", "timer", "a timer of its own"),
+        ("by-timer", "SIGALRM", "timer", "its own timer"),
         ("by-file-size", "SIGXFSZ", "file-size-limit", "RLIMIT_FSIZE"),
         ("by-seccomp", "SIGSYS", "seccomp", "seccomp filter"),
     ] {

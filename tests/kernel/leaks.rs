@@ -72,7 +72,7 @@ fn zombies_of_one_parent() {
     stage.step("reap");
     stage.hears("reaped");
     let said = over(&mut run, "zombie-leak", parent);
-    assert!(said.starts_with("All zombies of workload"), "{said}");
+    assert!(said.starts_with("all zombies of workload"), "{said}");
     run.finish();
 }
 
@@ -170,7 +170,7 @@ fn a_blocked_signal() {
     let process = stage.pid("process");
     kill(process, Signal::TERM);
     let found = run.expect_finding("signal-stuck-blocked").about(process).signal("SIGTERM").certain().once();
-    assert!(found.message.contains("it blocks it"), "{}", found.message);
+    assert!(found.message.contains("the process blocks it"), "{}", found.message);
     stage.step("unblock");
     stage.ends();
     over(&mut run, "signal-stuck-blocked", process);

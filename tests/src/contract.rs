@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use tracer::finding::{FactDef, Kind, Presence};
 
-/// The fields of each line besides `type`; those with a question mark may be missing. A line of
-/// type event or finding has those of its kind or rule too.
+/// The fields of each line besides `type`; those with a question mark may be missing. A line of type event has those
+/// of its kind too, a finding the facts that its rule declares.
 const FIELDS: &[(&str, &str)] = &[
     (
         "start",
@@ -52,30 +53,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("deliver", "sender target target_tid signal code code_name verdict sent_at_boot_ns sent_seq"),
     (
         "finding",
-        "rule severity stage times? signals? at at_boot_ns since since_boot_ns process confidence confidence_note? message fix evidence",
-    ),
-    ("init-ignored-signal", "signal sender asked_by reason"),
-    ("unreaped-child", "parent age_ns age_is_lower_bound blame"),
-    ("orphan-adopted", "adopter adopter_class adopter_known dead_parent"),
-    ("namespace-killed", "killed took_ns status left killed_by"),
-    ("zombie-leak", "zombies per_hour names limit"),
-    ("coalesced-sigchld", "zombies merged reaped"),
-    (
-        "slow-stop",
-        "signal sender ancestors asked_by verdict children_told children_not_told left killer killer_ancestors wasted_ns \
-         took_ns",
-    ),
-    ("signal-not-forwarded", "signal sender count children has_ended"),
-    ("signal-stuck-blocked", "signal sender age_ns"),
-    ("exec-leftover", "client client_status pty age_ns"),
-    ("pid-pressure", "used most of_machine failed holders zombies group?"),
-    ("pty-pressure", "used most of_machine failed holders zombies"),
-    ("zombie-leader", "threads age_ns"),
-    ("signal-queue-overflow", "signal sender lost siginfo_lost"),
-    ("left-behind", "status running zombies processes"),
-    (
-        "killed-by",
-        "signal code code_name how sender sender_lives? ancestors asked_by count victims raised_again core_dumps out_of_memory",
+        "rule severity stage times? signals? at at_boot_ns since since_boot_ns process confidence confidence_note? headline message fix evidence",
     ),
 ];
 
@@ -85,41 +63,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("stage", &["new", "ongoing", "resolved", "repeated"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
-    ("adopter_known", &["exact", "verified", "predicted"]),
     ("call", &["wait4", "waitid", "io_uring"]),
-    ("reason", &["no-handler", "kill-from-inside", "dropped-at-delivery"]),
-    (
-        "how",
-        &[
-            "process",
-            "itself",
-            "parent-death",
-            "cgroup-kill",
-            "tracer-exit",
-            "hang-up",
-            "terminal",
-            "fault",
-            "seccomp",
-            "broken-pipe",
-            "timer",
-            "cpu-limit",
-            "file-size-limit",
-            "oom",
-            "kernel",
-            "unknown",
-        ],
-    ),
-    (
-        "blame",
-        &[
-            "parent alive and never waits",
-            "adopted by an init that never waits",
-            "adopted by a subreaper that never waits",
-            "parent stopped",
-            "parent blocked",
-            "held by a tracer",
-        ],
-    ),
     ("result", &["delivered", "ignored", "already-pending", "overflow", "lose-info"]),
     (
         "verdict",
@@ -181,12 +125,16 @@ impl Line {
         let Some(Value::String(kind)) = object.remove("type") else { return Err("has no type".to_owned()) };
         let more = match kind.as_str() {
             "event" => object.get("kind"),
-            "finding" => object.get("rule"),
             "why" => object.get("from"),
             _ => None,
         };
-        check_fields(&object, &[Some(kind.as_str()), more.and_then(Value::as_str)])?;
+        let rule = if kind == "finding" { object.get("rule").and_then(Value::as_str) } else { None };
+        let rule =
+            rule.map(|name| tracer::rules::find(name).ok_or(format!("is of no known rule: {name:?}"))).transpose()?;
+        let facts = rule.map_or(&[][..], |rule| rule.facts);
+        check_fields(&object, &[Some(kind.as_str()), more.and_then(Value::as_str)], facts)?;
         check_words(&object)?;
+        check_facts(&object, facts)?;
         match kind.as_str() {
             "start" => typed(object).map(Self::Start),
             "event" => typed(object).map(Self::Event),
@@ -207,8 +155,11 @@ impl Line {
     }
 }
 
-fn check_fields(object: &Map<String, Value>, kinds: &[Option<&str>]) -> Result<(), String> {
-    let mut known = Vec::new();
+fn check_fields(object: &Map<String, Value>, kinds: &[Option<&str>], facts: &[FactDef]) -> Result<(), String> {
+    let optional = |def: &FactDef| if def.presence == Presence::Optional { "?" } else { "" };
+    let facts: Vec<_> =
+        facts.iter().filter(|def| def.is_shown()).map(|def| format!("{}{}", def.name, optional(def))).collect();
+    let mut known: Vec<&str> = facts.iter().map(String::as_str).collect();
     for kind in kinds.iter().flatten() {
         let (_, fields) =
             FIELDS.iter().find(|(name, _)| name == kind).ok_or(format!("is of no known kind: {kind:?}"))?;
@@ -224,6 +175,29 @@ fn check_fields(object: &Map<String, Value>, kinds: &[Option<&str>]) -> Result<(
     }
 }
 
+/// Each fact is a word of its closed set, where it has one.
+fn check_facts(object: &Map<String, Value>, facts: &[FactDef]) -> Result<(), String> {
+    for def in facts {
+        match (def.kind, object.get(def.name)) {
+            (Kind::Word(words), Some(Value::String(word))) if !words.contains(&word.as_str()) => {
+                return Err(format!("says {:?} is {word:?}, which is none of {words:?}", def.name));
+            }
+            (Kind::Record(facts), Some(Value::Object(inner))) => {
+                check_fields(inner, &[], facts)?;
+                check_facts(inner, facts)?;
+            }
+            (Kind::List(facts), Some(Value::Array(all))) => {
+                for inner in all.iter().filter_map(Value::as_object) {
+                    check_fields(inner, &[], facts)?;
+                    check_facts(inner, facts)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn check_words(object: &Map<String, Value>) -> Result<(), String> {
     for (key, value) in object {
         if let (Some((_, words)), Value::String(word)) = (WORDS.iter().find(|(name, _)| name == key), value)
@@ -237,7 +211,9 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
             }
             // What is over needs no fix.
             ("fix", Value::String(text)) if text.is_empty() && object["stage"] == "resolved" => {}
-            ("message" | "fix", Value::String(text)) if text.is_empty() || text.contains(char::is_control) => {
+            ("headline" | "message" | "fix", Value::String(text))
+                if text.is_empty() || text.contains(char::is_control) =>
+            {
                 return Err(format!("has a {key} that is empty or holds control characters: {text:?}"));
             }
             (_, Value::Object(inner)) => check_words(inner)?,
@@ -346,6 +322,7 @@ pub struct Finding {
     pub since_boot_ns: u64,
     pub process: Process,
     pub confidence: String,
+    pub headline: String,
     pub message: String,
     pub evidence: Vec<u64>,
     pub signal: Option<String>,

@@ -6,7 +6,7 @@ use crate::{
     change::{Change, Signalled},
     cli::{FilterArgs, NsArg, Side, SignalArg},
     event::EventKind,
-    finding::{Detail, Finding, Severity},
+    finding::{Finding, Role, Severity, Value},
     host::Container,
     ident::{Identity, PidNs, ProcKey, escape},
     occurrence::Occurrence,
@@ -438,39 +438,20 @@ impl Filter {
 
     /// Whether a finding is to be shown.
     pub fn shows_finding(&self, world: &World, finding: &Finding) -> bool {
-        let subject = Some(&finding.process);
-        let (signal, sender, others): (_, _, Vec<&Identity>) = match &finding.detail {
-            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
-                (Some(*signal), process(sender), Vec::new())
-            }
-            Detail::StuckBlocked { signal, sender, .. } => (Some(*signal), process(sender), Vec::new()),
-            Detail::NotForwarded { signal, sender, children, .. } => {
-                (Some(*signal), process(sender), children.iter().collect())
-            }
-            Detail::UnreapedChild { parent, .. } => (None, None, vec![parent]),
-            Detail::ExecLeftover { client, .. } => (None, None, client.iter().collect()),
-            Detail::Pressure { holders, .. } => (None, None, holders.iter().map(|(holder, _)| holder).collect()),
-            Detail::OrphanAdopted { adopter, dead_parent, adopter_class: _, known: _ } => {
-                (None, None, vec![adopter, dead_parent])
-            }
-            Detail::KilledBy(kill) => (Some(kill.signal), process(&kill.sender), kill.everybody().collect()),
-            Detail::SlowStop { signal, sender, killer, .. } => {
-                (Some(*signal), process(sender), process(killer).into_iter().collect())
-            }
-            Detail::NamespaceKilled { kill, .. } => {
-                let senders = kill.iter().filter_map(|kill| process(&kill.sender));
-                (None, None, senders.chain(kill.iter().flat_map(|kill| kill.everybody())).collect())
-            }
-            Detail::ZombieLeader { .. }
-            | Detail::ZombieLeak { .. }
-            | Detail::Coalesced { .. }
-            | Detail::LeftBehind { .. } => (None, None, Vec::new()),
-        };
-        let is_kill = matches!(finding.detail, Detail::KilledBy(_));
-        let is_about_loss = signal.is_some() && !is_kill;
+        let (facts, subject) = (&finding.facts, Some(&finding.process));
+        let (lost, fatal) = (facts.own(Role::Signal), facts.own(Role::FatalSignal));
+        let signal =
+            lost.or(fatal).and_then(|value| if let Value::Signal(signal) = value { Some(*signal) } else { None });
+        let sender = facts.own(Role::Sender).and_then(|sender| sender.processes().first());
+        let mut others = facts.processes(&[Role::Debtor, Role::Adopter, Role::Client, Role::Party, Role::Victims]);
+        if facts.own(Role::Sender).is_none() {
+            // Of what is only a part of it.
+            others.extend(facts.processes(&[Role::Sender]));
+        }
+        let is_about_loss = lost.is_some();
         // Whom a kill ended are its targets, all of them.
-        let mut targets = others.iter().copied().filter(|_| is_kill).chain(subject);
-        let client = finding.detail.asked_by().first();
+        let mut targets = others.iter().copied().filter(|_| fatal.is_some()).chain(subject);
+        let client = facts.first(Role::AskedBy).and_then(|asked| asked.processes().first());
         let parties: Vec<_> = [subject, sender, client].into_iter().chain(others.iter().copied().map(Some)).collect();
         (self.rules.is_empty() || self.rules.iter().any(|rule| rule.name == finding.rule.name))
             && self.min_severity.is_none_or(|least| finding.rule.severity >= least)

@@ -6,6 +6,7 @@ use crate::{engine::Step, summary::Summary, world::World};
 
 pub mod alike;
 pub mod audit;
+pub mod diagnostic;
 pub mod export;
 pub mod gate;
 pub mod json;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tracer::{
     engine::Step,
     event::{Event, EventKind},
-    finding::{Detail, Finding},
+    finding::Finding,
     ident::{PidNs, ProcKey},
     pump::Pump,
     rules::Thresholds,
@@ -112,7 +112,7 @@ impl Watch {
         }
         for finding in step.findings.iter().filter(|finding| finding.is_new()) {
             // The one of a zombie; the other of a parent, for all zombies of it.
-            if let Detail::UnreapedChild { .. } | Detail::Coalesced { .. } = finding.detail {
+            if matches!(finding.rule.name, "unreaped-child" | "coalesced-sigchld") {
                 self.unreaped.insert(finding.process.key);
             }
             let looked_at = self.looks.get(&finding.process.key).copied();

@@ -10,7 +10,7 @@ use tracer::{
     change::{AdopterClass, Change, Known},
     engine::Step,
     event::{Adopter, EventKind},
-    finding::{Confidence, Detail},
+    finding::Confidence,
     ident::{ProcKey, TaskRef},
 };
 
@@ -125,16 +125,17 @@ impl Truth {
         let Heard { finding, lost_at, looked_at } = heard;
         let about = finding.process.key;
         let is_about_nobody = |of: ProcKey| ours.contains(&of) && !ours.contains(&about);
-        let wrong = match &finding.detail {
-            Detail::UnreapedChild { parent, .. } if is_about_nobody(parent.key) => Some("nobody knows the process"),
-            Detail::OrphanAdopted { dead_parent, .. } if is_about_nobody(dead_parent.key) => {
-                Some("nobody knows the process")
-            }
+        let facts = &finding.facts;
+        let key = |name: &str| facts.process(name).map(|process| process.key).unwrap_or_default();
+        let wrong = match finding.rule.name {
+            "unreaped-child" if is_about_nobody(key("parent")) => Some("nobody knows the process"),
+            "orphan-adopted" if is_about_nobody(key("dead_parent")) => Some("nobody knows the process"),
             _ if !ours.contains(&about) => return None,
-            Detail::UnreapedChild { parent, blame, .. } => self.wrong_zombie(heard, parent.key.tgid, blame),
-            Detail::OrphanAdopted { adopter, adopter_class, dead_parent, known } => {
+            "unreaped-child" => self.wrong_zombie(heard, key("parent").tgid, facts.word("blame")),
+            "orphan-adopted" => {
                 let is_certain = finding.confidence == Confidence::Certain;
-                self.wrong_orphan(about, dead_parent.key, adopter.key, *adopter_class, *known, is_certain)
+                let (class, known) = (facts.word("adopter_class"), facts.word("adopter_known"));
+                self.wrong_orphan(about, key("dead_parent"), key("adopter"), class, known, is_certain)
             }
             _ => return None,
         };
@@ -152,7 +153,11 @@ impl Truth {
         Some(format!(
             "{}: {wrong}: {:?}, {} (at {}, since {}, looked at {looked_at:?}, loss {lost_at:?}); the kernel said \
              {told:?}, handed on {adoptions:?}",
-            finding.rule.name, finding.confidence, finding.message, finding.at, finding.since,
+            finding.rule.name,
+            finding.confidence,
+            finding.message(),
+            finding.at,
+            finding.since,
         ))
     }
 
@@ -177,13 +182,13 @@ impl Truth {
         child: ProcKey,
         from: ProcKey,
         to: ProcKey,
-        class: AdopterClass,
-        known: Known,
+        class: &str,
+        known: &str,
         is_certain: bool,
     ) -> Option<&'static str> {
         let Some(told) = self.told.get(&child) else { return Some("nobody knows the process") };
         let parent = self.told.get(&from);
-        let is_thread = class == AdopterClass::Thread;
+        let is_thread = class == AdopterClass::Thread.id();
         // The world that loses nothing may not have looked yet; if it has, it knows of every step.
         let mut handed_on = self
             .adoptions
@@ -194,7 +199,7 @@ impl Truth {
         let is_expected = self.told.values().any(|other| other.expected.contains(&from.tgid));
         if !told.parents.contains(&from.tgid) && !is_expected {
             Some("it never was that one's child")
-        } else if known != Known::Predicted && !told.parents.contains(&to.tgid) {
+        } else if known != Known::Predicted.id() && !told.parents.contains(&to.tgid) {
             Some("that one never was its parent")
         } else if !is_thread && parent.is_none_or(|parent| parent.ended.is_none()) {
             Some("its parent has not ended")

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     change::Change,
     event::{Event, EventKind},
-    finding::{Confidence, Finding, Subject},
+    finding::{Confidence, Finding, Note, Subject},
     ident::ProcKey,
     rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
     world::{Process, World},
@@ -140,7 +140,7 @@ impl Asked {
             let about = self.ledger.about(subject);
             let gone = || match change {
                 Change::Reaped { identity, .. } if Subject::Process(identity.key) == subject => {
-                    Some(format!("{identity} is gone."))
+                    Some(format!("{identity} is gone"))
                 }
                 _ => None,
             };
@@ -154,7 +154,7 @@ impl Asked {
 
     /// Whether something that lasts, and was told, speaks for a finding.
     fn is_told(&self, rules: &[Box<dyn Rule>], part: &Finding) -> bool {
-        let about = part.detail.part_of().map(|whole| self.ledger.about(Subject::Process(whole)));
+        let about = part.part_of().map(|whole| self.ledger.about(Subject::Process(whole)));
         about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
     }
 
@@ -180,6 +180,9 @@ impl Asked {
                     finding.confidence = Confidence::Incomplete(
                         "events were lost after this began, so part of the story may be missing".into(),
                     );
+                }
+                if let Some(container) = world.container_of(&finding.process) {
+                    finding.notes.push(Note::new(container.engine.noun(), container.described()));
                 }
                 if !finding.rule.lasts {
                     self.findings.push(*finding);

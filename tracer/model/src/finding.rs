@@ -1,16 +1,20 @@
-//! A finding: something that a person should know, with its reason and its fix.
+//! A finding: something that a person should know, with its reason and its fix. It describes itself: a headline,
+//! labelled lines and fixes for people, [facts](Facts) for programs.
 
 use std::{fmt, str::FromStr};
 
 use crate::{
-    change::{AdopterClass, Known},
-    event::ExitStatus,
-    host::{GroupKey, Room},
-    ident::{Comm, Identity, ProcKey},
+    host::GroupKey,
+    ident::{Identity, ProcKey},
     rules::RuleDef,
-    signal::{self, Sender, Signal},
-    world::{Kill, Told},
+    signal::Signal,
 };
+
+pub mod fact;
+mod note;
+
+pub use fact::{FactDef, Facts, Kind, Part, Presence, Role, Value};
+pub use note::Note;
 
 /// What a rule found.
 #[derive(Clone, Debug)]
@@ -27,15 +31,20 @@ pub struct Finding {
     pub process: Identity,
     /// Whether it can be believed.
     pub confidence: Confidence,
-    /// What happened and why: sentences for a person, already escaped.
-    pub message: String,
-    /// What to do about it, likewise.
-    pub fix: String,
+    /// Who, what, and what it cost, in a line: escaped, without a full stop.
+    pub headline: String,
+    /// The rest of the story, for a person: no more than [`MOST_NOTES`].
+    pub notes: Vec<Note>,
+    /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over.
+    pub fixes: Vec<String>,
     /// Numbers of the events behind it.
     pub evidence: Vec<u64>,
     /// What is particular to the rule.
-    pub detail: Detail,
+    pub facts: Facts,
 }
+
+/// A person takes in so many lines at a glance.
+pub const MOST_NOTES: usize = 7;
 
 /// What a finding that lasts is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,30 +58,67 @@ pub enum Subject {
 }
 
 impl Finding {
-    /// For whoever keeps it: without the ends that it counts and does not name.
+    /// One that was found just now and is certain; all else is still to be filled in.
+    pub fn new(rule: &'static RuleDef, at: u64, since: u64, process: Identity) -> Self {
+        Self {
+            rule,
+            stage: Stage::New,
+            at,
+            since,
+            process,
+            confidence: Confidence::Certain,
+            headline: String::new(),
+            notes: Vec::new(),
+            fixes: Vec::new(),
+            evidence: Vec::new(),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Headline and notes as sentences.
+    pub fn message(&self) -> String {
+        let mut message = format!("{}.", self.headline);
+        for Note { label, text } in &self.notes {
+            let mut label = label.chars();
+            let first = label.next().map(|first| first.to_ascii_uppercase());
+            message.extend([' '].into_iter().chain(first).chain(label));
+            message.push_str(&format!(": {text}."));
+        }
+        message
+    }
+
+    /// All fixes in a line; empty if there are none.
+    pub fn fix(&self) -> String {
+        self.fixes.join("; or: ")
+    }
+
+    /// For whoever keeps it: without the facts that only filters need.
     #[must_use]
     pub fn brief(&self) -> Self {
-        let detail = match &self.detail {
-            Detail::KilledBy(kill) => Detail::KilledBy(Box::new(kill.brief())),
-            Detail::NamespaceKilled { kill: Some(kill), killed, took_ns, status, left } => Detail::NamespaceKilled {
-                kill: Some(Box::new(kill.brief())),
-                killed: *killed,
-                took_ns: *took_ns,
-                status: *status,
-                left: *left,
-            },
-            other => other.clone(),
-        };
-        Self { detail, ..self.clone() }
+        Self { facts: self.facts.brief(), ..self.clone() }
     }
 
     /// What it is about: a finding that lasts is told once of each.
     pub fn subject(&self) -> Subject {
-        match self.detail {
-            Detail::Pressure { group: Some((group, _)), .. } => Subject::Group(group),
-            Detail::StuckBlocked { signal, .. } => Subject::Signal(self.process.key, signal),
-            _ => Subject::Process(self.process.key),
-        }
+        let special = self.facts.iter().filter(|(def, _)| def.is_subject).find_map(|(_, value)| match value {
+            Value::Group(group, _) => Some(Subject::Group(*group)),
+            Value::Signal(signal) => Some(Subject::Signal(self.process.key, *signal)),
+            _ => None,
+        });
+        special.unwrap_or(Subject::Process(self.process.key))
+    }
+
+    /// About whom there could be a finding that lasts and speaks for this one ([`Rule::speaks_for`]).
+    ///
+    /// [`Rule::speaks_for`]: crate::rules::Rule::speaks_for
+    pub fn part_of(&self) -> Option<ProcKey> {
+        let whole = self.facts.own(Role::Debtor).or_else(|| self.facts.own(Role::Adopter))?;
+        whole.processes().first().map(|process| process.key)
+    }
+
+    /// How much of it there is, if that can grow: what has doubled is told again at once.
+    pub fn size(&self) -> Option<u64> {
+        if let Some(&Value::Count(size)) = self.facts.own(Role::Size) { Some(size) } else { None }
     }
 
     /// Whether it counts: what is told again, or is over, was counted when it was new.
@@ -150,234 +196,4 @@ pub enum Confidence {
     /// It rests on a time from which events are missing, or on what the kernel does not say; the
     /// sentence says how.
     Incomplete(String),
-}
-
-/// What is particular to a rule.
-#[derive(Clone, Debug)]
-pub enum Detail {
-    /// `init-ignored-signal`
-    IgnoredSignal {
-        /// The signal that was dropped.
-        signal: Signal,
-        /// Who sent it.
-        sender: Sender,
-        /// The client that had asked an engine for it, and its ancestors, if that was seen.
-        asked_by: Vec<Identity>,
-        /// `no-handler`, `kill-from-inside` or `dropped-at-delivery`.
-        reason: &'static str,
-    },
-    /// `unreaped-child`
-    UnreapedChild {
-        /// Who owes the wait: the tracer, where there is one, else the parent.
-        parent: Identity,
-        /// For how long it has been a zombie, in nanoseconds.
-        age_ns: u64,
-        /// It died before tracing began, and the kernel does not know when.
-        age_is_lower_bound: bool,
-        /// Why nobody waits, in words.
-        blame: &'static str,
-    },
-    /// `orphan-adopted`
-    OrphanAdopted {
-        /// The new parent.
-        adopter: Identity,
-        /// Why that one.
-        adopter_class: AdopterClass,
-        /// The parent that died.
-        dead_parent: Identity,
-        /// How the new parent is known.
-        known: Known,
-    },
-    /// `namespace-killed`
-    NamespaceKilled {
-        /// Processes that the kernel killed, the init itself not counted.
-        killed: u64,
-        /// From the exit of the init to the death of the last, in nanoseconds.
-        took_ns: u64,
-        /// How the init ended.
-        status: ExitStatus,
-        /// Processes that have not died yet.
-        left: u64,
-        /// The signal that ended the init, if one did and it was seen.
-        kill: Option<Box<Kill>>,
-    },
-    /// `slow-stop`
-    SlowStop {
-        /// The signal that asked it to stop.
-        signal: Signal,
-        /// Who sent that.
-        sender: Sender,
-        /// Its ancestors then.
-        ancestors: Vec<Identity>,
-        /// The client that had asked an engine for it, and its ancestors, if that was seen.
-        asked_by: Vec<Identity>,
-        /// What became of it.
-        fate: signal::Verdict,
-        /// Which of its children were told before the SIGKILL.
-        told: Option<Told>,
-        /// Other processes of its namespace that the kernel kills with it.
-        left: u64,
-        /// Who sent the SIGKILL.
-        killer: Sender,
-        /// Its ancestors then.
-        killer_ancestors: Vec<Identity>,
-        /// From the one to the other, in nanoseconds.
-        wasted_ns: u64,
-        /// From the first signal to the end, in nanoseconds.
-        took_ns: u64,
-    },
-    /// `zombie-leader`
-    ZombieLeader {
-        /// Threads that live on.
-        threads: u32,
-        /// Since when, in nanoseconds before `at`.
-        age_ns: u64,
-    },
-    /// `killed-by`
-    KilledBy(Box<Kill>),
-    /// `signal-queue-overflow`
-    QueueOverflow {
-        /// The signal.
-        signal: Signal,
-        /// Who sent the last of them.
-        sender: Sender,
-        /// How many are lost; of many at once not all are seen.
-        lost: u64,
-        /// How many came without their siginfo; likewise.
-        siginfo_lost: u64,
-    },
-    /// `zombie-leak`
-    ZombieLeak {
-        /// Zombies of that parent by now.
-        zombies: u64,
-        /// How many more there are each hour, as far as their ends are known; 0 if they become no more.
-        per_hour: u64,
-        /// What they are called, and how many of each; the most frequent names first.
-        names: Vec<(Comm, u64)>,
-        /// Which limit they will reach first, if they go on so.
-        limit: Option<Reached>,
-    },
-    /// `pid-pressure`, `pty-pressure`
-    Pressure {
-        /// How much is left.
-        room: Room,
-        /// Of the machine, not of a control group.
-        of_machine: bool,
-        /// How often one could not be had since that was told before.
-        failed: u64,
-        /// Who has most of them.
-        holders: Vec<(Identity, u64)>,
-        /// Zombies among them.
-        zombies: u64,
-        /// The control group, if it is one, and its path below the root of its hierarchy, if that is known: not
-        /// escaped.
-        group: Option<(GroupKey, Option<String>)>,
-    },
-    /// `signal-stuck-blocked`
-    StuckBlocked {
-        /// The signal.
-        signal: Signal,
-        /// Who sent it.
-        sender: Sender,
-        /// Since when it waits, in nanoseconds before `at`.
-        age_ns: u64,
-    },
-    /// `coalesced-sigchld`
-    Coalesced {
-        /// Children that were not reaped.
-        zombies: u64,
-        /// SIGCHLDs that merged with one that was pending; of many at once not all are seen.
-        merged: u64,
-        /// Children that were reaped since the first of those.
-        reaped: u64,
-    },
-    /// `signal-not-forwarded`
-    NotForwarded {
-        /// The stop signal.
-        signal: Signal,
-        /// Who sent it.
-        sender: Sender,
-        /// Children that were not sent one.
-        count: u64,
-        /// The oldest of them.
-        children: Vec<Identity>,
-        /// The init has ended since, and the kernel killed them.
-        has_ended: bool,
-    },
-    /// `exec-leftover`
-    ExecLeftover {
-        /// Who had asked for it, if that was seen.
-        client: Option<Identity>,
-        /// How that one ended.
-        client_status: Option<ExitStatus>,
-        /// The number of the pseudo-terminal that it holds.
-        pts: Option<u16>,
-        /// For how long it has been on its own, in nanoseconds; at least, where the client was not seen.
-        age_ns: u64,
-    },
-    /// `left-behind`
-    LeftBehind {
-        /// How the command ended.
-        status: ExitStatus,
-        /// Its descendants that still run.
-        running: u64,
-        /// Those that are zombies.
-        zombies: u64,
-        /// The oldest of both.
-        left: Vec<Left>,
-    },
-}
-
-impl Detail {
-    /// About whom there could be a finding that lasts and speaks for this one ([`Rule::speaks_for`]).
-    ///
-    /// [`Rule::speaks_for`]: crate::rules::Rule::speaks_for
-    pub fn part_of(&self) -> Option<ProcKey> {
-        match self {
-            Self::UnreapedChild { parent, .. } => Some(parent.key),
-            Self::OrphanAdopted { adopter, .. } => Some(adopter.key),
-            _ => None,
-        }
-    }
-
-    /// The client that had asked an engine for the signal that it is about, and its ancestors.
-    pub fn asked_by(&self) -> &[Identity] {
-        match self {
-            Self::IgnoredSignal { asked_by, .. } | Self::SlowStop { asked_by, .. } => asked_by,
-            Self::KilledBy(kill) | Self::NamespaceKilled { kill: Some(kill), .. } => &kill.asked_by,
-            _ => &[],
-        }
-    }
-
-    /// How much of it there is: what has doubled is told again at once.
-    pub fn size(&self) -> u64 {
-        match self {
-            Self::ZombieLeak { zombies, .. } => *zombies,
-            // That it has come true is worth a word.
-            Self::Pressure { failed, .. } => failed.saturating_add(1),
-            _ => u64::MAX,
-        }
-    }
-}
-
-/// A limit that will be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// Pids that are in use, and the most that there can be.
-    pub room: Room,
-    /// It is the machine's, not a control group's.
-    pub of_machine: bool,
-    /// In how many nanoseconds.
-    pub in_ns: u64,
-}
-
-/// A process that a command left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
-    /// Which.
-    pub process: Identity,
-    /// Who owes it a wait, now or once it ends.
-    pub parent: Option<Identity>,
-    /// It has ended already.
-    pub is_zombie: bool,
 }

@@ -72,6 +72,22 @@ impl Container {
         format!("{} {}", self.engine.noun(), self.shown())
     }
 
+    /// The same with what else is known of it: `web (nginx:1.25, docker 0123456789ab)`. Quoted.
+    pub fn described(&self) -> String {
+        let Self { engine, image, pod, pod_namespace, .. } = self;
+        let mut more = Vec::new();
+        if let Some(pod) = pod {
+            let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
+            more.push(format!("pod {}", quote(format!("{namespace}{pod}"))));
+        }
+        more.extend(image.as_ref().map(quote));
+        more.push(match engine {
+            Engine::Systemd => engine.id().to_owned(),
+            _ => format!("{} {}", engine.id(), quote(self.short_id())),
+        });
+        format!("{} ({})", self.shown(), more.join(", "))
+    }
+
     /// The beginning of its id; of a unit, all of it. Not escaped.
     pub fn short_id(&self) -> &str {
         if self.engine == Engine::Systemd {

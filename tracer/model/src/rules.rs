@@ -1,10 +1,8 @@
 //! Rules: small pure judges of what changed in the world, and the one list of them.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     change::Change,
-    finding::{Finding, Severity, Subject},
+    finding::{FactDef, Finding, Severity, Subject},
     ident::{ProcKey, TaskRef},
     world::World,
 };
@@ -22,12 +20,15 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
+pub mod thresholds;
 mod unreaped_child;
+mod words;
 mod zombie_leader;
 mod zombie_leak;
 
-pub use killed_by::on_behalf;
 pub use left_behind::patience as left_behind_patience;
+pub use thresholds::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
+pub use words::on_behalf;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
 #[derive(Debug)]
@@ -41,53 +42,12 @@ pub struct RuleDef {
     /// What it finds goes on until it is over: it is told of again at longer and longer intervals, and
     /// when it has ended.
     pub lasts: bool,
+    /// What is particular to its findings.
+    pub facts: &'static [FactDef],
     /// What it means, why the kernel does so, how to see it, what to do: Markdown.
     pub explanation: &'static str,
     /// Makes one, with its thresholds.
     pub make: fn(&Thresholds) -> Box<dyn Rule>,
-}
-
-/// From when on something is worth a finding, in nanoseconds where nothing else is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Thresholds {
-    /// A zombie for longer than this.
-    pub unreaped_after: u64,
-    /// A dead main thread for longer than this.
-    pub zombie_leader_after: u64,
-    /// A namespace whose end takes longer than this is reported before it has ended.
-    pub namespace_stuck_after: u64,
-    /// A stop signal that did not help before a SIGKILL came, this long after it.
-    pub slow_stop_after: u64,
-    /// Zombies of one parent, each of them unreaped for long enough: a number, no time.
-    pub zombie_leak_at: u64,
-    /// A signal that waits, blocked, for longer than this.
-    pub stuck_blocked_after: u64,
-    /// An init that took a stop signal and has passed nothing on for this long.
-    pub not_forwarded_after: u64,
-    /// A process from outside that has been without its client for this long.
-    pub exec_leftover_after: u64,
-    /// Pids or ptys in use, of a hundred: no time.
-    pub pressure_at: u64,
-    /// A child that another thread of the same process adopts is worth a finding, too: no time.
-    pub thread_adoptions: bool,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            unreaped_after: 2_000_000_000,
-            zombie_leader_after: 2_000_000_000,
-            namespace_stuck_after: 5_000_000_000,
-            slow_stop_after: 1_000_000_000,
-            zombie_leak_at: 10,
-            stuck_blocked_after: 10_000_000_000,
-            not_forwarded_after: 2_000_000_000,
-            exec_leftover_after: 5_000_000_000,
-            pressure_at: 80,
-            thread_adoptions: false,
-        }
-    }
 }
 
 /// What a rule thinks of a change.
@@ -102,9 +62,9 @@ pub enum Verdict {
     Recheck(u64, ProcKey),
     /// This. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
-    /// What it has found about that is over, and how: a sentence for a person, already escaped.
+    /// What it has found about that is over, and how: a headline.
     Over(Subject, String),
-    /// The same, if it stays so for a while; without a sentence it is not so, after all.
+    /// The same, if it stays so for a while; without a headline it is not so, after all.
     Settle(Subject, Option<String>),
 }
 
@@ -142,7 +102,7 @@ pub trait Rule {
     }
 
     /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
-    /// how: a sentence for a person, already escaped. When the process is gone it is over in any case.
+    /// how: a headline. When the process is gone it is over in any case.
     fn over(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
         None
     }

@@ -316,6 +316,22 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of [`Verdict::id`].
+    pub const IDS: &[&str] = &[
+        "delivered",
+        "queued",
+        "merged",
+        "ignored-by-choice",
+        "ignored-by-default",
+        "no-handler",
+        "kill-from-inside",
+        "dropped-at-delivery",
+        "queue-overflow",
+        "siginfo-lost",
+        "target-exiting",
+        "kernel-thread",
+    ];
+
     /// The word that stands for it in JSON and text.
     pub fn id(self) -> &'static str {
         match self {

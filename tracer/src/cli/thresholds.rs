@@ -1,86 +1,75 @@
-//! From when on something is a finding.
+//! The options that say from when on something is a finding: one for each threshold that is declared.
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
 use super::parse_duration;
-use crate::rules::Thresholds;
+use crate::rules::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
 
 /// From when on something is a finding. What is not given is as it was recorded, or the default.
-#[derive(Args, Clone, Copy, Debug, Default)]
-#[command(next_help_heading = "Thresholds")]
+#[derive(Clone, Debug, Default)]
 pub struct ThresholdArgs {
-    /// Report a zombie that nobody has reaped for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub unreaped_after: Option<Duration>,
-
-    /// Report a process whose main thread has been dead for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub zombie_leader_after: Option<Duration>,
-
-    /// Report a namespace whose end takes longer than this [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub namespace_stuck_after: Option<Duration>,
-
-    /// Report a stop signal that a SIGKILL followed so long after it [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub slow_stop_after: Option<Duration>,
-
-    /// Report a parent that has so many zombies as a leak, in place of each of them [default: 10]
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    pub zombie_leak_at: Option<u64>,
-
-    /// Report a signal that waits, blocked, for this long [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub stuck_blocked_after: Option<Duration>,
-
-    /// Report an init that took a stop signal and has passed nothing on for this long [default: 2s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub not_forwarded_after: Option<Duration>,
-
-    /// Report what an exec brought into a container and has been without its client for this long
-    /// [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    pub exec_leftover_after: Option<Duration>,
-
-    /// Report pids or pseudo-terminals of which so much is in use, of a hundred [default: 80]
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub pressure_at: Option<u64>,
-
-    /// Report children that another thread of the same process adopts, too: programs in Go have many
-    #[arg(long)]
-    pub thread_adoptions: bool,
+    given: Vec<(&'static ThresholdDef, u64)>,
 }
 
 impl ThresholdArgs {
     /// These, over others where none is given.
-    pub fn over(self, others: Thresholds) -> Thresholds {
-        let Self {
-            unreaped_after,
-            zombie_leader_after,
-            namespace_stuck_after,
-            slow_stop_after,
-            zombie_leak_at,
-            stuck_blocked_after,
-            not_forwarded_after,
-            exec_leftover_after,
-            pressure_at,
-            thread_adoptions,
-        } = self;
-        // 584 years are long enough.
-        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Thresholds {
-            unreaped_after: unreaped_after.map_or(others.unreaped_after, ns),
-            zombie_leader_after: zombie_leader_after.map_or(others.zombie_leader_after, ns),
-            namespace_stuck_after: namespace_stuck_after.map_or(others.namespace_stuck_after, ns),
-            slow_stop_after: slow_stop_after.map_or(others.slow_stop_after, ns),
-            zombie_leak_at: zombie_leak_at.unwrap_or(others.zombie_leak_at),
-            stuck_blocked_after: stuck_blocked_after.map_or(others.stuck_blocked_after, ns),
-            not_forwarded_after: not_forwarded_after.map_or(others.not_forwarded_after, ns),
-            exec_leftover_after: exec_leftover_after.map_or(others.exec_leftover_after, ns),
-            pressure_at: pressure_at.unwrap_or(others.pressure_at),
-            thread_adoptions: thread_adoptions || others.thread_adoptions,
+    pub fn over(&self, mut others: Thresholds) -> Thresholds {
+        for (def, value) in &self.given {
+            (def.set)(&mut others, *value);
         }
+        others
+    }
+}
+
+fn arg(def: &'static ThresholdDef) -> Arg {
+    let default = (def.get)(&Thresholds::default());
+    let help = |default: String| format!("{} [default: {default}]", def.help.trim());
+    let arg = Arg::new(def.name).long(def.option()).help_heading("Thresholds");
+    match def.unit {
+        Unit::Time => {
+            let default = format!("{}s", Duration::from_nanos(default).as_secs_f64());
+            arg.value_name("TIME").value_parser(parse_duration).help(help(default))
+        }
+        Unit::Count => {
+            arg.value_name("COUNT").value_parser(value_parser!(u64).range(1..)).help(help(default.to_string()))
+        }
+        Unit::Percent => {
+            arg.value_name("PERCENT").value_parser(value_parser!(u64).range(1..=100)).help(help(default.to_string()))
+        }
+        Unit::Flag => arg.action(ArgAction::SetTrue).help(def.help.trim()),
+    }
+}
+
+impl Args for ThresholdArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(THRESHOLDS.iter().map(arg))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ThresholdArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let given = |def: &'static ThresholdDef| {
+            let value = match def.unit {
+                // 584 years are long enough.
+                Unit::Time => matches
+                    .get_one::<Duration>(def.name)
+                    .map(|duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+                Unit::Count | Unit::Percent => matches.get_one::<u64>(def.name).copied(),
+                Unit::Flag => matches.get_flag(def.name).then_some(1),
+            };
+            Some((def, value?))
+        };
+        Ok(Self { given: THRESHOLDS.iter().filter_map(given).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }

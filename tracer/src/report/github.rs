@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use crate::{finding::Severity, sink::gate::Gate};
+use crate::{
+    finding::Severity,
+    sink::{diagnostic::plain, gate::Gate},
+};
 
 /// Prints a line a finding.
 ///
@@ -15,8 +18,7 @@ pub fn write(out: &mut impl Write, gate: &Gate) -> io::Result<()> {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let text = format!("{}\nfix: {}", finding.message, finding.fix);
-        writeln!(out, "::{level} title={}::{}", property(finding.rule.name), data(&text))?;
+        writeln!(out, "::{level} title={}::{}", property(finding.rule.name), data(&plain(finding)))?;
     }
     if gate.not_kept() > 0 {
         writeln!(out, "::warning title=tracer::{} more findings", gate.not_kept())?;

@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use crate::{
     finding::{Finding, Severity},
     rules::RULES,
-    sink::gate::Gate,
+    sink::{diagnostic::plain, gate::Gate},
 };
 
 /// Writes the report.
@@ -33,12 +33,12 @@ pub fn write(out: &mut impl Write, gate: &Gate) -> io::Result<()> {
 
 /// A failure if `--fail-on` names it; without `--fail-on`, if it is at least a warning.
 fn case(gate: &Gate, finding: &Finding) -> TestCase {
-    let Finding { rule, process, message, fix, .. } = finding;
+    let Finding { rule, process, headline, .. } = finding;
     let is_failure = if gate.has_fail_on() { gate.is_hit(finding) } else { rule.severity >= Severity::Warning };
-    let text = format!("{message}\nfix: {fix}\nsee: tracer explain {}", rule.name);
+    let text = format!("{}\nsee: tracer explain {}", plain(finding), rule.name);
     let status = if is_failure {
         let mut failure = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        failure.set_type(rule.name).set_message(message.as_str()).set_description(text.as_str());
+        failure.set_type(rule.name).set_message(headline.as_str()).set_description(text.as_str());
         failure
     } else {
         TestCaseStatus::success()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     finding::{Finding, Severity},
     rules::RULES,
-    sink::gate::Gate,
+    sink::{diagnostic::plain, gate::Gate},
 };
 
 /// Writes the report.
@@ -45,14 +45,14 @@ pub fn write(out: &mut impl Write, gate: &Gate, trace: &Path) -> io::Result<()> 
 }
 
 fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
-    let Finding { rule, at, process, message, fix, .. } = finding;
+    let Finding { rule, at, process, .. } = finding;
     let since_1970 = i128::from(*at) + i128::from(gate.wall_offset_ns);
     let time = jiff::Timestamp::from_nanosecond(since_1970).unwrap_or(jiff::Timestamp::MAX);
     json!({
         "ruleId": rule.name,
         "ruleIndex": RULES.iter().position(|known| known.name == rule.name),
         "level": level(rule.severity),
-        "message": { "text": format!("{message}\nfix: {fix}") },
+        "message": { "text": plain(finding) },
         "locations": [{
             "physicalLocation": { "artifactLocation": { "uri": uri } },
             "logicalLocations": [{ "name": process.comm.escaped(), "kind": "process" }],

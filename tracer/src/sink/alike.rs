@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    finding::{Detail, Finding, Stage},
-    ident::{Comm, ProcKey},
-    signal::{Sender, Signal, killer::Killer},
-    world::{ContainerNo, Family, Kill, World},
+    finding::{Finding, Part, Role, Stage, Value},
+    signal::Signal,
 };
 
 /// So many are told each.
@@ -20,6 +18,11 @@ const LONGEST: u64 = 3_600_000_000_000;
 const FORGOTTEN: u64 = 600_000_000_000;
 /// Kinds that are remembered: names are chosen by attackers. What is of none of them is told each.
 const MOST: usize = 4096;
+
+/// What findings that are alike have in common: their rule, and what that says. Names are chosen by whoever wants to,
+/// so whose the processes are is part of it: what one user stages stands for nothing that concerns another, or a
+/// container.
+type Kind = (&'static str, Vec<Part>);
 
 /// What was told, by kind.
 #[derive(Debug, Default)]
@@ -65,8 +68,8 @@ impl Together {
 
 impl Alike {
     /// Whether a finding is to be told by itself; if not, it is counted.
-    pub fn tells(&mut self, world: &World, finding: &Finding) -> bool {
-        let Some(kind) = Kind::of(world, finding) else { return true };
+    pub fn tells(&mut self, finding: &Finding) -> bool {
+        let Some(kind) = kind(finding) else { return true };
         if self.0.len() >= MOST && !self.0.contains_key(&kind) {
             return true;
         }
@@ -108,81 +111,17 @@ impl Alike {
     }
 }
 
-/// What a finding has in common with those that are like it. Names are chosen by whoever wants to, so whose the
-/// processes are is part of it: what one user stages stands for nothing that concerns another, or a container.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// Orphans that one process adopts.
-    Adopted { orphan: Comm, dead_parent: Comm, family: Family, adopter: ProcKey },
-    /// Signals that one pid 1 does not get.
-    Ignored { init: ProcKey, signal: Signal, reason: &'static str, sender: Option<(Comm, Family)> },
-    /// Ends by whatever signal.
-    Killed { killer: Killer, victim: Comm, family: Family, sender: Option<(Comm, Option<Family>)>, is_many: bool },
-    /// Ends of several namespaces by one signal.
-    EndedTogether { killer: Killer, signal: Signal, sender: ProcKey },
-    /// Ends of one container, which is started again and again.
-    Ended { container: ContainerNo, init: Comm, status: i32, sender: Option<(Comm, Option<Family>)> },
-}
-
-impl Kind {
-    /// `None` for a finding that is told by itself in any case: what lasts has its own way of not being told
-    /// too often.
-    fn of(world: &World, finding: &Finding) -> Option<Self> {
-        if finding.stage != Stage::New {
-            return None;
-        }
-        let process = &finding.process;
-        let killer = |kill: &Kill| match &kill.sender {
-            Sender::Process(sender) => Some((sender.comm, kill.sender_family)),
-            Sender::Kernel(_) | Sender::Unknown => None,
-        };
-        match &finding.detail {
-            Detail::OrphanAdopted { adopter, dead_parent, .. } => Some(Self::Adopted {
-                orphan: process.comm,
-                dead_parent: dead_parent.comm,
-                family: world.family_of(process, &[]),
-                adopter: adopter.key,
-            }),
-            Detail::IgnoredSignal { signal, sender, reason, .. } => Some(Self::Ignored {
-                init: process.key,
-                signal: *signal,
-                reason,
-                sender: match sender {
-                    Sender::Process(sender) => Some((sender.comm, world.family_of(sender, &[]))),
-                    Sender::Kernel(_) | Sender::Unknown => None,
-                },
-            }),
-            Detail::KilledBy(kill) => Some(Self::Killed {
-                killer: kill.killer,
-                victim: process.comm,
-                family: kill.family,
-                sender: killer(kill),
-                is_many: kill.count > 1,
-            }),
-            Detail::NamespaceKilled { kill: Some(kill), .. } if kill.namespaces > 1 => match &kill.sender {
-                Sender::Process(sender) => {
-                    Some(Self::EndedTogether { killer: kill.killer, signal: kill.signal, sender: sender.key })
-                }
-                Sender::Kernel(_) | Sender::Unknown => None,
-            },
-            // Who is in no container may be anybody's.
-            Detail::NamespaceKilled { status, kill, .. } => Some(Self::Ended {
-                container: process.container?,
-                init: process.comm,
-                status: status.0,
-                sender: kill.as_ref().and_then(|kill| killer(kill)),
-            }),
-            _ => None,
-        }
+/// `None` for a finding that is told by itself in any case: what lasts has its own way of not being told too often.
+fn kind(finding: &Finding) -> Option<Kind> {
+    match finding.facts.own(Role::Alike)? {
+        Value::Key(key) if finding.stage == Stage::New => Some((finding.rule.name, key.clone())),
+        _ => None,
     }
 }
 
 /// The signal of an end, which may differ among those that are alike.
 fn signal(finding: &Finding) -> Option<Signal> {
-    match &finding.detail {
-        Detail::KilledBy(kill) => Some(kill.signal),
-        _ => None,
-    }
+    if let Some(Value::Signal(signal)) = finding.facts.own(Role::FatalSignal) { Some(*signal) } else { None }
 }
 
 #[cfg(test)]
@@ -196,23 +135,22 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     /// A finding about a signal that ended one of many workers.
-    fn killed(comm: &str) -> (Story, Finding) {
+    fn killed(comm: &str) -> Finding {
         let mut story = Story::new();
         story.fork(born(2, 1)).fork(born(10, 1)).exec(10, comm).signal(kill(2, 10, Signal::TERM));
         let status = crate::event::ExitStatus(i32::from(Signal::TERM.0));
         story.exit(crate::event::Exit { status, ..end(10, 1, crate::event::Adopter::None) }).wait(200, &[]);
-        let finding = story.only();
-        (story, finding)
+        story.only()
     }
 
     #[test]
     fn three_are_told_and_then_how_many_more_less_and_less_often() {
-        let (story, finding) = killed("worker");
+        let finding = killed("worker");
         let mut alike = Alike::default();
         let (mut each, mut together) = (Vec::new(), Vec::new());
         for second in 0..100 {
             let now = second * SECOND;
-            if alike.tells(story.world(), &Finding { at: now, since: now, ..finding.clone() }) {
+            if alike.tells(&Finding { at: now, since: now, ..finding.clone() }) {
                 each.push(second);
             }
             let due = alike.due(now + SECOND / 2, false);
@@ -229,27 +167,23 @@ mod tests {
     fn other_names_are_another_kind_and_a_long_silence_ends_it() {
         let mut alike = Alike::default();
         for comm in ["worker", "helper"] {
-            let (story, finding) = killed(comm);
-            let told = (0..5).filter(|_| alike.tells(story.world(), &finding)).count();
+            let finding = killed(comm);
+            let told = (0..5).filter(|_| alike.tells(&finding)).count();
             assert_eq!(told, 3);
         }
         assert_eq!(alike.due(20 * SECOND, false).len(), 2);
         assert!(alike.due(700 * SECOND, false).is_empty());
-        let (story, finding) = killed("worker");
-        assert!(alike.tells(story.world(), &finding));
+        let finding = killed("worker");
+        assert!(alike.tells(&finding));
     }
 
     #[test]
     fn ends_by_other_signals_are_told_together_and_by_which() {
-        let (story, finding) = killed("worker");
-        let by = |signal| {
-            let Detail::KilledBy(kill) = &finding.detail else { panic!("another finding") };
-            let kill = Kill { signal, ..(**kill).clone() };
-            Finding { detail: Detail::KilledBy(Box::new(kill)), ..finding.clone() }
-        };
+        let finding = killed("worker");
+        let by = |signal| Finding { facts: finding.facts.with("signal", Value::Signal(signal)), ..finding.clone() };
         let mut alike = Alike::default();
         let told = [Signal::TERM, Signal::KILL, Signal::INT, Signal::KILL, Signal::TERM, Signal::KILL]
-            .map(|signal| alike.tells(story.world(), &by(signal)));
+            .map(|signal| alike.tells(&by(signal)));
         assert_eq!(told, [true, true, true, false, false, false]);
         let due = alike.due(0, true);
         let signals = [(Signal::KILL, 2), (Signal::TERM, 1)].into();
@@ -272,7 +206,7 @@ mod tests {
         }
         let mut alike = Alike::default();
         let ends: Vec<_> = story.found.iter().filter(|finding| finding.rule.name == "killed-by").collect();
-        let told: Vec<_> = ends.iter().map(|finding| alike.tells(story.world(), finding)).collect();
+        let told: Vec<_> = ends.iter().map(|finding| alike.tells(finding)).collect();
         assert_eq!(told, [true, true, true, false, true, false]);
     }
 
@@ -290,7 +224,7 @@ mod tests {
             story.exit(crate::event::Exit { status, ..end(11, 10, crate::event::Adopter::None) }).free(11).free(10);
             let finding = story.only();
             assert_eq!(finding.rule.name, "namespace-killed");
-            assert_eq!([(); 5].map(|()| alike.tells(story.world(), &finding)), want);
+            assert_eq!([(); 5].map(|()| alike.tells(&finding)), want);
         }
     }
 
@@ -302,6 +236,6 @@ mod tests {
         let mut story = Story::new();
         story.fork(born(10, 1)).fork(born(20, 10)).exit(end(20, 10, crate::event::Adopter::None));
         let finding = story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]).only();
-        assert!((0..10).all(|_| alike.tells(story.world(), &finding)));
+        assert!((0..10).all(|_| alike.tells(&finding)));
     }
 }

@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::{
+    finding::{Facts, Role, Value},
     ident::{Comm, Identity, escape},
     world::World,
 };
@@ -45,4 +46,12 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
         cause = it.source();
     }
     io::Error::other(error)
+}
+
+/// Who else takes part in a finding, and as what: the sender of a signal, else whoever owes the wait, has adopted the
+/// process, or had asked for it.
+fn others(facts: &Facts) -> Option<(&'static str, &Value)> {
+    let roles =
+        [(Role::Sender, "sender"), (Role::Debtor, "owed_by"), (Role::Adopter, "adopter"), (Role::Client, "client")];
+    roles.into_iter().find_map(|(role, name)| Some((name, facts.first(role)?)))
 }

@@ -17,6 +17,7 @@ use crate::{
 mod finding;
 mod line;
 mod process;
+pub mod schema;
 mod why;
 mod writer;
 

@@ -129,7 +129,7 @@ impl Select {
                 _ if moment.at < *from => false,
                 Item::Finding(finding) => {
                     count(shown, finding);
-                    alike.as_mut().is_none_or(|alike| alike.tells(world, finding))
+                    alike.as_mut().is_none_or(|alike| alike.tells(finding))
                 }
                 _ => true,
             };

@@ -3,16 +3,14 @@
 use std::{
     fmt,
     io::{self, IsTerminal},
+    os::fd::AsFd,
 };
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::{
-    host::{Container, Engine},
-    ident::quote,
-};
+use crate::host::Container;
 
 /// What the reader's screen can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,18 +26,26 @@ impl Screen {
     /// `TERM=dumb`.
     pub fn stdout() -> Self {
         let stdout = io::stdout();
-        let columns = || rustix::termios::tcgetwinsize(&stdout).ok().map(|size| usize::from(size.ws_col));
-        Self {
-            colour: AutoStream::choice(&stdout) != ColorChoice::Never,
-            // A serial line says 0.
-            width: stdout.is_terminal().then(columns).flatten().filter(|&columns| columns >= 20),
-        }
+        Self { colour: AutoStream::choice(&stdout) != ColorChoice::Never, width: width(&stdout) }
+    }
+
+    /// Standard error, likewise.
+    pub fn stderr() -> Self {
+        let stderr = io::stderr();
+        Self { colour: AutoStream::choice(&stderr) != ColorChoice::Never, width: width(&stderr) }
     }
 
     /// A value in a style, if the screen shows colours. Widths of the format apply to the value.
     pub fn paint<T>(self, style: Style, value: T) -> Painted<T> {
         Painted { style: if self.colour { style } else { Style::new() }, value }
     }
+}
+
+/// Columns of a terminal.
+fn width(out: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let columns = || rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col));
+    // A serial line says 0.
+    out.is_terminal().then(columns).flatten().filter(|&columns| columns >= 20)
 }
 
 /// See [`Screen::paint`].
@@ -137,18 +143,7 @@ pub fn rough_size(bytes: u64) -> String {
 
 /// A container for a person: `web (nginx:1.25, docker 0123456789ab)`. Quoted.
 pub fn container(container: &Container) -> String {
-    let Container { engine, image, pod, pod_namespace, .. } = container;
-    let mut more = Vec::new();
-    if let Some(pod) = pod {
-        let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
-        more.push(format!("pod {}", quote(format!("{namespace}{pod}"))));
-    }
-    more.extend(image.as_ref().map(quote));
-    more.push(match engine {
-        Engine::Systemd => engine.id().to_owned(),
-        _ => format!("{} {}", engine.id(), quote(container.short_id())),
-    });
-    format!("{} ({})", container.shown(), more.join(", "))
+    container.described()
 }
 
 /// A number with its noun: `1 zombie`, `2 zombies`, `3 processes`.

@@ -12,15 +12,16 @@ use crate::{
     engine::Step,
     event::Loss,
     filter::Filter,
-    finding::{Confidence, Finding, Severity, Stage},
+    finding::{Finding, Note, Stage},
     host::StartInfo,
     ident::{escape, quote},
     occurrence::{Kind, Occurrence},
     sink::{
         Sink,
         alike::Together,
+        diagnostic::Diagnostic,
         select::{Item, Moment, Select},
-        style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
+        style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
     },
     summary::{Summary, seconds},
     world::World,
@@ -199,50 +200,24 @@ impl<W: Write> Page<W> {
     }
 
     fn finding(&mut self, world: &World, finding: &Finding, repeated: Option<&Together>) -> io::Result<()> {
-        let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
-        let style = match rule.severity {
-            _ if *stage == Stage::Resolved => GOOD,
-            Severity::Info => CALM,
-            Severity::Warning => WARN,
-            Severity::Error => BAD,
-        };
-        let time = self.time(world, *at)?;
-        let screen = self.screen;
-        let (word, goes_on) = match (stage, repeated) {
+        let Finding { stage, at, since, .. } = finding;
+        let lead = format!("{} ", self.time(world, *at)?);
+        let mut more = Vec::new();
+        let remark = match (stage, repeated) {
             (_, Some(Together { count, signals })) => {
-                let within = seconds(at.saturating_sub(*since));
-                let signals = match signals.len() {
-                    0 | 1 => String::new(),
-                    _ => {
-                        let signals: Vec<_> = signals.iter().map(|(signal, n)| format!("{signal} {n}")).collect();
-                        format!(" ({})", signals.join(", "))
-                    }
-                };
-                (rule.severity.id(), format!(": {count} more within {within}{signals}, the last:"))
+                if signals.len() > 1 {
+                    let signals: Vec<_> = signals.iter().map(|(signal, n)| format!("{signal} {n}")).collect();
+                    more.push(Note::new("signals", signals.join(", ")));
+                }
+                format!("{count} more within {}, the last: ", seconds(at.saturating_sub(*since)))
             }
-            (Stage::New, None) => (rule.severity.id(), String::new()),
-            (Stage::Ongoing, None) => (rule.severity.id(), " goes on".to_owned()),
-            (Stage::Resolved, None) => ("resolved", String::new()),
+            (Stage::Ongoing, None) => "still: ".to_owned(),
+            (Stage::New | Stage::Resolved, None) => String::new(),
         };
-        write!(self.out, "{}  {:<8} ", screen.paint(DIM, time), screen.paint(style, word))?;
-        writeln!(self.out, "{}{goes_on}", screen.paint(BOLD, rule.name))?;
-        self.paragraph("", DIM, message)?;
-        if let Some(container) = world.container_of(process) {
-            self.paragraph(&format!("{}: ", container.engine.noun()), CALM, &style::container(container))?;
-        }
-        if let Confidence::Incomplete(note) = confidence {
-            self.paragraph("incomplete: ", WARN, note)?;
-        }
-        // Who reads of it again has read that.
-        if !fix.is_empty() && *stage == Stage::New && repeated.is_none() {
-            self.paragraph("fix: ", GOOD, fix)?;
-        }
-        Ok(())
-    }
-
-    fn paragraph(&mut self, lead: &str, style: Style, text: &str) -> io::Result<()> {
-        write!(self.out, "{:MARGIN$}", "")?;
-        self.indented(MARGIN, lead, style, text)
+        // Who reads of it again has read what to do.
+        let with_fixes = *stage == Stage::New && repeated.is_none();
+        Diagnostic { lead: &lead, remark: &remark, more, with_fixes, ..Diagnostic::new(finding) }
+            .print(&mut self.out, self.screen)
     }
 
     fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {

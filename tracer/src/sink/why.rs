@@ -79,18 +79,6 @@ impl<W: Write> Sheet<W> {
         self.entry(CALM, lead, text)
     }
 
-    /// More of the last entry; `lead` stands before it in colour.
-    fn more(&mut self, style: Style, lead: &str, text: &str) -> io::Result<()> {
-        let screen = self.screen;
-        for (i, line) in style::wrap(&format!("{lead}{text}"), self.width()).iter().enumerate() {
-            match line.strip_prefix(lead) {
-                Some(rest) if i == 0 => writeln!(self.out, "{:MARGIN$}{}{rest}", "", screen.paint(style, lead))?,
-                _ => writeln!(self.out, "{:MARGIN$}{line}", "")?,
-            }
-        }
-        Ok(())
-    }
-
     /// Text from the margin on, where the pen is already.
     fn rest(&mut self, text: &str) -> io::Result<()> {
         for (i, line) in style::wrap(text, self.width()).iter().enumerate() {

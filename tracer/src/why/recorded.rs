@@ -10,7 +10,7 @@ use crate::{
     cli::WhoArg,
     engine::Step,
     event::{EventKind, ExitStatus, Loss},
-    finding::{Detail, Finding},
+    finding::{Finding, Role},
     host::{Container, StartInfo},
     ident::{Identity, ProcKey, quote},
     occurrence::{Kind, Occurrence},
@@ -281,13 +281,7 @@ impl Follow {
     /// A finding is about whom it names, about who owes the wait, and about each that a signal ended.
     fn found(&mut self, finding: &Finding) {
         let mut keys = vec![finding.process.key];
-        match &finding.detail {
-            Detail::UnreapedChild { parent, .. } => keys.push(parent.key),
-            Detail::KilledBy(kill) | Detail::NamespaceKilled { kill: Some(kill), .. } => {
-                keys.extend(kill.everybody().map(|victim| victim.key));
-            }
-            _ => {}
-        }
+        keys.extend(finding.facts.processes(&[Role::Debtor, Role::Victims]).iter().map(|process| process.key));
         keys.sort_unstable();
         keys.dedup();
         let finding = finding.brief();

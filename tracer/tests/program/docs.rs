@@ -10,6 +10,7 @@ use std::{
 use serde_json::Value;
 use tracer::{
     rules::{RULES, RuleDef},
+    sink::json::schema::{schema, table},
     trace::layout,
 };
 use tracer_common::{RecordKind, describe::Record};
@@ -72,6 +73,40 @@ fn records() -> String {
     }
     table
 }
+
+#[test]
+fn the_schema_is_what_the_rules_declare() {
+    compare("docs/schema.json", &format!("{:#}\n", schema()));
+}
+
+#[test]
+fn the_tables_of_facts_are_what_the_rules_declare() {
+    let page = root().join("docs/json.md");
+    let page = fs::read_to_string(page).unwrap();
+    let mut wanted = String::new();
+    let mut rest = page.as_str();
+    // Each stands between two marks.
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, after) = rest.split_at(at + BEGIN.len());
+        let (name, _) = after.split_once(" -->").expect("a mark that is not closed");
+        let rule = tracer::rules::find(name).unwrap_or_else(|| panic!("no rule is called {name}"));
+        write!(wanted, "{before}{name} -->\n{}", table(rule.facts)).unwrap();
+        rest = &after[after.find(END).expect("a table without an end")..];
+    }
+    let (findings, others) = rest.split_once(NEXT).expect("what comes after the findings");
+    wanted.push_str(findings);
+    for RuleDef { name, summary, facts, .. } in RULES {
+        if !page.contains(&format!("{BEGIN}{name} -->")) {
+            write!(wanted, "**`{name}`**: {summary}.\n\n{BEGIN}{name} -->\n{}{END}\n\n", table(facts)).unwrap();
+        }
+    }
+    write!(wanted, "{NEXT}{others}").unwrap();
+    compare("docs/json.md", &wanted);
+}
+
+const BEGIN: &str = "<!-- facts of ";
+const NEXT: &str = "### `container`\n";
+const END: &str = "<!-- end of facts -->";
 
 fn rules() -> String {
     let mut page = "# Rules\n\nWhat `tracer` finds, as `tracer explain RULE` tells it. This page is made of the rules \

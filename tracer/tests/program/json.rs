@@ -2,7 +2,7 @@
 //! fails a test.
 #![expect(dead_code, reason = "fields are declared to be parsed, not to be read")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde::Deserialize;
 use tracer::{
@@ -12,7 +12,7 @@ use tracer::{
     occurrence::Kind,
     sink::{
         Counted,
-        json::{Json, unwritten_line},
+        json::{Json, schema::schema, unwritten_line},
     },
     world::World,
 };
@@ -151,37 +151,6 @@ enum Severity {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Stage {
-    New,
-    Ongoing,
-    Resolved,
-    Repeated,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Confidence {
-    Certain,
-    Incomplete,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Thresholds {
-    unreaped_after_ns: u64,
-    zombie_leader_after_ns: u64,
-    namespace_stuck_after_ns: u64,
-    slow_stop_after_ns: u64,
-    zombie_leak_at: u64,
-    stuck_blocked_after_ns: u64,
-    not_forwarded_after_ns: u64,
-    exec_leftover_after_ns: u64,
-    pressure_at_percent: u64,
-    thread_adoptions: bool,
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Start {
     r#type: String,
@@ -198,7 +167,8 @@ struct Start {
     processes: u64,
     namespaces: u64,
     zombies: u64,
-    thresholds: Thresholds,
+    /// The schema knows them.
+    thresholds: serde_json::Value,
 }
 
 /// What every event has, then what each kind has: serde cannot refuse unknown fields of flattened
@@ -259,182 +229,6 @@ event!(SignalTaken {
     sent_at_boot_ns: Option<Digits>,
     sent_seq: Option<u64>,
 });
-
-macro_rules! finding {
-    ($name:ident, and alone $alone:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        finding!($name { $($field: $type),* });
-
-        /// What is particular to it, where another finding has that.
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $alone {
-            $($field: $type,)*
-        }
-    };
-    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct $name {
-            r#type: String,
-            rule: String,
-            severity: Severity,
-            stage: Stage,
-            times: Option<u64>,
-            #[serde(default)]
-            signals: BTreeMap<String, u64>,
-            at: Time,
-            at_boot_ns: Digits,
-            since: Time,
-            since_boot_ns: Digits,
-            process: Process,
-            confidence: Confidence,
-            confidence_note: Option<String>,
-            message: String,
-            fix: String,
-            evidence: Vec<u64>,
-            $($field: $type,)*
-        }
-    };
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Reason {
-    NoHandler,
-    KillFromInside,
-    DroppedAtDelivery,
-}
-
-finding!(InitIgnoredSignal { signal: String, sender: Option<Sender>, asked_by: Vec<Process>, reason: Reason });
-finding!(UnreapedChild { parent: Process, age_ns: u64, age_is_lower_bound: bool, blame: String });
-finding!(OrphanAdopted { adopter: Process, adopter_class: AdopterClass, adopter_known: Known, dead_parent: Process });
-finding!(NamespaceKilled { killed: u64, took_ns: u64, status: Status, left: u64, killed_by: Option<Killed> });
-finding!(ZombieLeader { threads: u32, age_ns: u64 });
-finding!(SlowStop {
-    signal: String,
-    sender: Option<Sender>,
-    ancestors: Vec<Process>,
-    asked_by: Vec<Process>,
-    verdict: String,
-    children_told: Option<u64>,
-    children_not_told: Option<u64>,
-    left: u64,
-    killer: Option<Sender>,
-    killer_ancestors: Vec<Process>,
-    wasted_ns: u64,
-    took_ns: u64
-});
-finding!(ZombieLeak { zombies: u64, per_hour: u64, names: Vec<Named>, limit: Option<Limit> });
-finding!(Coalesced { zombies: u64, merged: u64, reaped: u64 });
-finding!(NotForwarded { signal: String, sender: Option<Sender>, count: u64, children: Vec<Process>, has_ended: bool });
-finding!(StuckBlocked { signal: String, sender: Option<Sender>, age_ns: u64 });
-finding!(ExecLeftover {
-    client: Option<Process>,
-    client_status: Option<Status>,
-    pty: Option<String>,
-    age_ns: u64
-});
-finding!(Pressure {
-    used: u64,
-    most: u64,
-    of_machine: bool,
-    failed: u64,
-    holders: Vec<Holder>,
-    zombies: u64,
-    group: Option<String>
-});
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    comm: String,
-    count: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Limit {
-    used: u64,
-    most: u64,
-    of_machine: bool,
-    in_ns: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Holder {
-    process: Process,
-    count: u64,
-}
-
-finding!(LeftBehind { status: Status, running: u64, zombies: u64, processes: Vec<Remnant> });
-
-finding!(QueueOverflow { signal: String, sender: Option<Sender>, lost: u64, siginfo_lost: u64 });
-finding!(KilledBy, and alone Killed {
-    signal: String,
-    code: i32,
-    code_name: Option<String>,
-    how: How,
-    sender: Option<Sender>,
-    sender_lives: Option<bool>,
-    ancestors: Vec<Process>,
-    asked_by: Vec<Process>,
-    count: u64,
-    victims: Vec<Process>,
-    raised_again: u64,
-    core_dumps: u64,
-    out_of_memory: Option<Exhausted>,
-});
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exhausted {
-    whose: Whose,
-    group: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Whose {
-    Machine,
-    Group,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum How {
-    Process,
-    Itself,
-    ParentDeath,
-    CgroupKill,
-    TracerExit,
-    HangUp,
-    Terminal,
-    Fault,
-    Seccomp,
-    BrokenPipe,
-    Timer,
-    CpuLimit,
-    FileSizeLimit,
-    Oom,
-    Kernel,
-    Unknown,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Remnant {
-    process: Process,
-    parent: Option<Process>,
-    state: RemnantState,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RemnantState {
-    Running,
-    Zombie,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -920,6 +714,7 @@ pub fn parse(line: &str) -> String {
         findings.for_each(|found| assert!(parse(&found["finding"].to_string()).starts_with("finding")));
         return format!("why{}", word("from"));
     }
+    check_schema(&value);
     match (word("type").as_str(), word("kind").as_str(), word("rule").as_str()) {
         ("start", "", "") => strict::<Start>(line),
         ("event", "fork", "") => strict::<Fork>(line),
@@ -928,21 +723,8 @@ pub fn parse(line: &str) -> String {
         ("event", "reap", "") => strict::<Reap>(line),
         ("event", "signal", "") => strict::<SignalSent>(line),
         ("event", "deliver", "") => strict::<SignalTaken>(line),
-        ("finding", "", "init-ignored-signal") => strict::<InitIgnoredSignal>(line),
-        ("finding", "", "unreaped-child") => strict::<UnreapedChild>(line),
-        ("finding", "", "orphan-adopted") => strict::<OrphanAdopted>(line),
-        ("finding", "", "namespace-killed") => strict::<NamespaceKilled>(line),
-        ("finding", "", "zombie-leader") => strict::<ZombieLeader>(line),
-        ("finding", "", "slow-stop") => strict::<SlowStop>(line),
-        ("finding", "", "left-behind") => strict::<LeftBehind>(line),
-        ("finding", "", "killed-by") => strict::<KilledBy>(line),
-        ("finding", "", "zombie-leak") => strict::<ZombieLeak>(line),
-        ("finding", "", "coalesced-sigchld") => strict::<Coalesced>(line),
-        ("finding", "", "signal-not-forwarded") => strict::<NotForwarded>(line),
-        ("finding", "", "signal-stuck-blocked") => strict::<StuckBlocked>(line),
-        ("finding", "", "exec-leftover") => strict::<ExecLeftover>(line),
-        ("finding", "", "pid-pressure" | "pty-pressure") => strict::<Pressure>(line),
-        ("finding", "", "signal-queue-overflow") => strict::<QueueOverflow>(line),
+        // The schema knows them, and their facts.
+        ("finding", "", rule) if tracer::rules::find(rule).is_some() => {}
         ("container", "", "") => strict::<Container>(line),
         ("lost", "", "") => strict::<Lost>(line),
         ("limited", "", "") => strict::<Limited>(line),
@@ -957,6 +739,15 @@ pub fn parse(line: &str) -> String {
         other => panic!("unknown line {other:?}: {line}"),
     }
     format!("{}{}{}", word("type"), word("kind"), word("rule"))
+}
+
+/// Holds a line to the published schema, by a validator that is not ours.
+fn check_schema(line: &serde_json::Value) {
+    static VALIDATOR: OnceLock<jsonschema::Validator> = OnceLock::new();
+    let validator = VALIDATOR.get_or_init(|| jsonschema::draft202012::new(&schema()).unwrap());
+    if let Err(error) = validator.validate(line) {
+        panic!("{error} in\n{line}");
+    }
 }
 
 fn json(events: &[EventKind], kinds: &[Kind]) -> String {
@@ -1067,15 +858,17 @@ fn what_lasts() {
     insta::assert_snapshot!(text);
 }
 
-/// The page is a contract, so its examples are held to it; each type, kind and rule has one.
+/// The page is a contract, so its examples are held to it; each type and kind has one.
 #[test]
 fn the_examples_of_the_documentation_are_right() {
     let page = include_str!("../../../docs/json.md");
     let mut seen: Vec<_> = page.lines().filter(|line| line.starts_with('{')).map(parse).collect();
+    // Those of findings come with the table of their facts, where there is one.
+    assert!(seen.iter().filter(|line| line.starts_with("finding")).count() > 10);
+    seen.retain(|line| !line.starts_with("finding"));
     seen.dedup();
     let mut wanted = vec!["start".to_owned()];
     wanted.extend(Kind::ALL.map(|kind| format!("event{}", kind.id())));
-    wanted.extend(tracer::rules::RULES.iter().map(|rule| format!("finding{}", rule.name)));
     wanted.extend(
         [
             "container",

@@ -230,8 +230,12 @@ fn no_name_can_lie_in_any_output() {
         let name = comm(name);
         // In a sentence and in a tree it is quoted; in a cell or a field it is itself.
         let quoted = if name.bytes().is_empty() { "?".to_owned() } else { quote(name.bytes()) };
-        let sentence = format!("SIGTERM from {quoted} (pid {}) to {quoted} (pid {pid}) did nothing: ", pid - 1);
-        assert!(of("text").contains(&sentence), "{sentence}");
+        for sentence in [
+            format!("SIGTERM to {quoted} (pid {pid}) was dropped: "),
+            format!("sent by     {quoted} (pid {})\n", pid - 1),
+        ] {
+            assert!(of("text").contains(&sentence), "{sentence}");
+        }
         assert!(of("tree").contains(&format!("─ {quoted}  [")), "{quoted}");
         let cell = format!(",{pid},{},", key(pid as u32).start);
         let cell = of("csv").lines().find_map(|line| Some(line.split_once(&cell)?.1)).unwrap();

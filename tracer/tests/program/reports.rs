@@ -52,7 +52,7 @@ fn junit_has_a_case_for_each_finding_and_each_quiet_rule() {
             let failure = case.status.failure_as_ref();
             assert_eq!(
                 (failure.failure_type.as_str(), failure.message.as_str()),
-                (finding.rule.name, &*finding.message)
+                (finding.rule.name, &*finding.headline)
             );
         }
     }

@@ -53,7 +53,7 @@ fn of_those_that_are_alike_the_first_are_told() {
     let events: Vec<_> = contained().into_iter().chain(std::iter::repeat_n(term, 9)).collect();
     live(&events, &mut [&mut sink]);
     let text = String::from_utf8(sink.into_inner()).unwrap();
-    assert_eq!(text.matches("init-ignored-signal\n").count(), 3);
+    assert_eq!(text.matches("[init-ignored-signal] SIGTERM").count(), 3);
     insta::assert_snapshot!(text);
 }
 

@@ -66,7 +66,10 @@ impl Ledger {
             self.open.insert(subject, open);
             return (Some(finding), ask_again);
         };
-        let has_grown = finding.detail.size() / GROWN >= open.finding.detail.size();
+        let has_grown = match (open.finding.size(), finding.size()) {
+            (Some(before), Some(now)) => now > before && now / GROWN >= before,
+            _ => false,
+        };
         if now < open.next && !has_grown {
             return (None, open.ask_again(now));
         }
@@ -81,8 +84,8 @@ impl Ledger {
     pub(super) fn over(&mut self, rule: usize, subject: Subject, at: u64, seq: u64, how: String) -> Option<Finding> {
         self.settling.remove(&(subject, rule));
         let Open { finding, .. } = self.open.remove(&(subject, rule))?;
-        let fix = String::new();
-        Some(Finding { stage: Stage::Resolved, at, message: how, fix, evidence: vec![seq], ..finding })
+        let (notes, fixes) = (Vec::new(), Vec::new());
+        Some(Finding { stage: Stage::Resolved, at, headline: how, notes, fixes, evidence: vec![seq], ..finding })
     }
 
     /// What a rule has told is better for the moment, in the words of the rule, or is not, after all.

@@ -2,19 +2,30 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted},
+    rules::{Rule, RuleDef, Verdict, Wanted, words},
     signal::{Signal, Verdict as Fate},
     summary::seconds,
     world::{Merged, Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("zombies", Kind::Count, "children that were not reaped"),
+    FactDef::new(
+        "merged",
+        Kind::Count,
+        "SIGCHLDs to `process` that merged with one that was pending, as far as they were seen",
+    ),
+    FactDef::new("reaped", Kind::Count, "children that were reaped since the first of those"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "coalesced-sigchld",
     severity: Severity::Warning,
     summary: "children ended together, their SIGCHLDs merged, and the parent's handler reaped only some of them",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("coalesced_sigchld.md"),
     make: |thresholds| Box::new(Coalesced { after: thresholds.unreaped_after }),
 };
@@ -55,28 +66,37 @@ impl Rule for Coalesced {
         let Some((parent, merged, zombies)) = left(world, key, self.after) else { return Verdict::Quiet };
         let name = parent.identity();
         let reaped = parent.reaped.saturating_sub(merged.reaped_before);
-        let children =
-            if zombies == 1 { "1 child is a zombie".to_owned() } else { format!("{zombies} children are zombies") };
+        let count = |n| words::count(n, "child", "children");
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: merged.since,
-            process: name,
-            confidence: Confidence::Certain,
-            message: format!(
-                "Children of {name} ended together. SIGCHLD waits once however often it is sent: at least {} merged with \
-                 one that was pending. Its handler reaped {reaped} of the children since, and {children}, of which \
-                 each further SIGCHLD will have it reap one.",
-                merged.count
+            headline: format!(
+                "{} left {} unreaped: their SIGCHLDs merged, and it reaps one for each",
+                words::short(&name),
+                count(zombies)
             ),
-            fix: format!(
-                "the SIGCHLD handler of {} must call waitpid(-1, …, WNOHANG) in a loop until it returns 0 or fails with \
+            notes: vec![
+                Note::new(
+                    "SIGCHLD",
+                    format!(
+                        "at least {} merged with one that was pending: it waits once, however often it is sent",
+                        merged.count
+                    ),
+                ),
+                Note::new(
+                    "reaped",
+                    format!("{} since then; each further SIGCHLD will have it reap one of the rest", count(reaped)),
+                ),
+            ],
+            fixes: vec![format!(
+                "have the SIGCHLD handler of {} call waitpid(-1, …, WNOHANG) in a loop until it returns 0 or fails with \
                  ECHILD, not once for each signal",
                 name.comm
-            ),
+            )],
             evidence: vec![merged.seq],
-            detail: Detail::Coalesced { zombies, merged: merged.count, reaped },
+            facts: Facts::of(
+                FACTS,
+                [("zombies", zombies.into()), ("merged", merged.count.into()), ("reaped", reaped.into())],
+            ),
+            ..Finding::new(&DEF, world.now(), merged.since, name)
         }))
     }
 
@@ -84,16 +104,16 @@ impl Rule for Coalesced {
         let parent = open.process;
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
-            Change::Died { key, .. } if *key == parent.key => Some(format!("{parent} has ended.")),
+            Change::Died { key, .. } if *key == parent.key => Some(format!("{} has ended", words::short(&parent))),
             Change::Reaped { .. } if world.unreaped(parent.key, 0).next().is_none() => {
-                Some(format!("All children of {parent} that had ended were reaped, after {lasted}."))
+                Some(format!("all children of {} that had ended were reaped after {lasted}", words::short(&parent)))
             }
             _ => None,
         }
     }
 
     fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
-        matches!(part.detail, Detail::UnreapedChild { parent, .. } if parent.key == whole.process.key)
+        part.facts.own(Role::Debtor).is_some() && part.part_of() == Some(whole.process.key)
     }
 }
 
@@ -119,6 +139,7 @@ mod tests {
     use tracer_common::record::signal_flags as bit;
 
     use super::*;
+    use crate::finding::Stage;
     use crate::{
         event::{Adopter, SignalSent},
         story::{Story, born, end, kill},

@@ -3,20 +3,30 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
     host::Engine,
     ident::{Identity, ProcKey},
     programs::is_watcher,
-    rules::{Rule, RuleDef, Verdict, killed_by::short, left_behind},
+    rules::{Rule, RuleDef, Verdict, words},
     summary::seconds,
     world::{Entry, Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("client", Kind::Process, "the client that had asked for it; null if it was not seen")
+        .role(Role::Client)
+        .nullable(),
+    FactDef::new("client_status", Kind::Status, "how the client ended").role(Role::Status).nullable(),
+    FactDef::new("pty", Kind::Text, "the terminal that it holds").nullable(),
+    FactDef::new("age_ns", Kind::Span, "how long ago the client ended; 0 if that was not seen").role(Role::Cost),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "exec-leftover",
     severity: Severity::Warning,
     summary: "a process that an exec brought into a container lives on without its client",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("exec_leftover.md"),
     make: |thresholds| Box::new(ExecLeftover { after: thresholds.exec_leftover_after }),
 };
@@ -71,7 +81,7 @@ impl Rule for ExecLeftover {
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
             Change::Died { key, .. } if *key == open.process.key => {
-                Some(format!("{} has ended, {lasted} after it was on its own.", open.process))
+                Some(format!("{} has ended, {lasted} after its client", words::short(&open.process)))
             }
             _ => None,
         }
@@ -114,12 +124,20 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
     let (name, pts) = (process.identity(), terminal(process));
     let since = left.as_ref().map_or(world.now(), |left| left.at);
     let age_ns = world.now().saturating_sub(since);
-    let who = match &left {
+    let place = world.place_of(&name);
+    let lives = format!("{} lives on in {place}", words::short(&name));
+    let (headline, client) = match &left {
         Some(Left { client, status, .. }) => {
-            let ended = status.map_or_else(|| "is gone".to_owned(), left_behind::ended);
-            format!("{client}, which had asked for it, {ended} {} ago", seconds(age_ns))
+            let (age, ended) = (seconds(age_ns), status.map_or_else(|| "was gone".to_owned(), words::ended));
+            (
+                format!("{lives} {age} after its client {ended}"),
+                format!("{}, which had asked for it, {ended} {age} ago", words::short(client)),
+            )
         }
-        None => "No process of this machine looks like one that has asked for it".to_owned(),
+        None => (
+            format!("{lives}, and no client that asked for it can be found"),
+            "no process of this machine looks like one that has asked for it".to_owned(),
+        ),
     };
     let confidence = match left {
         Some(Left { is_alone: true, .. }) => Confidence::Certain,
@@ -129,42 +147,45 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
         ),
         None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
     };
-    let holds = match pts {
-        Some(pts) => format!(" It holds the terminal /dev/pts/{pts}, and nobody reads it any more."),
-        None => String::new(),
-    };
-    let below = match world.children(process.key).count() {
+    let children = match world.children(process.key).count() as u64 {
         0 => String::new(),
-        1 => " It has 1 child.".to_owned(),
-        n => format!(" It has {n} children."),
+        n => words::count(n, "child of its own", "children of its own"),
     };
-    let place = world.place_of(&name);
+    let notes = [
+        Some(Note::new("process", format!("{}: it came into {place} from outside", words::who(&name)))),
+        Some(Note::new("client", client)),
+        pts.map(|pts| Note::new("holds", format!("the terminal /dev/pts/{pts}, which nobody reads any more"))),
+        Note::maybe("has", children),
+    ];
+    let pid = name.key.tgid;
     Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since,
-        process: name,
         confidence,
-        message: format!("{} came into {place} from outside and lives on. {who}.{holds}{below}", short(&name)),
-        fix: format!(
-            "end it (kill -HUP {pid}, then kill -KILL {pid}); for a client that may be killed, have the command end by \
-             itself: `timeout 1h COMMAND`, a shell with TMOUT, or a loop that reads its input and ends with it",
-            pid = name.key.tgid
-        ),
+        headline,
+        notes: notes.into_iter().flatten().collect(),
+        fixes: vec![
+            format!("end it (kill -HUP {pid}, then kill -KILL {pid})"),
+            "for a client that may be killed, have the command end by itself (`timeout 1h COMMAND`, a shell with TMOUT, \
+             a loop that reads its input and ends with it)"
+                .to_owned(),
+        ],
         evidence: left.iter().filter_map(|left| left.seq).collect(),
-        detail: Detail::ExecLeftover {
-            client: left.as_ref().map(|left| left.client),
-            client_status: left.and_then(|left| left.status),
-            pts,
-            age_ns,
-        },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("client", left.as_ref().map(|left| left.client).into()),
+                ("client_status", left.and_then(|left| left.status).into()),
+                ("pty", pts.map(|pts| format!("/dev/pts/{pts}")).into()),
+                ("age_ns", age_ns.into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), since, name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Stage;
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, Roles, TaskInfo},
         host::Container,
@@ -212,12 +233,15 @@ mod tests {
         killed(&mut story, 20);
         story.wait(5_100, &[(30, b'S', 2)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
-        let message = &finding.message;
-        assert!(
-            message
-                .contains("came into container web from outside and lives on. docker (pid 20), which had asked for it")
+        assert_eq!(
+            finding.headline,
+            "sh (pid 30) lives on in container web 5.1 s after its client was killed by SIGKILL"
         );
-        assert!(message.contains("was killed by SIGKILL 5.1 s ago"), "{message}");
+        let message = finding.message();
+        assert!(
+            message.contains("docker (pid 20), which had asked for it, was killed by SIGKILL 5.1 s ago"),
+            "{message}"
+        );
         story.exit(end(30, 2, Adopter::None));
         assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
     }
@@ -300,11 +324,8 @@ mod tests {
         story.exit(Exit { status: ExitStatus(9), ..end(20, 1, Adopter::NamespaceInit(task(1))) });
         story.wait(20, &[(30, b'S', 1)]).wait(5_100, &[(30, b'S', 1)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
-        assert!(
-            finding.message.contains("nsenter (pid 20), which had asked for it, was killed"),
-            "{}",
-            finding.message
-        );
+        let message = finding.message();
+        assert!(message.contains("nsenter (pid 20), which had asked for it, was killed"), "{message}");
     }
 
     #[test]
@@ -318,6 +339,6 @@ mod tests {
         story.event(EventKind::Look(looked(Some(3)))).event(EventKind::Tick);
         let [finding] = &found(&mut story)[..] else { panic!() };
         assert!(matches!(finding.confidence, Confidence::Incomplete(_)));
-        assert!(finding.message.contains("/dev/pts/3"), "{}", finding.message);
+        assert!(finding.message().contains("/dev/pts/3"), "{}", finding.message());
     }
 }

@@ -2,18 +2,31 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::Identity,
-    rules::{Rule, RuleDef, Thresholds, Verdict, killed_by::on_behalf},
+    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
+    rules::{Rule, RuleDef, Thresholds, Verdict, words},
     signal::{self, Sender, Signal},
     world::World,
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal that was dropped").role(Role::Signal),
+    FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
+    words::ASKED_BY,
+    FactDef::new(
+        "reason",
+        Kind::Word(&["no-handler", "kill-from-inside", "dropped-at-delivery"]),
+        "why the kernel dropped it; `dropped-at-delivery`: it was accepted while blocked, and dropped when it was unblocked",
+    )
+    .role(Role::Reason),
+    FactDef::alike(),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "init-ignored-signal",
     severity: Severity::Warning,
     summary: "the kernel dropped a signal because its target is pid 1 of a pid namespace",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("init_ignored_signal.md"),
     make: |_: &Thresholds| Box::new(InitIgnoredSignal),
 };
@@ -34,77 +47,79 @@ impl Rule for InitIgnoredSignal {
             _ => return Verdict::Quiet,
         };
         let Signalled { signal, sender, target, sent_at, sent_seq, .. } = **sent;
-        let asked_by = sent.asked_by.clone();
-        let evidence = sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect();
+        let family = |sender: &Sender| match sender {
+            Sender::Process(sender) => [Part::Name(sender.comm), Part::Family(Some(world.family_of(sender, &[])))],
+            Sender::Kernel(_) | Sender::Unknown => [Part::Nobody, Part::Nobody],
+        };
+        let alike = [Part::Process(target.key), Part::Signal(signal), Part::Word(reason)];
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: sent_at.unwrap_or_else(|| world.now()),
-            process: target,
-            // The kernel decided this in the one event that was seen.
-            confidence: Confidence::Certain,
-            message: message(sent, &asked_by, world),
-            fix: fix(sent).to_owned(),
-            evidence,
-            detail: Detail::IgnoredSignal { signal, sender, asked_by, reason },
+            headline: headline(sent),
+            notes: notes(sent, world),
+            fixes: fixes(sent),
+            evidence: sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect(),
+            facts: Facts::of(
+                FACTS,
+                [
+                    ("signal", signal.into()),
+                    ("sender", sender.into()),
+                    ("asked_by", sent.asked_by.clone().into()),
+                    ("reason", reason.into()),
+                    ("alike", alike.into_iter().chain(family(&sender)).collect::<Vec<_>>().into()),
+                ],
+            ),
+            // The kernel decided this in the one event that was seen, so it is certain.
+            ..Finding::new(&DEF, world.now(), sent_at.unwrap_or_else(|| world.now()), target)
         }))
     }
 }
 
-fn message(sent: &Signalled, asked_by: &[Identity], world: &World) -> String {
-    let Signalled { signal, ref sender, target, verdict, .. } = *sent;
-    let who = match sender {
-        Sender::Process(identity) if identity.key == target.key => "itself".to_owned(),
-        sender if asked_by.is_empty() => sender.to_string(),
-        sender => format!("{sender}{},", on_behalf(asked_by)),
-    };
-    let of = if target.ns_level == 0 {
-        "pid 1 of the host".to_owned()
-    } else {
-        format!("pid 1 of namespace {}", target.pid_ns)
-    };
-    let name = format!("{} (pid {})", target.comm, target.key.tgid);
+fn headline(sent: &Signalled) -> String {
+    let Signalled { signal, target, verdict, .. } = sent;
+    let what = format!("{signal} to {} was dropped", words::short(target));
     match verdict {
         signal::Verdict::KillFromInside if target.ns_level == 0 => {
-            format!("{signal} from {who} to {name} did nothing: nobody can kill or stop {of}.")
+            format!("{what}: nobody can kill or stop pid 1 of the host")
         }
-        signal::Verdict::KillFromInside => format!(
-            "{signal} from {who} to {name} did nothing: it is {of}, and the kernel lets only an ancestor \
-             namespace kill or stop it."
-        ),
-        signal::Verdict::DroppedAtDelivery => format!(
-            "{signal} from {who} to {name} was accepted while blocked, then thrown away when it was unblocked: \
-             it is {of} and has no handler for {signal}."
-        ),
-        _ => {
-            let next = match (signal, world.get(target.key)) {
-                (Signal::TERM | Signal::INT | Signal::QUIT, Some(_)) if target.ns_level > 0 => {
-                    " Whoever waits for it to stop will wait in vain, then use SIGKILL."
-                }
-                _ => "",
-            };
-            format!(
-                "{signal} from {who} to {name} did nothing: it is {of} and has no handler for {signal}, \
-                 so the kernel dropped it.{next}"
-            )
+        signal::Verdict::KillFromInside => {
+            format!("{what}: it is pid 1, which nothing inside its pid namespace can kill or stop")
         }
+        signal::Verdict::DroppedAtDelivery => {
+            format!("{what} when it was unblocked: it is pid 1 and has no handler for it")
+        }
+        _ => format!("{what}: it is pid 1 and has no handler for it"),
     }
 }
 
-fn fix(sent: &Signalled) -> &'static str {
-    match sent.verdict {
-        signal::Verdict::KillFromInside if sent.target.ns_level == 0 => {
-            "shut the machine down in its own way; pid 1 of a host cannot be killed"
+fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
+    let Signalled { signal, ref sender, target, verdict, ref asked_by, .. } = *sent;
+    let init_of = match target.ns_level {
+        0 => "pid 1 of the host".to_owned(),
+        _ => format!("pid 1 of pid namespace {}", target.pid_ns),
+    };
+    let is_stop = matches!(signal, Signal::TERM | Signal::INT | Signal::QUIT)
+        && target.ns_level > 0
+        && verdict == signal::Verdict::InitNoHandler
+        && world.get(target.key).is_some();
+    let notes = [
+        words::asked_by(asked_by),
+        Some(Note::new("sent by", words::from(sender, &target))),
+        Some(Note::new("sent to", format!("{}, {init_of}", words::short(&target)))),
+        is_stop.then(|| Note::new("effect", "whoever waits for it to stop waits in vain, and then sends SIGKILL")),
+    ];
+    notes.into_iter().flatten().collect()
+}
+
+fn fixes(sent: &Signalled) -> Vec<String> {
+    let Signalled { signal, target, verdict, .. } = sent;
+    match verdict {
+        signal::Verdict::KillFromInside if target.ns_level == 0 => {
+            vec!["shut the machine down in its own way; pid 1 of a host cannot be killed".to_owned()]
         }
-        signal::Verdict::KillFromInside => {
-            "send it from outside the namespace (docker kill, kubectl delete pod, kill on the host), or send a \
-             signal that the program handles"
-        }
-        _ => {
-            "give the program a handler for it, set STOPSIGNAL to a signal that it handles, or run it below an init \
-             (docker run --init, tini, shareProcessNamespace) so that it is not pid 1"
-        }
+        signal::Verdict::KillFromInside => vec![
+            "send it from outside the namespace (docker kill, kubectl delete pod, kill on the host)".to_owned(),
+            "send a signal that the program handles".to_owned(),
+        ],
+        _ => words::unhandled(target, *signal, matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)),
     }
 }
 
@@ -133,21 +148,19 @@ mod tests {
         SignalSent { result: 1, flags: sent.flags | bit::UNKILLABLE, ..sent }
     }
 
-    fn reason(story: &mut Story) -> (&'static str, Sender, String) {
-        let Finding { detail, message, confidence, .. } = story.only();
-        assert_eq!(confidence, Confidence::Certain);
-        let Detail::IgnoredSignal { reason, sender, .. } = detail else { panic!("{detail:?}") };
-        (reason, sender, message)
+    fn reason(story: &mut Story) -> (&'static str, u32, String) {
+        let Finding { facts, headline, confidence, .. } = story.only();
+        assert_eq!(confidence, crate::finding::Confidence::Certain);
+        (facts.word("reason"), facts.process("sender").map_or(0, |sender| sender.key.tgid), headline)
     }
 
     #[test]
     fn a_signal_without_a_handler_is_reported_with_its_sender() {
         let mut story = container();
         story.signal(dropped(2, Signal::TERM));
-        let (reason, sender, message) = reason(&mut story);
-        assert_eq!(reason, "no-handler");
-        assert!(matches!(sender, Sender::Process(who) if who.key.tgid == 2));
-        assert!(message.starts_with("SIGTERM from bash (pid 2) to sleep (pid 10) did nothing"), "{message}");
+        let (reason, sender, headline) = reason(&mut story);
+        assert_eq!((reason, sender), ("no-handler", 2));
+        assert_eq!(headline, "SIGTERM to sleep (pid 10) was dropped: it is pid 1 and has no handler for it");
     }
 
     #[test]
@@ -166,8 +179,7 @@ mod tests {
         story.deliver(10, Signal::TERM, bit::UNKILLABLE);
         assert_eq!(story.found[0].evidence.len(), 2);
         let (reason, sender, _) = reason(&mut story);
-        assert_eq!(reason, "dropped-at-delivery");
-        assert!(matches!(sender, Sender::Process(who) if who.key.tgid == 2));
+        assert_eq!((reason, sender), ("dropped-at-delivery", 2));
     }
 
     #[test]
@@ -179,10 +191,8 @@ mod tests {
             story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::BLOCKED, ..sent });
         }
         story.deliver(10, signal, bit::UNKILLABLE).deliver(10, signal, bit::UNKILLABLE);
-        let senders = story.found.iter().map(|finding| match finding.detail {
-            Detail::IgnoredSignal { sender: Sender::Process(who), .. } => who.key.tgid,
-            _ => 0,
-        });
+        let senders =
+            story.found.iter().map(|finding| finding.facts.process("sender").map_or(0, |sender| sender.key.tgid));
         assert_eq!(senders.collect::<Vec<_>>(), [2, 11]);
     }
 

@@ -1,24 +1,138 @@
 //! `killed-by`: a signal ended a process, or many at once: who sent it.
 
+use std::sync::Arc;
+
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity, Value, fact::Visibility},
     host::OutOfMemory,
     ident::{Identity, quote},
-    rules::{Rule, RuleDef, Verdict},
+    rules::{
+        Rule, RuleDef, Verdict,
+        words::{self, line, short},
+    },
     signal::{
         self, Sender, Signal,
         killer::{self, Killer},
     },
-    summary::and_more,
     world::{Kill, World},
 };
+
+/// What is known of ends by a signal, wherever that is told.
+pub(super) const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal that ended them").role(Role::FatalSignal),
+    FactDef::new("code", Kind::Number, "its `si_code`, as the receiver would have seen it; 0 if it was not seen")
+        .role(Role::Code),
+    FactDef::new("code_name", Kind::Text, "its name in sigaction(2)").nullable(),
+    FactDef::new("how", Kind::Word(HOW), "what it came from")
+        .role(Role::Reason),
+    FactDef::new(
+        "sender",
+        Kind::Sender,
+        "who sent it; of a signal that the kernel sends because of a process (`PR_SET_PDEATHSIG`, say), that process",
+    )
+    .role(Role::Sender),
+    FactDef::new(
+        "sender_lives",
+        Kind::Flag,
+        "only of `parent-death`: only the thread of the parent ended that had created the process, and the parent lives on",
+    )
+    .optional(),
+    FactDef::new(
+        "ancestors",
+        Kind::Processes,
+        "parent, grandparent and so on of the sender when it sent it, up to the init of its namespace",
+    ),
+    words::ASKED_BY,
+    FactDef::new("count", Kind::Count, "how many it ended within 100 ms").role(Role::Killed),
+    FactDef::new("victims", Kind::Processes, "the first ten of them").role(Role::Victims),
+    FactDef::new("raised_again", Kind::Count, "how many of them had handled the signal and then raised it once more"),
+    FactDef::new("core_dumps", Kind::Count, "how many left a core dump"),
+    FactDef::new("out_of_memory", Kind::Record(OUT_OF_MEMORY), "only of `oom`, where the kernel's log could be read").nullable(),
+    FactDef::bulky("others", "the other victims"),
+    FactDef { visibility: Visibility::Hidden, ..FactDef::new("status", Kind::Status, "how the first of them ended") }
+        .role(Role::Status)
+        .optional(),
+    FactDef::alike(),
+];
+
+const OUT_OF_MEMORY: &[FactDef] = &[
+    FactDef::new(
+        "whose",
+        Kind::Word(&["machine", "group"]),
+        "who was out of memory: the machine, or a control group at its limit",
+    ),
+    FactDef::new("group", Kind::Text, "its path, if the kernel's log said which").nullable(),
+];
+
+/// All of [`Killer::id`].
+const HOW: &[&str] = &[
+    "process",
+    "itself",
+    "parent-death",
+    "cgroup-kill",
+    "tracer-exit",
+    "hang-up",
+    "terminal",
+    "fault",
+    "seccomp",
+    "broken-pipe",
+    "timer",
+    "cpu-limit",
+    "file-size-limit",
+    "oom",
+    "namespace-end",
+    "kernel",
+    "unknown",
+];
+
+/// What is known of an end. `alike` is what it has in common with others.
+pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
+    let exhausted = kill.out_of_memory.as_ref().map(|whose| {
+        let (whose, group) = match whose {
+            OutOfMemory::Machine => ("machine", None),
+            OutOfMemory::Group(path) => ("group", path.clone()),
+        };
+        Facts::of(OUT_OF_MEMORY, [("whose", whose.into()), ("group", group.into())])
+    });
+    let sender_lives = (kill.killer == Killer::ParentDeath).then_some(kill.sender_lives);
+    Facts::of(
+        FACTS,
+        [
+            ("signal", kill.signal.into()),
+            ("code", kill.code.into()),
+            ("code_name", signal::code_name(kill.signal, kill.code).map(str::to_owned).into()),
+            ("how", kill.killer.id().into()),
+            ("sender", kill.sender.into()),
+            ("sender_lives", sender_lives.into()),
+            ("ancestors", kill.ancestors.clone().into()),
+            ("asked_by", kill.asked_by.clone().into()),
+            ("count", kill.count.into()),
+            ("victims", kill.victims.clone().into()),
+            ("raised_again", kill.raised_again.into()),
+            ("core_dumps", kill.cores.into()),
+            ("out_of_memory", exhausted.into()),
+            ("others", Value::from(Arc::clone(&kill.others))),
+            ("status", kill.status.into()),
+            ("alike", alike.into()),
+        ],
+    )
+}
+
+/// What the sender of ends that are alike has in common.
+pub(super) fn alike_sender(kill: &Kill) -> [Part; 2] {
+    match &kill.sender {
+        Sender::Process(sender) => [Part::Name(sender.comm), Part::Family(kill.sender_family)],
+        Sender::Kernel(_) | Sender::Unknown => [Part::Nobody, Part::Nobody],
+    }
+}
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "killed-by",
     severity: Severity::Info,
     summary: "a signal ended a process: who sent it, or what the process did to get it",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("killed_by.md"),
     make: |thresholds| Box::new(KilledBy { slow_stop_after: thresholds.slow_stop_after }),
 };
@@ -40,17 +154,16 @@ impl Rule for KilledBy {
         if kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some() {
             return Verdict::Quiet;
         }
+        let of = [Part::Word(kill.killer.id()), Part::Name(first.comm), Part::Family(Some(kill.family))];
+        let alike: Vec<_> = of.into_iter().chain(alike_sender(kill)).chain([Part::Flag(kill.count > 1)]).collect();
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: kill.sent_at.unwrap_or(kill.died_at),
-            process: first,
             confidence: confidence(kill),
-            message: message(kill, &first),
-            fix: fix(kill),
+            headline: headline(kill, &first),
+            notes: notes(kill),
+            fixes: fixes(kill),
             evidence: kill.evidence.clone(),
-            detail: Detail::KilledBy(kill.clone()),
+            facts: facts(kill, Some(alike)),
+            ..Finding::new(&DEF, world.now(), kill.sent_at.unwrap_or(kill.died_at), first)
         }))
     }
 }
@@ -70,204 +183,214 @@ fn confidence(kill: &Kill) -> Confidence {
     Confidence::Incomplete(note.to_owned())
 }
 
-fn message(kill: &Kill, first: &Identity) -> String {
-    let Kill { signal, count, victims, raised_again, cores, .. } = kill;
-    let cores = match (cores, count) {
-        (0, _) => String::new(),
-        (_, 1) => " It left a core dump.".to_owned(),
-        (cores, _) => format!(" {cores} of them left a core dump."),
-    };
-    if *count == 1 {
-        return match kill.killer {
-            Killer::Itself if *signal == ABORT => {
-                format!("{first} ended itself by {signal}: it called abort().{cores}")
-            }
-            Killer::Itself => {
-                format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid.{cores}")
-            }
-            _ if *raised_again > 0 => format!(
-                "{first} handled {signal}{}, and then ended itself by the same signal, as is usual.{cores}",
-                cause(kill)
-            ),
-            _ => format!("{first} was ended by {signal}{}.{cores}", cause(kill)),
-        };
+fn headline(kill: &Kill, first: &Identity) -> String {
+    let Kill { signal, count, raised_again, .. } = kill;
+    let first = short(first);
+    if *count > 1 {
+        return format!("{count} processes were ended by {signal}{}", briefly(kill));
     }
-    let named: Vec<_> = victims.iter().map(short).collect();
-    let handled = match raised_again {
-        0 => String::new(),
-        1 => " One of them handled it first, and then ended itself by it.".to_owned(),
-        n => format!(" {n} of them handled it first, and then ended themselves by it."),
-    };
-    format!("{count} processes were ended by {signal}{}: {}.{handled}{cores}", cause(kill), and_more(&named, *count))
+    match kill.killer {
+        Killer::Itself if *signal == ABORT => format!("{first} ended itself by {signal}: it called abort()"),
+        Killer::Itself => format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid"),
+        _ if *raised_again > 0 => {
+            format!("{first} handled {signal}{}, and then ended itself by it", briefly(kill))
+        }
+        _ => format!("{first} was ended by {signal}{}", briefly(kill)),
+    }
 }
 
 const ABORT: Signal = Signal(6);
 
-/// Where the signal came from, as the end of a sentence about one or many.
-pub(super) fn cause(kill: &Kill) -> String {
+/// Where the signal came from, in a few words, as the end of a headline.
+pub(super) fn briefly(kill: &Kill) -> String {
+    let sender = match &kill.sender {
+        Sender::Process(sender) => short(sender),
+        sender => sender.to_string(),
+    };
+    let its = if kill.count == 1 { "its" } else { "their" };
+    match kill.killer {
+        Killer::Process | Killer::Itself => format!(" from {sender}"),
+        Killer::ParentDeath if kill.sender_lives => format!(": a thread of {its} parent {sender} ended"),
+        Killer::ParentDeath => format!(": {its} parent {sender} ended"),
+        Killer::CgroupKill => format!(": {sender} ended {its} control group"),
+        Killer::TracerExit => format!(": {its} tracer {sender} ended"),
+        Killer::HangUp => format!(": {sender} ended, and with it {its} terminal or session"),
+        Killer::Terminal => match kill.signal {
+            Signal::INT => format!(" from {its} terminal (Ctrl-C)"),
+            Signal::QUIT => format!(" from {its} terminal (Ctrl-\\)"),
+            Signal::HUP => format!(": {its} terminal was hung up"),
+            _ => format!(" from {its} terminal"),
+        },
+        Killer::Fault => match signal::code_name(kill.signal, kill.code) {
+            Some(name) => format!(" for what it did ({name})"),
+            None => " for what it did".to_owned(),
+        },
+        Killer::Seccomp => ": its seccomp filter forbids a system call".to_owned(),
+        Killer::BrokenPipe => ": it wrote to a pipe or socket that nobody reads".to_owned(),
+        Killer::Timer => ": its own timer ran out, and it has no handler".to_owned(),
+        Killer::CpuLimit => ": it used up its processor time (RLIMIT_CPU)".to_owned(),
+        Killer::FileSizeLimit => ": it wrote more to a file than it may (RLIMIT_FSIZE)".to_owned(),
+        Killer::Oom => match &kill.out_of_memory {
+            None => " from the out-of-memory killer".to_owned(),
+            Some(OutOfMemory::Machine) => ": the machine was out of memory".to_owned(),
+            Some(OutOfMemory::Group(_)) => format!(": {its} control group was at its limit of memory"),
+        },
+        Killer::NamespaceEnd => format!(" at the end of {its} pid namespace"),
+        Killer::Kernel if kill.signal == Signal::KILL => " from the kernel, most likely for want of memory".to_owned(),
+        Killer::Kernel => " from the kernel".to_owned(),
+        Killer::Unknown => "; who sent it was not seen".to_owned(),
+    }
+}
+
+fn notes(kill: &Kill) -> Vec<Note> {
+    let Kill { count, victims, raised_again, cores, .. } = kill;
+    let ended = (*count > 1).then(|| Note::new("ended", words::names(victims, *count)));
+    let handled = match (raised_again, count) {
+        (0, _) => None,
+        (_, 1) => Some(Note::new("handled", "first by the program, which then raised it again, as is usual")),
+        (1, _) => Some(Note::new("handled", "first by one of them, which then raised it again, as is usual")),
+        (n, _) => Some(Note::new("handled", format!("first by {n} of them, which then raised it again, as is usual"))),
+    };
+    let cores = match (cores, count) {
+        (0, _) => None,
+        (_, 1) => Some(Note::new("core dump", "it left one")),
+        (cores, _) => Some(Note::new("core dump", format!("{cores} of them left one"))),
+    };
+    [words::asked_by(&kill.asked_by), origin(kill), ended, handled, cores].into_iter().flatten().collect()
+}
+
+/// Where the signal came from, in full.
+pub(super) fn origin(kill: &Kill) -> Option<Note> {
     let Kill { signal, code, killer, sender, count, .. } = kill;
     let (it, its, has) = if *count == 1 { ("it", "its", "has") } else { ("they", "their", "have") };
     let them = if *count == 1 { "it" } else { "them" };
-    match killer {
-        Killer::Process | Killer::Itself => format!(" from {}", line_of(kill)),
+    let cause = match killer {
+        Killer::Process => return Some(Note::new("sent by", chain(kill))),
         Killer::ParentDeath if kill.sender_lives => format!(
-            ", which {it} had asked for ({SET_PDEATHSIG}): the thread of {its} parent {sender} that had made {them} \
-             ended; {sender} itself lives on"
+            "{it} had asked for that ({SET_PDEATHSIG}): the thread of {its} parent {sender} that had created {them} ended; \
+             {sender} itself lives on"
         ),
-        Killer::ParentDeath => {
-            format!(", which {it} had asked for ({SET_PDEATHSIG}): {its} parent {sender} ended")
-        }
-        Killer::CgroupKill => format!(", because {} wrote to cgroup.kill of {its} control group", line_of(kill)),
-        Killer::TracerExit => format!(", because {its} tracer {sender} ended (PTRACE_O_EXITKILL)"),
+        Killer::ParentDeath => format!("{it} had asked for that ({SET_PDEATHSIG})"),
+        Killer::CgroupKill => return Some(Note::new("sent by", format!("{}: it wrote to cgroup.kill", chain(kill)))),
+        Killer::TracerExit => format!("{sender} had asked for that (PTRACE_O_EXITKILL)"),
         Killer::HangUp => format!(
-            ", because {sender} ended: {it} {has} lost {its} terminal by that, or {its} stopped job would have been left \
-             without anybody to continue it"
+            "{it} {has} lost {its} terminal by that, or {its} stopped job would have been left without anybody to continue it"
         ),
-        Killer::Terminal => match *signal {
-            Signal::INT => format!(" from {its} terminal, as at Ctrl-C"),
-            Signal::QUIT => format!(" from {its} terminal, as at Ctrl-\\"),
-            Signal::HUP => format!(", because {its} terminal was hung up: the window or the connection was closed"),
-            _ => format!(" from {its} terminal"),
-        },
-        Killer::Fault => {
-            let name = signal::code_name(*signal, *code).map_or_else(String::new, |name| format!(" ({name})"));
-            format!(" for what it did: {}{name}", killer::fault(*signal, *code))
-        }
-        Killer::Seccomp => ", because its seccomp filter forbids a system call that it made".to_owned(),
-        Killer::BrokenPipe => ", because it wrote to a pipe or a socket that nobody reads any more".to_owned(),
-        Killer::Timer => ", because a timer of its own ran out and it has no handler for that".to_owned(),
-        Killer::CpuLimit => ", because it has used the processor time that it may use (RLIMIT_CPU)".to_owned(),
-        Killer::FileSizeLimit => ", because it wrote more to a file than it may (RLIMIT_FSIZE)".to_owned(),
+        Killer::Terminal if *signal == Signal::HUP => "the window or the connection was closed".to_owned(),
+        Killer::Fault => killer::fault(*signal, *code).to_owned(),
         Killer::Oom => match &kill.out_of_memory {
-            None => ", sent by the out-of-memory killer".to_owned(),
-            Some(OutOfMemory::Machine) => {
-                ", sent by the out-of-memory killer, as the machine was out of memory".to_owned()
+            Some(OutOfMemory::Group(Some(path))) => {
+                format!("the control group {} was at its limit of memory", quote(path))
             }
-            Some(OutOfMemory::Group(path)) => {
-                let path = path.as_ref().map_or_else(String::new, |path| format!(" {}", quote(path)));
-                format!(", sent by the out-of-memory killer, as the control group{path} was at its limit of memory")
-            }
+            _ => return None,
         },
-        Killer::NamespaceEnd => format!(" at the end of {its} pid namespace"),
-        Killer::Kernel if *signal == Signal::KILL => {
-            ", which the kernel sent on its own account, most likely for want of memory".to_owned()
-        }
-        Killer::Kernel => ", which the kernel sent on its own account".to_owned(),
-        Killer::Unknown => "; who sent that was not seen".to_owned(),
-    }
+        Killer::Itself
+        | Killer::Terminal
+        | Killer::Seccomp
+        | Killer::BrokenPipe
+        | Killer::Timer
+        | Killer::CpuLimit
+        | Killer::FileSizeLimit
+        | Killer::NamespaceEnd
+        | Killer::Kernel
+        | Killer::Unknown => return None,
+    };
+    Some(Note::new("cause", cause))
 }
 
 const SET_PDEATHSIG: &str = "PR_SET_PDEATHSIG";
 
-/// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`; and who had asked for it.
-fn line_of(kill: &Kill) -> String {
-    line(kill.sender.to_string(), kill.ancestors.get(..kill.chain).unwrap_or(&kill.ancestors))
-        + &on_behalf(&kill.asked_by)
+/// The sender and its ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
+fn chain(kill: &Kill) -> String {
+    let sender = match &kill.sender {
+        Sender::Process(sender) => words::who(sender),
+        sender => sender.to_string(),
+    };
+    line(sender, kill.ancestors.get(..kill.chain).unwrap_or(&kill.ancestors))
 }
 
-/// Who had asked an engine for it, as an end of a clause.
-pub fn on_behalf(asked_by: &[Identity]) -> String {
-    match asked_by.split_first() {
-        Some((client, ancestors)) => {
-            format!(", as {} had asked", line(short(client), ancestors))
-        }
-        None => String::new(),
-    }
-}
-
-/// Ancestors that are named.
-const ANCESTORS: usize = 3;
-
-/// Somebody and their ancestors, of whom the first are named.
-pub(super) fn line(sender: String, ancestors: &[Identity]) -> String {
-    let more = ancestors.len().saturating_sub(ANCESTORS);
-    let more = (more > 0).then(|| format!("… {more} more"));
-    let ancestors = ancestors.iter().take(ANCESTORS).map(short);
-    std::iter::once(sender).chain(ancestors).chain(more).collect::<Vec<_>>().join(" < ")
-}
-
-pub(super) fn short(process: &Identity) -> String {
-    Identity { ns_level: 0, ..*process }.to_string()
-}
-
-pub(super) fn fix(kill: &Kill) -> String {
+/// What helps against it.
+pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     let sender = match &kill.sender {
         Sender::Process(_) if let [client, ..] = &kill.asked_by[..] => client.comm.to_string(),
         Sender::Process(sender) if !sender.comm.bytes().is_empty() => sender.comm.to_string(),
         _ => "the sender".to_owned(),
     };
-    let text = match kill.killer {
+    let core = "look at a core dump, which shows where (ulimit -c unlimited, coredumpctl, gdb)";
+    let all: &[&str] = match kill.killer {
         Killer::Process => {
             let who = if kill.ancestors.is_empty() { "" } else { " (whoever stands behind it has started it)" };
             let way = if kill.signal == Signal::KILL {
-                "no program can handle SIGKILL".to_owned()
+                "; no program can handle SIGKILL".to_owned()
             } else {
-                format!("a program that is to end in order handles {}", kill.signal)
+                format!("; a program that is to end in order handles {}", kill.signal)
             };
-            return format!("if it was not meant, find out why {sender} sent it{who}; {way}");
+            return vec![format!("if it was not meant, find out why {sender} sent it{who}{way}")];
         }
         Killer::CgroupKill => {
-            return format!(
+            return vec![format!(
                 "if it was not meant, find out why {sender} ended the control group (systemd, runc and other runtimes do \
                  so to stop a service or a container)"
-            );
+            )];
         }
-        Killer::Itself if kill.signal == ABORT => {
+        Killer::Itself if kill.signal == ABORT => &[
             "see what it last said on standard error: abort() follows a failed assertion, a panic, or damage that the \
-             allocator found; a core dump shows where (ulimit -c unlimited, coredumpctl)"
-        }
-        Killer::Itself => "see its own log: nobody else ended it",
-        Killer::ParentDeath if kill.sender_lives => {
+             allocator found",
+            core,
+        ],
+        Killer::Itself => &["see its own log: nobody else ended it"],
+        Killer::ParentDeath if kill.sender_lives => &[
             "have a thread that lives as long as the process start it (the main thread; in Go with \
-             runtime.LockOSThread()), or do without that signal: the kernel sends it when the thread ends that created \
-             the process"
-        }
-        Killer::ParentDeath => {
+             runtime.LockOSThread())",
+            "do without that signal: the kernel sends it when the thread ends that created the process",
+        ],
+        Killer::ParentDeath => &[
             "who is to outlive its parent must not ask for that signal; the end of the thread that created it is enough \
-             to send it"
-        }
+             to send it",
+        ],
         Killer::TracerExit => {
-            "what should outlive its tracer must be detached from before that ends, or traced without PTRACE_O_EXITKILL"
+            &["detach from what should outlive its tracer before that ends", "trace it without PTRACE_O_EXITKILL"]
         }
         Killer::HangUp | Killer::Terminal => {
-            "what should outlive a terminal belongs into a session of its own (setsid, nohup, tmux, systemd-run)"
+            &["run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)"]
         }
-        Killer::Fault => {
-            "a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, coredumpctl, gdb)"
-        }
-        Killer::Seccomp => {
-            "see the kernel's log for the number of the system call (type=1326), and let the filter allow it, or run it \
-             with another profile (docker run --security-opt seccomp=…)"
-        }
-        Killer::BrokenPipe => {
-            "often none is needed: its reader had enough (as in `yes | head`); a server should ignore SIGPIPE and look at \
-             the error of write()"
-        }
+        Killer::Fault => &["it is a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, \
+                            coredumpctl, gdb)"],
+        Killer::Seccomp => &[
+            "see the kernel's log for the number of the system call (type=1326), and let the filter allow it",
+            "run it with another profile (docker run --security-opt seccomp=…)",
+        ],
+        Killer::BrokenPipe => &[
+            "often none is needed: its reader had enough (as in `yes | head`)",
+            "a server should ignore SIGPIPE and look at the error of write()",
+        ],
         Killer::Timer => {
-            "install a handler before the timer is set; alarm() and setitimer() survive an exec, handlers do not"
+            &["install a handler before the timer is set; alarm() and setitimer() survive an exec, handlers do not"]
         }
-        Killer::CpuLimit => "raise the limit (ulimit -t, LimitCPU=), or find out what it computes for so long",
-        Killer::FileSizeLimit => "raise the limit (ulimit -f, LimitFSIZE=), or have it write less to one file",
+        Killer::CpuLimit => &["find out what it computes for so long", "raise the limit (ulimit -t, LimitCPU=)"],
+        Killer::FileSizeLimit => &["have it write less to one file", "raise the limit (ulimit -f, LimitFSIZE=)"],
         Killer::Oom => match kill.out_of_memory {
-            Some(OutOfMemory::Group(_)) => {
-                "give the group more (memory.max, docker run --memory, MemoryMax=, a pod's limits.memory), or have it use \
-             less; the kernel's log (dmesg) has the table of who used how much"
-            }
-            Some(OutOfMemory::Machine) => {
+            Some(OutOfMemory::Group(_)) => &[
+                "give the group more (memory.max, docker run --memory, MemoryMax=, a pod's limits.memory)",
+                "have it use less; the kernel's log (dmesg) has the table of who used how much",
+            ],
+            Some(OutOfMemory::Machine) => &[
                 "find out who used the memory: the kernel's log (dmesg) has the table, and what was chosen need not be the \
-             cause (oom_score_adj); a limit on each container (memory.max, --memory) keeps one from taking all"
-            }
-            None => {
-                "the kernel's log (dmesg) has the table of who used how much, and whether its control group or the machine \
-             was out of memory; give it more (memory.max, --memory), or have it use less"
-            }
+                 cause (oom_score_adj)",
+                "set a limit on each container (memory.max, --memory), so that one cannot take all",
+            ],
+            None => &[
+                "see the kernel's log (dmesg): it has the table of who used how much, and whether a control group or the \
+                 machine was out of memory",
+                "give it more (memory.max, --memory), or have it use less",
+            ],
         },
-        Killer::Kernel => "see the kernel's log (dmesg) at that time",
-        Killer::NamespaceEnd | Killer::Unknown => {
-            "start `tracer` earlier, or with a larger --ring-size; seccomp's strict mode ends a process without a signal"
-        }
+        Killer::Kernel => &["see the kernel's log (dmesg) at that time"],
+        Killer::NamespaceEnd | Killer::Unknown => &[
+            "start `tracer` earlier, or with a larger --ring-size; seccomp's strict mode ends a process without a signal",
+        ],
     };
-    text.to_owned()
+    all.iter().map(|&fix| fix.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -301,8 +424,9 @@ mod tests {
     fn the_sender_is_named_with_those_that_started_it() {
         let finding = killed(&mut host(), kill(4, 10, Signal::TERM));
         assert_eq!(
-            finding.message,
-            "sleep (pid 10) was ended by SIGTERM from kill (pid 4) < bash (pid 3) < sshd (pid 2) < p1 (pid 1)."
+            finding.message(),
+            "sleep (pid 10) was ended by SIGTERM from kill (pid 4). Sent by: kill (pid 4) < bash (pid 3) < sshd (pid 2) < \
+             p1 (pid 1)."
         );
         assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
     }
@@ -312,11 +436,8 @@ mod tests {
         let mut story = host();
         let ns = 4_026_532_500;
         story.fork(born_in(ns, 20, 1, 2)).fork(born_in(ns, 21, 2, 20)).fork(born_in(ns, 22, 3, 21));
-        let message = killed(&mut story, kill(22, 10, Signal::TERM)).message;
-        assert!(
-            message.ends_with("from p22 (pid 22, pid 3 in namespace 4026532500) < p21 (pid 21) < p20 (pid 20)."),
-            "{message}"
-        );
+        let message = killed(&mut story, kill(22, 10, Signal::TERM)).message();
+        assert!(message.ends_with(" p22 (pid 22, pid 3 inside) < p21 (pid 21) < p20 (pid 20)."), "{message}");
     }
 
     #[test]
@@ -328,19 +449,19 @@ mod tests {
                 Signal::KILL,
                 none | group | exiting,
                 0,
-                "that had made it ended; sshd (pid 2) itself lives",
+                "that had created it ended; sshd (pid 2) itself lives",
                 "thread that lives",
             ),
-            (4, Signal::KILL, none, 0, "(pid 1) wrote to cgroup.kill of its control group", "kill ended the control"),
+            (4, Signal::KILL, none, 0, "kill (pid 4) ended its control group", "kill ended the control"),
             (4, Signal::KILL, kernel | exiting | bit::TRACED, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
             (2, Signal::HUP, kernel | exiting | group, 0, "it has lost its terminal", "setsid"),
-            (2, Signal::INT, kernel | group, 0, "from its terminal, as at Ctrl-C.", "setsid"),
-            (2, Signal::QUIT, kernel | group, 0, "as at Ctrl-\\.", "setsid"),
-            (10, Signal::SEGV, 0, 1, "nothing is mapped (SEGV_MAPERR)", "core dump"),
-            (10, Signal(8), 0, 1, "divided by zero, or the quotient is too large (FPE_INTDIV)", "core dump"),
+            (2, Signal::INT, kernel | group, 0, "from its terminal (Ctrl-C).", "setsid"),
+            (2, Signal::QUIT, kernel | group, 0, "from its terminal (Ctrl-\\).", "setsid"),
+            (10, Signal::SEGV, 0, 1, "nothing is mapped", "core dump"),
+            (10, Signal(8), 0, 1, "(FPE_INTDIV)", "core dump"),
             (10, Signal::SYS, 0, 1, "its seccomp filter", "type=1326"),
-            (10, Signal::PIPE, none, 0, "nobody reads any more", "SIGPIPE"),
-            (10, Signal::ALRM, kernel | group, 0, "a timer of its own", "handler"),
+            (10, Signal::PIPE, none, 0, "nobody reads", "SIGPIPE"),
+            (10, Signal::ALRM, kernel | group, 0, "its own timer", "handler"),
             (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU)", "ulimit -t"),
             (10, Signal::XFSZ, none, 0, "(RLIMIT_FSIZE)", "ulimit -f"),
             (10, ABORT, 0, -6, "it called abort()", "failed assertion"),
@@ -348,8 +469,8 @@ mod tests {
             (2, Signal::KILL, kernel | group, 0, "most likely for want of memory", "dmesg"),
         ] {
             let finding = killed(&mut host(), SignalSent { flags, code, ..kill(from, 10, signal) });
-            assert!(finding.message.contains(text), "{text}: {}", finding.message);
-            assert!(finding.fix.contains(advice), "{advice}: {}", finding.fix);
+            assert!(finding.message().contains(text), "{text}: {}", finding.message());
+            assert!(finding.fix().contains(advice), "{advice}: {}", finding.fix());
         }
     }
 
@@ -369,19 +490,18 @@ mod tests {
             story.fork(born(pid, if pid == 20 { 4 } else { pid - 1 }));
         }
         let finding = killed(&mut story, kill(29, 10, Signal::TERM));
-        let text = "from p29 (pid 29) < p28 (pid 28) < p27 (pid 27) < p26 (pid 26) < … 10 more.";
-        assert!(finding.message.ends_with(text), "{}", finding.message);
-        let Detail::KilledBy(all) = finding.detail else { panic!() };
-        assert_eq!(all.ancestors.len(), 13);
+        let text = "by: p29 (pid 29) < p28 (pid 28) < p27 (pid 27) < p26 (pid 26) < … 10 more.";
+        assert!(finding.message().ends_with(text), "{}", finding.message());
+        assert_eq!(finding.facts.get("ancestors").processes().len(), 13);
 
         let mut story = host();
         story.event(EventKind::CommandStarted(key(3), Args::default()));
-        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message;
-        assert!(message.ends_with("from kill (pid 4) < bash (pid 3)."), "{message}");
+        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message();
+        assert!(message.ends_with("by: kill (pid 4) < bash (pid 3)."), "{message}");
         let mut story = host();
         story.event(EventKind::CommandStarted(key(4), Args::default()));
-        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message;
-        assert!(message.ends_with("from kill (pid 4)."), "{message}");
+        let message = killed(&mut story, kill(4, 10, Signal::TERM)).message();
+        assert!(message.ends_with("by: kill (pid 4)."), "{message}");
     }
 
     #[test]
@@ -392,17 +512,20 @@ mod tests {
             story.fork(born(pid, 2)).signal(kill(4, pid, Signal::QUIT));
             story.exit(Exit { status, ..end(pid, 2, Adopter::None) });
         }
-        let message = story.wait(200, &[]).only().message;
-        assert!(message.starts_with("15 processes were ended by SIGQUIT from kill (pid 4) <"), "{message}");
+        let message = story.wait(200, &[]).only().message();
+        assert!(message.starts_with("15 processes were ended by SIGQUIT from kill (pid 4). "), "{message}");
         assert!(message.contains(": p100 (pid 100), p101 (pid 101), "), "{message}");
-        assert!(message.ends_with("p109 (pid 109) and 5 more. 15 of them left a core dump."), "{message}");
+        assert!(message.ends_with("p109 (pid 109) and 5 more. Core dump: 15 of them left one."), "{message}");
     }
 
     #[test]
     fn who_raises_what_it_has_handled_was_ended_by_the_first_sender() {
         let mut story = host();
         story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(4, 10, Signal::INT) });
-        let message = killed(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::INT) }).message;
-        assert!(message.starts_with("sleep (pid 10) handled SIGINT from kill (pid 4) <"), "{message}");
+        let message = killed(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::INT) }).message();
+        assert!(
+            message.starts_with("sleep (pid 10) handled SIGINT from kill (pid 4), and then ended itself by it."),
+            "{message}"
+        );
     }
 }

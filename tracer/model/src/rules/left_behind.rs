@@ -2,18 +2,32 @@
 
 use crate::{
     change::Change,
-    event::ExitStatus,
-    finding::{Confidence, Detail, Finding, Left, Severity, Stage},
-    ident::ProcKey,
-    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted, unreaped_child},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    ident::{Identity, ProcKey},
+    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted, unreaped_child, words},
+    summary::and_more,
     world::{Command, End, Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("status", Kind::Status, "how the command ended").role(Role::Status),
+    FactDef::new("running", Kind::Count, "its descendants that still run"),
+    FactDef::new("zombies", Kind::Count, "those that are zombies"),
+    FactDef::new("processes", Kind::List(LEFT), "the oldest ten of both"),
+];
+
+const LEFT: &[FactDef] = &[
+    FactDef::new("process", Kind::Process, "which"),
+    FactDef::new("parent", Kind::Process, "who owes it a wait, now or once it ends").nullable(),
+    FactDef::new("state", Kind::Word(&["running", "zombie"]), "what it does"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "left-behind",
     severity: Severity::Warning,
     summary: "the recorded command has ended, and processes that it started still run or are zombies",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("left_behind.md"),
     make: |thresholds| Box::new(LeftBehind { after: thresholds.unreaped_after }),
 };
@@ -114,28 +128,56 @@ fn finding(world: &World, command: &Command, end: End, left: &[&Process]) -> Fin
     let zombies = left.iter().filter(|process| process.death().is_some()).count() as u64;
     let running = left.len() as u64 - zombies;
     let named: Vec<_> = left.iter().take(NAMED).map(|process| remnant(world, process)).collect();
-    let more = left.len() - named.len();
-    let mut names: Vec<_> = named.iter().map(sentence).collect();
-    if more > 0 {
-        names.push(format!("and {more} more"));
-    }
+    let all = |is_zombie: bool, n: u64| {
+        let some: Vec<_> = named.iter().filter(|left| left.is_zombie == is_zombie).map(Left::words).collect();
+        and_more(&some, n)
+    };
+    let notes = [Note::maybe("running", all(false, running)), Note::maybe("zombies", all(true, zombies))];
+    let facts = |left: &Left| {
+        let state = if left.is_zombie { "zombie" } else { "running" };
+        Facts::of(LEFT, [("process", left.process.into()), ("parent", left.parent.into()), ("state", state.into())])
+    };
     Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since: end.at,
-        process: command.identity,
-        confidence: Confidence::Certain,
-        message: format!(
-            "{} {} and left {} behind: {}.",
-            command.identity,
-            ended(end.status),
-            counted(running, zombies),
-            names.join("; ")
+        headline: format!(
+            "{} {} and left {} behind",
+            words::short(&command.identity),
+            words::ended(end.status),
+            counted(running, zombies)
         ),
-        fix: fix(running, &named),
+        notes: notes.into_iter().flatten().collect(),
+        fixes: fixes(running, &named),
         evidence: vec![end.seq],
-        detail: Detail::LeftBehind { status: end.status, running, zombies, left: named },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("status", end.status.into()),
+                ("running", running.into()),
+                ("zombies", zombies.into()),
+                ("processes", named.iter().map(facts).collect::<Vec<_>>().into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), end.at, command.identity)
+    }
+}
+
+/// A process that a command left behind.
+struct Left {
+    process: Identity,
+    /// Who owes it a wait, now or once it ends.
+    parent: Option<Identity>,
+    /// It has ended already.
+    is_zombie: bool,
+}
+
+impl Left {
+    fn words(&self) -> String {
+        let Self { process, parent, is_zombie } = self;
+        let process = words::short(process);
+        match (is_zombie, parent.as_ref().map(words::short)) {
+            (true, Some(parent)) => format!("{process}, which {parent} does not reap"),
+            (false, Some(parent)) => format!("{process}, a child of {parent}"),
+            (_, None) => process,
+        }
     }
 }
 
@@ -147,28 +189,9 @@ fn remnant(world: &World, process: &Process) -> Left {
     }
 }
 
-fn sentence(left: &Left) -> String {
-    let Left { process, parent, is_zombie } = left;
-    match (is_zombie, parent) {
-        (true, Some(parent)) => format!("{process} is a zombie that {parent} does not wait for"),
-        (true, None) => format!("{process} is a zombie"),
-        (false, Some(parent)) => format!("{process} runs as a child of {parent}"),
-        (false, None) => format!("{process} runs"),
-    }
-}
-
-/// How a process ended, as the end of a sentence about it.
-pub(super) fn ended(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(signal) => format!("was killed by {signal}"),
-        None => format!("ended with code {}", status.code()),
-    }
-}
-
 fn counted(running: u64, zombies: u64) -> String {
-    let plural = |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
-    let running_text = plural(running, "running process", "running processes");
-    let zombies_text = plural(zombies, "zombie", "zombies");
+    let running_text = words::count(running, "running process", "running processes");
+    let zombies_text = words::count(zombies, "zombie", "zombies");
     match (running, zombies) {
         (_, 0) => running_text,
         (0, _) => zombies_text,
@@ -176,24 +199,26 @@ fn counted(running: u64, zombies: u64) -> String {
     }
 }
 
-fn fix(running: u64, named: &[Left]) -> String {
+fn fixes(running: u64, named: &[Left]) -> Vec<String> {
     if running > 0 {
-        return "end background jobs and wait for them before the command ends (in a shell: trap 'kill $(jobs -p); \
-                wait' EXIT), or run it below an init of its own that takes the rest along (unshare --pid --fork \
-                --kill-child)"
-            .to_owned();
+        return vec![
+            "end background jobs and wait for them before the command ends (in a shell: trap 'kill $(jobs -p); wait' \
+             EXIT)"
+                .to_owned(),
+            "run it below an init of its own that takes the rest along (unshare --pid --fork --kill-child)".to_owned(),
+        ];
     }
-    match named.iter().find_map(|left| left.parent) {
-        Some(parent) => format!("{} must wait for its children; see `tracer explain unreaped-child`", parent.comm),
+    vec![match named.iter().find_map(|left| left.parent) {
+        Some(parent) => format!("have {} wait for its children; see `tracer explain unreaped-child`", parent.comm),
         None => "see `tracer explain unreaped-child`".to_owned(),
-    }
+    }]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        event::{Adopter, EventKind},
+        event::{Adopter, EventKind, ExitStatus},
         ident::Args,
         scope::Scope,
         story::{Story, born, born_in, end, key, task},
@@ -229,12 +254,12 @@ mod tests {
         story.found.retain(|finding| finding.rule.name == "left-behind");
         let finding = story.only();
         assert_eq!(
-            finding.message,
-            "p20 (pid 20) ended with code 0 and left 1 running process and 1 zombie behind: p21 (pid 21) runs as a \
-             child of p1 (pid 1); p22 (pid 22) is a zombie that p21 (pid 21) does not wait for."
+            finding.message(),
+            "p20 (pid 20) exited with code 0 and left 1 running process and 1 zombie behind. Running: p21 (pid 21), a child \
+             of p1 (pid 1). Zombies: p22 (pid 22), which p21 (pid 21) does not reap."
         );
-        let Detail::LeftBehind { running, zombies, left, .. } = finding.detail else { panic!() };
-        assert_eq!((running, zombies, left.len()), (1, 1, 2));
+        let facts = finding.facts;
+        assert_eq!((facts.count("running"), facts.count("zombies"), facts.list("processes").len()), (1, 1, 2));
     }
 
     #[test]
@@ -335,8 +360,7 @@ mod tests {
         ends(&mut story, Adopter::NamespaceInit(task(1))).wait(150, &looks);
         story.found.retain(|finding| finding.rule.name == "left-behind");
         let finding = story.only();
-        assert!(finding.message.ends_with("; and 5 more."), "{}", finding.message);
-        let Detail::LeftBehind { running, left, .. } = finding.detail else { panic!() };
-        assert_eq!((running, left.len()), (15, 10));
+        assert!(finding.message().ends_with(" and 5 more."), "{}", finding.message());
+        assert_eq!((finding.facts.count("running"), finding.facts.list("processes").len()), (15, 10));
     }
 }

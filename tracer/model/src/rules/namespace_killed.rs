@@ -3,18 +3,39 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::{PidNs, ProcKey},
-    rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded},
+    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
+    ident::{Identity, PidNs, ProcKey},
+    rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded, words},
+    signal::Sender,
     summary::seconds,
     world::{Ending, Kill, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new(
+        "killed",
+        Kind::Count,
+        "processes that the kernel killed, nested namespaces included, the init itself not",
+    )
+    .role(Role::Killed),
+    FactDef::new("took_ns", Kind::Span, "from the exit of the init to the death of the last").role(Role::Cost),
+    FactDef::new("status", Kind::Status, "how the init ended").role(Role::Status),
+    FactDef::new("left", Kind::Count, "processes that have not died yet: more than 0 where the end hangs"),
+    FactDef::new(
+        "killed_by",
+        Kind::Record(killed_by::FACTS),
+        "the signal that ended the init, as in `killed-by`; null if it ended otherwise, or that was not seen",
+    )
+    .nullable(),
+    FactDef::alike(),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "namespace-killed",
     severity: Severity::Warning,
     summary: "pid 1 of a pid namespace exited, and the kernel killed every process left in it",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("namespace_killed.md"),
     make: |thresholds| {
         Box::new(NamespaceKilled {
@@ -86,11 +107,6 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
     world.namespace(ns)?.ending
 }
 
-/// So many, in words.
-pub(super) fn the_processes(n: u64) -> String {
-    if n == 1 { "the process".to_owned() } else { format!("the {n} processes") }
-}
-
 /// `kill` is what ended the init, if that is known by now.
 fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdict {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
@@ -100,58 +116,82 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
     };
     let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
     let others = kill.map_or(0, |kill| kill.count - 1);
-    let how = match (kill, status.signal()) {
-        (Some(kill), _) if others > 0 => {
-            let them = if others == 1 { "another one of it".to_owned() } else { format!("{others} others of it") };
-            format!("and {them} were ended by {}{}", kill.signal, killed_by::cause(kill))
-        }
-        (Some(kill), _) => format!("was ended by {}{}", kill.signal, killed_by::cause(kill)),
-        (None, Some(signal)) => format!("was killed by {signal}"),
-        (None, None) => format!("exited with code {}", status.code()),
+    let how = match kill {
+        Some(kill) => format!("was ended by {}{}", kill.signal, killed_by::briefly(&Kill { count: 1, ..kill.clone() })),
+        None => words::ended(status),
     };
-    let processes = |n: u64| if n == 1 { "1 process".to_owned() } else { format!("{n} processes") };
+    let count = |n| words::count(n, "process", "processes");
     let rest = match killed + left {
         0 => String::new(),
-        n => format!("; the kernel killed {} left in the namespace within {}", the_processes(n), seconds(took_ns)),
+        n => format!("; the kernel killed {} left in it", words::the_processes(n)),
     };
-    let stuck = match left {
-        0 => String::new(),
-        n => format!(" {} of it cannot die yet.", processes(n)),
+    let killed_note = match killed {
+        0 => None,
+        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took_ns)))),
     };
+    let notes = [
+        kill.and_then(|kill| words::asked_by(&kill.asked_by)),
+        Some(Note::new("pid 1", format!("{}, which {how}", words::short(&init)))),
+        kill.and_then(killed_by::origin),
+        (others > 0).then(|| Note::new("also", format!("{} of it ended by the same", count(others)))),
+        killed_note,
+        (left > 0).then(|| Note::new("stuck", format!("{} of it cannot die yet", count(left)))),
+    ];
+    let fixes = if let Some(kill) = kill {
+        let mut fixes = killed_by::fixes(kill);
+        fixes.push(
+            "have what needs a clean end get its stop signal before pid 1 ends, as the kernel kills it then".into(),
+        );
+        fixes
+    } else if left == 0 {
+        vec![
+            "if the others should have lived, run them below an init that waits for all, or not as a background job of the \
+             entrypoint: pid 1 must not exit before them"
+                .to_owned(),
+            "if they need a clean end, have pid 1 send them their stop signal first".to_owned(),
+        ]
+    } else {
+        vec![
+            "look for state D (blocked in the kernel: disk, NFS, FUSE) among the rest".to_owned(),
+            "look for a zombie whose parent is outside the namespace and does not wait".to_owned(),
+        ]
+    };
+    let place = world.place_of(&init);
     Verdict::Found(Box::new(Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since,
-        process: init,
-        confidence: Confidence::Certain,
-        message: format!(
-            "{} (pid {}), pid 1 of namespace {}, {how}{rest}.{stuck}",
-            init.comm, init.key.tgid, init.pid_ns,
-        ),
-        fix: if let Some(kill) = kill {
-            format!(
-                "{}; with pid 1 the kernel kills all others, so what needs a clean end must get its stop signal before \
-                 that",
-                killed_by::fix(kill)
-            )
-        } else if left == 0 {
-            "if the others should have lived, pid 1 must not exit before them: run them below an init that waits for \
-             all, or not as a background job of the entrypoint; processes that need a clean end must get their stop \
-             signal from pid 1 first"
-                .to_owned()
-        } else {
-            "look for state D (blocked in the kernel: disk, NFS, FUSE) among the rest, or for a zombie whose parent is \
-             outside the namespace and does not wait"
-                .to_owned()
-        },
+        headline: format!("pid 1 of {place} {how}{rest}"),
+        notes: notes.into_iter().flatten().collect(),
+        fixes,
         evidence: match kill {
             Some(kill) => kill.evidence.clone(),
             None if seq == ending.seq => vec![seq],
             None => vec![ending.seq, seq],
         },
-        detail: Detail::NamespaceKilled { killed, took_ns, status, left, kill: kill.cloned().map(Box::new) },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("killed", killed.into()),
+                ("took_ns", took_ns.into()),
+                ("status", status.into()),
+                ("left", left.into()),
+                ("killed_by", kill.map(|kill| killed_by::facts(kill, None)).into()),
+                ("alike", alike(&init, status, kill).into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), since, init)
     }))
+}
+
+/// Ends of several namespaces by one signal are alike, and ends of one container, which is started again and again.
+fn alike(init: &Identity, status: ExitStatus, kill: Option<&Kill>) -> Option<Vec<Part>> {
+    if let Some(kill) = kill.filter(|kill| kill.namespaces > 1) {
+        let Sender::Process(sender) = kill.sender else { return None };
+        let of = [Part::Word(kill.killer.id()), Part::Signal(kill.signal), Part::Process(sender.key)];
+        return Some(of.to_vec());
+    }
+    // Who is in no container may be anybody's.
+    let of = [Part::Container(init.container?), Part::Name(init.comm), Part::Status(status.0)];
+    let sender = kill.map_or([Part::Nobody; 2], killed_by::alike_sender);
+    Some(of.into_iter().chain(sender).collect())
 }
 
 #[cfg(test)]
@@ -187,14 +227,10 @@ mod tests {
         init_exits(&mut story, ExitStatus(0));
         story.exit(killed(11)).free(11).exit(killed(12)).free(12).free(10);
         let finding = story.only();
-        assert!(
-            finding.message.contains("exited with code 0; the kernel killed the 2 processes"),
-            "{}",
-            finding.message
-        );
-        let Detail::NamespaceKilled { killed, took_ns, left, .. } = finding.detail else { panic!() };
-        assert_eq!((killed, left), (2, 0));
-        assert_eq!(took_ns, 3_000);
+        let said = "pid 1 of pid namespace 4026532500 exited with code 0; the kernel killed the 2 processes left in it";
+        assert_eq!(finding.headline, said);
+        let facts = finding.facts;
+        assert_eq!((facts.count("killed"), facts.count("left"), facts.count("took_ns")), (2, 0, 3_000));
     }
 
     #[test]
@@ -205,12 +241,13 @@ mod tests {
         story.exit(killed(11)).free(11).exit(killed(12)).free(12).free(10);
         assert_eq!(story.rules(), [""; 0], "what is said of it may come");
         let finding = story.wait(150, &[]).only();
-        let text = "p10 (pid 10), pid 1 of namespace 4026532500, was ended by SIGKILL from runc (pid 2) < p1 (pid 1); the \
-                    kernel killed the 2 processes left in the namespace within 3 µs.";
-        assert_eq!(finding.message, text);
-        assert!(finding.fix.starts_with("if it was not meant, find out why runc sent it"), "{}", finding.fix);
-        let Detail::NamespaceKilled { killed, kill: Some(kill), .. } = finding.detail else { panic!() };
-        assert_eq!((killed, kill.victims[0].key.tgid), (2, 10));
+        let text = "pid 1 of pid namespace 4026532500 was ended by SIGKILL from runc (pid 2); the kernel killed the 2 processes \
+                    left in it";
+        assert_eq!(finding.headline, text);
+        assert!(finding.fix().starts_with("if it was not meant, find out why runc sent it"), "{}", finding.fix());
+        let kill = finding.facts.record("killed_by").unwrap();
+        let victim = kill.process("victims").unwrap();
+        assert_eq!((finding.facts.count("killed"), victim.key.tgid), (2, 10));
     }
 
     #[test]
@@ -228,7 +265,7 @@ mod tests {
         story.exit(end(11, 10, Adopter::None));
         init_exits(&mut story, ExitStatus(0));
         story.exit(killed(12));
-        let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
+        let killed = story.only().facts.count("killed");
         assert_eq!(killed, 1);
     }
 
@@ -277,7 +314,7 @@ mod tests {
         for pid in [11, 12, 20, 21] {
             story.exit(killed(pid));
         }
-        let Detail::NamespaceKilled { killed, .. } = story.only().detail else { panic!() };
+        let killed = story.only().facts.count("killed");
         assert_eq!(killed, 4);
     }
 
@@ -287,8 +324,7 @@ mod tests {
         init_exits(&mut story, ExitStatus(0));
         story.exit(killed(11)).wait(6_000, &[(10, b'S', 1)]);
         let finding = story.only();
-        let Detail::NamespaceKilled { killed, left, .. } = finding.detail else { panic!() };
-        assert_eq!((killed, left), (1, 1));
-        assert!(finding.message.ends_with("1 process of it cannot die yet."), "{}", finding.message);
+        assert_eq!((finding.facts.count("killed"), finding.facts.count("left")), (1, 1));
+        assert!(finding.message().ends_with("1 process of it cannot die yet."), "{}", finding.message());
     }
 }

@@ -2,17 +2,37 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
     programs::{is_runtime, is_watcher},
-    rules::{Rule, RuleDef, Verdict},
+    rules::{Rule, RuleDef, Verdict, words},
     world::World,
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("adopter", Kind::Process, "the new parent").role(Role::Adopter),
+    FactDef::new(
+        "adopter_class",
+        Kind::Word(&["thread", "subreaper", "namespace-init"]),
+        "why that one: another thread of the same process, the nearest living ancestor that asked for orphans, or pid 1 of \
+         the namespace",
+    )
+    .role(Role::Reason),
+    FactDef::new(
+        "adopter_known",
+        Kind::Word(&["exact", "verified", "predicted"]),
+        "how it is known: `exact` (a hook saw it), `verified` (it was looked up in `/proc` afterwards) or `predicted` (by \
+         the kernel's rules)",
+    ),
+    FactDef::new("dead_parent", Kind::Process, "the parent that died; with `thread`, the process itself").role(Role::Party),
+    FactDef::alike(),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "orphan-adopted",
     severity: Severity::Info,
     summary: "a parent died and its child was given to a sibling thread, a subreaper or the namespace's init",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("orphan_adopted.md"),
     make: |thresholds| Box::new(OrphanAdopted { threads: thresholds.thread_adoptions }),
 };
@@ -46,38 +66,45 @@ impl Rule for OrphanAdopted {
             return Verdict::Quiet;
         }
         let name = process.identity();
-        let (message, fix) = match class {
+        let (child, parent, new) = (words::short(&name), words::short(&from), words::short(&to));
+        let owes = Note::new("reaping", format!("{} has to reap it, once it ends", to.comm));
+        let outlives = "if it should have ended with its parent, have it ask for that (PR_SET_PDEATHSIG)".to_owned();
+        let (headline, notes, fixes) = match class {
             AdopterClass::Thread => (
-                format!(
-                    "A thread of {from} exited; its child {name} now belongs to another thread of it. The parent process stays the same."
-                ),
-                "nothing to do: any thread of the process can wait for it".to_owned(),
+                format!("{child} stays a child of {new}, though the thread that had created it exited"),
+                vec![Note::new(
+                    "parent",
+                    format!("{}: the process is the same, another of its threads has the child", words::who(&to)),
+                )],
+                vec!["none is needed: any thread of the process can wait for it".to_owned()],
             ),
             AdopterClass::Subreaper => (
-                format!(
-                    "{from} died; its child {name} went to {to}, the nearest living ancestor that asked for orphans \
-                     (PR_SET_CHILD_SUBREAPER)."
-                ),
-                format!(
-                    "{} owes it a wait now; if it should have ended with its parent, see PR_SET_PDEATHSIG",
-                    to.comm
-                ),
+                format!("{child} was adopted by {new} when its parent {parent} died"),
+                vec![
+                    Note::new(
+                        "adopter",
+                        format!(
+                            "{}, the nearest living ancestor that asked for orphans (PR_SET_CHILD_SUBREAPER)",
+                            words::who(&to)
+                        ),
+                    ),
+                    owes,
+                ],
+                vec![outlives],
             ),
             AdopterClass::NamespaceInit => (
-                format!("{from} died; its child {name} went to {to}, {}.", init_reason(&adoption.to)),
-                format!(
-                    "{} owes it a wait now, so it must be a program that reaps; if the child should have ended with its \
-                     parent, see PR_SET_PDEATHSIG",
-                    to.comm
-                ),
+                format!("{child} was adopted by {new} when its parent {parent} died"),
+                vec![Note::new("adopter", format!("{}, {}", words::who(&to), init_reason(&adoption.to))), owes],
+                vec![outlives, format!("make sure that {} is a program that reaps what it adopts", to.comm)],
             ),
         };
+        let alike = vec![
+            Part::Name(process.comm),
+            Part::Name(from.comm),
+            Part::Family(Some(world.family_of(&name, &[]))),
+            Part::Process(to.key),
+        ];
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: adoption.at,
-            process: name,
             confidence: if world.is_gap_since(adoption.at) {
                 Confidence::Incomplete(
                     "events were lost just before, so the child may have left this parent earlier".into(),
@@ -89,10 +116,21 @@ impl Rule for OrphanAdopted {
             } else {
                 Confidence::Certain
             },
-            message,
-            fix,
+            headline,
+            notes,
+            fixes,
             evidence: adoption.seq.into_iter().filter(|&exit| exit != seq).chain([seq]).collect(),
-            detail: Detail::OrphanAdopted { adopter: to, adopter_class: class, dead_parent: from, known },
+            facts: Facts::of(
+                FACTS,
+                [
+                    ("adopter", to.into()),
+                    ("adopter_class", class.id().into()),
+                    ("adopter_known", known.id().into()),
+                    ("dead_parent", from.into()),
+                    ("alike", alike.into()),
+                ],
+            ),
+            ..Finding::new(&DEF, world.now(), adoption.at, name)
         }))
     }
 }
@@ -113,27 +151,32 @@ mod tests {
         story::{Story, born, born_in, end, task},
     };
 
+    fn adopted(finding: &Finding) -> (&'static str, u32, &'static str) {
+        let facts = &finding.facts;
+        let adopter = facts.process("adopter").unwrap().key.tgid;
+        (facts.word("adopter_class"), adopter, facts.word("adopter_known"))
+    }
+
     #[test]
     fn a_parent_of_whose_end_nothing_was_heard_has_its_name() {
         let mut story = Story::new();
         story.fork(born(5, 1)).fork(born(10, 5)).exec(10, "worker").fork(born(20, 10)).free(10);
         story.wait(20, &[(20, b'S', 5)]);
-        assert!(story.only().message.starts_with("worker (pid 10) died; its child p20"));
+        let said = "p20 (pid 20) was adopted by p5 (pid 5) when its parent worker (pid 10) died";
+        assert_eq!(story.only().headline, said);
     }
 
     #[test]
     fn who_adopts_and_why_is_said() {
-        for (adopter, want) in [
-            (Adopter::Subreaper(task(5)), (AdopterClass::Subreaper, 5)),
-            (Adopter::NamespaceInit(task(1)), (AdopterClass::NamespaceInit, 1)),
-        ] {
+        for (adopter, want) in
+            [(Adopter::Subreaper(task(5)), ("subreaper", 5)), (Adopter::NamespaceInit(task(1)), ("namespace-init", 1))]
+        {
             let mut story = Story::new();
             story.fork(born(5, 1)).fork(born(10, 5)).fork(born(20, 10)).exit(end(10, 5, adopter));
             let finding = story.wait(20, &[]).only();
             assert_eq!(finding.process.key.tgid, 20);
-            let Detail::OrphanAdopted { adopter, adopter_class, dead_parent, known } = finding.detail else { panic!() };
-            assert_eq!((adopter_class, adopter.key.tgid), want);
-            assert_eq!((dead_parent.key.tgid, known), (10, Known::Verified));
+            assert_eq!(adopted(&finding), (want.0, want.1, "verified"));
+            assert_eq!(finding.facts.process("dead_parent").unwrap().key.tgid, 10);
         }
     }
 
@@ -145,8 +188,7 @@ mod tests {
         assert_eq!(story.rules(), [""; 0]);
         // The prediction was wrong: the subreaper was exiting as well.
         let finding = story.wait(20, &[(20, b'S', 1)]).only();
-        let Detail::OrphanAdopted { adopter, adopter_class, known, .. } = finding.detail else { panic!() };
-        assert_eq!((adopter.key.tgid, adopter_class, known), (1, AdopterClass::NamespaceInit, Known::Verified));
+        assert_eq!(adopted(&finding), ("namespace-init", 1, "verified"));
     }
 
     #[test]
@@ -155,7 +197,7 @@ mod tests {
         story.fork(born(10, 1)).fork(born(20, 10)).exit(end(10, 1, Adopter::NamespaceInit(task(1))));
         story.event(EventKind::Adopt(Adopt { child: task(20), from: task(10), to: task(1) }));
         let finding = story.only();
-        assert!(matches!(finding.detail, Detail::OrphanAdopted { known: Known::Exact, .. }));
+        assert_eq!(adopted(&finding), ("namespace-init", 1, "exact"));
         assert_eq!(story.wait(20, &[]).rules(), [""; 0]);
     }
 

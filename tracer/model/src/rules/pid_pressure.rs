@@ -4,18 +4,51 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity, Subject, Value},
     host::{GroupKey, GroupRoom, Room},
-    ident::{Identity, ProcKey, escape},
-    rules::{NOBODY, Rule, RuleDef, Verdict},
+    ident::{Identity, ProcKey, quote},
+    rules::{NOBODY, Rule, RuleDef, Verdict, words},
     world::{Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("used", Kind::Count, "pids in use"),
+    FactDef::new("most", Kind::Count, "the most that there can be"),
+    FactDef::new(
+        "of_machine",
+        Kind::Flag,
+        "of the machine, where `process` is pid 1; else of a control group, of which it is the oldest process",
+    ),
+    FactDef::new("failed", Kind::Count, "processes or threads that could not be started for want of one just now")
+        .role(Role::Size),
+    FactDef::new("holders", Kind::List(HOLDER), "processes whose children have most of them"),
+    FactDef::new("zombies", Kind::Count, "zombies among all"),
+    FactDef::new(
+        "group",
+        Kind::Group,
+        "the path of the control group below the root of its hierarchy; not there in old recordings",
+    )
+    .optional()
+    .subject(),
+];
+
+/// Who has most of what runs out.
+pub(super) const HOLDER: &[FactDef] =
+    &[FactDef::new("process", Kind::Process, "who").role(Role::Party), FactDef::new("count", Kind::Count, "how many")];
+
+/// Those, each with how many it has.
+pub(super) fn holder_facts(holders: &[(Identity, u64)]) -> Value {
+    let facts =
+        |&(process, count): &(Identity, u64)| Facts::of(HOLDER, [("process", process.into()), ("count", count.into())]);
+    holders.iter().map(facts).collect::<Vec<_>>().into()
+}
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "pid-pressure",
     severity: Severity::Warning,
     summary: "the pids of a control group or of the machine are running out, or have run out",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("pid_pressure.md"),
     make: |thresholds| Box::new(PidPressure { at: thresholds.pressure_at }),
 };
@@ -41,17 +74,17 @@ impl Rule for PidPressure {
             return found(world, pids, seq);
         }
         let subject = group.map_or(Subject::Process(process.key), |(group, _)| Subject::Group(group));
-        let how = || format!("{whose} uses {} of {} pids again.", room.used, room.most);
+        let how = || format!("{whose} is back below the threshold: it uses {} of {} pids", room.used, room.most);
         Verdict::Settle(subject, room.is_relieved(self.at).then(how))
     }
 
     fn over(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
         let Change::Measured(Measured::Gone(key)) = *change else { return None };
-        Some(match (key, &open.detail) {
-            (GroupKey::Id(_), Detail::Pressure { group: Some((_, Some(path))), .. }) => {
-                format!("The control group {} has no processes any more.", escape(path.as_bytes()))
+        Some(match (key, open.facts.get("group")) {
+            (GroupKey::Id(_), Value::Group(_, Some(path))) => {
+                format!("control group {} has no processes any more", shown(path))
             }
-            _ => format!("{} is gone.", open.process),
+            _ => format!("{} is gone", words::short(&open.process)),
         })
     }
 }
@@ -60,7 +93,7 @@ impl Rule for PidPressure {
 struct Pids<'a> {
     /// Who stands for them.
     process: Identity,
-    /// Escaped, as the beginning of a sentence.
+    /// Escaped.
     whose: String,
     /// The control group; none, if it is the machine.
     group: Option<(GroupKey, &'a GroupRoom)>,
@@ -80,30 +113,37 @@ impl<'a> Pids<'a> {
             }
             Measured::Pids => {
                 let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
-                Some(Self { process: init, whose: "The machine".into(), group: None, room: world.pids()?, failed: 0 })
+                Some(Self { process: init, whose: "the machine".into(), group: None, room: world.pids()?, failed: 0 })
             }
             Measured::Ptys | Measured::Gone(_) | Measured::GroupsLeftOut => None,
         }
     }
 }
 
-/// What a group is, as the beginning of a sentence. A container has a group with its id in the name; others
-/// around that have the same oldest process.
+/// What a group is. A container has a group with its id in the name; others around that have the same oldest process.
 fn whose(world: &World, process: &Identity, path: &str) -> String {
     let own = world.container_of(process).filter(|container| {
         let name = path.rsplit('/').next().unwrap_or_default();
         path.is_empty() || (name.contains(&container.id) && !container.id.is_empty())
     });
     match own {
-        Some(container) => {
-            let place = container.place();
-            // Both of its words begin with an ASCII letter.
-            place[..1].to_ascii_uppercase() + &place[1..]
-        }
-        None if path.is_empty() => format!("The control group of {process}"),
-        None => format!("The control group {}, whose oldest process is {process},", escape(path.as_bytes())),
+        Some(container) => container.place(),
+        None if path.is_empty() => format!("the control group of {}", words::short(process)),
+        None => format!("control group {}", shown(path)),
     }
 }
+
+/// Others chose it, and it can be long: its end tells most.
+fn shown(path: &str) -> String {
+    let from = path.len().saturating_sub(LONGEST_PATH);
+    match path.get(from..) {
+        Some(end) if from > 0 => quote(format!("…{end}")),
+        _ => quote(path),
+    }
+}
+
+/// Bytes of a path that fit into a headline.
+const LONGEST_PATH: usize = 50;
 
 fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
     let Pids { process, whose, group, room, failed } = pids;
@@ -118,23 +158,33 @@ fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
     let zombies: Vec<_> = zombies.collect();
     let holders = holders(world, members.iter().chain(&zombies).copied());
     let zombies = zombies.len() as u64;
-    let named: Vec<_> = holders.iter().map(|(parent, n)| format!("{n} are children of {parent}")).collect();
-    let who = if named.is_empty() { String::new() } else { format!(" {}.", named.join(", ")) };
-    let zombie_text = match zombies {
-        0 => String::new(),
-        1 => " 1 of them is a zombie.".to_owned(),
-        n => format!(" {n} of them are zombies."),
+    let named: Vec<_> = holders.iter().map(|(parent, n)| format!("{n} of {}", words::who(parent))).collect();
+    let (headline, failure) = match failed {
+        0 => (format!("{whose} uses {used} of {most} pids"), String::new()),
+        n => (
+            format!(
+                "{whose} ran out of pids: {} could not be started",
+                words::count(n, "process or thread", "processes or threads")
+            ),
+            format!("{used} of {most}; those that failed got EAGAIN just now"),
+        ),
     };
-    let failure = match failed {
-        0 => String::new(),
-        1 => " A process or thread could not be started for want of one (EAGAIN) just now.".to_owned(),
-        n => format!(" {n} processes or threads could not be started for want of one (EAGAIN) just now."),
-    };
+    let oldest = group.map(|(_, group)| match &group.path[..] {
+        "" => words::who(&process),
+        path => format!("{}, whose oldest process is {}", quote(path), words::who(&process)),
+    });
+    let notes = [
+        Note::maybe("in use", failure),
+        oldest.map(|oldest| Note::new("group", oldest)),
+        Note::maybe("children", named.join(", ")),
+        (zombies > 0).then(|| Note::new("zombies", format!("{zombies} of them"))),
+        Some(Note::new("counted", "each process, each thread and each zombie")),
+    ];
     let limit = if of_machine { "kernel.pid_max or kernel.threads-max" } else { "pids.max: docker run --pids-limit" };
-    let fix = if zombies * 2 >= used {
-        "most of them are zombies: have their parent wait for them (see `tracer explain zombie-leak`)".to_owned()
+    let fixes = if zombies * 2 >= used {
+        vec!["most of them are zombies: have their parent wait for them (see `tracer explain zombie-leak`)".to_owned()]
     } else {
-        format!("find out why there are so many processes and threads, or raise the limit ({limit})")
+        vec!["find out why there are so many processes and threads".to_owned(), format!("raise the limit ({limit})")]
     };
     let confidence = match group {
         Some((_, group)) if failed > 0 && group.failed_is_inferred => Confidence::Incomplete(
@@ -145,25 +195,29 @@ fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
         _ => Confidence::Certain,
     };
     Verdict::Found(Box::new(Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since: world.now(),
-        process,
         confidence,
-        message: format!(
-            "{whose} uses {used} of {most} pids; each process, thread and zombie takes one.{failure}{who}{zombie_text}"
-        ),
-        fix,
+        headline,
+        notes: notes.into_iter().flatten().collect(),
+        fixes,
         evidence: vec![seq],
-        detail: Detail::Pressure {
-            room,
-            of_machine,
-            failed,
-            holders,
-            zombies,
-            group: group.map(|(key, group)| (key, (!group.path.is_empty()).then(|| group.path.clone()))),
-        },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("used", used.into()),
+                ("most", most.into()),
+                ("of_machine", of_machine.into()),
+                ("failed", failed.into()),
+                ("holders", holder_facts(&holders)),
+                ("zombies", zombies.into()),
+                (
+                    "group",
+                    group.map_or(Value::None, |(key, group)| {
+                        Value::Group(key, (!group.path.is_empty()).then(|| group.path.clone()))
+                    }),
+                ),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), world.now(), process)
     }))
 }
 
@@ -184,6 +238,7 @@ fn holders<'a>(world: &World, members: impl Iterator<Item = &'a Process>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Stage;
     use crate::{
         event::{Adopter, EventKind},
         host::{Container, Rooms},
@@ -235,10 +290,10 @@ mod tests {
         assert_eq!(story.rules(), [""; 0]);
         measured(&mut story, 80, 0);
         let finding = story.only();
-        let begins = "The control group /jobs, whose oldest process is p10 (pid 10, pid 1 in namespace 4026532500), uses 80 of \
-                      100 pids;";
-        assert!(finding.message.starts_with(begins), "{}", finding.message);
-        assert!(finding.message.contains("4 are children of p10 (pid 10"), "{}", finding.message);
+        assert_eq!(finding.headline, "control group /jobs uses 80 of 100 pids");
+        let message = finding.message();
+        assert!(message.contains("/jobs, whose oldest process is p10 (pid 10, pid 1 inside)"), "{message}");
+        assert!(message.contains("Children: 4 of p10 (pid 10"), "{message}");
         measured(&mut story, 95, 0);
         assert_eq!(story.rules(), [""; 0], "it was told");
         measured(&mut story, 20, 0);
@@ -289,15 +344,15 @@ mod tests {
         let mut story = container();
         let both = |outer, inner| vec![group(7, "/outer", 10, outer, 0), group(8, "/outer/inner", 10, inner, 0)];
         told(&mut story, Rooms { groups: both(10, 90), ..Rooms::default() });
-        assert!(story.only().message.contains("/outer/inner, "));
+        assert!(story.only().headline.contains("/outer/inner "));
         told(&mut story, Rooms { groups: vec![group(7, "/outer", 10, 11, 0)], ..Rooms::default() });
         pass(&mut story, 20_000);
         assert_eq!(story.rules(), [""; 0], "nothing has changed in the inner one");
         told(&mut story, Rooms { groups: both(91, 90), ..Rooms::default() });
-        assert!(story.only().message.contains("/outer, "));
+        assert!(story.only().headline.contains("/outer "));
         told(&mut story, Rooms { groups: both(91, 1), ..Rooms::default() });
         pass(&mut story, 5_001);
-        assert!(story.only().message.contains("/outer/inner, "));
+        assert!(story.only().headline.contains("/outer/inner "));
     }
 
     #[test]
@@ -312,8 +367,8 @@ mod tests {
         told(&mut story, Rooms { groups_gone: vec![7], ..Rooms::default() });
         let over = story.only();
         assert_eq!(
-            (over.stage, over.message.as_str()),
-            (Stage::Resolved, "The control group /jobs has no processes any more.")
+            (over.stage, over.headline.as_str()),
+            (Stage::Resolved, "control group /jobs has no processes any more")
         );
     }
 
@@ -328,11 +383,11 @@ mod tests {
         assert_eq!(story.rules(), [""; 0], "that may be long ago");
         told(&mut story, old(5, 9));
         let finding = story.only();
-        assert!(finding.message.starts_with("The control group of p10 (pid 10"), "{}", finding.message);
-        assert!(finding.message.contains("2 processes or threads could not be started"), "{}", finding.message);
+        let said = "the control group of p10 (pid 10) ran out of pids: 2 processes or threads could not be started";
+        assert_eq!(finding.headline, said);
         story.exit(end(10, 1, Adopter::None)).free(10);
         story.found.retain(|finding| finding.rule.name == DEF.name);
-        assert!(story.only().message.ends_with("is gone."));
+        assert!(story.only().headline.ends_with("is gone"));
     }
 
     #[test]
@@ -341,7 +396,7 @@ mod tests {
         measured(&mut story, 3, 0);
         assert_eq!(story.rules(), [""; 0]);
         measured(&mut story, 5, 2);
-        assert!(story.only().message.contains("2 processes or threads could not be started"));
+        assert!(story.only().headline.contains("2 processes or threads could not be started"));
         measured(&mut story, 5, 0);
         pass(&mut story, 5_001);
         assert_eq!(story.only().stage, Stage::Resolved);
@@ -377,8 +432,8 @@ mod tests {
         let groups = groups.map(|(number, path)| group(number, path, 10, 90, 0));
         told(&mut story, Rooms { groups: groups.to_vec(), ..Rooms::default() });
         let said: Vec<_> =
-            story.found.iter().map(|finding| finding.message.split(' ').take(3).collect::<Vec<_>>()).collect();
-        assert_eq!(said, [["The", "control", "group"], ["Container", "web", "uses"]]);
+            story.found.iter().map(|finding| finding.headline.split(' ').take(3).collect::<Vec<_>>()).collect();
+        assert_eq!(said, [["control", "group", "/kubepods"], ["container", "web", "uses"]]);
     }
 
     #[test]
@@ -386,6 +441,6 @@ mod tests {
         let mut story = container();
         let rooms = Rooms { pids: Some(Room { used: 30_000, most: 32_768 }), ..Rooms::default() };
         story.event(EventKind::Rooms(Box::new(rooms)));
-        assert!(story.only().message.starts_with("The machine uses 30000 of 32768 pids"));
+        assert_eq!(story.only().headline, "the machine uses 30000 of 32768 pids");
     }
 }

@@ -2,17 +2,31 @@
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, Detail, Finding, Severity, Stage, Subject},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity, Subject},
     host::{Holder, Room},
-    rules::{NOBODY, Rule, RuleDef, Verdict},
+    rules::{
+        NOBODY, Rule, RuleDef, Verdict,
+        pid_pressure::{HOLDER, holder_facts},
+        words,
+    },
     world::{Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("used", Kind::Count, "pseudo-terminals in use (`kernel.pty.nr`)"),
+    FactDef::new("most", Kind::Count, "the most that there can be (`kernel.pty.max`)"),
+    FactDef::new("of_machine", Kind::Flag, "always true"),
+    FactDef::new("failed", Kind::Count, "always 0: that is not known").role(Role::Size),
+    FactDef::new("holders", Kind::List(HOLDER), "processes that hold most of them, at the side of the master"),
+    FactDef::new("zombies", Kind::Count, "always 0"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "pty-pressure",
     severity: Severity::Warning,
     summary: "the pseudo-terminals of the machine are running out, and who holds them",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("pty_pressure.md"),
     make: |thresholds| Box::new(PtyPressure { at: thresholds.pressure_at }),
 };
@@ -33,47 +47,48 @@ impl Rule for PtyPressure {
         let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
         let (Room { used, most }, of_containers) = (ptys.room, ptys.of_containers());
         if !of_containers.is_short(self.at) {
-            let how = || format!("{used} of {most} pseudo-terminals are in use again.");
+            let how = || format!("back below the threshold: {used} of {most} pseudo-terminals are in use");
             return Verdict::Settle(Subject::Process(init.key), of_containers.is_relieved(self.at).then(how));
         }
         let kept = match (ptys.reserve, of_containers.free()) {
             (0, _) => String::new(),
             (reserve, 0) => {
-                format!(" The host keeps {reserve} of them for itself (kernel.pty.reserve): containers get no more.")
+                format!("the host keeps {reserve} of them for itself (kernel.pty.reserve): containers get no more")
             }
             (reserve, left) => {
-                format!(
-                    " The host keeps {reserve} of them for itself (kernel.pty.reserve): containers get {left} more."
-                )
+                format!("the host keeps {reserve} of them for itself (kernel.pty.reserve): containers get {left} more")
             }
         };
         let holders: Vec<_> =
             world.pty_holders().iter().map(|&Holder { process, held }| (world.identity(process), held)).collect();
-        let named: Vec<_> = holders.iter().map(|(holder, n)| format!("{n} by {holder}")).collect();
-        let who = if named.is_empty() { String::new() } else { format!(", {}", named.join(", ")) };
+        let named: Vec<_> = holders.iter().map(|(holder, n)| format!("{n} by {}", words::who(holder))).collect();
+        let notes = [
+            Note::maybe("held", named.join(", ")),
+            Note::maybe("reserve", kept),
+            Some(Note::new("effect", "without one no terminal, ssh or exec -t can be opened")),
+        ];
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: world.now(),
-            process: init,
-            confidence: Confidence::Certain,
-            message: format!(
-                "{used} of {most} pseudo-terminals of this machine are in use{who}.{kept} Without one no terminal, ssh or exec \
-                 -t can be opened."
-            ),
-            fix: "end the sessions that nobody uses any more (see `tracer explain exec-leftover`; `tracer audit` lists who \
-                  came into a container from outside), or raise kernel.pty.max"
-                .to_owned(),
+            headline: format!("{used} of {most} pseudo-terminals of this machine are in use"),
+            notes: notes.into_iter().flatten().collect(),
+            fixes: vec![
+                "end the sessions that nobody uses any more (see `tracer explain exec-leftover`; `tracer audit` lists who came \
+                 into a container from outside)"
+                    .to_owned(),
+                "raise kernel.pty.max".to_owned(),
+            ],
             evidence: vec![seq],
-            detail: Detail::Pressure {
-                room: ptys.room,
-                of_machine: true,
-                failed: 0,
-                holders,
-                zombies: 0,
-                group: None,
-            },
+            facts: Facts::of(
+                FACTS,
+                [
+                    ("used", used.into()),
+                    ("most", most.into()),
+                    ("of_machine", true.into()),
+                    ("failed", 0_u64.into()),
+                    ("holders", holder_facts(&holders)),
+                    ("zombies", 0_u64.into()),
+                ],
+            ),
+            ..Finding::new(&DEF, world.now(), world.now(), init)
         }))
     }
 }
@@ -81,6 +96,7 @@ impl Rule for PtyPressure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Stage;
     use crate::{
         event::{Adopter, EventKind},
         host::Rooms,
@@ -101,7 +117,8 @@ mod tests {
         assert_eq!(story.rules(), [""; 0]);
         measured(&mut story, 85);
         let finding = story.only();
-        assert!(finding.message.contains("85 of 100") && finding.message.contains("70 by p10 (pid 10)"));
+        let message = finding.message();
+        assert!(message.contains("85 of 100") && message.contains("70 by p10 (pid 10)"), "{message}");
         measured(&mut story, 12);
         assert_eq!(story.rules(), [""; 0], "it may come back");
         story.wait(5_001, &[]);
@@ -114,11 +131,11 @@ mod tests {
             let mut story = Story::new();
             let rooms = Rooms { ptys: Some(Room { used, most: 4_096 }), pty_reserve: 1_024, ..Rooms::default() };
             story.event(EventKind::Rooms(Box::new(rooms)));
-            let said: Vec<_> = story.found.iter().map(|finding| finding.message.clone()).collect();
+            let said: Vec<_> = story.found.iter().map(Finding::message).collect();
             assert_eq!(said.len(), usize::from(short));
             let left = if used < 3_072 { "72" } else { "no" };
             let want = format!(
-                "{used} of 4096 pseudo-terminals of this machine are in use. The host keeps 1024 of them for itself \
+                "{used} of 4096 pseudo-terminals of this machine are in use. Reserve: the host keeps 1024 of them for itself \
                  (kernel.pty.reserve): containers get {left} more."
             );
             assert!(said.iter().all(|said| said.starts_with(&want)), "{said:?}");

@@ -2,19 +2,29 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::{Identity, ProcKey},
-    rules::{Rule, RuleDef, Verdict, namespace_killed::the_processes},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    ident::ProcKey,
+    programs::is_shell,
+    rules::{Rule, RuleDef, Verdict, words},
     signal::Sender,
-    summary::{and_more, seconds},
+    summary::seconds,
     world::{Ending, Process, Request, Told, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the stop signal").role(Role::Signal),
+    FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
+    FactDef::new("count", Kind::Count, "children that were sent none"),
+    FactDef::new("children", Kind::Processes, "the oldest of them").role(Role::Party),
+    FactDef::new("has_ended", Kind::Flag, "`process` has ended since, and the kernel killed them"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-not-forwarded",
     severity: Severity::Warning,
     summary: "pid 1 of a container took the stop signal and did not pass it on to its children",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("signal_not_forwarded.md"),
     make: |thresholds| Box::new(NotForwarded { after: thresholds.not_forwarded_after }),
 };
@@ -91,70 +101,76 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     let Told { told: _, not_told, named, adopted, passed_to, ignoring: _ } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
-    let children = names(named, *not_told);
     let comm = init.comm;
-    let what = if passed_to.is_empty() {
-        format!("but sent no signal to its children: {children}")
-    } else if adopted == not_told {
-        format!(
-            "sent a signal to {}, but none to the children that it has adopted: {children}",
-            names(passed_to, passed_to.len() as u64)
-        )
-    } else {
-        format!("sent a signal to {}, but none to {children}", names(passed_to, passed_to.len() as u64))
-    };
-    let since = seconds(ending.map_or(world.now(), |ending| ending.since).saturating_sub(asked.at));
-    let then = match ending {
-        Some(ending) => format!(
-            "It ended {since} later, and the kernel killed {} left in the namespace with SIGKILL",
-            the_processes(ending.killed)
-        ),
-        None => format!("It lives on after {since}, and so do they"),
-    };
     let signal = asked.signal;
-    let fix = if passed_to.is_empty() {
-        format!(
-            "have {comm} pass the signal on and wait (in a shell: app & trap 'kill -TERM $!; wait' TERM; wait), let the \
-             program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), or run \
-             it below an init that passes signals on (docker run --init, tini -g for all of a process group)"
-        )
+    let since = seconds(ending.map_or(world.now(), |ending| ending.since).saturating_sub(asked.at));
+    let (cost, then) = match ending {
+        Some(ending) => {
+            let killed = words::the_processes(ending.killed);
+            (
+                format!("; the kernel killed {killed} left"),
+                format!("it ended {since} later, and the kernel killed {killed} left in the namespace with SIGKILL"),
+            )
+        }
+        None => (String::new(), format!("it lives on after {since}, and so do they")),
+    };
+    let passed = match &passed_to[..] {
+        [] => "none of its children".to_owned(),
+        some => words::names(some, some.len() as u64),
+    };
+    let label = if adopted == not_told && !passed_to.is_empty() { "adopted" } else { "not sent" };
+    let notes = vec![
+        Note::new("sent by", words::who(&asked.sender)),
+        Note::new("pid 1", format!("{}, which handles {signal}", words::short(&name))),
+        Note::new("sent on", format!("to {passed}")),
+        Note::new(label, words::names(named, *not_told)),
+        Note::new("since then", then),
+    ];
+    let fixes = if passed_to.is_empty() {
+        let above =
+            "run it below an init that passes signals on (docker run --init; tini -g for all of a process group)";
+        if is_shell(comm.bytes()) {
+            vec![
+                words::exec_form(signal),
+                format!("have {comm} pass the signal on and wait (app & trap 'kill -TERM $!; wait' TERM; wait)"),
+                above.to_owned(),
+            ]
+        } else {
+            vec![format!("have {comm} pass the signal on to its children and wait for them"), above.to_owned()]
+        }
     } else {
-        format!(
-            "have {comm} tell all of them and wait for them: kill(-1, …) reaches everybody in its namespace (tini -g \
-             reaches a process group only, and a daemon leaves that by setsid), or have whoever starts a daemon end it"
-        )
+        vec![
+            format!(
+                "have {comm} signal all of them and wait for them: kill(-1, …) reaches everybody in its namespace (tini -g \
+                 reaches a process group only, and a daemon leaves that by setsid)"
+            ),
+            "have whoever starts a daemon end it".to_owned(),
+        ]
     };
     let mut evidence = vec![asked.seq];
     evidence.extend(ending.map(|ending| ending.seq));
     evidence.extend((!evidence.contains(&seq)).then_some(seq));
+    let what = if passed_to.is_empty() { "did not pass it on" } else { "did not pass it on to all" };
     Verdict::Found(Box::new(Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since: asked.at,
-        process: name,
         confidence: Confidence::Incomplete(
             "it may have told them in another way (a pipe, a socket, a file), which no signal shows".to_owned(),
         ),
-        message: format!(
-            "{comm} (pid {}), pid 1 of {whose}, got {signal} from {} and handles it, {what}. {then}.",
-            init.key.tgid, asked.sender
-        ),
-        fix,
+        headline: format!("pid 1 of {whose} took {signal} and {what}{cost}"),
+        notes,
+        fixes,
         evidence,
-        detail: Detail::NotForwarded {
-            signal,
-            sender: Sender::Process(asked.sender),
-            count: *not_told,
-            children: named.clone(),
-            has_ended: ending.is_some(),
-        },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("signal", signal.into()),
+                ("sender", Sender::Process(asked.sender).into()),
+                ("count", (*not_told).into()),
+                ("children", named.clone().into()),
+                ("has_ended", ending.is_some().into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), asked.at, name)
     }))
-}
-
-fn names(named: &[Identity], count: u64) -> String {
-    let named: Vec<_> = named.iter().map(ToString::to_string).collect();
-    and_more(&named, count)
 }
 
 #[cfg(test)]
@@ -194,8 +210,10 @@ mod tests {
         assert!(found(&mut story).is_empty());
         story.wait(200, &[(10, b'S', 1)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
-        assert!(finding.message.contains("sh (pid 10), pid 1 of pid namespace"), "{}", finding.message);
-        assert!(finding.message.contains("app (pid 11, pid 2 in namespace"), "{}", finding.message);
+        assert_eq!(finding.headline, format!("pid 1 of pid namespace {NS} took SIGTERM and did not pass it on"));
+        let message = finding.message();
+        assert!(message.contains("Pid 1: sh (pid 10), which handles SIGTERM."), "{message}");
+        assert!(message.contains("Not sent: app (pid 11)."), "{message}");
     }
 
     #[test]
@@ -207,10 +225,10 @@ mod tests {
             story.exit(by_the_kernel(pid));
         }
         let finding = story.only();
-        assert!(matches!(finding.detail, Detail::NotForwarded { has_ended: true, count: 1, .. }));
-        let text = "but sent no signal to its children: app (pid 11, pid 2 in namespace 4026532500). It ended 1 µs \
-                    later, and the kernel killed the 2 processes left in the namespace with SIGKILL.";
-        assert!(finding.message.ends_with(text), "{}", finding.message);
+        assert!(finding.facts.flag("has_ended") && finding.facts.count("count") == 1);
+        let text = "Sent on: to none of its children. Not sent: app (pid 11). Since then: it ended 1 µs later, and the \
+                    kernel killed the 2 processes left in the namespace with SIGKILL.";
+        assert!(finding.message().ends_with(text), "{}", finding.message());
     }
 
     /// What happens to those that the end of the init leaves.
@@ -258,15 +276,9 @@ mod tests {
         story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
         story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
         let [finding] = &found(&mut story)[..] else { panic!("{:?}", story.rules()) };
-        assert!(
-            finding.message.contains(
-                "sent a signal to app (pid 11, pid 2 in namespace 4026532500), but none to the children that it has \
-                 adopted: daemon (pid 13, pid 4 in namespace 4026532500)"
-            ),
-            "{}",
-            finding.message
-        );
-        assert!(finding.fix.contains("kill(-1"), "{}", finding.fix);
+        let message = finding.message();
+        assert!(message.contains("Sent on: to app (pid 11). Adopted: daemon (pid 13)."), "{message}");
+        assert!(finding.fix().contains("kill(-1"), "{}", finding.fix());
     }
 
     #[test]

@@ -2,18 +2,30 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    rules::{Rule, RuleDef, Verdict},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    rules::{Rule, RuleDef, Verdict, words},
     signal::{self, Sender},
     summary::seconds,
     world::{Overflow, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal").role(Role::Signal),
+    FactDef::new("sender", Kind::Sender, "who sent the last of them").role(Role::Sender),
+    FactDef::new(
+        "lost",
+        Kind::Count,
+        "how many were lost since `since`, as far as they were seen: of a burst that is not all, unless `all_signals` is true",
+    ),
+    FactDef::new("siginfo_lost", Kind::Count, "how many came without their siginfo, likewise"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-queue-overflow",
     severity: Severity::Warning,
     summary: "a signal was lost, or who sent it and its value, because too many signals wait already",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("signal_queue_overflow.md"),
     make: |_| Box::new(SignalQueueOverflow),
 };
@@ -38,22 +50,30 @@ impl Rule for SignalQueueOverflow {
         }
         let Overflow { signal, since, seq: first, lost, siginfo_lost } = *overflow;
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since,
-            process: sent.target,
-            // The kernel decided each in an event that was seen.
-            confidence: Confidence::Certain,
-            message: message(world, sent, overflow),
-            fix: format!(
-                "have {} take its signals sooner, and not block them for long; SigQ in /proc/{}/status shows how many \
-                 wait for its user, and the limit, which can be raised (ulimit -i, LimitSIGPENDING=); where one \
-                 notification is as good as many, a signal below SIGRTMIN cannot be lost",
-                sent.target.comm, sent.target.key.tgid
-            ),
+            headline: headline(world, sent, overflow),
+            notes: notes(sent, overflow),
+            fixes: vec![
+                format!("have {} take its signals sooner, and not block them for long", sent.target.comm),
+                format!(
+                    "raise the limit (ulimit -i, LimitSIGPENDING=); SigQ in /proc/{}/status shows it, and how many wait for \
+                     its user",
+                    sent.target.key.tgid
+                ),
+                "where one notification is as good as many, send a signal below SIGRTMIN: that cannot be lost"
+                    .to_owned(),
+            ],
             evidence: Some(first).filter(|&first| first != seq).into_iter().chain([seq]).collect(),
-            detail: Detail::QueueOverflow { signal, sender: sent.sender, lost, siginfo_lost },
+            facts: Facts::of(
+                FACTS,
+                [
+                    ("signal", signal.into()),
+                    ("sender", sent.sender.into()),
+                    ("lost", lost.into()),
+                    ("siginfo_lost", siginfo_lost.into()),
+                ],
+            ),
+            // The kernel decided each in an event that was seen, so it is certain.
+            ..Finding::new(&DEF, world.now(), since, sent.target)
         }))
     }
 }
@@ -62,28 +82,45 @@ fn is_power_of_ten(n: u64) -> bool {
     n.checked_ilog10().is_some_and(|digits| n == 10_u64.pow(digits))
 }
 
-fn message(world: &World, sent: &Signalled, overflow: &Overflow) -> String {
-    let Signalled { signal, sender, target, verdict, .. } = sent;
+fn headline(world: &World, sent: &Signalled, overflow: &Overflow) -> String {
+    let Signalled { signal, target, verdict, .. } = sent;
     let Overflow { since, lost, siginfo_lost, .. } = *overflow;
-    let why = "its user's processes have as many signals waiting as they may (RLIMIT_SIGPENDING)";
-    let from = match sender {
-        Sender::Process(sender) if sender.key == target.key => "itself".to_owned(),
-        sender => sender.to_string(),
-    };
-    if lost + siginfo_lost > 1 {
-        let within = seconds(world.now().saturating_sub(since));
-        let what = match (lost, siginfo_lost) {
-            (lost, 0) => format!("is being lost, at least {lost} times"),
-            (0, torn) => format!("comes without its siginfo, at least {torn} times"),
-            (lost, torn) => format!("is being lost, at least {lost} times, and came {torn} times without its siginfo"),
+    let target = words::short(target);
+    if lost + siginfo_lost == 1 {
+        return match verdict {
+            signal::Verdict::QueueOverflow => format!("{signal} to {target} was lost: its queue of signals is full"),
+            _ => format!("{signal} to {target} lost its sender and its value: its queue of signals is full"),
         };
-        return format!("{signal} to {target} {what} within {within}, the last time from {from}: {why}.");
     }
-    let got = if matches!(sender, Sender::Process(_)) { ", and the sender got EAGAIN" } else { "" };
-    match verdict {
-        signal::Verdict::QueueOverflow => format!("{signal} from {from} to {target} was lost{got}: {why}."),
-        _ => format!("{signal} from {from} to {target} came, but not who sent it nor the value sent along: {why}."),
+    let within = seconds(world.now().saturating_sub(since));
+    match (lost, siginfo_lost) {
+        (0, torn) => format!("{signal} to {target} came without its siginfo at least {torn} times within {within}"),
+        (lost, _) => format!("{signal} to {target} was lost at least {lost} times within {within}"),
     }
+}
+
+fn notes(sent: &Signalled, overflow: &Overflow) -> Vec<Note> {
+    let Signalled { sender, target, verdict, .. } = sent;
+    let Overflow { lost, siginfo_lost, .. } = *overflow;
+    let got = match (sender, verdict) {
+        (Sender::Process(_), signal::Verdict::QueueOverflow) => ", which got EAGAIN",
+        _ => "",
+    };
+    let from = if lost + siginfo_lost == 1 { "sent by" } else { "last from" };
+    let torn = match (lost, siginfo_lost) {
+        (_, 0) => String::new(),
+        (0, 1) => "who sent it, and the value sent along".to_owned(),
+        (_, n) => format!(
+            "at least {} without who sent it and the value sent along",
+            words::count(n, "more came", "more came")
+        ),
+    };
+    let notes = [
+        Some(Note::new(from, format!("{}{got}", words::from(sender, target)))),
+        Note::maybe("missing", torn),
+        Some(Note::new("limit", "its user's processes have as many signals waiting as they may (RLIMIT_SIGPENDING)")),
+    ];
+    notes.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -112,10 +149,7 @@ mod tests {
     }
 
     fn counts(story: &mut Story) -> Vec<(u64, u64)> {
-        let count = |finding: Finding| match finding.detail {
-            Detail::QueueOverflow { lost, siginfo_lost, .. } => (lost, siginfo_lost),
-            other => panic!("{other:?}"),
-        };
+        let count = |finding: Finding| (finding.facts.count("lost"), finding.facts.count("siginfo_lost"));
         story.found.drain(..).map(count).collect()
     }
 
@@ -123,18 +157,15 @@ mod tests {
     fn a_lost_signal_is_told_of_with_its_sender() {
         let finding = story().signal(sent(OVERFLOW_FAIL)).only();
         assert_eq!(finding.process.key.tgid, 10);
-        assert!(
-            finding
-                .message
-                .starts_with("SIGRTMIN+1 from sender (pid 2) to server (pid 10) was lost, and the sender got EAGAIN:")
-        );
-        assert!(matches!(finding.detail, Detail::QueueOverflow { sender: Sender::Process(_), .. }));
+        assert_eq!(finding.headline, "SIGRTMIN+1 to server (pid 10) was lost: its queue of signals is full");
+        assert!(finding.message().contains("Sent by: sender (pid 2), which got EAGAIN."), "{}", finding.message());
+        assert_eq!(finding.facts.process("sender").map(|sender| sender.key.tgid), Some(2));
     }
 
     #[test]
     fn a_lost_siginfo_is_told_apart() {
         let finding = story().signal(sent(LOSE_INFO)).only();
-        assert!(finding.message.contains("came, but not who sent it"), "{}", finding.message);
+        assert!(finding.headline.contains("lost its sender and its value"), "{}", finding.headline);
     }
 
     #[test]
@@ -143,11 +174,8 @@ mod tests {
         for _ in 0..1_000 {
             story.signal(sent(OVERFLOW_FAIL));
         }
-        assert!(
-            story.found[3]
-                .message
-                .starts_with("SIGRTMIN+1 to server (pid 10) is being lost, at least 1000 times within ")
-        );
+        let said = "SIGRTMIN+1 to server (pid 10) was lost at least 1000 times within ";
+        assert!(story.found[3].headline.starts_with(said), "{}", story.found[3].headline);
         assert_eq!(story.found[3].evidence.len(), 2);
         assert_eq!(counts(&mut story), [(1, 0), (10, 0), (100, 0), (1_000, 0)]);
     }

@@ -2,19 +2,26 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted},
+    rules::{Rule, RuleDef, Verdict, Wanted, words},
     signal::Verdict as Fate,
     summary::seconds,
     world::{Process, Waiting, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal that waits").role(Role::Signal).subject(),
+    FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
+    FactDef::new("age_ns", Kind::Span, "how long it has waited").role(Role::Cost),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-stuck-blocked",
     severity: Severity::Info,
     summary: "a signal that should end or stop a process waits, because the process blocks it",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("signal_stuck_blocked.md"),
     make: |thresholds| Box::new(StuckBlocked { after: thresholds.stuck_blocked_after }),
 };
@@ -50,18 +57,14 @@ impl Rule for StuckBlocked {
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Detail::StuckBlocked { signal, .. } = open.detail else { return None };
-        let name = open.process;
+        let signal = open.facts.signal("signal")?;
+        let (key, name) = (open.process.key, words::short(&open.process));
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
-            Change::Taken(taken) if taken.signal == signal => {
-                Some(format!("{name} has taken {signal} after {lasted}."))
-            }
+            Change::Taken(taken) if taken.signal == signal => Some(format!("{name} has taken {signal} after {lasted}")),
             // By sigwait(3), or a signalfd(2): of that no event tells.
-            Change::Masked(key) if *key == name.key && !world.waits(name.key, signal) => {
-                Some(format!("{name} has taken {signal}."))
-            }
-            Change::Died { key, .. } if *key == name.key => Some(format!("{name} has ended, {lasted} after {signal}.")),
+            Change::Masked(of) if *of == key && !world.waits(key, signal) => Some(format!("{name} has taken {signal}")),
+            Change::Died { key: of, .. } if *of == key => Some(format!("{name} has ended, {lasted} after {signal}")),
             _ => None,
         }
     }
@@ -84,44 +87,52 @@ impl StuckBlocked {
         if is_stopped && signal.is_stop() {
             return Verdict::Quiet;
         }
-        let (why, fix) = match state {
+        let pid = target.key.tgid;
+        let (briefly, why, fixes) = match state {
             Some(b'T' | b't') => (
-                "is stopped, and takes none before it is continued",
-                format!(
-                    "continue it (kill -CONT {}, or `fg` in its shell): it takes {signal} then; SIGKILL ends it as it is. \
-                     If a debugger holds it, that must let it go",
-                    target.key.tgid
-                ),
+                "it is stopped",
+                "stopped: it takes no signal before it is continued",
+                vec![
+                    format!("continue it (kill -CONT {pid}, or `fg` in its shell): it takes {signal} then"),
+                    "if a debugger holds it, have that let it go".to_owned(),
+                    format!("kill -KILL {pid} ends it as it is"),
+                ],
             ),
             Some(b'D') => (
-                "sleeps in the kernel and cannot be interrupted",
-                "find out what it waits for (a disk, NFS, FUSE; /proc/PID/stack): no signal reaches it before, and most \
-                 such sleeps not even SIGKILL ends"
-                    .to_owned(),
+                "it sleeps in the kernel",
+                "asleep in the kernel, where it cannot be interrupted",
+                vec![format!(
+                    "find out what it waits for (a disk, NFS, FUSE; /proc/{pid}/stack): no signal reaches it before, and \
+                     most such sleeps not even SIGKILL ends"
+                )],
             ),
-            _ => (
-                if signal.is_in(masks.blocked) { "blocks it" } else { "has not taken it" },
-                format!(
-                    "unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll), or take it there \
-                     (sigwait, signalfd); a child inherits what is blocked across fork and exec, so unblock all signals \
-                     in it before exec; SIGKILL ends it in any case"
-                ),
-            ),
+            _ => {
+                let (briefly, why) = if signal.is_in(masks.blocked) {
+                    ("the process blocks it", "it blocks the signal, which does nothing until then")
+                } else {
+                    ("the process has not taken it", "it has not taken the signal, which does nothing until then")
+                };
+                let fixes = vec![
+                    format!("unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll)"),
+                    "take it there (sigwait, signalfd)".to_owned(),
+                    "if its parent had blocked it, have that unblock all signals before exec: what is blocked is inherited"
+                        .to_owned(),
+                    format!("kill -KILL {pid} ends it in any case"),
+                ];
+                (briefly, why, fixes)
+            }
         };
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: at,
-            process: name,
-            confidence: Confidence::Certain,
-            message: format!(
-                "{signal} from {sender} has waited for {name} for {}: it {why}. Until then the signal does nothing.",
-                seconds(age_ns)
-            ),
-            fix,
+            headline: format!("{signal} has waited for {} for {}: {briefly}", words::short(&name), seconds(age_ns)),
+            notes: vec![
+                Note::new("sent by", words::from(&sender, &name)),
+                Note::new("sent to", words::who(&name)),
+                Note::new("state", why),
+            ],
+            fixes,
             evidence: vec![seq],
-            detail: Detail::StuckBlocked { signal, sender, age_ns },
+            facts: Facts::of(FACTS, [("signal", signal.into()), ("sender", sender.into()), ("age_ns", age_ns.into())]),
+            ..Finding::new(&DEF, world.now(), at, name)
         }))
     }
 }
@@ -131,6 +142,7 @@ mod tests {
     use tracer_common::record::signal_flags as bit;
 
     use super::*;
+    use crate::finding::Stage;
     use crate::{
         event::{Adopter, EventKind, Masks, SignalSent},
         signal::Signal,
@@ -158,9 +170,8 @@ mod tests {
         let mut story = sent();
         look(&mut story, 10_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
         let finding = story.only();
-        assert!(
-            finding.message.contains("SIGTERM from p10 (pid 10) has waited for p20 (pid 20) for 10.0 s: it blocks it")
-        );
+        assert_eq!(finding.headline, "SIGTERM has waited for p20 (pid 20) for 10.0 s: the process blocks it");
+        assert!(finding.message().contains("Sent by: p10 (pid 10)."), "{}", finding.message());
         story.exit(end(20, 1, Adopter::None));
         assert_eq!(story.found.pop().unwrap().stage, Stage::Resolved);
     }
@@ -191,10 +202,7 @@ mod tests {
         }
         look(&mut story, 10_000, Masks { shared_pending: TERM | 1 << 19, blocked: TERM | USR1, ..Masks::default() });
         let signals = |story: &mut Story| {
-            let of = |finding: Finding| match finding.detail {
-                Detail::StuckBlocked { signal, .. } => (signal, finding.stage),
-                other => panic!("{other:?}"),
-            };
+            let of = |finding: Finding| (finding.facts.signal("signal").unwrap(), finding.stage);
             story.found.drain(..).map(of).collect::<Vec<_>>()
         };
         assert_eq!(signals(&mut story), [(Signal::TERM, Stage::New), (Signal::TSTP, Stage::New)]);
@@ -224,7 +232,7 @@ mod tests {
         let masks = Masks { shared_pending: TERM | 1 << 19, ..Masks::default() };
         story.look(20, Some((b'T', 1))).event(EventKind::Masks(task(20), Some(masks))).event(EventKind::Tick);
         let finding = story.only();
-        assert!(finding.message.contains("SIGTERM"), "{}", finding.message);
-        assert!(finding.fix.starts_with("continue it (kill -CONT 20"), "{}", finding.fix);
+        assert!(finding.headline.contains("SIGTERM"), "{}", finding.headline);
+        assert!(finding.fix().starts_with("continue it (kill -CONT 20"), "{}", finding.fix());
     }
 }

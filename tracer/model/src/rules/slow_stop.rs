@@ -2,24 +2,44 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
-    ident::Identity,
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     programs::is_shell,
     rules::{
         Rule, RuleDef, Verdict,
-        killed_by::{line, on_behalf, short},
-        namespace_killed::the_processes,
+        words::{self, line, short},
     },
     signal::{self, Sender, Signal},
-    summary::{and_more, seconds},
+    summary::seconds,
     world::{Process, Request, Stop, Told, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal that asked it to stop").role(Role::Signal),
+    FactDef::new("sender", Kind::Sender, "who sent that").role(Role::Sender),
+    FactDef::new("ancestors", Kind::Processes, "parent, grandparent and so on of the sender, up to the init of its namespace"),
+    words::ASKED_BY,
+    FactDef::new("verdict", Kind::Word(signal::Verdict::IDS), "what became of it, as in `signal`").role(Role::Reason),
+    FactDef::new(
+        "children_told",
+        Kind::Count,
+        "how many of its children were sent a signal before the SIGKILL; null if the signal did not reach it, or that was \
+         not recorded",
+    )
+    .nullable(),
+    FactDef::new("children_not_told", Kind::Count, "how many were not; likewise").nullable(),
+    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel kills with it"),
+    FactDef::new("killer", Kind::Sender, "who sent the SIGKILL").role(Role::Party),
+    FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
+    FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
+    FactDef::new("took_ns", Kind::Span, "from the signal to the end"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "slow-stop",
     severity: Severity::Warning,
     summary: "a container did not end at its stop signal, and was killed when the time was up",
     lasts: false,
+    facts: FACTS,
     explanation: include_str!("slow_stop.md"),
     make: |thresholds| Box::new(SlowStop { after: thresholds.slow_stop_after }),
 };
@@ -46,118 +66,120 @@ impl Rule for SlowStop {
         let took_ns = ended_at.saturating_sub(asked.at);
         let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since: asked.at,
-            process: process.identity(),
-            confidence: Confidence::Certain,
-            message: message(world, process, stop, asked, kill, took_ns) + &others(left),
-            fix: fix(process, asked),
+            headline: headline(world, process, asked, took_ns),
+            notes: notes(process, stop, asked, kill, left),
+            fixes: fixes(process, asked),
             evidence: vec![asked.seq, kill.seq, seq],
-            detail: Detail::SlowStop {
-                signal: asked.signal,
-                sender: Sender::Process(asked.sender),
-                ancestors: asked.ancestors.clone(),
-                asked_by: asked.asked_by.clone(),
-                fate: asked.verdict,
-                told: stop.told.clone(),
-                left,
-                killer: Sender::Process(kill.sender),
-                killer_ancestors: kill.ancestors.clone(),
-                wasted_ns: wasted,
-                took_ns,
-            },
+            facts: Facts::of(
+                FACTS,
+                [
+                    ("signal", asked.signal.into()),
+                    ("sender", Sender::Process(asked.sender).into()),
+                    ("ancestors", asked.ancestors.clone().into()),
+                    ("asked_by", asked.asked_by.clone().into()),
+                    ("verdict", asked.verdict.id().into()),
+                    ("children_told", stop.told.as_ref().map(|told| told.told).into()),
+                    ("children_not_told", stop.told.as_ref().map(|told| told.not_told).into()),
+                    ("left", left.into()),
+                    ("killer", Sender::Process(kill.sender).into()),
+                    ("killer_ancestors", kill.ancestors.clone().into()),
+                    ("wasted_ns", wasted.into()),
+                    ("took_ns", took_ns.into()),
+                ],
+            ),
+            ..Finding::new(&DEF, world.now(), asked.at, process.identity())
         }))
     }
 }
 
-fn message(world: &World, process: &Process, stop: &Stop, asked: &Request, kill: &Request, took_ns: u64) -> String {
+fn headline(world: &World, process: &Process, asked: &Request, took_ns: u64) -> String {
     let Request { signal, verdict, .. } = asked;
-    let name = world.place_of(&process.identity());
-    let init = format!("{} (pid {})", process.comm, process.key.tgid);
     let fate = match verdict {
-        signal::Verdict::InitNoHandler => {
-            format!("did nothing: {init} is pid 1 of its namespace and has no handler for it, so the kernel dropped it")
-        }
-        signal::Verdict::IgnoredByChoice => format!("did nothing: {init}, its pid 1, ignores it"),
-        signal::Verdict::Queued => format!("had to wait: {init}, its pid 1, had blocked it, or was stopped"),
-        _ => format!("reached {init}, its pid 1, which did not end"),
+        signal::Verdict::InitNoHandler => format!("{signal} was dropped"),
+        signal::Verdict::IgnoredByChoice => format!("its pid 1 ignores {signal}"),
+        signal::Verdict::Queued => format!("{signal} had to wait"),
+        _ => format!("its pid 1 did not end at {signal}"),
     };
-    format!(
-        "It took {} to stop {name}{}: {signal} from {} {fate}.{} {} later {} sent SIGKILL.",
-        seconds(took_ns),
-        on_behalf(&asked.asked_by),
-        who(asked),
-        children(asked, stop.told.as_ref()),
-        seconds(kill.at.saturating_sub(asked.at)),
-        who(kill),
-    )
+    format!("{} took {} to stop: {fate}", world.place_of(&process.identity()), seconds(took_ns))
 }
 
-/// Who dies with an init.
-fn others(left: u64) -> String {
-    match left {
+fn notes(process: &Process, stop: &Stop, asked: &Request, kill: &Request, left: u64) -> Vec<Note> {
+    let init = words::who(&process.identity());
+    let fate = match asked.verdict {
+        signal::Verdict::InitNoHandler => "dropped, as pid 1 has no handler for it",
+        signal::Verdict::IgnoredByChoice => "ignored",
+        signal::Verdict::Queued => "not taken, as it was blocked, or pid 1 was stopped",
+        _ => "taken, but pid 1 did not end",
+    };
+    let others = match left {
         0 => String::new(),
-        n => format!(" With it the kernel kills {} left in its namespace.", the_processes(n)),
-    }
+        n => format!("; {} with it", words::count(n, "more process died", "more processes died")),
+    };
+    let later = seconds(kill.at.saturating_sub(asked.at));
+    let told = stop.told.as_ref().filter(|_| asked.verdict == signal::Verdict::Delivered);
+    let notes = [
+        words::asked_by(&asked.asked_by),
+        Some(Note::new(asked.signal.to_string(), format!("from {} to {init}: {fate}", chain(asked)))),
+        told.and_then(children),
+        told.and_then(ignoring),
+        Some(Note::new("SIGKILL", format!("{later} later, from {}{others}", chain(kill)))),
+    ];
+    notes.into_iter().flatten().collect()
 }
 
 /// Whether a signal that was taken went on to the children.
-fn children(asked: &Request, told: Option<&Told>) -> String {
-    let Some(children) = told.filter(|_| asked.verdict == signal::Verdict::Delivered) else {
-        return String::new();
+fn children(children: &Told) -> Option<Note> {
+    let Told { told, not_told, named, adopted: _, passed_to, ignoring: _ } = children;
+    let text = match (told, not_told) {
+        (0, 0) => return None,
+        (_, 0) => "it passed a signal on to all of them".to_owned(),
+        (0, _) if passed_to.is_empty() => format!("it passed none on to {}", words::names(named, *not_told)),
+        _ => format!("these were sent none: {}", words::names(named, *not_told)),
     };
-    let Told { told, not_told, named, adopted: _, passed_to, ignoring } = children;
-    let short = |all: &[Identity]| all.iter().map(short).collect::<Vec<_>>();
-    let untold = and_more(&short(named), *not_told);
-    let ignored = match &ignoring[..] {
-        [] => String::new(),
-        [one] => format!(" {} ignores it.", short(&[*one])[0]),
-        many => format!(" These ignore it: {}.", short(many).join(", ")),
-    };
-    let passed = match (told, not_told) {
-        (0, 0) => String::new(),
-        (_, 0) => " It passed a signal on to all of its children.".to_owned(),
-        (0, _) if passed_to.is_empty() => format!(" It passed none on to its children: {untold}."),
-        _ => format!(" Of its children these were sent none: {untold}."),
-    };
-    passed + &ignored
+    Some(Note::new("children", text))
+}
+
+/// Who was sent it in vain.
+fn ignoring(children: &Told) -> Option<Note> {
+    match &children.ignoring[..] {
+        [] => None,
+        [one] => Some(Note::new("ignored", format!("{} ignores it", short(one)))),
+        many => Some(Note::new("ignored", format!("these ignore it: {}", words::names(many, many.len() as u64)))),
+    }
 }
 
 /// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
-fn who(request: &Request) -> String {
+fn chain(request: &Request) -> String {
     line(short(&request.sender), &request.ancestors)
 }
 
-fn fix(process: &Process, asked: &Request) -> String {
+fn fixes(process: &Process, asked: &Request) -> Vec<String> {
     let signal = asked.signal;
     let is_shell = is_shell(process.comm.bytes());
     match asked.verdict {
-        signal::Verdict::InitNoHandler if is_shell => {
-            "let the program be pid 1 itself (the exec form of ENTRYPOINT, or `exec` as the last command of the script), \
-             or have the shell pass it on (trap 'kill -TERM $!; wait' TERM), or run it below an init (docker run --init)"
-                .to_owned()
-        }
-        signal::Verdict::InitNoHandler => format!(
-            "give the program a handler for {signal}, set STOPSIGNAL to a signal that it handles, or run it below an \
-             init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1"
-        ),
-        signal::Verdict::IgnoredByChoice => {
-            format!("set STOPSIGNAL to a signal that the program does not ignore, or do not ignore {signal}")
-        }
-        signal::Verdict::Queued => format!(
-            "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd); a \
-             stopped or frozen container must be continued first"
-        ),
-        _ if is_shell => {
-            "a shell runs its trap only when the command that it waits for has ended: run that in the background and \
-             `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' TERM), or let the program be pid 1 (exec)"
-                .to_owned()
-        }
-        _ => "find out what the program still did (connections that it drains, children that never got the signal), and \
-              have it end sooner, or give it the time that it needs (docker stop -t, terminationGracePeriodSeconds)"
-            .to_owned(),
+        signal::Verdict::InitNoHandler => words::unhandled(&process.identity(), signal, true),
+        signal::Verdict::IgnoredByChoice => vec![
+            "set STOPSIGNAL to a signal that the program does not ignore".to_owned(),
+            format!("have the program not ignore {signal}"),
+        ],
+        signal::Verdict::Queued => vec![
+            format!(
+                "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd)"
+            ),
+            "if the container was stopped or frozen, continue it first".to_owned(),
+        ],
+        _ if is_shell => vec![
+            words::exec_form(signal),
+            "run the program in the background and `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' \
+             TERM): a shell runs its trap only when the command that it waits for has ended"
+                .to_owned(),
+        ],
+        _ => vec![
+            "find out what the program still did (connections that it drains, children that never got the signal), and \
+             have it end sooner"
+                .to_owned(),
+            "give it the time that it needs (docker stop -t, terminationGracePeriodSeconds)".to_owned(),
+        ],
     }
 }
 
@@ -200,15 +222,16 @@ mod tests {
         let mut story = container();
         story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
         let finding = killed(&mut story).unwrap();
-        let Detail::SlowStop { signal, fate, wasted_ns, .. } = finding.detail else { panic!() };
-        assert_eq!((signal, fate, wasted_ns / MS), (Signal::TERM, signal::Verdict::InitNoHandler, 3_000));
+        let facts = &finding.facts;
+        let of = (facts.signal("signal"), facts.word("verdict"), facts.count("wasted_ns") / MS);
+        assert_eq!(of, (Some(Signal::TERM), "no-handler", 3_000));
         assert_eq!((finding.evidence.len(), finding.process.key), (3, key(10)));
         assert_eq!(
-            finding.message,
+            finding.message(),
             format!(
-                "It took 3.0 s to stop pid namespace {NS}: SIGTERM from runc (pid 3) < shim (pid 2) < p1 (pid 1) did \
-                 nothing: sleep (pid 10) is pid 1 of its namespace and has no handler for it, so the kernel dropped it. \
-                 3.0 s later runc (pid 4) < shim (pid 2) < p1 (pid 1) sent SIGKILL."
+                "pid namespace {NS} took 3.0 s to stop: SIGTERM was dropped. SIGTERM: from runc (pid 3) < shim (pid 2) < p1 \
+                 (pid 1) to sleep (pid 10, pid 1 inside): dropped, as pid 1 has no handler for it. SIGKILL: 3.0 s later, \
+                 from runc (pid 4) < shim (pid 2) < p1 (pid 1)."
             )
         );
     }
@@ -219,11 +242,7 @@ mod tests {
         story.fork(born_in(NS, 11, 2, 10));
         story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
         let finding = killed(&mut story).unwrap();
-        assert!(
-            finding.message.ends_with("sent SIGKILL. With it the kernel kills the process left in its namespace."),
-            "{}",
-            finding.message
-        );
+        assert!(finding.message().ends_with("; 1 more process died with it."), "{}", finding.message());
         story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).wait(200, &[]);
         assert_eq!(story.rules(), [""; 0]);
     }
@@ -236,23 +255,12 @@ mod tests {
         story.fork(born(20, 1)).exec(20, "bash").fork(born(21, 20)).exec(21, "docker stop -t 3 web");
         story.signal(sent(3, Signal::TERM, 0, 1));
         let dropped = story.only();
-        assert!(
-            dropped.message.starts_with(
-                "SIGTERM from runc (pid 3), as docker (pid 21) < bash (pid 20) < p1 (pid 1) had asked, to sleep (pid 10) \
-                 did nothing"
-            ),
-            "{}",
-            dropped.message
-        );
+        let asked = Note::new("asked by", "docker (pid 21) < bash (pid 20) < p1 (pid 1)");
+        assert_eq!(dropped.notes.first(), Some(&asked));
         let finding = killed(story.wait(3_000, &[(10, b'S', 2)])).unwrap();
-        assert!(
-            finding.message.starts_with(
-                "It took 3.0 s to stop container web, as docker (pid 21) < bash (pid 20) < p1 (pid 1) had asked: SIGTERM"
-            ),
-            "{}",
-            finding.message
-        );
-        assert_eq!(finding.detail.asked_by()[0].key, key(21));
+        assert_eq!(finding.headline, "container web took 3.0 s to stop: SIGTERM was dropped");
+        assert_eq!(finding.notes.first(), Some(&asked));
+        assert_eq!(finding.facts.process("asked_by").unwrap().key, key(21));
     }
 
     #[test]
@@ -264,22 +272,22 @@ mod tests {
             story.signal(sent(3, Signal(10), bit::HANDLER, 0)).wait(3_000, &[(10, b'S', 2)]);
             let finding = killed(&mut story);
             assert_eq!(finding.is_some(), is_found);
-            assert!(finding.is_none_or(|finding| finding.message.contains("to stop container web")));
+            assert!(finding.is_none_or(|finding| finding.headline.starts_with("container web took")));
         }
     }
 
     #[test]
     fn what_became_of_the_signal_decides_what_helps() {
         for (more, result, says, helps) in [
-            (bit::HANDLER, 0, "reached sleep (pid 10), its pid 1, which did not end", "docker stop -t"),
-            (bit::BLOCKED, 0, "had to wait: sleep (pid 10), its pid 1, had blocked it", "unblock SIGTERM"),
-            (bit::IGNORE, 1, "did nothing: sleep (pid 10), its pid 1, ignores it", "STOPSIGNAL"),
+            (bit::HANDLER, 0, "its pid 1 did not end at SIGTERM", "docker stop -t"),
+            (bit::BLOCKED, 0, "SIGTERM had to wait", "unblock SIGTERM"),
+            (bit::IGNORE, 1, "its pid 1 ignores SIGTERM", "STOPSIGNAL"),
         ] {
             let mut story = container();
             story.signal(sent(3, Signal::TERM, more, result)).wait(3_000, &[(10, b'S', 2)]);
             let finding = killed(&mut story).unwrap();
-            assert!(finding.message.contains(says), "{}", finding.message);
-            assert!(finding.fix.contains(helps), "{}", finding.fix);
+            assert!(finding.headline.contains(says), "{}", finding.headline);
+            assert!(finding.fix().contains(helps), "{}", finding.fix());
         }
     }
 
@@ -306,10 +314,8 @@ mod tests {
 
     /// Seconds that were lost by the signal that is blamed.
     fn blamed(story: &mut Story) -> Option<(Signal, u64)> {
-        match killed(story)?.detail {
-            Detail::SlowStop { signal, wasted_ns, .. } => Some((signal, (wasted_ns / MS + 50) / 1_000)),
-            other => panic!("{other:?}"),
-        }
+        let facts = killed(story)?.facts;
+        Some((facts.signal("signal")?, (facts.count("wasted_ns") / MS + 50) / 1_000))
     }
 
     #[test]
@@ -379,7 +385,8 @@ mod tests {
         let passed = kill(10, 11, Signal::TERM);
         story.signal(SignalSent { result: 1, flags: passed.flags | bit::IGNORE, ..passed }).wait(3_000, &lives);
         let finding = killed(&mut story).unwrap();
-        let text = "It passed a signal on to all of its children. worker (pid 11) ignores it. 3.0 s later";
-        assert!(finding.message.contains(text), "{}", finding.message);
+        let text =
+            "Children: it passed a signal on to all of them. Ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
+        assert!(finding.message().contains(text), "{}", finding.message());
     }
 }

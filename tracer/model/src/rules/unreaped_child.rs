@@ -2,17 +2,27 @@
 
 use crate::{
     change::{AdopterClass, Change},
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::{Identity, ProcKey},
-    rules::{Rule, RuleDef, Verdict, coalesced_sigchld},
+    rules::{Rule, RuleDef, Verdict, coalesced_sigchld, words},
+    summary::seconds,
     world::{Death, Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("parent", Kind::Process, "whoever owes the wait: the tracer, where there is one, else the parent")
+        .role(Role::Debtor),
+    FactDef::new("age_ns", Kind::Span, "how long it has been a zombie").role(Role::Cost),
+    FactDef::new("age_is_lower_bound", Kind::Flag, "it may have been one for longer: it died before tracing began"),
+    FactDef::new("blame", Kind::Word(Blame::WORDS), "why nobody waits").role(Role::Reason),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "unreaped-child",
     severity: Severity::Warning,
     summary: "a process has ended and its parent does not wait for it: a zombie",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("unreaped_child.md"),
     make: |thresholds| Box::new(UnreapedChild { after: thresholds.unreaped_after, leak: thresholds.zombie_leak_at }),
 };
@@ -77,17 +87,17 @@ impl Rule for UnreapedChild {
         if identity.key != open.process.key {
             return None;
         }
-        let after = zombie_for.map_or_else(String::new, |ns| format!(" after {}", crate::summary::seconds(ns)));
+        let after = zombie_for.map_or_else(String::new, |ns| format!(" after {}", seconds(ns)));
+        let name = words::short(identity);
         Some(match by.and_then(|by| world.get(by)) {
             // Nobody who has ended waits for anybody.
-            Some(by) if by.death().is_some() && by.roles.init => format!(
-                "{identity} is gone{after}: {}, the init of its namespace, has ended, and the kernel took what was left \
-                 there.",
-                by.identity()
-            ),
-            Some(by) if by.death().is_some() => format!("{identity} is gone{after}."),
-            Some(by) => format!("{identity} was reaped by {}{after}.", by.identity()),
-            None => format!("{identity} is gone{after}."),
+            Some(by) if by.death().is_some() && by.roles.init => {
+                let init = words::short(&by.identity());
+                format!("{name} is gone{after}: the kernel took what was left when {init}, the init there, ended")
+            }
+            Some(by) if by.death().is_some() => format!("{name} is gone{after}"),
+            Some(by) => format!("{name} was reaped by {}{after}", words::short(&by.identity())),
+            None => format!("{name} is gone{after}"),
         })
     }
 }
@@ -134,6 +144,16 @@ pub(super) enum Blame {
 }
 
 impl Blame {
+    /// All of [`Blame::words`].
+    const WORDS: &[&str] = &[
+        "parent alive and never waits",
+        "adopted by an init that never waits",
+        "adopted by a subreaper that never waits",
+        "parent stopped",
+        "parent blocked",
+        "held by a tracer",
+    ];
+
     pub(super) fn words(self) -> &'static str {
         match self {
             Self::Parent => "parent alive and never waits",
@@ -145,19 +165,15 @@ impl Blame {
         }
     }
 
-    /// The same of many, as a sentence about whoever should wait for them.
+    /// The same of many, in a few words.
     pub(super) fn of_many(self) -> &'static str {
         match self {
-            Self::Parent => "They are its children, and it does not wait for them.",
-            Self::AdoptingInit => {
-                "Their parents died, so they went to it as the init of their namespace, and it does not wait for them."
-            }
-            Self::AdoptingSubreaper => {
-                "Their parents died, so they went to it as a subreaper, and it does not wait for them."
-            }
-            Self::Stopped => "It is stopped and cannot wait for them.",
-            Self::Blocked => "It is blocked in the kernel and cannot wait for them.",
-            Self::Tracer => "It traces them, and does not wait for them.",
+            Self::Parent => "they are its own children",
+            Self::AdoptingInit => "their parents died, and it adopted them as the init of their namespace",
+            Self::AdoptingSubreaper => "their parents died, and it adopted them as a subreaper",
+            Self::Stopped => "it is stopped and cannot wait for them",
+            Self::Blocked => "it is blocked in the kernel and cannot wait for them",
+            Self::Tracer => "it traces them",
         }
     }
 
@@ -177,75 +193,106 @@ impl Blame {
         }
     }
 
-    pub(super) fn fix(self, debtor: &Identity) -> String {
+    pub(super) fn fixes(self, debtor: &Identity) -> Vec<String> {
+        let (comm, pid) = (debtor.comm, debtor.key.tgid);
         match self {
-            Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => INIT_FIX.to_owned(),
-            Self::Parent => format!(
-                "{} must call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say), or set SIGCHLD to \
-                 SIG_IGN if it does not want the status; ending {} hands its zombies to an init that reaps",
-                debtor.comm, debtor.comm
-            ),
-            Self::AdoptingInit => INIT_FIX.to_owned(),
-            Self::AdoptingSubreaper => format!(
-                "{} asked for orphans with PR_SET_CHILD_SUBREAPER and so must wait for any child (waitpid(-1)), not \
-                 only for its own",
-                debtor.comm
-            ),
-            Self::Stopped => format!("let {} go on (kill -CONT {}), then it can wait", debtor.comm, debtor.key.tgid),
+            Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => init_fixes(),
+            Self::Parent => vec![
+                format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
+                format!("if {comm} does not want the status, have it set SIGCHLD to SIG_IGN"),
+                format!("end {comm}: an init that reaps adopts its zombies"),
+            ],
+            Self::AdoptingInit => init_fixes(),
+            Self::AdoptingSubreaper => vec![format!(
+                "have {comm} wait for any child (waitpid(-1)), not only for its own: it asked for orphans with \
+                 PR_SET_CHILD_SUBREAPER"
+            )],
+            Self::Stopped => vec![format!("continue {comm} (kill -CONT {pid}): then it can wait")],
             Self::Blocked => {
-                format!(
-                    "{} sleeps in the kernel and cannot be interrupted: see /proc/{}/stack",
-                    debtor.comm, debtor.key.tgid
-                )
+                vec![format!(
+                    "find out what {comm} waits for in the kernel, where it cannot be interrupted (/proc/{pid}/stack)"
+                )]
             }
-            Self::Tracer => format!(
-                "{} traces it (ptrace) and must wait for it first; ending {} gives the zombie back to its parent",
-                debtor.comm, debtor.comm
-            ),
+            Self::Tracer => vec![
+                format!("have {comm} wait for it: it traces it (ptrace) and must do so before its parent can"),
+                format!("end {comm}, which gives the zombie back to its parent"),
+            ],
         }
     }
 }
 
-const INIT_FIX: &str = "run an init that reaps as pid 1 (docker run --init, tini, shareProcessNamespace), or have pid 1 \
-                        call waitpid(-1) in a loop on SIGCHLD";
+fn init_fixes() -> Vec<String> {
+    vec![
+        "run an init that reaps as pid 1 (docker run --init, tini, shareProcessNamespace)".to_owned(),
+        "have pid 1 call waitpid(-1) in a loop on SIGCHLD".to_owned(),
+    ]
+}
 
 fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> Finding {
     let parent = world.identity(debtor);
     let blame = Blame::of(process, world.get(debtor));
     let age_ns = world.now().saturating_sub(death.zombie_since());
     let name = process.identity();
-    let age = crate::summary::seconds(age_ns);
-    let at_least = if death.exact { "" } else { "at least " };
-    let reason = match (blame, &process.adoption) {
-        (Blame::Parent, _) => format!("Its parent {parent} lives and does not wait for it."),
-        (Blame::AdoptingInit, Some(adoption)) => format!(
-            "Its parent {} died, so it went to {parent}, the init of its namespace, which does not wait for it.",
-            adoption.from
+    let (age, at_least) = (seconds(age_ns), if death.exact { "" } else { "at least " });
+    let (debtor_name, dead) = (words::short(&parent), process.adoption.map(|adoption| words::short(&adoption.from)));
+    let dead = dead.map_or_else(String::new, |dead| format!(" when its parent {dead} died"));
+    let (briefly, label, reason) = match blame {
+        Blame::Parent => (
+            format!("its parent {debtor_name} does not wait for it"),
+            "parent",
+            format!("{}, which lives", words::who(&parent)),
         ),
-        (Blame::AdoptingSubreaper, Some(adoption)) => format!(
-            "Its parent {} died, so it went to the subreaper {parent}, which does not wait for it.",
-            adoption.from
+        Blame::AdoptingInit => (
+            format!("{debtor_name} adopted it and does not wait for it"),
+            "adopted by",
+            format!("{}, the init of its namespace,{dead}", words::who(&parent)),
         ),
-        (Blame::Stopped, _) => format!("Its parent {parent} is stopped and cannot wait."),
-        (Blame::Blocked, _) => format!("Its parent {parent} is blocked in the kernel and cannot wait."),
-        _ => format!("It is traced by {parent}, which must wait for it before its parent can."),
+        Blame::AdoptingSubreaper => (
+            format!("{debtor_name} adopted it and does not wait for it"),
+            "adopted by",
+            format!("{}, a subreaper,{dead}", words::who(&parent)),
+        ),
+        Blame::Stopped => (
+            format!("its parent {debtor_name} is stopped"),
+            "parent",
+            format!("{}, which cannot wait while it is stopped", words::who(&parent)),
+        ),
+        Blame::Blocked => (
+            format!("its parent {debtor_name} is blocked in the kernel"),
+            "parent",
+            format!("{}, which cannot wait while it is blocked", words::who(&parent)),
+        ),
+        Blame::Tracer => (
+            format!("its tracer {debtor_name} does not wait for it"),
+            "tracer",
+            format!("{}, which must wait for it before its parent can", words::who(&parent)),
+        ),
     };
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
-        1 => " (One other child of it was reaped meanwhile.)".to_owned(),
-        n => format!(" ({n} other children of it were reaped meanwhile.)"),
+        n => format!("{} of it meanwhile", words::count(n, "other child", "other children")),
     };
+    let notes = [
+        Some(Note::new("zombie", words::who(&name))),
+        Some(Note::new(label, reason)),
+        Note::maybe("reaped", others),
+        Some(Note::new("cost", "it keeps its pid until it is reaped")),
+    ];
     Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since: death.zombie_since(),
-        process: name,
-        confidence: Confidence::Certain,
-        message: format!("{name} has been a zombie for {at_least}{age}. {reason}{others}"),
-        fix: blame.fix(&parent),
+        headline: format!("{} has been a zombie for {at_least}{age}: {briefly}", words::short(&name)),
+        notes: notes.into_iter().flatten().collect(),
+        fixes: blame.fixes(&parent),
         evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
-        detail: Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: !death.exact, blame: blame.words() },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("parent", parent.into()),
+                ("age_ns", age_ns.into()),
+                ("age_is_lower_bound", (!death.exact).into()),
+                ("blame", blame.words().into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), death.zombie_since(), name)
     }
 }
 
@@ -254,6 +301,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::finding::{Confidence, Stage};
     use crate::{
         engine::ASKED_AT_ONCE,
         event::{Adopter, EventKind, Exit},
@@ -270,10 +318,8 @@ mod tests {
     }
 
     fn blame(story: &mut Story) -> (&'static str, u32) {
-        match story.only().detail {
-            Detail::UnreapedChild { blame, parent, .. } => (blame, parent.key.tgid),
-            other => panic!("{other:?}"),
-        }
+        let facts = story.only().facts;
+        (facts.word("blame"), facts.process("parent").unwrap().key.tgid)
     }
 
     #[test]
@@ -310,13 +356,8 @@ mod tests {
         assert_eq!(story.only().stage, Stage::New);
         story.exit(end(10, 1, Adopter::None)).free(11);
         story.found.retain(|finding| finding.rule.name == DEF.name);
-        let said = story.only().message;
-        let want = "the init of its namespace, has ended, and the kernel took what was left there.";
-        assert!(
-            said.starts_with("p11 (pid 11, pid 2 in namespace 4026532500) is gone after 3.0 s: pause")
-                && said.ends_with(want),
-            "{said}"
-        );
+        let want = "p11 (pid 11) is gone after 3.0 s: the kernel took what was left when pause (pid 10), the init there, ended";
+        assert_eq!(story.only().headline, want);
     }
 
     #[test]
@@ -342,7 +383,7 @@ mod tests {
         story.free(20);
         let over = story.only();
         assert_eq!((over.stage, over.process.key), (Stage::Resolved, key(20)));
-        assert!(over.message.contains("was reaped by lazy (pid 10) after 20 min"), "{}", over.message);
+        assert!(over.headline.contains("was reaped by lazy (pid 10) after 20 min"), "{}", over.headline);
     }
 
     #[test]
@@ -422,11 +463,8 @@ mod tests {
         story.exit(end(12, 10, Adopter::None));
         story.wait(3_000, &[(12, b'Z', 10), (10, b'S', 1)]);
         let found = story.found[0].clone();
-        assert!(
-            found.message.contains("Its parent p11 (pid 11, pid 2 in namespace 4026532500) died"),
-            "{}",
-            found.message
-        );
+        let message = found.message();
+        assert!(message.contains("when its parent p11 (pid 11) died"), "{message}");
         assert_eq!(blame(&mut story), ("adopted by an init that never waits", 10));
     }
 
@@ -441,7 +479,8 @@ mod tests {
                 zombie(born(20, 10), ago),
             ]);
             story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
-            let Detail::UnreapedChild { age_ns, age_is_lower_bound, .. } = story.only().detail else { panic!() };
+            let facts = story.only().facts;
+            let (age_ns, age_is_lower_bound) = (facts.count("age_ns"), facts.flag("age_is_lower_bound"));
             assert!(age_is_lower_bound && age_ns / 1_000_000 == at_least, "{age_ns}");
         }
     }

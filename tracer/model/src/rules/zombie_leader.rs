@@ -2,18 +2,24 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Severity, Stage},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict},
+    rules::{Rule, RuleDef, Verdict, words},
     summary::seconds,
     world::{State, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("threads", Kind::Count, "threads that lived on"),
+    FactDef::new("age_ns", Kind::Span, "how long ago the main thread ended").role(Role::Cost),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leader",
     severity: Severity::Info,
     summary: "the main thread of a process has exited while others live: it looks defunct and cannot be reaped",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("zombie_leader.md"),
     make: |thresholds| Box::new(ZombieLeader { after: thresholds.zombie_leader_after }),
 };
@@ -42,35 +48,37 @@ impl Rule for ZombieLeader {
         let name = process.identity();
         let age_ns = world.now().saturating_sub(since);
         Verdict::Found(Box::new(Finding {
-            rule: &DEF,
-            stage: Stage::New,
-            at: world.now(),
-            since,
-            process: name,
-            confidence: Confidence::Certain,
-            message: format!(
-                "The main thread of {name} exited {} ago; other threads live on. It shows as <defunct> but is no zombie, \
-                 and its parent cannot reap it before the last thread is gone.",
+            headline: format!(
+                "the main thread of {} exited {} ago, and other threads live on",
+                words::short(&name),
                 seconds(age_ns)
             ),
-            fix:
-                "nothing for the parent to do; if the process should have ended, its main thread must call exit(), not \
-                  pthread_exit(), or the other threads must end"
+            notes: vec![
+                Note::new("looks like", "<defunct>, but it is no zombie"),
+                Note::new("reaping", "its parent cannot reap it before the last thread has ended"),
+            ],
+            fixes: vec![
+                "none is needed, if it is meant to go on: there is nothing for the parent to do".to_owned(),
+                "to end it, have its main thread call exit(), not pthread_exit(), or have the other threads end"
                     .to_owned(),
+            ],
             evidence: vec![seq],
-            detail: Detail::ZombieLeader { threads: live, age_ns },
+            facts: Facts::of(FACTS, [("threads", live.into()), ("age_ns", age_ns.into())]),
+            ..Finding::new(&DEF, world.now(), since, name)
         }))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
-            Change::Died { key, .. } if *key == open.process.key => {
-                Some(format!("The last thread of {} has ended, {lasted} after the main thread.", open.process))
-            }
-            Change::Execed { key, .. } if *key == open.process.key => {
-                Some(format!("Another thread of {} executed a program, and is its main thread now.", open.process))
-            }
+            Change::Died { key, .. } if *key == open.process.key => Some(format!(
+                "the last thread of {} has ended, {lasted} after the main thread",
+                words::short(&open.process)
+            )),
+            Change::Execed { key, .. } if *key == open.process.key => Some(format!(
+                "another thread of {} executed a program and is its main thread now",
+                words::short(&open.process)
+            )),
             _ => None,
         }
     }
@@ -78,7 +86,6 @@ impl Rule for ZombieLeader {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
         event::{Adopter, Exit},
         story::{Story, born, end},
@@ -94,17 +101,13 @@ mod tests {
     fn a_dead_main_thread_is_no_unreaped_child() {
         let mut story = leader_exits(2);
         story.wait(3_000, &[(10, b'Z', 1)]);
-        let Detail::ZombieLeader { threads, .. } = story.only().detail else { panic!() };
-        assert_eq!(threads, 2);
+        assert_eq!(story.only().facts.count("threads"), 2);
         story.wait(50_000, &[(10, b'Z', 1)]);
         assert_eq!(story.rules(), [""; 0]);
         story.exit(end(10, 1, Adopter::None));
         let over = story.only();
-        assert!(
-            over.message.starts_with("The last thread of p10 (pid 10) has ended, 53.0 s after"),
-            "{}",
-            over.message
-        );
+        let said = "the last thread of p10 (pid 10) has ended, 53.0 s after the main thread";
+        assert_eq!(over.headline, said);
     }
 
     #[test]

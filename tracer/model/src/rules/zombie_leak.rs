@@ -4,21 +4,50 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::Change,
-    finding::{Confidence, Detail, Finding, Reached, Severity, Stage},
-    ident::ProcKey,
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    host::Room,
+    ident::{Comm, ProcKey},
     rules::{
         Rule, RuleDef, Verdict, Wanted, coalesced_sigchld,
         unreaped_child::{Blame, is_leak},
+        words,
     },
     summary::seconds,
     world::{Death, Process, World},
 };
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("zombies", Kind::Count, "zombies that `process` does not wait for").role(Role::Size),
+    FactDef::new(
+        "per_hour",
+        Kind::Count,
+        "how many more there would be in an hour at the present rate; 0 if they become no more",
+    ),
+    FactDef::new("names", Kind::List(NAMED), "the most frequent names among them"),
+    FactDef::new(
+        "limit",
+        Kind::Record(LIMIT),
+        "what is reached first if that goes on; null if nothing is within 30 days",
+    )
+    .nullable(),
+];
+
+const NAMED: &[FactDef] =
+    &[FactDef::new("comm", Kind::Name, "the name"), FactDef::new("count", Kind::Count, "how many are called so")];
+
+const LIMIT: &[FactDef] = &[
+    FactDef::new("used", Kind::Count, "pids in use"),
+    FactDef::new("most", Kind::Count, "the most that there can be"),
+    FactDef::new("of_machine", Kind::Flag, "of the machine; else of the control group"),
+    FactDef::new("in_ns", Kind::Span, "when it will be reached, from now"),
+];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leak",
     severity: Severity::Error,
     summary: "one parent collects zombies, and each of them keeps a pid",
     lasts: true,
+    facts: FACTS,
     explanation: include_str!("zombie_leak.md"),
     make: |thresholds| Box::new(ZombieLeak { after: thresholds.unreaped_after, at: thresholds.zombie_leak_at }),
 };
@@ -77,21 +106,22 @@ impl Rule for ZombieLeak {
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let parent = open.process;
+        let name = words::short(&parent);
         let lasted = seconds(world.now().saturating_sub(open.since));
         match change {
             Change::Died { key, .. } if *key == parent.key => {
                 if world.is_ending(parent.pid_ns) {
                     return Some(format!(
-                        "{parent} has ended, and its pid namespace with it: the kernel reaps what is left."
+                        "{name} has ended, and its pid namespace with it: the kernel reaps what is left"
                     ));
                 }
                 let left = world.unreaped(parent.key, 0).count();
-                Some(format!("{parent} has ended; whoever adopts its {left} zombies must reap them."))
+                Some(format!("{name} has ended; whoever adopts its {left} zombies must reap them"))
             }
             Change::Reaped { identity, .. }
                 if identity.key != parent.key && world.unreaped(parent.key, 0).next().is_none() =>
             {
-                Some(format!("All zombies of {parent} were reaped, {lasted} after the first of them had ended."))
+                Some(format!("all zombies of {name} were reaped, {lasted} after the first of them had ended"))
             }
             _ => None,
         }
@@ -99,7 +129,7 @@ impl Rule for ZombieLeak {
 
     fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
         // Whatever comes to it by adoption will be one more.
-        part.detail.part_of() == Some(whole.process.key)
+        part.part_of() == Some(whole.process.key)
     }
 }
 
@@ -116,13 +146,10 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
         others => called.push(format!("{others} others")),
     }
     let called = match &names[..] {
-        [(comm, _)] => format!(", all called {comm}"),
-        _ => format!(": {}", called.join(", ")),
+        [(comm, _)] => format!("all of them {comm}"),
+        _ => called.join(", "),
     };
-    let growth = match &rate {
-        Some(rate) => format!(" One more comes about every {}.", seconds(rate.interval)),
-        None => String::new(),
-    };
+    let growth = rate.as_ref().map_or_else(String::new, |rate| format!("one more every {}", seconds(rate.interval)));
     let blame = zombies.first().map_or(Blame::Parent, |(zombie, _)| Blame::of(zombie, Some(parent)));
     let foretold = match limit {
         Some(Reached { room, of_machine, in_ns }) => {
@@ -134,7 +161,7 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
                 (false, None) => "the limit of pids of its control group".to_owned(),
             };
             format!(
-                " At this rate {whose} ({} of {} in use) is reached in {}; then nothing can be started there any more.",
+                "{whose} ({} of {} in use) is reached in {} at this rate; then nothing can be started there any more",
                 room.used,
                 room.most,
                 seconds(in_ns)
@@ -142,22 +169,49 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
         }
         None => String::new(),
     };
+    let growing = if growth.is_empty() { String::new() } else { format!(", {growth}") };
+    let notes = [
+        Some(Note::new("parent", format!("{}: {}", words::who(&name), blame.of_many()))),
+        Some(Note::new("zombies", called)),
+        Note::maybe("growth", growth),
+        Note::maybe("limit", foretold),
+    ];
+    let named = |&(comm, count): &(Comm, u64)| Facts::of(NAMED, [("comm", comm.into()), ("count", count.into())]);
     Finding {
-        rule: &DEF,
-        stage: Stage::New,
-        at: world.now(),
-        since,
-        process: name,
-        confidence: Confidence::Certain,
-        message: format!("{name} has {count} zombies{called}. {}{growth}{foretold}", blame.of_many(),),
-        fix: blame.fix(&name),
+        headline: format!("{} does not reap its {count} zombies{growing}", words::short(&name)),
+        notes: notes.into_iter().flatten().collect(),
+        fixes: blame.fixes(&name),
         evidence: zombies.iter().rev().take(1).map(|(_, death)| death.seq).collect(),
-        detail: Detail::ZombieLeak {
-            zombies: count,
-            per_hour: rate.map_or(0, |rate| HOUR / rate.interval.max(1)),
-            names,
-            limit,
-        },
+        facts: Facts::of(
+            FACTS,
+            [
+                ("zombies", count.into()),
+                ("per_hour", rate.map_or(0, |rate| HOUR / rate.interval.max(1)).into()),
+                ("names", names.iter().map(named).collect::<Vec<_>>().into()),
+                ("limit", limit.map(Reached::facts).into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), since, name)
+    }
+}
+
+/// A limit that will be reached.
+#[derive(Clone, Copy)]
+struct Reached {
+    /// Pids that are in use, and the most that there can be.
+    room: Room,
+    /// It is the machine's, not a control group's.
+    of_machine: bool,
+    in_ns: u64,
+}
+
+impl Reached {
+    fn facts(self) -> Facts {
+        let Self { room: Room { used, most }, of_machine, in_ns } = self;
+        Facts::of(
+            LIMIT,
+            [("used", used.into()), ("most", most.into()), ("of_machine", of_machine.into()), ("in_ns", in_ns.into())],
+        )
     }
 }
 
@@ -191,8 +245,8 @@ fn reached(world: &World, parent: &Process, rate: &Rate) -> Option<Reached> {
 }
 
 /// What the zombies are called, the most frequent names first.
-fn names(zombies: &[(&Process, &Death)]) -> Vec<(crate::ident::Comm, u64)> {
-    let mut counts: BTreeMap<&[u8], (crate::ident::Comm, u64)> = BTreeMap::new();
+fn names(zombies: &[(&Process, &Death)]) -> Vec<(Comm, u64)> {
+    let mut counts: BTreeMap<&[u8], (Comm, u64)> = BTreeMap::new();
     for (zombie, _) in zombies {
         counts.entry(zombie.comm.bytes()).or_insert((zombie.comm, 0)).1 += 1;
     }
@@ -238,11 +292,12 @@ mod tests {
         leak(&mut story, 100, 50);
         wait(&mut story, 1);
         let finding = story.only();
-        let Detail::ZombieLeak { zombies, per_hour, ref names, .. } = finding.detail else { panic!() };
+        let facts = &finding.facts;
+        let (zombies, per_hour, names) = (facts.count("zombies"), facts.count("per_hour"), facts.list("names"));
         assert_eq!((finding.rule.name, finding.process.key, zombies), ("zombie-leak", key(10), 50));
         assert!((35_000..=36_000).contains(&per_hour), "{per_hour}");
         assert_eq!(names.len(), NAMES);
-        assert!(finding.message.contains("One more comes about every 100 ms"), "{}", finding.message);
+        assert_eq!(finding.headline, "lazy (pid 10) does not reap its 50 zombies, one more every 100 ms");
     }
 
     #[test]
@@ -272,7 +327,7 @@ mod tests {
         }
         let over = story.only();
         assert_eq!(over.stage, Stage::Resolved);
-        assert!(over.message.starts_with("All zombies of p10 (pid 10) were reaped"), "{}", over.message);
+        assert!(over.headline.starts_with("all zombies of p10 (pid 10) were reaped"), "{}", over.headline);
     }
 
     #[test]
@@ -305,9 +360,9 @@ mod tests {
         }
         wait(&mut story, 1);
         let finding = story.only();
-        let Detail::ZombieLeak { limit: Some(limit), .. } = finding.detail else { panic!("{finding:?}") };
-        assert_eq!((limit.of_machine, limit.in_ns / 1_000_000_000), (false, 20));
-        assert!(finding.message.contains("(60 of 100 in use) is reached in 20.0 s"), "{}", finding.message);
+        let limit = finding.facts.record("limit").unwrap();
+        assert_eq!((limit.flag("of_machine"), limit.count("in_ns") / 1_000_000_000), (false, 20));
+        assert!(finding.message().contains("(60 of 100 in use) is reached in 20.0 s"), "{}", finding.message());
     }
 
     #[test]

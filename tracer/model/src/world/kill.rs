@@ -511,7 +511,7 @@ mod tests {
     use super::*;
     use crate::{
         event::{Adopter, EventKind, Exit},
-        finding::{Detail, Finding},
+        finding::{Facts, Finding},
         story::{MS, Story, born, born_in, end, key, kill, zombie},
     };
 
@@ -532,17 +532,18 @@ mod tests {
         story
     }
 
+    fn killer_of(facts: &Facts) -> Killer {
+        use Killer::{CgroupKill, Fault, Itself, Oom, ParentDeath, Process, Seccomp, Unknown};
+        let known = [CgroupKill, Fault, Itself, Oom, ParentDeath, Process, Seccomp, Unknown];
+        known.into_iter().find(|killer| killer.id() == facts.word("how")).unwrap()
+    }
+
     /// Who ended how many, in the order in which it was said.
     fn told(story: &mut Story) -> Vec<(Killer, Option<u32>, u64)> {
-        let of = |Finding { detail, .. }| match detail {
-            Detail::KilledBy(kill) => {
-                let sender = match kill.sender {
-                    Sender::Process(sender) => Some(sender.key.tgid),
-                    _ => None,
-                };
-                (kill.killer, sender, kill.count)
-            }
-            other => panic!("{other:?}"),
+        let of = |Finding { rule, facts, .. }: Finding| {
+            assert_eq!(rule.name, "killed-by");
+            let sender = facts.process("sender").map(|sender| sender.key.tgid);
+            (killer_of(&facts), sender, facts.count("count"))
         };
         story.found.drain(..).map(of).collect()
     }
@@ -651,7 +652,8 @@ mod tests {
         story.event(EventKind::OutOfMemory(key(11), group(None)));
         story.event(EventKind::OutOfMemory(key(12), OutOfMemory::Machine));
         story.wait(200, &[]);
-        let [Finding { message, .. }] = story.found.as_slice() else { panic!("{:?}", story.found) };
+        let [finding] = story.found.as_slice() else { panic!("{:?}", story.found) };
+        let message = finding.message();
         assert!(
             message.contains("2 processes") && message.contains("group \"/\\x1bpod\" was at its limit"),
             "{message}"
@@ -706,10 +708,9 @@ mod tests {
             story.wait(150, &[(2, b'S', 1), (10, b'Z', 1)]);
             story.found.retain(|finding| finding.rule.name == "killed-by");
             let finding = story.only();
-            let Detail::KilledBy(kill) = finding.detail else { panic!() };
-            assert_eq!((kill.killer, kill.sender_lives), (Killer::ParentDeath, lives));
-            assert_eq!(finding.message.contains("the thread of its parent p2 (pid 2) that had made it ended"), lives);
-            assert_eq!(finding.message.contains("its parent p2 (pid 2) ended"), ends_too);
+            assert_eq!((killer_of(&finding.facts), finding.facts.flag("sender_lives")), (Killer::ParentDeath, lives));
+            assert_eq!(finding.headline.ends_with(": a thread of its parent p2 (pid 2) ended"), lives);
+            assert_eq!(finding.headline.ends_with(": its parent p2 (pid 2) ended"), ends_too);
         }
     }
 
@@ -735,11 +736,11 @@ mod tests {
         }
     }
 
-    /// The message and the killer of each end of a namespace; nothing else was found.
-    fn ended(story: &mut Story) -> Vec<(u32, String, Option<Kill>)> {
-        let of = |Finding { rule, process, message, detail, .. }| match detail {
-            Detail::NamespaceKilled { kill, .. } => (process.key.tgid, message, kill.map(|kill| *kill)),
-            other => panic!("{}: {other:?}", rule.name),
+    /// The headline and the killer of each end of a namespace; nothing else was found.
+    fn ended(story: &mut Story) -> Vec<(u32, String, Option<Facts>)> {
+        let of = |Finding { rule, process, headline, facts, .. }: Finding| {
+            assert_eq!(rule.name, "namespace-killed");
+            (process.key.tgid, headline, facts.record("killed_by").cloned())
         };
         story.found.drain(..).map(of).collect()
     }
@@ -757,10 +758,9 @@ mod tests {
         }
         story.wait(200, &[]);
         let [(100, message, Some(kill))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
-        let text = "p100 (pid 100), pid 1 of namespace 4026530100, and 2 others of it were ended by SIGKILL, because p2 \
-                    (pid 2) < p1 (pid 1) wrote to cgroup.kill of their control group.";
+        let text = "pid 1 of pid namespace 4026530100 was ended by SIGKILL: p2 (pid 2) ended its control group";
         assert_eq!(message, text);
-        assert_eq!((kill.killer, kill.count), (Killer::CgroupKill, 3));
+        assert_eq!((killer_of(kill), kill.count("count")), (Killer::CgroupKill, 3));
     }
 
     #[test]
@@ -800,14 +800,14 @@ mod tests {
         }
         story.wait(200, &[]);
         let rest = story.found.iter().position(|finding| finding.rule.name == "killed-by").unwrap();
-        let Detail::KilledBy(rest) = story.found.remove(rest).detail else { panic!() };
-        assert_eq!(rest.victims.iter().map(|victim| victim.key.tgid).collect::<Vec<_>>(), [10, 130]);
+        let rest = story.found.remove(rest).facts;
+        assert_eq!(rest.get("victims").processes().iter().map(|victim| victim.key.tgid).collect::<Vec<_>>(), [10, 130]);
         let ended = ended(&mut story);
         assert_eq!(ended.iter().map(|(pid, ..)| *pid).collect::<Vec<_>>(), [100, 110, 120]);
         for (_, message, kill) in ended {
             assert!(message.contains("was ended by SIGKILL from p2 (pid 2)"), "{message}");
             let kill = kill.unwrap();
-            assert_eq!((kill.count, kill.namespaces), (1, 3));
+            assert_eq!(kill.count("count"), 1);
         }
     }
 
@@ -823,7 +823,7 @@ mod tests {
         ends(&mut story, 101, Signal::KILL);
         story.wait(1, &[(100, b'S', 1)]);
         let [(100, message, Some(_))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
-        assert!(message.contains("from p2 (pid 2) < p1 (pid 1); the kernel killed the process left"), "{message}");
+        assert!(message.contains("from p2 (pid 2); the kernel killed the process left"), "{message}");
     }
 
     #[test]
@@ -847,7 +847,7 @@ mod tests {
         }
         story.wait(200, &[]);
         let [(100, _, Some(kill))] = &ended(&mut story)[..] else { panic!("{:?}", story.found) };
-        assert_eq!(kill.count, 4);
+        assert_eq!(kill.count("count"), 4);
     }
 
     #[test]
@@ -858,10 +858,9 @@ mod tests {
             ends(&mut story, pid, Signal::KILL);
         }
         let finding = story.wait(200, &[]).only();
-        let Detail::KilledBy(kill) = &finding.detail else { panic!() };
-        assert_eq!((kill.count, kill.victims.len(), kill.everybody().count()), (30, 10, 30));
-        let Detail::KilledBy(brief) = finding.brief().detail else { panic!() };
-        assert_eq!((brief.count, brief.everybody().count()), (30, 10));
+        let ended = |finding: &Finding| finding.facts.processes(&[crate::finding::Role::Victims]).len();
+        assert_eq!((finding.facts.count("count"), finding.facts.get("victims").processes().len()), (30, 10));
+        assert_eq!((ended(&finding), ended(&finding.brief())), (30, 10));
     }
 
     #[test]

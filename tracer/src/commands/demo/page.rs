@@ -10,11 +10,13 @@ use anstyle::Style;
 use super::live::UNREAPED_AFTER;
 use super::scene::Scene;
 use crate::{
-    commands::rules::colour,
-    finding::{Confidence, Finding},
+    finding::Finding,
     host::StartInfo,
     ident::quote,
-    sink::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    sink::{
+        diagnostic::Diagnostic,
+        style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    },
     summary::seconds,
 };
 
@@ -73,21 +75,10 @@ impl<W: Write> Page<W> {
 
     /// What the tool says; `since` is the boot time of what it speaks of.
     pub(super) fn says(&mut self, since: u64, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, at, confidence, message, fix, .. } = finding;
         let Self { out, screen } = self;
-        writeln!(
-            out,
-            "{}{} {} {}",
-            screen.paint(DIM, GUTTER),
-            screen.paint(colour(rule.severity), rule.severity),
-            screen.paint(BOLD, rule.name),
-            screen.paint(DIM, format_args!("after {}", seconds(at.saturating_sub(since)))),
-        )?;
-        self.paragraph(GUTTER, "", DIM, message)?;
-        if let Confidence::Incomplete(why) = confidence {
-            self.paragraph(GUTTER, "incomplete: ", WARN, why)?;
-        }
-        self.paragraph(GUTTER, "fix: ", GOOD, fix)?;
+        let remark = format!("after {}: ", seconds(finding.at.saturating_sub(since)));
+        let diagnostic = Diagnostic { lead: GUTTER, gutter: GUTTER, remark: &remark, ..Diagnostic::new(finding) };
+        diagnostic.print(out, *screen)?;
         self.out.flush()
     }
 

@@ -6,13 +6,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cli::{self, Redact},
-    finding::{Finding, Severity},
+    finding::Severity,
     report,
     sink::{
+        diagnostic::Diagnostic,
         gate::Gate,
         outlet::Outlet,
         stderr::{self, say},
-        style::{self, BAD, CALM, DIM, WARN},
+        style::{self, BAD, DIM, Screen},
         text::kinds_lost,
     },
     summary::seconds,
@@ -80,7 +81,7 @@ async fn put_out(text: &[u8], signals: &Signals) -> Result<()> {
 fn print(out: &mut impl Write, options: &cli::Record, recording: &Recording) -> io::Result<()> {
     let (gate, recorder) = (recording.gate(), recording.recorder());
     for finding in gate.findings.iter().filter(|finding| finding.rule.severity > Severity::Info).take(TOLD) {
-        tell(out, finding)?;
+        Diagnostic::new(finding).print(out, Screen { colour: true, ..Screen::stderr() })?;
     }
     let (records, size) = (recorder.records(), recorder.size());
     // What a trace begins with is most of a small one.
@@ -114,18 +115,6 @@ fn print(out: &mut impl Write, options: &cli::Record, recording: &Recording) -> 
         writeln!(out, "        --fail-on: {}", if gate.hits > 0 { format!("{BAD}{hits}{BAD:#}") } else { hits })?;
     }
     Ok(())
-}
-
-/// A finding in three lines.
-fn tell(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
-    let style = match finding.rule.severity {
-        Severity::Info => CALM,
-        Severity::Warning => WARN,
-        Severity::Error => BAD,
-    };
-    let Finding { rule, message, fix, .. } = finding;
-    writeln!(out, "{style}{}{style:#} {}: {message}", rule.severity, rule.name)?;
-    writeln!(out, "        fix: {fix}")
 }
 
 fn counts(gate: &Gate) -> String {

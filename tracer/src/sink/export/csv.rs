@@ -9,13 +9,13 @@ use crate::{
     engine::Step,
     event::{ExitStatus, Loss, WaitCall},
     filter::Filter,
-    finding::{Confidence, Detail, Finding},
+    finding::{Confidence, Facts, Finding, Role, Value},
     ident::Identity,
     occurrence::{Kind, Occurrence},
     signal::Sender,
     sink::{
         Sink,
-        export::container,
+        export::{container, others},
         json::Wall,
         select::{Item, Moment, Select},
     },
@@ -167,56 +167,23 @@ impl Line {
         }
     }
 
-    fn detail(&mut self, detail: &Detail) {
-        match detail {
-            Detail::IgnoredSignal { signal, sender, .. } | Detail::QueueOverflow { signal, sender, .. } => {
-                self.signal = Some(signal.to_string());
-                self.sender(sender);
-            }
-            Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: _, blame: _ } => {
-                self.other("owed_by", Some(parent));
-                self.duration_ns = Some(*age_ns);
-            }
-            Detail::OrphanAdopted { adopter, adopter_class: _, dead_parent: _, known: _ } => {
-                self.other("adopter", Some(adopter));
-            }
-            Detail::NamespaceKilled { killed: _, took_ns, status, left: _, kill } => {
-                self.status(*status);
-                if let Some(kill) = kill {
-                    self.sender(&kill.sender);
-                }
-                self.duration_ns = Some(*took_ns);
-            }
-            Detail::SlowStop { signal, sender, wasted_ns, .. } => {
-                self.signal = Some(signal.to_string());
-                self.sender(sender);
-                self.duration_ns = Some(*wasted_ns);
-            }
-            Detail::ZombieLeader { threads: _, age_ns } => self.duration_ns = Some(*age_ns),
-            Detail::KilledBy(kill) => {
-                self.signal = Some(kill.signal.to_string());
-                self.code = Some(kill.code);
-                self.sender(&kill.sender);
-                self.status(kill.status);
-            }
-            Detail::StuckBlocked { signal, sender, age_ns } => {
-                self.signal = Some(signal.to_string());
-                self.sender(sender);
-                self.duration_ns = Some(*age_ns);
-            }
-            Detail::NotForwarded { signal, sender, .. } => {
-                self.signal = Some(signal.to_string());
-                self.sender(sender);
-            }
-            Detail::ExecLeftover { client, client_status, pts: _, age_ns } => {
-                self.other("client", client.as_ref());
-                if let Some(status) = client_status {
-                    self.status(*status);
-                }
-                self.duration_ns = Some(*age_ns);
-            }
-            Detail::ZombieLeak { .. } | Detail::Coalesced { .. } | Detail::Pressure { .. } => {}
-            Detail::LeftBehind { status, running: _, zombies: _, left: _ } => self.status(*status),
+    fn facts(&mut self, facts: &Facts) {
+        if let Some(Value::Signal(signal)) = facts.first(Role::Signal).or_else(|| facts.first(Role::FatalSignal)) {
+            self.signal = Some(signal.to_string());
+        }
+        if let Some(Value::Number(code)) = facts.own(Role::Code) {
+            self.code = i32::try_from(*code).ok();
+        }
+        match others(facts) {
+            Some(("sender", Value::Sender(sender))) => self.sender(sender),
+            Some((role, value)) => self.other(role, value.processes().first()),
+            None => {}
+        }
+        if let Some(Value::Status(status)) = facts.first(Role::Status) {
+            self.status(*status);
+        }
+        if let Some(Value::Count(cost)) = facts.own(Role::Cost) {
+            self.duration_ns = Some(*cost);
         }
     }
 }
@@ -237,7 +204,7 @@ fn event(world: &World, moment: Moment, event: &Occurrence<'_>) -> Line {
 }
 
 fn finding(world: &World, moment: Moment, finding: &Finding) -> Line {
-    let Finding { rule, stage, at, since: _, process, confidence, message, fix, evidence: _, detail } = finding;
+    let Finding { rule, stage, at, process, confidence, facts, .. } = finding;
     let mut line = Line {
         type_: "finding",
         kind: rule.name,
@@ -250,12 +217,12 @@ fn finding(world: &World, moment: Moment, finding: &Finding) -> Line {
             Confidence::Certain => "certain",
             Confidence::Incomplete(_) => "incomplete",
         }),
-        message: Some(Text::new(message)),
-        fix: Some(Text::new(fix)),
+        message: Some(Text::new(finding.message())),
+        fix: Some(Text::new(finding.fix())),
         ..Line::default()
     };
     line.about(world, process);
-    line.detail(detail);
+    line.facts(facts);
     line
 }
 

@@ -11,19 +11,19 @@ use crate::{
     engine::Step,
     event::{EventKind, ExitStatus, WaitCall},
     filter::Filter,
-    finding::{Confidence, Detail, Finding},
+    finding::{Confidence, Facts, Finding, Role, Value},
     ident::Identity,
     occurrence::{Kind, Occurrence},
     signal::Sender,
     sink::{
         Sink,
-        export::{container, name, signed, since_1970},
+        export::{container, name, others, signed, since_1970},
         json,
         select::{Item, Moment, Select},
     },
     summary::Summary,
     trace::file::Folder,
-    world::{Kill, World},
+    world::World,
 };
 
 mod processes;
@@ -235,17 +235,17 @@ impl EventRow {
     }
 }
 
-/// By which signal, of whom.
-fn ended_by(row: FindingRow, kill: &Kill) -> FindingRow {
-    let row = FindingRow { signal: Some(kill.signal.to_string()), reason: Some(kill.killer.id()), ..row };
-    if let Sender::Process(sender) = &kill.sender { row.other("sender", sender) } else { row }
-}
-
 fn finding(world: &World, finding: &Finding) -> FindingRow {
-    let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail } = finding;
+    let Finding { rule, stage, at, since, process, confidence, facts, .. } = finding;
     let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
     let (container, container_id) = container(world, process);
-    let row = FindingRow {
+    let (status_code, status_signal) = match facts.first(Role::Status) {
+        Some(Value::Status(how)) => status(*how),
+        _ => (None, None),
+    };
+    let other = others(facts).and_then(|(role, value)| Some((role, value.processes().first()?)));
+    let count = |role| if let Some(Value::Count(count)) = facts.first(role) { Some(signed(*count)) } else { None };
+    FindingRow {
         time: Time(since_1970(world, *at)),
         boot_ns: signed(*at),
         since: Time(since_1970(world, *since)),
@@ -262,75 +262,27 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         ns_level,
         container,
         container_id,
-        other: None,
-        other_pid: None,
-        other_start_boot_ns: None,
-        other_comm: None,
-        signal: None,
-        reason: None,
-        duration_ns: None,
-        killed: None,
-        message: message.clone(),
-        fix: fix.clone(),
-    };
-    match detail {
-        Detail::IgnoredSignal { signal, sender, asked_by: _, reason } => {
-            let row = FindingRow { signal: Some(signal.to_string()), reason: Some(reason), ..row };
-            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
-        }
-        Detail::UnreapedChild { parent, age_ns, age_is_lower_bound: _, blame } => {
-            let row = row.other("owed_by", parent);
-            FindingRow { duration_ns: Some(signed(*age_ns)), reason: Some(blame), ..row }
-        }
-        Detail::OrphanAdopted { adopter, adopter_class, dead_parent: _, known: _ } => {
-            FindingRow { reason: Some(adopter_class.id()), ..row.other("adopter", adopter) }
-        }
-        Detail::NamespaceKilled { killed, took_ns, status: _, left: _, kill } => {
-            let row = FindingRow { killed: Some(signed(*killed)), duration_ns: Some(signed(*took_ns)), ..row };
-            match kill {
-                Some(kill) => ended_by(row, kill),
-                None => row,
-            }
-        }
-        Detail::KilledBy(kill) => ended_by(FindingRow { killed: Some(signed(kill.count)), ..row }, kill),
-        Detail::ZombieLeak { .. } | Detail::Coalesced { .. } | Detail::Pressure { .. } | Detail::LeftBehind { .. } => {
-            row
-        }
-        Detail::NotForwarded { signal, sender, .. } => {
-            let row = FindingRow { signal: Some(signal.to_string()), ..row };
-            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
-        }
-        Detail::ExecLeftover { client, age_ns, .. } => {
-            let row = FindingRow { duration_ns: Some(signed(*age_ns)), ..row };
-            if let Some(client) = client { row.other("client", client) } else { row }
-        }
-        Detail::StuckBlocked { signal, sender, age_ns } => {
-            let row = FindingRow { signal: Some(signal.to_string()), duration_ns: Some(signed(*age_ns)), ..row };
-            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
-        }
-        Detail::QueueOverflow { signal, sender, lost: _, siginfo_lost: _ } => {
-            let row = FindingRow { signal: Some(signal.to_string()), ..row };
-            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
-        }
-        Detail::SlowStop { signal, sender, fate, wasted_ns, .. } => {
-            let (signal, reason) = (Some(signal.to_string()), Some(fate.id()));
-            let row = FindingRow { signal, reason, duration_ns: Some(signed(*wasted_ns)), ..row };
-            if let Sender::Process(sender) = sender { row.other("sender", sender) } else { row }
-        }
-        Detail::ZombieLeader { threads: _, age_ns } => FindingRow { duration_ns: Some(signed(*age_ns)), ..row },
+        other: other.map(|(role, _)| role),
+        other_pid: other.map(|(_, other)| other.key.tgid),
+        other_start_boot_ns: other.map(|(_, other)| signed(other.key.start)),
+        other_comm: other.map(|(_, other)| name(other.comm)),
+        signal: signal_of(facts),
+        reason: facts
+            .first(Role::Reason)
+            .and_then(|value| if let Value::Word(word) = value { Some(*word) } else { None }),
+        duration_ns: count(Role::Cost),
+        killed: count(Role::Killed),
+        message: finding.message(),
+        fix: finding.fix(),
+        status_code,
+        status_signal,
+        headline: finding.headline.clone(),
     }
 }
 
-impl FindingRow {
-    fn other(self, role: &'static str, other: &Identity) -> Self {
-        Self {
-            other: Some(role),
-            other_pid: Some(other.key.tgid),
-            other_start_boot_ns: Some(signed(other.key.start)),
-            other_comm: Some(name(other.comm)),
-            ..self
-        }
-    }
+fn signal_of(facts: &Facts) -> Option<String> {
+    let signal = facts.first(Role::Signal).or_else(|| facts.first(Role::FatalSignal));
+    if let Some(Value::Signal(signal)) = signal { Some(signal.to_string()) } else { None }
 }
 
 /// A code, or the name of a signal.

@@ -257,14 +257,15 @@ impl<W: Write> Perfetto<W> {
     }
 
     fn finding(&mut self, world: &World, finding: &Finding) -> io::Result<()> {
-        let Finding { rule, stage, at, since, process, confidence, message, fix, evidence: _, detail: _ } = finding;
+        let Finding { rule, stage, at, since, process, confidence, .. } = finding;
         let track = self.track_of(world, *at, process)?;
         let mut mark = Mark::new(*at, track, FINDING, rule.name);
         mark.facts = vec![
             ("severity", rule.severity.id().into()),
             ("stage", stage.id().into()),
-            ("message", message.as_str().into()),
-            ("fix", fix.as_str().into()),
+            ("headline", finding.headline.as_str().into()),
+            ("message", finding.message().into()),
+            ("fix", finding.fix().into()),
             ("since_boot_ns", (*since).into()),
         ];
         if let Confidence::Incomplete(why) = confidence {

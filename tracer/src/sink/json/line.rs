@@ -12,7 +12,7 @@ use crate::{
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
-    rules::Thresholds,
+    rules::thresholds::Fields,
     signal::{self, Sender},
     sink::select::Moment,
     summary::{Summary, less},
@@ -134,21 +134,7 @@ pub(super) struct Start<'a> {
     processes: usize,
     namespaces: usize,
     zombies: usize,
-    thresholds: Limits,
-}
-
-#[derive(Serialize)]
-struct Limits {
-    unreaped_after_ns: u64,
-    zombie_leader_after_ns: u64,
-    namespace_stuck_after_ns: u64,
-    slow_stop_after_ns: u64,
-    zombie_leak_at: u64,
-    stuck_blocked_after_ns: u64,
-    not_forwarded_after_ns: u64,
-    exec_leftover_after_ns: u64,
-    pressure_at_percent: u64,
-    thread_adoptions: bool,
+    thresholds: Fields<'a>,
 }
 
 pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> Start<'a> {
@@ -168,19 +154,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         all_deliveries: _,
         arguments: _,
         has_command: _,
-        thresholds:
-            Thresholds {
-                unreaped_after,
-                zombie_leader_after,
-                namespace_stuck_after,
-                slow_stop_after,
-                zombie_leak_at,
-                stuck_blocked_after,
-                not_forwarded_after,
-                exec_leftover_after,
-                pressure_at,
-                thread_adoptions,
-            },
+        thresholds,
     } = info;
     Start {
         version,
@@ -196,18 +170,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         processes: world.process_count(),
         namespaces: world.namespace_count(),
         zombies: world.zombie_count(),
-        thresholds: Limits {
-            unreaped_after_ns: *unreaped_after,
-            zombie_leader_after_ns: *zombie_leader_after,
-            namespace_stuck_after_ns: *namespace_stuck_after,
-            slow_stop_after_ns: *slow_stop_after,
-            zombie_leak_at: *zombie_leak_at,
-            stuck_blocked_after_ns: *stuck_blocked_after,
-            not_forwarded_after_ns: *not_forwarded_after,
-            exec_leftover_after_ns: *exec_leftover_after,
-            pressure_at_percent: *pressure_at,
-            thread_adoptions: *thread_adoptions,
-        },
+        thresholds: Fields(thresholds),
     }
 }
 

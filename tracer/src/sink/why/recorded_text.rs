@@ -12,13 +12,14 @@ use super::{
 use crate::{
     change::{AdopterClass, Known},
     event::Roles,
-    finding::{Confidence, Finding, Severity, Stage},
+    finding::{Finding, Note, Stage},
     host::Container,
     ident::{Identity, quote},
     rules::on_behalf,
     signal::{Sender, Signal, Verdict},
     sink::{
-        style::{self, BAD, CALM, DIM, GOOD, Screen, WARN},
+        diagnostic::Diagnostic,
+        style::{self, BAD, DIM, Screen, WARN},
         text::kinds_lost,
     },
     summary::{and_more, seconds},
@@ -344,31 +345,17 @@ impl<W: Write> Printer<'_, W> {
     }
 
     /// `fixes` are those that the page has shown already.
-    fn finding<'a>(&mut self, (finding, count): &'a (Finding, u64), fixes: &mut Vec<&'a str>) -> io::Result<()> {
-        let Finding { rule, stage, at, confidence, message, fix, .. } = finding;
-        let style = match rule.severity {
-            Severity::Info => CALM,
-            Severity::Warning => WARN,
-            Severity::Error => BAD,
-        };
-        let times = if *count == 1 { String::new() } else { format!(", {count} times") };
-        let stage = match stage {
-            Stage::New => "",
-            Stage::Ongoing => ", goes on",
-            Stage::Resolved => ", is over",
-        };
-        let clock = self.clock(*at);
-        self.sheet.entry(style, &clock, &format!("{} ({}){times}{stage}", rule.name, rule.severity))?;
-        self.sheet.more(DIM, "", message)?;
-        if let Confidence::Incomplete(note) = confidence {
-            self.sheet.more(WARN, "incomplete: ", note)?;
-        }
-        if fix.is_empty() {
-            return Ok(());
-        }
-        let is_new = !fixes.contains(&fix.as_str());
-        fixes.push(fix);
-        self.sheet.more(GOOD, "fix: ", if is_new { fix } else { "as above" })
+    fn finding<'a>(&mut self, (finding, count): &'a (Finding, u64), fixes: &mut Vec<&'a [String]>) -> io::Result<()> {
+        let Finding { stage, at, fixes: own, .. } = finding;
+        let times = if *count == 1 { String::new() } else { format!("{count} times: ") };
+        let still = if *stage == Stage::Ongoing { "still: " } else { "" };
+        let with_fixes = !fixes.contains(&own.as_slice());
+        fixes.push(own);
+        let more = if with_fixes || own.is_empty() { Vec::new() } else { vec![Note::new("fix", "as above")] };
+        let (lead, remark) = (format!("  {} ", self.clock(*at)), format!("{times}{still}"));
+        let diagnostic =
+            Diagnostic { lead: &lead, gutter: "  ", remark: &remark, more, with_fixes, ..Diagnostic::new(finding) };
+        diagnostic.print(&mut self.sheet.out, self.sheet.screen)
     }
 
     fn stop(&mut self) -> io::Result<()> {

@@ -333,7 +333,7 @@ impl Life {
         let is_same = |(other, _): &&mut (Finding, u64)| {
             other.rule.name == finding.rule.name
                 && match finding.stage {
-                    Stage::New => other.message == finding.message,
+                    Stage::New => (&other.headline, &other.notes) == (&finding.headline, &finding.notes),
                     Stage::Ongoing => (other.since, other.process.key) == (finding.since, finding.process.key),
                     // What it was is told before.
                     Stage::Resolved => false,

@@ -122,5 +122,8 @@ row! {
         killed: Option<i64>,
         message: String,
         fix: String,
+        status_code: Option<i32>,
+        status_signal: Option<String>,
+        headline: String,
     }
 }

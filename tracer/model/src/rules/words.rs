@@ -1,0 +1,134 @@
+//! Words that several rules use for the same things: processes and those who started them, ends, numbers, and
+//! what helps against a stop signal that does nothing.
+
+use crate::{
+    event::ExitStatus,
+    finding::{FactDef, Kind, Note, Role},
+    ident::Identity,
+    programs::is_shell,
+    signal::{Sender, Signal},
+    summary::and_more,
+};
+
+/// A process by its name and its pid on the host: `sh (pid 4125)`.
+pub(super) fn short(process: &Identity) -> String {
+    Identity { ns_level: 0, ..*process }.to_string()
+}
+
+/// The same, with its pid inside its namespace: `sh (pid 4125, pid 1 inside)`.
+pub(super) fn who(process: &Identity) -> String {
+    match process.ns_level {
+        0 => process.to_string(),
+        _ => format!("{} (pid {}, pid {} inside)", process.comm, process.key.tgid, process.ns_pid),
+    }
+}
+
+/// Who sent a signal to a process.
+pub(super) fn from(sender: &Sender, target: &Identity) -> String {
+    match sender {
+        Sender::Process(sender) if sender.key == target.key => "itself".to_owned(),
+        Sender::Process(sender) => who(sender),
+        sender => sender.to_string(),
+    }
+}
+
+/// Ancestors that are named.
+const ANCESTORS: usize = 3;
+
+/// Somebody and their ancestors, of whom the first are named: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
+pub(super) fn line(first: String, ancestors: &[Identity]) -> String {
+    let more = ancestors.len().saturating_sub(ANCESTORS);
+    let more = (more > 0).then(|| format!("… {more} more"));
+    let ancestors = ancestors.iter().take(ANCESTORS).map(short);
+    std::iter::once(first).chain(ancestors).chain(more).collect::<Vec<_>>().join(" < ")
+}
+
+/// The client that had asked an engine for it, and its ancestors.
+pub(super) fn asked_by(asked_by: &[Identity]) -> Option<Note> {
+    let (client, ancestors) = asked_by.split_first()?;
+    Some(Note::new("asked by", line(short(client), ancestors)))
+}
+
+/// The same, as an end of a clause.
+pub fn on_behalf(asked_by: &[Identity]) -> String {
+    match asked_by.split_first() {
+        Some((client, ancestors)) => {
+            format!(", as {} had asked", line(short(client), ancestors))
+        }
+        None => String::new(),
+    }
+}
+
+/// Some of so many.
+pub(super) fn names(named: &[Identity], count: u64) -> String {
+    let named: Vec<_> = named.iter().map(short).collect();
+    and_more(&named, count)
+}
+
+/// How a process ended, as the end of a sentence about it.
+pub(super) fn ended(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("was killed by {signal}"),
+        None => format!("exited with code {}", status.code()),
+    }
+}
+
+/// `1 zombie`, `3 zombies`.
+pub(super) fn count(n: u64, one: &str, many: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
+}
+
+/// `the process`, `the 3 processes`.
+pub(super) fn the_processes(n: u64) -> String {
+    if n == 1 { "the process".to_owned() } else { format!("the {n} processes") }
+}
+
+/// What helps where the kernel drops a signal that pid 1 has no handler for: what fits the program first.
+pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<String> {
+    let handler = format!("give {} a handler for {signal}", init.comm);
+    if init.ns_level == 0 {
+        return vec![handler];
+    }
+    let init_above = "run it below an init that passes signals on, so that it is not pid 1 (docker run --init, tini, \
+                      shareProcessNamespace)";
+    let mut fixes = Vec::new();
+    if is_shell(init.comm.bytes()) {
+        fixes.push(exec_form(signal));
+        fixes.push(format!(
+            "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' {0}; \
+             wait)",
+            bare(signal)
+        ));
+        fixes.push(init_above.to_owned());
+        return fixes;
+    }
+    fixes.push(handler);
+    if is_stop {
+        fixes.push("set STOPSIGNAL to a signal that the program handles".to_owned());
+    }
+    fixes.push(init_above.to_owned());
+    fixes
+}
+
+/// The program in place of the shell that starts it.
+pub(super) fn exec_form(signal: Signal) -> String {
+    format!(
+        "make the program pid 1 itself, if it handles {signal} (the exec form of ENTRYPOINT, or `exec` as the last command \
+         of the script)"
+    )
+}
+
+/// The name of a signal as a shell's `trap` takes it.
+fn bare(signal: Signal) -> String {
+    let name = signal.to_string();
+    name.strip_prefix("SIG").unwrap_or(&name).to_owned()
+}
+
+/// The fact about who had asked for a signal.
+pub(super) const ASKED_BY: FactDef = FactDef::new(
+    "asked_by",
+    Kind::Processes,
+    "where a runtime sent it, the client that had asked an engine for that (`docker stop`), then its parent and so on up \
+     to the init of its namespace; empty if none was seen, such as a program that talks to the engine itself",
+)
+.role(Role::AskedBy);
