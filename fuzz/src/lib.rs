@@ -7,8 +7,7 @@ use tracer::{
     engine::Engine,
     event::Event,
     filter::Filter,
-    occurrence::Kind,
-    rules::Thresholds,
+    kind::Kind,
     sink::{
         Counted, Sink,
         json::Json,
@@ -17,6 +16,7 @@ use tracer::{
         text::Text,
         tree::{self, Scope},
     },
+    thresholds::Thresholds,
 };
 
 /// An engine, and presenters that write to nowhere.

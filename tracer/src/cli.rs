@@ -13,6 +13,7 @@ use crate::{
     rules::{self, RULES, RuleDef},
     scope::Scope,
     signal::Signal,
+    thresholds::Thresholds,
     sink::style,
     source::hooks::Hooks,
     when::When,
@@ -290,7 +291,7 @@ pub struct Audit {
     pub signal: Option<Signal>,
 
     /// Pids or pseudo-terminals of which so much is in use, of a hundred, are running out
-    #[arg(long, value_name = "PERCENT", default_value_t = rules::Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub pressure_at: u64,
 
     /// End with 3 if that is so anywhere
@@ -470,7 +471,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::{occurrence::Kind, rules::Thresholds};
+    use crate::{kind::Kind, thresholds::Thresholds};
 
     fn watch(args: &str) -> Result<Box<Watch>, clap::Error> {
         let cli = Cli::try_parse_from(["tracer", "watch"].into_iter().chain(args.split_whitespace()))?;

@@ -11,7 +11,8 @@
 #[cfg(test)]
 use tracer_model::story;
 pub use tracer_model::{
-    change, engine, event, finding, host, ident, occurrence, programs, rules, scope, signal, summary, wire, world,
+    change, engine, event, finding, host, ident, kill, kind, occurrence, programs, rules, scope, signal, step, stop,
+    summary, thresholds, wire, world,
 };
 
 pub mod audit;

@@ -14,11 +14,10 @@ use tokio::{
 use tracer_common::Stats;
 
 use crate::{
-    engine::{Engine, Step},
+    engine::Engine,
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
-    rules::Thresholds,
     sink::{Counted, Sink, outlet::Drain, stderr, style},
     source::{
         containers::Containers,
@@ -29,6 +28,8 @@ use crate::{
         live::{self, Drained, Live},
         load::LoadOptions,
     },
+    step::Step,
+    thresholds::Thresholds,
     world::World,
 };
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{engine::Step, summary::Summary, world::World};
+use crate::{step::Step, summary::Summary, world::World};
 
 pub mod alike;
 pub mod audit;

@@ -7,9 +7,10 @@ use crate::{
     event::ExitStatus,
     host::{GroupKey, Room},
     ident::{Comm, Identity, ProcKey},
+    kill::Kill,
     rules::RuleDef,
     signal::{self, Sender, Signal},
-    world::{Kill, Told},
+    stop::Told,
 };
 
 /// What a rule found.

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum, builder::TypedValueParser};
 
 use super::{NsArg, SignalArg, parse_ns, parse_signal, pid, rule, severity, word};
-use crate::{finding::Severity, occurrence::Kind, rules::RuleDef};
+use crate::{finding::Severity, kind::Kind, rules::RuleDef};
 
 /// What to show: the same for what happens and for what happened.
 #[derive(Args, Clone, Debug, Default)]

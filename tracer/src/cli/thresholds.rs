@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::parse_duration;
-use crate::rules::Thresholds;
+use crate::thresholds::Thresholds;
 
 /// From when on something is a finding. What is not given is as it was recorded, or the default.
 #[derive(Args, Clone, Copy, Debug, Default)]

@@ -18,7 +18,7 @@ use crate::{
     engine::Engine,
     filter::Filter,
     ident::file_name,
-    occurrence::Kind,
+    kind::Kind,
     sink::{
         Counted, Sink,
         export::{

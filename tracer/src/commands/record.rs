@@ -12,7 +12,6 @@ use crate::{
     filter::Filter,
     ident::file_name,
     pump::{event_loop, sleep},
-    rules::Thresholds,
     sink::{
         gate::Gate,
         stderr::say,
@@ -20,6 +19,7 @@ use crate::{
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
     },
     source::{live::Live, load::LoadOptions},
+    thresholds::Thresholds,
 };
 
 use self::{

@@ -18,7 +18,7 @@ use crate::{
     event::EventKind,
     filter::Filter,
     ident::{file_name, tame},
-    occurrence::Kind,
+    kind::Kind,
     sink::{Counted, stderr, stdout::Stdout, style::WARN},
     source::trace::Trace,
     when::{Recorded, When},

@@ -11,7 +11,6 @@ use crate::{
     engine::Engine,
     event::Event,
     filter::{self, Missing},
-    rules::Thresholds,
     sink::{
         stdout::Stdout,
         style::Screen,
@@ -23,6 +22,7 @@ use crate::{
         load::LoadOptions,
         trace::Trace,
     },
+    thresholds::Thresholds,
     when::When,
 };
 

@@ -11,9 +11,8 @@ use jiff::tz::TimeZone;
 use crate::{
     cli::{self, Output},
     filter::Filter,
-    occurrence::Kind,
+    kind::Kind,
     pump,
-    rules::Thresholds,
     sink::{
         Sink,
         json::{Json, unwritten_line},
@@ -25,6 +24,7 @@ use crate::{
         trace::Recorder,
     },
     source::{live::Live, load::LoadOptions},
+    thresholds::Thresholds,
     zone,
 };
 

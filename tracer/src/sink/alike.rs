@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     finding::{Detail, Finding, Stage},
-    ident::{Comm, ProcKey},
+    ident::{Comm, ContainerNo, ProcKey},
+    kill::{Family, Kill},
     signal::{Sender, Signal, killer::Killer},
-    world::{ContainerNo, Family, Kill, World},
+    world::World,
 };
 
 /// So many are told each.

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     cli::FailOn,
-    engine::Step,
     filter::Filter,
     finding::Finding,
     sink::{
         Sink,
         select::{Item, Select},
     },
+    step::Step,
     summary::Summary,
     world::World,
 };

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 
 use crate::{
-    engine::Step,
     filter::Filter,
-    occurrence::Kind,
+    kind::Kind,
     sink::{
         Sink,
         select::{Item, Moment, Select},
     },
+    step::Step,
     summary::Summary,
     world::World,
 };

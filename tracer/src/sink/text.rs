@@ -9,19 +9,20 @@ use anstyle::Style;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
-    engine::Step,
     event::Loss,
     filter::Filter,
     finding::{Confidence, Finding, Severity, Stage},
     host::StartInfo,
     ident::{escape, quote},
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     sink::{
         Sink,
         alike::Together,
         select::{Item, Moment, Select},
         style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     },
+    step::Step,
     summary::{Summary, seconds},
     world::World,
 };

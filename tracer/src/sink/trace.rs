@@ -6,7 +6,6 @@
 use std::{io, path::Path};
 
 use crate::{
-    engine::Step,
     event::{End, Event, EventKind},
     filter::Filter,
     host::StartInfo,
@@ -16,6 +15,7 @@ use crate::{
         select::{Item, Select},
     },
     source::encode::image,
+    step::Step,
     summary::Summary,
     trace::{Records, file::CreateError},
     world::World,

@@ -8,13 +8,14 @@ use rustc_hash::FxHashMap;
 use crate::{
     change::Change,
     cli::WhoArg,
-    engine::Step,
     event::{EventKind, ExitStatus, Loss},
     finding::{Detail, Finding},
     host::{Container, StartInfo},
     ident::{Identity, ProcKey, quote},
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     sink::style,
+    step::Step,
     why::{Missing, NAMED},
     world::{Process, World},
 };

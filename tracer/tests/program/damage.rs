@@ -8,11 +8,11 @@ use tracer::{
     engine::Engine,
     event::{Event, EventKind, Loss},
     host::StartInfo,
-    rules::Thresholds,
     source::{
         encode::{encode, image},
         trace::{End, Trace},
     },
+    thresholds::Thresholds,
     trace::writer::Writer,
 };
 use tracer_common::{FreeRecord, Header, NewRecord, Task, TaskId, record::kind};

@@ -14,9 +14,8 @@ use tracer::{
     filter::Filter,
     host::{Container, OutOfMemory},
     ident::{Args, Comm, commands, escape, is_visible, quote},
-    occurrence::Kind,
+    kind::Kind,
     report,
-    rules::Thresholds,
     signal::Signal,
     sink::{
         export::{csv::Csv, parquet::Parquet, perfetto::Perfetto},
@@ -27,6 +26,7 @@ use tracer::{
         tree::{self, Scope},
         why::{print_recorded, print_recorded_json},
     },
+    thresholds::Thresholds,
     why::recorded::Follow,
 };
 use tracer_common::record::signal_flags;

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use tracer::{
     event::EventKind,
     filter::Filter,
-    occurrence::Kind,
+    kind::Kind,
     signal::Signal,
     sink::{style::Screen, text::Text},
 };

@@ -11,12 +11,12 @@ use tracer::{
     engine::Engine,
     event::{Adopter, Event, EventKind, Exit, TaskInfo},
     host::Container,
-    rules::Thresholds,
     signal::Signal,
     sink::{
         style::Screen,
         why::{print_recorded, print_recorded_json},
     },
+    thresholds::Thresholds,
     why::{
         Missing,
         recorded::{Follow, Page},

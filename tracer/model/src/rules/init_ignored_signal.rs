@@ -4,8 +4,9 @@ use crate::{
     change::{Change, Signalled},
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::Identity,
-    rules::{Rule, RuleDef, Thresholds, Verdict, killed_by::on_behalf},
+    rules::{Rule, RuleDef, Verdict, killed_by::on_behalf},
     signal::{self, Sender, Signal},
+    thresholds::Thresholds,
     world::World,
 };
 

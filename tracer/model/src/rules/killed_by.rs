@@ -5,13 +5,14 @@ use crate::{
     finding::{Confidence, Detail, Finding, Severity, Stage},
     host::OutOfMemory,
     ident::{Identity, quote},
+    kill::Kill,
     rules::{Rule, RuleDef, Verdict},
     signal::{
         self, Sender, Signal,
         killer::{self, Killer},
     },
     summary::and_more,
-    world::{Kill, World},
+    world::World,
 };
 
 pub(super) static DEF: RuleDef = RuleDef {

@@ -5,9 +5,10 @@ use crate::{
     event::ExitStatus,
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{PidNs, ProcKey},
+    kill::{Ending, Kill},
     rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded},
     summary::seconds,
-    world::{Ending, Kill, World},
+    world::World,
 };
 
 pub(super) static DEF: RuleDef = RuleDef {

@@ -4,10 +4,12 @@ use crate::{
     change::{Change, Signalled},
     finding::{Confidence, Detail, Finding, Severity, Stage},
     ident::{Identity, ProcKey},
+    kill::Ending,
     rules::{Rule, RuleDef, Verdict, namespace_killed::the_processes},
     signal::Sender,
+    stop::{Request, Told},
     summary::{and_more, seconds},
-    world::{Ending, Process, Request, Told, World},
+    world::{Process, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {

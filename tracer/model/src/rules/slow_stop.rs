@@ -11,8 +11,9 @@ use crate::{
         namespace_killed::the_processes,
     },
     signal::{self, Sender, Signal},
+    stop::{Request, Stop, Told},
     summary::{and_more, seconds},
-    world::{Process, Request, Stop, Told, World},
+    world::{Process, World},
 };
 
 pub(super) static DEF: RuleDef = RuleDef {

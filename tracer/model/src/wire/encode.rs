@@ -278,7 +278,7 @@ mod tests {
         event::{ExitStatus, Looked},
         host::{GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
-        rules::Thresholds,
+        thresholds::Thresholds,
         wire::decode::decode,
     };
 

@@ -9,8 +9,8 @@
 use crate::{
     change::Change,
     event::TaskInfo,
-    ident::{Args, ProcKey},
-    world::{ContainerNo, Process, World, leave::Leave},
+    ident::{Args, ContainerNo, ProcKey},
+    world::{Process, World, leave::Leave},
 };
 
 /// When somebody was not found, in nanoseconds of the boot-time clock.

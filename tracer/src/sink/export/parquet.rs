@@ -8,12 +8,13 @@ use rows::{EventRow, FindingRow, ProcessRow, SignalRow};
 
 use crate::{
     change::{ExactReap, Signalled},
-    engine::Step,
     event::{EventKind, ExitStatus, WaitCall},
     filter::Filter,
     finding::{Confidence, Detail, Finding},
     ident::Identity,
-    occurrence::{Kind, Occurrence},
+    kill::Kill,
+    kind::Kind,
+    occurrence::Occurrence,
     signal::Sender,
     sink::{
         Sink,
@@ -21,9 +22,10 @@ use crate::{
         json,
         select::{Item, Moment, Select},
     },
+    step::Step,
     summary::Summary,
     trace::file::Folder,
-    world::{Kill, World},
+    world::World,
 };
 
 mod processes;

@@ -9,9 +9,10 @@ use crate::{
     finding::{Confidence, Detail, Finding, Left, Reached},
     host::OutOfMemory,
     ident::Identity,
+    kill::Kill,
     signal,
     sink::alike::Together,
-    world::{Kill, World},
+    world::World,
 };
 
 #[derive(Serialize)]

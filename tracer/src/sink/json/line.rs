@@ -12,10 +12,10 @@ use crate::{
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
-    rules::Thresholds,
     signal::{self, Sender},
     sink::select::Moment,
     summary::{Summary, less},
+    thresholds::Thresholds,
     world::World,
 };
 

@@ -300,10 +300,10 @@ mod tests {
     use crate::{
         engine::Engine,
         ident::Args,
-        rules::Thresholds,
         sink::trace::redact::Redactor,
         source::{encode::encode, trace::Trace},
         story::{MS, born, running},
+        thresholds::Thresholds,
     };
 
     fn info() -> StartInfo {
