@@ -4,6 +4,7 @@
 
 pub mod closer;
 pub mod facts;
+pub mod page;
 pub mod stop;
 
 use std::{

@@ -9,13 +9,13 @@ use clap::{
 use jiff::SignedDuration;
 
 use crate::{
+    console::style,
     finding::Severity,
     rules::{self, RULES, RuleDef},
     scope::Scope,
     signal::Signal,
-    thresholds::Thresholds,
-    sink::style,
     source::hooks::Hooks,
+    thresholds::Thresholds,
     when::When,
 };
 

@@ -14,11 +14,12 @@ use tokio::{
 use tracer_common::Stats;
 
 use crate::{
+    console::{outlet::Drain, stderr, style},
     engine::Engine,
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
-    sink::{Counted, Sink, outlet::Drain, stderr, style},
+    sink::{Counted, Sink},
     source::{
         containers::Containers,
         encode::encode,

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::{FilterArgs, Probes, ThresholdArgs, parse_duration, rule, scope};
 use crate::{
+    console::style,
     finding::Severity,
     rules::{self, RULES, RuleDef},
     scope::Scope,
-    sink::style,
 };
 
 /// Options of `tracer record`.

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use crate::{
     cli::{self, Output},
     commands::replay::complain,
-    sink::{json::Lines, stdout::Stdout},
+    console::stdout::Stdout,
+    sink::json::Lines,
     source::trace::Trace,
     trace::layout::{self, Plain},
 };

@@ -8,14 +8,10 @@ use anyhow::{Context, Result};
 use crate::{
     cli::{self, Output},
     commands::replay::{complain, moment},
+    console::{stdout::Stdout, style::Screen},
     engine::Engine,
     event::Event,
     filter::{self, Missing},
-    sink::{
-        stdout::Stdout,
-        style::Screen,
-        tree::{self, Scope},
-    },
     source::{
         containers::Containers,
         live::{self, Live},
@@ -23,6 +19,7 @@ use crate::{
         trace::Trace,
     },
     thresholds::Thresholds,
+    tree::{self, Scope},
     when::When,
 };
 

@@ -10,15 +10,17 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{self, Output},
+    console::{
+        outlet::{self, Outlet},
+        stderr,
+        style::{self, BAD, DIM, Screen},
+    },
     filter::Filter,
     kind::Kind,
     pump,
     sink::{
         Sink,
         json::{Json, unwritten_line},
-        outlet::{self, Outlet},
-        stderr,
-        style::{self, BAD, DIM, Screen},
         tee::Tee,
         text::Text,
         trace::Recorder,

@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::{
     filter::Filter,
+    finding::Finding,
     kind::Kind,
     sink::{
         Sink,
@@ -15,16 +18,13 @@ use crate::{
 };
 
 mod finding;
-mod line;
-mod process;
-mod why;
+pub(crate) mod line;
+pub(crate) mod process;
 mod writer;
 
 pub(super) use line::Wall;
 pub use line::unwritten_line;
 pub use process::{process_line, rule_line};
-pub(super) use why::Seen;
-pub use why::{live_page, recorded_page};
 pub use writer::{Lines, to_string};
 
 /// Prints what is selected of each step.
@@ -49,6 +49,11 @@ impl<W: Write> Json<W> {
     pub fn into_inner(self) -> W {
         self.lines.into_inner()
     }
+}
+
+/// A finding as it stands in a line of its own, for whoever puts it into another object.
+pub(crate) fn found<'a>(world: &'a World, one: &'a Finding) -> impl Serialize + use<'a> {
+    finding::finding(world, one)
 }
 
 fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {

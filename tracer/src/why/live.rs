@@ -9,10 +9,10 @@ use crate::{
         stop::Forecast,
     },
     cli::WhoArg,
+    console::style,
     host::Container,
     ident::quote,
     signal::Signal,
-    sink::style,
     source::{containers, procfs},
     why::{Missing, NAMED},
 };

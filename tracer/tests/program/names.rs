@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tracer::{
     cli::Report,
+    console::style::Screen,
     engine::Engine,
     event::{Adopter, Event, EventKind, Exec, Exit, Roles, TaskInfo},
     filter::Filter,
@@ -21,13 +22,14 @@ use tracer::{
         export::{csv::Csv, parquet::Parquet, perfetto::Perfetto},
         gate::Gate,
         json::Json,
-        style::Screen,
         text::Text,
-        tree::{self, Scope},
-        why::{print_recorded, print_recorded_json},
     },
     thresholds::Thresholds,
-    why::recorded::Follow,
+    tree::{self, Scope},
+    why::{
+        page::{print_recorded, print_recorded_json},
+        recorded::Follow,
+    },
 };
 use tracer_common::record::signal_flags;
 

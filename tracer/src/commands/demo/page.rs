@@ -11,10 +11,10 @@ use super::live::UNREAPED_AFTER;
 use super::scene::Scene;
 use crate::{
     commands::rules::colour,
+    console::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
     finding::{Confidence, Finding},
     host::StartInfo,
     ident::quote,
-    sink::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
     summary::seconds,
 };
 

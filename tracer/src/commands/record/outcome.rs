@@ -6,15 +6,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cli::{self, Redact},
-    finding::{Finding, Severity},
-    report,
-    sink::{
-        gate::Gate,
+    console::{
         outlet::Outlet,
         stderr::{self, say},
         style::{self, BAD, CALM, DIM, WARN},
-        text::kinds_lost,
     },
+    finding::{Finding, Severity},
+    report,
+    sink::{gate::Gate, text::kinds_lost},
     summary::seconds,
 };
 

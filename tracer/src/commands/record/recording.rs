@@ -5,11 +5,12 @@ use std::{io, time::Duration};
 use anyhow::{Error, Result};
 
 use crate::{
+    console::stderr::say,
     event::ExitStatus,
     ident::Args,
     pump::{BUSY, Pace, Pump, sleep},
     rules::left_behind_patience,
-    sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
+    sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
     step::Step,
     thresholds::Thresholds,

@@ -9,16 +9,14 @@ use std::{
 };
 
 use crate::{
+    console::style,
     event::{End, Event, EventKind},
     host::StartInfo,
     ident::file_name,
-    sink::{
-        style,
-        trace::{
-            Store, View,
-            part::{Part, naming},
-            rotate::numbered,
-        },
+    sink::trace::{
+        Store, View,
+        part::{Part, naming},
+        rotate::numbered,
     },
     source::live,
     summary::seconds,

@@ -25,8 +25,8 @@ use tokio::{
 
 use super::{bundle, containerd, dockerd::Dockerd, runtime::Call};
 use crate::{
+    console::stderr::say,
     host::{Container, Engine},
-    sink::stderr::say,
 };
 
 /// Questions that may wait.

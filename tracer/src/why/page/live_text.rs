@@ -6,16 +6,7 @@ use std::{
 };
 
 use super::Sheet;
-use crate::{
-    audit::{
-        facts::{Facts, signals},
-        stop::Forecast,
-    },
-    signal::Signal,
-    sink::style::{self, BAD, GOOD, Screen, WARN},
-    summary::{and_more, seconds},
-    why::live::Page,
-};
+use crate::{audit::{facts::{Facts, signals}, stop::Forecast}, signal::Signal, console::style::{self, BAD, GOOD, Screen, WARN}, summary::{and_more, seconds}, why::live::Page};
 
 /// Processes that are named where there are many.
 const NAMED: usize = 10;

@@ -7,14 +7,7 @@ use std::{
 
 use anstyle::Style;
 
-use crate::{
-    sink::{
-        json::{Lines, live_page, recorded_page},
-        style::{self, BOLD, CALM, Screen},
-    },
-    why::{live, recorded},
-    world::World,
-};
+use crate::{sink::json::Lines, console::style::{self, BOLD, CALM, Screen}, why::{json::{live_page, recorded_page}, live, recorded}, world::World};
 
 mod live_text;
 mod recorded_text;

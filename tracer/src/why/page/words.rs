@@ -2,12 +2,7 @@
 
 use anstyle::Style;
 
-use crate::{
-    event::ExitStatus,
-    signal::{Signal, Verdict},
-    sink::style::{BAD, DIM, WARN},
-    why::recorded::Program,
-};
+use crate::{event::ExitStatus, signal::{Signal, Verdict}, console::style::{BAD, DIM, WARN}, why::recorded::Program};
 
 /// A program that was executed, or a new name.
 pub(super) fn executes(program: &Program) -> String {
