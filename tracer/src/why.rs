@@ -6,8 +6,10 @@ mod json;
 pub mod live;
 pub mod page;
 pub mod recorded;
+mod who;
 
 pub use ends::Ends;
+pub use who::{PID_MAX, WhoArg};
 
 use crate::{ident::quote, summary::and_more};
 

@@ -7,7 +7,15 @@ use std::{
 
 use anstyle::Style;
 
-use crate::{sink::json::Lines, console::style::{self, BOLD, CALM, Screen}, why::{json::{live_page, recorded_page}, live, recorded}, world::World};
+use crate::{
+    console::style::{self, BOLD, CALM, Screen},
+    sink::json::Lines,
+    why::{
+        json::{live_page, recorded_page},
+        live, recorded,
+    },
+    world::World,
+};
 
 mod live_text;
 mod recorded_text;

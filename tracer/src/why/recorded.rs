@@ -7,7 +7,6 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     change::Change,
-    cli::WhoArg,
     console::style,
     event::{EventKind, ExitStatus, Loss},
     finding::{Detail, Finding},
@@ -16,7 +15,7 @@ use crate::{
     kind::Kind,
     occurrence::Occurrence,
     step::Step,
-    why::{Missing, NAMED},
+    why::{Missing, NAMED, WhoArg},
     world::{Process, World},
 };
 

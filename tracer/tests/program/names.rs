@@ -8,7 +8,6 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tracer::{
-    cli::Report,
     console::style::Screen,
     engine::Engine,
     event::{Adopter, Event, EventKind, Exec, Exit, Roles, TaskInfo},
@@ -16,7 +15,7 @@ use tracer::{
     host::{Container, OutOfMemory},
     ident::{Args, Comm, commands, escape, is_visible, quote},
     kind::Kind,
-    report,
+    report::{self, Report},
     signal::Signal,
     sink::{
         export::{csv::Csv, parquet::Parquet, perfetto::Perfetto},

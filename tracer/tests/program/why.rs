@@ -7,7 +7,6 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tracer::{
-    cli::WhoArg,
     console::style::Screen,
     engine::Engine,
     event::{Adopter, Event, EventKind, Exit, TaskInfo},
@@ -15,7 +14,7 @@ use tracer::{
     signal::Signal,
     thresholds::Thresholds,
     why::{
-        Missing,
+        Missing, WhoArg,
         page::{print_recorded, print_recorded_json},
         recorded::{Follow, Page},
     },

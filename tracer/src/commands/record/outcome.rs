@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cli::{self, Redact},
+    cli::{self},
     console::{
         outlet::Outlet,
         stderr::{self, say},
@@ -13,7 +13,7 @@ use crate::{
     },
     finding::{Finding, Severity},
     report,
-    sink::{gate::Gate, text::kinds_lost},
+    sink::{gate::Gate, text::kinds_lost, trace::Redact},
     summary::seconds,
 };
 

@@ -15,9 +15,9 @@ use tracer_common::{
 };
 
 use crate::{
-    cli::Redact,
     host::{Container, StartInfo},
     ident::Comm,
+    sink::trace::Redact,
 };
 
 /// What to take away.

@@ -6,7 +6,16 @@ use std::{
 };
 
 use super::Sheet;
-use crate::{audit::{facts::{Facts, signals}, stop::Forecast}, signal::Signal, console::style::{self, BAD, GOOD, Screen, WARN}, summary::{and_more, seconds}, why::live::Page};
+use crate::{
+    audit::{
+        facts::{Facts, signals},
+        stop::Forecast,
+    },
+    console::style::{self, BAD, GOOD, Screen, WARN},
+    signal::Signal,
+    summary::{and_more, seconds},
+    why::live::Page,
+};
 
 /// Processes that are named where there are many.
 const NAMED: usize = 10;

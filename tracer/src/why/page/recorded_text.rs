@@ -9,7 +9,23 @@ use super::{
     Sheet,
     words::{ended, executes, fate, outcome},
 };
-use crate::{change::{AdopterClass, Known}, event::Roles, finding::{Confidence, Finding, Severity, Stage}, host::Container, ident::{Identity, quote}, rules::on_behalf, signal::{Sender, Signal, Verdict}, console::style::{self, BAD, CALM, DIM, GOOD, Screen, WARN}, sink::text::kinds_lost, summary::{and_more, seconds}, why::{Ends, recorded::{Life, Page, Parent, Reaped, Received, Sent, Stop, Zombie}}, world::{State, World}};
+use crate::{
+    change::{AdopterClass, Known},
+    console::style::{self, BAD, CALM, DIM, GOOD, Screen, WARN},
+    event::Roles,
+    finding::{Confidence, Finding, Severity, Stage},
+    host::Container,
+    ident::{Identity, quote},
+    rules::on_behalf,
+    signal::{Sender, Signal, Verdict},
+    sink::text::kinds_lost,
+    summary::{and_more, seconds},
+    why::{
+        Ends,
+        recorded::{Life, Page, Parent, Reaped, Received, Sent, Stop, Zombie},
+    },
+    world::{State, World},
+};
 
 /// Prints the page; times of day in that zone. `world` is as the page's moment left it.
 ///

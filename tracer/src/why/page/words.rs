@@ -2,7 +2,12 @@
 
 use anstyle::Style;
 
-use crate::{event::ExitStatus, signal::{Signal, Verdict}, console::style::{BAD, DIM, WARN}, why::recorded::Program};
+use crate::{
+    console::style::{BAD, DIM, WARN},
+    event::ExitStatus,
+    signal::{Signal, Verdict},
+    why::recorded::Program,
+};
 
 /// A program that was executed, or a new name.
 pub(super) fn executes(program: &Program) -> String {
