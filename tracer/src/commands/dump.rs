@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     cli::{self, Output},
-    commands::replay::complain,
+    commands::play::complain,
     console::stdout::Stdout,
     sink::json::Lines,
     source::trace::Trace,
