@@ -4,19 +4,14 @@ use std::io;
 
 use jiff::tz::TimeZone;
 use tracer::{
+    console::style::Screen,
     engine::Engine,
     event::Event,
     filter::Filter,
-    occurrence::Kind,
-    rules::Thresholds,
-    sink::{
-        Counted, Sink,
-        json::Json,
-        style::Screen,
-        tee::Tee,
-        text::Text,
-        tree::{self, Scope},
-    },
+    kind::Kind,
+    sink::{Counted, Sink, json::Json, tee::Tee, text::Text},
+    thresholds::Thresholds,
+    tree::{self, Scope},
 };
 
 /// An engine, and presenters that write to nowhere.

@@ -14,12 +14,13 @@ use tokio::{
 use tracer_common::Stats;
 
 use crate::{
-    engine::{Engine, Step},
+    console::{outlet::Drain, stderr, style},
+    engine::Engine,
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
-    rules::{Thresholds, Wanted},
-    sink::{Counted, Sink, outlet::Drain, stderr, style},
+    rules::Wanted,
+    sink::{Counted, Sink},
     source::{
         containers::Containers,
         encode::encode,
@@ -29,6 +30,8 @@ use crate::{
         live::{self, Drained, Live},
         load::LoadOptions,
     },
+    step::Step,
+    thresholds::Thresholds,
     world::World,
 };
 

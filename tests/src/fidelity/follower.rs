@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tracer::{
-    engine::Step,
     event::{Event, EventKind},
     finding::Finding,
     ident::{PidNs, ProcKey},
     pump::Pump,
-    rules::Thresholds,
     source::{hooks::Hooks, live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
     world::World,
 };
 use tracer_common::RecordKind;

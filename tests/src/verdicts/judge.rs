@@ -13,12 +13,12 @@ use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracer::{
     change::{Change, Signalled},
-    engine::Step,
     event::{EventKind, Loss},
     pump::Pump,
-    rules::Thresholds,
     signal::{KernelSender, Sender},
     source::{live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
 };
 
 use tracer_common::RecordKind;

@@ -4,13 +4,15 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
-use tracer_common::{RecordKind, record::signal_flags};
+use tracer_common::RecordKind;
 
 use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
+
+pub use crate::signal::{SignalSent, SignalTaken};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,43 +371,6 @@ pub struct Surveyed {
     pub tracer: Option<TaskRef>,
     /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub subreaper: bool,
-}
-
-/// See [`EventKind::Signal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalSent {
-    /// The current task at that moment: the sender only if [`crate::signal::origin`] says so.
-    pub current: TaskRef,
-    /// The task that the signal is for.
-    pub target: TaskRef,
-    /// Which signal.
-    pub signal: Signal,
-    /// `si_code`.
-    pub code: i32,
-    /// Bits of [`tracer_common::record::signal_flags`].
-    pub flags: u16,
-    /// The tracepoint's result, 0 to 4.
-    pub result: u8,
-}
-
-impl SignalSent {
-    /// The target had a handler for it.
-    pub fn has_handler(&self) -> bool {
-        self.flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER
-    }
-}
-
-/// See [`EventKind::Deliver`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalTaken {
-    /// The task that takes it.
-    pub target: TaskRef,
-    /// Which signal.
-    pub signal: Signal,
-    /// `si_code`.
-    pub code: i32,
-    /// Bits of [`tracer_common::record::signal_flags`].
-    pub flags: u16,
 }
 
 /// See [`EventKind::Row`].

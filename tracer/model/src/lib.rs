@@ -11,13 +11,18 @@ pub mod finding;
 pub mod foreign;
 pub mod host;
 pub mod ident;
+pub mod kill;
+pub mod kind;
 pub mod occurrence;
 pub mod programs;
 pub mod rules;
 pub mod scope;
 pub mod signal;
+pub mod step;
+pub mod stop;
 #[cfg(any(test, feature = "testing"))]
 pub mod story;
 pub mod summary;
+pub mod thresholds;
 pub mod wire;
 pub mod world;

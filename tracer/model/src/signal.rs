@@ -7,10 +7,7 @@ use tracer_common::{
     signal::{contains, set},
 };
 
-use crate::{
-    event::{SignalSent, SignalTaken},
-    ident::Identity,
-};
+use crate::ident::{Identity, TaskRef};
 
 pub mod killer;
 
@@ -130,6 +127,43 @@ impl FromStr for Signal {
 
 fn offset(text: &str) -> Option<i8> {
     if text.is_empty() { Some(0) } else { text.parse().ok() }
+}
+
+/// A signal that the kernel generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSent {
+    /// The current task at that moment: the sender only if [`origin`] says so.
+    pub current: TaskRef,
+    /// The task that the signal is for.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
+    /// The tracepoint's result, 0 to 4.
+    pub result: u8,
+}
+
+impl SignalSent {
+    /// The target had a handler for it.
+    pub fn has_handler(&self) -> bool {
+        self.flags & bit::HANDLER_MASK == bit::HANDLER
+    }
+}
+
+/// A signal that was taken from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalTaken {
+    /// The task that takes it.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
 }
 
 /// Who sent a signal.
@@ -412,7 +446,7 @@ pub fn verdict_of_taken(taken: &SignalTaken) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::{ProcKey, TaskRef};
+    use crate::ident::ProcKey;
 
     fn sent(signal: Signal, flags: u16, result: u8) -> SignalSent {
         let task = |tgid| TaskRef { key: ProcKey { start: 1, tgid }, tid: tgid };

@@ -19,11 +19,11 @@ use zerocopy::FromBytes;
 use crate::{
     host::StartInfo,
     ident::quote,
-    source::decode::JSON_MAX,
     trace::{
         BEGINNING_MAX, CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM, UNPACKED_FREE, UNPACKED_TIMES,
         index::{Place, index, number, scan},
     },
+    wire::decode::JSON_MAX,
 };
 
 /// Why a file is not read.

@@ -8,11 +8,11 @@ use tracer::{
     engine::Engine,
     event::{self, EventKind, Loss},
     host::StartInfo,
-    rules::Thresholds,
     source::{
         encode::image,
         trace::{End, Trace},
     },
+    thresholds::Thresholds,
     trace::writer::Writer,
 };
 use tracer_common::Header;

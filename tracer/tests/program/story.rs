@@ -8,10 +8,10 @@ use tracer::{
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
-    rules::Thresholds,
     signal::Signal,
     sink::Sink,
     summary::Summary,
+    thresholds::Thresholds,
     world::World,
 };
 use tracer_common::{RecordKind, record::signal_flags};

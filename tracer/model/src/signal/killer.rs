@@ -2,10 +2,7 @@
 
 use tracer_common::{record::signal_flags as bit, signal};
 
-use crate::{
-    event::SignalSent,
-    signal::{KernelSender, SI_KERNEL, Signal, origin},
-};
+use crate::signal::{KernelSender, SI_KERNEL, Signal, SignalSent, origin};
 
 /// Who, or what, a signal that ends a process comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

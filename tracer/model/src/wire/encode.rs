@@ -320,8 +320,8 @@ mod tests {
         event::{ExitStatus, Looked},
         host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
-        rules::Thresholds,
         signal::Signal,
+        thresholds::Thresholds,
         wire::decode::decode,
     };
 

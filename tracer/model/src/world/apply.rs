@@ -5,13 +5,14 @@ use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey},
+    kill::Ending,
     signal::{
         self, Sender, Verdict,
         killer::{Killer, killer},
     },
+    stop::Request,
     world::{
-        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, Request, State, Waiting, World, leave::Leave,
-        process::Pending,
+        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave, process::Pending,
     },
 };
 use tracer_common::record::signal_flags;

@@ -11,13 +11,9 @@ use rustc_hash::FxHashMap;
 use crate::{
     event::EventKind,
     host::Container,
-    ident::{Identity, PidNs, ProcKey},
+    ident::{ContainerNo, Identity, PidNs, ProcKey},
     world::World,
 };
-
-/// A container, by its number in this world, which no other one gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContainerNo(u32);
 
 /// The most that have members: a bound for what a trace can make its reader hold. Processes of more have
 /// none.

@@ -14,9 +14,9 @@ use tracer_common::{
 };
 
 use crate::{
-    cli::Redact,
     host::{Container, Rooms, StartInfo},
     ident::Comm,
+    sink::trace::Redact,
     trace::layout::arguments_length,
 };
 

@@ -25,9 +25,9 @@ use tokio::{
 
 use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
+    console::stderr::say,
     foreign::runtime::Call,
     host::{Container, Engine},
-    sink::stderr::say,
 };
 
 /// Questions that may wait.
