@@ -32,10 +32,35 @@ pub struct Options {
 enum Target {
     /// Bytes as a trace.
     Trace,
-    /// Bytes as records.
+    /// Bytes as records, for world and rules alone: soon built.
     Records,
+    /// Bytes as records, with every presenter.
+    Shown,
     /// Bytes as what processes, engines and the kernel's log write.
     Edges,
+}
+
+impl Target {
+    const ALL: [Self; 4] = [Self::Trace, Self::Records, Self::Shown, Self::Edges];
+
+    /// Its word, which is that of its program, too.
+    fn name(self) -> Result<String> {
+        Ok(self.to_possible_value().context("every target has a name")?.get_name().to_owned())
+    }
+
+    /// Whether it needs more than the model.
+    fn needs_program(self) -> bool {
+        matches!(self, Self::Trace | Self::Shown)
+    }
+
+    /// Where its seeds are, below `fuzz/corpus`.
+    fn seeds(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Records | Self::Shown => "records",
+            Self::Edges => "edges",
+        }
+    }
 }
 
 /// The sub-command. A crash leaves its input below `fuzz/artifacts`, and the way to repeat it on the screen.
@@ -43,20 +68,26 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     let Options { seconds, fetch, targets } = options;
     let workspace = Workspace::find()?;
     let cargo_fuzz = cargo_fuzz(&workspace)?;
+    let targets = if targets.is_empty() { Target::ALL.to_vec() } else { targets };
+    // All that are asked for are built alike, so that nothing is built twice.
+    let features = targets.iter().any(|target| target.needs_program()).then_some("program");
     // What cannot be built is told apart from what finds something.
-    run(&mut cargo_fuzz_command(&workspace, &cargo_fuzz, "build")).context("the fuzz targets cannot be built")?;
+    let mut build = cargo_fuzz_command(&workspace, &cargo_fuzz, "build", features);
+    if let [target] = targets[..] {
+        build.arg(target.name()?);
+    }
+    run(&mut build).context("the fuzz targets cannot be built")?;
     if fetch {
         return Ok(ExitCode::SUCCESS);
     }
-    let targets = if targets.is_empty() { Target::value_variants().to_vec() } else { targets };
     for target in targets {
-        let name = target.to_possible_value().context("every target has a name")?.get_name().to_owned();
+        let name = target.name()?;
         let found = workspace.target.join("fuzz/corpus").join(&name);
         std::fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
-        let mut command = cargo_fuzz_command(&workspace, &cargo_fuzz, "run");
+        let mut command = cargo_fuzz_command(&workspace, &cargo_fuzz, "run", features);
         command.arg(&name);
         // What is found goes into the first folder, and the seeds stay as they are.
-        command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(&name)).arg("--");
+        command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(target.seeds())).arg("--");
         command.arg(format!("-max_total_time={seconds}")).args(LIMITS);
         let status = status(&mut command)?;
         if !status.success() {
@@ -67,10 +98,11 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo_fuzz_command(workspace: &Workspace, cargo_fuzz: &Path, verb: &str) -> Command {
+fn cargo_fuzz_command(workspace: &Workspace, cargo_fuzz: &Path, verb: &str, features: Option<&str>) -> Command {
     let mut command = Command::new(cargo_fuzz);
     // No sanitizer: this code has no unsafe blocks, and those of a stable compiler want a nightly one.
-    command.current_dir(&workspace.root).args(["fuzz", verb, "--fuzz-dir", "fuzz", "-O", "-s", "none"]);
+    command.current_dir(&workspace.root).args(["fuzz", verb, "--fuzz-dir", "fuzz", "--dev", "-s", "none"]);
+    command.args(features.map(|features| format!("--features={features}")));
     command.arg("--target-dir").arg(workspace.target.join("fuzz"));
     command
 }
