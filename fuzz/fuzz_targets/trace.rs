@@ -1,7 +1,11 @@
 //! Any bytes as a trace, once as a file and once as a pipe: reader, source, and all that follows.
 #![no_main]
 
-use std::{cell::RefCell, io::{Cursor, Seek, Write}, ops::ControlFlow};
+use std::{
+    cell::RefCell,
+    io::{Cursor, Seek, Write},
+    ops::ControlFlow,
+};
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;

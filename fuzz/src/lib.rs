@@ -1,22 +1,17 @@
-//! What both targets do with events: world, rules, and every presenter with everything shown.
+//! What the targets of traces and records do with events: world, rules, and every presenter with everything shown.
 
 use std::io;
 
 use jiff::tz::TimeZone;
 use tracer::{
+    console::style::Screen,
     engine::Engine,
     event::Event,
     filter::Filter,
-    occurrence::Kind,
-    rules::Thresholds,
-    sink::{
-        Counted, Sink,
-        json::Json,
-        style::Screen,
-        tee::Tee,
-        text::Text,
-        tree::{self, Scope},
-    },
+    kind::Kind,
+    sink::{Counted, Sink, json::Json, tee::Tee, text::Text},
+    thresholds::Thresholds,
+    tree::{self, Scope},
 };
 
 /// An engine, and presenters that write to nowhere.

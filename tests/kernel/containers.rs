@@ -64,13 +64,24 @@ fn known(run: &mut Run, what: &str, is_it: impl Fn(&Container) -> bool) -> Conta
     })
 }
 
-/// Waits for the exec of a program in a container; who executed it.
+/// Waits for the exec of a program in a container; who executed it. What the engine calls the container may be known a
+/// moment later than its id.
 fn executes(run: &mut Run, container: &str, comm: &str) -> Process {
-    run.find(&format!("the exec of {comm} in {container}"), |line| {
-        let Line::Event(event) = line else { return None };
-        let process = event.process.as_ref().filter(|_| event.kind == "exec")?;
-        let is_it = process.container.as_deref() == Some(container) && process.comm == comm;
-        is_it.then(|| process.clone())
+    let mut others: Vec<Process> = Vec::new();
+    run.find(&format!("the exec of {comm} in {container}"), |line| match line {
+        Line::Event(event) => {
+            let process = event.process.as_ref().filter(|process| event.kind == "exec" && process.comm == comm)?;
+            if process.container.as_deref() == Some(container) {
+                return Some(process.clone());
+            }
+            others.push(process.clone());
+            None
+        }
+        Line::Container(known) if known.name.as_deref() == Some(container) => {
+            let is_in = |process: &Process| process.container.as_deref().is_some_and(|id| known.id.starts_with(id));
+            others.iter().rfind(|process| is_in(process)).cloned()
+        }
+        _ => None,
     })
 }
 

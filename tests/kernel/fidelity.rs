@@ -43,7 +43,8 @@ fn new_seed() -> u64 {
 /// Emulated processors do a tenth of it, and may take ten times as long to find back from a loss.
 fn run(seed: u64, ops: u32, losing: &[&str]) {
     let mut command = Command::new(machine::program_path("fidelity"));
-    command.args(["--seed", &seed.to_string(), "--shrink", "60"]).args(losing);
+    let start_every = (ops / 10).to_string();
+    command.args(["--seed", &seed.to_string(), "--shrink", "60", "--start-every", &start_every]).args(losing);
     if machine::is_emulated() {
         command.args(["--ops", &(ops / 10).to_string(), "--deadline", "60000", "--converge", "10000"]);
         command.args(["--grace", "400"]);

@@ -24,13 +24,13 @@ use std::{
 
 use tracer::{
     change::Change,
-    engine::Step,
     event::{Adopt, Adopter, Event, EventKind, Exit, Notify, Reap, SignalSent, SignalTaken},
     ident::TaskRef,
     pump::{BUSY, Pump},
-    rules::Thresholds,
     signal::{Verdict, origin, verdict_of_sent, verdict_of_taken},
     source::{hooks::Hooks, live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
     world::{Process, World},
 };
 

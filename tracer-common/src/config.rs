@@ -1,6 +1,6 @@
 //! What user space tells the programs before they are loaded, and what they count.
 
-use crate::record::kind;
+use crate::record::RecordKind;
 
 /// An offset that this kernel does not have; the read is skipped and the field is 0.
 pub const MISSING: u32 = u32::MAX;
@@ -153,8 +153,8 @@ impl Config {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Records that found no room in the ring buffer, by [`kind`].
-    pub lost: [u64; kind::COUNT],
+    /// Records that found no room in the ring buffer, by [`RecordKind`].
+    pub lost: [u64; RecordKind::IN_KERNEL],
     /// Signals generated, those not sent to user space included.
     pub signals: u64,
     /// Deliveries, those not sent to user space included.
@@ -164,8 +164,8 @@ pub struct Stats {
 }
 
 // SAFETY: `repr(C)`, integers only, no padding (all fields have the same alignment).
-#[cfg(feature = "user")]
+#[cfg(feature = "aya")]
 unsafe impl aya::Pod for Config {}
 // SAFETY: as above.
-#[cfg(feature = "user")]
+#[cfg(feature = "aya")]
 unsafe impl aya::Pod for Stats {}

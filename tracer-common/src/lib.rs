@@ -1,5 +1,8 @@
 //! What the kernel side writes and user space reads: one `repr(C)` struct per kind of record.
 //!
+//! A record is described once, in [`record`]. From there come the structures, the kinds, the table
+//! inside each trace and in `docs/trace-format.md`, and what redaction takes away.
+//!
 //! Rules of the wire, so that a record is the same bytes for every compiler and every reader:
 //! only fixed-size integers and byte arrays, no `bool`, no Rust `enum`, no implicit padding
 //! (each struct's size is asserted to be the sum of its fields). Integers are native-endian.
@@ -10,15 +13,17 @@
 
 #![no_std]
 
+#[macro_use]
+pub mod describe;
 pub mod config;
-#[cfg(feature = "user")]
-pub mod note;
 pub mod record;
+pub mod signal;
 pub mod task;
 
 pub use config::{Config, Offsets, Stats};
+pub use describe::Recorded;
 pub use record::{
     AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    RenameRecord, RowRecord, SignalRecord, SurveyRecord, kind,
+    RecordKind, RenameRecord, RowRecord, SignalRecord, SurveyRecord,
 };
 pub use task::{Task, TaskId};

@@ -1,457 +1,441 @@
-//! One struct per kind of record; each begins with the same [`Header`].
+//! Every kind of record: its number, its fields, and what they say.
+//!
+//! The programs in the kernel write the kinds below [`FIRST_NOTE`]. The others user space adds, so
+//! that a stream of records is whole without anything beside it.
 
-use crate::task::{Task, TaskId};
+use crate::{
+    describe::{BOOT_TIME, Meaning, Rest},
+    signal,
+    task::{self, Task, TaskId},
+};
 
-/// Values of [`Header::kind`]. Also the index of the kind's loss counter.
-pub mod kind {
-    /// A process was created.
-    pub const NEW: u8 = 1;
+layout! {
+    /// What every record begins with.
+    Header of 16 bytes {
+        /// When it happened; with the wall offset of the trace's metadata added, nanoseconds since 1970.
+        at: u64 as BOOT_TIME,
+        /// The kind of record.
+        kind: u8,
+        /// Nothing.
+        reserved: u8 as Meaning::Reserved,
+        /// The processor that the probe ran on, 0 for what user space adds.
+        cpu: u16,
+        /// Bytes of the whole record; the next one begins there.
+        len: u32 as Meaning::Unit("bytes"),
+    }
+}
+
+records! {
+    /// A process was created. A new thread of an old process has no record.
+    1 New "new" from "`task_newtask`": NewRecord of 128 bytes {
+        /// The child.
+        task: Task,
+        /// Who called clone; differs from the parent under `CLONE_PARENT`.
+        creator: TaskId,
+    };
+
     /// A process replaced its program.
-    pub const EXEC: u8 = 2;
-    /// A thread with children, a leader, or the last thread of a process began to exit.
-    pub const EXIT: u8 = 3;
-    /// The kernel released a process: it had been reaped before.
-    pub const FREE: u8 = 4;
+    2 Exec "exec" from "`sched_process_exec`": ExecRecord of 56 bytes {
+        /// The process, after the exec: the calling thread is the main thread now.
+        id: TaskId,
+        /// Its new name.
+        comm: [u8; 16] as Meaning::Name,
+        /// Thread id of the caller before the exec.
+        old_tid: u32,
+        /// Bytes of the arguments.
+        args_len: u16 as Meaning::ArgumentsLength,
+        /// Whether these are all.
+        args_cut: u16 as Meaning::Cut,
+    } then Rest::ArgumentsAnd(&Credentials::LAYOUT);
+
+    /// A main thread, a last thread, or a thread with children began to exit.
+    3 Exit "exit" from "`sched_process_exit`": ExitRecord of 104 bytes {
+        /// The thread.
+        id: TaskId,
+        /// Who owes the wait (`real_parent`).
+        parent: TaskId,
+        /// Who holds the main thread, and with it the zombie, by ptrace.
+        tracer: TaskId,
+        /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
+        adopter: TaskId,
+        /// Wait status of the main thread: that of the process, unless the whole of it is exiting
+        /// (`wait_task_zombie()`). Up to 5.15 a main thread that exits first decides.
+        exit_code: i32,
+        /// Wait status of the process if it is exiting as one (`signal->group_exit_code`).
+        group_code: i32,
+        /// Threads of the process that have not begun to exit (`signal->live`).
+        live: u32,
+        /// The signal that the end of the process sends to the parent.
+        exit_signal: i32,
+        /// How it exits.
+        flags: u32 as Meaning::Bits(exit_flags::WORDS),
+        /// Who the adopter is.
+        adopter_class: u32 as Meaning::OneOf(adopter::WORDS),
+    };
+
+    /// A process was released; it had been reaped before, some milliseconds ago.
+    4 Free "free" from "`sched_process_free`": FreeRecord of 32 bytes {
+        /// The process.
+        id: TaskId,
+    };
+
     /// A signal was generated, whatever became of it.
-    pub const SIGNAL: u8 = 5;
+    5 Signal "signal" from "`signal_generate`": SignalRecord of 56 bytes {
+        /// The current task; the sender, if flags and code do not say the kernel.
+        sender: TaskId,
+        /// The task that the signal is for.
+        target: TaskId,
+        /// `si_code`, 0 without a siginfo.
+        code: i32,
+        /// About target and sender.
+        flags: u16 as Meaning::Bits(signal_flags::WORDS),
+        /// Signal number.
+        signal: u8,
+        /// `TRACE_SIGNAL_*`.
+        result: u8 as Meaning::OneOf(signal::result::WORDS),
+    };
+
     /// A signal was taken from the queue to be acted upon.
-    pub const DELIVER: u8 = 6;
-    /// A process that existed when the task iterator ran.
-    pub const ROW: u8 = 7;
-    /// A child was given to another process. Only with the exact hook.
-    pub const ADOPT: u8 = 8;
-    /// A process was reaped at this moment. Only with the exact hook.
-    pub const REAP: u8 = 9;
-    /// A dead process was announced to whoever has to wait for it. Only with the exact hook.
-    pub const NOTIFY: u8 = 10;
-    /// A process was given another name.
-    pub const RENAME: u8 = 11;
-    /// A process that is traced, or is a subreaper, when the survey ran.
-    pub const SURVEY: u8 = 12;
-    /// One more than the largest kind.
-    pub const COUNT: usize = 13;
+    6 Deliver "deliver" from "`signal_deliver`": DeliverRecord of 40 bytes {
+        /// The task that takes it.
+        target: TaskId,
+        /// `si_code`.
+        code: i32,
+        /// The action; else only `UNKILLABLE` and `DYING`.
+        flags: u16 as Meaning::Bits(signal_flags::WORDS),
+        /// Signal number.
+        signal: u8,
+        /// Nothing.
+        reserved: u8 as Meaning::Reserved,
+    };
+
+    /// A process that existed at the start, or after a loss.
+    7 Row "row" from "task iterator": RowRecord of 144 bytes {
+        /// The process.
+        task: Task,
+        /// Who holds it by ptrace.
+        tracer: TaskId,
+        /// Time since its main thread last ran, which a zombie did when it died; 2^64-1: unknown.
+        idle: u64 as Meaning::Unit("ns"),
+        /// Wait status of the main thread; of the process once it is exiting as one.
+        exit_code: i32,
+        /// Threads that have not begun to exit (`signal->live`).
+        live: u32,
+    };
+
+    /// An orphan has its new parent; only with the exact hooks.
+    8 Adopt "adopt" from "`kill_orphaned_pgrp`": AdoptRecord of 64 bytes {
+        /// The child.
+        child: TaskId,
+        /// The exiting thread that it belonged to.
+        from: TaskId,
+        /// Its parent now (`real_parent`).
+        to: TaskId,
+    };
+
+    /// A process was reaped; only with the exact hooks.
+    9 Reap "reap" from "`cgroup_release` or its like": ReapRecord of 56 bytes {
+        /// The process.
+        id: TaskId,
+        /// The thread that reaps: of whoever waited, or of the process itself if nobody has to.
+        reaper: TaskId,
+        /// Number of the system call that the reaper is in; -2^31: unknown.
+        call: i32,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
+
+    /// A dead process was announced to whoever has to wait for it: it is a zombie; only with the
+    /// exact hooks.
+    10 Notify "notify" from "`do_notify_parent`": NotifyRecord of 56 bytes {
+        /// The process.
+        id: TaskId,
+        /// To whom: whoever traces it, else its parent.
+        to: TaskId,
+        /// The signal that announces it, 0: none.
+        signal: i32,
+        /// 1: it was announced to its tracer.
+        traced: u32,
+    };
+
+    /// A process has another name.
+    11 Rename "rename" from "`task_rename`": RenameRecord of 48 bytes {
+        /// The process.
+        id: TaskId,
+        /// Its new name.
+        comm: [u8; 16] as Meaning::Name,
+    };
+
+    /// A process that is traced or a subreaper; only inside of `surveyed`.
+    12 Survey "survey" from "task iterator": SurveyRecord of 56 bytes {
+        /// The process.
+        id: TaskId,
+        /// Who holds it by ptrace.
+        tracer: TaskId,
+        /// Only the bit of a subreaper.
+        flags: u32 as Meaning::Bits(task::flags::WORDS),
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
+
+    /// Tracing began: the first record.
+    64 Start "start": StartRecord of 16 bytes {} then Rest::Json;
+
+    /// The rows of a snapshot follow.
+    65 SnapshotBegin "snapshot_begin": SnapshotBeginRecord of 16 bytes {};
+
+    /// The rows of a snapshot are complete.
+    66 SnapshotEnd "snapshot_end": SnapshotEndRecord of 16 bytes {};
+
+    /// The command line of a process.
+    67 CommandLine "command_line" from "`/proc/PID/cmdline`": CommandLineRecord of 40 bytes {
+        /// The process.
+        id: TaskId,
+        /// Whether the arguments are all.
+        cut: u32 as Meaning::Cut,
+        /// How far they can be believed.
+        trust: u32 as Meaning::OneOf(trust::WORDS),
+    } then Rest::Arguments;
+
+    /// A closer look at a process, before something is said of it.
+    68 Look "look" from "`/proc/PID/stat`": LookRecord of 40 bytes {
+        /// The process.
+        id: TaskId,
+        /// Its parent's pid on the host.
+        ppid: u32,
+        /// The letter of its state in proc(5), 0: it is gone.
+        state: u8,
+        /// Nothing.
+        reserved: u8 as Meaning::Reserved,
+        /// The number of the pseudo-terminal that controls it, plus 1; 0: none.
+        pts: u16,
+    };
+
+    /// Who is traced, and who is a subreaper: all that a survey found. Its time is the survey's end.
+    69 Surveyed "surveyed": SurveyedRecord of 24 bytes {
+        /// When the survey began.
+        began: u64 as BOOT_TIME,
+    } then Rest::Data("a record of the kind survey for each process");
+
+    /// Records are missing here.
+    70 Lost "lost": LostRecord of 40 bytes {
+        /// Records that could not be decoded.
+        undecodable: u64,
+        /// Events at which the kernel skipped a program, as it was running already.
+        missed: u64,
+        /// Records of a trace that could not be read back.
+        unreadable: u64,
+    } then Rest::Data("for each kind from 0 on a u64: records that found no room in the ring buffer");
+
+    /// Time has passed: when the rules are asked again.
+    71 Tick "tick": TickRecord of 16 bytes {};
+
+    /// Tracing ended as it should: the last record.
+    72 End "end": EndRecord of 48 bytes {
+        /// When tracing began.
+        began: u64 as BOOT_TIME,
+        /// Processor time that the tool used meanwhile.
+        cpu_ns: u64 as Meaning::Unit("ns"),
+        /// Signals that the kernel generated meanwhile, those included that are not in the trace.
+        signals: u64,
+        /// Bounded loops over threads or ancestors in the kernel that ended too early.
+        walks_cut: u64,
+    };
+
+    /// The command that the recording is about was started; right after the birth of its process.
+    73 CommandStarted "command_started": CommandStartedRecord of 40 bytes {
+        /// The process.
+        id: TaskId,
+        /// Whether the arguments are all.
+        cut: u32 as Meaning::Cut,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    } then Rest::Arguments;
+
+    /// The command that the recording is about ended.
+    74 CommandEnded "command_ended": CommandEndedRecord of 40 bytes {
+        /// The process.
+        id: TaskId,
+        /// Its wait status.
+        status: i32,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
+
+    /// Who belongs to the command; only in an image of the world, which does not say below whom
+    /// somebody was born.
+    75 CommandScope "command_scope": CommandScopeRecord of 24 bytes {
+        /// How many processes.
+        processes: u32,
+        /// How many pid namespaces.
+        namespaces: u32,
+    } then Rest::Data("a process each, as in id; then an inode number each, a u32");
+
+    /// What is known of a container. A later one of the same id replaces it.
+    76 Container "container" from "the engine, the OCI bundle": ContainerRecord of 16 bytes {} then Rest::Json;
+
+    /// A process belongs to a container, and with it its descendants; with an init, whoever lives in
+    /// its pid namespace.
+    77 Contained "contained" from "the runtime's command line, `/proc/PID/cgroup`": ContainedRecord of 32 bytes {
+        /// The process.
+        id: TaskId,
+    } then Rest::Name("the container's id");
+
+    /// How much is left of ptys and pids, of the machine and of control groups, where it has changed.
+    78 Rooms "rooms" from "`/proc/sys/kernel`, `pids.current`, `/proc/PID/fd`": RoomsRecord of 16 bytes {}
+        then Rest::Json;
+
+    /// Which signals wait for a thread and its process, and which it blocks; all 0 if it is gone.
+    79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 56 bytes {
+        /// The thread.
+        id: TaskId,
+        /// Signals that wait for the thread, a bit each from signal 1.
+        pending: u64,
+        /// Signals that wait for the process.
+        shared_pending: u64,
+        /// Signals that the thread blocks.
+        blocked: u64,
+    };
+
+    /// What was out of memory when the out-of-memory killer chose a process.
+    80 OutOfMemory "out_of_memory" from "`/dev/kmsg`": OutOfMemoryRecord of 40 bytes {
+        /// The process.
+        id: TaskId,
+        /// 1: a control group was, 0: the machine was.
+        of_group: u32,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    } then Rest::Name("the path of the control group, where it is known");
 }
 
-/// What every record begins with.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Header {
-    /// When, in nanoseconds of the boot-time clock (`bpf_ktime_get_boot_ns`).
-    pub at: u64,
-    /// One of [`kind`].
-    pub kind: u8,
-    /// Always 0.
-    pub reserved: u8,
-    /// The processor that the probe ran on.
-    pub cpu: u16,
-    /// Bytes of this record, the header included.
-    pub len: u32,
-}
+/// The first kind that no program in the kernel writes.
+pub const FIRST_NOTE: u8 = 64;
 
-/// `task_newtask`, for a process (a new thread of an old process has no record).
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NewRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The child.
-    pub task: Task,
-    /// Who called clone; differs from the parent under `CLONE_PARENT`.
-    pub creator: TaskId,
-}
-
-/// The most bytes of the command line that an [`ExecRecord`] carries.
-pub const ARGS_MAX: usize = 512;
-
-/// `sched_process_exec`. Only the first `args_len` bytes of `args` are sent.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExecRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process, after the exec: the calling thread is the leader now.
-    pub id: TaskId,
-    /// The new name.
-    pub comm: [u8; 16],
-    /// Thread id of the caller before the exec; differs from the tgid for another thread.
-    pub old_tid: u32,
-    /// How many bytes of `args` follow.
-    pub args_len: u16,
-    /// 1 when the command line was longer than [`ARGS_MAX`].
-    pub args_cut: u16,
-    /// The command line as in `/proc/PID/cmdline`: arguments, each ended by a zero byte.
-    pub args: [u8; ARGS_MAX],
-    /// [`Credentials`], as bytes: they are sent right behind the arguments. Older versions sent none.
-    pub credentials: [u8; size_of::<Credentials>()],
-}
-
-/// Bytes of an [`ExecRecord`] before its arguments.
-pub const EXEC_FIXED: usize = size_of::<ExecRecord>() - ARGS_MAX - size_of::<Credentials>();
-
-/// Who a process is for the kernel: how far its command line, which it could choose, can be believed.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// One of [`trust`].
-    pub trust: u32,
-    /// Inode number of its mount namespace, 0 when unknown.
-    pub mount_ns: u32,
-}
-
-/// How far a command line can be believed: what the kernel knows of who chose it. A user's own is their
-/// id on the host and [`trust::USER`].
-pub mod trust {
-    /// Not known (in traces of older versions).
-    pub const UNKNOWN: u32 = 0;
-    /// Not at all: root of some user or mount namespace only, or a program that runs as another user than
-    /// whoever started it.
-    pub const NOBODY: u32 = 1;
-    /// Added to the user's id. Root is 0, in the initial user namespace and the host's mount namespace.
-    pub const USER: u32 = 2;
-}
-
-/// `sched_process_exit`.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExitRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The exiting thread.
-    pub id: TaskId,
-    /// Who owes the wait (`real_parent`).
-    pub parent: TaskId,
-    /// Who holds the leader, and with it the zombie, by ptrace; zero when nobody does.
-    pub tracer: TaskId,
-    /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
-    pub adopter: TaskId,
-    /// The leader's exit code, in the encoding of wait(2): that of the process, unless the whole of it
-    /// is exiting (`wait_task_zombie()`). Up to 5.15 a leader that exits first decides.
-    pub exit_code: i32,
-    /// The code of the whole process if it is exiting as one (`signal->group_exit_code`).
-    pub group_code: i32,
-    /// Threads of the process that have not begun to exit (`signal->live`).
-    pub live: u32,
-    /// Signal that the end of the process sends to the parent.
-    pub exit_signal: i32,
-    /// See [`exit_flags`].
-    pub flags: u32,
-    /// One of [`adopter`].
-    pub adopter_class: u32,
-}
-
-/// Bits of [`ExitRecord::flags`].
-pub mod exit_flags {
-    /// The last thread: the process is ending.
-    pub const GROUP_DEAD: u32 = 1 << 0;
-    /// The exiting thread is the leader.
-    pub const LEADER: u32 = 1 << 1;
-    /// The thread has children to hand on.
-    pub const HAS_CHILDREN: u32 = 1 << 2;
-    /// The parent ignores SIGCHLD (or has `SA_NOCLDWAIT`), or the process was cloned with
-    /// `CLONE_AUTOREAP`: no zombie will be left, once no tracer holds it.
-    pub const AUTOREAP: u32 = 1 << 3;
-    /// The whole process is being killed or has called `exit_group()`.
-    pub const GROUP_EXIT: u32 = 1 << 4;
-    /// The adopter ignores SIGCHLD in the same way: of the children, those that are zombies will be
-    /// gone.
-    pub const ADOPTER_IGNORES: u32 = 1 << 5;
-    /// The out-of-memory killer chose this process (`signal->oom_mm`).
-    pub const OOM_VICTIM: u32 = 1 << 6;
-}
-
-/// Values of [`ExitRecord::adopter_class`].
-pub mod adopter {
-    /// There is nothing to hand on, or the namespace ends with this process.
-    pub const NONE: u32 = 0;
-    /// Another thread of the same process.
-    pub const THREAD: u32 = 1;
-    /// The nearest living ancestor that called `prctl(PR_SET_CHILD_SUBREAPER)`.
-    pub const SUBREAPER: u32 = 2;
-    /// Pid 1 of the dying process's namespace.
-    pub const NAMESPACE_INIT: u32 = 3;
-    /// A bounded loop ended before the answer was found.
-    pub const UNKNOWN: u32 = 4;
-}
-
-/// `sched_process_free`: the fact of a reap, some milliseconds late.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FreeRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process that is gone.
-    pub id: TaskId,
-}
-
-/// `signal_generate`.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SignalRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The current task. Not the cause of every signal: see `info` bits and `code`.
-    pub sender: TaskId,
-    /// The task that the signal is for.
-    pub target: TaskId,
-    /// `si_code`, 0 when there is no siginfo.
-    pub code: i32,
-    /// See [`signal_flags`].
-    pub flags: u16,
-    /// Signal number.
-    pub signal: u8,
-    /// The tracepoint's result, `TRACE_SIGNAL_*`: 0 delivered, 1 ignored, 2 already pending,
-    /// 3 queue overflow, 4 siginfo lost.
-    pub result: u8,
-}
-
-/// Bits of [`SignalRecord::flags`] and [`DeliverRecord::flags`].
-pub mod signal_flags {
-    /// Bits 0 and 1: what the target does with this signal, one of the three below.
-    pub const HANDLER_MASK: u16 = 0b11;
-    /// `SIG_DFL`.
-    pub const DEFAULT: u16 = 0;
-    /// `SIG_IGN`.
-    pub const IGNORE: u16 = 1;
-    /// A function of the program.
-    pub const HANDLER: u16 = 2;
-    /// Whoever could take the signal has it blocked.
-    pub const BLOCKED: u16 = 1 << 2;
-    /// `SIGNAL_UNKILLABLE` is set on the target.
-    pub const UNKILLABLE: u16 = 1 << 3;
-    /// The target process is being killed, or dumps its core, and not because of this signal.
-    pub const DYING: u16 = 1 << 4;
-    /// The target process is stopped. Of SIGCONT: it was, and no longer is.
-    pub const STOPPED: u16 = 1 << 5;
-    /// The target is traced by ptrace.
-    pub const TRACED: u16 = 1 << 6;
-    /// The target is a kernel thread.
-    pub const KTHREAD: u16 = 1 << 7;
-    /// The sender has no pid in the target's namespace: it is outside of it.
-    pub const OUTSIDE: u16 = 1 << 8;
-    /// The sender has entered `do_exit()`.
-    pub const SENDER_EXITING: u16 = 1 << 9;
-    /// The sender is of pid 1 of its own namespace.
-    pub const SENDER_INIT: u16 = 1 << 10;
-    /// `info` is `SEND_SIG_NOINFO`: sent on behalf of the current task.
-    pub const NO_INFO: u16 = 1 << 11;
-    /// `info` is `SEND_SIG_PRIV`: sent by the kernel itself.
-    pub const KERNEL_INFO: u16 = 1 << 12;
-    /// For the whole process, not for one thread.
-    pub const GROUP: u16 = 1 << 13;
-    /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
-    /// it is for the whole process.
-    pub const EXITING: u16 = 1 << 14;
-}
-
-/// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`. The numbers are those of
-/// x86-64 and arm64.
-pub mod signal_sets {
-    const fn set(signals: &[u32]) -> u64 {
-        let (mut set, mut i) = (0, 0);
-        while i < signals.len() {
-            set |= 1 << (signals[i] - 1);
+impl RecordKind {
+    /// One more than the largest kind that a program in the kernel writes: the length of a list with a
+    /// place for each of them.
+    pub const IN_KERNEL: usize = {
+        let (mut count, mut i) = (0, 0);
+        while i < Self::ALL.len() {
+            if (Self::ALL[i] as u8) < FIRST_NOTE && Self::ALL[i] as usize >= count {
+                count = Self::ALL[i] as usize + 1;
+            }
             i += 1;
         }
-        set
-    }
-
-    /// By default they do nothing (SIGCHLD, SIGCONT, SIGURG, SIGWINCH) or stop (SIGSTOP, SIGTSTP,
-    /// SIGTTIN, SIGTTOU). All others end the process by default.
-    pub const HARMLESS: u64 = set(&[17, 18, 19, 20, 21, 22, 23, 28]);
-    /// SIGTSTP, SIGTTIN, SIGTTOU: they stop by default, and can be blocked.
-    pub const STOPS: u64 = set(&[20, 21, 22]);
-    /// SIGHUP, SIGINT, SIGQUIT, SIGTERM: programs handle them in order to end.
-    pub const REQUESTS: u64 = set(&[1, 2, 3, 15]);
+        count
+    };
 }
 
-/// `signal_deliver`: fires in the target.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeliverRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The task that takes the signal.
-    pub target: TaskId,
-    /// `si_code`.
-    pub code: i32,
-    /// See [`signal_flags`]: the handler's class, `UNKILLABLE` and `DYING`.
-    pub flags: u16,
-    /// Signal number.
-    pub signal: u8,
-    /// Always 0.
-    pub reserved: u8,
-}
-
-/// A process as the task iterator saw it.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process.
-    pub task: Task,
-    /// Who traces it by ptrace, zero when nobody does.
-    pub tracer: TaskId,
-    /// Nanoseconds since its leader last ran, [`NEVER`] when the kernel does not say. A zombie
-    /// ran last when it died.
-    pub idle: u64,
-    /// `exit_code` of the leader; of the group once it is dying.
-    pub exit_code: i32,
-    /// `signal->live`: threads that have not begun to exit.
-    pub live: u32,
-}
+/// The most bytes of arguments that an `exec` or a `command_line` carries.
+pub const ARGS_MAX: usize = 512;
 
 /// "Not known" in [`RowRecord::idle`].
 pub const NEVER: u64 = u64::MAX;
 
-/// `kill_orphaned_pgrp(child, parent)`, which `reparent_leader()` calls for each child that goes
-/// to another process, when it has gone.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AdoptRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The child.
-    pub child: TaskId,
-    /// The thread that it belonged to, which is exiting.
-    pub from: TaskId,
-    /// Its parent now (`real_parent`).
-    pub to: TaskId,
-}
-
-/// `cgroup_release(task)`, or its like: the moment of a reap.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReapRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process that is being released.
-    pub id: TaskId,
-    /// The thread that releases it: of whoever waited, or of itself if nobody has to.
-    pub reaper: TaskId,
-    /// Number of the system call that the reaper is in, [`NO_CALL`] if that is not known.
-    pub call: i32,
-    /// Always 0.
-    pub reserved: u32,
-}
-
 /// "Not known" in [`ReapRecord::call`].
 pub const NO_CALL: i32 = i32::MIN;
 
-/// `do_notify_parent(task, signal)`, for the leader of a thread group.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NotifyRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process that has ended.
-    pub id: TaskId,
-    /// Who is told (`parent`): whoever traces it, else its parent.
-    pub to: TaskId,
-    /// The signal that tells, 0 for none.
-    pub signal: i32,
-    /// 1: whoever is told traces it.
-    pub traced: u32,
+layout! {
+    /// Who a process is for the kernel: how far its command line, which it could choose, can be
+    /// believed. Stands behind the arguments of an [`ExecRecord`].
+    Credentials of 8 bytes {
+        /// How far the arguments can be believed.
+        trust: u32 as Meaning::OneOf(trust::WORDS),
+        /// Inode number of its mount namespace, 0: unknown.
+        mount_ns: u32,
+    }
 }
 
-/// `task_rename`, for the leader of a thread group, but for an exec's own.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RenameRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process.
-    pub id: TaskId,
-    /// Its new name.
-    pub comm: [u8; 16],
+/// How far a command line can be believed: what the kernel knows of who chose it.
+pub mod trust {
+    words! { u32:
+        /// Not known (in traces of older versions).
+        UNKNOWN = 0;
+        /// Not at all: chosen by root of some user or mount namespace only, or of a program that runs as
+        /// another user than whoever started it.
+        NOBODY = 1;
+        /// As far as root, in the initial user namespace and the host's mount namespace; above it, as far
+        /// as the user whose id on the host is 2 less.
+        USER = 2;
+    }
 }
 
-/// A process of which no tracepoint tells that it is traced, or a subreaper.
-#[repr(C)]
-#[cfg_attr(
-    feature = "user",
-    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
-)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SurveyRecord {
-    /// See [`Header`].
-    pub header: Header,
-    /// The process.
-    pub id: TaskId,
-    /// Who traces it by ptrace, zero when nobody does.
-    pub tracer: TaskId,
-    /// [`crate::task::flags::SUBREAPER`], or 0.
-    pub flags: u32,
-    /// Always 0.
-    pub reserved: u32,
+/// Bits of [`ExitRecord::flags`].
+pub mod exit_flags {
+    words! { u32:
+        /// The last thread: the process is ending.
+        GROUP_DEAD = 1 << 0;
+        /// The main thread.
+        LEADER = 1 << 1;
+        /// The thread has children to hand on.
+        HAS_CHILDREN = 1 << 2;
+        /// No zombie will be left, once no tracer holds it: the parent ignores SIGCHLD (or has
+        /// `SA_NOCLDWAIT`), or the process was cloned with `CLONE_AUTOREAP`.
+        AUTOREAP = 1 << 3;
+        /// The whole process is exiting: it is being killed or has called `exit_group()`.
+        GROUP_EXIT = 1 << 4;
+        /// The adopter ignores SIGCHLD in the same way: those of the children that are zombies will be gone.
+        ADOPTER_IGNORES = 1 << 5;
+        /// The out-of-memory killer chose this process (`signal->oom_mm`).
+        OOM_VICTIM = 1 << 6;
+    }
 }
 
-const _: () = {
-    assert!(size_of::<Header>() == 16);
-    assert!(size_of::<NewRecord>() == 16 + size_of::<Task>() + 16);
-    assert!(EXEC_FIXED == 16 + 16 + 16 + 8);
-    assert!(size_of::<ExecRecord>() == EXEC_FIXED + ARGS_MAX + 8);
-    assert!(size_of::<ExitRecord>() == 16 + 4 * 16 + 6 * 4);
-    assert!(size_of::<FreeRecord>() == 32);
-    // With the ring buffer's own 8 bytes a signal fills one cache line.
-    assert!(size_of::<SignalRecord>() == 56);
-    assert!(size_of::<DeliverRecord>() == 40);
-    assert!(size_of::<RowRecord>() == 16 + size_of::<Task>() + 16 + 8 + 8);
-    assert!(size_of::<AdoptRecord>() == 16 + 3 * 16);
-    assert!(size_of::<ReapRecord>() == 16 + 2 * 16 + 8);
-    assert!(size_of::<NotifyRecord>() == 16 + 2 * 16 + 8);
-    assert!(size_of::<RenameRecord>() == 48);
-    assert!(size_of::<SurveyRecord>() == 16 + 2 * 16 + 8);
-};
+/// Values of [`ExitRecord::adopter_class`].
+pub mod adopter {
+    words! { u32:
+        /// None: there is nothing to hand on, or the namespace ends with this process.
+        NONE = 0;
+        /// Another thread of the same process.
+        THREAD = 1;
+        /// The nearest living ancestor that is a subreaper.
+        SUBREAPER = 2;
+        /// Pid 1 of the dying process's namespace.
+        NAMESPACE_INIT = 3;
+        /// Unknown: a bounded loop ended before the answer was found.
+        UNKNOWN = 4;
+    }
+}
+
+/// Bits of [`SignalRecord::flags`] and [`DeliverRecord::flags`].
+pub mod signal_flags {
+    words! { u16:
+        /// (Two bits.) What the target does with this signal: 0 the default, 1 it ignores it, 2 it has a
+        /// handler.
+        HANDLER_MASK = 0b11;
+        /// Whoever could take the signal has it blocked.
+        BLOCKED = 1 << 2;
+        /// `SIGNAL_UNKILLABLE` is set on the target.
+        UNKILLABLE = 1 << 3;
+        /// The target process is being killed, or dumps its core, and not because of this signal.
+        DYING = 1 << 4;
+        /// The target process is stopped. Of SIGCONT: it was, and no longer is.
+        STOPPED = 1 << 5;
+        /// The target is traced by ptrace.
+        TRACED = 1 << 6;
+        /// The target is a kernel thread.
+        KTHREAD = 1 << 7;
+        /// The sender is outside of the target's pid namespace: it has no pid there.
+        OUTSIDE = 1 << 8;
+        /// The sender has entered `do_exit()`.
+        SENDER_EXITING = 1 << 9;
+        /// The sender is pid 1 of its own pid namespace.
+        SENDER_INIT = 1 << 10;
+        /// No siginfo (`SEND_SIG_NOINFO`): sent on behalf of the current task.
+        NO_INFO = 1 << 11;
+        /// Sent by the kernel itself (`SEND_SIG_PRIV`).
+        KERNEL_INFO = 1 << 12;
+        /// For the whole process, not for one thread.
+        GROUP = 1 << 13;
+        /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
+        /// it is for the whole process.
+        EXITING = 1 << 14;
+    }
+
+    /// Of [`HANDLER_MASK`]: `SIG_DFL`.
+    pub const DEFAULT: u16 = 0;
+    /// Of [`HANDLER_MASK`]: `SIG_IGN`.
+    pub const IGNORE: u16 = 1;
+    /// Of [`HANDLER_MASK`]: a function of the program.
+    pub const HANDLER: u16 = 2;
+}

@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
-use tracer_common::{AdoptRecord, NotifyRecord, ReapRecord, kind, record::NO_CALL};
+use tracer_common::{AdoptRecord, NotifyRecord, ReapRecord, record::NO_CALL};
 
 use crate::{
     emit::{emit, header},
@@ -63,15 +63,12 @@ fn adopt<P: Pointer>(child: TaskPtr<P>, parent: u64) -> i32 {
     if parent == 0 {
         return 0;
     }
-    emit(
-        kind::ADOPT,
-        AdoptRecord {
-            header: header::<AdoptRecord>(kind::ADOPT),
-            child: child.id(),
-            from: with_current!(|task| task.id()),
-            to: child.real_parent().id(),
-        },
-    );
+    emit(AdoptRecord {
+        header: header::<AdoptRecord>(),
+        child: child.id(),
+        from: with_current!(|task| task.id()),
+        to: child.real_parent().id(),
+    });
     0
 }
 
@@ -83,17 +80,14 @@ fn reap<P: Pointer>(task: TaskPtr<P>) -> i32 {
         return 0;
     }
     let (reaper, reaper_flags) = with_current!(|reaper| (reaper.id(), reaper.flags()));
-    emit(
-        kind::REAP,
-        ReapRecord {
-            header: header::<ReapRecord>(kind::REAP),
-            id: task.id(),
-            reaper,
-            // Who is exiting reaps for other reasons than the call that it is in.
-            call: if reaper_flags & PF_EXITING == 0 { call() } else { NO_CALL },
-            reserved: 0,
-        },
-    );
+    emit(ReapRecord {
+        header: header::<ReapRecord>(),
+        id: task.id(),
+        reaper,
+        // Who is exiting reaps for other reasons than the call that it is in.
+        call: if reaper_flags & PF_EXITING == 0 { call() } else { NO_CALL },
+        reserved: 0,
+    });
     0
 }
 
@@ -103,16 +97,13 @@ fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
     if task.tid() != task.tgid() {
         return 0;
     }
-    emit(
-        kind::NOTIFY,
-        NotifyRecord {
-            header: header::<NotifyRecord>(kind::NOTIFY),
-            id: task.id(),
-            to: TaskPtr(task.0.follow(offset!(task_parent))).id(),
-            signal,
-            traced: u32::from(task.0.u32(offset!(task_ptrace)) != 0),
-        },
-    );
+    emit(NotifyRecord {
+        header: header::<NotifyRecord>(),
+        id: task.id(),
+        to: TaskPtr(task.0.follow(offset!(task_parent))).id(),
+        signal,
+        traced: u32::from(task.0.u32(offset!(task_ptrace)) != 0),
+    });
     0
 }
 

@@ -8,8 +8,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_common::{
-    ExecRecord, kind,
-    record::{ARGS_MAX, Credentials, EXEC_FIXED},
+    ExecRecord,
+    record::{ARGS_MAX, Credentials},
 };
 
 use crate::{
@@ -17,9 +17,18 @@ use crate::{
     kernel::{Pointer, TaskPtr, Typed, has, offset},
 };
 
-/// Room for one record per processor: it is too large for the stack of a program.
+/// Room for a record with as much behind its fixed part as there can be. Sent are as many bytes of the
+/// arguments as there are, and right behind these the credentials.
+#[repr(C)]
+struct Room {
+    record: ExecRecord,
+    args: [u8; ARGS_MAX],
+    credentials: [u8; size_of::<Credentials>()],
+}
+
+/// One for each processor: it is too large for the stack of a program.
 #[map]
-static EXEC_ROOM: PerCpuArray<ExecRecord> = PerCpuArray::with_max_entries(1, 0);
+static EXEC_ROOM: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 
 /// `sched_process_exec(task, old_pid, bprm)`; the new memory is in place, so the arguments can
 /// be read from it.
@@ -31,28 +40,29 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     };
     // SAFETY: this processor's own copy. Should another exec preempt this one here, the kernel
     // does not run a program that is already active on the processor.
-    let record = unsafe { &mut *room };
+    let Room { record, args: copy, credentials: _ } = unsafe { &mut *room };
     let (start, whole) = args(task);
     let length = if whole > ARGS_MAX as u64 { ARGS_MAX as u64 } else { whole } as usize;
     record.id = task.id();
     record.comm = task.comm();
     record.old_tid = ctx.arg::<i32>(1) as u32;
     record.args_cut = u16::from(whole > ARGS_MAX as u64);
-    let read = read_args(&mut record.args, length, start);
+    let read = read_args(copy, length, start);
     if read < length {
         debug!(&ctx, "exec of process {}: its {} bytes of arguments cannot be read", task.tgid(), length);
     }
     record.args_len = read as u16;
     let credentials = task.credentials();
-    let sent = EXEC_FIXED + read + size_of::<Credentials>();
-    record.header = header::<ExecRecord>(kind::EXEC);
+    let args_at = core::mem::offset_of!(Room, args);
+    let sent = args_at + read + size_of::<Credentials>();
+    record.header = header::<ExecRecord>();
     record.header.len = sent as u32;
-    // SAFETY: `read` is at most `ARGS_MAX`, so the credentials and the slice lie within the record.
+    // SAFETY: `read` is at most `ARGS_MAX`, so the credentials and the slice lie within the room.
     let bytes = unsafe {
-        room.cast::<u8>().add(EXEC_FIXED + read).cast::<Credentials>().write_unaligned(credentials);
+        room.cast::<u8>().add(args_at + read).cast::<Credentials>().write_unaligned(credentials);
         core::slice::from_raw_parts(room.cast::<u8>(), sent)
     };
-    emit_bytes(kind::EXEC, bytes);
+    emit_bytes::<ExecRecord>(bytes);
     0
 }
 

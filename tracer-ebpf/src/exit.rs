@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
-use tracer_common::{ExitRecord, FreeRecord, TaskId, kind, record::exit_flags};
+use tracer_common::{ExitRecord, FreeRecord, TaskId, record::exit_flags};
 
 use crate::{
     emit::{emit, header},
@@ -61,22 +61,19 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     }
     set(exit_flags::ADOPTER_IGNORES, ignores_children);
     set(exit_flags::OOM_VICTIM, signal.u64(offset!(signal_oom_mm)) != 0);
-    emit(
-        kind::EXIT,
-        ExitRecord {
-            header: header::<ExitRecord>(kind::EXIT),
-            id: task.id(),
-            parent: parent.id(),
-            tracer: leader.tracer(),
-            adopter,
-            exit_code: leader.0.u32(offset!(task_exit_code)) as i32,
-            group_code: signal.u32(offset!(signal_group_exit_code)) as i32,
-            live,
-            exit_signal,
-            flags,
-            adopter_class,
-        },
-    );
+    emit(ExitRecord {
+        header: header::<ExitRecord>(),
+        id: task.id(),
+        parent: parent.id(),
+        tracer: leader.tracer(),
+        adopter,
+        exit_code: leader.0.u32(offset!(task_exit_code)) as i32,
+        group_code: signal.u32(offset!(signal_group_exit_code)) as i32,
+        live,
+        exit_signal,
+        flags,
+        adopter_class,
+    });
     0
 }
 
@@ -104,13 +101,10 @@ fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     if (task.0.u32(offset!(task_exit_signal)) as i32) < 0 {
         return 0;
     }
-    emit(
-        kind::FREE,
-        FreeRecord {
-            header: header::<FreeRecord>(kind::FREE),
-            // Not `id()`: the leader is this task itself, and `group_leader` may dangle.
-            id: TaskId { start: task.0.u64(offset!(task_start_boottime)), tgid: task.tgid(), tid: task.tid() },
-        },
-    );
+    emit(FreeRecord {
+        header: header::<FreeRecord>(),
+        // Not `id()`: the leader is this task itself, and `group_leader` may dangle.
+        id: TaskId { start: task.0.u64(offset!(task_start_boottime)), tgid: task.tgid(), tid: task.tid() },
+    });
     0
 }

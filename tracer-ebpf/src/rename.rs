@@ -1,7 +1,7 @@
 //! A process takes another name without running another program.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{RenameRecord, kind};
+use tracer_common::RenameRecord;
 
 use crate::{
     emit::{emit, header},
@@ -18,9 +18,6 @@ fn task_rename(ctx: BtfTracePointContext) -> i32 {
     if is_exec || task.tid() != task.tgid() {
         return 0;
     }
-    emit(
-        kind::RENAME,
-        RenameRecord { header: header::<RenameRecord>(kind::RENAME), id: task.id(), comm: peek(ctx.arg::<u64>(1), 0) },
-    );
+    emit(RenameRecord { header: header::<RenameRecord>(), id: task.id(), comm: peek(ctx.arg::<u64>(1), 0) });
     0
 }

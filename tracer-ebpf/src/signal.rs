@@ -2,8 +2,9 @@
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{
-    DeliverRecord, SignalRecord, kind,
-    record::{signal_flags as bit, signal_sets},
+    DeliverRecord, SignalRecord,
+    record::signal_flags as bit,
+    signal::{contains, could_end, is_accepted, number, result, set},
 };
 
 use crate::{
@@ -25,17 +26,6 @@ const EXIT_STOP: u32 = 6 << 8 | 5;
 /// Tells the news that a queue is full from that of a signal that waits.
 const OVERFLOW: u32 = 1 << 8;
 
-const SIGKILL: u32 = 9;
-const SIGCHLD: u32 = 17;
-const SIGCONT: u32 = 18;
-
-/// Results of `signal_generate`. After the first and the last `complete_signal()` has run.
-const TRACE_SIGNAL_DELIVERED: i32 = 0;
-const TRACE_SIGNAL_IGNORED: i32 = 1;
-const TRACE_SIGNAL_ALREADY_PENDING: i32 = 2;
-const TRACE_SIGNAL_OVERFLOW_FAIL: i32 = 3;
-const TRACE_SIGNAL_LOSE_INFO: i32 = 4;
-
 /// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of
 /// the sender, under the target's `siglock`, so what is read of the target cannot change.
 #[btf_tracepoint(function = "signal_generate")]
@@ -44,7 +34,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let signal_state = target.signal().u32(offset!(signal_flags));
     count(|stats| stats.signals += 1);
     let signal = ctx.arg::<i32>(0) as u32;
-    let result = ctx.arg::<i32>(4);
+    let result = ctx.arg::<i32>(4) as u8;
     let is_init = signal_state & SIGNAL_UNKILLABLE != 0;
     if config!(all_signals) == 0 && !is_init && !matters(target, signal, result) {
         return 0;
@@ -63,7 +53,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::UNKILLABLE, signal_state & SIGNAL_UNKILLABLE != 0);
     set(bit::DYING, is_dying(target, signal_state, signal, result));
     // `prepare_signal()` has continued the process when this fires.
-    let stopped = if signal == SIGCONT { SIGNAL_CLD_MASK } else { SIGNAL_STOP_STOPPED };
+    let stopped = if signal == number::CONT { SIGNAL_CLD_MASK } else { SIGNAL_STOP_STOPPED };
     set(bit::STOPPED, signal_state & stopped != 0);
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
     set(bit::KTHREAD, target_flags & PF_KTHREAD != 0);
@@ -71,18 +61,15 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, is_for_process);
-    emit(
-        kind::SIGNAL,
-        SignalRecord {
-            header: header::<SignalRecord>(kind::SIGNAL),
-            sender,
-            target: target.id(),
-            code: code_of(&ctx),
-            flags,
-            signal: signal as u8,
-            result: result as u8,
-        },
-    );
+    emit(SignalRecord {
+        header: header::<SignalRecord>(),
+        sender,
+        target: target.id(),
+        code: code_of(&ctx),
+        flags,
+        signal: signal as u8,
+        result,
+    });
     0
 }
 
@@ -95,7 +82,7 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     let signal = ctx.arg::<i32>(0) as u32;
     // No signal, but what each thread of a process that ends is told (`get_signal()`), whatever
     // ends it. A SIGKILL that was sent never gets as far as here.
-    if signal == SIGKILL && ctx.arg::<u64>(1) == SEND_SIG_NOINFO {
+    if signal == number::KILL && ctx.arg::<u64>(1) == SEND_SIG_NOINFO {
         return 0;
     }
     let handler: u64 = peek(ctx.arg::<u64>(2), 0);
@@ -109,37 +96,33 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     if signal_state & SIGNAL_GROUP_EXIT != 0 {
         flags |= bit::DYING;
     }
-    emit(
-        kind::DELIVER,
-        DeliverRecord {
-            header: header::<DeliverRecord>(kind::DELIVER),
-            target,
-            code: code_of(&ctx),
-            flags,
-            signal: signal as u8,
-            reserved: 0,
-        },
-    );
+    emit(DeliverRecord {
+        header: header::<DeliverRecord>(),
+        target,
+        code: code_of(&ctx),
+        flags,
+        signal: signal as u8,
+        reserved: 0,
+    });
     0
 }
 
 /// Whether a finding about an ordinary process could rest on it.
 #[inline(always)]
-fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
+fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     // Most signals are this one.
-    if signal == SIGCHLD {
-        let is_merged = result == TRACE_SIGNAL_ALREADY_PENDING && handler_class(target, signal) == bit::HANDLER;
+    if signal == number::CHLD {
+        let is_merged = result == result::ALREADY_PENDING && handler_class(target, signal) == bit::HANDLER;
         return is_merged && is_news(0, target.tgid(), signal);
     }
-    let is_accepted = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
+    let is_accepted = is_accepted(result);
     // What an init passes on to its children, or does not. A child that ignores it, or that one of that number
     // waits for, was told as well.
-    let is_told = (result == TRACE_SIGNAL_IGNORED || result == TRACE_SIGNAL_ALREADY_PENDING)
-        && !contains(signal_sets::HARMLESS, signal);
+    let is_told = (result == result::IGNORED || result == result::ALREADY_PENDING) && !contains(set::HARMLESS, signal);
     if (is_accepted || is_told) && with_current!(|sender| is_init(sender)) {
         return is_accepted || is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal);
     }
-    let is_overflow = result == TRACE_SIGNAL_OVERFLOW_FAIL || result == TRACE_SIGNAL_LOSE_INFO;
+    let is_overflow = result == result::OVERFLOW_FAIL || result == result::LOSE_INFO;
     let could_end = is_accepted && could_end(handler_class(target, signal), signal);
     // What does not wait ends its target, which happens once.
     if could_end && !blocks(target, signal) {
@@ -147,23 +130,12 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: i32) -> bool {
     }
     // A terminal, or a shell, waits for a process to stop that blocks it.
     let waits = is_accepted
-        && contains(signal_sets::STOPS, signal)
+        && contains(set::STOPS, signal)
         && handler_class(target, signal) == bit::DEFAULT
         && blocks(target, signal);
     // One that waits says nothing of those behind it that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
     (could_end || waits || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
-}
-
-/// Whether an accepted signal could be why a process ends: by the default action, or as what a
-/// program that handles it takes for a request to end.
-#[inline(always)]
-fn could_end(handler: u16, signal: u32) -> bool {
-    match handler {
-        bit::DEFAULT => !contains(signal_sets::HARMLESS, signal),
-        bit::HANDLER => contains(signal_sets::REQUESTS, signal),
-        _ => false,
-    }
 }
 
 /// The bits that tell of the sender.
@@ -240,23 +212,17 @@ fn blocks(task: TaskPtr<Typed>, signal: u32) -> bool {
     contains(task.0.u64(offset!(task_blocked)), signal)
 }
 
-#[inline(always)]
-fn contains(set: u64, signal: u32) -> bool {
-    (set >> ((signal - 1) & 63)) & 1 != 0
-}
-
 /// Whether the process was being killed, or dumping its core, before this signal. Up to 5.15
 /// nothing else shows it: the signal is accepted.
 #[inline(always)]
-fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: i32) -> bool {
+fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: u8) -> bool {
     if signal_state & (SIGNAL_GROUP_EXIT | SIGNAL_GROUP_COREDUMP) == 0 {
         return false;
     }
     // `complete_signal()` may have begun it just now, with a SIGKILL for each thread.
-    let is_completed = result == TRACE_SIGNAL_DELIVERED || result == TRACE_SIGNAL_LOSE_INFO;
     let is_cause = target.signal().u32(offset!(signal_group_exit_code)) == signal
-        && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), SIGKILL));
-    !(is_completed && is_cause)
+        && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), number::KILL));
+    !(is_accepted(result) && is_cause)
 }
 
 /// Whether whoever could take the signal is in `do_exit()`.

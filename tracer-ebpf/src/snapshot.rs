@@ -2,7 +2,7 @@
 //! no tracepoint tells.
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
-use tracer_common::{Header, RowRecord, SurveyRecord, kind, record::NEVER, task::flags};
+use tracer_common::{Header, Recorded, RowRecord, SurveyRecord, record::NEVER, task::flags};
 
 use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset, with_current};
 
@@ -35,7 +35,7 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
     }
     let is_group_exit = signal.u32(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0;
     let row = RowRecord {
-        header: header::<RowRecord>(kind::ROW),
+        header: header::<RowRecord>(),
         task: identity,
         tracer: task.tracer(),
         idle: idle(task),
@@ -64,7 +64,7 @@ extern "C" fn survey(ctx: *const Context) -> i32 {
         return 0;
     }
     let record = SurveyRecord {
-        header: header::<SurveyRecord>(kind::SURVEY),
+        header: header::<SurveyRecord>(),
         id: task.id(),
         tracer,
         flags: if is_subreaper { flags::SUBREAPER } else { 0 },
@@ -94,9 +94,15 @@ fn process(ctx: *const Context) -> Option<(TaskPtr<Typed>, u32)> {
 
 /// A header for a record that does not go through the ring buffer: no processor is to be named.
 #[inline(always)]
-fn header<T>(kind: u8) -> Header {
+fn header<T: Recorded>() -> Header {
     // SAFETY: a helper without arguments that cannot fail.
-    Header { at: unsafe { bpf_ktime_get_boot_ns() }, kind, reserved: 0, cpu: 0, len: size_of::<T>() as u32 }
+    Header {
+        at: unsafe { bpf_ktime_get_boot_ns() },
+        kind: T::KIND as u8,
+        reserved: 0,
+        cpu: 0,
+        len: size_of::<T>() as u32,
+    }
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! A process is created.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{NewRecord, kind};
+use tracer_common::NewRecord;
 
 use crate::{
     emit::{emit, header},
@@ -18,13 +18,6 @@ fn task_newtask(ctx: BtfTracePointContext) -> i32 {
     if task.tid() != task.tgid() || task.tid() == 0 {
         return 0;
     }
-    emit(
-        kind::NEW,
-        NewRecord {
-            header: header::<NewRecord>(kind::NEW),
-            task: task.identity(),
-            creator: with_current!(|task| task.id()),
-        },
-    );
+    emit(NewRecord { header: header::<NewRecord>(), task: task.identity(), creator: with_current!(|task| task.id()) });
     0
 }

@@ -4,6 +4,7 @@
 
 pub mod closer;
 pub mod facts;
+pub mod page;
 pub mod stop;
 
 use std::{
@@ -12,11 +13,11 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
 use facts::Facts;
 use stop::Forecast;
 
 use crate::{
-    cli::AuditGate as Gate,
     host::{Container, Ptys, Room},
     signal::Signal,
     source::{containers, limits},
@@ -41,6 +42,19 @@ pub struct Namespace {
     pub outsiders: Vec<Facts>,
     /// Pids of its control group.
     pub pids: Option<Room>,
+}
+
+/// What an audit can fail on, by the names of the rules that would say so while it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Gate {
+    /// A pid 1 will not act on its stop signal, surely or likely
+    InitIgnoredSignal,
+    /// A pid 1 has zombies that it does not reap
+    UnreapedChild,
+    /// The pseudo-terminals are running out
+    PtyPressure,
+    /// The pids are running out, of the machine or of a container
+    PidPressure,
 }
 
 /// All of it.

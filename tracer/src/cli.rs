@@ -9,12 +9,15 @@ use clap::{
 use jiff::SignedDuration;
 
 use crate::{
+    audit::Gate,
+    console::style,
+    filter::{NsArg, SignalArg},
     finding::Severity,
     rules::{self, RULES, RuleDef},
     scope::Scope,
     signal::Signal,
-    sink::style,
-    source::hooks::Hooks,
+    source::{hooks::Hooks, load::LoadOptions},
+    thresholds::Thresholds,
     when::When,
 };
 
@@ -23,10 +26,10 @@ mod show;
 mod thresholds;
 mod why;
 
-pub use record::{FailOn, Record, Redact, Report};
-pub use show::{FilterArgs, Show, Side};
+pub use record::Record;
+pub use show::{FilterArgs, Show};
 pub use thresholds::ThresholdArgs;
-pub use why::{WhoArg, Why};
+pub use why::Why;
 
 /// Says what really happens to signals and to children that should be reaped.
 #[derive(Debug, Parser)]
@@ -137,6 +140,13 @@ pub struct Probes {
     /// Throw away this share of the records, 0 to 1, and count them as lost: to see what a loss does
     #[arg(long, value_name = "RATE", default_value_t, value_parser = parse_share, hide_short_help = true)]
     pub simulate_loss: f64,
+}
+
+impl From<&Probes> for LoadOptions {
+    fn from(probes: &Probes) -> Self {
+        let Probes { ring_size, hooks, debug_probes, simulate_loss } = *probes;
+        Self { ring_size, hooks, debug: debug_probes, simulate_loss, ..Self::default() }
+    }
 }
 
 /// Options of `tracer replay`.
@@ -290,25 +300,12 @@ pub struct Audit {
     pub signal: Option<Signal>,
 
     /// Pids or pseudo-terminals of which so much is in use, of a hundred, are running out
-    #[arg(long, value_name = "PERCENT", default_value_t = rules::Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", default_value_t = Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub pressure_at: u64,
 
     /// End with 3 if that is so anywhere
     #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
-    pub fail_on: Vec<AuditGate>,
-}
-
-/// What an audit can fail on, by the names of the rules that would say so while it happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AuditGate {
-    /// A pid 1 will not act on its stop signal, surely or likely
-    InitIgnoredSignal,
-    /// A pid 1 has zombies that it does not reap
-    UnreapedChild,
-    /// The pseudo-terminals are running out
-    PtyPressure,
-    /// The pids are running out, of the machine or of a container
-    PidPressure,
+    pub fail_on: Vec<Gate>,
 }
 
 /// Options of `tracer doctor`.
@@ -348,26 +345,8 @@ pub struct Rules {
     pub output: Output,
 }
 
-/// A pid namespace as the command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NsArg {
-    /// Its inode number, as in `ls -l /proc/PID/ns/pid`.
-    Inode(u32),
-    /// The host pid of a process that lives in it.
-    Pid(u32),
-}
-
-/// A signal to show, or not to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignalArg {
-    /// `TERM`
-    Only(Signal),
-    /// `!TERM`
-    Except(Signal),
-}
-
 /// `PID_MAX_LIMIT`; inode numbers of namespaces begin far above, at 4026531836.
-const PID_MAX: u32 = 1 << 22;
+const PID_MAX: u32 = crate::why::PID_MAX;
 
 fn parse_ns(text: &str) -> Result<NsArg, String> {
     let number = text.strip_prefix("pid:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -470,7 +449,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::{occurrence::Kind, rules::Thresholds};
+    use crate::{kind::Kind, thresholds::Thresholds};
 
     fn watch(args: &str) -> Result<Box<Watch>, clap::Error> {
         let cli = Cli::try_parse_from(["tracer", "watch"].into_iter().chain(args.split_whitespace()))?;

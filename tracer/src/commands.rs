@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod export;
+pub mod play;
 pub mod progress;
 pub mod record;
 pub mod replay;

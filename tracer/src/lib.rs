@@ -11,19 +11,23 @@
 #[cfg(test)]
 use tracer_model::story;
 pub use tracer_model::{
-    change, engine, event, finding, host, ident, occurrence, programs, rules, scope, signal, summary, wire, world,
+    change, engine, event, finding, foreign, host, ident, kill, kind, occurrence, programs, rules, scope, signal, step,
+    stop, summary, thresholds, wire, world,
 };
 
 pub mod audit;
 pub mod caller;
 pub mod cli;
 pub mod commands;
+pub mod console;
+pub mod diagnostic;
 pub mod filter;
 pub mod pump;
 pub mod report;
 pub mod sink;
 pub mod source;
 pub mod trace;
+pub mod tree;
 pub mod when;
 pub mod why;
 pub mod zone;

@@ -12,8 +12,8 @@ use clap::Parser;
 use tracer::{
     cli::Cli,
     commands,
+    console::{stderr, style::BAD},
     ident::tame,
-    sink::{stderr, style::BAD},
 };
 
 fn main() -> ExitCode {

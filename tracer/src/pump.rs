@@ -14,12 +14,13 @@ use tokio::{
 use tracer_common::Stats;
 
 use crate::{
-    engine::{Engine, Step},
+    console::{outlet::Drain, stderr, style},
+    engine::Engine,
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
-    rules::Thresholds,
-    sink::{Counted, Sink, outlet::Drain, stderr, style},
+    rules::Wanted,
+    sink::{Counted, Sink},
     source::{
         containers::Containers,
         encode::encode,
@@ -29,6 +30,8 @@ use crate::{
         live::{self, Drained, Live},
         load::LoadOptions,
     },
+    step::Step,
+    thresholds::Thresholds,
     world::World,
 };
 
@@ -268,6 +271,18 @@ impl Pump {
         }
         self.step(&Event { at: come_to, cpu: 0, kind: EventKind::Tick }, show)?;
         Ok(())
+    }
+
+    /// Looks at a process in `/proc` now, whether the world is in doubt about it or not.
+    ///
+    /// # Errors
+    /// What `show` returns.
+    pub fn look_at(
+        &mut self,
+        key: ProcKey,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        self.step(&self.live.look(Wanted::Look(key)), show)
     }
 
     /// Looks up what no tracepoint tells: who is traced, who is a subreaper, how much is left of what runs

@@ -2,16 +2,27 @@
 
 use std::{
     io::{self, BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
-use crate::{cli::Report, ident::file_name, sink::gate::Gate, trace::file};
+use crate::{ident::file_name, sink::gate::Gate, trace::file};
 
 mod github;
 mod junit;
 mod sarif;
+
+/// Where to report the findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A JUnit XML file.
+    Junit(PathBuf),
+    /// A SARIF 2.1.0 file.
+    Sarif(PathBuf),
+    /// Workflow commands of GitHub Actions, on standard output.
+    Github,
+}
 
 /// Writes a report; the findings are in that trace. A file of that name is replaced; what is for standard
 /// output goes into `out`.

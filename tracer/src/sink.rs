@@ -2,24 +2,18 @@
 
 use std::io;
 
-use crate::{engine::Step, summary::Summary, world::World};
+use crate::{step::Step, summary::Summary, world::World};
+
+pub use crate::console::style;
 
 pub mod alike;
-pub mod audit;
-pub mod diagnostic;
 pub mod export;
 pub mod gate;
 pub mod json;
-pub mod outlet;
 pub mod select;
-pub mod stderr;
-pub mod stdout;
-pub mod style;
 pub mod tee;
 pub mod text;
 pub mod trace;
-pub mod tree;
-pub mod why;
 
 /// A presenter.
 pub trait Sink {

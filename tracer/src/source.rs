@@ -3,7 +3,6 @@
 pub use tracer_model::wire::{decode, encode};
 
 pub mod ages;
-pub mod btf;
 pub mod containers;
 pub mod hooks;
 pub mod kernel_log;
@@ -16,3 +15,4 @@ pub mod procfs;
 pub mod reads;
 pub mod trace;
 pub mod until;
+mod walk;

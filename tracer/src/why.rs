@@ -1,11 +1,15 @@
 //! One process, and all that is known of it: its life in a recording ([`recorded`]), or what can be seen
-//! of it now ([`live`]). Nothing is printed here.
+//! of it now ([`live`]). [`page`] prints it.
 
 mod ends;
+mod json;
 pub mod live;
+pub mod page;
 pub mod recorded;
+mod who;
 
 pub use ends::Ends;
+pub use who::{PID_MAX, WhoArg};
 
 use crate::{ident::quote, summary::and_more};
 

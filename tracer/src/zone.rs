@@ -5,7 +5,7 @@ use std::{env, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
 use jiff::tz::TimeZone;
 
-use crate::sink::stderr;
+use crate::console::stderr;
 
 /// Where the system has its time zones.
 const ZONES: &str = "/usr/share/zoneinfo/";

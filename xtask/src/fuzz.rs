@@ -34,6 +34,8 @@ enum Target {
     Trace,
     /// Bytes as records.
     Records,
+    /// Bytes as what processes, engines and the kernel's log write.
+    Edges,
 }
 
 /// The sub-command. A crash leaves its input below `fuzz/artifacts`, and the way to repeat it on the screen.
@@ -46,7 +48,7 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     if fetch {
         return Ok(ExitCode::SUCCESS);
     }
-    let targets = if targets.is_empty() { vec![Target::Trace, Target::Records] } else { targets };
+    let targets = if targets.is_empty() { Target::value_variants().to_vec() } else { targets };
     for target in targets {
         let name = target.to_possible_value().context("every target has a name")?.get_name().to_owned();
         let found = workspace.target.join("fuzz/corpus").join(&name);

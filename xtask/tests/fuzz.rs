@@ -10,7 +10,7 @@ use std::{
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-const TARGETS: [&str; 2] = ["trace", "records"];
+const TARGETS: [&str; 3] = ["trace", "records", "edges"];
 
 fn main() {
     let mut arguments = Arguments::from_args();

@@ -1,7 +1,13 @@
 //! Scenarios 11 to 27 in containers of real engines: what users meet there, told with the container's
 //! name, and quiet where nothing is wrong.
 
-use std::{fs, process::Child, thread, time::Duration};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+    thread,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use tracer_tests::{
@@ -9,7 +15,7 @@ use tracer_tests::{
     contract::{Finding, Line, Process, Sender},
     engine::{Docker, Engine, IMAGE, Podman},
     machine::{self, Control, Group, Need},
-    stage::kill,
+    stage::{await_end_of, kill},
 };
 
 use super::{engine_test, executes, is_asked_by, known};
@@ -182,13 +188,32 @@ fn docker_leak() {
     run.finish();
 }
 
+/// Says that its terminal is there, says it again when it is asked, and is `cat` then.
+const WHILE_ASKED: &str = "trap 'echo again; exec /bin/cat' USR1; echo ready; while :; do sleep 0.1; done";
+
 /// Scenario 22: nobody tells the program that its client was killed.
+///
+/// Whoever watches over the program (conmon) ends, and its terminal with it, if it cannot tell the client which pid the
+/// program has: it does so right after the runtime has ended, and hands on what the program says from then on.
 fn leftover(engine: &impl Engine, run: &mut Run, client_of: &'static str) -> (Child, Process) {
     engine.start_container("web", &[IMAGE, "sleep", "1000"]);
     executes(run, "web", "sleep");
-    let mut client = engine.command(&["exec", "-t", "web", "cat"]);
-    let client = client.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let client = client.spawn().expect("a client can be started");
+    let mut client = engine.command(&["exec", "-t", "web", "sh", "-c", WHILE_ASKED]);
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = client.spawn().expect("a client can be started");
+    let mut said = BufReader::new(client.stdout.take().expect("it is piped")).lines();
+    let mut hears = |word: &str| {
+        let is_it = |line: std::io::Result<String>| line.is_ok_and(|line| line.trim_end() == word);
+        assert!(said.by_ref().any(is_it), "the client never said {word:?}");
+    };
+    let shell = executes(run, "web", "sh");
+    hears("ready");
+    let parent = machine::parent_of(shell.pid).expect("it lives");
+    if fs::read_to_string(format!("/proc/{parent}/comm")).is_ok_and(|comm| comm.trim_end() == "runc") {
+        await_end_of(parent);
+    }
+    kill(shell.pid, Signal::USR1);
+    hears("again");
     let inside = executes(run, "web", "cat");
     run.watch_over(inside.pid);
     kill(client.id() as i32, Signal::KILL);

@@ -42,6 +42,9 @@ struct Cli {
     /// Milliseconds without any news after which an actor is not waited for.
     #[arg(long, default_value_t = 30)]
     grace: u64,
+    /// Begin another world at one operation of so many, while actors work; 0 for never.
+    #[arg(long, default_value_t = 5_000)]
+    start_every: u64,
     /// Seconds to look for a smaller part that fails.
     #[arg(long, default_value_t = 90)]
     shrink: u64,
@@ -56,7 +59,8 @@ fn main() -> ExitCode {
         eprintln!("an actor has ended: {result:?}");
         return ExitCode::FAILURE;
     }
-    let Cli { seed, ops, only, deadline, simulate_loss, ring_size, converge, grace, shrink } = Cli::parse();
+    let Cli { seed, ops, only, deadline, simulate_loss, ring_size, converge, grace, start_every, shrink } =
+        Cli::parse();
     let is_losing = simulate_loss > 0.0 || ring_size.is_some();
     let ring_size = ring_size.unwrap_or(LoadOptions::default().ring_size);
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64 % 1_000_000_000);
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
             deadline: Duration::from_millis(deadline),
             converge: Duration::from_millis(converge),
             grace: Duration::from_millis(grace),
+            // A world that loses records says nothing about starts.
+            start_every: if is_losing { 0 } else { start_every },
         },
         losing: is_losing.then_some(Losing { share: simulate_loss, ring_size }),
         shrink_for: Duration::from_secs(shrink),

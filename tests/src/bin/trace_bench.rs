@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail};
 use tracer::{
     engine::Engine,
     event::EventKind,
-    rules::Thresholds,
     sink::{Sink, trace::Recorder},
     source::{decode::decode, live, trace::Trace},
+    thresholds::Thresholds,
     trace::layout,
 };
 

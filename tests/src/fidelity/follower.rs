@@ -7,16 +7,16 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tracer::{
-    engine::Step,
     event::{Event, EventKind},
     finding::Finding,
     ident::{PidNs, ProcKey},
     pump::Pump,
-    rules::Thresholds,
     source::{hooks::Hooks, live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
     world::World,
 };
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use super::truth::Truth;
 
@@ -35,6 +35,8 @@ pub struct Follower {
     pub name: String,
     /// Its rules speak of zombies, so that it must have spoken of every one.
     pub has_rules: bool,
+    /// It looks at processes at random moments.
+    pub has_looks: bool,
     /// What its steps told.
     pub watch: Watch,
     pump: Pump,
@@ -76,7 +78,7 @@ pub struct Watch {
     /// Of whom it was said that nobody waits for it, and parents of whose zombies that was said at once.
     pub unreaped: BTreeSet<ProcKey>,
     /// Records that came, and that were said to be lost, by their kind.
-    pub told: [u64; kind::COUNT],
+    pub told: [u64; RecordKind::IN_KERNEL],
     /// Programs that the kernel skipped.
     pub missed: u64,
     /// Records that were said to be lost.
@@ -158,11 +160,24 @@ impl Follower {
         let mut watch = Watch { is_losing, ..Watch::default() };
         let thresholds = if rules { SOON } else { NO_FINDINGS };
         let pump = Pump::start(live, options, &thresholds, &mut |_, step| watch.step(truth, step))?;
-        Ok(Self { name, has_rules: rules, watch, pump })
+        Ok(Self { name, has_rules: rules, has_looks: false, watch, pump })
+    }
+
+    /// One for which the programs were attached while the workload was at work. The processes that were there
+    /// come with its next turns.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn begin(live: Live, truth: &mut Truth) -> Result<Self> {
+        let mut watch = Watch::default();
+        let options = LoadOptions::default();
+        let pump = Pump::begin(live, &options, &NO_FINDINGS, &mut |_, step| watch.step(truth, step))?;
+        Ok(Self { name: "one that began meanwhile".to_owned(), has_rules: false, has_looks: true, watch, pump })
     }
 
     /// One that needs no more than tracepoints, and one for each way to the exact hooks that this
-    /// kernel allows. Where records are to be lost all of these lose them, one more does so with
+    /// kernel allows; and one that looks at processes at random moments, which must not mislead it. Where records are
+    /// to be lost all of the former lose them, one more does so with
     /// rules that speak, and the first loses nothing: it knows what really happened.
     ///
     /// # Errors
@@ -187,6 +202,11 @@ impl Follower {
                 Err(_) => {}
             }
         }
+        if losing.is_none() {
+            let options = LoadOptions { hooks: Hooks::Tracepoint, ..options };
+            let looking = Self::start("tracepoints and looks".to_owned(), &options, false, truth).context(CANNOT)?;
+            all.push(Self { has_looks: true, ..looking });
+        }
         Ok(all)
     }
 
@@ -201,7 +221,19 @@ impl Follower {
     /// If the kernel side cannot be read.
     pub fn catch_up(&mut self, truth: &mut Truth) -> Result<()> {
         let Self { pump, watch, .. } = self;
-        while pump.turn(&mut |_, step| watch.step(truth, step))? > 0 {}
+        while pump.turn(&mut |_, step| watch.step(truth, step))? > 0 || pump.is_listing() {}
+        Ok(())
+    }
+
+    /// Looks at a process, if it is one that does so.
+    ///
+    /// # Errors
+    /// If its world cannot be told.
+    pub fn look_at(&mut self, key: ProcKey, truth: &mut Truth) -> Result<()> {
+        let Self { pump, watch, has_looks, .. } = self;
+        if *has_looks {
+            pump.look_at(key, &mut |_, step| watch.step(truth, step))?;
+        }
         Ok(())
     }
 

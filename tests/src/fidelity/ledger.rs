@@ -2,20 +2,20 @@
 //! loses nothing was told.
 
 use anyhow::Result;
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use super::{follower::Follower, truth::Truth};
 
 /// What tracepoints tell, in every world alike. The exact hooks are not the same everywhere; and of an
 /// exit each world's program finds out for itself whether that thread was the last one, which of two
 /// that exit together one program may answer otherwise than the next.
-const KINDS: [(&str, u8); 6] = [
-    ("fork", kind::NEW),
-    ("exec", kind::EXEC),
-    ("release", kind::FREE),
-    ("signal", kind::SIGNAL),
-    ("delivery", kind::DELIVER),
-    ("rename", kind::RENAME),
+const KINDS: [(&str, RecordKind); 6] = [
+    ("fork", RecordKind::New),
+    ("exec", RecordKind::Exec),
+    ("release", RecordKind::Free),
+    ("signal", RecordKind::Signal),
+    ("delivery", RecordKind::Deliver),
+    ("rename", RecordKind::Rename),
 ];
 
 type Counts = [u64; KINDS.len()];
@@ -32,7 +32,7 @@ pub struct Ledger {
 }
 
 fn counts(follower: &Follower) -> Counts {
-    KINDS.map(|(_, kind)| follower.watch.told[usize::from(kind)])
+    KINDS.map(|(_, kind)| follower.watch.told[kind as usize])
 }
 
 fn missed(followers: &[Follower]) -> u64 {

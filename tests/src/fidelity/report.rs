@@ -24,6 +24,8 @@ pub fn table(session: &Session, options: &Options, took: Duration) {
     line("worlds kept by", session.ways().collect::<Vec<_>>().join(", "));
     line("points of rest", totals.rests.to_string());
     line("  after a loss", totals.after_loss.to_string());
+    line("  of worlds begun meanwhile", totals.begun.to_string());
+    line("looks at random moments", totals.looks.to_string());
     line("processes compared", totals.processes.to_string());
     line("  zombies among them", totals.zombies.to_string());
     line("  held by a dead thread", totals.held.to_string());

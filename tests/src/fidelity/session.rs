@@ -4,12 +4,18 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
-use tracer::ident::{PidNs, ProcKey};
+use anyhow::{Context as _, Result, anyhow, bail};
+use tracer::{
+    ident::{PidNs, ProcKey},
+    source::{
+        live::Live,
+        load::{LoadError, LoadOptions},
+    },
+};
 
 use super::{
     compare::{differences, strangers, unsaid},
@@ -31,6 +37,8 @@ pub struct Limits {
     pub converge: Duration,
     /// How long nothing may happen before nobody waits for an actor any more.
     pub grace: Duration,
+    /// An operation of so many begins another world meanwhile; 0 for none.
+    pub start_every: u64,
 }
 
 /// What a run has seen, whatever came out of it.
@@ -38,6 +46,10 @@ pub struct Limits {
 pub struct Totals {
     /// Points of rest.
     pub rests: u64,
+    /// Worlds that began while actors were at work, and were compared.
+    pub begun: u64,
+    /// Looks at processes at random moments.
+    pub looks: u64,
     /// Of these, with records lost since the last one.
     pub after_loss: u64,
     /// Findings about the workload that were found to be true.
@@ -87,7 +99,13 @@ pub struct Session {
 
 /// The half that looks.
 struct Follow {
+    /// Those that follow it all, and at the end one that began meanwhile, if one did.
     followers: Vec<Follower>,
+    /// How many follow it all.
+    all: usize,
+    /// Attaches its programs.
+    attaching: Option<JoinHandle<Result<Live, LoadError>>>,
+    looks: u64,
     truth: Truth,
     ledger: Ledger,
     kernel: Kernel,
@@ -107,6 +125,10 @@ impl Follow {
     }
 
     fn catch_up(&mut self) -> Result<()> {
+        if self.attaching.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.begin()?;
+        }
+        self.look()?;
         for follower in &mut self.followers {
             follower.catch_up(&mut self.truth)?;
             for (key, from, ns) in follower.watch.births.drain(..) {
@@ -120,6 +142,32 @@ impl Follow {
         Ok(())
     }
 
+    /// Has another world begin while actors are at work: attaching takes a while, and is done beside them.
+    fn attach(&mut self) {
+        self.followers.truncate(self.all);
+        self.attaching = Some(thread::spawn(|| Live::attach(&LoadOptions::default())));
+    }
+
+    /// Its programs are attached: it begins.
+    fn begin(&mut self) -> Result<()> {
+        let Some(attaching) = self.attaching.take() else { return Ok(()) };
+        let live = attaching.join().map_err(|_| anyhow!("the thread that attaches programs has panicked"))??;
+        self.followers.push(Follower::begin(live, &mut self.truth)?);
+        Ok(())
+    }
+
+    /// Looks at some of the workload, whatever it is doing.
+    fn look(&mut self) -> Result<()> {
+        for _ in 0..LOOKS {
+            let Some(&key) = self.ours.iter().nth(fastrand::usize(..self.ours.len().max(1))) else { return Ok(()) };
+            for follower in &mut self.followers {
+                follower.look_at(key, &mut self.truth)?;
+                self.looks += u64::from(follower.has_looks);
+            }
+        }
+        Ok(())
+    }
+
     /// As [`Follow::catch_up`], and what no event tells.
     fn survey(&mut self) -> Result<()> {
         for follower in &mut self.followers {
@@ -129,6 +177,7 @@ impl Follow {
     }
 
     fn forget(&mut self) {
+        self.followers.truncate(self.all);
         self.ours = BTreeSet::from([self.root]);
         self.namespaces.clear();
         self.truth.forget(&self.ours);
@@ -195,7 +244,10 @@ impl Session {
         let namespaces = BTreeSet::new();
         let ours = BTreeSet::from([root]);
         let follow = Follow {
+            all: followers.len(),
             followers,
+            attaching: None,
+            looks: 0,
             truth,
             ledger,
             kernel,
@@ -228,7 +280,12 @@ impl Session {
         let mut compared = 0;
         for step in steps {
             match step {
-                Step::Op(op) if is_asked(op.number) => self.crew.plan(*op),
+                Step::Op(op) if is_asked(op.number) => {
+                    if self.limits.start_every > 0 && fastrand::u64(..self.limits.start_every) == 0 {
+                        self.follow.attach();
+                    }
+                    self.crew.plan(*op);
+                }
                 Step::Op(_) => {}
                 Step::Barrier => {
                     let Self { crew, follow, .. } = self;
@@ -264,6 +321,7 @@ impl Session {
     fn rest(&mut self) -> Result<Option<String>> {
         let Self { crew, follow, limits, totals } = self;
         crew.settle(&mut || follow.turn())?;
+        follow.begin()?;
         let began = Instant::now();
         let mut still: Option<(Instant, Picture)> = None;
         let mut comparisons = 0;
@@ -286,8 +344,8 @@ impl Session {
             if found.is_empty() && complaints.is_empty() && follow.kernel()? == kernel {
                 let (mut wrong, right) = follow.judge();
                 totals.findings += right;
-                let Follow { ledger, followers, truth, .. } = follow;
-                match ledger.check(followers, truth)? {
+                let Follow { ledger, followers, all, truth, .. } = follow;
+                match ledger.check(&mut followers[..*all], truth)? {
                     Some(Ok(())) => totals.counted += 1,
                     Some(Err(what)) => wrong.push(what),
                     None => {}
@@ -333,6 +391,8 @@ impl Totals {
         self.lost = lost;
         self.events = follow.followers.iter().map(|follower| follower.watch.events).sum();
         self.rests += 1;
+        self.begun += u64::from(follow.followers.len() > follow.all);
+        self.looks = follow.looks;
         self.processes += kernel.processes.len() as u64;
         for facts in kernel.processes.values() {
             self.zombies += u64::from(matches!(facts.life, Life::Zombie(_)));
@@ -343,6 +403,9 @@ impl Totals {
         self.deepest = self.deepest.max(deepest.unwrap_or(0));
     }
 }
+
+/// Looks in one turn.
+const LOOKS: usize = 3;
 
 /// Comparisons without a change in the kernel that a world which loses records must have failed, too:
 /// where this process gets no processor, the time alone proves nothing.

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tracer::{
     change::{AdopterClass, Change, Known},
-    engine::Step,
     event::{Adopter, EventKind},
     finding::Confidence,
     ident::{ProcKey, TaskRef},
+    step::Step,
 };
 
 use super::follower::Heard;

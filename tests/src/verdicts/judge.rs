@@ -13,15 +13,15 @@ use nix::libc;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracer::{
     change::{Change, Signalled},
-    engine::Step,
     event::{EventKind, Loss},
     pump::Pump,
-    rules::Thresholds,
     signal::{KernelSender, Sender},
     source::{live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
 };
 
-use tracer_common::kind;
+use tracer_common::RecordKind;
 
 use super::{
     case::{Case, Seen, Sender as Who, Way},
@@ -94,7 +94,7 @@ impl Heard {
     /// those on signals run with interrupts off, so that nothing can come between.
     fn lost_signals(&self) -> u64 {
         let Loss { ring, undecodable, missed: _, unreadable: _ } = self.lost;
-        ring[usize::from(kind::SIGNAL)] + ring[usize::from(kind::DELIVER)] + undecodable
+        ring[RecordKind::Signal as usize] + ring[RecordKind::Deliver as usize] + undecodable
     }
 
     /// What was said within the time of a case about its signal: of sendings, and of takings.

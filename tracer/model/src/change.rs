@@ -2,11 +2,10 @@
 
 use crate::{
     event::{ExitStatus, WaitCall},
-    finding::Subject,
     host::GroupKey,
     ident::{Identity, PidNs, ProcKey},
+    kill::Kill,
     signal::{self, Sender, Signal, Verdict},
-    world::Kill,
 };
 
 /// One thing that is different now.
@@ -92,37 +91,6 @@ pub enum Measured {
     Gone(GroupKey),
     /// How many control groups are not looked at.
     GroupsLeftOut,
-}
-
-impl Change {
-    /// What it has to do with, where that can put an end to what was found about that.
-    pub fn subjects(&self) -> [Option<Subject>; 2] {
-        if let Self::Measured(Measured::Gone(group)) = *self {
-            return [Some(Subject::Group(group)), None];
-        }
-        let both = match self {
-            Self::Reaped { identity, by, .. } => [Some(identity.key), *by],
-            Self::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
-            Self::Died { key, .. } | Self::Execed { key, .. } | Self::Looked(key) | Self::Masked(key) => {
-                [Some(*key), None]
-            }
-            Self::Taken(signalled) => [Some(signalled.target.key), None],
-            Self::Born(_)
-            | Self::Learned(_)
-            | Self::Signalled(_)
-            | Self::LeaderDied(_)
-            | Self::Killed(_)
-            | Self::NamespaceEnding(_)
-            | Self::NamespaceEnded(_)
-            | Self::Measured(_)
-            | Self::ClientEnded(_)
-            | Self::CommandStarted(_)
-            | Self::CommandEnded(_)
-            | Self::Gap
-            | Self::Synced => [None, None],
-        };
-        both.map(|process| process.map(Subject::Process))
-    }
 }
 
 /// A signal with everybody who took part in it.

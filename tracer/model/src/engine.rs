@@ -5,32 +5,19 @@ use std::collections::BTreeSet;
 use rustc_hash::FxHashMap;
 
 use crate::{
-    change::Change,
+    change::{Change, Measured},
     event::{Event, EventKind},
     finding::{Confidence, Finding, Note, Subject},
     ident::ProcKey,
-    rules::{NOBODY, RULES, Rule, Thresholds, Verdict, Wanted},
+    rules::{NOBODY, RULES, Rule, Verdict, Wanted},
+    step::Step,
+    thresholds::Thresholds,
     world::{Process, World},
 };
 
 mod ledger;
 
 use ledger::Ledger;
-
-/// What one event caused: all that a sink gets to see.
-#[derive(Debug)]
-pub struct Step<'a> {
-    /// Number of the event, from 0.
-    pub seq: u64,
-    /// The event.
-    pub event: &'a Event,
-    /// The bytes that the event came as; empty for one that was made by hand, in a test.
-    pub record: &'a [u8],
-    /// What it did to the world.
-    pub changes: &'a [Change],
-    /// What the rules found.
-    pub findings: &'a [Finding],
-}
 
 /// How many rules are asked about somebody at a tick: whom they speak of is looked at before, and that takes
 /// time. The others are asked at the next.
@@ -42,6 +29,35 @@ const POSTPONED: u64 = 10_000_000;
 fn is_missing(world: &World, key: ProcKey) -> bool {
     let is_missing = |key| world.get(key).is_some_and(Process::is_missing);
     is_missing(key) || world.owed_by(key).is_some_and(is_missing)
+}
+
+/// What a change has to do with, where that can put an end to what was found about that.
+fn subjects(change: &Change) -> [Option<Subject>; 2] {
+    if let Change::Measured(Measured::Gone(group)) = *change {
+        return [Some(Subject::Group(group)), None];
+    }
+    let both = match change {
+        Change::Reaped { identity, by, .. } => [Some(identity.key), *by],
+        Change::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
+        Change::Died { key, .. } | Change::Execed { key, .. } | Change::Looked(key) | Change::Masked(key) => {
+            [Some(*key), None]
+        }
+        Change::Taken(signalled) => [Some(signalled.target.key), None],
+        Change::Born(_)
+        | Change::Learned(_)
+        | Change::Signalled(_)
+        | Change::LeaderDied(_)
+        | Change::Killed(_)
+        | Change::NamespaceEnding(_)
+        | Change::NamespaceEnded(_)
+        | Change::Measured(_)
+        | Change::ClientEnded(_)
+        | Change::CommandStarted(_)
+        | Change::CommandEnded(_)
+        | Change::Gap
+        | Change::Synced => [None, None],
+    };
+    both.map(|process| process.map(Subject::Process))
 }
 
 /// World and rules.
@@ -136,7 +152,7 @@ impl Engine {
 impl Asked {
     /// Tells what a change has put an end to.
     fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: u64) {
-        for subject in change.subjects().into_iter().flatten() {
+        for subject in subjects(change).into_iter().flatten() {
             let about = self.ledger.about(subject);
             let gone = || match change {
                 Change::Reaped { identity, .. } if Subject::Process(identity.key) == subject => {

@@ -4,13 +4,15 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
-use tracer_common::record::signal_flags;
+use tracer_common::RecordKind;
 
 use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
 };
+
+pub use crate::signal::{SignalSent, SignalTaken};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -371,43 +373,6 @@ pub struct Surveyed {
     pub subreaper: bool,
 }
 
-/// See [`EventKind::Signal`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalSent {
-    /// The current task at that moment: the sender only if [`crate::signal::origin`] says so.
-    pub current: TaskRef,
-    /// The task that the signal is for.
-    pub target: TaskRef,
-    /// Which signal.
-    pub signal: Signal,
-    /// `si_code`.
-    pub code: i32,
-    /// Bits of [`tracer_common::record::signal_flags`].
-    pub flags: u16,
-    /// The tracepoint's result, 0 to 4.
-    pub result: u8,
-}
-
-impl SignalSent {
-    /// The target had a handler for it.
-    pub fn has_handler(&self) -> bool {
-        self.flags & signal_flags::HANDLER_MASK == signal_flags::HANDLER
-    }
-}
-
-/// See [`EventKind::Deliver`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignalTaken {
-    /// The task that takes it.
-    pub target: TaskRef,
-    /// Which signal.
-    pub signal: Signal,
-    /// `si_code`.
-    pub code: i32,
-    /// Bits of [`tracer_common::record::signal_flags`].
-    pub flags: u16,
-}
-
 /// See [`EventKind::Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -468,8 +433,8 @@ impl Masks {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loss {
     /// Records that found no room in the ring buffer, by kind of record
-    /// ([`tracer_common::record::kind`]).
-    pub ring: [u64; tracer_common::record::kind::COUNT],
+    /// ([`RecordKind`]).
+    pub ring: [u64; RecordKind::IN_KERNEL],
     /// Records that could not be decoded.
     pub undecodable: u64,
     /// Events at which the kernel skipped a program, because it was running already on that

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ident::{ProcKey, quote},
-    occurrence::Kind,
-    rules::Thresholds,
+    kind::Kind,
     signal::Signal,
+    thresholds::Thresholds,
 };
 
 /// A container, as far as its engine tells; or a unit of systemd, whose id is its name. Everything but

@@ -7,8 +7,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracer_common::record::trust;
 
-use crate::world::ContainerNo;
-
 mod escape;
 #[cfg(test)]
 mod lies;
@@ -32,6 +30,10 @@ pub struct TaskRef {
     /// The thread's id on the host.
     pub tid: u32,
 }
+
+/// A container, by its number in this world, which no other one gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerNo(pub(crate) u32);
 
 /// A pid namespace, by its inode number (as in `/proc/PID/ns/pid`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -2,62 +2,17 @@
 
 use crate::{
     change::{AdopterClass, Change, ExactReap, Signalled},
-    engine::Step,
     event::{Adopter, EventKind, Exit, ExitStatus},
     ident::{Args, Identity, ProcKey, TaskRef},
+    kind::Kind,
+    step::Step,
     world::World,
 };
-
-/// Kinds of events that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A process was created.
-    Fork,
-    /// A process replaced its program.
-    Exec,
-    /// A process ended, or its main thread did.
-    Exit,
-    /// A process left the process table.
-    Reap,
-    /// A signal was sent.
-    Signal,
-    /// A signal that had been accepted was taken from the queue.
-    Deliver,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::Fork, Self::Exec, Self::Exit, Self::Reap, Self::Signal, Self::Deliver];
-
-    /// Its word, in JSON, in text and on the command line.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Fork => "fork",
-            Self::Exec => "exec",
-            Self::Exit => "exit",
-            Self::Reap => "reap",
-            Self::Signal => "signal",
-            Self::Deliver => "deliver",
-        }
-    }
-
-    /// What it is.
-    pub fn summary(self) -> &'static str {
-        match self {
-            Self::Fork => "a process was created",
-            Self::Exec => "a process replaced its program",
-            Self::Exit => "a process ended, or its main thread did",
-            Self::Reap => "a process left the process table",
-            Self::Signal => "a signal was sent, whatever became of it",
-            Self::Deliver => "a signal that had been accepted was taken from the queue",
-        }
-    }
-}
 
 /// Something that happened to processes, with everybody who took part in it.
 #[derive(Clone, Debug)]
 pub enum Occurrence<'a> {
-    /// See [`Kind::Fork`].
+    /// See [`Kind::Fork`](crate::kind::Kind::Fork).
     Fork {
         /// The new process.
         process: Identity,
@@ -66,7 +21,7 @@ pub enum Occurrence<'a> {
         /// Who called clone, if that is not the parent (`CLONE_PARENT`).
         creator: Option<Identity>,
     },
-    /// See [`Kind::Exec`].
+    /// See [`Kind::Exec`](crate::kind::Kind::Exec).
     Exec {
         /// The process, by its new name.
         process: Identity,
@@ -75,7 +30,7 @@ pub enum Occurrence<'a> {
         /// Its new command line.
         args: &'a Args,
     },
-    /// See [`Kind::Exit`].
+    /// See [`Kind::Exit`](crate::kind::Kind::Exit).
     Exit {
         /// The process.
         process: Identity,
@@ -90,7 +45,7 @@ pub enum Occurrence<'a> {
         /// Who gets its children, and why; `None` if it has none or the search was cut short.
         adopter: Option<(AdopterClass, Identity)>,
     },
-    /// See [`Kind::Reap`].
+    /// See [`Kind::Reap`](crate::kind::Kind::Reap).
     Reap {
         /// The process that is gone.
         process: Identity,
@@ -101,9 +56,9 @@ pub enum Occurrence<'a> {
         /// The very moment; `None` if it was reaped a little earlier.
         exact: Option<ExactReap>,
     },
-    /// See [`Kind::Signal`].
+    /// See [`Kind::Signal`](crate::kind::Kind::Signal).
     Signal(&'a Signalled),
-    /// See [`Kind::Deliver`].
+    /// See [`Kind::Deliver`](crate::kind::Kind::Deliver).
     Deliver(&'a Signalled),
 }
 

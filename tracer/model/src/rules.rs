@@ -4,6 +4,7 @@ use crate::{
     change::Change,
     finding::{FactDef, Finding, Severity, Subject},
     ident::{ProcKey, TaskRef},
+    thresholds::Thresholds,
     world::World,
 };
 
@@ -20,14 +21,12 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
-pub mod thresholds;
 mod unreaped_child;
 mod words;
 mod zombie_leader;
 mod zombie_leak;
 
 pub use left_behind::patience as left_behind_patience;
-pub use thresholds::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
 pub use words::on_behalf;
 
 /// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.

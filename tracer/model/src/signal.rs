@@ -2,12 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use tracer_common::record::signal_flags as bit;
-
-use crate::{
-    event::{SignalSent, SignalTaken},
-    ident::Identity,
+use tracer_common::{
+    record::signal_flags as bit,
+    signal::{contains, set},
 };
+
+use crate::ident::{Identity, TaskRef};
 
 pub mod killer;
 
@@ -54,17 +54,17 @@ impl Signal {
 
     /// Whether a set of signals has it, as the kernel keeps them: signal `n` is bit `n - 1`.
     pub fn is_in(self, set: u64) -> bool {
-        matches!(self.0, 1..=64) && set >> (self.0 - 1) & 1 != 0
+        matches!(self.0, 1..=64) && contains(set, self.0.into())
     }
 
     /// The default action is to do nothing.
     pub fn is_ignored_by_default(self) -> bool {
-        matches!(self, Self::CHLD | Self::CONT | Self::URG | Self::WINCH)
+        self.is_in(set::IGNORED)
     }
 
     /// The default action is to stop the process.
     pub fn is_stop(self) -> bool {
-        matches!(self, Self::STOP | Self::TSTP | Self::TTIN | Self::TTOU)
+        self.is_in(set::STOPS)
     }
 
     /// It has no meaning of its own; the C library's two are among them.
@@ -74,7 +74,7 @@ impl Signal {
 
     /// Cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub fn is_kernel_only(self) -> bool {
-        matches!(self, Self::KILL | Self::STOP)
+        self.is_in(set::KERNEL_ONLY)
     }
 
     /// Raised by the processor for what the program did.
@@ -127,6 +127,43 @@ impl FromStr for Signal {
 
 fn offset(text: &str) -> Option<i8> {
     if text.is_empty() { Some(0) } else { text.parse().ok() }
+}
+
+/// A signal that the kernel generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalSent {
+    /// The current task at that moment: the sender only if [`origin`] says so.
+    pub current: TaskRef,
+    /// The task that the signal is for.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
+    /// The tracepoint's result, 0 to 4.
+    pub result: u8,
+}
+
+impl SignalSent {
+    /// The target had a handler for it.
+    pub fn has_handler(&self) -> bool {
+        self.flags & bit::HANDLER_MASK == bit::HANDLER
+    }
+}
+
+/// A signal that was taken from the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignalTaken {
+    /// The task that takes it.
+    pub target: TaskRef,
+    /// Which signal.
+    pub signal: Signal,
+    /// `si_code`.
+    pub code: i32,
+    /// Bits of [`tracer_common::record::signal_flags`].
+    pub flags: u16,
 }
 
 /// Who sent a signal.
@@ -409,7 +446,7 @@ pub fn verdict_of_taken(taken: &SignalTaken) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::{ProcKey, TaskRef};
+    use crate::ident::ProcKey;
 
     fn sent(signal: Signal, flags: u16, result: u8) -> SignalSent {
         let task = |tgid| TaskRef { key: ProcKey { start: 1, tgid }, tid: tgid };

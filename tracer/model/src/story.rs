@@ -13,8 +13,9 @@ use crate::{
     },
     finding::Finding,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
-    rules::{Thresholds, Wanted},
+    rules::Wanted,
     signal::Signal,
+    thresholds::Thresholds,
     world::World,
 };
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    engine::Step,
     event::{End, EventKind, Loss},
+    step::Step,
     world::World,
 };
 

@@ -40,15 +40,11 @@ pub mod view;
 mod waiting;
 
 pub use command::{Command, End};
-pub use contained::ContainerNo;
 pub use entered::Entry;
 pub use family::Merged;
-pub use kill::Kill;
-pub use lineage::Family;
-pub use namespace::{Ending, Namespace};
+pub use namespace::Namespace;
 pub use overflow::Overflow;
 pub use process::{Death, Process, State};
-pub use stop::{Request, Stop, Told};
 pub use waiting::Waiting;
 
 /// What is known now.

@@ -2,14 +2,15 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{FilterArgs, Probes, ThresholdArgs, parse_duration, rule, scope};
 use crate::{
-    finding::Severity,
+    console::style,
+    report::Report,
     rules::{self, RULES, RuleDef},
     scope::Scope,
-    sink::style,
+    sink::{gate::FailOn, trace::Redact},
 };
 
 /// Options of `tracer record`.
@@ -95,35 +96,6 @@ pub struct Record {
     /// From when on something is a finding.
     #[command(flatten)]
     pub thresholds: ThresholdArgs,
-}
-
-/// What a trace does not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Redact {
-    /// Arguments of programs, all but the name of the program itself
-    Argv,
-    /// Those, and all names: each becomes a pseudonym, the same one throughout the trace
-    Names,
-}
-
-/// What makes a recording fail.
-#[derive(Clone, Copy, Debug)]
-pub enum FailOn {
-    /// A finding of that rule.
-    Rule(&'static RuleDef),
-    /// A finding that is at least so urgent.
-    Severity(Severity),
-}
-
-/// Where to report the findings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// A JUnit XML file.
-    Junit(PathBuf),
-    /// A SARIF 2.1.0 file.
-    Sarif(PathBuf),
-    /// Workflow commands of GitHub Actions, on standard output.
-    Github,
 }
 
 fn parse_size(text: &str) -> Result<u64, String> {

@@ -1,9 +1,14 @@
 //! What to show of what is seen: the options that a live and a recorded view share.
 
-use clap::{Args, ValueEnum, builder::TypedValueParser};
+use clap::{Args, builder::TypedValueParser};
 
-use super::{NsArg, SignalArg, parse_ns, parse_signal, pid, rule, severity, word};
-use crate::{finding::Severity, occurrence::Kind, rules::RuleDef};
+use super::{parse_ns, parse_signal, pid, rule, severity, word};
+use crate::{
+    filter::{Filter, NsArg, Options, Side, SignalArg},
+    finding::Severity,
+    kind::Kind,
+    rules::RuleDef,
+};
 
 /// What to show: the same for what happens and for what happened.
 #[derive(Args, Clone, Debug, Default)]
@@ -94,14 +99,37 @@ pub struct FilterArgs {
     pub min_severity: Option<Severity>,
 }
 
-/// At which side of a signal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Side {
-    /// It sends.
-    From,
-    /// It is sent to.
-    To,
-    /// Either.
-    #[default]
-    Any,
+impl From<&FilterArgs> for Filter {
+    fn from(args: &FilterArgs) -> Self {
+        let FilterArgs {
+            pids,
+            from_pids,
+            to_pids,
+            ns,
+            tree,
+            containers,
+            images,
+            pods,
+            side,
+            signals,
+            lost,
+            rules,
+            min_severity,
+        } = args.clone();
+        Self::from(&Options {
+            pids,
+            from_pids,
+            to_pids,
+            ns,
+            tree,
+            containers,
+            images,
+            pods,
+            side,
+            signals,
+            lost,
+            rules,
+            min_severity,
+        })
+    }
 }

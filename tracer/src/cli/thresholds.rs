@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 
 use super::parse_duration;
-use crate::rules::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
+use crate::thresholds::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
 
 /// From when on something is a finding. What is not given is as it was recorded, or the default.
 #[derive(Clone, Debug, Default)]

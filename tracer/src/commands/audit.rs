@@ -5,10 +5,10 @@ use std::{io::BufWriter, process::ExitCode};
 use anyhow::{Context, Result};
 
 use crate::{
-    audit,
+    audit::{self, page as print},
     cli::{self, Output},
     commands::record::HIT,
-    sink::{audit as print, stdout::Stdout, style::Screen},
+    console::{stdout::Stdout, style::Screen},
 };
 
 /// Looks once, and prints what is to be expected.

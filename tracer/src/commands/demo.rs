@@ -6,7 +6,7 @@ use std::{io, process::ExitCode, time::Instant};
 
 use anyhow::Result;
 
-use crate::{cli, pump::event_loop, sink::style::Screen};
+use crate::{cli, console::style::Screen, pump::event_loop};
 
 mod live;
 mod page;

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use crate::{
     cli::{Doctor, Output},
-    sink::style::Screen,
+    console::style::Screen,
 };
 
 mod cgroup;

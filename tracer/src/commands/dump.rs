@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     cli::{self, Output},
-    commands::replay::complain,
-    sink::{json::Lines, stdout::Stdout},
+    commands::play::complain,
+    console::stdout::Stdout,
+    sink::json::Lines,
     source::trace::Trace,
     trace::layout::{self, Plain},
 };

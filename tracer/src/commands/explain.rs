@@ -11,8 +11,8 @@ use anyhow::Context;
 use super::rules::colour;
 use crate::{
     cli::Explain,
+    console::style::{self, BOLD, CALM, Screen},
     rules::RuleDef,
-    sink::style::{self, BOLD, CALM, Screen},
 };
 
 /// Runs the command.

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
-    ops::ControlFlow,
     path::Path,
     process::ExitCode,
 };
@@ -12,13 +11,14 @@ use anyhow::{Context, Result, bail};
 use crate::{
     cli::{self, Format},
     commands::{
+        play::{complain, play, say_what_lacks},
         progress::Progress,
-        replay::{complain, say_what_lacks},
     },
+    console::stdout::Stdout,
     engine::Engine,
     filter::Filter,
     ident::file_name,
-    occurrence::Kind,
+    kind::Kind,
     sink::{
         Counted, Sink,
         export::{
@@ -27,7 +27,6 @@ use crate::{
             perfetto::Perfetto,
         },
         json::Json,
-        stdout::Stdout,
     },
     source::trace::Trace,
     trace::file,
@@ -45,25 +44,25 @@ pub fn run(options: &cli::Export) -> Result<ExitCode> {
     let progress = Progress::beside(is_on_terminal, "exporting", trace.span()?);
     let mut engine = Engine::new(&thresholds.over(trace.start().thresholds));
     let mut sink = open(*to, out)?;
-    play(&mut trace, &mut engine, &mut *sink, out, progress).inspect_err(|_| remove(*to, out))?;
+    play_into(&mut *sink, &mut trace, &mut engine, out, progress).inspect_err(|_| remove(*to, out))?;
     complain(file, &trace);
     Ok(ExitCode::SUCCESS)
 }
 
-fn play(trace: &mut Trace, engine: &mut Engine, sink: &mut dyn Sink, out: &Path, mut progress: Progress) -> Result<()> {
+fn play_into(
+    sink: &mut dyn Sink,
+    trace: &mut Trace,
+    engine: &mut Engine,
+    out: &Path,
+    progress: Progress,
+) -> Result<()> {
     let cannot_write = || match out {
         out if is_stdout(out) => "cannot write to standard output".to_owned(),
         out => format!("cannot write {}", file_name(out)),
     };
     let mut sink = Counted::new(sink);
-    trace.play(|event, record| {
-        progress.at(event.at);
-        let (step, world) = engine.step(event, record);
-        sink.step(world, &step).with_context(cannot_write)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
+    play(trace, engine, u64::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
     sink.finish(engine.world()).with_context(cannot_write)?;
-    progress.done();
     Ok(())
 }
 

@@ -9,17 +9,16 @@ use anyhow::{Context, Result};
 
 use crate::{
     cli,
+    console::{stderr::say, style},
     filter::Filter,
     ident::file_name,
     pump::{event_loop, sleep},
-    rules::Thresholds,
     sink::{
         gate::Gate,
-        stderr::say,
-        style,
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},
     },
     source::{live::Live, load::LoadOptions},
+    thresholds::Thresholds,
 };
 
 use self::{

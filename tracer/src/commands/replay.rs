@@ -2,26 +2,27 @@
 
 use std::{
     io::BufWriter,
-    ops::ControlFlow,
-    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{
     cli::{self, Speed},
-    commands::{progress::Progress, watch::presenter},
+    commands::{
+        play::{complain, moment, play, say_what_lacks},
+        progress::Progress,
+        watch::presenter,
+    },
+    console::stdout::Stdout,
     engine::Engine,
     event::EventKind,
     filter::Filter,
-    ident::{file_name, tame},
-    occurrence::Kind,
-    sink::{Counted, stderr, stdout::Stdout, style::WARN},
+    sink::Counted,
     source::trace::Trace,
-    when::{Recorded, When},
+    when::When,
     zone,
 };
 
@@ -44,50 +45,21 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
-    let mut progress = Progress::new("replaying", trace.span()?);
-    trace.play_until(until, |event, record| {
-        if event.at >= from
-            && !matches!(event.kind, EventKind::Start(_))
-            && let Some(wait) = pace.wait(event.at)
+    let progress = Progress::new("replaying", trace.span()?);
+    play(&mut trace, &mut engine, until, progress, |world, step| {
+        if step.event.at >= from
+            && !matches!(step.event.kind, EventKind::Start(_))
+            && let Some(wait) = pace.wait(step.event.at)
         {
             sink.flush()?;
             thread::sleep(wait);
         }
-        progress.at(event.at);
-        let (step, world) = engine.step(event, record);
-        sink.step(world, &step)?;
-        Ok(ControlFlow::Continue(()))
+        Ok(sink.step(world, step)?)
     })?;
-    progress.done();
     let finished = sink.finish(engine.world());
     complain(file, &trace);
     finished?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says on standard error if not every event of those kinds was recorded.
-pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) {
-    if trace.start().lacks(kinds) {
-        let note = "not every signal was recorded, only those that findings can rest on; \
-                    record with `tracer record`, or `tracer watch --events`";
-        stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file_name(file)));
-    }
-}
-
-/// Says on standard error what was wrong with the file.
-pub fn complain(file: &Path, trace: &Trace) {
-    for sentence in trace.end().sentences() {
-        stderr::print(format_args!("{WARN}{}: {}{WARN:#}", file_name(file), tame(&sentence)));
-    }
-}
-
-/// The boot time of a moment of a trace, in nanoseconds.
-///
-/// # Errors
-/// If the moment is relative to what is not known.
-pub fn moment(when: When, trace: &mut Trace) -> Result<u64> {
-    let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
-    when.resolve(recorded, &zone::local()).context("which moment is meant is not known")
 }
 
 /// The first and the last boot time to show, in nanoseconds.

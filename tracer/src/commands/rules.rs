@@ -9,12 +9,10 @@ use anyhow::Context;
 
 use crate::{
     cli::{Output, Rules},
+    console::style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
     finding::Severity,
     rules::{RULES, RuleDef},
-    sink::{
-        json::{Lines, rule_line},
-        style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
-    },
+    sink::json::{Lines, rule_line},
 };
 
 /// Runs the command.

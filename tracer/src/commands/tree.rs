@@ -1,28 +1,28 @@
 //! `tracer tree`: the process tree of each pid namespace, as it is now or was at a moment of a
 //! recording.
 
-use std::{io::BufWriter, ops::ControlFlow, path::Path, process::ExitCode};
+use std::{io::BufWriter, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::{
     cli::{self, Output},
-    commands::replay::{complain, moment},
+    commands::{
+        play::{complain, moment, play},
+        progress::Progress,
+    },
+    console::{stdout::Stdout, style::Screen},
     engine::Engine,
     event::Event,
     filter::{self, Missing},
-    rules::Thresholds,
-    sink::{
-        stdout::Stdout,
-        style::Screen,
-        tree::{self, Scope},
-    },
     source::{
         containers::Containers,
         live::{self, Live},
         load::LoadOptions,
         trace::Trace,
     },
+    thresholds::Thresholds,
+    tree::{self, Scope},
     when::When,
 };
 
@@ -77,10 +77,7 @@ fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
         None => u64::MAX,
     };
     trace.seek(until)?;
-    trace.play_until(until, |event, record| {
-        engine.step(event, record);
-        Ok(ControlFlow::Continue(()))
-    })?;
+    play(&mut trace, &mut engine, until, Progress::new("reading", None), |_, _| Ok(()))?;
     complain(file, &trace);
     Ok(engine)
 }

@@ -10,21 +10,23 @@ use jiff::tz::TimeZone;
 
 use crate::{
     cli::{self, Output},
-    filter::Filter,
-    occurrence::Kind,
-    pump,
-    rules::Thresholds,
-    sink::{
-        Sink,
-        json::{Json, unwritten_line},
+    console::{
         outlet::{self, Outlet},
         stderr,
         style::{self, BAD, DIM, Screen},
+    },
+    filter::Filter,
+    kind::Kind,
+    pump,
+    sink::{
+        Sink,
+        json::{Json, unwritten_line},
         tee::Tee,
         text::Text,
         trace::Recorder,
     },
     source::{live::Live, load::LoadOptions},
+    thresholds::Thresholds,
     zone,
 };
 

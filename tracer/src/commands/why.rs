@@ -1,21 +1,21 @@
 //! `tracer why`: all that is known of one process, from a recording or from `/proc`.
 
-use std::{io::BufWriter, ops::ControlFlow, path::Path, process::ExitCode};
+use std::{io::BufWriter, path::Path, process::ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::{
     cli::{self, Output},
     commands::{
+        play::{complain, moment, play},
         progress::Progress,
-        replay::{complain, moment},
     },
+    console::{stdout::Stdout, style::Screen},
     engine::Engine,
     ident::file_name,
-    sink::{stdout::Stdout, style::Screen, why as print},
     source::trace::Trace,
     why::{
-        live,
+        live, page as print,
         recorded::{Follow, Page},
     },
     zone,
@@ -57,14 +57,11 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     };
     let mut engine = Engine::new(&trace.start().thresholds);
     let mut follow = Follow::new(&options.who);
-    let mut progress = Progress::new("reading", trace.span()?);
-    trace.play_until(until, |event, record| {
-        progress.at(event.at);
-        let (step, world) = engine.step(event, record);
-        follow.step(world, &step);
-        Ok(ControlFlow::Continue(()))
+    let progress = Progress::new("reading", trace.span()?);
+    play(&mut trace, &mut engine, until, progress, |world, step| {
+        follow.step(world, step);
+        Ok(())
     })?;
-    progress.done();
     complain(file, &trace);
     let page = follow.page(engine.world(), &file_name(file))?;
     Ok((engine, page))

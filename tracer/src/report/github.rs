@@ -2,10 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{
-    finding::Severity,
-    sink::{diagnostic::plain, gate::Gate},
-};
+use crate::{diagnostic::plain, finding::Severity, sink::gate::Gate};
 
 /// Prints a line a finding.
 ///

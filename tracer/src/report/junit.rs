@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::{
+    diagnostic::plain,
     finding::{Finding, Severity},
     rules::RULES,
-    sink::{diagnostic::plain, gate::Gate},
+    sink::gate::Gate,
 };
 
 /// Writes the report.

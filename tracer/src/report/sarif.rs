@@ -9,9 +9,10 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    diagnostic::plain,
     finding::{Finding, Severity},
     rules::RULES,
-    sink::{diagnostic::plain, gate::Gate},
+    sink::gate::Gate,
 };
 
 /// Writes the report.

@@ -3,17 +3,26 @@
 use std::{collections::BTreeMap, io};
 
 use crate::{
-    cli::FailOn,
-    engine::Step,
     filter::Filter,
-    finding::Finding,
+    finding::{Finding, Severity},
+    rules::RuleDef,
     sink::{
         Sink,
         select::{Item, Select},
     },
+    step::Step,
     summary::Summary,
     world::World,
 };
+
+/// What makes a recording fail.
+#[derive(Clone, Copy, Debug)]
+pub enum FailOn {
+    /// A finding of that rule.
+    Rule(&'static RuleDef),
+    /// A finding that is at least so urgent.
+    Severity(Severity),
+}
 
 /// Findings that are kept as they are; beyond that they are counted.
 const KEPT: usize = 10_000;

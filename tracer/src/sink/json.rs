@@ -2,30 +2,30 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use crate::{
-    engine::Step,
     filter::Filter,
-    occurrence::Kind,
+    finding::Finding,
+    kind::Kind,
     sink::{
         Sink,
         select::{Item, Moment, Select},
     },
+    step::Step,
     summary::Summary,
     world::World,
 };
 
 mod finding;
-mod line;
-mod process;
+pub(crate) mod line;
+pub(crate) mod process;
 pub mod schema;
-mod why;
 mod writer;
 
 pub(super) use line::Wall;
 pub use line::unwritten_line;
 pub use process::{process_line, rule_line};
-pub(super) use why::Seen;
-pub use why::{live_page, recorded_page};
 pub use writer::{Lines, to_string};
 
 /// Prints what is selected of each step.
@@ -50,6 +50,11 @@ impl<W: Write> Json<W> {
     pub fn into_inner(self) -> W {
         self.lines.into_inner()
     }
+}
+
+/// A finding as it stands in a line of its own, for whoever puts it into another object.
+pub(crate) fn found<'a>(world: &'a World, one: &'a Finding) -> impl Serialize + use<'a> {
+    finding::finding(world, one)
 }
 
 fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {

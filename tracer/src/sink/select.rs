@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     change::{Change, Measured},
-    engine::Step,
     event::{EventKind, Loss},
     filter::{Filter, Missing},
     finding::Finding,
     host::{Container, StartInfo},
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     sink::alike::{Alike, Together},
+    step::Step,
     world::World,
 };
 

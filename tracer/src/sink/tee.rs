@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{engine::Step, sink::Sink, summary::Summary, world::World};
+use crate::{sink::Sink, step::Step, summary::Summary, world::World};
 
 /// Shows each step to one, then to the other.
 pub struct Tee<A, B>(pub A, pub B);

@@ -9,20 +9,21 @@ use anstyle::Style;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{
-    engine::Step,
+    console::style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
+    diagnostic::Diagnostic,
     event::Loss,
     filter::Filter,
     finding::{Finding, Note, Stage},
     host::StartInfo,
     ident::{escape, quote},
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     sink::{
         Sink,
         alike::Together,
-        diagnostic::Diagnostic,
         select::{Item, Moment, Select},
-        style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
     },
+    step::Step,
     summary::{Summary, seconds},
     world::World,
 };

@@ -5,8 +5,9 @@
 
 use std::{io, path::Path};
 
+use clap::ValueEnum;
+
 use crate::{
-    engine::Step,
     event::{End, Event, EventKind},
     filter::Filter,
     host::StartInfo,
@@ -16,6 +17,7 @@ use crate::{
         select::{Item, Select},
     },
     source::encode::image,
+    step::Step,
     summary::Summary,
     trace::{Records, file::CreateError},
     world::World,
@@ -28,6 +30,15 @@ mod narrow;
 mod part;
 pub mod redact;
 pub mod rotate;
+
+/// What a trace does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Redact {
+    /// Arguments of programs, all but the name of the program itself
+    Argv,
+    /// Those, and all names: each becomes a pseudonym, the same one throughout the trace
+    Names,
+}
 
 /// Where records go.
 pub trait Store {

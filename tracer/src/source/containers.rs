@@ -12,6 +12,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::fs::MetadataExt,
+    path::Path,
     rc::Rc,
     time::Duration,
 };
@@ -20,6 +22,10 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     event::{Event, EventKind, Exec},
+    foreign::{
+        cgroup::{self, Named},
+        runtime::{self, Call},
+    },
     host::{Container, Engine},
     ident::{Args, PidNs, ProcKey, Trust},
     programs::{is_client, is_watcher},
@@ -28,15 +34,12 @@ use crate::{
 };
 
 mod bundle;
-mod cgroup;
 mod containerd;
 mod dockerd;
 mod lookup;
-mod runtime;
 mod socket;
 
 use lookup::Lookup;
-use runtime::Call;
 
 /// How long a command that ends at once waits for the engines.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -134,7 +137,7 @@ impl Containers {
             Trust::User(_) => events = self.ask(call, world),
             Trust::Nobody => {
                 let named = cgroup::container(&procfs::text(&format!("/proc/{}/cgroup", key.tgid)));
-                let Some(named) = named.filter(|named| named.id == call.id && named.uid().is_none()) else {
+                let Some(named) = named.filter(|named| named.id == call.id && uid_of(named).is_none()) else {
                     return Vec::new();
                 };
                 // Within its own group root of a container may have others that are called as they like.
@@ -241,6 +244,18 @@ fn introduce(id: &str, engine: Engine, uid: Option<u32>) -> EventKind {
     EventKind::Container(Box::new(Container { id: id.to_owned(), engine, uid, ..Container::default() }))
 }
 
+/// Where control groups are mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// The ordinary user whose that group is, by their id on the host: whoever was given a part of the hierarchy can call
+/// groups in it what they like. None if it is root's, or cannot be looked at.
+fn uid_of(named: &Named) -> Option<u32> {
+    // The second one on machines that have both versions.
+    let places = ["", "unified"].map(|hierarchy| Path::new(CGROUPS).join(hierarchy).join(&named.group));
+    let owner = places.iter().find_map(|place| std::fs::metadata(place).ok())?.uid();
+    (owner != 0).then_some(owner)
+}
+
 /// Whether a user, or root for `None`, may tell who is in a container: root of all, a user of their own, and of
 /// one that nobody has told of.
 fn may_tell(world: &World, id: &str, uid: Option<u32>) -> bool {
@@ -289,7 +304,7 @@ fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bo
     });
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some(named) => {
-            let owner = named.uid().unwrap_or(0);
+            let owner = uid_of(&named).unwrap_or(0);
             // Of a root's container no user tells where its bundle is.
             let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
             Some((Call { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))

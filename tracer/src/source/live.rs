@@ -17,7 +17,7 @@ use crate::{
     event::{Event, EventKind, Loss, Survey},
     host::{Rooms, StartInfo},
     ident::{Args, ProcKey},
-    rules::{Thresholds, Wanted},
+    rules::Wanted,
     source::{
         decode::{decode, decode_surveyed},
         hooks, limits,
@@ -25,6 +25,7 @@ use crate::{
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
     },
+    thresholds::Thresholds,
 };
 
 /// Programs that are attached, and the buffer that they fill.

@@ -15,13 +15,10 @@ use aya::{
 use rustix::thread::CapabilitySet;
 use tracer_common::Config;
 
-use crate::{
-    cli::Probes,
-    source::{
-        hooks::Hooks,
-        offsets::{self, OffsetsError, Resolved},
-        procfs,
-    },
+use crate::source::{
+    hooks::Hooks,
+    offsets::{self, OffsetsError, Resolved},
+    procfs,
 };
 
 /// The compiled programs; empty if this binary was built without an eBPF toolchain.
@@ -152,13 +149,6 @@ impl Default for LoadOptions {
             verifier_log: VerifierLogLevel::default(),
             without: &[],
         }
-    }
-}
-
-impl From<&Probes> for LoadOptions {
-    fn from(probes: &Probes) -> Self {
-        let Probes { ring_size, hooks, debug_probes, simulate_loss } = *probes;
-        Self { ring_size, hooks, debug: debug_probes, simulate_loss, ..Self::default() }
     }
 }
 

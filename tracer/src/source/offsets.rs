@@ -5,7 +5,7 @@ use std::fs;
 
 use tracer_common::{Config, Offsets, config::MISSING};
 
-use crate::source::btf::Btf;
+use crate::foreign::btf::Btf;
 
 /// The BTF of the running kernel.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";

@@ -11,43 +11,19 @@ use std::{
 use tracer_common::record::ARGS_MAX;
 
 use crate::{
-    event::{ExitStatus, Look, Looked, Masks, Roles, Row, TaskInfo},
+    event::{ExitStatus, Look, Masks, Roles, Row, TaskInfo},
+    foreign::stat,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust, file_name},
     programs,
     source::reads::{self, Head, PROC_MAX},
 };
 
-/// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
-/// architecture that Linux still runs on with eBPF.
-const TICK_NS: u64 = 10_000_000;
-
 /// Looks whether a process is still there, and what it does (`/proc/PID/stat`).
 ///
 /// A process that has taken over the pid is told apart by its start time.
 pub fn look(key: ProcKey) -> Look {
-    let stat = reads::head(format!("/proc/{}/stat", key.tgid), PROC_MAX).ok();
-    Look { key, found: stat.and_then(|stat| parse_stat(&stat.bytes, key.start)) }
-}
-
-/// The fields after the name, which ends with the last `)`: the name itself may hold anything.
-fn parse_stat(stat: &[u8], start: u64) -> Option<Looked> {
-    let end = stat.iter().rposition(|&b| b == b')')?;
-    let rest = std::str::from_utf8(stat.get(end + 2..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    let ppid = fields.next()?.parse().ok()?;
-    // Field 7 of proc(5); the state is field 3, ppid field 4.
-    let tty: u32 = fields.nth(7 - 5)?.parse().unwrap_or(0);
-    // Field 22.
-    let ticks: u64 = fields.nth(22 - 8)?.parse().ok()?;
-    (ticks == start / TICK_NS).then_some(Looked { state, ppid, pts: pts(tty) })
-}
-
-/// The number of a pseudo-terminal by its device number (`UNIX98_PTY_SLAVE_MAJOR`, of which there are 8).
-fn pts(tty: u32) -> Option<u16> {
-    let (major, minor) = (tty >> 8 & 0xfff, tty & 0xff | tty >> 12 & 0xf_ff00);
-    let which = major.checked_sub(136).filter(|&which| which < 8)?;
-    u16::try_from(which << 8 | minor).ok()
+    let text = reads::head(format!("/proc/{}/stat", key.tgid), PROC_MAX).ok();
+    Look { key, found: text.and_then(|text| stat::stat(&text.bytes, key.start)) }
 }
 
 /// The signals of a thread (`/proc/PID/task/TID/status`).
@@ -55,8 +31,7 @@ pub fn masks(task: TaskRef) -> Option<Masks> {
     // Another process with that pid is told apart by its start time.
     look(task.key).found?;
     let status = text(&format!("/proc/{}/task/{}/status", task.key.tgid, task.tid));
-    let mask = |name: &str| u64::from_str_radix(field(&status, name)?, 16).ok();
-    Some(Masks { pending: mask("SigPnd")?, shared_pending: mask("ShdPnd")?, blocked: mask("SigBlk")? })
+    stat::masks(&status)
 }
 
 /// A process of the initial pid namespace that the task iterator did not list: what `/proc` tells
@@ -65,7 +40,7 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
     let looked = look(key).found?;
     let name = line(&format!("/proc/{}/comm", key.tgid));
     let status = text(&format!("/proc/{}/status", key.tgid));
-    let threads = field(&status, "Threads").and_then(|count| count.parse().ok()).unwrap_or(1);
+    let threads = stat::field(&status, "Threads").and_then(|count| count.parse().ok()).unwrap_or(1);
     Some(Row {
         task: TaskInfo {
             key,
@@ -178,12 +153,12 @@ pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
         return Trust::Nobody;
     }
     let status = text(&format!("/proc/{pid}/status"));
-    let mut ids = field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
+    let mut ids = stat::field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
     let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
     // A set-user-ID program may have become root for good after it was given its arguments; its name is that
     // of its file.
     let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let is_itself = field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
+    let is_itself = stat::field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
     let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
     match (uid, effective) {
         (0, 0) if is_itself && is_in("user", INITIAL_USER_NS) && is_in("mnt", host_mount_ns) => Trust::Root,
@@ -221,11 +196,6 @@ pub fn text(path: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// What `/proc/PID/status` says under that name.
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
 /// A one-line file, without its line end; empty if it cannot be read.
 pub fn line(path: &str) -> String {
     text(path).trim_end().to_owned()
@@ -235,21 +205,6 @@ pub fn line(path: &str) -> String {
 mod tests {
     use super::*;
 
-    const STAT: &[u8] = b"42 (a) S ) b) Z 7 42 42 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 1234 0 0 18446744073709551615 0\n";
-
-    #[test]
-    fn a_name_with_brackets_does_not_confuse() {
-        assert_eq!(parse_stat(STAT, 1234 * TICK_NS + 5), Some(Looked { state: b'Z', ppid: 7, pts: None }));
-    }
-
-    #[test]
-    fn a_terminal_is_told_by_its_device() {
-        let on = |tty: &str| String::from_utf8_lossy(STAT).replace("42 42 0 -1", &format!("42 42 {tty} -1"));
-        for (tty, want) in [("34819", Some(3)), ("35072", Some(256)), ("1025", None), ("0", None)] {
-            assert_eq!(parse_stat(on(tty).as_bytes(), 1234 * TICK_NS).unwrap().pts, want, "{tty}");
-        }
-    }
-
     #[test]
     fn what_is_not_in_proc_is_said() {
         let said = |hidden: &'static str| missing(move |path| !path.starts_with(hidden));
@@ -257,17 +212,5 @@ mod tests {
         assert!(matches!(&said("/proc")[..], [one] if one.starts_with("no /proc")));
         assert!(matches!(&said("/proc/1")[..], [one] if one.contains("hidepid")));
         assert!(matches!(&said("/proc/sys")[..], [one] if one.contains("subset=pid")));
-    }
-
-    #[test]
-    fn another_process_with_the_same_pid_is_not_meant() {
-        assert_eq!(parse_stat(STAT, 1235 * TICK_NS), None);
-    }
-
-    #[test]
-    fn short_or_strange_files_are_nothing() {
-        for stat in [&b""[..], b"42 (a)", b"42 (a) Z", b"42 (a) Z x y z", b"garbage"] {
-            assert_eq!(parse_stat(stat, 0), None);
-        }
     }
 }

@@ -6,10 +6,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read},
     num::NonZero,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::OFlags;
+use crate::source::walk::open_ordinary;
 
 /// The most of a file of `/proc` that is read: all of `status`, `stat` and `cgroup`, of which the longest is a
 /// `status` with 65,536 groups (`NGROUPS_MAX`).
@@ -54,16 +53,13 @@ fn take(file: File, max: usize) -> io::Result<Head> {
 /// All of a file that belongs to `owner`, a user id.
 ///
 /// The owner of a file cannot be made up, whatever the directories around it and the links in them are; and what is no
-/// ordinary file (a FIFO, a device) is not waited for.
+/// ordinary file (a FIFO, a device) is not waited for, nor a file system that a process serves ([`open_ordinary`]).
 ///
 /// # Errors
 /// If there is none, it is something else, it is another's, or it has more than `max` bytes.
 pub fn read_owned(path: &Path, owner: u32, max: usize) -> io::Result<Vec<u8>> {
-    // std adds O_CLOEXEC.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.uid() != owner {
+    let (file, uid) = open_ordinary(path)?;
+    if uid != owner {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is no file of that user"));
     }
     let Head { bytes, cut } = take(file, max)?;

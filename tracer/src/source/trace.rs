@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustc_hash::FxHashMap;
-use tracer_common::{Header, note};
+use tracer_common::{Header, RecordKind};
 use zerocopy::FromBytes;
 
 use crate::{
@@ -252,7 +252,7 @@ impl Trace {
         let is_wanted = match channel {
             RECORDS => true,
             // What it shows is known, if nothing is missing.
-            KEYFRAMES if kinds(self.reader.part(message)).next() == Some(note::kind::SNAPSHOT_BEGIN) => {
+            KEYFRAMES if kinds(self.reader.part(message)).next() == Some(RecordKind::SnapshotBegin as u8) => {
                 self.is_torn || missing > 0
             }
             KEYFRAMES => self.image == Some(sequence),
@@ -281,7 +281,7 @@ impl Trace {
             self.now = self.now.max(at);
             match channel {
                 RECORDS => self.next = self.next.map(|next| next.wrapping_add(1)),
-                _ if kind == note::kind::SNAPSHOT_END => (self.is_torn, self.image) = (false, None),
+                _ if kind == RecordKind::SnapshotEnd as u8 => (self.is_torn, self.image) = (false, None),
                 _ => {}
             }
             if take(record)?.is_break() {

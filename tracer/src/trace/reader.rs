@@ -13,17 +13,17 @@ use mcap::{
     MAGIC, McapError,
     records::{ChunkHeader, Record, op},
 };
-use tracer_common::{Header, note};
+use tracer_common::{Header, RecordKind};
 use zerocopy::FromBytes;
 
 use crate::{
     host::StartInfo,
     ident::quote,
-    source::decode::JSON_MAX,
     trace::{
         BEGINNING_MAX, CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM, UNPACKED_FREE, UNPACKED_TIMES,
         index::{Place, index, number, scan},
     },
+    wire::decode::JSON_MAX,
 };
 
 /// Why a file is not read.
@@ -325,13 +325,13 @@ fn begins_image(
         for Message { channel, sequence, data, .. } in messages {
             let mut kinds = kinds(bytes.get(data).unwrap_or_default());
             let goes_on = match image {
-                None => kinds.next() == Some(note::kind::SNAPSHOT_BEGIN),
-                Some(before) => before == sequence && kinds.clone().next() != Some(note::kind::SNAPSHOT_BEGIN),
+                None => kinds.next() == Some(RecordKind::SnapshotBegin as u8),
+                Some(before) => before == sequence && kinds.clone().next() != Some(RecordKind::SnapshotBegin as u8),
             };
             if channel != KEYFRAMES || !goes_on {
                 return Ok(false);
             }
-            if kinds.any(|kind| kind == note::kind::SNAPSHOT_END) {
+            if kinds.any(|kind| kind == RecordKind::SnapshotEnd as u8) {
                 return Ok(true);
             }
             image = Some(sequence);

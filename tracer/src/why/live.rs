@@ -8,13 +8,12 @@ use crate::{
         facts::{self, Facts},
         stop::Forecast,
     },
-    cli::WhoArg,
+    console::style,
     host::Container,
     ident::quote,
     signal::Signal,
-    sink::style,
     source::{containers, procfs},
-    why::{Missing, NAMED},
+    why::{Missing, NAMED, WhoArg},
 };
 
 /// All of it. Pids are as this process counts.

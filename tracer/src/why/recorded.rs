@@ -7,15 +7,15 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     change::Change,
-    cli::WhoArg,
-    engine::Step,
+    console::style,
     event::{EventKind, ExitStatus, Loss},
     finding::{Finding, Role},
     host::{Container, StartInfo},
     ident::{Identity, ProcKey, quote},
-    occurrence::{Kind, Occurrence},
-    sink::style,
-    why::{Missing, NAMED},
+    kind::Kind,
+    occurrence::Occurrence,
+    step::Step,
+    why::{Missing, NAMED, WhoArg},
     world::{Process, World},
 };
 

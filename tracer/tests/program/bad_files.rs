@@ -20,7 +20,7 @@ use tracer::{
     source::encode::encode,
     trace::PROFILE,
 };
-use tracer_common::{Header, note, record::kind};
+use tracer_common::{Header, RecordKind};
 use zerocopy::IntoBytes;
 
 use crate::story::{info, key, row, start, task};
@@ -127,7 +127,8 @@ fn survived(name: &str, path: &Path) -> String {
 #[test]
 fn absurd_records_are_survived() {
     let end = End { began: u64::MAX, cpu_ns: u64::MAX, signals: u64::MAX, walks_cut: u64::MAX };
-    let all = Loss { ring: [u64::MAX; kind::COUNT], undecodable: u64::MAX, missed: u64::MAX, unreadable: u64::MAX };
+    let all =
+        Loss { ring: [u64::MAX; RecordKind::IN_KERNEL], undecodable: u64::MAX, missed: u64::MAX, unreadable: u64::MAX };
     let nobody = TaskInfo { key: key(0), ns_pid: 0, ..info(7, 0, "") };
     let below = |pid, parent| EventKind::clone(&row(info(pid, parent, "circle")));
     let nested = |pid, ns, outer| {
@@ -156,7 +157,7 @@ fn absurd_records_are_survived() {
         }))
     };
     let mut deep = record(1, EventKind::Tick);
-    deep[8] = note::kind::START;
+    deep[8] = RecordKind::Start as u8;
     deep.extend(std::iter::repeat_n(b'[', 10_000));
     let length = deep.len() as u32;
     deep[12..16].copy_from_slice(&length.to_ne_bytes());
@@ -184,7 +185,7 @@ fn absurd_records_are_survived() {
         for at in [0, 1, u64::MAX] {
             let start = start_json().replace("\"wall_offset_ns\":", &format!("\"wall_offset_ns\":{offset},\"was\":"));
             let mut stream = vec![0; 16];
-            stream[8] = note::kind::START;
+            stream[8] = RecordKind::Start as u8;
             stream.extend_from_slice(start.as_bytes());
             let length = stream.len() as u32;
             stream[12..16].copy_from_slice(&length.to_ne_bytes());
@@ -204,7 +205,7 @@ fn lengths_that_lie_are_seen() {
     let (_folder, path) = place();
     for (len, says) in [(0, "\"undecodable\":1"), (u32::MAX, "a record is longer than the")] {
         let mut liar = record(1, EventKind::SnapshotBegin);
-        liar[8] = kind::NEW;
+        liar[8] = RecordKind::New as u8;
         liar[12..16].copy_from_slice(&len.to_ne_bytes());
         let tick = record(2, EventKind::Tick);
         write(&path, &start_json(), &[[record(0, start()), liar, tick].concat()]);

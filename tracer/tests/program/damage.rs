@@ -6,28 +6,22 @@ use std::{fs, io::Write, ops::ControlFlow, path::Path};
 use tempfile::{NamedTempFile, TempDir};
 use tracer::{
     engine::Engine,
-    event::{Event, EventKind, Loss},
+    event::{self, EventKind, Loss},
     host::StartInfo,
-    rules::Thresholds,
     source::{
-        encode::{encode, image},
+        encode::image,
         trace::{End, Trace},
     },
+    thresholds::Thresholds,
     trace::writer::Writer,
 };
-use tracer_common::{FreeRecord, Header, NewRecord, Task, TaskId, record::kind};
+use tracer_common::Header;
 use zerocopy::IntoBytes;
 
-use crate::story::{info, row, start};
-
-/// Sixteen bytes for `Header::at` and the rest.
-fn header(at: u64, kind: u8, len: usize) -> Header {
-    Header { at, kind, reserved: 0, cpu: 1, len: len as u32 }
-}
-
-fn id(pid: u32) -> TaskId {
-    TaskId { start: u64::from(pid) * 1_000_003, tgid: pid, tid: pid }
-}
+use crate::{
+    made::record,
+    story::{fork, info, row, start, task},
+};
 
 fn start_info() -> StartInfo {
     let EventKind::Start(info) = start() else { panic!("a story begins with its start") };
@@ -37,40 +31,22 @@ fn start_info() -> StartInfo {
 /// The records of a machine on which processes come and go, each with its time.
 fn records(count: u32) -> Vec<(u64, Vec<u8>)> {
     let mut records = Vec::new();
-    let mut made = |at, kind| {
-        let mut record = Vec::new();
-        encode(&Event { at, cpu: 0, kind }, &mut record);
-        records.push((at, record));
-    };
+    let mut made = |at, kind| records.push((at, record(at, &kind)));
     made(1_000, start());
     made(1_000, EventKind::SnapshotBegin);
     made(1_000, row(info(1, 0, "init")));
     made(1_001, EventKind::SnapshotEnd);
+    let mut at = 2_000_000_000;
     for n in 0..count {
-        let at = 2_000_000_000 + u64::from(n) * 10_000;
         let pid = 100 + n;
-        let task = Task {
-            id: id(pid),
-            parent: id(1),
-            comm: *b"worker\0\0\0\0\0\0\0\0\0\0",
-            pid_ns: 4_026_531_836,
-            ns_pid: pid,
-            threads: 1,
-            exit_signal: 17,
-            ..Task::default()
-        };
-        let new = NewRecord { header: header(at, kind::NEW, size_of::<NewRecord>()), task, creator: id(1) };
-        records.push((at, new.as_bytes().to_vec()));
+        made(at, fork(info(pid, 1, "worker")));
         // Some stay.
         if n % 50 != 0 {
-            let free = FreeRecord { header: header(at + 5_000, kind::FREE, size_of::<FreeRecord>()), id: id(pid) };
-            records.push((at + 5_000, free.as_bytes().to_vec()));
+            made(at + 5_000, EventKind::Free(task(pid)));
         }
+        at += 10_000;
     }
-    let at = records.last().map_or(0, |(at, _)| *at) + 1;
-    let mut end = Vec::new();
-    encode(&Event { at, cpu: 0, kind: EventKind::End(tracer::event::End::default()) }, &mut end);
-    records.push((at, end));
+    made(at, EventKind::End(event::End::default()));
     records
 }
 
@@ -290,7 +266,9 @@ fn what_is_written_comes_back_record_for_record() {
             let length = if n % 50 == 0 { random.usize(16..most.max(17)) } else { random.usize(16..200) };
             let mut record = vec![0; length];
             random.fill(&mut record[16..]);
-            record[..16].copy_from_slice(header(n, random.u8(..), length).as_bytes());
+            record[..16].copy_from_slice(
+                Header { at: n, kind: random.u8(..), reserved: 0, cpu: 1, len: length as u32 }.as_bytes(),
+            );
             writer.record(n, &record).unwrap();
             written.push(record);
             if random.u8(..) < 3 {

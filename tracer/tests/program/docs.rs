@@ -1,38 +1,87 @@
 //! The pages that are made of what the program says of itself.
 
-use std::{env, fmt::Write as _, fs, path::PathBuf};
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use serde_json::Value;
 use tracer::{
     rules::{RULES, RuleDef},
     sink::json::schema::{schema, table},
+    trace::layout,
 };
+use tracer_common::{RecordKind, describe::Record};
 
-/// Compares a page with what it should be. `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
-fn check(name: &str, wanted: &str) {
-    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
-    if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&page, wanted).unwrap();
-    }
-    let is_current = fs::read_to_string(&page).is_ok_and(|text| text == wanted);
-    assert!(
-        is_current,
-        "docs/{name} is not what the program says: UPDATE_DOCS=1 cargo test -p tracer --test program docs"
-    );
-}
-
+/// `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
 #[test]
 fn the_page_about_rules_says_what_the_rules_say() {
-    check("rules.md", &rules());
+    compare("docs/rules.md", &rules());
+}
+
+/// The same for the table of records.
+#[test]
+fn the_page_about_traces_says_what_the_records_say() {
+    let text = fs::read_to_string(root().join("docs/trace-format.md")).unwrap();
+    let (before, rest) = text.split_once("<!-- records -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of records -->\n").unwrap();
+    let wanted = format!("{before}<!-- records -->\n{}<!-- end of records -->\n{after}", records());
+    compare("docs/trace-format.md", &wanted);
+}
+
+/// The promise of the format: each record and each field is where it was in the first trace of it.
+#[test]
+fn nothing_has_moved_since_the_first_trace_of_this_format() {
+    let trace = fs::read(root().join("tests/traces/format-1.mcap")).unwrap();
+    let message = mcap::MessageStream::new(&trace).unwrap().next().unwrap().unwrap();
+    let first: Value = serde_json::from_slice(&message.channel.schema.as_ref().unwrap().data).unwrap();
+    let now = layout::table();
+    for old in first["records"].as_array().unwrap() {
+        let new = now["records"].as_array().unwrap().iter().find(|new| new["kind"] == old["kind"]).unwrap();
+        assert_eq!((&old["name"], &old["size"]), (&new["name"], &new["size"]));
+        for old in old["fields"].as_array().unwrap() {
+            // What was reserved can have a meaning now. What varies in length is no field any more.
+            if old["name"] == "reserved" || old["offset"].as_u64() >= new["size"].as_u64() {
+                continue;
+            }
+            let new = new["fields"].as_array().unwrap().iter().find(|new| new["name"] == old["name"]).unwrap();
+            assert_eq!((&old["offset"], &old["type"]), (&new["offset"], &new["type"]), "{old}");
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn compare(page: &str, wanted: &str) {
+    let path = root().join(page);
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, wanted).unwrap();
+    }
+    let is_current = fs::read_to_string(&path).is_ok_and(|text| text == wanted);
+    assert!(is_current, "{page} is out of date: UPDATE_DOCS=1 cargo test -p tracer --test program docs");
+}
+
+fn records() -> String {
+    let mut table = "| kind | name | from | what | then |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for Record { kind, from, about, rest, .. } in RecordKind::ALL.iter().map(|kind| kind.record()) {
+        let (number, name, about, rest) = (*kind as u8, kind.name(), about.trim(), rest.about());
+        writeln!(table, "| {number} | `{name}` | {from} | {about} | {rest} |").unwrap();
+    }
+    table
 }
 
 #[test]
 fn the_schema_is_what_the_rules_declare() {
-    check("schema.json", &format!("{:#}\n", schema()));
+    compare("docs/schema.json", &format!("{:#}\n", schema()));
 }
 
 #[test]
 fn the_tables_of_facts_are_what_the_rules_declare() {
-    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
+    let page = root().join("docs/json.md");
     let page = fs::read_to_string(page).unwrap();
     let mut wanted = String::new();
     let mut rest = page.as_str();
@@ -52,7 +101,7 @@ fn the_tables_of_facts_are_what_the_rules_declare() {
         }
     }
     write!(wanted, "{NEXT}{others}").unwrap();
-    check("json.md", &wanted);
+    compare("docs/json.md", &wanted);
 }
 
 const BEGIN: &str = "<!-- facts of ";

@@ -4,10 +4,11 @@ use clap::Parser;
 use jiff::tz::TimeZone;
 use tracer::{
     cli::{Cli, Command},
+    console::style::Screen,
     event::EventKind,
     filter::Filter,
     signal::Signal,
-    sink::{Sink, json::Json, style::Screen, text::Text},
+    sink::{Sink, json::Json, text::Text},
 };
 use tracer_common::record::signal_flags;
 

@@ -9,7 +9,7 @@ use tracer::{
     event::EventKind,
     filter::Filter,
     host::Rooms,
-    occurrence::Kind,
+    kind::Kind,
     sink::{
         Counted,
         json::{Json, schema::schema, unwritten_line},

@@ -14,8 +14,8 @@ use tracer::{
     engine::Engine,
     event::{End, Event, EventKind, TaskInfo},
     ident::{Args, PidNs, ProcKey},
-    rules::Thresholds,
     source::{encode::image, trace::Trace},
+    thresholds::Thresholds,
     trace::writer::Writer,
     world::World,
 };

@@ -8,26 +8,27 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tracer::{
-    cli::Report,
+    console::style::Screen,
     engine::Engine,
     event::{Adopter, Event, EventKind, Exec, Exit, Roles, TaskInfo},
     filter::Filter,
     host::{Container, OutOfMemory},
     ident::{Args, Comm, commands, escape, is_visible, quote},
-    occurrence::Kind,
-    report,
-    rules::Thresholds,
+    kind::Kind,
+    report::{self, Report},
     signal::Signal,
     sink::{
         export::{csv::Csv, parquet::Parquet, perfetto::Perfetto},
         gate::Gate,
         json::Json,
-        style::Screen,
         text::Text,
-        tree::{self, Scope},
-        why::{print_recorded, print_recorded_json},
     },
-    why::recorded::Follow,
+    thresholds::Thresholds,
+    tree::{self, Scope},
+    why::{
+        page::{print_recorded, print_recorded_json},
+        recorded::Follow,
+    },
 };
 use tracer_common::record::signal_flags;
 

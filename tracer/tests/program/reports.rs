@@ -3,12 +3,11 @@
 use std::fs;
 
 use tracer::{
-    cli::{FailOn, Report},
     filter::Filter,
     finding::Severity,
-    report,
+    report::{self, Report},
     rules::RULES,
-    sink::gate::Gate,
+    sink::gate::{FailOn, Gate},
 };
 
 use crate::story::{endings, everything, live};

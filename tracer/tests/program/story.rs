@@ -8,13 +8,13 @@ use tracer::{
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
-    rules::Thresholds,
     signal::Signal,
     sink::Sink,
     summary::Summary,
+    thresholds::Thresholds,
     world::World,
 };
-use tracer_common::record::{kind, signal_flags};
+use tracer_common::{RecordKind, record::signal_flags};
 
 /// The initial pid namespace.
 pub const HOST: PidNs = PidNs(4_026_531_836);
@@ -131,8 +131,8 @@ pub fn signal(from: u32, to: u32, signal: Signal, flags: u16, result: u8) -> Eve
 
 pub fn loss(forks: u64, signals: u64, undecodable: u64) -> EventKind {
     let mut loss = Loss { undecodable, ..Loss::default() };
-    loss.ring[usize::from(kind::NEW)] = forks;
-    loss.ring[usize::from(kind::SIGNAL)] = signals;
+    loss.ring[RecordKind::New as usize] = forks;
+    loss.ring[RecordKind::Signal as usize] = signals;
     EventKind::Lost(loss)
 }
 

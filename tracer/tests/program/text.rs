@@ -1,13 +1,7 @@
 //! The text of `tracer watch`, over the same events as the JSON.
 
 use jiff::tz::TimeZone;
-use tracer::{
-    event::EventKind,
-    filter::Filter,
-    occurrence::Kind,
-    signal::Signal,
-    sink::{style::Screen, text::Text},
-};
+use tracer::{console::style::Screen, event::EventKind, filter::Filter, kind::Kind, signal::Signal, sink::text::Text};
 use tracer_common::record::signal_flags;
 
 use crate::story::{self, everything, live};

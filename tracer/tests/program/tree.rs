@@ -1,11 +1,9 @@
 //! `tracer tree`, as text and as JSON.
 
 use tracer::{
+    console::style::Screen,
     event::{EventKind, Roles, TaskInfo},
-    sink::{
-        style::Screen,
-        tree::{Scope, print_json, print_text},
-    },
+    tree::{Scope, print_json, print_text},
     world::World,
 };
 

@@ -7,18 +7,15 @@ use std::{
 
 use jiff::tz::TimeZone;
 use tracer::{
-    cli::WhoArg,
+    console::style::Screen,
     engine::Engine,
     event::{Adopter, Event, EventKind, Exit, TaskInfo},
     host::Container,
-    rules::Thresholds,
     signal::Signal,
-    sink::{
-        style::Screen,
-        why::{print_recorded, print_recorded_json},
-    },
+    thresholds::Thresholds,
     why::{
-        Missing,
+        Missing, WhoArg,
+        page::{print_recorded, print_recorded_json},
         recorded::{Follow, Page},
     },
 };

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::{
     event::ExitStatus,
     host::GroupKey,
-    ident::{Comm, Identity, ProcKey},
+    ident::{Comm, ContainerNo, Identity, ProcKey},
+    kill::Family,
     signal::{Sender, Signal},
-    world::{ContainerNo, Family},
 };
 
 /// What a fact of a rule is: the one declaration from which JSON, its schema, its documentation and the tests

@@ -116,7 +116,7 @@ struct Left {
     is_alone: bool,
     at: u64,
     status: Option<ExitStatus>,
-    seq: u64,
+    seq: Option<u64>,
 }
 
 /// `left` is how it came to be on its own, if that was seen.
@@ -168,7 +168,7 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
              a loop that reads its input and ends with it)"
                 .to_owned(),
         ],
-        evidence: left.iter().map(|left| left.seq).collect(),
+        evidence: left.iter().filter_map(|left| left.seq).collect(),
         facts: Facts::of(
             FACTS,
             [

@@ -3,8 +3,9 @@
 use crate::{
     change::{Change, Signalled},
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
-    rules::{Rule, RuleDef, Thresholds, Verdict, words},
+    rules::{Rule, RuleDef, Verdict, words},
     signal::{self, Sender, Signal},
+    thresholds::Thresholds,
     world::World,
 };
 

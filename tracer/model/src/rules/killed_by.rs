@@ -7,6 +7,7 @@ use crate::{
     finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity, Value, fact::Visibility},
     host::OutOfMemory,
     ident::{Identity, quote},
+    kill::Kill,
     rules::{
         Rule, RuleDef, Verdict,
         words::{self, line, short},
@@ -15,7 +16,7 @@ use crate::{
         self, Sender, Signal,
         killer::{self, Killer},
     },
-    world::{Kill, World},
+    world::World,
 };
 
 /// What is known of ends by a signal, wherever that is told.

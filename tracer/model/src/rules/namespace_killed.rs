@@ -5,10 +5,11 @@ use crate::{
     event::ExitStatus,
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
     ident::{Identity, PidNs, ProcKey},
+    kill::{Ending, Kill},
     rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded, words},
     signal::Sender,
     summary::seconds,
-    world::{Ending, Kill, World},
+    world::World,
 };
 
 const FACTS: &[FactDef] = &[

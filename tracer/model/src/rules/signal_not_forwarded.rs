@@ -4,11 +4,13 @@ use crate::{
     change::{Change, Signalled},
     finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::ProcKey,
+    kill::Ending,
     programs::is_shell,
     rules::{Rule, RuleDef, Verdict, words},
     signal::Sender,
+    stop::{Request, Told},
     summary::seconds,
-    world::{Ending, Process, Request, Told, World},
+    world::{Process, World},
 };
 
 const FACTS: &[FactDef] = &[

@@ -9,8 +9,9 @@ use crate::{
         words::{self, line, short},
     },
     signal::{self, Sender, Signal},
+    stop::{Request, Stop, Told},
     summary::seconds,
-    world::{Process, Request, Stop, Told, World},
+    world::{Process, World},
 };
 
 const FACTS: &[FactDef] = &[

@@ -1,11 +1,8 @@
 //! Who ends a process by a signal, as far as the kernel shows it where the signal is sent.
 
-use tracer_common::record::{signal_flags as bit, signal_sets};
+use tracer_common::{record::signal_flags as bit, signal};
 
-use crate::{
-    event::SignalSent,
-    signal::{KernelSender, SI_KERNEL, Signal, origin},
-};
+use crate::signal::{KernelSender, SI_KERNEL, Signal, SignalSent, origin};
 
 /// Who, or what, a signal that ends a process comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,13 +128,7 @@ pub fn killer(sent: &SignalSent) -> Killer {
 /// programs in the kernel send signals that nobody has asked to see.
 pub fn could_end(sent: &SignalSent) -> bool {
     let SignalSent { signal, flags, result, .. } = *sent;
-    let is_accepted = matches!(result, 0 | 4);
-    is_accepted
-        && match flags & bit::HANDLER_MASK {
-            bit::DEFAULT => !signal.is_in(signal_sets::HARMLESS),
-            bit::HANDLER => signal.is_in(signal_sets::REQUESTS),
-            _ => false,
-        }
+    signal::is_accepted(result) && signal::could_end(flags & bit::HANDLER_MASK, signal.0.into())
 }
 
 /// What a fault was, in words.

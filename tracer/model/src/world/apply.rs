@@ -5,13 +5,14 @@ use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey},
+    kill::Ending,
     signal::{
         self, Sender, Verdict,
         killer::{Killer, killer},
     },
+    stop::Request,
     world::{
-        Death, Ending, MOST_NESTED, MOST_PROCESSES, Namespace, Process, Request, State, Waiting, World, leave::Leave,
-        process::Pending,
+        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave, process::Pending,
     },
 };
 use tracer_common::record::signal_flags;
@@ -305,7 +306,7 @@ impl World {
         }
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
-        self.end_client(key, death.at, Some(death.status), death.seq, changes);
+        self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
         let is_by_end = self.note_kill(key, &death, changes);
         self.count_death(key, ns, death.at, is_by_end, changes);
         if is_init {

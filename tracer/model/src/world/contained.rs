@@ -11,13 +11,9 @@ use rustc_hash::FxHashMap;
 use crate::{
     event::EventKind,
     host::Container,
-    ident::{Identity, PidNs, ProcKey},
+    ident::{ContainerNo, Identity, PidNs, ProcKey},
     world::World,
 };
-
-/// A container, by its number in this world, which no other one gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContainerNo(u32);
 
 /// The most that have members: a bound for what a trace can make its reader hold. Processes of more have
 /// none.
@@ -140,7 +136,7 @@ impl World {
     }
 
     /// A process belongs to that container from now on.
-    fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
+    pub(super) fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let before = std::mem::replace(&mut process.container, number);
         if before != number {

@@ -21,8 +21,8 @@ pub struct Entry {
     /// No other one could have been it.
     pub is_alone: bool,
     /// Its end, once it has ended: when, in nanoseconds of the boot-time clock, how, and the number of
-    /// that event.
-    pub ended: Option<(u64, Option<ExitStatus>, u64)>,
+    /// that event; neither of these if nobody saw it end.
+    pub ended: Option<(u64, Option<ExitStatus>, Option<u64>)>,
 }
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
@@ -89,7 +89,7 @@ impl World {
         self.entries_of(client).next().is_some()
     }
 
-    fn entries_of(&self, client: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+    pub(super) fn entries_of(&self, client: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         let (first, last) = ((client, ProcKey::default()), (client, ProcKey { start: u64::MAX, tgid: u32::MAX }));
         self.clients.range(first..=last).map(|&(_, key)| key)
     }
@@ -118,7 +118,7 @@ impl World {
         client: ProcKey,
         at: u64,
         status: Option<ExitStatus>,
-        seq: u64,
+        seq: Option<u64>,
         changes: &mut Vec<Change>,
     ) {
         for key in self.entries_of(client).collect::<Vec<_>>() {
@@ -144,6 +144,29 @@ impl World {
         }
     }
 
+    /// A process that came in is in the world again: its client may have ended meanwhile.
+    pub(super) fn note_entry_again(&mut self, key: ProcKey, changes: &mut Vec<Change>) {
+        let Some(entry) = self.entry(key).filter(|entry| entry.ended.is_none()) else { return };
+        let client = entry.client.key;
+        if self.get(client).is_some_and(|client| client.death().is_none()) {
+            self.clients.insert((client, key));
+            return;
+        }
+        let now = self.now;
+        if let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut()) {
+            entry.ended = Some((now, None, None));
+            changes.push(Change::ClientEnded(key));
+        }
+    }
+
+    /// A client that was taken for gone is in the world again: who came in on its behalf is not on its own.
+    pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey) {
+        let Some(process) = self.processes.get_mut(&key).filter(|process| process.death().is_none()) else { return };
+        let Some(entry) = process.entry.as_mut().filter(|entry| entry.client.key == client) else { return };
+        entry.ended = None;
+        self.clients.insert((client, key));
+    }
+
     /// Somebody outside adopts a process that came in: whoever brought it there has ended, and was no
     /// runtime that leaves it to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
@@ -162,8 +185,7 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry =
-                Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq.unwrap_or(0))) }));
+            process.entry = Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq)) }));
             changes.push(Change::ClientEnded(child));
         }
     }

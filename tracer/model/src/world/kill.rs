@@ -8,14 +8,15 @@ use std::{
 
 use crate::{
     change::{Change, Signalled},
-    event::{ExitStatus, SignalSent},
+    event::SignalSent,
     host::OutOfMemory,
     ident::{Identity, PidNs, ProcKey},
+    kill::{Kill, NAMED},
     signal::{
         KernelSender, Sender, Signal,
         killer::{Killer, could_end, killer},
     },
-    world::{Death, Ending, Family, World},
+    world::{Death, World},
 };
 
 /// How long ends of the same cause are put together, in nanoseconds.
@@ -23,113 +24,12 @@ const MOMENT: u64 = 100_000_000;
 /// How long after it has handled a signal a process that raises it is taken to pass it on, in
 /// nanoseconds.
 const RAISED_AGAIN: u64 = 10_000_000_000;
-/// Ends that are remembered by name.
-const NAMED: usize = 10;
 /// Ancestors of a sender that are kept.
 const MOST_ANCESTORS: usize = 16;
 /// Causes that are open at a time; more are told of at once.
 const MOST_OPEN: usize = 1024;
 /// Ends that are remembered without being named, of all causes that are open.
 const MOST_OTHERS: usize = 1 << 17;
-
-/// An end by a signal, or many of one cause within a moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kill {
-    /// The signal that ended them.
-    pub signal: Signal,
-    /// Its `si_code`, as the receiver would have seen it.
-    pub code: i32,
-    /// What it came from.
-    pub killer: Killer,
-    /// Who sent it. Of a signal that the kernel sends because of a process (`PR_SET_PDEATHSIG`, say),
-    /// that process.
-    pub sender: Sender,
-    /// Parent, grandparent and so on of the sender when it sent it, up to the init of its namespace.
-    pub ancestors: Vec<Identity>,
-    /// So many of them are worth a word: up to the command that the stream is about.
-    pub chain: usize,
-    /// Whose the first victim is.
-    pub family: Family,
-    /// Whose the sender is, if that is a process.
-    pub sender_family: Option<Family>,
-    /// The client that had asked an engine for it, and its ancestors then, if that was seen.
-    pub asked_by: Vec<Identity>,
-    /// The sender was only a thread of a process that lives: of a signal that comes with an end
-    /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
-    pub sender_lives: bool,
-    /// When it was sent first, in nanoseconds of the boot-time clock; `None` if that was not seen.
-    pub sent_at: Option<u64>,
-    /// When the first of them ended, likewise.
-    pub died_at: u64,
-    /// How the first of them ended.
-    pub status: ExitStatus,
-    /// How many.
-    pub count: u64,
-    /// The first of them.
-    pub victims: Vec<Identity>,
-    /// The others, for whoever asks for one of them: no words name them. Beyond a bound they are counted only.
-    pub others: Arc<Vec<Identity>>,
-    /// How many of them had handled the signal and then raised it once more.
-    pub raised_again: u64,
-    /// How many left a core dump.
-    pub cores: u64,
-    /// Who was out of memory, if that is why and the kernel's log could be read.
-    pub out_of_memory: Option<OutOfMemory>,
-    /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
-    pub wasted_ns: Option<u64>,
-    /// The first of them is an init, and with it others of its namespace were ended: those that are counted
-    /// here by the same cause, those that are counted there by the kernel.
-    pub ending: Option<Ending>,
-    /// How many namespaces the same cause has ended so.
-    pub namespaces: u64,
-    /// Numbers of the events: when it was sent to the first of them, and their ends.
-    pub evidence: Vec<u64>,
-}
-
-impl Kill {
-    /// All whom it ended, as far as they are remembered.
-    pub fn everybody(&self) -> impl Iterator<Item = &Identity> {
-        self.victims.iter().chain(self.others.iter())
-    }
-
-    /// Without those that no words name, for whoever keeps it.
-    #[must_use]
-    pub fn brief(&self) -> Self {
-        Self { others: Arc::default(), ..self.clone() }
-    }
-
-    /// Takes in what another one of the same cause has ended.
-    fn join(&mut self, more: Self) {
-        let Self { count, victims, others, raised_again, cores, evidence, died_at, sent_at, .. } = more;
-        self.count += count;
-        self.raised_again += raised_again;
-        self.cores += cores;
-        self.died_at = self.died_at.min(died_at);
-        self.sent_at = self.sent_at.min(sent_at).or(self.sent_at).or(sent_at);
-        for victim in victims.into_iter().chain(others.iter().copied()) {
-            self.add(victim);
-        }
-        // When it was sent, then the ends.
-        for seq in evidence.into_iter().filter(|seq| !self.evidence.contains(seq)).collect::<Vec<_>>() {
-            if self.evidence.len() <= NAMED {
-                self.evidence.push(seq);
-            }
-        }
-    }
-
-    fn add(&mut self, victim: Identity) {
-        if self.victims.len() < NAMED {
-            self.victims.push(victim);
-        } else {
-            Arc::make_mut(&mut self.others).push(victim);
-        }
-    }
-
-    /// It was the end of an init that had been asked to stop for so long, in nanoseconds.
-    pub fn was_slow_stop(&self, after: u64) -> bool {
-        self.wasted_ns.is_some_and(|wasted| wasted >= after)
-    }
-}
 
 /// What ends have in common that are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -510,7 +410,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Exit},
+        event::{Adopter, EventKind, Exit, ExitStatus},
         finding::{Facts, Finding},
         story::{MS, Story, born, born_in, end, key, kill, zombie},
     };

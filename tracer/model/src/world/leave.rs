@@ -80,8 +80,9 @@ impl World {
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
         self.forget_group(key, changes);
+        let brought: Vec<_> = self.entries_of(key).collect();
         // Whoever has ended said so then; of this one the end was not seen.
-        self.end_client(key, self.now, None, 0, changes);
+        self.end_client(key, self.now, None, None, changes);
         if let Some(entry) = &process.entry {
             self.clients.remove(&(entry.client.key, key));
         }
@@ -121,6 +122,9 @@ impl World {
             exact,
         });
         self.leave_children(process.identity(), at.unwrap_or(self.now), changes);
+        if let Leave::NotFound { .. } = leave {
+            self.mislay(process, brought);
+        }
         true
     }
 

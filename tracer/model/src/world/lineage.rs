@@ -2,20 +2,9 @@
 
 use crate::{
     ident::{Identity, ProcKey},
-    world::{ContainerNo, World},
+    kill::Family,
+    world::World,
 };
-
-/// Whose a process is. Who starts something under the name of somebody else's program is of another family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Family {
-    /// The container that it belongs to.
-    pub container: Option<ContainerNo>,
-    /// Of who is in none: the oldest of its ancestors by birth below the host's first process, such as a
-    /// service or a login.
-    root: ProcKey,
-    /// And the id of the control group that it was born in, 0 when unknown.
-    cgroup: u64,
-}
 
 impl World {
     /// Whose a process is. Of one that is gone, whose those were who stood above it: its parent first.

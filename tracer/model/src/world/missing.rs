@@ -8,9 +8,8 @@
 
 use crate::{
     change::Change,
-    event::TaskInfo,
     ident::{Args, ProcKey},
-    world::{ContainerNo, Process, World, leave::Leave},
+    world::{Process, World, leave::Leave},
 };
 
 /// When somebody was not found, in nanoseconds of the boot-time clock.
@@ -28,12 +27,12 @@ impl Missing {
     }
 }
 
-/// What brings somebody back who was buried too early.
+/// Somebody who was buried too early, if it comes to that.
 #[derive(Debug)]
 pub(super) struct Mislaid {
-    task: TaskInfo,
-    args: Args,
-    container: Option<ContainerNo>,
+    process: Box<Process>,
+    /// Who had come into a container on its behalf.
+    brought: Vec<ProcKey>,
 }
 
 /// Of how many that is kept.
@@ -82,7 +81,6 @@ impl World {
         let gone: Vec<_> = self.missing.iter().filter_map(is_gone).collect();
         // Children are younger than their parents.
         for (key, first, last) in gone.into_iter().rev() {
-            self.mislay(key);
             self.remove(key, Leave::NotFound { first, last }, changes);
         }
     }
@@ -91,38 +89,127 @@ impl World {
     pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: u64, changes: &mut Vec<Change>) {
         keys.sort_unstable();
         for key in keys.into_iter().rev() {
-            self.mislay(key);
             self.remove(key, Leave::NotFound { first: at, last: at }, changes);
         }
     }
 
-    /// Keeps what is known of somebody whose end was not seen.
-    fn mislay(&mut self, key: ProcKey) {
-        let Some(process) = self.get(key).filter(|process| process.death().is_none()) else { return };
-        let (args, container) = (process.args.clone(), process.container);
-        let mislaid = Mislaid { task: self.task_of(process), args, container };
-        self.mislaid.push_back(mislaid);
+    /// Keeps somebody who left the world because nobody found it, unless its end was seen.
+    pub(super) fn mislay(&mut self, process: Box<Process>, brought: Vec<ProcKey>) {
+        if process.death().is_some() {
+            return;
+        }
+        self.mislaid.push_back(Mislaid { process, brought });
         if self.mislaid.len() > MOST_MISLAID {
             self.mislaid.pop_front();
         }
     }
 
-    /// Brings back who did something after he was not found; false if nothing of him is known.
+    /// Brings back who did something after it was not found, with all that was known of it; false if nothing is.
     pub(super) fn bring_back(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
-        let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.task.key == key) else { return false };
-        let Some(Mislaid { task, args, container }) = self.mislaid.remove(i) else { return false };
+        let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.process.key == key) else { return false };
+        let Some(Mislaid { process: mut kept, brought }) = self.mislaid.remove(i) else { return false };
         if !self.know(key, at, changes) {
             return false;
         }
-        self.take_over(&task);
+        let task = self.task_of(&kept);
+        let (container, parent) = (kept.container.take(), kept.parent.take());
         let Some(process) = self.processes.get_mut(&key) else { return false };
-        (process.args, process.container) = (args, container);
-        if let Some(parent) = task.parent {
+        // What an index has of the new one stays as it is; `take_over()` and the calls below put the rest there.
+        let Process { pid_ns, look_at, missing, seen_at, .. } = **process;
+        **process = Process { pid_ns, look_at, missing, seen_at, orphaned: None, ..*kept };
+        self.pending += process.pending.len();
+        self.take_over(&task);
+        self.put_in(key, container);
+        self.note_client(key, &Args::default());
+        self.note_entry_again(key, changes);
+        for entry in brought {
+            self.note_client_again(key, entry);
+        }
+        if let Some(parent) = parent {
             // Who may have handed it on meanwhile.
             self.set_parent(key, Some(parent));
             self.doubt(at, None, key, self.identity(parent.key), None, changes);
         }
         changes.push(Change::Learned(key));
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        event::{Adopter, EventKind, Exit, ExitStatus, Roles, TaskInfo},
+        host::Container,
+        ident::PidNs,
+        story::{Story, args, born, born_in, end, key, task},
+    };
+
+    const NS: u32 = 4_026_532_500;
+    const CLIENT: &str = "docker exec -it web sh -c top";
+    const SHELL: &str = "sh -c top";
+
+    /// A container (10), a service (3) with a client (20), and a shell (30) that came in for it.
+    fn container() -> Story {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).fork(born(3, 1)).fork(born_in(NS, 10, 1, 2));
+        let web = Container { id: "0123456789abcdef".into(), name: Some("web".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web.clone()))).event(EventKind::Contained(key(10), web.id));
+        let outsider = Roles { outsider: true, ..Roles::default() };
+        story.fork(born(20, 3)).exec(20, CLIENT).fork(born(25, 2)).exec(25, "runc");
+        story.fork(TaskInfo { roles: outsider, ..born_in(NS, 30, 30, 25) }).exec(30, SHELL);
+        story.exit(end(25, 2, Adopter::Subreaper(task(2)))).free(25);
+        story.wait(20, &[(30, b'S', 2)]);
+        story
+    }
+
+    /// Nobody finds it, twice; then it does something.
+    fn is_mislaid(story: &mut Story, pid: u32) {
+        for _ in 0..2 {
+            story.look(pid, None).event(EventKind::Tick);
+        }
+        assert!(story.world().get(key(pid)).is_none());
+    }
+
+    fn comes_back(story: &mut Story, pid: u32) {
+        story.exec(pid, if pid == 20 { CLIENT } else { SHELL });
+        story.world().check();
+    }
+
+    #[test]
+    fn who_is_brought_back_is_whose_it_was() {
+        let mut story = container();
+        let family = story.world().family_of(&story.world().identity(key(20)), &[]);
+        let members = story.world().container("0123456789abcdef").unwrap().1;
+        is_mislaid(&mut story, 30);
+        assert_eq!(story.world().container("0123456789abcdef").unwrap().1, members - 1);
+        comes_back(&mut story, 30);
+        assert_eq!(story.world().container("0123456789abcdef").unwrap().1, members);
+        let process = story.world().get(key(30)).unwrap();
+        assert_eq!((process.pid_ns, process.args.clone()), (PidNs(NS), args(SHELL)));
+        assert!(process.roles.outsider);
+        assert_eq!(story.world().entry(key(30)).unwrap().client.key, key(20));
+        is_mislaid(&mut story, 20);
+        comes_back(&mut story, 20);
+        assert_eq!(story.world().family_of(&story.world().identity(key(20)), &[]), family);
+    }
+
+    #[test]
+    fn the_end_of_a_client_counts_whoever_of_the_two_was_away() {
+        for mislaid in [20, 30] {
+            let mut story = container();
+            is_mislaid(&mut story, mislaid);
+            comes_back(&mut story, mislaid);
+            assert_eq!(story.world().entry(key(30)).unwrap().ended, None);
+            story.exit(Exit { status: ExitStatus(9), ..end(20, 3, Adopter::None) });
+            let (_, status, _) = story.world().entry(key(30)).unwrap().ended.unwrap();
+            assert_eq!(status, Some(ExitStatus(9)));
+        }
+        // It ends meanwhile.
+        let mut story = container();
+        is_mislaid(&mut story, 30);
+        story.exit(Exit { status: ExitStatus(9), ..end(20, 3, Adopter::None) }).free(20);
+        comes_back(&mut story, 30);
+        let (_, status, seq) = story.world().entry(key(30)).unwrap().ended.unwrap();
+        assert_eq!((status, seq), (None, None));
     }
 }

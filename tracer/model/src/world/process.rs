@@ -3,9 +3,10 @@
 use crate::{
     change::Adoption,
     event::{ExitStatus, Looked, Roles, TaskInfo},
-    ident::{Args, Comm, Identity, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    world::{ContainerNo, Entry, Merged, Overflow, Stop, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
+    stop::Stop,
+    world::{Entry, Merged, Overflow, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
 };
 
 /// A process that is in the process table, zombies included.
@@ -47,7 +48,7 @@ pub struct Process {
     pub cgroup: u64,
     /// The container that it belongs to, if it was told of.
     pub container: Option<ContainerNo>,
-    /// See [`Family`](crate::world::Family).
+    /// See [`Family`](crate::kill::Family).
     pub(super) root: ProcKey,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,

@@ -10,9 +10,9 @@ use crate::{
         WaitCall,
     },
     ident::{PidNs, ProcKey, TaskRef},
-    rules::Thresholds,
     signal::Signal,
     story::{HOST, MS, Story, args, born, born_in, end, key, kill, running, task, zombie},
+    thresholds::Thresholds,
 };
 
 impl World {

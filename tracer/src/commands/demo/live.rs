@@ -12,18 +12,18 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{scene::Scene, stage::Stage};
 use crate::{
-    engine::Step,
     event::ExitStatus,
     finding::Finding,
     ident::PidNs,
     pump::{BUSY, Leave, Pump},
-    rules::Thresholds,
     sink::{Sink, trace::Recorder},
     source::{
         live::{self, Live},
         load::LoadOptions,
     },
+    step::Step,
     summary::Summary,
+    thresholds::Thresholds,
     world::World,
 };
 

@@ -10,13 +10,11 @@ use anstyle::Style;
 use super::live::UNREAPED_AFTER;
 use super::scene::Scene;
 use crate::{
+    console::style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    diagnostic::Diagnostic,
     finding::Finding,
     host::StartInfo,
     ident::quote,
-    sink::{
-        diagnostic::Diagnostic,
-        style::{self, BOLD, CALM, DIM, GOOD, Screen, WARN},
-    },
     summary::seconds,
 };
 

@@ -4,8 +4,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{cgroup, check::Check, machine::Kernel};
 use crate::{
+    console::style,
     ident::file_name,
-    sink::style,
     source::{load::LoadOptions, procfs},
 };
 

@@ -9,9 +9,9 @@ use super::{
     check::{Check, Section, Status},
     verdict::{Claim, Proof, Verdict},
 };
-use crate::sink::{
-    json::Lines,
-    style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
+use crate::{
+    console::style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
+    sink::json::Lines,
 };
 
 /// One object a line: a `check` each, then the `verdict`.

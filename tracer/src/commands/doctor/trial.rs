@@ -6,9 +6,9 @@ use tracer_common::RowRecord;
 
 use super::check::{Check, Status, sentence};
 use crate::{
+    console::style,
     event::EventKind,
     ident::quote,
-    sink::style,
     source::{
         decode::decode,
         hooks::{EXACT, Hooks, Moment, attach_first},

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::trial::{Hidden, Trial};
 use crate::{
-    sink::style,
+    console::style,
     source::hooks::{EXACT, Moment},
 };
 

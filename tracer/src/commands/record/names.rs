@@ -6,8 +6,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     caller::as_caller,
-    cli::{self, Report},
+    cli::{self},
     ident::file_name,
+    report::Report,
     sink::trace::rotate::is_numbered,
     trace::file::folder,
 };

@@ -5,17 +5,16 @@ use std::io::{self, Write};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    cli::{self, Redact},
-    finding::Severity,
-    report,
-    sink::{
-        diagnostic::Diagnostic,
-        gate::Gate,
+    cli,
+    console::{
         outlet::Outlet,
         stderr::{self, say},
         style::{self, BAD, DIM, Screen},
-        text::kinds_lost,
     },
+    diagnostic::Diagnostic,
+    finding::Severity,
+    report,
+    sink::{gate::Gate, text::kinds_lost, trace::Redact},
     summary::seconds,
 };
 

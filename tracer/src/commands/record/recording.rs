@@ -5,13 +5,15 @@ use std::{io, time::Duration};
 use anyhow::{Error, Result};
 
 use crate::{
-    engine::Step,
+    console::stderr::say,
     event::ExitStatus,
     ident::Args,
     pump::{BUSY, Pace, Pump, sleep},
-    rules::{Thresholds, left_behind_patience},
-    sink::{Sink, gate::Gate, stderr::say, tee::Tee, trace::Recorder},
+    rules::left_behind_patience,
+    sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
+    step::Step,
+    thresholds::Thresholds,
     trace::file::is_wrong_name,
     world::World,
 };

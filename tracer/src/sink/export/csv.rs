@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::{
     change::{ExactReap, Signalled},
-    engine::Step,
     event::{ExitStatus, Loss, WaitCall},
     filter::Filter,
     finding::{Confidence, Facts, Finding, Role, Value},
     ident::Identity,
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     signal::Sender,
     sink::{
         Sink,
@@ -19,6 +19,7 @@ use crate::{
         json::Wall,
         select::{Item, Moment, Select},
     },
+    step::Step,
     summary::Summary,
     world::World,
 };

@@ -8,12 +8,12 @@ use rows::{EventRow, FindingRow, ProcessRow, SignalRow};
 
 use crate::{
     change::{ExactReap, Signalled},
-    engine::Step,
     event::{EventKind, ExitStatus, WaitCall},
     filter::Filter,
     finding::{Confidence, Facts, Finding, Role, Value},
     ident::Identity,
-    occurrence::{Kind, Occurrence},
+    kind::Kind,
+    occurrence::Occurrence,
     signal::Sender,
     sink::{
         Sink,
@@ -21,6 +21,7 @@ use crate::{
         json,
         select::{Item, Moment, Select},
     },
+    step::Step,
     summary::Summary,
     trace::file::Folder,
     world::World,

@@ -11,13 +11,13 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     change::{Change, Signalled},
-    engine::Step,
     event::EventKind,
     finding::{Confidence, Finding},
     host::{Container, StartInfo},
     ident::{Args, Identity, PidNs, ProcKey, escape},
     signal::{Sender, Verdict},
     sink::Sink,
+    step::Step,
     summary::Summary,
     world::{Process, World},
 };

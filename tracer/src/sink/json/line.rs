@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Serialize, Serializer};
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use crate::{
     change::{AdopterClass, Signalled},
@@ -12,16 +12,16 @@ use crate::{
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
-    rules::thresholds::Fields,
     signal::{self, Sender},
     sink::select::Moment,
     summary::{Summary, less},
+    thresholds::Fields,
     world::World,
 };
 
 /// Nanoseconds of the boot-time clock, as a string: after 104 days of uptime they no longer fit
 /// the numbers of JavaScript and jq.
-pub(super) struct BootNs(pub u64);
+pub(crate) struct BootNs(pub u64);
 
 impl Serialize for BootNs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -30,10 +30,10 @@ impl Serialize for BootNs {
 }
 
 /// RFC 3339, UTC, nine digits of a second.
-pub(in crate::sink) struct Wall(i128);
+pub(crate) struct Wall(i128);
 
 impl Wall {
-    pub(in crate::sink) fn new(world: &World, at: u64) -> Self {
+    pub(crate) fn new(world: &World, at: u64) -> Self {
         Self(i128::from(at) + i128::from(world.wall_offset_ns()))
     }
 }
@@ -47,7 +47,7 @@ impl Serialize for Wall {
 }
 
 /// A program's name; bytes that are not UTF-8 become U+FFFD.
-pub(super) struct Name(pub Comm);
+pub(crate) struct Name(pub Comm);
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -56,7 +56,7 @@ impl Serialize for Name {
 }
 
 #[derive(Serialize)]
-pub(super) struct Process<'a> {
+pub(crate) struct Process<'a> {
     pid: u32,
     start_boot_ns: BootNs,
     comm: Name,
@@ -70,7 +70,7 @@ pub(super) struct Process<'a> {
 }
 
 impl<'a> Process<'a> {
-    pub(super) fn new(world: &'a World, identity: &Identity) -> Self {
+    pub(crate) fn new(world: &'a World, identity: &Identity) -> Self {
         let Identity { key, comm, pid_ns: PidNs(pid_ns), ns_pid, ns_level, container: _ } = *identity;
         let container = world.container_of(identity);
         Self {
@@ -88,12 +88,12 @@ impl<'a> Process<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Origin<'a> {
+pub(crate) enum Origin<'a> {
     Process(Process<'a>),
     Kernel { kernel: &'static str },
 }
 
-pub(super) fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>> {
+pub(crate) fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>> {
     match sender {
         Sender::Process(identity) => Some(Origin::Process(Process::new(world, identity))),
         Sender::Kernel(kernel) => Some(Origin::Kernel { kernel: kernel.id() }),
@@ -103,7 +103,7 @@ pub(super) fn sender<'a>(world: &'a World, sender: &Sender) -> Option<Origin<'a>
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub(crate) enum Status {
     Code(i32),
     Signal(String),
 }
@@ -114,7 +114,7 @@ impl From<ExitStatus> for Status {
     }
 }
 
-pub(super) fn argv(args: &Args) -> Vec<Cow<'_, str>> {
+pub(crate) fn argv(args: &Args) -> Vec<Cow<'_, str>> {
     args.iter().map(String::from_utf8_lossy).collect()
 }
 
@@ -324,7 +324,7 @@ pub(super) fn container<'a>(world: &World, moment: Moment, container: &'a Contai
 
 /// Lost records by what they would have told.
 #[derive(Serialize)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     fork: u64,
     exec: u64,
     exit: u64,
@@ -344,18 +344,18 @@ pub(super) struct Counts {
 impl From<&Loss> for Counts {
     fn from(loss: &Loss) -> Self {
         let Loss { ring, undecodable, missed, unreadable } = loss;
-        let of = |kind: u8| ring[usize::from(kind)];
+        let of = |kind: RecordKind| ring[kind as usize];
         Self {
-            fork: of(kind::NEW),
-            exec: of(kind::EXEC),
-            exit: of(kind::EXIT),
-            reap: of(kind::REAP).saturating_add(of(kind::FREE)),
-            signal: of(kind::SIGNAL),
-            deliver: of(kind::DELIVER),
-            adopt: of(kind::ADOPT),
-            notify: of(kind::NOTIFY),
-            rename: of(kind::RENAME),
-            snapshot: of(kind::ROW),
+            fork: of(RecordKind::New),
+            exec: of(RecordKind::Exec),
+            exit: of(RecordKind::Exit),
+            reap: of(RecordKind::Reap).saturating_add(of(RecordKind::Free)),
+            signal: of(RecordKind::Signal),
+            deliver: of(RecordKind::Deliver),
+            adopt: of(RecordKind::Adopt),
+            notify: of(RecordKind::Notify),
+            rename: of(RecordKind::Rename),
+            snapshot: of(RecordKind::Row),
             undecodable: *undecodable,
             missed: *missed,
             unreadable: *unreadable,

@@ -53,7 +53,7 @@ pub fn process_line<'a>(world: &'a World, process: &'a Process) -> impl Serializ
     }
 }
 
-pub(super) fn state(process: &Process) -> &'static str {
+pub(crate) fn state(process: &Process) -> &'static str {
     match &process.state {
         State::Running => "running",
         State::LeaderDead { .. } => "leader-dead",
@@ -63,7 +63,7 @@ pub(super) fn state(process: &Process) -> &'static str {
     }
 }
 
-pub(super) fn roles(roles: Roles) -> Vec<&'static str> {
+pub(crate) fn roles(roles: Roles) -> Vec<&'static str> {
     let Roles { init, subreaper, outsider, kthread } = roles;
     [(init, "init"), (subreaper, "subreaper"), (outsider, "outsider"), (kthread, "kernel-thread")]
         .into_iter()

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     finding::{FactDef, Kind, Presence, Role},
-    rules::{RULES, RuleDef, THRESHOLDS, Unit},
+    rules::{RULES, RuleDef},
+    thresholds::{THRESHOLDS, Unit},
 };
 
 /// The fields of the lines that are no findings, each with its type: by the type of the line, and the kind of an

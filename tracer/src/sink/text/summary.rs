@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use tracer_common::record::kind;
+use tracer_common::RecordKind;
 
 use super::row;
 use crate::{
@@ -104,19 +104,19 @@ const LABEL: usize = 12;
 pub fn kinds(loss: &Loss) -> String {
     let Loss { ring, undecodable, missed, unreadable } = loss;
     let names = [
-        (kind::NEW, "fork"),
-        (kind::EXEC, "exec"),
-        (kind::EXIT, "exit"),
-        (kind::REAP, "reap"),
-        (kind::FREE, "release"),
-        (kind::SIGNAL, "signal"),
-        (kind::DELIVER, "deliver"),
-        (kind::ADOPT, "adopt"),
-        (kind::NOTIFY, "notify"),
-        (kind::RENAME, "rename"),
-        (kind::ROW, "snapshot"),
+        (RecordKind::New, "fork"),
+        (RecordKind::Exec, "exec"),
+        (RecordKind::Exit, "exit"),
+        (RecordKind::Reap, "reap"),
+        (RecordKind::Free, "release"),
+        (RecordKind::Signal, "signal"),
+        (RecordKind::Deliver, "deliver"),
+        (RecordKind::Adopt, "adopt"),
+        (RecordKind::Notify, "notify"),
+        (RecordKind::Rename, "rename"),
+        (RecordKind::Row, "snapshot"),
     ];
-    let counts = names.map(|(kind, name)| (name, ring[usize::from(kind)])).into_iter();
+    let counts = names.map(|(kind, name)| (name, ring[kind as usize])).into_iter();
     let others = [("undecodable", *undecodable), ("missed", *missed), ("unreadable", *unreadable)];
     let all: Vec<_> = counts.chain(others).filter(|(_, n)| *n > 0).collect();
     all.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")

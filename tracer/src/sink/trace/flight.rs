@@ -9,16 +9,14 @@ use std::{
 };
 
 use crate::{
+    console::style,
     event::{End, Event, EventKind},
     host::StartInfo,
     ident::file_name,
-    sink::{
-        style,
-        trace::{
-            Store, View,
-            part::{Part, naming},
-            rotate::numbered,
-        },
+    sink::trace::{
+        Store, View,
+        part::{Part, naming},
+        rotate::numbered,
     },
     source::live,
     summary::seconds,
@@ -300,10 +298,10 @@ mod tests {
     use crate::{
         engine::Engine,
         ident::Args,
-        rules::Thresholds,
         sink::trace::redact::Redactor,
         source::{encode::encode, trace::Trace},
         story::{MS, born, running},
+        thresholds::Thresholds,
     };
 
     fn info() -> StartInfo {

@@ -6,12 +6,12 @@ use std::io;
 use tracer_common::record::signal_flags;
 
 use crate::{
-    engine::Step,
     event::{EventKind, SignalSent},
     filter::Filter,
-    occurrence::Kind,
+    kind::Kind,
     signal::{Signal, killer::could_end},
     sink::select::{Item, Select},
+    step::Step,
     world::World,
 };
 

@@ -7,13 +7,11 @@ use std::{
 };
 
 use crate::{
+    console::style,
     event::{End, Event, EventKind},
     host::StartInfo,
     ident::file_name,
-    sink::{
-        style,
-        trace::{Store, View},
-    },
+    sink::trace::{Store, View},
     source::encode::encode,
     trace::{file, writer::Writer},
 };

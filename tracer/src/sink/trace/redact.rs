@@ -1,23 +1,23 @@
 //! Takes from records what must not leave the house: arguments, or all names.
 //!
-//! Records are changed where the text lies, and nothing else of them is. A test compares this with the
-//! table of all fields.
+//! Records are changed where the text lies, and nothing else of them is. Where that is, their descriptions
+//! say ([`tracer_common::describe`]).
 
 use std::{
     hash::{BuildHasher, RandomState},
-    mem::{offset_of, size_of},
+    mem::offset_of,
 };
 
 use tracer_common::{
-    ExecRecord, Header, NewRecord, RenameRecord, RowRecord, Task, kind,
-    note::{self, CommandLineRecord, CommandStartedRecord, ContainedRecord, OutOfMemoryRecord},
-    record::EXEC_FIXED,
+    Header, RecordKind,
+    describe::{Field, Form, Layout, Meaning, Record, Rest},
 };
 
 use crate::{
-    cli::Redact,
-    host::{Container, StartInfo},
+    host::{Container, Rooms, StartInfo},
     ident::Comm,
+    sink::trace::Redact,
+    trace::layout::arguments_length,
 };
 
 /// What to take away.
@@ -62,25 +62,58 @@ impl Redactor {
     /// Changes a record, which may become shorter.
     pub fn redact(&self, record: &mut Vec<u8>) {
         let Some(what) = self.what else { return };
-        let Some(&kind) = record.get(offset_of!(Header, kind)) else { return };
-        if what == Redact::Names
-            && let Some(comm) = comm_of(kind)
-            && let Some(Ok(comm)) = record.get_mut(comm..comm + size_of::<Comm>()).map(<&mut [u8; 16]>::try_from)
-        {
-            *comm = self.name(Comm(*comm).bytes()).0;
+        let number = record.get(offset_of!(Header, kind)).copied().unwrap_or_default();
+        let Some(Record { kind, layout, rest, .. }) = RecordKind::from_number(number).map(RecordKind::record) else {
+            return;
+        };
+        if record.len() < layout.size {
+            return;
         }
-        if what == Redact::Names
-            && let Some(begin) = container_of(kind)
-            && let Some(container) = record.get(begin..)
-        {
-            let redacted = self.container(kind, container);
-            replace(record, begin, &redacted);
+        if what == Redact::Names {
+            self.names(layout, record);
         }
-        let Some(Arguments { begin, cut }) = arguments_of(kind) else { return };
-        let Some(rest) = record.get(begin..) else { return };
-        // Behind the arguments of an exec stand numbers, which stay.
-        let (arguments, behind) = rest.split_at(if kind == kind::EXEC { args_len(record, rest) } else { rest.len() });
-        let behind = behind.to_vec();
+        let redacted = match (rest, &record[layout.size..]) {
+            (Rest::Nothing | Rest::Data(_), _) => return,
+            (Rest::Arguments, arguments) => self.arguments(what, arguments),
+            // Behind the arguments stand numbers, which stay.
+            (Rest::ArgumentsAnd(_), bytes) => {
+                let length = arguments_length(layout, record).min(bytes.len());
+                let (arguments, behind) = bytes.split_at(length);
+                let Arguments { mut kept, is_cut } = self.arguments(what, arguments);
+                let length = kept.len() as u16;
+                kept.extend_from_slice(behind);
+                set(layout, record, length, |meaning| matches!(meaning, Meaning::ArgumentsLength));
+                Arguments { kept, is_cut }
+            }
+            (Rest::Name(_) | Rest::Json, _) if what == Redact::Argv => return,
+            (Rest::Name(_), []) => return,
+            (Rest::Name(_), name) => Arguments { kept: self.pseudonym(name).into_bytes(), is_cut: false },
+            (Rest::Json, bytes) => Arguments { kept: self.json(*kind, bytes), is_cut: false },
+        };
+        if redacted.is_cut {
+            set(layout, record, 1, |meaning| matches!(meaning, Meaning::Cut));
+        }
+        replace(record, layout.size, &redacted.kept);
+    }
+
+    /// Puts pseudonyms into the fields that hold names.
+    fn names(&self, layout: &Layout, bytes: &mut [u8]) {
+        for &Field { offset, form, meaning, .. } in layout.fields {
+            let Some(bytes) = bytes.get_mut(offset..) else { continue };
+            match (form, meaning) {
+                (Form::Struct(inner), _) => self.names(inner, bytes),
+                (Form::Text(_), Meaning::Name) => {
+                    if let Some(name) = bytes.first_chunk_mut() {
+                        *name = self.name(Comm(*name).bytes()).0;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is kept of arguments: the program.
+    fn arguments(&self, what: Redact, arguments: &[u8]) -> Arguments {
         let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
         // Some programs write all that they want to say into this one: `sshd: alice@pts/0`.
         let program = program.split(u8::is_ascii_whitespace).next().unwrap_or_default();
@@ -93,27 +126,31 @@ impl Redactor {
         if !kept.is_empty() {
             kept.push(0);
         }
-        let length = (kept.len() as u16).to_ne_bytes();
-        if kept.len() < arguments.len()
-            && let Some(cut) = record.get_mut(cut)
-        {
-            // The low byte of a number of either size: "there was more".
-            *cut = 1;
-        }
-        kept.extend(behind);
-        replace(record, begin, &kept);
-        if kind == kind::EXEC {
-            record[offset_of!(ExecRecord, args_len)..][..length.len()].copy_from_slice(&length);
-        }
+        Arguments { is_cut: kept.len() < arguments.len(), kept }
     }
 
-    /// What a record says of a container, or the name of one or of a control group, with pseudonyms.
-    fn container(&self, kind: u8, bytes: &[u8]) -> Vec<u8> {
-        if kind != note::kind::CONTAINER {
-            return if bytes.is_empty() { Vec::new() } else { self.pseudonym(bytes).into_bytes() };
-        }
+    /// What a JSON object says, with pseudonyms.
+    fn json(&self, kind: RecordKind, bytes: &[u8]) -> Vec<u8> {
         // What cannot be read cannot be made safe.
-        let Ok(mut container) = serde_json::from_slice::<Container>(bytes) else { return Vec::new() };
+        let json = match kind {
+            // That was done before it became a record.
+            RecordKind::Start => return bytes.to_vec(),
+            RecordKind::Container => serde_json::from_slice(bytes).and_then(|container| {
+                let container = self.container(container);
+                serde_json::to_vec(&container)
+            }),
+            RecordKind::Rooms => serde_json::from_slice(bytes).and_then(|mut rooms: Rooms| {
+                for path in rooms.groups.iter_mut().map(|group| &mut group.path).filter(|path| !path.is_empty()) {
+                    *path = self.pseudonym(path.as_bytes());
+                }
+                serde_json::to_vec(&rooms)
+            }),
+            _ => return Vec::new(),
+        };
+        json.unwrap_or_default()
+    }
+
+    fn container(&self, mut container: Container) -> Container {
         let Container { id, engine: _, name, image, pod, pod_namespace, stop_signal: _, pid_mode, uid: _, init: _ } =
             &mut container;
         for name in [Some(id), name.as_mut(), image.as_mut(), pod.as_mut(), pod_namespace.as_mut(), pid_mode.as_mut()] {
@@ -121,7 +158,7 @@ impl Redactor {
                 *name = self.pseudonym(name.as_bytes());
             }
         }
-        serde_json::to_vec(&container).unwrap_or_default()
+        container
     }
 
     /// The pseudonym of a process's name, which is the same for the path that ends in it.
@@ -136,10 +173,22 @@ impl Redactor {
     }
 }
 
-/// How many bytes of arguments an exec has, of those that follow its fixed part.
-fn args_len(record: &[u8], rest: &[u8]) -> usize {
-    let length = record[offset_of!(ExecRecord, args_len)..].first_chunk().map_or(0, |&bytes| u16::from_ne_bytes(bytes));
-    rest.len().min(length.into())
+/// What is kept of what follows a record's fields.
+struct Arguments {
+    kept: Vec<u8>,
+    /// Less than there was.
+    is_cut: bool,
+}
+
+/// Writes a number into the field of that meaning.
+fn set(layout: &Layout, record: &mut [u8], number: u16, is_it: impl Fn(Meaning) -> bool) {
+    let Some(field) = layout.fields.iter().find(|field| is_it(field.meaning)) else { return };
+    let Some(place) = record.get_mut(field.offset..) else { return };
+    match field.form {
+        Form::U16 => place.first_chunk_mut().map(|place| *place = number.to_ne_bytes()),
+        Form::U32 => place.first_chunk_mut().map(|place| *place = u32::from(number).to_ne_bytes()),
+        _ => None,
+    };
 }
 
 /// Puts something else in the place of a record's end.
@@ -150,62 +199,15 @@ fn replace(record: &mut Vec<u8>, begin: usize, end: &[u8]) {
     record[offset_of!(Header, len)..][..length.len()].copy_from_slice(&length);
 }
 
-/// Where a container or a control group is named, to the end of the record.
-fn container_of(kind: u8) -> Option<usize> {
-    match kind {
-        note::kind::CONTAINER => Some(size_of::<Header>()),
-        note::kind::CONTAINED => Some(size_of::<ContainedRecord>()),
-        note::kind::OUT_OF_MEMORY => Some(size_of::<OutOfMemoryRecord>()),
-        _ => None,
-    }
-}
-
-/// Where arguments are, to the end of the record.
-struct Arguments {
-    begin: usize,
-    /// Where it is said that there was more.
-    cut: usize,
-}
-
-fn arguments_of(kind: u8) -> Option<Arguments> {
-    let low_byte = |size: usize| if cfg!(target_endian = "little") { 0 } else { size - 1 };
-    Some(match kind {
-        kind::EXEC => Arguments { begin: EXEC_FIXED, cut: offset_of!(ExecRecord, args_cut) + low_byte(2) },
-        note::kind::COMMAND_LINE => {
-            Arguments { begin: size_of::<CommandLineRecord>(), cut: offset_of!(CommandLineRecord, cut) + low_byte(4) }
-        }
-        note::kind::COMMAND_STARTED => Arguments {
-            begin: size_of::<CommandStartedRecord>(),
-            cut: offset_of!(CommandStartedRecord, cut) + low_byte(4),
-        },
-        _ => return None,
-    })
-}
-
-/// Where the name of a process is.
-fn comm_of(kind: u8) -> Option<usize> {
-    Some(match kind {
-        kind::NEW => offset_of!(NewRecord, task) + offset_of!(Task, comm),
-        kind::ROW => offset_of!(RowRecord, task) + offset_of!(Task, comm),
-        kind::EXEC => offset_of!(ExecRecord, comm),
-        kind::RENAME => offset_of!(RenameRecord, comm),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use tracer_common::record::Credentials;
-    use zerocopy::IntoBytes;
-
     use super::*;
     use crate::{
-        event::{Event, EventKind},
-        host::{Engine, OutOfMemory},
-        ident::{Args, Trust},
+        event::{Event, EventKind, Exec},
+        host::{Engine, GroupRoom, OutOfMemory},
+        ident::{Args, TaskRef, Trust},
         source::{decode::decode, encode::encode},
         story::key,
-        trace::layout,
     };
 
     fn redacted(what: Redact, kind: EventKind) -> EventKind {
@@ -234,24 +236,16 @@ mod tests {
         }
     }
 
-    /// A record of a kind that only the kernel writes.
-    fn exec(comm: &str, args: &[u8]) -> Vec<u8> {
-        let mut record = vec![0; EXEC_FIXED];
-        record[offset_of!(Header, kind)] = kind::EXEC;
-        record[offset_of!(ExecRecord, comm)..][..16].copy_from_slice(&Comm::from(comm).0);
-        record[offset_of!(ExecRecord, args_len)..][..2].copy_from_slice(&(args.len() as u16).to_ne_bytes());
-        record.extend_from_slice(args);
-        record.extend(Credentials { trust: 1_002, mount_ns: 77 }.as_bytes());
-        let length = (record.len() as u32).to_ne_bytes();
-        record[offset_of!(Header, len)..][..4].copy_from_slice(&length);
-        record
+    fn exec(comm: &str, args: &'static [u8]) -> EventKind {
+        let task = TaskRef { key: key(5), tid: 5 };
+        let args = Args { bytes: args.into(), cut: false, trust: Trust::User(1_000) };
+        EventKind::Exec(Box::new(Exec { task, comm: comm.into(), old_tid: 5, args, mount_ns: 77 }))
     }
 
     #[test]
     fn an_exec_keeps_its_name_or_gets_a_pseudonym_that_its_path_shares() {
-        let mut record = exec("secret-program-", b"/opt/secret-program-x\0--secret\0");
-        Redactor::new(Some(Redact::Argv)).redact(&mut record);
-        let EventKind::Exec(kept) = decode(&record).unwrap().kind else { panic!() };
+        let secret = exec("secret-program-", b"/opt/secret-program-x\0--secret\0");
+        let EventKind::Exec(kept) = redacted(Redact::Argv, secret.clone()) else { panic!() };
         assert_eq!(
             (kept.comm.bytes(), &kept.args.bytes[..]),
             (&b"secret-program-"[..], &b"/opt/secret-program-x\0"[..])
@@ -259,11 +253,9 @@ mod tests {
         assert!(kept.args.cut);
         assert_eq!((kept.args.trust, kept.mount_ns), (Trust::User(1_000), 77));
 
-        let mut record = exec("secret-program-", b"/opt/secret-program-x\0--secret\0");
-        Redactor::new(Some(Redact::Names)).redact(&mut record);
-        let EventKind::Exec(named) = decode(&record).unwrap().kind else { panic!() };
+        let EventKind::Exec(named) = redacted(Redact::Names, secret) else { panic!() };
         assert_eq!(named.args.iter().collect::<Vec<_>>(), [named.comm.bytes()]);
-        assert!(!String::from_utf8_lossy(&record).contains("secret"));
+        assert!(!format!("{named:?}").contains("secret"), "{named:?}");
     }
 
     #[test]
@@ -313,28 +305,51 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_any_record_is_forgotten() {
-        let table = layout::table();
-        for record in table["records"].as_array().unwrap() {
-            let kind = record["kind"].as_u64().unwrap() as u8;
-            let texts: Vec<_> = record["fields"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|field| field["type"].as_str().unwrap().starts_with("char"))
-                .map(|field| field["offset"].as_u64().unwrap() as usize)
-                .collect();
-            let mut known: Vec<_> = comm_of(kind).into_iter().collect();
-            // What varies in length is a text, too, unless it is made of numbers, or the start.
-            let rest = record["rest"].as_str().unwrap();
-            let is_text = rest.contains("arguments") || kind == kind::EXEC;
-            assert_eq!(is_text, arguments_of(kind).is_some(), "{record}");
-            let is_name = record["name"].as_str().unwrap().starts_with("contain") || rest.contains("path");
-            assert_eq!(is_name, container_of(kind).is_some(), "{record}");
-            if kind == kind::EXEC {
-                known.push(EXEC_FIXED);
+    fn the_paths_of_control_groups_are_names() {
+        let group = |path: &str| GroupRoom { path: path.to_owned(), ..GroupRoom::default() };
+        let rooms = Rooms { groups: vec![group("/docker/secret"), group("")], ..Rooms::default() };
+        let EventKind::Rooms(kept) = redacted(Redact::Names, EventKind::Rooms(Box::new(rooms.clone()))) else {
+            panic!()
+        };
+        assert!(kept.groups[0].path.starts_with('n') && kept.groups[1].path.is_empty(), "{kept:?}");
+        assert_eq!(
+            redacted(Redact::Argv, EventKind::Rooms(Box::new(rooms.clone()))),
+            EventKind::Rooms(Box::new(rooms))
+        );
+    }
+
+    /// Fills each field that holds text, and fails for one that is not marked as a name.
+    fn fill(layout: &Layout, bytes: &mut [u8]) {
+        for field in layout.fields {
+            match field.form {
+                Form::Struct(inner) => fill(inner, &mut bytes[field.offset..]),
+                Form::Text(count) => {
+                    assert!(matches!(field.meaning, Meaning::Name), "{field:?}");
+                    bytes[field.offset..][..count].copy_from_slice(&b"secret-secret-secret"[..count]);
+                }
+                _ => {}
             }
-            assert_eq!(texts, known, "{record}");
+        }
+    }
+
+    #[test]
+    fn no_text_of_any_record_is_forgotten() {
+        for kind in RecordKind::ALL {
+            let Record { layout, rest, .. } = kind.record();
+            let mut record = vec![0; layout.size];
+            fill(layout, &mut record);
+            record[offset_of!(Header, kind)] = *kind as u8;
+            let text = match rest {
+                Rest::Arguments | Rest::ArgumentsAnd(_) => "/bin/secret\0--secret\0",
+                Rest::Name(_) => "secret",
+                // What no reader understands is not kept. The start is redacted before it is a record.
+                Rest::Json if *kind != RecordKind::Start => "{\"secret\": 1",
+                Rest::Json | Rest::Nothing | Rest::Data(_) => "",
+            };
+            set(layout, &mut record, text.len() as u16, |meaning| matches!(meaning, Meaning::ArgumentsLength));
+            record.extend_from_slice(text.as_bytes());
+            Redactor::new(Some(Redact::Names)).redact(&mut record);
+            assert!(!String::from_utf8_lossy(&record).contains("secret"), "{kind:?}: {record:?}");
         }
     }
 }

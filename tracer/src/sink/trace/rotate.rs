@@ -7,15 +7,13 @@ use std::{
 };
 
 use crate::{
+    console::style,
     event::{End, Event, EventKind},
     host::StartInfo,
     ident::file_name,
-    sink::{
-        style,
-        trace::{
-            Store, View,
-            part::{Part, naming},
-        },
+    sink::trace::{
+        Store, View,
+        part::{Part, naming},
     },
     source::live,
     trace::file,

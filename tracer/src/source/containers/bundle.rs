@@ -5,18 +5,14 @@
 //! [`read_owned`].
 
 use std::{
-    collections::HashMap,
     fs,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, de::DeserializeOwned};
-
-use super::runtime::Call;
 use crate::{
+    foreign::{self, runtime::Call},
     host::{Container, Engine},
-    programs::is_init,
     source::reads::read_owned,
 };
 
@@ -25,59 +21,13 @@ const CONFIG_MAX: usize = 1 << 20;
 /// The most that podman's list of all containers holds: it writes a thousand bytes for each.
 const LIST_MAX: usize = 4 << 20;
 
-/// A `config.json` (config.md of the OCI runtime specification), as far as it is used.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    annotations: Option<HashMap<String, String>>,
-    process: Option<Process>,
-    linux: Option<Linux>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Process {
-    args: Option<Vec<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Linux {
-    namespaces: Option<Vec<Namespace>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Namespace {
-    r#type: String,
-    path: String,
-}
-
-/// One of the containers that podman lists, beside their directories.
-#[derive(Deserialize)]
-struct Listed {
-    id: String,
-    #[serde(default)]
-    names: Vec<String>,
-    /// JSON once more.
-    #[serde(default)]
-    metadata: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Metadata {
-    image_name: Option<String>,
-}
-
 /// What is known of a container by its bundle: nothing but what the call says, if there is none that is to be believed.
 pub(super) fn container(call: &Call) -> Container {
     let Call { id, engine, bundle, owner } = call;
     let mut container = Container { id: id.clone(), engine: *engine, uid: call.uid(), ..Container::default() };
     let Some(bundle) = bundle else { return container };
-    let read = json::<Config>(&bundle.join("config.json"), *owner, CONFIG_MAX);
-    if let Some(config) = read {
-        take(config, &mut container);
+    if let Ok(text) = read_owned(&bundle.join("config.json"), *owner, CONFIG_MAX) {
+        foreign::bundle::config(&text, &mut container);
     }
     if container.engine == Engine::Podman {
         podman(bundle, *owner, &mut container);
@@ -85,47 +35,12 @@ pub(super) fn container(call: &Call) -> Container {
     container
 }
 
-fn take(config: Config, container: &mut Container) {
-    let mut annotations = config.annotations.unwrap_or_default();
-    annotations.retain(|_, text| !text.is_empty());
-    let mut first = |names: &[&str]| names.iter().find_map(|&name| annotations.remove(name));
-    // CRI-O and podman keep their bundles alike.
-    if first(&["io.kubernetes.cri-o.ContainerType"]).is_some() {
-        container.engine = Engine::CriO;
-    }
-    container.pod = first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]);
-    container.pod_namespace = first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]);
-    container.name = first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"]);
-    container.image = first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]);
-    container.stop_signal = first(&["org.opencontainers.image.stopSignal"]);
-    container.pid_mode = config.linux.unwrap_or_default().namespaces.and_then(|all| pid_mode(&all));
-    if container.pid_mode.is_none() {
-        let args = config.process.and_then(|process| process.args).unwrap_or_default();
-        container.init = args.first().map(|program| is_init(program));
-    }
-}
-
-/// Whose pid namespace a configuration asks for, if not one of its own.
-fn pid_mode(namespaces: &[Namespace]) -> Option<String> {
-    match namespaces.iter().find(|namespace| namespace.r#type == "pid") {
-        None => Some("host".to_owned()),
-        Some(namespace) => Some(namespace.path.clone()).filter(|path| !path.is_empty()),
-    }
-}
-
 fn podman(bundle: &Path, owner: u32, container: &mut Container) {
     // DIRECTORY/overlay-containers/ID/userdata, and DIRECTORY/overlay-containers/containers.json
     let list = bundle.ancestors().nth(2).map(|directory| directory.join("containers.json"));
-    let listed = list.and_then(|list| json::<Vec<Listed>>(&list, owner, LIST_MAX));
-    let Some(listed) = listed.and_then(|all| all.into_iter().find(|listed| listed.id == container.id)) else { return };
-    container.name = listed.names.into_iter().next();
-    let metadata = serde_json::from_str::<Metadata>(&listed.metadata).ok();
-    container.image = metadata.and_then(|metadata| metadata.image_name);
-}
-
-/// A file of JSON of that user; none if it is not there, or is something else.
-fn json<T: DeserializeOwned>(path: &Path, owner: u32, max: usize) -> Option<T> {
-    serde_json::from_slice(&read_owned(path, owner, max).ok()?).ok()
+    if let Some(text) = list.and_then(|list| read_owned(&list, owner, LIST_MAX).ok()) {
+        foreign::bundle::podman(&text, container);
+    }
 }
 
 /// The containerd that keeps a bundle: its socket, and the name of the containerd namespace.

@@ -15,11 +15,15 @@ use hyper::{
     header::HOST,
 };
 use hyper_util::rt::TokioIo;
-use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, task::JoinSet};
 
-use super::cgroup::is_engines_id;
-use crate::host::Container;
+use crate::{
+    foreign::{
+        cgroup::is_engines_id,
+        dockerd::{inspected, listed},
+    },
+    host::Container,
+};
 
 /// The most of an answer that is taken: dockerd tells some ten thousand bytes of a container.
 const ANSWER_MAX: usize = 4 << 20;
@@ -49,36 +53,6 @@ fn socket(host: Option<&str>) -> Option<PathBuf> {
     host.strip_prefix("unix://").map(PathBuf::from)
 }
 
-/// One of the answer to `/containers/json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    names: Option<Vec<String>>,
-    image: Option<String>,
-}
-
-/// The answer to `/containers/ID/json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    name: Option<String>,
-    config: Option<Config>,
-    host_config: Option<HostConfig>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Config {
-    image: Option<String>,
-    stop_signal: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HostConfig {
-    pid_mode: Option<String>,
-}
-
 impl Dockerd {
     /// Asks, in this order, what is quickly known and what is not; `answer` gets what is known so far. Ends only if
     /// dockerd answers: to be called with a time limit.
@@ -97,28 +71,12 @@ impl Dockerd {
         // What it tells also while it starts it: of `filters={"id":["ID"]}`.
         let id = &container.id;
         let path = format!("{version}/containers/json?all=1&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D");
-        if let Some(listed) = connection.get::<Vec<Listed>>(&path).await?.into_iter().next() {
-            container.name = listed.names.and_then(|names| names.into_iter().next()).as_deref().map(plain);
-            container.image = listed.image;
-        }
+        listed(&connection.get(&path).await?, container)?;
         answer(container);
         // What it tells once it has started.
-        let found: Inspected = connection.get(&format!("{version}/containers/{}/json", container.id)).await?;
-        container.name = found.name.as_deref().map(plain);
-        if let Some(config) = found.config {
-            container.image = config.image;
-            container.stop_signal = config.stop_signal;
-        }
-        // `private` and nothing mean the same.
-        let pid_mode = found.host_config.and_then(|config| config.pid_mode);
-        container.pid_mode = pid_mode.filter(|mode| !mode.is_empty() && mode != "private");
+        inspected(&connection.get(&format!("{version}/containers/{}/json", container.id)).await?, container)?;
         Ok(())
     }
-}
-
-/// Docker's names begin with a slash, as those of links once did.
-fn plain(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
 }
 
 struct Connection {
@@ -148,12 +106,12 @@ impl Connection {
         Ok(prefix)
     }
 
-    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Error> {
+    async fn get(&mut self, path: &str) -> Result<Bytes, Error> {
         let response = self.ask(path).await?;
         if !response.status().is_success() {
             return Err(format!("dockerd answers {}", response.status()).into());
         }
-        Ok(serde_json::from_slice(&body(response).await?)?)
+        body(response).await
     }
 
     async fn ask(&mut self, path: &str) -> Result<Response<Incoming>, Error> {

@@ -23,10 +23,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{bundle, containerd, dockerd::Dockerd, runtime::Call};
+use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
+    console::stderr::say,
+    foreign::runtime::Call,
     host::{Container, Engine},
-    sink::stderr::say,
 };
 
 /// Questions that may wait.

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     change::Change,
-    engine::Step,
     event::EventKind,
     ident::{Args, Identity, ProcKey},
     sink::export::{container, name, signed, since_1970},
+    step::Step,
     world::{Death, Process, World},
 };
 

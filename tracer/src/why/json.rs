@@ -4,20 +4,21 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{
-    finding::{self, FindingLine},
-    line::{self, BootNs, Counts, Name, Origin, Status, Wall},
-    process,
-};
 use crate::{
     audit::{
         facts::{Facts, signals},
+        page::Seen,
         stop::Forecast,
     },
     event::WaitCall,
     finding::Finding,
     host::Container,
     ident::Identity,
+    sink::json::{
+        self,
+        line::{self, BootNs, Counts, Name, Origin, Status, Wall},
+        process,
+    },
     why::{
         Ends, live,
         recorded::{self, Life, Parent, Program, Reaped, Received, Sent, Stop, Zombie},
@@ -27,7 +28,7 @@ use crate::{
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "why")]
-struct Recorded<'a> {
+struct Recorded<'a, F> {
     from: &'static str,
     at: Wall,
     at_boot_ns: BootNs,
@@ -58,7 +59,7 @@ struct Recorded<'a> {
     children_left_out: u64,
     zombies: Vec<Owed<'a>>,
     zombies_left_out: u64,
-    findings: Vec<Found<'a>>,
+    findings: Vec<Found<F>>,
     findings_left_out: u64,
     others: Vec<Other<'a>>,
     others_left_out: u64,
@@ -184,9 +185,9 @@ struct Owed<'a> {
 }
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Found<F> {
     count: u64,
-    finding: FindingLine<'a>,
+    finding: F,
 }
 
 #[derive(Serialize)]
@@ -357,8 +358,8 @@ fn owed<'a>(world: &'a World, zombie: &Zombie) -> Owed<'a> {
     }
 }
 
-fn found<'a>(world: &'a World, findings: &'a Ends<(Finding, u64)>) -> Vec<Found<'a>> {
-    findings.iter().map(|(finding, count)| Found { count: *count, finding: finding::finding(world, finding) }).collect()
+fn found<'a>(world: &'a World, findings: &'a Ends<(Finding, u64)>) -> Vec<Found<impl Serialize + use<'a>>> {
+    findings.iter().map(|(finding, count)| Found { count: *count, finding: json::found(world, finding) }).collect()
 }
 
 #[derive(Serialize)]
@@ -391,21 +392,6 @@ struct Live<'a> {
     sure: &'static str,
     why: &'a str,
     fix: Option<&'a str>,
-}
-
-/// A process as `/proc` shows it.
-#[derive(Serialize)]
-pub(in crate::sink) struct Seen<'a> {
-    pid: i32,
-    ns_pid: Option<i32>,
-    comm: &'a str,
-    argv: Vec<Cow<'a, str>>,
-}
-
-impl<'a> From<&'a Facts> for Seen<'a> {
-    fn from(facts: &'a Facts) -> Self {
-        Self { pid: facts.pid, ns_pid: facts.ns_pids.last().copied(), comm: &facts.comm, argv: line::argv(&facts.argv) }
-    }
 }
 
 /// What can be seen of a process now.

@@ -11,17 +11,15 @@ use super::{
 };
 use crate::{
     change::{AdopterClass, Known},
+    console::style::{self, BAD, DIM, Screen, WARN},
+    diagnostic::Diagnostic,
     event::Roles,
     finding::{Finding, Note, Stage},
     host::Container,
     ident::{Identity, quote},
     rules::on_behalf,
     signal::{Sender, Signal, Verdict},
-    sink::{
-        diagnostic::Diagnostic,
-        style::{self, BAD, DIM, Screen, WARN},
-        text::kinds_lost,
-    },
+    sink::text::kinds_lost,
     summary::{and_more, seconds},
     why::{
         Ends,

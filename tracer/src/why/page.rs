@@ -8,11 +8,12 @@ use std::{
 use anstyle::Style;
 
 use crate::{
-    sink::{
-        json::{Lines, live_page, recorded_page},
-        style::{self, BOLD, CALM, Screen},
+    console::style::{self, BOLD, CALM, Screen},
+    sink::json::Lines,
+    why::{
+        json::{live_page, recorded_page},
+        live, recorded,
     },
-    why::{live, recorded},
     world::World,
 };
 

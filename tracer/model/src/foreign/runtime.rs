@@ -6,8 +6,10 @@ use crate::{host::Engine, ident::Args, programs};
 
 /// A container, as a command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
+pub struct Call {
+    /// Its id.
     pub id: String,
+    /// Whose directories its bundle lies in.
     pub engine: Engine,
     /// The directory of its OCI bundle, where `config.json` is.
     pub bundle: Option<PathBuf>,
@@ -34,7 +36,7 @@ const FLAGS: [&str; 11] = [
 
 impl Call {
     /// Reads a command line; `None` if it does not bring anybody into a container. `owner` says whose it is.
-    pub(super) fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
+    pub fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
         // Of nearly every exec this is all.
         if !args.iter().next().is_some_and(is_runtime) {
             return None;
@@ -70,12 +72,12 @@ impl Call {
     }
 
     /// The ordinary user whose word that is; none for root's.
-    pub(super) fn uid(&self) -> Option<u32> {
+    pub fn uid(&self) -> Option<u32> {
         (self.owner != 0).then_some(self.owner)
     }
 
     /// The bundle of another container of the same shim: that of a pod watches over all of it.
-    pub(super) fn bundle_of(&self, id: &str) -> Option<PathBuf> {
+    pub fn bundle_of(&self, id: &str) -> Option<PathBuf> {
         let bundle = self.bundle.as_ref()?;
         if self.id == id { Some(bundle.clone()) } else { Some(bundle.parent()?.join(id)) }
     }
@@ -102,7 +104,7 @@ fn engine_of(path: &str) -> Option<Engine> {
 }
 
 /// Whether this is runc at work inside, which will become the container's program.
-pub(super) fn is_setup(args: &Args) -> bool {
+pub fn is_setup(args: &Args) -> bool {
     let mut words = args.iter();
     let is_itself = |word: &[u8]| is_runtime(word) || word.starts_with(b"/proc/self/");
     words.next().is_some_and(is_itself) && words.next() == Some(b"init")
@@ -115,7 +117,7 @@ fn is_runtime(program: &[u8]) -> bool {
 }
 
 /// The container that a shim was started for; `directory` is where it works, `owner` whose it is.
-pub(super) fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Call> {
+pub fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Call> {
     let value = |option: &str| {
         let at = words.iter().position(|word| word == option)?;
         words.get(at + 1).filter(|value| !value.is_empty())

@@ -11,8 +11,8 @@ use crate::{
         facts::{Facts, signals},
         stop::Forecast,
     },
+    console::style::{self, BAD, GOOD, Screen, WARN},
     signal::Signal,
-    sink::style::{self, BAD, GOOD, Screen, WARN},
     summary::{and_more, seconds},
     why::live::Page,
 };

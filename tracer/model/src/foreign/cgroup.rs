@@ -1,9 +1,6 @@
 //! The container that a cgroup path names.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use crate::host::Engine;
 
@@ -12,31 +9,19 @@ const ID: usize = 64;
 
 /// What a control group's path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub struct Named {
+    /// Whose container it is.
     pub engine: Engine,
+    /// The container's id.
     pub id: String,
     /// It lies within the group of another container.
     pub is_nested: bool,
     /// Where the group that names it is, below the place where control groups are mounted.
-    group: PathBuf,
+    pub group: PathBuf,
 }
-
-impl Named {
-    /// The ordinary user whose that group is, by their id on the host: whoever was given a part of the
-    /// hierarchy can call groups in it what they like. None if it is root's, or cannot be looked at.
-    pub(super) fn uid(&self) -> Option<u32> {
-        // The second one on machines that have both versions.
-        let places = ["", "unified"].map(|hierarchy| Path::new(ROOT).join(hierarchy).join(&self.group));
-        let owner = places.iter().find_map(|place| std::fs::metadata(place).ok())?.uid();
-        (owner != 0).then_some(owner)
-    }
-}
-
-/// Where control groups are mounted.
-const ROOT: &str = "/sys/fs/cgroup";
 
 /// Reads `/proc/PID/cgroup`: the innermost container.
-pub(super) fn container(text: &str) -> Option<Named> {
+pub fn container(text: &str) -> Option<Named> {
     text.lines().find_map(|line| {
         // hierarchy-ID:controllers:path (cgroups(7))
         let mut fields = line.splitn(3, ':').skip(1);
@@ -53,7 +38,7 @@ pub(super) fn container(text: &str) -> Option<Named> {
 /// The unit of systemd that `/proc/PID/cgroup` names; none of those that hold units. Below a unit, and so
 /// below a user's own service manager, groups have the names that somebody else has given them: a unit of
 /// such a manager is told with it.
-pub(super) fn unit(text: &str) -> Option<String> {
+pub fn unit(text: &str) -> Option<String> {
     let systemds = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
     text.lines().filter(systemds).find_map(|line| {
         let path = line.splitn(3, ':').nth(2)?;
@@ -87,12 +72,14 @@ fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
 }
 
 /// Whether an engine may have made that id.
-pub(super) fn is_engines_id(id: &str) -> bool {
+pub fn is_engines_id(id: &str) -> bool {
     id.len() == ID && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN};
-use crate::finding::{Confidence, Finding, Note, Severity, Stage};
+use crate::{
+    console::style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
+    finding::{Confidence, Finding, Note, Severity, Stage},
+};
 
 /// Columns of a label; longer ones make room for themselves.
 const LABEL: usize = 10;

@@ -2,7 +2,7 @@
 
 use std::io::{self, StdoutLock, Write};
 
-use super::outlet::is_read;
+use crate::console::outlet::is_read;
 
 /// Like [`io::Stdout`], but a flush fails with [`io::ErrorKind::BrokenPipe`] once nobody reads.
 ///

@@ -6,11 +6,9 @@
 use std::io::{self, Write};
 
 use crate::{
+    console::style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
     ident::PidNs,
-    sink::{
-        json::{Lines, process_line},
-        style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
-    },
+    sink::json::{Lines, process_line},
     summary::seconds,
     world::{
         Namespace, Process, State, World,

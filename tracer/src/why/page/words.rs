@@ -3,9 +3,9 @@
 use anstyle::Style;
 
 use crate::{
+    console::style::{BAD, DIM, WARN},
     event::ExitStatus,
     signal::{Signal, Verdict},
-    sink::style::{BAD, DIM, WARN},
     why::recorded::Program,
 };
 

@@ -1,16 +1,17 @@
 //! What `tracer audit` found, for a person and for a program.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 
 use crate::{
     audit::{Audit, Namespace, facts::Facts, stop::Forecast},
+    console::style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
     host::{Container, Room},
-    sink::{
-        json::{Lines, Seen},
-        style::{self, BAD, BOLD, CALM, DIM, GOOD, Screen, WARN},
-    },
+    sink::json::{Lines, line},
     summary::and_more,
 };
 
@@ -103,6 +104,21 @@ fn list(processes: &[Facts]) -> String {
 
 fn of(Room { used, most }: Room) -> String {
     format!("{used} of {most}")
+}
+
+/// A process as `/proc` shows it.
+#[derive(Serialize)]
+pub(crate) struct Seen<'a> {
+    pid: i32,
+    ns_pid: Option<i32>,
+    comm: &'a str,
+    argv: Vec<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a Facts> for Seen<'a> {
+    fn from(facts: &'a Facts) -> Self {
+        Self { pid: facts.pid, ns_pid: facts.ns_pids.last().copied(), comm: &facts.comm, argv: line::argv(&facts.argv) }
+    }
 }
 
 #[derive(Serialize)]

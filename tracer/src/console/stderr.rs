@@ -9,11 +9,13 @@ use std::{
 
 use anstream::{AutoStream, StripStream};
 
-use super::{
-    outlet::{Drain, Outlet},
-    style::WARN,
+use crate::{
+    console::{
+        outlet::{Drain, Outlet},
+        style::WARN,
+    },
+    ident::tame,
 };
-use crate::ident::tame;
 
 /// Bytes that wait for a reader at the most.
 const ROOM: usize = 1 << 20;

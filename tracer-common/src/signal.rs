@@ -1,0 +1,88 @@
+//! What both sides have to agree on about signals: their sets, the results of `signal_generate`,
+//! and which signals could end a process.
+
+use crate::record::signal_flags;
+
+/// The numbers that the sets and the programs need; those of x86-64 and arm64.
+#[expect(missing_docs, reason = "the names say it")]
+pub mod number {
+    pub const HUP: u32 = 1;
+    pub const INT: u32 = 2;
+    pub const QUIT: u32 = 3;
+    pub const KILL: u32 = 9;
+    pub const TERM: u32 = 15;
+    pub const CHLD: u32 = 17;
+    pub const CONT: u32 = 18;
+    pub const STOP: u32 = 19;
+    pub const TSTP: u32 = 20;
+    pub const TTIN: u32 = 21;
+    pub const TTOU: u32 = 22;
+    pub const URG: u32 = 23;
+    pub const WINCH: u32 = 28;
+}
+
+/// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`.
+pub mod set {
+    use super::number::{CHLD, CONT, HUP, INT, KILL, QUIT, STOP, TERM, TSTP, TTIN, TTOU, URG, WINCH};
+
+    const fn set(signals: &[u32]) -> u64 {
+        let (mut set, mut i) = (0, 0);
+        while i < signals.len() {
+            set |= 1 << (signals[i] - 1);
+            i += 1;
+        }
+        set
+    }
+
+    /// By default they do nothing.
+    pub const IGNORED: u64 = set(&[CHLD, CONT, URG, WINCH]);
+    /// By default they stop the process.
+    pub const STOPS: u64 = set(&[STOP, TSTP, TTIN, TTOU]);
+    /// By default they leave the process alive. All others end it by default.
+    pub const HARMLESS: u64 = IGNORED | STOPS;
+    /// Programs handle them in order to end.
+    pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
+    /// They cannot be caught, blocked or ignored (`sig_kernel_only()`).
+    pub const KERNEL_ONLY: u64 = set(&[KILL, STOP]);
+}
+
+/// Results of `signal_generate` (`TRACE_SIGNAL_*`): values of [`crate::SignalRecord::result`].
+pub mod result {
+    words! { u8:
+        /// Delivered.
+        DELIVERED = 0;
+        /// Ignored.
+        IGNORED = 1;
+        /// One of that number was pending already.
+        ALREADY_PENDING = 2;
+        /// The queue had no room: the signal is lost.
+        OVERFLOW_FAIL = 3;
+        /// The queue had no room: the siginfo is lost.
+        LOSE_INFO = 4;
+    }
+}
+
+/// Whether a set has a signal, which is from 1 to 64. Others are not checked for: the programs in the
+/// kernel ask this for each signal.
+#[inline(always)]
+pub const fn contains(set: u64, signal: u32) -> bool {
+    set >> (signal.wrapping_sub(1) & 63) & 1 != 0
+}
+
+/// Whether the kernel accepted a signal: `complete_signal()` has run.
+#[inline(always)]
+pub const fn is_accepted(result: u8) -> bool {
+    result == result::DELIVERED || result == result::LOSE_INFO
+}
+
+/// Whether an accepted signal could be why a process ends: by the default action, or as what a
+/// program that handles it takes for a request to end. What the target does with it is one of the values
+/// of [`signal_flags::HANDLER_MASK`].
+#[inline(always)]
+pub const fn could_end(handler: u16, signal: u32) -> bool {
+    match handler {
+        signal_flags::DEFAULT => !contains(set::HARMLESS, signal),
+        signal_flags::HANDLER => contains(set::REQUESTS, signal),
+        _ => false,
+    }
+}

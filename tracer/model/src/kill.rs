@@ -1,0 +1,148 @@
+//! What an end by a signal is, and whose those are that took part in it.
+
+use std::sync::Arc;
+
+use crate::{
+    event::ExitStatus,
+    host::OutOfMemory,
+    ident::{ContainerNo, Identity, ProcKey},
+    signal::{Sender, Signal, killer::Killer},
+};
+
+/// Ends that are remembered by name.
+pub(crate) const NAMED: usize = 10;
+
+/// An end by a signal, or many of one cause within a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// The signal that ended them.
+    pub signal: Signal,
+    /// Its `si_code`, as the receiver would have seen it.
+    pub code: i32,
+    /// What it came from.
+    pub killer: Killer,
+    /// Who sent it. Of a signal that the kernel sends because of a process (`PR_SET_PDEATHSIG`, say),
+    /// that process.
+    pub sender: Sender,
+    /// Parent, grandparent and so on of the sender when it sent it, up to the init of its namespace.
+    pub ancestors: Vec<Identity>,
+    /// So many of them are worth a word: up to the command that the stream is about.
+    pub chain: usize,
+    /// Whose the first victim is.
+    pub family: Family,
+    /// Whose the sender is, if that is a process.
+    pub sender_family: Option<Family>,
+    /// The client that had asked an engine for it, and its ancestors then, if that was seen.
+    pub asked_by: Vec<Identity>,
+    /// The sender was only a thread of a process that lives: of a signal that comes with an end
+    /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
+    pub sender_lives: bool,
+    /// When it was sent first, in nanoseconds of the boot-time clock; `None` if that was not seen.
+    pub sent_at: Option<u64>,
+    /// When the first of them ended, likewise.
+    pub died_at: u64,
+    /// How the first of them ended.
+    pub status: ExitStatus,
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub victims: Vec<Identity>,
+    /// The others, for whoever asks for one of them: no words name them. Beyond a bound they are counted only.
+    pub others: Arc<Vec<Identity>>,
+    /// How many of them had handled the signal and then raised it once more.
+    pub raised_again: u64,
+    /// How many left a core dump.
+    pub cores: u64,
+    /// Who was out of memory, if that is why and the kernel's log could be read.
+    pub out_of_memory: Option<OutOfMemory>,
+    /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
+    pub wasted_ns: Option<u64>,
+    /// The first of them is an init, and with it others of its namespace were ended: those that are counted
+    /// here by the same cause, those that are counted there by the kernel.
+    pub ending: Option<Ending>,
+    /// How many namespaces the same cause has ended so.
+    pub namespaces: u64,
+    /// Numbers of the events: when it was sent to the first of them, and their ends.
+    pub evidence: Vec<u64>,
+}
+
+impl Kill {
+    /// All whom it ended, as far as they are remembered.
+    pub fn everybody(&self) -> impl Iterator<Item = &Identity> {
+        self.victims.iter().chain(self.others.iter())
+    }
+
+    /// Without those that no words name, for whoever keeps it.
+    #[must_use]
+    pub fn brief(&self) -> Self {
+        Self { others: Arc::default(), ..self.clone() }
+    }
+
+    /// Takes in what another one of the same cause has ended.
+    pub(crate) fn join(&mut self, more: Self) {
+        let Self { count, victims, others, raised_again, cores, evidence, died_at, sent_at, .. } = more;
+        self.count += count;
+        self.raised_again += raised_again;
+        self.cores += cores;
+        self.died_at = self.died_at.min(died_at);
+        self.sent_at = self.sent_at.min(sent_at).or(self.sent_at).or(sent_at);
+        for victim in victims.into_iter().chain(others.iter().copied()) {
+            self.add(victim);
+        }
+        // When it was sent, then the ends.
+        for seq in evidence.into_iter().filter(|seq| !self.evidence.contains(seq)).collect::<Vec<_>>() {
+            if self.evidence.len() <= NAMED {
+                self.evidence.push(seq);
+            }
+        }
+    }
+
+    /// One more that it ended.
+    pub(crate) fn add(&mut self, victim: Identity) {
+        if self.victims.len() < NAMED {
+            self.victims.push(victim);
+        } else {
+            Arc::make_mut(&mut self.others).push(victim);
+        }
+    }
+
+    /// It was the end of an init that had been asked to stop for so long, in nanoseconds.
+    pub fn was_slow_stop(&self, after: u64) -> bool {
+        self.wasted_ns.is_some_and(|wasted| wasted >= after)
+    }
+}
+
+/// Whose a process is. Who starts something under the name of somebody else's program is of another family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Family {
+    /// The container that it belongs to.
+    pub container: Option<ContainerNo>,
+    /// Of who is in none: the oldest of its ancestors by birth below the host's first process, such as a
+    /// service or a login.
+    pub(crate) root: ProcKey,
+    /// And the id of the control group that it was born in, 0 when unknown.
+    pub(crate) cgroup: u64,
+}
+
+/// A namespace whose init has exited: `zap_pid_ns_processes()` kills the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// The init that exited.
+    pub init: Identity,
+    /// When, in nanoseconds of the boot-time clock.
+    pub since: u64,
+    /// Number of that event.
+    pub seq: u64,
+    /// Processes that the kernel has killed for it, those of nested namespaces included.
+    pub killed: u64,
+    /// Whose signal the init had accepted before: likely who asked for the end.
+    pub asked_by: Option<ProcKey>,
+    /// Of the killed, those that had not asked for it.
+    pub bystanders: u64,
+    /// Processes that have not died yet.
+    pub left: u64,
+    /// When the last of them died.
+    pub last_death: u64,
+    /// A namespace around this one is ending too, and this end is part of that.
+    pub nested: bool,
+}

@@ -1,0 +1,18 @@
+//! What one event caused: all that a sink gets to see.
+
+use crate::{change::Change, event::Event, finding::Finding};
+
+/// What one event caused: all that a sink gets to see.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Number of the event, from 0.
+    pub seq: u64,
+    /// The event.
+    pub event: &'a Event,
+    /// The bytes that the event came as; empty for one that was made by hand, in a test.
+    pub record: &'a [u8],
+    /// What it did to the world.
+    pub changes: &'a [Change],
+    /// What the rules found.
+    pub findings: &'a [Finding],
+}

@@ -1,0 +1,65 @@
+//! Plays a recording through the engine: the one loop of all commands that read one, and what each of them
+//! says of the file.
+
+use std::{ops::ControlFlow, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    commands::progress::Progress,
+    console::{stderr, style::WARN},
+    engine::Engine,
+    ident::{file_name, tame},
+    kind::Kind,
+    source::trace::Trace,
+    step::Step,
+    when::{Recorded, When},
+    world::World,
+    zone,
+};
+
+/// Plays the trace to its end or up to a boot time, in nanoseconds. Who takes the steps can end it by an error.
+///
+/// # Errors
+/// If the trace cannot be read, or from whoever takes the steps.
+pub fn play(
+    trace: &mut Trace,
+    engine: &mut Engine,
+    until: u64,
+    mut progress: Progress,
+    mut take: impl FnMut(&World, &Step<'_>) -> Result<()>,
+) -> Result<()> {
+    trace.play_until(until, |event, record| {
+        progress.at(event.at);
+        let (step, world) = engine.step(event, record);
+        take(world, &step)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    progress.done();
+    Ok(())
+}
+
+/// Says on standard error if not every event of those kinds was recorded.
+pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) {
+    if trace.start().lacks(kinds) {
+        let note = "not every signal was recorded, only those that findings can rest on; \
+                    record with `tracer record`, or `tracer watch --events`";
+        stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file_name(file)));
+    }
+}
+
+/// Says on standard error what was wrong with the file.
+pub fn complain(file: &Path, trace: &Trace) {
+    for sentence in trace.end().sentences() {
+        stderr::print(format_args!("{WARN}{}: {}{WARN:#}", file_name(file), tame(&sentence)));
+    }
+}
+
+/// The boot time of a moment of a trace, in nanoseconds.
+///
+/// # Errors
+/// If the moment is relative to what is not known.
+pub fn moment(when: When, trace: &mut Trace) -> Result<u64> {
+    let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
+    when.resolve(recorded, &zone::local()).context("which moment is meant is not known")
+}

@@ -1,0 +1,6 @@
+//! The ends of the program that a person sees: standard output, standard error, and how text looks on them.
+
+pub mod outlet;
+pub mod stderr;
+pub mod stdout;
+pub mod style;

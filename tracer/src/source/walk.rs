@@ -1,0 +1,150 @@
+//! Opens a file that somebody else has named, without a step into a file system that a process serves.
+//!
+//! A look-up of a name in a FUSE file system waits for its server, and who looks up a name that another one looks up
+//! already waits in `d_alloc_parallel()`, which no signal ends, SIGKILL neither: a thread of tracer that hangs there
+//! keeps all of it from ending. So each step of the path is taken by itself (`O_PATH`, which asks the file system
+//! nothing of the file), and the walk ends where a mount is such a one.
+
+use std::{
+    collections::VecDeque,
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::{Component, Path},
+};
+
+use procfs::process::Process;
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawMode, fstat, openat, readlinkat};
+
+/// As many links as the kernel follows in a path (`MAXSYMLINKS`).
+const MOST_LINKS: usize = 40;
+
+/// A file and its owner, opened to be read. It is an ordinary one; the path may hold links, but does not end in one.
+///
+/// # Errors
+/// If there is no such file, if it is something else, or if the path leads through a file system that a process
+/// serves.
+pub fn open_ordinary(path: &Path) -> io::Result<(File, u32)> {
+    let mounts = Served::now()?;
+    let mut steps: VecDeque<OsString> = VecDeque::new();
+    let root = || openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let mut at = if path.is_absolute() {
+        root()?
+    } else {
+        openat(CWD, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?
+    };
+    push(&mut steps, path);
+    let mut links = 0;
+    while let Some(step) = steps.pop_front() {
+        let next = openat(&at, &step, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        mounts.refuse(&next)?;
+        let stat = fstat(&next)?;
+        match FileType::from_raw_mode(stat.st_mode as RawMode) {
+            FileType::Symlink if !steps.is_empty() => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                let target = OsString::from_vec(readlinkat(&next, "", Vec::new())?.into_bytes());
+                if Path::new(&target).is_absolute() {
+                    at = root()?;
+                }
+                push(&mut steps, Path::new(&target));
+            }
+            FileType::Directory => at = next,
+            FileType::RegularFile if steps.is_empty() => {
+                // Through /proc, as an open of the name could find another file by now.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                let file = openat(CWD, format!("/proc/self/fd/{}", next.as_raw_fd()), flags, Mode::empty())?;
+                return Ok((File::from(file), stat.st_uid));
+            }
+            _ => break,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"))
+}
+
+/// The steps of a path before those that are to be taken already.
+fn push(steps: &mut VecDeque<OsString>, path: &Path) {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        Component::ParentDir => Some(OsStr::from_bytes(b"..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    for name in names.collect::<Vec<_>>().into_iter().rev() {
+        steps.push_front(name.to_owned());
+    }
+}
+
+/// Mounts whose file system a process serves, by their ids.
+struct Served(Vec<i32>);
+
+impl Served {
+    fn now() -> io::Result<Self> {
+        let mounts = Process::myself().and_then(|me| me.mountinfo()).map_err(io::Error::other)?;
+        let is_served = |kind: &str| kind == "fuse" || kind == "fuseblk" || kind.starts_with("fuse.");
+        Ok(Self(mounts.into_iter().filter(|mount| is_served(&mount.fs_type)).map(|mount| mount.mnt_id).collect()))
+    }
+
+    /// Refuses what lies on one of them. statfs(2) would tell, too, but asks the server.
+    fn refuse(&self, file: &OwnedFd) -> io::Result<()> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
+        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
+        match id {
+            Some(id) if !self.0.contains(&id) => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is on a file system that a process serves")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read, os::unix::fs::symlink};
+
+    use rustix::process::geteuid;
+
+    use super::*;
+
+    fn read(path: &Path) -> io::Result<String> {
+        let (mut file, owner) = open_ordinary(path)?;
+        assert_eq!(owner, geteuid().as_raw());
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn a_path_is_walked_as_the_kernel_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        fs::write(at("a/b/file"), "text").unwrap();
+        symlink("a/b", at("relative")).unwrap();
+        symlink(at("relative"), at("absolute")).unwrap();
+        symlink("round", at("round")).unwrap();
+        symlink("b/file", at("a/link")).unwrap();
+        for path in ["a/b/file", "relative/file", "absolute/file", "absolute/../b/file", "./a/../a/b/file"] {
+            assert_eq!(read(&at(path)).unwrap(), "text", "{path}");
+        }
+        for path in ["a", "a/b/none", "a/link", "round/file", "a/b/file/x", "none/file"] {
+            assert!(read(&at(path)).is_err(), "{path}");
+        }
+        assert!(open_ordinary(Path::new("/dev/null")).is_err());
+        assert!(open_ordinary(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn what_lies_on_a_refused_mount_is_not_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = File::open(directory.path()).unwrap();
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).unwrap();
+        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()).unwrap();
+        let file = OwnedFd::from(file);
+        assert!(Served(vec![id + 1]).refuse(&file).is_ok());
+        assert!(Served(vec![id]).refuse(&file).is_err());
+    }
+}
