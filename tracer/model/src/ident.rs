@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tracer_common::record::trust;
 
 mod escape;
-#[cfg(test)]
-mod lies;
+#[cfg(any(test, feature = "testing"))]
+pub mod lies;
 
 pub use escape::{commands, escape, file_name, is_visible, quote, tame};
 

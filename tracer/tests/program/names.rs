@@ -31,6 +31,7 @@ use tracer::{
     },
 };
 use tracer_common::record::signal_flags;
+use tracer_model::ident::lies::LIES;
 
 use crate::{
     bad_files::write,
@@ -38,11 +39,6 @@ use crate::{
     made::record,
     story::{self, exit, fork, info, inner, key, live, row, signal, task, zombie_row},
 };
-
-#[path = "../../model/src/ident/lies.rs"]
-mod lies;
-
-use lies::LIES;
 
 /// What a story is told with.
 type Names<'a> = &'a [&'a [u8]];
