@@ -13,7 +13,7 @@ use tracer::{
     pump::Pump,
     source::{hooks::Hooks, live::Live, load::LoadOptions},
     step::Step,
-    thresholds::Thresholds,
+    thresholds::{THRESHOLDS, Thresholds},
     world::World,
 };
 use tracer_common::RecordKind;
@@ -47,22 +47,18 @@ const WAYS: [(&str, Hooks); 3] =
 
 /// A rule looks at a process in `/proc` before it speaks, and what it finds goes into the world. That
 /// would mend what is to be seen here, so no rule comes to speak.
-const NO_FINDINGS: Thresholds = Thresholds {
-    unreaped_after: NEVER,
-    zombie_leader_after: NEVER,
-    namespace_stuck_after: NEVER,
-    slow_stop_after: NEVER,
-    zombie_leak_at: NEVER,
-    stuck_blocked_after: NEVER,
-    not_forwarded_after: NEVER,
-    pressure_at: NEVER,
-    exec_leftover_after: NEVER,
-    thread_adoptions: true,
-};
+fn no_findings() -> Thresholds {
+    let mut thresholds = Thresholds::default();
+    THRESHOLDS.iter().for_each(|def| (def.set)(&mut thresholds, NEVER));
+    thresholds
+}
+
 const NEVER: u64 = u64::MAX / 4;
 
 /// Rules that speak while the workload rests.
-const SOON: Thresholds = Thresholds { unreaped_after: 50_000_000, ..NO_FINDINGS };
+fn soon() -> Thresholds {
+    Thresholds { unreaped_after: 50_000_000, ..no_findings() }
+}
 
 /// What a follower's steps tell the test.
 #[derive(Default)]
@@ -158,7 +154,7 @@ impl Follower {
         let live = Live::attach(options)?;
         let is_losing = options.simulate_loss > 0.0 || options.ring_size < LoadOptions::default().ring_size;
         let mut watch = Watch { is_losing, ..Watch::default() };
-        let thresholds = if rules { SOON } else { NO_FINDINGS };
+        let thresholds = if rules { soon() } else { no_findings() };
         let pump = Pump::start(live, options, &thresholds, &mut |_, step| watch.step(truth, step))?;
         Ok(Self { name, has_rules: rules, has_looks: false, watch, pump })
     }
@@ -171,7 +167,7 @@ impl Follower {
     pub fn begin(live: Live, truth: &mut Truth) -> Result<Self> {
         let mut watch = Watch::default();
         let options = LoadOptions::default();
-        let pump = Pump::begin(live, &options, &NO_FINDINGS, &mut |_, step| watch.step(truth, step))?;
+        let pump = Pump::begin(live, &options, &no_findings(), &mut |_, step| watch.step(truth, step))?;
         Ok(Self { name: "one that began meanwhile".to_owned(), has_rules: false, has_looks: true, watch, pump })
     }
 
