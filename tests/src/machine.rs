@@ -145,6 +145,8 @@ pub enum Need {
     Btf,
     /// A program on PATH.
     Program(&'static str),
+    /// A file, such as that of a device.
+    File(&'static str),
     /// To live in the machine's first pid namespace.
     HostPidNamespace,
     /// A kernel of this series, or a later one.
@@ -178,6 +180,7 @@ impl Need {
             Self::MemoryLimit => (has_in_a_group(Control::Memory), "no control groups with memory.max".to_owned()),
             Self::PidsLimit => (has_in_a_group(Control::Pids), "no control groups with pids.max".to_owned()),
             Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
+            Self::File(path) => (Path::new(path).exists(), format!("there is no {path}")),
             Self::HostPidNamespace => {
                 (pid_ns(std::process::id() as i32) == Some(0xEFFF_FFFC), "in a pid namespace".to_owned())
             }

@@ -95,8 +95,8 @@ fn process(ctx: *const Context) -> Option<(TaskPtr<Typed>, u32)> {
 /// A header for a record that does not go through the ring buffer: no processor is to be named.
 #[inline(always)]
 fn header<T: Recorded>() -> Header {
-    // SAFETY: a helper without arguments that cannot fail.
     Header {
+        // SAFETY: a helper without arguments that cannot fail.
         at: unsafe { bpf_ktime_get_boot_ns() },
         kind: T::KIND as u8,
         reserved: 0,

@@ -3,14 +3,18 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::{fs::symlink, net::UnixListener},
-    path::Path,
-    process::Command,
+    os::{
+        fd::AsRawFd,
+        unix::{fs::symlink, net::UnixListener},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
 };
 
 use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
     sys::{
         resource::{Resource, setrlimit},
         stat::Mode,
@@ -21,7 +25,7 @@ use rustix::process::geteuid;
 use tracer_tests::{
     Run, Stage,
     contract::Line,
-    machine::{Need, tracer_path},
+    machine::{Need, stat, tracer_path},
     run::{output, tracer},
 };
 
@@ -32,6 +36,7 @@ pub fn trials() -> Vec<Test> {
     vec![
         live("arguments_of_gigabytes", arguments_of_gigabytes),
         live("bundles_that_are_no_files", bundles_that_are_no_files),
+        live("bundles_that_do_not_answer", bundles_that_do_not_answer).needs(Need::File("/dev/fuse")),
         live("words_in_a_path_to_docker", words_in_a_path_to_docker),
         live("docker_that_answers_without_end", docker_that_answers_without_end),
         live("descriptors_by_the_thousand", descriptors_by_the_thousand),
@@ -111,6 +116,57 @@ fn bundles_that_are_no_files() {
     let most = most_memory(run.id());
     assert!(most < 200, "{most} MiB");
     run.finish();
+}
+
+/// A FUSE file system whose server never answers.
+struct Silent {
+    at: PathBuf,
+    _server: fs::File,
+    /// Looks up a name in it, and hangs there.
+    reader: Child,
+}
+
+impl Silent {
+    /// Somebody looks up `name` in it already: whoever looks it up too waits in `d_alloc_parallel()`, which no signal
+    /// ends.
+    fn new(at: PathBuf, name: &str) -> Self {
+        fs::create_dir(&at).expect("a new directory");
+        let server = fs::File::options().read(true).write(true).open("/dev/fuse").expect("it is there");
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", server.as_raw_fd());
+        mount(Some("silent"), &at, Some("fuse"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options.as_str()))
+            .expect("it can be mounted");
+        let reader = Command::new("ls").arg(at.join(name)).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let reader = reader.expect("ls can be started");
+        let hangs = || stat(reader.id() as i32).is_some_and(|reader| reader.state == 'D');
+        while !hangs() {
+            thread::yield_now();
+        }
+        Self { at, _server: server, reader }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // What hangs ends with the connection.
+        let _ = self.reader.kill();
+        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+        let _ = self.reader.wait();
+    }
+}
+
+/// A tracer that looked into it could not end before somebody else lets it.
+fn bundles_that_do_not_answer() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path();
+    let silent = Silent::new(path.join("silent"), "bundle");
+    symlink(&silent.at, path.join("link")).expect("a link");
+    let mut run = Run::start();
+    for (id, bundle) in [("direct", silent.at.join("bundle")), ("by-a-link", path.join("link/bundle"))] {
+        fake("runc", &["create", "--bundle", &bundle.display().to_string(), id], geteuid().as_raw());
+    }
+    still_names(&mut run, path, "web");
+    run.finish();
+    drop(silent);
 }
 
 /// What stands for dockerd: answers with what `serve` gives for the first line of a request, without an end if that

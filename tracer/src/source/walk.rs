@@ -11,7 +11,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Component, Path},
@@ -23,49 +23,66 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, RawMode, fstat, openat, readlinkat
 /// As many links as the kernel follows in a path (`MAXSYMLINKS`).
 const MOST_LINKS: usize = 40;
 
+/// What a path leads to.
+pub struct Found {
+    file: OwnedFd,
+    /// What it is.
+    pub kind: FileType,
+    /// The user id of its owner.
+    pub owner: u32,
+}
+
 /// A file and its owner, opened to be read. It is an ordinary one; the path may hold links, but does not end in one.
 ///
 /// # Errors
 /// If there is no such file, if it is something else, or if the path leads through a file system that a process
 /// serves.
 pub fn open_ordinary(path: &Path) -> io::Result<(File, u32)> {
+    let Found { file, kind, owner } = find(path)?;
+    if kind != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    }
+    // Through /proc, as an open of the name could find another file by now.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = openat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty())?;
+    Ok((File::from(file), owner))
+}
+
+/// Walks to what a path names: links on the way are followed, one at its end is not.
+///
+/// # Errors
+/// If there is nothing, or if the path leads through a file system that a process serves.
+pub fn find(path: &Path) -> io::Result<Found> {
     let mounts = Served::now()?;
-    let mut steps: VecDeque<OsString> = VecDeque::new();
-    let root = || openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let mut at = if path.is_absolute() {
-        root()?
-    } else {
-        openat(CWD, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?
+    let open = |at: BorrowedFd<'_>, name: &OsStr| {
+        let file = openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        mounts.refuse(&file)?;
+        io::Result::Ok(file)
     };
+    let root = || open(CWD, OsStr::new("/"));
+    let mut at = if path.is_absolute() { root()? } else { open(CWD, OsStr::new("."))? };
+    let mut steps = VecDeque::new();
     push(&mut steps, path);
     let mut links = 0;
     while let Some(step) = steps.pop_front() {
-        let next = openat(&at, &step, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        mounts.refuse(&next)?;
-        let stat = fstat(&next)?;
-        match FileType::from_raw_mode(stat.st_mode as RawMode) {
-            FileType::Symlink if !steps.is_empty() => {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(rustix::io::Errno::LOOP.into());
-                }
-                let target = OsString::from_vec(readlinkat(&next, "", Vec::new())?.into_bytes());
-                if Path::new(&target).is_absolute() {
-                    at = root()?;
-                }
-                push(&mut steps, Path::new(&target));
-            }
-            FileType::Directory => at = next,
-            FileType::RegularFile if steps.is_empty() => {
-                // Through /proc, as an open of the name could find another file by now.
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                let file = openat(CWD, format!("/proc/self/fd/{}", next.as_raw_fd()), flags, Mode::empty())?;
-                return Ok((File::from(file), stat.st_uid));
-            }
-            _ => break,
+        let next = open(at.as_fd(), &step)?;
+        let is_link = FileType::from_raw_mode(fstat(&next)?.st_mode as RawMode) == FileType::Symlink;
+        if !is_link || steps.is_empty() {
+            at = next;
+            continue;
         }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = OsString::from_vec(readlinkat(&next, "", Vec::new())?.into_bytes());
+        if Path::new(&target).is_absolute() {
+            at = root()?;
+        }
+        push(&mut steps, Path::new(&target));
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"))
+    let stat = fstat(&at)?;
+    Ok(Found { file: at, kind: FileType::from_raw_mode(stat.st_mode as RawMode), owner: stat.st_uid })
 }
 
 /// The steps of a path before those that are to be taken already.

@@ -4,16 +4,14 @@
 //! A command line says where that is, so all of it is read as something that somebody else has chosen: see
 //! [`read_owned`].
 
-use std::{
-    fs,
-    os::unix::fs::{FileTypeExt, MetadataExt},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FileType;
 
 use crate::{
     foreign::{self, runtime::Call},
     host::{Container, Engine},
-    source::reads::read_owned,
+    source::{reads::read_owned, walk::find},
 };
 
 /// The most that a configuration holds: engines write some ten thousand bytes.
@@ -48,16 +46,18 @@ pub(super) fn containerd(call: &Call) -> Option<(PathBuf, String)> {
     // STATE/io.containerd.runtime.v2.task/NAMESPACE/ID; the socket is in STATE, or beside it (dockerd's own).
     let mut around = call.bundle.as_deref()?.ancestors().skip(1);
     let namespace = around.next()?.file_name()?.to_str()?.to_owned();
-    let is_believed = |path: &PathBuf| {
-        fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket() && found.uid() == call.owner)
-    };
+    let is_believed =
+        |path: &PathBuf| find(path).is_ok_and(|found| found.kind == FileType::Socket && found.owner == call.owner);
     let socket = around.skip(1).take(2).map(|directory| directory.join("containerd.sock")).find(is_believed)?;
     Some((socket, namespace))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{fs::symlink, net::UnixListener};
+    use std::{
+        fs,
+        os::unix::{fs::symlink, net::UnixListener},
+    };
 
     use rustix::process::geteuid;
 
