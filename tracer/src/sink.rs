@@ -4,8 +4,6 @@ use std::io;
 
 use crate::{step::Step, summary::Summary, world::World};
 
-pub use crate::console::style;
-
 pub mod alike;
 pub mod export;
 pub mod gate;

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use crate::{
     change::{AdopterClass, Signalled},
+    console::style::{self, BAD, DIM, Screen, WARN},
     event::ExitStatus,
     ident::Identity,
     occurrence::Occurrence,
     signal::{KernelSender, Sender, Verdict},
-    sink::style::{self, BAD, DIM, Screen, WARN},
     summary::seconds,
     world::World,
 };

@@ -9,8 +9,8 @@ use tracer_common::RecordKind;
 
 use super::row;
 use crate::{
+    console::style::{self, BAD, BOLD, Screen},
     event::Loss,
-    sink::style::{self, BAD, BOLD, Screen},
     summary::{Summary, less, seconds},
     world::World,
 };
