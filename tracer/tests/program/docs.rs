@@ -109,16 +109,19 @@ const NEXT: &str = "### `container`\n";
 const END: &str = "<!-- end of facts -->";
 
 fn rules() -> String {
-    let mut page = "# Rules\n\nWhat `tracer` finds, as `tracer explain RULE` tells it. This page is made of the rules \
-                    themselves: a test\nwrites it (`UPDATE_DOCS=1 cargo test -p tracer --test program docs`).\n\n\
+    let mut page = "# Rules\n\nThis page describes what `tracer` finds, as `tracer explain RULE` does. It is generated \
+                    from the rules themselves:\na test writes it (`UPDATE_DOCS=1 cargo test -p tracer --test program docs`).\n\n\
                     | rule | severity | says |\n| --- | --- | --- |\n"
         .to_owned();
     for RuleDef { name, severity, summary, .. } in RULES {
         writeln!(page, "| [`{name}`](#{name}) | {severity} | {summary} |").unwrap();
     }
     for RuleDef { name, severity, summary, lasts, explanation, .. } in RULES {
-        let lasts =
-            if *lasts { "\nIt is told again while it lasts, less and less often, and when it is over.\n" } else { "" };
+        let lasts = if *lasts {
+            "\nIt is reported again while it lasts, less and less often, and when it is over.\n"
+        } else {
+            ""
+        };
         // One heading below that of the rule.
         let explanation: Vec<_> = explanation
             .trim()
