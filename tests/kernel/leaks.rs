@@ -218,7 +218,7 @@ fn a_shell_passes_the_signal_on() {
 }
 
 fn a_child_that_ignores_the_signal() {
-    let mut run = soon().slow_stop_after("1ms").start();
+    let mut run = soon().slow_stop_after("1us").start();
     let script = "sh -c 'trap \"\" TERM; echo ready 0; sleep 100; :' & \
                   trap 'kill -TERM $!; echo passed 0' TERM; while :; do wait; done";
     let (mut namespace, shell) = asked(&mut run, script);
@@ -232,7 +232,7 @@ fn a_child_that_ignores_the_signal() {
 }
 
 fn a_thread_dump_is_no_stop() {
-    let mut run = soon().slow_stop_after("1ms").start();
+    let mut run = soon().slow_stop_after("1us").start();
     let (mut namespace, shell) =
         run.unshare(&["sh", "-c", "trap 'echo dumped 0' QUIT; echo ready 0; while :; do sleep 0.1; done"]);
     namespace.hears("ready");
