@@ -4,6 +4,7 @@ use crate::{
     change::{AdopterClass, Change},
     finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
     ident::{Identity, ProcKey},
+    programs::is_init,
     rules::{Rule, RuleDef, Verdict, coalesced_sigchld, words},
     summary::seconds,
     world::{Death, Process, World},
@@ -193,15 +194,21 @@ impl Blame {
         }
     }
 
-    pub(super) fn fixes(self, debtor: &Identity) -> Vec<String> {
+    pub(super) fn fixes(self, world: &World, debtor: &Identity) -> Vec<String> {
         let (comm, pid) = (debtor.comm, debtor.key.tgid);
         match self {
             Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => init_fixes(),
-            Self::Parent => vec![
-                format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
-                format!("if {comm} does not want the status, have it set SIGCHLD to SIG_IGN"),
-                format!("end {comm}: an init that reaps adopts its zombies"),
-            ],
+            Self::Parent => {
+                let mut fixes = vec![
+                    format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
+                    format!("if {comm} does not want the status, have it set SIGCHLD to SIG_IGN"),
+                ];
+                // To end it where its heir does not reap either would help nobody.
+                fixes.extend(reaping_heir(world, debtor.key).map(|heir| {
+                    format!("end {comm}: {} then adopts its zombies and reaps them", words::short(&heir.identity()))
+                }));
+                fixes
+            }
             Self::AdoptingInit => init_fixes(),
             Self::AdoptingSubreaper => vec![format!(
                 "have {comm} wait for any child (waitpid(-1)), not only for its own: it asked for orphans with \
@@ -217,6 +224,20 @@ impl Blame {
                 format!("have {comm} wait for it: it traces it (ptrace) and must do so before its parent can"),
                 format!("end {comm}, which gives the zombie back to its parent"),
             ],
+        }
+    }
+}
+
+/// Who adopts the children of a process once it ends: the nearest subreaper of its pid namespace, or the init of that
+/// (`find_new_reaper()`). Only if that is known to reap what it adopts.
+fn reaping_heir(world: &World, key: ProcKey) -> Option<&Process> {
+    let mut process = world.get(key)?;
+    let pid_ns = process.pid_ns;
+    loop {
+        process = world.parent(process.key).filter(|parent| parent.pid_ns == pid_ns)?;
+        if process.death().is_none() && (process.roles.init || process.roles.subreaper) {
+            let is_init = || str::from_utf8(process.comm.bytes()).is_ok_and(is_init);
+            return (process.reaps_orphans || is_init()).then_some(process);
         }
     }
 }
@@ -281,7 +302,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     Finding {
         headline: format!("{} has been a zombie for {at_least}{age}: {briefly}", words::short(&name)),
         notes: notes.into_iter().flatten().collect(),
-        fixes: blame.fixes(&parent),
+        fixes: blame.fixes(world, &parent),
         evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
         facts: Facts::of(
             FACTS,
@@ -369,6 +390,19 @@ mod tests {
         assert_eq!(blame(&mut story), ("parent alive and never waits", 10));
         story.wait(50_000, &[(20, b'Z', 10), (10, b'S', 1)]);
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn to_end_the_parent_is_a_fix_only_where_its_heir_reaps() {
+        for (heir, is_known) in [("systemd", true), ("sleep", false)] {
+            let mut story = Story::new();
+            story.exec(1, heir).fork(born(10, 1)).exec(10, "lazy").fork(born(20, 10));
+            story.exit(end(20, 10, Adopter::None)).wait(2_500, &[(20, b'Z', 10), (10, b'S', 1)]);
+            let fixes = story.only().fixes;
+            let wanted = "end lazy: systemd (pid 1) then adopts its zombies and reaps them";
+            assert_eq!(fixes.iter().any(|fix| fix == wanted), is_known, "{fixes:?}");
+            assert_eq!(fixes.len(), if is_known { 3 } else { 2 });
+        }
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
     Finding {
         headline: format!("{} does not reap its {count} zombies{growing}", words::short(&name)),
         notes: notes.into_iter().flatten().collect(),
-        fixes: blame.fixes(&name),
+        fixes: blame.fixes(world, &name),
         evidence: zombies.iter().rev().take(1).map(|(_, death)| death.seq).collect(),
         facts: Facts::of(
             FACTS,
