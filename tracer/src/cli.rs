@@ -11,9 +11,8 @@ use jiff::SignedDuration;
 use crate::{
     audit::Gate,
     console::style,
-    filter::{NsArg, SignalArg},
-    finding::Severity,
-    rules::{self, RULES, RuleDef},
+    filter::{NsArg, parse_ns, rule},
+    rules::RuleDef,
     scope::Scope,
     signal::Signal,
     source::{hooks::Hooks, load::LoadOptions},
@@ -27,7 +26,7 @@ mod thresholds;
 mod why;
 
 pub use record::Record;
-pub use show::{FilterArgs, Show};
+pub use show::Show;
 pub use thresholds::ThresholdArgs;
 pub use why::Why;
 
@@ -345,29 +344,6 @@ pub struct Rules {
     pub output: Output,
 }
 
-/// `PID_MAX_LIMIT`; inode numbers of namespaces begin far above, at 4026531836.
-const PID_MAX: u32 = crate::why::PID_MAX;
-
-fn parse_ns(text: &str) -> Result<NsArg, String> {
-    let number = text.strip_prefix("pid:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    match number.parse() {
-        Ok(pid @ 1..=PID_MAX) if number == text => Ok(NsArg::Pid(pid)),
-        Ok(inode) if inode > PID_MAX => Ok(NsArg::Inode(inode)),
-        _ => Err("give a host pid, or an inode number such as 4026532841 (see `ls -l /proc/PID/ns/pid`)".into()),
-    }
-}
-
-fn parse_signal(text: &str) -> Result<SignalArg, String> {
-    let (name, make): (_, fn(Signal) -> SignalArg) = match text.strip_prefix('!') {
-        Some(name) => (name, SignalArg::Except),
-        None => (text, SignalArg::Only),
-    };
-    name.parse().map(make).map_err(|_| {
-        let known: Vec<_> = (1..=31).map(|n| Signal(n).to_string().split_off("SIG".len())).collect();
-        format!("no signal is called {name:?}; there are {} and RTMIN to RTMIN+30", known.join(", "))
-    })
-}
-
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let wanted = "give a number and a unit, such as 500ms, 2s, 1m30s or 1h";
     let signed: SignedDuration = text.parse().map_err(|_| wanted)?;
@@ -416,10 +392,6 @@ pub fn parse_ring_size(text: &str) -> Result<u32, String> {
     }
 }
 
-fn pid() -> impl TypedValueParser<Value = u32> {
-    clap::value_parser!(u32).range(1..=i64::from(PID_MAX))
-}
-
 /// One of these words, each with what it means.
 fn word<T: Copy + Send + Sync + 'static>(
     all: &'static [T],
@@ -435,21 +407,16 @@ fn scope() -> impl TypedValueParser<Value = Scope> {
     word(&Scope::ALL, Scope::id, Scope::summary)
 }
 
-fn rule() -> impl TypedValueParser<Value = &'static RuleDef> {
-    PossibleValuesParser::new(RULES.iter().map(|rule| PossibleValue::new(rule.name).help(rule.summary)))
-        .try_map(|name| rules::find(&name).ok_or("no such rule"))
-}
-
-fn severity() -> impl TypedValueParser<Value = Severity> {
-    PossibleValuesParser::new(["info", "warning", "error"]).try_map(|name| name.parse::<Severity>())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::{kind::Kind, thresholds::Thresholds};
+    use crate::{
+        filter::{SignalArg, parse_signal},
+        kind::Kind,
+        thresholds::Thresholds,
+    };
 
     fn watch(args: &str) -> Result<Box<Watch>, clap::Error> {
         let cli = Cli::try_parse_from(["tracer", "watch"].into_iter().chain(args.split_whitespace()))?;

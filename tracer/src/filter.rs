@@ -1,6 +1,5 @@
 //! Narrows what is shown. The world stays whole: a filter never decides what is believed.
 
-use clap::ValueEnum;
 use rustc_hash::FxHashSet;
 
 use crate::{
@@ -16,66 +15,9 @@ use crate::{
     world::{Process, World, descent::Descent},
 };
 
-/// What somebody wants to see. Pids are those of the host; an empty list narrows nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// What these processes take part in, at either end.
-    pub pids: Vec<u32>,
-    /// Signals that these send.
-    pub from_pids: Vec<u32>,
-    /// Signals to these, and findings about them.
-    pub to_pids: Vec<u32>,
-    /// What happens in this pid namespace and in those nested in it.
-    pub ns: Option<NsArg>,
-    /// What this process takes part in, or whoever was seen below it.
-    pub tree: Option<u32>,
-    /// What processes of these containers take part in, by name or id.
-    pub containers: Vec<String>,
-    /// Likewise, of these images.
-    pub images: Vec<String>,
-    /// Likewise, of these pods.
-    pub pods: Vec<String>,
-    /// At which side of a signal the container must be.
-    pub side: Side,
-    /// These signals, or all but these.
-    pub signals: Vec<SignalArg>,
-    /// Signals that did nothing, and findings about signals.
-    pub lost: bool,
-    /// Findings of these rules.
-    pub rules: Vec<&'static RuleDef>,
-    /// Findings that are at least so urgent.
-    pub min_severity: Option<Severity>,
-}
+mod options;
 
-/// A pid namespace as somebody names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NsArg {
-    /// Its inode number, as in `ls -l /proc/PID/ns/pid`.
-    Inode(u32),
-    /// The host pid of a process that lives in it.
-    Pid(u32),
-}
-
-/// At which side of a signal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Side {
-    /// It sends.
-    From,
-    /// It is sent to.
-    To,
-    /// Either.
-    #[default]
-    Any,
-}
-
-/// A signal to show, or not to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignalArg {
-    /// `TERM`
-    Only(Signal),
-    /// `!TERM`
-    Except(Signal),
-}
+pub use options::{NsArg, Options, PID_MAX, Side, SignalArg, parse_ns, parse_signal, rule};
 
 /// What to show. With nothing set it shows everything.
 #[derive(Debug, Default)]

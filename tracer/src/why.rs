@@ -9,7 +9,7 @@ pub mod recorded;
 mod who;
 
 pub use ends::Ends;
-pub use who::{PID_MAX, WhoArg};
+pub use who::WhoArg;
 
 use crate::{ident::quote, summary::and_more};
 

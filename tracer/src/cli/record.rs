@@ -4,9 +4,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{FilterArgs, Probes, ThresholdArgs, parse_duration, rule, scope};
+use super::{Probes, ThresholdArgs, parse_duration, rule, scope};
 use crate::{
     console::style,
+    filter::Options,
     report::Report,
     rules::{self, RULES, RuleDef},
     scope::Scope,
@@ -91,7 +92,7 @@ pub struct Record {
 
     /// What of the signals to record, and which findings count.
     #[command(flatten)]
-    pub filter: FilterArgs,
+    pub filter: Options,
 
     /// From when on something is a finding.
     #[command(flatten)]

@@ -2,8 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// `PID_MAX_LIMIT`: ids of containers and inode numbers of namespaces are no pids.
-pub const PID_MAX: u32 = 1 << 22;
+use crate::filter::PID_MAX;
 
 /// Whom somebody means.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,145 @@
+//! What somebody asks to see: the options that say so, and how they are read.
+
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+
+use crate::{
+    finding::Severity,
+    rules::{self, RULES, RuleDef},
+    signal::Signal,
+};
+
+/// What somebody wants to see. Pids are those of the host; an empty list narrows nothing.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What to show")]
+pub struct Options {
+    /// Only what this process takes part in, at either end
+    #[arg(short, long = "pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub pids: Vec<u32>,
+
+    /// Only signals that this process sends
+    #[arg(long = "from-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub from_pids: Vec<u32>,
+
+    /// Only signals to this process, and findings about it
+    #[arg(long = "to-pid", value_name = "PID,…", value_parser = pid(), value_delimiter = ',')]
+    pub to_pids: Vec<u32>,
+
+    /// Only this pid namespace and those nested in it, by inode number or by the pid of a member
+    #[arg(long, value_name = "INODE|PID", value_parser = parse_ns)]
+    pub ns: Option<NsArg>,
+
+    /// Only this process and its descendants, also those that were adopted away
+    #[arg(long, value_name = "PID", value_parser = pid())]
+    pub tree: Option<u32>,
+
+    /// Only what processes of these containers take part in, by name or id (or its beginning)
+    #[arg(long = "container", value_name = "NAME|ID,…", value_delimiter = ',')]
+    pub containers: Vec<String>,
+
+    /// Only what containers of these images take part in, as the image was asked for: nginx:1.25
+    #[arg(long = "image", value_name = "IMAGE,…", value_delimiter = ',')]
+    pub images: Vec<String>,
+
+    /// Only what containers of these Kubernetes pods take part in
+    #[arg(long = "pod", value_name = "POD,…", value_delimiter = ',')]
+    pub pods: Vec<String>,
+
+    /// Of signals, at which side the container must be; `from` also hides its stop signal, which comes
+    /// from the host
+    #[arg(long, value_enum, default_value_t, value_name = "SIDE")]
+    pub side: Side,
+
+    /// Only these signals, or all but: TERM,KILL or '!CHLD'
+    #[arg(short, long = "signal", value_name = "SIG,…", value_parser = parse_signal, value_delimiter = ',')]
+    pub signals: Vec<SignalArg>,
+
+    /// Only signals that did nothing, and findings about signals
+    #[arg(long)]
+    pub lost: bool,
+
+    /// Only findings of these rules; `tracer rules` lists them
+    #[arg(long = "rule", value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
+    pub rules: Vec<&'static RuleDef>,
+
+    /// Only findings that are at least this urgent: info, warning or error
+    #[arg(long, value_name = "SEVERITY", value_parser = severity(), hide_possible_values = true)]
+    pub min_severity: Option<Severity>,
+}
+
+/// A pid namespace as somebody names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NsArg {
+    /// Its inode number, as in `ls -l /proc/PID/ns/pid`.
+    Inode(u32),
+    /// The host pid of a process that lives in it.
+    Pid(u32),
+}
+
+/// At which side of a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// It sends.
+    From,
+    /// It is sent to.
+    To,
+    /// Either.
+    #[default]
+    Any,
+}
+
+/// A signal to show, or not to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalArg {
+    /// `TERM`
+    Only(Signal),
+    /// `!TERM`
+    Except(Signal),
+}
+
+/// `PID_MAX_LIMIT`: ids of containers are no pids, and inode numbers of namespaces begin far above, at 4026531836.
+pub const PID_MAX: u32 = 1 << 22;
+
+/// Reads a pid namespace.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_ns(text: &str) -> Result<NsArg, String> {
+    let number = text.strip_prefix("pid:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    match number.parse() {
+        Ok(pid @ 1..=PID_MAX) if number == text => Ok(NsArg::Pid(pid)),
+        Ok(inode) if inode > PID_MAX => Ok(NsArg::Inode(inode)),
+        _ => Err("give a host pid, or an inode number such as 4026532841 (see `ls -l /proc/PID/ns/pid`)".into()),
+    }
+}
+
+/// Reads a signal to show, or not to show.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_signal(text: &str) -> Result<SignalArg, String> {
+    let (name, make): (_, fn(Signal) -> SignalArg) = match text.strip_prefix('!') {
+        Some(name) => (name, SignalArg::Except),
+        None => (text, SignalArg::Only),
+    };
+    name.parse().map(make).map_err(|_| {
+        let known: Vec<_> = (1..=31).map(|n| Signal(n).to_string().split_off("SIG".len())).collect();
+        format!("no signal is called {name:?}; there are {} and RTMIN to RTMIN+30", known.join(", "))
+    })
+}
+
+fn pid() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=i64::from(PID_MAX))
+}
+
+/// The name of a rule.
+pub fn rule() -> impl TypedValueParser<Value = &'static RuleDef> {
+    PossibleValuesParser::new(RULES.iter().map(|rule| PossibleValue::new(rule.name).help(rule.summary)))
+        .try_map(|name| rules::find(&name).ok_or("no such rule"))
+}
+
+fn severity() -> impl TypedValueParser<Value = Severity> {
+    PossibleValuesParser::new(["info", "warning", "error"]).try_map(|name| name.parse::<Severity>())
+}
