@@ -46,7 +46,7 @@ records! {
         args_len: u16 as Meaning::ArgumentsLength,
         /// Whether these are all.
         args_cut: u16 as Meaning::Cut,
-    } then Rest::ArgumentsAnd(&Credentials::LAYOUT);
+    } then Rest::ArgumentsAnd(&ExecContext::LAYOUT);
 
     /// A main thread, a last thread, or a thread with children began to exit.
     3 Exit "exit" from "`sched_process_exit`": ExitRecord of 104 bytes {
@@ -336,13 +336,17 @@ pub const NEVER: u64 = u64::MAX;
 pub const NO_CALL: i32 = i32::MIN;
 
 layout! {
-    /// Who a process is for the kernel: how far its command line, which it could choose, can be
-    /// believed. Stands behind the arguments of an [`ExecRecord`].
-    Credentials of 8 bytes {
+    /// What the kernel knows of a process that executes a program: how far its command line, which it could
+    /// choose, can be believed, and what the program inherits. Stands behind the arguments of an [`ExecRecord`].
+    /// Older versions have written less of it, or nothing.
+    ExecContext of 16 bytes {
         /// How far the arguments can be believed.
         trust: u32 as Meaning::OneOf(trust::WORDS),
         /// Inode number of its mount namespace, 0: unknown.
         mount_ns: u32,
+        /// Signals that it ignores (`SIG_IGN`), a bit each from signal 1: an exec keeps those, and resets
+        /// handlers only.
+        ignored: u64,
     }
 }
 

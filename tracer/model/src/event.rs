@@ -230,6 +230,9 @@ pub struct Exec {
     pub args: Args,
     /// Inode number of its mount namespace, 0 when unknown.
     pub mount_ns: u32,
+    /// Signals that the program ignores from its start, a bit each from signal 1; `None` in a stream of an older
+    /// version.
+    pub ignored: Option<u64>,
 }
 
 /// See [`EventKind::Exit`].

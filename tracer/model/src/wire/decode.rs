@@ -8,12 +8,12 @@ use tracer_common::{
     RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, Credentials, EndRecord, LookRecord, LostRecord, MasksRecord, NEVER, OutOfMemoryRecord,
+        ContainerRecord, EndRecord, ExecContext, LookRecord, LostRecord, MasksRecord, NEVER, OutOfMemoryRecord,
         RoomsRecord, StartRecord, SurveyedRecord, adopter, exit_flags,
     },
     task::flags,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     event::{
@@ -338,15 +338,18 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
     let want = size_of::<ExecRecord>() + length;
     let short = DecodeError::Short { kind: record.header.kind, have: bytes.len(), want };
     let (args, rest) = rest.split_at_checked(length).ok_or(short)?;
-    // Older versions have none.
-    let Credentials { trust, mount_ns } =
-        Credentials::read_from_prefix(rest).map_or_else(|_| Credentials::default(), |(credentials, _)| credentials);
+    // Older versions have less of it, or nothing.
+    let mut context = ExecContext::default();
+    let known = rest.len().min(size_of::<ExecContext>());
+    context.as_mut_bytes()[..known].copy_from_slice(&rest[..known]);
+    let ExecContext { trust, mount_ns, ignored } = context;
     Ok(Exec {
         task: known_ref(record.id),
         comm: Comm(record.comm),
         old_tid: record.old_tid,
         args: Args { trust: Trust::from_number(trust), ..arguments(args, record.args_cut != 0) },
         mount_ns,
+        ignored: (known == size_of::<ExecContext>()).then_some(ignored),
     })
 }
 

@@ -3,12 +3,14 @@
 //! ([`World::image`](crate::world::World::image)). Only tests need those that the programs in the kernel
 //! write: what comes from there stays as it came.
 
+use std::mem::offset_of;
+
 use tracer_common::{
     AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
     Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, Credentials, EndRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
+        ContainerRecord, EndRecord, ExecContext, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
         OutOfMemoryRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord, SurveyedRecord,
         TickRecord, adopter, exit_flags,
     },
@@ -170,7 +172,7 @@ impl Out<'_> {
     }
 
     fn exec(self, exec: &Exec) {
-        let Exec { task, comm, old_tid, args: Args { bytes, cut, trust }, mount_ns } = exec;
+        let Exec { task, comm, old_tid, args: Args { bytes, cut, trust }, mount_ns, ignored } = exec;
         let args = bytes.get(..ARGS_MAX).unwrap_or(bytes);
         let fixed = ExecRecord {
             id: id(*task),
@@ -180,8 +182,10 @@ impl Out<'_> {
             args_cut: u16::from(*cut),
             ..Default::default()
         };
-        let credentials = Credentials { trust: trust.number(), mount_ns: *mount_ns };
-        self.record(&fixed, &[args, credentials.as_bytes()].concat());
+        let context = ExecContext { trust: trust.number(), mount_ns: *mount_ns, ignored: ignored.unwrap_or_default() };
+        // As older versions wrote it.
+        let known = if ignored.is_some() { size_of::<ExecContext>() } else { offset_of!(ExecContext, ignored) };
+        self.record(&fixed, &[args, &context.as_bytes()[..known]].concat());
     }
 
     fn survey(self, survey: &Survey) {
@@ -368,8 +372,9 @@ mod tests {
     prop_compose! {
         fn exec()(
             task in task(), comm in comm(), old_tid in any::<u32>(), args in args(), mount_ns in any::<u32>(),
+            ignored in option::of(any::<u64>()),
         ) -> EventKind {
-            EventKind::Exec(Box::new(Exec { task, comm, old_tid, args, mount_ns }))
+            EventKind::Exec(Box::new(Exec { task, comm, old_tid, args, mount_ns, ignored }))
         }
     }
 

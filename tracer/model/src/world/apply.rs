@@ -111,11 +111,11 @@ impl World {
         if is_new {
             self.inherit_root(task.key, maker);
         }
-        // The command line is the parent's until an exec.
-        let args = self.parent(task.key).map(|parent| parent.args.clone());
+        // The program is the parent's until an exec.
+        let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec));
         if is_new {
-            if let (Some(process), Some(args)) = (self.processes.get_mut(&task.key), args) {
-                process.args = args;
+            if let (Some(process), Some(program)) = (self.processes.get_mut(&task.key), program) {
+                (process.args, process.ignored_at_exec) = program;
             }
             self.count_birth(task.pid_ns);
             changes.push(Change::Born(task.key));
@@ -209,7 +209,7 @@ impl World {
     }
 
     fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
-        let Exec { task, comm, old_tid, args, mount_ns: _ } = exec;
+        let Exec { task, comm, old_tid, args, mount_ns: _, ignored } = exec;
         if self.gone.contains(task.key, at) {
             return;
         }
@@ -229,6 +229,7 @@ impl World {
                 (process.args, process.args_at) = (args.clone(), at);
             }
             process.threads = 1;
+            process.ignored_at_exec = *ignored;
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }

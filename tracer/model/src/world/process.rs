@@ -52,6 +52,8 @@ pub struct Process {
     pub(super) root: ProcKey,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,
+    /// Signals that its program has ignored from its start, a bit each from signal 1; `None` if that is not known.
+    pub ignored_at_exec: Option<u64>,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
     /// Signals that wait for it.
@@ -178,6 +180,7 @@ impl Process {
             container: None,
             root: key,
             exit_signal: i32::from(Signal::CHLD.0),
+            ignored_at_exec: None,
             look: None,
             waiting: Vec::new(),
             entry: None,

@@ -239,7 +239,14 @@ mod tests {
     fn exec(comm: &str, args: &'static [u8]) -> EventKind {
         let task = TaskRef { key: key(5), tid: 5 };
         let args = Args { bytes: args.into(), cut: false, trust: Trust::User(1_000) };
-        EventKind::Exec(Box::new(Exec { task, comm: comm.into(), old_tid: 5, args, mount_ns: 77 }))
+        EventKind::Exec(Box::new(Exec {
+            task,
+            comm: comm.into(),
+            old_tid: 5,
+            args,
+            mount_ns: 77,
+            ignored: Some(1 << 16),
+        }))
     }
 
     #[test]
