@@ -8,8 +8,10 @@ use crate::{
     world::World,
 };
 
+mod cannot_die;
 mod coalesced_sigchld;
 mod exec_leftover;
+mod held;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
@@ -21,6 +23,8 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
+mod status_lost;
+mod stopped_job;
 mod unreaped_child;
 mod words;
 mod zombie_leader;
@@ -76,6 +80,11 @@ pub enum Wanted {
     Room(ProcKey),
     /// Which signals wait for a thread ([`crate::event::Masks`]).
     Masks(TaskRef),
+    /// What keeps a process from going on ([`crate::event::Held`]).
+    Held(ProcKey),
+    /// Whether the first has the reading end of a pipe, and the second its writing end
+    /// ([`crate::event::Pipe`]).
+    Pipe(ProcKey, ProcKey),
 }
 
 /// In place of a process, where a question is about none that could be gone.
@@ -125,6 +134,9 @@ pub static RULES: &[&RuleDef] = &[
     &zombie_leader::DEF,
     &left_behind::DEF,
     &killed_by::DEF,
+    &status_lost::DEF,
+    &stopped_job::DEF,
+    &cannot_die::DEF,
     &signal_stuck_blocked::DEF,
     &signal_queue_overflow::DEF,
     &exec_leftover::DEF,

@@ -48,6 +48,7 @@ impl World {
             EventKind::Notify(notify) => self.notify(at, notify),
             EventKind::Rename(key, comm) => self.rename(at, *key, *comm),
             EventKind::Survey(survey) => self.survey(at, survey),
+            EventKind::Awaited(awaited) => self.note_awaited(at, *awaited, changes),
             EventKind::Signal(sent) => self.signal(at, seq, sent, changes),
             EventKind::Deliver(taken) => self.deliver(taken, changes),
             EventKind::SnapshotBegin => {
@@ -69,6 +70,8 @@ impl World {
                 self.note_masks(at, *task, *masks);
                 changes.push(Change::Masked(task.key));
             }
+            EventKind::Held(key, held) => self.note_held(at, *key, held),
+            EventKind::Pipe(pipe) => self.note_pipe(at, *pipe),
             EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
             EventKind::Lost(lost) => {
                 self.gap = Some(at);
@@ -307,6 +310,7 @@ impl World {
         }
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
+        changes.extend(self.lost_by_ignoring(key, &death));
         self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
         let is_by_end = self.note_kill(key, &death, changes);
         self.count_death(key, ns, death.at, is_by_end, changes);
@@ -453,11 +457,14 @@ impl World {
         let by = matches!(sender, Sender::Process(_)).then_some(current.key);
         self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
-        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict);
+        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict, sent.has_handler());
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, &signalled);
         }
+        self.note_fatal(at, seq, sent, sender, verdict);
+        let continued = self.note_stopped(at, seq, sent, sender, verdict);
         changes.push(Change::Signalled(Box::new(signalled)));
+        changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }
 
     fn deliver(&mut self, taken: &SignalTaken, changes: &mut Vec<Change>) {

@@ -2,11 +2,11 @@
 
 use crate::{
     change::Adoption,
-    event::{ExitStatus, Looked, Roles, TaskInfo},
+    event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     stop::Stop,
-    world::{Entry, Merged, Overflow, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
+    world::{Entry, Fatal, Merged, Overflow, Stopped, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
 };
 
 /// A process that is in the process table, zombies included.
@@ -56,6 +56,16 @@ pub struct Process {
     pub ignored_at_exec: Option<u64>,
     /// The last close look, and when.
     pub look: Option<(u64, Looked)>,
+    /// The last look at what keeps it from going on, and when.
+    pub held: Option<Box<(u64, Held)>>,
+    /// What was sent to end it, at once and without a word of its own.
+    pub fatal: Option<Box<Fatal>>,
+    /// What has stopped it.
+    pub stopped: Option<Box<Stopped>>,
+    /// Who has the writing end of a pipe of which it has the reading end: when that was found, and who.
+    pub pipe: Option<(u64, ProcKey)>,
+    /// The thread of its parent that waits for it as it ends, if it may do so in vain.
+    pub(super) awaited: Option<Awaited>,
     /// Signals that wait for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
@@ -182,6 +192,11 @@ impl Process {
             exit_signal: i32::from(Signal::CHLD.0),
             ignored_at_exec: None,
             look: None,
+            held: None,
+            fatal: None,
+            stopped: None,
+            pipe: None,
+            awaited: None,
             waiting: Vec::new(),
             entry: None,
             heard_at: 0,
