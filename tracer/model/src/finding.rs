@@ -6,15 +6,17 @@ use std::{fmt, str::FromStr};
 use crate::{
     host::GroupKey,
     ident::{Identity, ProcKey},
-    rules::RuleDef,
     signal::Signal,
+    time::{BootNs, Seq},
 };
 
 pub mod fact;
 mod note;
+mod rule;
 
 pub use fact::{FactDef, Facts, Kind, Part, Presence, Role, Value};
 pub use note::Note;
+pub use rule::RuleDef;
 
 /// What a rule found.
 #[derive(Clone, Debug)]
@@ -23,10 +25,10 @@ pub struct Finding {
     pub rule: &'static RuleDef,
     /// Whether it is told for the first time.
     pub stage: Stage,
-    /// When it was found, in nanoseconds of the boot-time clock; when it was over, once it is.
-    pub at: u64,
+    /// When it was found; when it was over, once it is.
+    pub at: BootNs,
     /// When it began, likewise.
-    pub since: u64,
+    pub since: BootNs,
     /// Whom it is about.
     pub process: Identity,
     /// Whether it can be believed.
@@ -38,7 +40,7 @@ pub struct Finding {
     /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over.
     pub fixes: Vec<String>,
     /// Numbers of the events behind it.
-    pub evidence: Vec<u64>,
+    pub evidence: Vec<Seq>,
     /// What is particular to the rule.
     pub facts: Facts,
 }
@@ -59,7 +61,7 @@ pub enum Subject {
 
 impl Finding {
     /// One that was found just now and is certain; all else is still to be filled in.
-    pub fn new(rule: &'static RuleDef, at: u64, since: u64, process: Identity) -> Self {
+    pub fn new(rule: &'static RuleDef, at: BootNs, since: BootNs, process: Identity) -> Self {
         Self {
             rule,
             stage: Stage::New,
@@ -108,9 +110,7 @@ impl Finding {
         special.unwrap_or(Subject::Process(self.process.key))
     }
 
-    /// About whom there could be a finding that lasts and speaks for this one ([`Rule::speaks_for`]).
-    ///
-    /// [`Rule::speaks_for`]: crate::rules::Rule::speaks_for
+    /// About whom there could be a finding that lasts and speaks for this one (`Rule::speaks_for`).
     pub fn part_of(&self) -> Option<ProcKey> {
         let whole = self.facts.own(Role::Debtor).or_else(|| self.facts.own(Role::Adopter))?;
         whole.processes().first().map(|process| process.key)

@@ -3,6 +3,7 @@
 use crate::{
     ident::Identity,
     signal::{Signal, Verdict},
+    time::{BootNs, Seq, Span},
 };
 
 /// How somebody outside tries to stop the init of a namespace.
@@ -22,21 +23,21 @@ pub struct Stop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Series {
     first: Request,
-    /// When the last of them was sent, in nanoseconds of the boot-time clock.
-    last: u64,
+    /// When the last of them was sent.
+    last: BootNs,
     /// Nothing but a stop is meant by it.
     is_sure: bool,
 }
 
-/// Whoever asks again within this time, in nanoseconds, waits since the first time.
-const AGAIN: u64 = 30_000_000_000;
-/// A SIGKILL that comes later than this, in nanoseconds, is a consequence of the request only if the same
+/// Whoever asks again within this time waits since the first time.
+const AGAIN: Span = Span::seconds(30);
+/// A SIGKILL that comes later than this is a consequence of the request only if the same
 /// sent both: no engine and no service manager waits for longer without being told to (systemd: 90 s).
-const USUAL_GRACE: u64 = 120_000_000_000;
+const USUAL_GRACE: Span = Span::seconds(120);
 /// And later than this it is none: nobody is told to wait for longer.
-const LONGEST_GRACE: u64 = 3_600_000_000_000;
-/// Who ends so soon after a signal of many meanings has taken it for a request to stop, in nanoseconds.
-const AT_ONCE: u64 = 10_000_000_000;
+const LONGEST_GRACE: Span = Span::seconds(3_600);
+/// Who ends so soon after a signal of many meanings has taken it for a request to stop.
+const AT_ONCE: Span = Span::seconds(10);
 
 impl Stop {
     /// The signal that asked for the stop, and the SIGKILL that enforced it.
@@ -48,28 +49,28 @@ impl Stop {
         let sure = self.since(|series| series.is_sure && series.first.could_end_in(kill));
         let unsure = || {
             self.since(|Series { first, is_sure, .. }| {
-                !is_sure && first.verdict != Verdict::Delivered && kill.at.saturating_sub(first.at) < USUAL_GRACE
+                !is_sure && first.verdict != Verdict::Delivered && kill.at - first.at < USUAL_GRACE
             })
         };
         Some((sure.or_else(unsure)?, kill))
     }
 
     /// Nanoseconds between the first signal and the SIGKILL that followed.
-    pub fn wasted_ns(&self) -> Option<u64> {
+    pub fn wasted_ns(&self) -> Option<Span> {
         let (asked, kill) = self.enforced()?;
-        Some(kill.at.saturating_sub(asked.at))
+        Some(kill.at - asked.at)
     }
 
-    /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has,
-    /// in nanoseconds of the boot-time clock: what has other meanings was a stop signal for whoever ended
-    /// at it.
-    pub fn taken(&self, ended: Option<u64>) -> Option<&Request> {
+    /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has:
+    /// what has other meanings was a stop signal for whoever ended at it.
+    pub fn taken(&self, ended: Option<BootNs>) -> Option<&Request> {
         if self.kill.is_some() {
             return None;
         }
         let is_taken = |series: &Series| series.first.verdict == Verdict::Delivered;
-        let after = |series: &Series| ended.map(|ended| ended.saturating_sub(series.first.at));
-        let sure = |series: &Series| is_taken(series) && series.is_sure && after(series).unwrap_or(0) < LONGEST_GRACE;
+        let after = |series: &Series| ended.map(|ended| ended - series.first.at);
+        let sure =
+            |series: &Series| is_taken(series) && series.is_sure && after(series).unwrap_or_default() < LONGEST_GRACE;
         let unsure = |series: &Series| is_taken(series) && after(series).is_some_and(|after| after < AT_ONCE);
         self.since(sure).or_else(|| self.since(unsure))
     }
@@ -81,7 +82,7 @@ impl Stop {
         let mut later = meant.into_iter().rev();
         let mut since = later.next()?;
         for earlier in later {
-            if earlier.last.saturating_add(AGAIN) < since.first.at {
+            if earlier.last + AGAIN < since.first.at {
                 break;
             }
             since = earlier;
@@ -94,11 +95,11 @@ impl Stop {
         let last = request.at;
         let is_same = |of: &Request| (of.signal, of.verdict) == (request.signal, request.verdict);
         match self.asked.iter_mut().find(|series| is_same(&series.first)) {
-            Some(series) if last.saturating_sub(series.last) <= AGAIN => series.last = last,
+            Some(series) if last - series.last <= AGAIN => series.last = last,
             Some(series) => *series = Series { first: request, last, is_sure },
             None => self.asked.push(Series { first: request, last, is_sure }),
         }
-        if self.asked.iter().all(|series| series.first.at == last || last.saturating_sub(series.last) > AGAIN) {
+        if self.asked.iter().all(|series| series.first.at == last || last - series.last > AGAIN) {
             self.passed_to.clear();
         }
     }
@@ -137,10 +138,10 @@ pub struct Request {
     pub asked_by: Vec<Identity>,
     /// What became of it.
     pub verdict: Verdict,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 impl Request {
@@ -149,6 +150,6 @@ impl Request {
         // A runtime lives for a moment; its shim, or the shell of a person, sends both.
         let is_of_one = self.sender.key == kill.sender.key
             || self.ancestors.first().is_some_and(|parent| kill.ancestors.first() == Some(parent));
-        kill.at.saturating_sub(self.at) < if is_of_one { LONGEST_GRACE } else { USUAL_GRACE }
+        kill.at - self.at < if is_of_one { LONGEST_GRACE } else { USUAL_GRACE }
     }
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     filter::Filter,
-    finding::{Finding, Severity},
-    rules::RuleDef,
+    finding::{Finding, RuleDef, Severity},
     sink::{
         Sink,
         select::{Item, Select},
     },
     step::Step,
     summary::Summary,
+    time::BootNs,
     world::World,
 };
 
@@ -83,7 +83,7 @@ fn is_hit(fail_on: &[FailOn], finding: &Finding) -> bool {
 impl Sink for Gate {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         let Self { select, fail_on, findings, counts, hits, summary, wall_offset_ns } = self;
-        summary.count(step, 0);
+        summary.count(step, BootNs::ZERO);
         *wall_offset_ns = world.wall_offset_ns();
         select.step(world, step, |_, item| {
             if let Item::Finding(finding) = item

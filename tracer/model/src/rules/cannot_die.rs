@@ -2,11 +2,13 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted, held::Why, words},
+    rules::{Opinion, Rule, Wanted, held::Why, words},
     signal::Sender,
     summary::seconds,
+    thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Fatal, Process, World},
 };
 
@@ -31,11 +33,14 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("cannot_die.md"),
-    make: |thresholds| Box::new(CannotDie { after: thresholds.cannot_die_after }),
 };
 
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(CannotDie { after: thresholds.cannot_die_after })
+}
+
 struct CannotDie {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for CannotDie {
@@ -43,15 +48,15 @@ impl Rule for CannotDie {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let key = match change {
             Change::Signalled(signalled) => signalled.target.key,
             Change::Died { key, .. } => *key,
-            _ => return Verdict::Quiet,
+            _ => return Opinion::Quiet,
         };
         match world.get(key).and_then(end_of) {
-            Some(end) => Verdict::Recheck(end.at.saturating_add(self.after), key),
-            None => Verdict::Quiet,
+            Some(end) => Opinion::Recheck(end.at + self.after, key),
+            None => Opinion::Quiet,
         }
     }
 
@@ -59,27 +64,27 @@ impl Rule for CannotDie {
         vec![Wanted::Held(key)]
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(end) = end_of(process) else { return Verdict::Quiet };
-        let due = end.at.saturating_add(self.after);
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
+        let Some(end) = end_of(process) else { return Opinion::Quiet };
+        let due = end.at + self.after;
         if world.now() < due {
-            return Verdict::Recheck(due, key);
+            return Opinion::Recheck(due, key);
         }
-        let Some((looked, look)) = process.look.filter(|&(looked, _)| looked >= due) else { return Verdict::Quiet };
+        let Some((looked, look)) = process.look.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         // A main thread that has ended before others looks like a zombie.
         let is_over = matches!(look.state, b'Z' | b'X') && process.death().is_some();
         // It waits for the end of those in its namespace, which is told of them.
         let is_last = process.roles.init && world.is_ending(process.pid_ns) && look.state == b'S';
         if is_over || is_last || process.held.as_ref().is_none_or(|held| held.0 < due) || looked < due {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
-        Verdict::Found(Box::new(finding(world, process, &end)))
+        Opinion::Found(Box::new(finding(world, process, &end)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let (key, name) = (open.process.key, words::short(&open.process));
-        let after = seconds(world.now().saturating_sub(open.since));
+        let after = seconds(world.now() - open.since);
         let what =
             open.facts.signal("signal").map_or_else(|| "it began to exit".to_owned(), |signal| signal.to_string());
         match change {
@@ -102,10 +107,10 @@ fn is_zombie(process: &Process) -> bool {
 /// What was to be the end of a process.
 struct End {
     fatal: Option<Fatal>,
-    /// When, in nanoseconds of the boot-time clock.
-    at: u64,
-    /// Number of the event.
-    seq: u64,
+    /// When.
+    at: BootNs,
+    /// The event.
+    seq: Seq,
     /// It has begun to exit.
     exiting: bool,
 }
@@ -118,7 +123,7 @@ fn end_of(process: &Process) -> Option<End> {
 
 fn finding(world: &World, process: &Process, end: &End) -> Finding {
     let name = process.identity();
-    let age_ns = world.now().saturating_sub(end.at);
+    let age_ns = world.now() - end.at;
     let (why, age) = (Why::of(world, process), seconds(age_ns));
     let what = match end.fatal {
         Some(Fatal { signal, .. }) => format!("was sent {signal} {age} ago"),
@@ -163,7 +168,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, Held, Look, Looked, SignalSent},
         finding::Stage,
         signal::Signal,
-        story::{MS, Story, born, born_in, end, key, kill, task},
+        story::{Story, born, born_in, end, key, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -178,7 +183,7 @@ mod tests {
 
     /// Time passes, and a look finds that.
     fn look(story: &mut Story, pid: u32, ms: u64, state: u8, held: Held) {
-        story.now += ms * MS;
+        story.now += Span::ms(ms);
         assert!(story.engine.due(story.now, 0).contains(&Wanted::Held(key(pid))));
         let found = Some(Looked { state, ppid: 1, pts: None });
         story.event(EventKind::Look(Look { key: key(pid), found }));

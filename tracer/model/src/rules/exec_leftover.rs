@@ -3,12 +3,14 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Engine,
     ident::{Identity, ProcKey},
     programs::is_watcher,
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
     summary::seconds,
+    thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Entry, Process, World},
 };
 
@@ -28,11 +30,14 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("exec_leftover.md"),
-    make: |thresholds| Box::new(ExecLeftover { after: thresholds.exec_leftover_after }),
 };
 
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(ExecLeftover { after: thresholds.exec_leftover_after })
+}
+
 struct ExecLeftover {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for ExecLeftover {
@@ -40,28 +45,28 @@ impl Rule for ExecLeftover {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match *change {
-            Change::ClientEnded(key) => Verdict::Recheck(world.now().saturating_add(self.after), key),
+            Change::ClientEnded(key) => Opinion::Recheck(world.now() + self.after, key),
             // It was there before: whether somebody waits for it is found out then.
             Change::Learned(key) if world.get(key).is_some_and(is_outsider) => {
-                Verdict::Recheck(world.now().saturating_add(self.after), key)
+                Opinion::Recheck(world.now() + self.after, key)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
         match world.entry(key) {
             Some(&Entry { client, is_alone, ended: Some((at, status, seq)) }) => {
-                let due = at.saturating_add(self.after);
+                let due = at + self.after;
                 if world.now() < due {
-                    return Verdict::Recheck(due, key);
+                    return Opinion::Recheck(due, key);
                 }
-                Verdict::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
+                Opinion::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
             }
-            Some(_) => Verdict::Quiet,
+            Some(_) => Opinion::Quiet,
             // A health check has no client that could be seen; what has a terminal had one.
             None if terminal(process).is_some()
                 && is_outsider(process)
@@ -69,16 +74,16 @@ impl Rule for ExecLeftover {
                 && !has_parent_outside(world, process) =>
             {
                 if world.has_client(key) {
-                    return Verdict::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
+                    return Opinion::Recheck(world.now() + self.after.max(Span::SECOND), key);
                 }
-                Verdict::Found(Box::new(finding(world, process, None)))
+                Opinion::Found(Box::new(finding(world, process, None)))
             }
-            None => Verdict::Quiet,
+            None => Opinion::Quiet,
         }
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == open.process.key => {
                 Some(format!("{} has ended, {lasted} after its client", words::short(&open.process)))
@@ -114,16 +119,16 @@ fn terminal(process: &Process) -> Option<u16> {
 struct Left {
     client: Identity,
     is_alone: bool,
-    at: u64,
+    at: BootNs,
     status: Option<ExitStatus>,
-    seq: Option<u64>,
+    seq: Option<Seq>,
 }
 
 /// `left` is how it came to be on its own, if that was seen.
 fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
     let (name, pts) = (process.identity(), terminal(process));
     let since = left.as_ref().map_or(world.now(), |left| left.at);
-    let age_ns = world.now().saturating_sub(since);
+    let age_ns = world.now() - since;
     let place = world.place_of(&name);
     let lives = format!("{} lives on in {place}", words::short(&name));
     let (headline, client) = match &left {

@@ -3,12 +3,14 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Kill},
-    rules::{Rule, RuleDef, Verdict, Wanted, held::Why, killed_by, signal_not_forwarded, words},
+    rules::{Opinion, Rule, Wanted, held::Why, killed_by, signal_not_forwarded, words},
     signal::Sender,
     summary::{and_more, seconds},
+    thresholds::Thresholds,
+    time::{Seq, Span},
     world::World,
 };
 
@@ -38,18 +40,19 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("namespace_killed.md"),
-    make: |thresholds| {
-        Box::new(NamespaceKilled {
-            stuck_after: thresholds.namespace_stuck_after,
-            slow_stop_after: thresholds.slow_stop_after,
-        })
-    },
 };
 
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(NamespaceKilled {
+        stuck_after: thresholds.namespace_stuck_after,
+        slow_stop_after: thresholds.slow_stop_after,
+    })
+}
+
 struct NamespaceKilled {
-    stuck_after: u64,
+    stuck_after: Span,
     /// What a stop took with it that was so slow another rule tells.
-    slow_stop_after: u64,
+    slow_stop_after: Span,
 }
 
 impl Rule for NamespaceKilled {
@@ -57,14 +60,14 @@ impl Rule for NamespaceKilled {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         match *change {
             Change::NamespaceEnding(ns) => match ending(world, ns) {
                 // Not by the time of the end: a reader that lags hears of the others later.
                 Some(ending) if !ending.nested && ending.left > 0 => {
-                    Verdict::Recheck(world.now().saturating_add(self.stuck_after), ending.init.key)
+                    Opinion::Recheck(world.now() + self.stuck_after, ending.init.key)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
             Change::NamespaceEnded(ns) => match ending(world, ns) {
                 // Nothing was left to kill, or only the very `kill` that asked pid 1 to end and had
@@ -77,19 +80,19 @@ impl Rule for NamespaceKilled {
                 {
                     found(world, &ending, None, seq)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
             Change::Killed(ref kill) => match kill.ending {
                 // What hangs was told of with the same words.
                 Some(ending)
                     if !kill.was_slow_stop(self.slow_stop_after)
-                        && (ending.left == 0 || world.now() < ending.since.saturating_add(self.stuck_after)) =>
+                        && (ending.left == 0 || world.now() < ending.since + self.stuck_after) =>
                 {
                     found(world, &ending, Some(kill), ending.seq)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
@@ -99,13 +102,13 @@ impl Rule for NamespaceKilled {
         living.flat_map(|process| [Wanted::Look(process.key), Wanted::Held(process.key)]).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
         match ending(world, process.pid_ns) {
             Some(ending) if ending.init.key == key && ending.left > 0 => {
                 found(world, &ending, world.kill_of_init(key), ending.seq)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 }
@@ -115,13 +118,13 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
 }
 
 /// `kill` is what ended the init, if that is known by now.
-fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdict {
+fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opinion {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
     let status = match kill {
         Some(kill) => kill.status,
         None => world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status),
     };
-    let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
+    let took = if left == 0 { last_death } else { world.now() } - since;
     let others = kill.map_or(0, |kill| kill.count - 1);
     let how = match kill {
         Some(kill) => format!("was ended by {}{}", kill.signal, killed_by::briefly(&Kill { count: 1, ..kill.clone() })),
@@ -134,7 +137,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
     };
     let killed_note = match killed {
         0 => None,
-        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took_ns)))),
+        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took)))),
     };
     let notes = [
         kill.and_then(|kill| words::asked_by(&kill.asked_by)),
@@ -164,7 +167,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
         ]
     };
     let place = world.place_of(&init);
-    Verdict::Found(Box::new(Finding {
+    Opinion::Found(Box::new(Finding {
         headline: format!("pid 1 of {place} {how}{rest}"),
         notes: notes.into_iter().flatten().collect(),
         fixes,
@@ -177,7 +180,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
             FACTS,
             [
                 ("killed", killed.into()),
-                ("took_ns", took_ns.into()),
+                ("took_ns", took.into()),
                 ("status", status.into()),
                 ("left", left.into()),
                 ("killed_by", kill.map(|kill| killed_by::facts(kill, None)).into()),

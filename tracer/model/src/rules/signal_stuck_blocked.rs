@@ -2,11 +2,13 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted, held::Why, words},
-    signal::Verdict as Fate,
+    rules::{Opinion, Rule, Wanted, held::Why, words},
+    signal::Verdict,
     summary::seconds,
+    thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Process, Waiting, World},
 };
 
@@ -23,11 +25,14 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("signal_stuck_blocked.md"),
-    make: |thresholds| Box::new(StuckBlocked { after: thresholds.stuck_blocked_after }),
 };
 
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(StuckBlocked { after: thresholds.stuck_blocked_after })
+}
+
 struct StuckBlocked {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for StuckBlocked {
@@ -35,17 +40,17 @@ impl Rule for StuckBlocked {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match change {
             Change::Signalled(signalled) => match &**signalled {
-                Signalled { verdict: Fate::Queued | Fate::Delivered, target, signal, .. }
+                Signalled { verdict: Verdict::Queued | Verdict::Delivered, target, signal, .. }
                     if world.waits(target.key, *signal) =>
                 {
-                    Verdict::Recheck(world.now().saturating_add(self.after), target.key)
+                    Opinion::Recheck(world.now() + self.after, target.key)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
@@ -54,15 +59,15 @@ impl Rule for StuckBlocked {
         waiting.chain([Wanted::Held(key)]).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
-        Verdict::Each(world.waiting(key).iter().map(|waiting| self.judge(world, process, waiting)).collect())
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
+        Opinion::Each(world.waiting(key).iter().map(|waiting| self.judge(world, process, waiting)).collect())
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let signal = open.facts.signal("signal")?;
         let (key, name) = (open.process.key, words::short(&open.process));
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Taken(taken) if taken.signal == signal => Some(format!("{name} has taken {signal} after {lasted}")),
             // By sigwait(3), or a signalfd(2): of that no event tells.
@@ -74,20 +79,20 @@ impl Rule for StuckBlocked {
 }
 
 impl StuckBlocked {
-    fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Verdict {
+    fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Opinion {
         let Waiting { signal, sender, target, at, seq, masks } = *waiting;
-        let due = at.saturating_add(self.after);
+        let due = at + self.after;
         if world.now() < due {
-            return Verdict::Recheck(due, target.key);
+            return Opinion::Recheck(due, target.key);
         }
         // Where its signals cannot be looked at, nobody knows.
-        let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Verdict::Quiet };
+        let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
-        let age_ns = world.now().saturating_sub(at);
+        let age_ns = world.now() - at;
         let why = Why::of(world, process);
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
         if matches!(why, Why::Stopped | Why::Traced(_)) && signal.is_stop() {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let pid = target.key.tgid;
         let (briefly, state, fixes) = match why {
@@ -115,7 +120,7 @@ impl StuckBlocked {
             }
             Why::Frozen(_) | Why::Traced(_) | Why::Asleep => (why.briefly(), why.in_full(process), why.fixes(process)),
         };
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: format!("{signal} has waited for {} for {}: {briefly}", words::short(&name), seconds(age_ns)),
             notes: vec![
                 Note::new("sent by", words::from(&sender, &name)),

@@ -2,8 +2,10 @@
 
 use crate::{
     change::{Change, StatusLost, WhyLost},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
-    rules::{Rule, RuleDef, Verdict, words},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    rules::{Opinion, Rule, words},
+    thresholds::Thresholds,
+    time::Seq,
     world::World,
 };
 
@@ -31,8 +33,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("status_lost.md"),
-    make: |_| Box::new(Lost),
 };
+
+pub(super) fn make(_thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(Lost)
+}
 
 struct Lost;
 
@@ -41,10 +46,10 @@ impl Rule for Lost {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match change {
-            Change::StatusLost(lost) => Verdict::Found(Box::new(finding(world, lost))),
-            _ => Verdict::Quiet,
+            Change::StatusLost(lost) => Opinion::Found(Box::new(finding(world, lost))),
+            _ => Opinion::Quiet,
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{
-        Rule, RuleDef, Verdict,
+        Opinion, Rule,
         words::{self, line, short},
     },
     signal::{Sender, Signal},
     summary::seconds,
+    thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Process, Stopped, World},
 };
 
@@ -30,15 +32,18 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("stopped_job.md"),
-    make: |thresholds| Box::new(StoppedJob { after: thresholds.stopped_after }),
 };
 
-struct StoppedJob {
-    after: u64,
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(StoppedJob { after: thresholds.stopped_after })
 }
 
-/// What the same signal stops, it stops within this time, in nanoseconds.
-const TOGETHER: u64 = 100_000_000;
+struct StoppedJob {
+    after: Span,
+}
+
+/// What the same signal stops, it stops within this time.
+const TOGETHER: Span = Span::ms(100);
 /// Ancestors that are asked whether they were stopped with it.
 const MOST_ABOVE: usize = 32;
 /// Descendants that are counted.
@@ -49,36 +54,36 @@ impl Rule for StoppedJob {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let Change::Signalled(signalled) = change else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        let Change::Signalled(signalled) = change else { return Opinion::Quiet };
         let key = signalled.target.key;
         match world.get(key).and_then(|process| process.stopped.as_ref()) {
-            Some(stopped) if signalled.signal.is_stop() => Verdict::Recheck(stopped.at.saturating_add(self.after), key),
-            _ => Verdict::Quiet,
+            Some(stopped) if signalled.signal.is_stop() => Opinion::Recheck(stopped.at + self.after, key),
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
-        let Some(stopped) = &process.stopped else { return Verdict::Quiet };
-        let due = stopped.at.saturating_add(self.after);
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
+        let Some(stopped) = &process.stopped else { return Opinion::Quiet };
+        let due = stopped.at + self.after;
         if world.now() < due {
-            return Verdict::Recheck(due, key);
+            return Opinion::Recheck(due, key);
         }
         let is_stopped = process.look.is_some_and(|(looked, look)| looked >= due && look.state == b'T');
         if !is_stopped || process.tracer.is_some() || is_meant(world, process, stopped) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         // Whoever stands above it, and was stopped with it, is told of.
         if world.ancestry(key).skip(1).take(MOST_ABOVE).any(|above| is_together(above, stopped)) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
-        Verdict::Found(Box::new(finding(world, process, stopped)))
+        Opinion::Found(Box::new(finding(world, process, stopped)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let (key, name) = (open.process.key, short(&open.process));
-        let after = seconds(world.now().saturating_sub(open.since));
+        let after = seconds(world.now() - open.since);
         match change {
             Change::Continued { key: of, by: by @ Sender::Process(_) } if *of == key => {
                 Some(format!("{name} was continued by {} after {after}", words::from(by, &open.process)))
@@ -99,7 +104,8 @@ impl Rule for StoppedJob {
 
 fn is_together(process: &Process, stopped: &Stopped) -> bool {
     process.stopped.as_ref().is_some_and(|other| {
-        (other.signal, other.sender) == (stopped.signal, stopped.sender) && other.at.abs_diff(stopped.at) <= TOGETHER
+        (other.signal, other.sender) == (stopped.signal, stopped.sender)
+            && other.at.max(stopped.at) - other.at.min(stopped.at) <= TOGETHER
     })
 }
 
@@ -133,7 +139,7 @@ fn cause(stopped: &Stopped, pty: Option<&str>) -> String {
 
 fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
     let name = process.identity();
-    let age_ns = world.now().saturating_sub(stopped.at);
+    let age_ns = world.now() - stopped.at;
     let pty = process.look.and_then(|(_, look)| look.pts).map(|pts| format!("/dev/pts/{pts}"));
     let Stopped { signal, sender, ancestors, seq, .. } = stopped;
     let who = match sender {
@@ -206,7 +212,7 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Look, Looked, SignalSent},
         finding::Stage,
-        story::{MS, Story, born, end, key, kill},
+        story::{Story, born, end, key, kill},
     };
 
     /// `timeout` (20) of a shell (10) has a child (21).
@@ -223,7 +229,7 @@ mod tests {
     }
 
     fn look(story: &mut Story, pid: u32, ms: u64, state: u8, pts: Option<u16>) {
-        story.now += ms * MS;
+        story.now += Span::ms(ms);
         let found = Some(Looked { state, ppid: 20, pts });
         story.event(EventKind::Look(Look { key: key(pid), found })).event(EventKind::Tick);
     }
@@ -294,7 +300,7 @@ mod tests {
         for pid in [20, 21] {
             story.signal(kill(31, pid, Signal::STOP));
         }
-        story.now += 5_000 * MS;
+        story.now += Span::ms(5_000);
         for (pid, ppid) in [(20, 10), (21, 20)] {
             let found = Some(Looked { state: b'T', ppid, pts: None });
             story.event(EventKind::Look(Look { key: key(pid), found }));

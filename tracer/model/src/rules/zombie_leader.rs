@@ -2,10 +2,12 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
     summary::seconds,
+    thresholds::Thresholds,
+    time::{Seq, Span},
     world::{State, World},
 };
 
@@ -21,11 +23,14 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("zombie_leader.md"),
-    make: |thresholds| Box::new(ZombieLeader { after: thresholds.zombie_leader_after }),
 };
 
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(ZombieLeader { after: thresholds.zombie_leader_after })
+}
+
 struct ZombieLeader {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for ZombieLeader {
@@ -33,21 +38,21 @@ impl Rule for ZombieLeader {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let Change::LeaderDied(key) = *change else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        let Change::LeaderDied(key) = *change else { return Opinion::Quiet };
         // In an ordinary exit of a process with threads the leader is often not the last.
         match world.get(key).map(|process| process.state) {
-            Some(State::LeaderDead { since, .. }) => Verdict::Recheck(since.saturating_add(self.after), key),
-            _ => Verdict::Quiet,
+            Some(State::LeaderDead { since, .. }) => Opinion::Recheck(since + self.after, key),
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let State::LeaderDead { since, live, seq } = process.state else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
+        let State::LeaderDead { since, live, seq } = process.state else { return Opinion::Quiet };
         let name = process.identity();
-        let age_ns = world.now().saturating_sub(since);
-        Verdict::Found(Box::new(Finding {
+        let age_ns = world.now() - since;
+        Opinion::Found(Box::new(Finding {
             headline: format!(
                 "the main thread of {} exited {} ago, and other threads live on",
                 words::short(&name),
@@ -69,7 +74,7 @@ impl Rule for ZombieLeader {
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == open.process.key => Some(format!(
                 "the last thread of {} has ended, {lasted} after the main thread",

@@ -6,6 +6,7 @@ use crate::{
     event::{Held, Pipe},
     ident::ProcKey,
     signal::{Sender, Signal, SignalSent, Verdict},
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -16,10 +17,10 @@ pub struct Fatal {
     pub signal: Signal,
     /// Who sent it.
     pub sender: Sender,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 /// By default these write a core file first, which takes its time: such a signal has to be taken before the process
@@ -29,7 +30,7 @@ const DUMPS_CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 impl World {
     /// Remembers the first signal at which the kernel has begun to end a process: it has a SIGKILL for each of its
     /// threads then (`complete_signal()`).
-    pub(super) fn note_fatal(&mut self, at: u64, seq: u64, sent: &SignalSent, sender: Sender, verdict: Verdict) {
+    pub(super) fn note_fatal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, sender: Sender, verdict: Verdict) {
         let SignalSent { target, signal, flags, .. } = *sent;
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
         let ends =
@@ -41,14 +42,14 @@ impl World {
     }
 
     /// What keeps a process from going on was looked at.
-    pub(super) fn note_held(&mut self, at: u64, key: ProcKey, held: &Held) {
+    pub(super) fn note_held(&mut self, at: BootNs, key: ProcKey, held: &Held) {
         if let Some(process) = self.processes.get_mut(&key) {
             process.held = Some(Box::new((at, held.clone())));
         }
     }
 
     /// Two processes were looked at for the two ends of a pipe.
-    pub(super) fn note_pipe(&mut self, at: u64, pipe: Pipe) {
+    pub(super) fn note_pipe(&mut self, at: BootNs, pipe: Pipe) {
         let Pipe { reader, writer, shared } = pipe;
         let Some(process) = self.processes.get_mut(&reader) else { return };
         match process.pipe {

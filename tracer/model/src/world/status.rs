@@ -5,12 +5,13 @@ use crate::{
     event::{Awaited, ExitStatus},
     ident::ProcKey,
     signal::Signal,
+    time::BootNs,
     world::{Death, Process, World},
 };
 
 impl World {
     /// A process is about to end, and a thread that waits for it may not get its status.
-    pub(super) fn note_awaited(&mut self, at: u64, awaited: Awaited, changes: &mut Vec<Change>) {
+    pub(super) fn note_awaited(&mut self, at: BootNs, awaited: Awaited, changes: &mut Vec<Change>) {
         if self.gone.contains(awaited.task.key, at) {
             return;
         }

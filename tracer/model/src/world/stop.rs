@@ -4,6 +4,7 @@ use crate::{
     ident::{Identity, ProcKey},
     signal::Signal,
     stop::{NAMED, Request, Stop, Told},
+    time::BootNs,
     world::World,
 };
 
@@ -47,7 +48,7 @@ impl World {
     }
 
     /// An init has ended, and the kernel kills what is left: what had it told them of its stop?
-    pub(super) fn note_untold(&mut self, init: ProcKey, at: u64) {
+    pub(super) fn note_untold(&mut self, init: ProcKey, at: BootNs) {
         let since = self.get(init).and_then(|init| Some(init.stop.as_ref()?.taken(Some(at))?.at));
         let Some(told) = since.and_then(|since| self.told(init, since)) else { return };
         if let Some(stop) = self.processes.get_mut(&init).and_then(|process| process.stop.as_mut()) {
@@ -55,9 +56,9 @@ impl World {
         }
     }
 
-    /// Which children of an init were told of a stop since a time, in nanoseconds of the boot-time clock;
+    /// Which children of an init were told of a stop since a time;
     /// `None` if the stream does not have the signals that would tell.
-    pub fn told(&self, init: ProcKey, since: u64) -> Option<Told> {
+    pub fn told(&self, init: ProcKey, since: BootNs) -> Option<Told> {
         if self.lacks_forwards {
             return None;
         }

@@ -5,6 +5,7 @@ use tracer_common::record::signal_flags as bit;
 use crate::{
     ident::Identity,
     signal::{Sender, Signal, SignalSent, Verdict},
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -18,18 +19,18 @@ pub struct Stopped {
     pub sender: Sender,
     /// On whose behalf: its parent, grandparent and so on then, up to the init of its namespace.
     pub ancestors: Vec<Identity>,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 impl World {
     /// Remembers what stops a process, until it is continued; true if that is now.
     pub(super) fn note_stopped(
         &mut self,
-        at: u64,
-        seq: u64,
+        at: BootNs,
+        seq: Seq,
         sent: &SignalSent,
         sender: Sender,
         verdict: Verdict,
