@@ -35,6 +35,7 @@ mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
+mod run;
 #[cfg(test)]
 mod scale;
 mod status;
@@ -47,7 +48,7 @@ mod waiting;
 
 pub use command::{Command, End};
 pub use dying::Fatal;
-pub use entered::Entry;
+pub use entered::{Entry, Way};
 pub use family::Merged;
 pub use namespace::Namespace;
 pub use overflow::Overflow;

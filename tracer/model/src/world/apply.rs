@@ -116,10 +116,11 @@ impl World {
             self.inherit_root(task.key, maker);
         }
         // The program is the parent's until an exec.
-        let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec));
+        let program =
+            self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec, parent.runs_for));
         if is_new {
             if let (Some(process), Some(program)) = (self.processes.get_mut(&task.key), program) {
-                (process.args, process.ignored_at_exec) = program;
+                (process.args, process.ignored_at_exec, process.runs_for) = program;
             }
             self.count_birth(task.pid_ns);
             changes.push(Change::Born(task.key));
@@ -233,7 +234,7 @@ impl World {
                 (process.args, process.args_at) = (args.clone(), at);
             }
             process.threads = 1;
-            process.ignored_at_exec = *ignored;
+            (process.ignored_at_exec, process.runs_for) = (*ignored, None);
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
@@ -245,6 +246,7 @@ impl World {
         self.note_client(task.key, &words);
         self.plan_look(task.key, at);
         self.note_entry(task.key);
+        self.note_run(task.key);
         changes.push(Change::Execed { key: task.key, before });
     }
 

@@ -71,6 +71,8 @@ pub struct Process {
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
+    /// A watcher of the container of that client, which waits for it.
+    pub(super) runs_for: Option<ProcKey>,
     /// When it was last sent a signal that asks for something.
     pub(super) heard_at: BootNs,
     /// When it was last sent one that it ignores, likewise.
@@ -200,6 +202,7 @@ impl Process {
             awaited: None,
             waiting: Vec::new(),
             entry: None,
+            runs_for: None,
             heard_at: BootNs::ZERO,
             ignored_at: BootNs::ZERO,
             merged: None,
