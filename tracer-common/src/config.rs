@@ -72,6 +72,7 @@ offsets! {
     signal_group_exit_code: "signal_struct.group_exit_code",
     signal_flags: "signal_struct.flags",
     signal_oom_mm: "signal_struct.oom_mm",
+    signal_waiters: "signal_struct.wait_chldexit.head",
     /// Byte of the flag; its mask is in [`Config::is_subreaper_mask`].
     signal_is_subreaper: "signal_struct.is_child_subreaper",
     /// Byte of the flag; its mask is in [`Config::has_subreaper_mask`].
@@ -81,6 +82,12 @@ offsets! {
     sighand_action: "sighand_struct.action",
     pid_level: "pid.level",
     pid_numbers: "pid.numbers",
+    waiter_entry: "wait_queue_entry.entry",
+    waiter_task: "wait_queue_entry.private",
+    wait_entry: "wait_opts.child_wait",
+    wait_type: "wait_opts.wo_type",
+    wait_flags: "wait_opts.wo_flags",
+    wait_pid: "wait_opts.wo_pid",
     ns_child_reaper: "pid_namespace.child_reaper",
     ns_parent: "pid_namespace.parent",
     ns_inum: "pid_namespace.ns.inum",

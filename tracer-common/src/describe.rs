@@ -124,7 +124,8 @@ impl Rest {
             Self::ArgumentsAnd(_) => {
                 "as many bytes of arguments as args_len says, each argument ended by a zero byte; then, but for records \
                  of older versions, two u32: trust, as of a command_line, and the inode number of the mount namespace \
-                 (0: unknown)"
+                 (0: unknown); then, but for those, a u64: the signals that the program ignores from its start, a bit \
+                 each from signal 1"
             }
             Self::Name(about) | Self::Data(about) => about,
             Self::Json => "a JSON object",

@@ -46,7 +46,7 @@ records! {
         args_len: u16 as Meaning::ArgumentsLength,
         /// Whether these are all.
         args_cut: u16 as Meaning::Cut,
-    } then Rest::ArgumentsAnd(&Credentials::LAYOUT);
+    } then Rest::ArgumentsAnd(&ExecContext::LAYOUT);
 
     /// A main thread, a last thread, or a thread with children began to exit.
     3 Exit "exit" from "`sched_process_exit`": ExitRecord of 104 bytes {
@@ -174,6 +174,19 @@ records! {
         tracer: TaskId,
         /// Only the bit of a subreaper.
         flags: u32 as Meaning::Bits(task::flags::WORDS),
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
+
+    /// A process ends whose status somebody waits for and may not get: the parent ignores SIGCHLD, or
+    /// another of its threads could wait first. Before the record of the end.
+    13 Awaited "awaited" from "`sched_process_exit`": AwaitedRecord of 56 bytes {
+        /// The process.
+        id: TaskId,
+        /// The thread of its parent that waits for it, in wait4(2) or waitid(2).
+        waiter: TaskId,
+        /// 1: it waits for exactly this process; 0: for any child, where the parent ignores SIGCHLD.
+        only: u32,
         /// Nothing.
         reserved: u32 as Meaning::Reserved,
     };
@@ -306,6 +319,24 @@ records! {
         /// Nothing.
         reserved: u32 as Meaning::Reserved,
     } then Rest::Name("the path of the control group, where it is known");
+
+    /// What keeps a process from going on, found before that is said.
+    81 Held "held" from "`/proc/PID/wchan`, `syscall`, `fd`, `cgroup`": HeldRecord of 32 bytes {
+        /// The process.
+        id: TaskId,
+    } then Rest::Json;
+
+    /// Whether one process has the writing end of a pipe of which another one has the reading end.
+    82 Pipe "pipe" from "`/proc/PID/fd`": PipeRecord of 56 bytes {
+        /// Who has the reading end.
+        reader: TaskId,
+        /// Who may have the writing end.
+        writer: TaskId,
+        /// 1: it has.
+        shared: u32,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
 }
 
 /// The first kind that no program in the kernel writes.
@@ -336,13 +367,17 @@ pub const NEVER: u64 = u64::MAX;
 pub const NO_CALL: i32 = i32::MIN;
 
 layout! {
-    /// Who a process is for the kernel: how far its command line, which it could choose, can be
-    /// believed. Stands behind the arguments of an [`ExecRecord`].
-    Credentials of 8 bytes {
+    /// What the kernel knows of a process that executes a program: how far its command line, which it could
+    /// choose, can be believed, and what the program inherits. Stands behind the arguments of an [`ExecRecord`].
+    /// Older versions have written less of it, or nothing.
+    ExecContext of 16 bytes {
         /// How far the arguments can be believed.
         trust: u32 as Meaning::OneOf(trust::WORDS),
         /// Inode number of its mount namespace, 0: unknown.
         mount_ns: u32,
+        /// Signals that it ignores (`SIG_IGN`), a bit each from signal 1: an exec keeps those, and resets
+        /// handlers only.
+        ignored: u64,
     }
 }
 

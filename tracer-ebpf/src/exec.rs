@@ -9,7 +9,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_common::{
     ExecRecord,
-    record::{ARGS_MAX, Credentials},
+    record::{ARGS_MAX, ExecContext},
 };
 
 use crate::{
@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// Room for a record with as much behind its fixed part as there can be. Sent are as many bytes of the
-/// arguments as there are, and right behind these the credentials.
+/// arguments as there are, and right behind these the context.
 #[repr(C)]
 struct Room {
     record: ExecRecord,
     args: [u8; ARGS_MAX],
-    credentials: [u8; size_of::<Credentials>()],
+    context: [u8; size_of::<ExecContext>()],
 }
 
 /// One for each processor: it is too large for the stack of a program.
@@ -40,7 +40,7 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     };
     // SAFETY: this processor's own copy. Should another exec preempt this one here, the kernel
     // does not run a program that is already active on the processor.
-    let Room { record, args: copy, credentials: _ } = unsafe { &mut *room };
+    let Room { record, args: copy, context: _ } = unsafe { &mut *room };
     let (start, whole) = args(task);
     let length = if whole > ARGS_MAX as u64 { ARGS_MAX as u64 } else { whole } as usize;
     record.id = task.id();
@@ -52,14 +52,14 @@ fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
         debug!(&ctx, "exec of process {}: its {} bytes of arguments cannot be read", task.tgid(), length);
     }
     record.args_len = read as u16;
-    let credentials = task.credentials();
+    let context = task.exec_context();
     let args_at = core::mem::offset_of!(Room, args);
-    let sent = args_at + read + size_of::<Credentials>();
+    let sent = args_at + read + size_of::<ExecContext>();
     record.header = header::<ExecRecord>();
     record.header.len = sent as u32;
-    // SAFETY: `read` is at most `ARGS_MAX`, so the credentials and the slice lie within the room.
+    // SAFETY: `read` is at most `ARGS_MAX`, so the context and the slice lie within the room.
     let bytes = unsafe {
-        room.cast::<u8>().add(args_at + read).cast::<Credentials>().write_unaligned(credentials);
+        room.cast::<u8>().add(args_at + read).cast::<ExecContext>().write_unaligned(context);
         core::slice::from_raw_parts(room.cast::<u8>(), sent)
     };
     emit_bytes::<ExecRecord>(bytes);

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_common::{
     Config, Task, TaskId,
     config::MISSING,
-    record::{Credentials, trust},
+    record::{ExecContext, trust},
     task::flags,
 };
 
@@ -49,6 +49,8 @@ pub const PF_EXITING: u32 = 0x4;
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 /// The signal of a child's end.
 pub const SIGCHLD: u32 = 17;
+/// The signals are from 1 to this (`_NSIG`).
+const SIGNALS: u32 = 64;
 /// `SIG_IGN`, in place of a handler.
 const SIG_IGN: u64 = 1;
 /// `SA_NOCLDWAIT` of `sigaction.sa_flags`.
@@ -319,13 +321,13 @@ impl<P: Pointer> TaskPtr<P> {
             .u64(offset!(kn_id))
     }
 
-    /// Who it is for the kernel. Every step is a checked copy: not every kernel tells the verifier what a
+    /// Who it is for the kernel: how far it can be believed, and its mount namespace. Every step is a checked copy: not every kernel tells the verifier what a
     /// `mnt_namespace` is, which is private to `fs/`.
     #[inline(always)]
-    pub fn credentials(self) -> Credentials {
+    fn credentials(self) -> (u32, u32) {
         if !has!(task_cred, task_nsproxy, cred_uid, cred_euid, cred_user_ns, user_ns_level, nsproxy_mnt_ns, mnt_ns_inum)
         {
-            return Credentials { trust: trust::NOBODY, mount_ns: 0 };
+            return (trust::NOBODY, 0);
         }
         let task = Plain(self.0.address());
         let cred = task.follow(offset!(task_cred));
@@ -337,7 +339,27 @@ impl<P: Pointer> TaskPtr<P> {
             && mount_ns == config!(host_mount_ns)
             && mount_ns != 0;
         let trust = if is_own && (uid != 0 || is_hosts) { uid + trust::USER } else { trust::NOBODY };
-        Credentials { trust, mount_ns }
+        (trust, mount_ns)
+    }
+
+    /// Signals that it ignores, a bit each from signal 1.
+    #[inline(always)]
+    fn ignored(self) -> u64 {
+        let (mut ignored, mut signal) = (0, 1);
+        while signal <= SIGNALS {
+            if self.action(signal).handler == SIG_IGN {
+                ignored |= 1 << (signal - 1);
+            }
+            signal += 1;
+        }
+        ignored
+    }
+
+    /// What is told of it when it executes a program.
+    #[inline(always)]
+    pub fn exec_context(self) -> ExecContext {
+        let (trust, mount_ns) = self.credentials();
+        ExecContext { trust, mount_ns, ignored: self.ignored() }
     }
 
     /// Its full identity.

@@ -128,14 +128,13 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     if could_end && !blocks(target, signal) {
         return true;
     }
-    // A terminal, or a shell, waits for a process to stop that blocks it.
-    let waits = is_accepted
-        && contains(set::STOPS, signal)
-        && handler_class(target, signal) == bit::DEFAULT
-        && blocks(target, signal);
+    let stops = is_accepted && contains(set::STOPS, signal) && handler_class(target, signal) == bit::DEFAULT;
+    // `prepare_signal()` has continued the process by now.
+    let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
     // One that waits says nothing of those behind it that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
-    (could_end || waits || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
+    let matters = could_end || stops || continues || is_overflow;
+    matters && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 
 /// The bits that tell of the sender.

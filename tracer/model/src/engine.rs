@@ -40,13 +40,16 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
     let both = match change {
         Change::Reaped { identity, by, .. } => [Some(identity.key), *by],
         Change::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
-        Change::Died { key, .. } | Change::Execed { key, .. } | Change::Looked(key) | Change::Masked(key) => {
-            [Some(*key), None]
-        }
+        Change::Died { key, .. }
+        | Change::Execed { key, .. }
+        | Change::Looked(key)
+        | Change::Masked(key)
+        | Change::Continued { key, .. } => [Some(*key), None],
         Change::Taken(signalled) => [Some(signalled.target.key), None],
         Change::Born(_)
         | Change::Learned(_)
         | Change::Signalled(_)
+        | Change::StatusLost(_)
         | Change::LeaderDied(_)
         | Change::Killed(_)
         | Change::NamespaceEnding(_)

@@ -9,8 +9,10 @@ use crate::{
     world::World,
 };
 
+mod cannot_die;
 mod coalesced_sigchld;
 mod exec_leftover;
+mod held;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
@@ -22,6 +24,8 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
+mod status_lost;
+mod stopped_job;
 mod unreaped_child;
 mod words;
 mod zombie_leader;
@@ -57,6 +61,11 @@ pub enum Wanted {
     Room(ProcKey),
     /// Which signals wait for a thread ([`crate::event::Masks`]).
     Masks(TaskRef),
+    /// What keeps a process from going on ([`crate::event::Held`]).
+    Held(ProcKey),
+    /// Whether the first has the reading end of a pipe, and the second its writing end
+    /// ([`crate::event::Pipe`]).
+    Pipe(ProcKey, ProcKey),
 }
 
 /// In place of a process, where a question is about none that could be gone.
@@ -119,6 +128,9 @@ rules! {
     zombie_leader,
     left_behind,
     killed_by,
+    status_lost,
+    stopped_job,
+    cannot_die,
     signal_stuck_blocked,
     signal_queue_overflow,
     exec_leftover,

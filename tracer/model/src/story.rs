@@ -158,6 +158,7 @@ impl Story {
             old_tid: pid,
             args: args(line),
             mount_ns: 0,
+            ignored: Some(0),
         })))
     }
 

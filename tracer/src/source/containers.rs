@@ -346,7 +346,14 @@ mod tests {
         fn exec(&mut self, pid: u32, line: &str, trust: Trust, mount_ns: u32) {
             let args = Args { trust, ..args(line) };
             let comm = Comm::from(line.split(' ').next().unwrap_or_default());
-            self.happens(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args, mount_ns })));
+            self.happens(EventKind::Exec(Box::new(Exec {
+                task: task(pid),
+                comm,
+                old_tid: pid,
+                args,
+                mount_ns,
+                ignored: Some(0),
+            })));
         }
 
         fn happens(&mut self, kind: EventKind) {

@@ -259,7 +259,9 @@ impl Follow {
                     life.takes(at, taken);
                 }
             }
-            Change::Killed(_)
+            Change::Continued { .. }
+            | Change::StatusLost(_)
+            | Change::Killed(_)
             | Change::NamespaceEnding(_)
             | Change::NamespaceEnded(_)
             | Change::Looked(_)

@@ -127,7 +127,7 @@ fn acts(names: Names<'_>) -> Vec<EventKind> {
         let pid = 100 + 10 * i as u32;
         let comm = comm(name);
         let args = Args { bytes: [name, &b"\0"[..], name].concat().into(), cut: true, ..Args::default() };
-        let exec = Exec { task: task(pid + 4), comm, old_tid: pid + 4, args, mount_ns: 0 };
+        let exec = Exec { task: task(pid + 4), comm, old_tid: pid + 4, args, mount_ns: 0, ignored: Some(0) };
         let ns = tracer::ident::PidNs(4_026_533_000 + i as u32);
         events.extend([
             fork(info(pid + 4, pid, "sh")),

@@ -55,7 +55,14 @@ pub fn fork(task: TaskInfo) -> EventKind {
 
 pub fn exec(pid: u32, comm: impl Into<Name>, args: &[u8]) -> EventKind {
     let args = Args { bytes: args.to_vec().into(), ..Args::default() };
-    EventKind::Exec(Box::new(Exec { task: task(pid), comm: comm.into().0, old_tid: pid, args, mount_ns: 0 }))
+    EventKind::Exec(Box::new(Exec {
+        task: task(pid),
+        comm: comm.into().0,
+        old_tid: pid,
+        args,
+        mount_ns: 0,
+        ignored: Some(0),
+    }))
 }
 
 /// A name as text or as raw bytes.

@@ -4,21 +4,21 @@
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tracer_common::{
-    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
+    AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
+    ReapRecord, RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, Credentials, EndRecord, LookRecord, LostRecord, MasksRecord, NEVER, OutOfMemoryRecord,
-        RoomsRecord, StartRecord, SurveyedRecord, adopter, exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER,
+        OutOfMemoryRecord, PipeRecord, RoomsRecord, StartRecord, SurveyedRecord, adopter, exit_flags,
     },
     task::flags,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     event::{
-        Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Notify, Reap,
-        Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks,
+        Notify, Pipe, Reap, Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
@@ -64,6 +64,9 @@ pub enum DecodeError {
     /// What is said of limits cannot be understood.
     #[error("a record about limits is damaged")]
     BadRooms,
+    /// What is said to keep a process from going on cannot be understood.
+    #[error("a record about what holds up a process is damaged")]
+    BadHeld,
     /// What is said of a container cannot be understood.
     #[error("a record about a container is damaged")]
     BadContainer,
@@ -72,6 +75,8 @@ pub enum DecodeError {
 /// The most bytes of what is said of a container: its id, name, image and pod, each as long as engines
 /// allow. There can be as many as there are containers.
 const CONTAINER_MAX: usize = 4 << 10;
+/// Of what keeps a process from going on: the name of a function, and two paths, which JSON may escape.
+const HELD_MAX: usize = 32 << 10;
 /// Of a container's id where a process is said to belong to it.
 const CONTAINER_ID_MAX: usize = 512;
 /// Of what is said of the run, and of limits.
@@ -129,6 +134,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let RenameRecord { header: _, id, comm } = read(bytes)?;
             EventKind::Rename(known_ref(id).key, Comm(comm))
         }
+        RecordKind::Awaited => {
+            let AwaitedRecord { header: _, id, waiter, only, reserved: _ } = read(bytes)?;
+            EventKind::Awaited(Awaited { task: known_ref(id), waiter: known_ref(waiter), only: only != 0 })
+        }
         RecordKind::Start => EventKind::Start(json::<StartRecord, _>(bytes, JSON_MAX, DecodeError::BadStart)?),
         RecordKind::SnapshotBegin => EventKind::SnapshotBegin,
         RecordKind::SnapshotEnd => EventKind::SnapshotEnd,
@@ -170,6 +179,15 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let MasksRecord { header: _, id, pending, shared_pending, blocked } = read(bytes)?;
             let masks = Masks { pending, shared_pending, blocked };
             EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
+        }
+        RecordKind::Held => {
+            let HeldRecord { header: _, id } = read(bytes)?;
+            EventKind::Held(known_ref(id).key, json::<HeldRecord, _>(bytes, HELD_MAX, DecodeError::BadHeld)?)
+        }
+        RecordKind::Pipe => {
+            let PipeRecord { header: _, reader, writer, shared, reserved: _ } = read(bytes)?;
+            let (reader, writer) = (known_ref(reader).key, known_ref(writer).key);
+            EventKind::Pipe(Pipe { reader, writer, shared: shared != 0 })
         }
         RecordKind::OutOfMemory => {
             let OutOfMemoryRecord { header: _, id, of_group, reserved: _ } = read(bytes)?;
@@ -340,15 +358,18 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
     let want = size_of::<ExecRecord>() + length;
     let short = DecodeError::Short { kind: record.header.kind, have: bytes.len(), want };
     let (args, rest) = rest.split_at_checked(length).ok_or(short)?;
-    // Older versions have none.
-    let Credentials { trust, mount_ns } =
-        Credentials::read_from_prefix(rest).map_or_else(|_| Credentials::default(), |(credentials, _)| credentials);
+    // Older versions have less of it, or nothing.
+    let mut context = ExecContext::default();
+    let known = rest.len().min(size_of::<ExecContext>());
+    context.as_mut_bytes()[..known].copy_from_slice(&rest[..known]);
+    let ExecContext { trust, mount_ns, ignored } = context;
     Ok(Exec {
         task: known_ref(record.id),
         comm: Comm(record.comm),
         old_tid: record.old_tid,
         args: Args { trust: Trust::from_number(trust), ..arguments(args, record.args_cut != 0) },
         mount_ns,
+        ignored: (known == size_of::<ExecContext>()).then_some(ignored),
     })
 }
 

@@ -3,14 +3,16 @@
 //! ([`World::image`](crate::world::World::image)). Only tests need those that the programs in the kernel
 //! write: what comes from there stays as it came.
 
+use std::mem::offset_of;
+
 use tracer_common::{
-    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
+    AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
+    ReapRecord, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, Credentials, EndRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
-        OutOfMemoryRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord, SurveyedRecord,
-        TickRecord, adopter, exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
+        OutOfMemoryRecord, PipeRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
+        SurveyedRecord, TickRecord, adopter, exit_flags,
     },
     task::flags,
 };
@@ -18,8 +20,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     event::{
-        Adopt, Adopter, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify, Reap, Roles, Row, Scope,
-        SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify, Pipe, Reap, Roles,
+        Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
@@ -64,11 +66,23 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.fixed(&RenameRecord { id: leader(*key), comm: comm.0, ..Default::default() });
         }
         // Structures of strings and numbers, which JSON holds always.
+        EventKind::Awaited(Awaited { task, waiter, only }) => {
+            let only = u32::from(*only);
+            out.fixed(&AwaitedRecord { id: id(*task), waiter: id(*waiter), only, ..Default::default() });
+        }
         EventKind::Start(info) => {
             out.record(&StartRecord::default(), &serde_json::to_vec(info).unwrap_or_default());
         }
         EventKind::Container(container) => {
             out.record(&ContainerRecord::default(), &serde_json::to_vec(container).unwrap_or_default());
+        }
+        EventKind::Held(key, held) => {
+            let json = serde_json::to_vec(held).unwrap_or_default();
+            out.record(&HeldRecord { id: leader(*key), ..Default::default() }, &json);
+        }
+        EventKind::Pipe(Pipe { reader, writer, shared }) => {
+            let (reader, writer, shared) = (leader(*reader), leader(*writer), u32::from(*shared));
+            out.fixed(&PipeRecord { reader, writer, shared, ..Default::default() });
         }
         EventKind::Rooms(rooms) => {
             out.record(&RoomsRecord::default(), &serde_json::to_vec(rooms).unwrap_or_default());
@@ -171,7 +185,7 @@ impl Out<'_> {
     }
 
     fn exec(self, exec: &Exec) {
-        let Exec { task, comm, old_tid, args: Args { bytes, cut, trust }, mount_ns } = exec;
+        let Exec { task, comm, old_tid, args: Args { bytes, cut, trust }, mount_ns, ignored } = exec;
         let args = bytes.get(..ARGS_MAX).unwrap_or(bytes);
         let fixed = ExecRecord {
             id: id(*task),
@@ -181,8 +195,10 @@ impl Out<'_> {
             args_cut: u16::from(*cut),
             ..Default::default()
         };
-        let credentials = Credentials { trust: trust.number(), mount_ns: *mount_ns };
-        self.record(&fixed, &[args, credentials.as_bytes()].concat());
+        let context = ExecContext { trust: trust.number(), mount_ns: *mount_ns, ignored: ignored.unwrap_or_default() };
+        // As older versions wrote it.
+        let known = if ignored.is_some() { size_of::<ExecContext>() } else { offset_of!(ExecContext, ignored) };
+        self.record(&fixed, &[args, &context.as_bytes()[..known]].concat());
     }
 
     fn survey(self, survey: &Survey) {
@@ -318,7 +334,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{ExitStatus, Looked},
+        event::{ExitStatus, Held, Looked},
         host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
         signal::Signal,
@@ -370,8 +386,9 @@ mod tests {
     prop_compose! {
         fn exec()(
             task in task(), comm in comm(), old_tid in any::<u32>(), args in args(), mount_ns in any::<u32>(),
+            ignored in option::of(any::<u64>()),
         ) -> EventKind {
-            EventKind::Exec(Box::new(Exec { task, comm, old_tid, args, mount_ns }))
+            EventKind::Exec(Box::new(Exec { task, comm, old_tid, args, mount_ns, ignored }))
         }
     }
 
@@ -494,6 +511,18 @@ mod tests {
             }
             RecordKind::Notify => (task(), task(), any::<(bool, i32)>())
                 .prop_map(|(task, to, (traced, signal))| EventKind::Notify(Notify { task, to, traced, signal }))
+                .boxed(),
+            RecordKind::Awaited => {
+                let awaited = (task(), task(), any::<bool>());
+                awaited.prop_map(|(task, waiter, only)| EventKind::Awaited(Awaited { task, waiter, only })).boxed()
+            }
+            RecordKind::Held => (key(), any::<[String; 4]>())
+                .prop_map(|(key, [state, wchan, file, frozen])| {
+                    EventKind::Held(key, Box::new(Held { state, wchan, file, frozen }))
+                })
+                .boxed(),
+            RecordKind::Pipe => (key(), key(), any::<bool>())
+                .prop_map(|(reader, writer, shared)| EventKind::Pipe(Pipe { reader, writer, shared }))
                 .boxed(),
             RecordKind::Rename => (key(), comm()).prop_map(|(key, comm)| EventKind::Rename(key, comm)).boxed(),
             // A record of the kind survey stands only inside of this one.

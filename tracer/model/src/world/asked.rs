@@ -150,7 +150,14 @@ mod tests {
     fn executes(story: &mut Story, pid: u32, line: &str, trust: Trust) {
         let args = Args { trust, ..args(line) };
         let comm = Comm::from(line.split(' ').next().unwrap_or_default());
-        story.event(EventKind::Exec(Box::new(Exec { task: task(pid), comm, old_tid: pid, args, mount_ns: 0 })));
+        story.event(EventKind::Exec(Box::new(Exec {
+            task: task(pid),
+            comm,
+            old_tid: pid,
+            args,
+            mount_ns: 0,
+            ignored: Some(0),
+        })));
     }
 
     /// Who is said to have asked, where these processes have a client's command line.

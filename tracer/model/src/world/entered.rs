@@ -19,11 +19,22 @@ use crate::{
 pub struct Entry {
     /// Who asked for it: the client, or the parent outside.
     pub client: Identity,
+    /// How.
+    pub way: Way,
     /// No other one could have been it.
     pub is_alone: bool,
     /// Its end, once it has ended: when, how, and the number of
     /// that event; neither of these if nobody saw it end.
     pub ended: Option<(BootNs, Option<ExitStatus>, Option<Seq>)>,
+}
+
+/// How a process came into a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From outside, into one that was there.
+    Exec,
+    /// As its first process: the client has started the container.
+    Run,
 }
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
@@ -38,7 +49,7 @@ fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
 }
 
 /// Whether an option leaves the command alone: `-d`, `-td`, `--detach`.
-fn detaches(word: &[u8]) -> bool {
+pub(super) fn detaches(word: &[u8]) -> bool {
     let is_cluster = |letters: &[u8]| !letters.is_empty() && letters.iter().all(|letter| b"itd".contains(letter));
     word == b"--detach"
         || word == b"--detach=true"
@@ -108,7 +119,7 @@ impl World {
         let client = client.identity();
         self.clients.insert((client.key, key));
         if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(Entry { client, is_alone, ended: None }));
+            process.entry = Some(Box::new(Entry { client, way: Way::Exec, is_alone, ended: None }));
         }
     }
 
@@ -122,9 +133,23 @@ impl World {
         seq: Option<Seq>,
         changes: &mut Vec<Change>,
     ) {
-        for key in self.entries_of(client).collect::<Vec<_>>() {
+        let brought: Vec<_> = self.entries_of(client).collect();
+        if brought.is_empty() {
+            self.note_left_running(client, at, status, seq, changes);
+        }
+        for key in brought {
             self.clients.remove(&(client, key));
             let Some(process) = self.get(key) else { continue };
+            if process.entry.as_ref().is_some_and(|entry| entry.way == Way::Run) {
+                // Who ends by itself has left on purpose.
+                if status.and_then(ExitStatus::signal).is_some()
+                    && let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut())
+                {
+                    entry.ended = Some((at, status, seq));
+                    changes.push(Change::ClientEnded(key));
+                }
+                continue;
+            }
             let others = self.clients_for(process);
             let is_unclear = others.is_none();
             let free = others.into_iter().flatten().find(|&other| other.key != client && !self.is_taken(other.key));
@@ -186,7 +211,8 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry = Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq)) }));
+            process.entry =
+                Some(Box::new(Entry { client: from, way: Way::Exec, is_alone: true, ended: Some((at, status, seq)) }));
             changes.push(Change::ClientEnded(child));
         }
     }

@@ -116,6 +116,7 @@ impl World {
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
         self.leave_namespace(key, process.pid_ns);
         self.pending -= process.pending.len();
+        changes.extend(self.lost_to_another(&process, by, exact));
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,

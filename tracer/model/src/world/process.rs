@@ -2,12 +2,12 @@
 
 use crate::{
     change::Adoption,
-    event::{ExitStatus, Looked, Roles, TaskInfo},
+    event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     stop::Stop,
     time::{BootNs, Seq},
-    world::{Entry, Merged, Overflow, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
+    world::{Entry, Fatal, Merged, Overflow, Stopped, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
 };
 
 /// A process that is in the process table, zombies included.
@@ -53,12 +53,26 @@ pub struct Process {
     pub(super) root: ProcKey,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,
+    /// Signals that its program has ignored from its start, a bit each from signal 1; `None` if that is not known.
+    pub ignored_at_exec: Option<u64>,
     /// The last close look, and when.
     pub look: Option<(BootNs, Looked)>,
+    /// The last look at what keeps it from going on, and when.
+    pub held: Option<Box<(BootNs, Held)>>,
+    /// What was sent to end it, at once and without a word of its own.
+    pub fatal: Option<Box<Fatal>>,
+    /// What has stopped it.
+    pub stopped: Option<Box<Stopped>>,
+    /// Who has the writing end of a pipe of which it has the reading end: when that was found, and who.
+    pub pipe: Option<(BootNs, ProcKey)>,
+    /// The thread of its parent that waits for it as it ends, if it may do so in vain.
+    pub(super) awaited: Option<Awaited>,
     /// Signals that wait for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
+    /// A watcher of the container of that client, which waits for it.
+    pub(super) runs_for: Option<ProcKey>,
     /// When it was last sent a signal that asks for something.
     pub(super) heard_at: BootNs,
     /// When it was last sent one that it ignores, likewise.
@@ -179,9 +193,16 @@ impl Process {
             container: None,
             root: key,
             exit_signal: i32::from(Signal::CHLD.0),
+            ignored_at_exec: None,
             look: None,
+            held: None,
+            fatal: None,
+            stopped: None,
+            pipe: None,
+            awaited: None,
             waiting: Vec::new(),
             entry: None,
+            runs_for: None,
             heard_at: BootNs::ZERO,
             ignored_at: BootNs::ZERO,
             merged: None,

@@ -518,7 +518,8 @@ fn a_namespace_that_is_nested_in_itself_is_survived() {
 
 /// Another thread of it executes a program, and has taken the number of its leader.
 fn exec_by_thread(story: &mut Story, pid: u32, comm: &str) {
-    let exec = Exec { task: task(pid), comm: comm.into(), old_tid: pid + 1, args: args(comm), mount_ns: 0 };
+    let exec =
+        Exec { task: task(pid), comm: comm.into(), old_tid: pid + 1, args: args(comm), mount_ns: 0, ignored: Some(0) };
     story.event(EventKind::Exec(Box::new(exec)));
 }
 

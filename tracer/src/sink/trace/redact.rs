@@ -14,6 +14,7 @@ use tracer_common::{
 };
 
 use crate::{
+    event::Held,
     host::{Container, Rooms, StartInfo},
     ident::Comm,
     sink::trace::Redact,
@@ -145,6 +146,12 @@ impl Redactor {
                 }
                 serde_json::to_vec(&rooms)
             }),
+            RecordKind::Held => serde_json::from_slice(bytes).and_then(|mut held: Held| {
+                for path in [&mut held.file, &mut held.frozen].into_iter().filter(|path| !path.is_empty()) {
+                    *path = self.pseudonym(path.as_bytes());
+                }
+                serde_json::to_vec(&held)
+            }),
             _ => return Vec::new(),
         };
         json.unwrap_or_default()
@@ -240,7 +247,14 @@ mod tests {
     fn exec(comm: &str, args: &'static [u8]) -> EventKind {
         let task = TaskRef { key: key(5), tid: 5 };
         let args = Args { bytes: args.into(), cut: false, trust: Trust::User(1_000) };
-        EventKind::Exec(Box::new(Exec { task, comm: comm.into(), old_tid: 5, args, mount_ns: 77 }))
+        EventKind::Exec(Box::new(Exec {
+            task,
+            comm: comm.into(),
+            old_tid: 5,
+            args,
+            mount_ns: 77,
+            ignored: Some(1 << 16),
+        }))
     }
 
     #[test]
