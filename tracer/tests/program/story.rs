@@ -156,6 +156,8 @@ pub fn everything() -> Vec<EventKind> {
             code: 0,
             flags: signal_flags::KERNEL_INFO | signal_flags::GROUP,
             result: 0,
+            aim: Aim::Unknown,
+            place: Place::default(),
         }),
         EventKind::Deliver(SignalTaken {
             target: task(100),
