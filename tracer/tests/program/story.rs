@@ -8,7 +8,7 @@ use tracer::{
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs},
-    signal::Signal,
+    signal::{Aim, Place, Signal},
     sink::Sink,
     summary::Summary,
     thresholds::Thresholds,

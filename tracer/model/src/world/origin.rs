@@ -96,14 +96,14 @@ impl World {
             let is_helped = helper != key;
             let passed = |earlier: &Cause| {
                 let is_same = earlier.signal == cause.signal;
-                let after_ns = cause.at - earlier.at;
+                let span = cause.at - earlier.at;
                 // A person who has pressed Ctrl-C at a shell may give the next command.
                 let is_at_prompt = earlier.signal == Signal::INT && is_shell(process.comm.bytes());
-                let is_why = after_ns <= if is_at_prompt { AT_ONCE } else { SOON }
+                let is_why = span <= if is_at_prompt { AT_ONCE } else { SOON }
                     && earlier.current != cause.current
                     && (!is_helped || earlier.at <= helper.start)
                     && (is_same || (is_request(earlier) && self.is_near_below(target, key)));
-                let is_sure = is_same && !is_helped && after_ns <= AT_ONCE;
+                let is_sure = is_same && !is_helped && span <= AT_ONCE;
                 let certainty = if is_sure { Certainty::Seen } else { Certainty::Likely };
                 let how = if is_same { How::PassedOn } else { How::Answer };
                 is_why.then(|| after(earlier, process.identity(), how, certainty))
@@ -195,7 +195,7 @@ pub(super) fn after(cause: &Cause, to: Identity, how: How, certainty: Certainty)
 
 fn chain(earlier: &[Step], step: Step) -> Origin {
     // The first cause stays.
-    let skipped = (earlier.len() + 1) - MOST_STEPS;
+    let skipped = (earlier.len() + 1).saturating_sub(MOST_STEPS);
     let first = earlier.iter().take(1);
     first.chain(earlier.iter().skip(1 + skipped)).cloned().chain([step]).collect()
 }
