@@ -196,7 +196,7 @@ impl World {
     /// Somebody outside adopts a process that came in: whoever brought it there has ended, and was no
     /// runtime that leaves it to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
-        let Adoption { at, seq, from, to, class, known: _ } = *adoption;
+        let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
         // Runtimes set up what they bring in through several processes that end before its program begins.
