@@ -60,7 +60,7 @@ const FIELDS: &[(&str, &str)] = &[
 /// The closed sets, by the field that holds a word of them.
 const WORDS: &[(&str, &[&str])] = &[
     ("severity", &["info", "warning", "error"]),
-    ("stage", &["new", "ongoing", "resolved", "repeated"]),
+    ("stage", &["new", "ongoing", "resolved", "withdrawn", "repeated"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
     ("call", &["wait4", "waitid", "io_uring"]),
@@ -210,7 +210,8 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
                 return Err(format!("says {key:?} is {value}, which is no UTC time with nanoseconds"));
             }
             // What is over needs no fix.
-            ("fix", Value::String(text)) if text.is_empty() && object["stage"] == "resolved" => {}
+            ("fix", Value::String(text))
+                if text.is_empty() && object["stage"] == "resolved" || object["stage"] == "withdrawn" => {}
             ("headline" | "message" | "fix", Value::String(text))
                 if text.is_empty() || text.contains(char::is_control) =>
             {

@@ -97,6 +97,11 @@ pub trait Rule {
         None
     }
 
+    /// Whether a change proves that a lasting finding of its own was wrong, and why: a headline. It is withdrawn.
+    fn wrong(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
+        None
+    }
+
     /// Whether a lasting finding of its own tells what another one does too, which then is told no more.
     fn speaks_for(&self, _whole: &Finding, _part: &Finding) -> bool {
         false

@@ -52,6 +52,10 @@ impl Rule for UnreapedChild {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        if let Change::Reaped { by: Some(by), .. } = *change {
+            let left = coalesced_sigchld::has_passed_over(world, by).take(self.leak as usize);
+            return Opinion::Each(left.map(|zombie| Opinion::Recheck(world.now(), zombie)).collect());
+        }
         // A zombie that gets another parent is another one's to reap.
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
@@ -91,7 +95,8 @@ impl Rule for UnreapedChild {
             let told = self.leak.div_ceil(NAMED);
             unreaped(world, debtor, self.after, told.saturating_add(1)) > told
                 || is_leak(world, debtor, self.after, self.leak)
-                || coalesced_sigchld::left(world, debtor, self.after).is_some()
+                || coalesced_sigchld::left(world, debtor, self.after)
+                    .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
         };
         if process.tracer.is_none() && is_spoken_for() {
             return Opinion::Quiet;

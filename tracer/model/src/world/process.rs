@@ -52,6 +52,9 @@ pub struct Process {
     pub reaped: u64,
     /// It has reaped one that it had adopted: it waits for any child, sooner or later.
     pub reaps_orphans: bool,
+    /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
+    /// was reaped.
+    pub(super) latest_reaped: Option<(BootNs, BootNs)>,
     /// Threads when it was last seen in full.
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
@@ -203,6 +206,7 @@ impl Process {
             adoption: None,
             reaped: 0,
             reaps_orphans: false,
+            latest_reaped: None,
             threads: 1,
             cgroup: 0,
             container: None,
@@ -307,11 +311,19 @@ impl Process {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
 
-    /// Since when its present parent owes it a wait: it has ended by
-    /// then, and that one is its parent.
+    /// How it came to its present parent, if not by birth.
+    pub fn present_adoption(&self) -> Option<Adoption> {
+        self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key))
+    }
+
+    /// Since when its present parent is its parent.
+    pub(super) fn child_since(&self) -> BootNs {
+        self.present_adoption().map_or(self.key.start, |adoption| adoption.at)
+    }
+
+    /// Since when its present parent owes it a wait: it has ended by then, and that one is its parent.
     pub fn owed_since(&self, death: &Death) -> BootNs {
-        let adopted = self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key));
-        death.zombie_since().max(adopted.map_or(BootNs::ZERO, |adoption| adoption.at))
+        death.zombie_since().max(self.child_since())
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -335,7 +335,9 @@ impl Life {
             other.rule.name == finding.rule.name
                 && match finding.stage {
                     Stage::New => (&other.headline, &other.notes) == (&finding.headline, &finding.notes),
-                    Stage::Ongoing => (other.since, other.process.key) == (finding.since, finding.process.key),
+                    Stage::Ongoing | Stage::Withdrawn => {
+                        (other.since, other.process.key) == (finding.since, finding.process.key)
+                    }
                     // What it was is told before.
                     Stage::Resolved => false,
                 }
