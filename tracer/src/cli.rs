@@ -12,7 +12,7 @@ use crate::{
     audit::Gate,
     console::style,
     filter::{NsArg, parse_ns, rule},
-    rules::RuleDef,
+    finding::RuleDef,
     scope::Scope,
     signal::Signal,
     source::{hooks::Hooks, load::LoadOptions},

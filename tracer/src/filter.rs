@@ -5,11 +5,10 @@ use rustc_hash::FxHashSet;
 use crate::{
     change::{Change, Signalled},
     event::EventKind,
-    finding::{Finding, Role, Severity, Value},
+    finding::{Finding, Role, RuleDef, Severity, Value},
     host::Container,
     ident::{Identity, PidNs, ProcKey, escape},
     occurrence::Occurrence,
-    rules::RuleDef,
     scope::Scope,
     signal::{Sender, Signal},
     world::{Process, World, descent::Descent},

@@ -11,21 +11,16 @@ use std::{
 struct Plan {
     /// Each folder of sources and its modules, from the ground up.
     floors: Vec<(PathBuf, Vec<String>)>,
-    /// Imports that still run upwards, and where they go.
-    exceptions: BTreeSet<(String, String)>,
 }
 
 impl Plan {
-    /// Of the section "Floors": rows of a folder with its modules, and rows of two modules with an arrow.
+    /// Of the section "Floors": rows of a folder with its modules.
     fn read(page: &str) -> Self {
         let mut plan = Self::default();
         let lines = page.lines().skip_while(|line| *line != "## Floors").skip(1);
         for line in lines.take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `")) {
             let cells: Vec<_> = line.trim_matches('|').split('|').map(quoted).collect();
             match &cells[..] {
-                [way, ..] if way.len() == 2 => {
-                    plan.exceptions.insert((way[0].clone(), way[1].clone()));
-                }
                 [folder, modules, ..] if folder.len() == 1 => {
                     let folder = Path::new(&folder[0]);
                     match plan.floors.iter_mut().find(|(known, _)| known == folder) {
@@ -159,7 +154,7 @@ fn no_import_runs_upwards() {
     let plan = Plan::read(&fs::read_to_string(root.join("docs/architecture.md")).unwrap());
     assert!(plan.floors.len() >= 2, "the page has no floors");
     let heights = plan.heights();
-    let (mut faults, mut used, mut seen) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
     for (folder, modules) in &plan.floors {
         let mut paths = Vec::new();
         files(&root.join(folder), &mut paths);
@@ -183,22 +178,15 @@ fn no_import_runs_upwards() {
                 continue;
             }
             for (line, name) in names.into_iter().filter(|(_, name)| *name != module) {
-                let way = (module.clone(), name);
-                if plan.exceptions.contains(&way) {
-                    used.insert(way);
-                    continue;
-                }
-                let (from, to) = way;
                 let place = format!("{}:{line}", folder.join(path).display());
-                match heights.get(&*to) {
-                    Some(height) if *height < heights[&*from] => {}
-                    Some(_) => faults.push(format!("{place}: {to} stands above {from}")),
-                    None => faults.push(format!("{place}: {to} has no floor")),
+                match heights.get(&*name) {
+                    Some(height) if *height < heights[&*module] => {}
+                    Some(_) => faults.push(format!("{place}: {name} stands above {module}")),
+                    None => faults.push(format!("{place}: {name} has no floor")),
                 }
             }
         }
     }
-    faults.extend(plan.exceptions.difference(&used).map(|(from, to)| format!("{from} does not need {to} any more")));
     let gone = heights.keys().filter(|module| !seen.contains(**module));
     faults.extend(gone.map(|module| format!("the module {module} is gone")));
     assert!(faults.is_empty(), "see \"Floors\" in docs/architecture.md:\n{}", faults.join("\n"));

@@ -9,7 +9,7 @@ use crate::{
     event::{Event, EventKind},
     finding::{Confidence, Finding, Note, Subject},
     ident::ProcKey,
-    rules::{NOBODY, RULES, Rule, Verdict, Wanted},
+    rules::{self, NOBODY, Opinion, Rule, Wanted},
     step::Step,
     thresholds::Thresholds,
     world::{Process, World},
@@ -83,7 +83,7 @@ impl Engine {
     pub fn new(thresholds: &Thresholds) -> Self {
         Self {
             world: World::default(),
-            rules: RULES.iter().map(|rule| (rule.make)(thresholds)).collect(),
+            rules: rules::judges(thresholds),
             asked: Asked::default(),
             next_seq: 0,
             changes: Vec::new(),
@@ -175,20 +175,20 @@ impl Asked {
     }
 
     /// Takes in what a rule says of an event of that time.
-    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, verdict: Verdict, at: u64, seq: u64) {
+    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, opinion: Opinion, at: u64, seq: u64) {
         // Never at once, or a rule that cannot make up its mind would keep the loop busy; nor before the next tick,
         // for which the processes to look at are named already.
         let later = at.max(world.now()).saturating_add(1);
-        match verdict {
-            Verdict::Quiet => {}
-            Verdict::Each(verdicts) => {
-                verdicts.into_iter().for_each(|verdict| self.note(world, rules, rule, verdict, at, seq));
+        match opinion {
+            Opinion::Quiet => {}
+            Opinion::Each(opinions) => {
+                opinions.into_iter().for_each(|opinion| self.note(world, rules, rule, opinion, at, seq));
             }
-            Verdict::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
-            Verdict::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
-            Verdict::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
-            Verdict::Found(finding) if self.is_told(rules, &finding) => {}
-            Verdict::Found(mut finding) => {
+            Opinion::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
+            Opinion::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
+            Opinion::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
+            Opinion::Found(finding) if self.is_told(rules, &finding) => {}
+            Opinion::Found(mut finding) => {
                 if finding.confidence == Confidence::Certain
                     && finding.since < finding.at
                     && world.is_gap_since(finding.since)

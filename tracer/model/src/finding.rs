@@ -6,15 +6,16 @@ use std::{fmt, str::FromStr};
 use crate::{
     host::GroupKey,
     ident::{Identity, ProcKey},
-    rules::RuleDef,
     signal::Signal,
 };
 
 pub mod fact;
 mod note;
+mod rule;
 
 pub use fact::{FactDef, Facts, Kind, Part, Presence, Role, Value};
 pub use note::Note;
+pub use rule::RuleDef;
 
 /// What a rule found.
 #[derive(Clone, Debug)]
@@ -108,9 +109,7 @@ impl Finding {
         special.unwrap_or(Subject::Process(self.process.key))
     }
 
-    /// About whom there could be a finding that lasts and speaks for this one ([`Rule::speaks_for`]).
-    ///
-    /// [`Rule::speaks_for`]: crate::rules::Rule::speaks_for
+    /// About whom there could be a finding that lasts and speaks for this one (`Rule::speaks_for`).
     pub fn part_of(&self) -> Option<ProcKey> {
         let whole = self.facts.own(Role::Debtor).or_else(|| self.facts.own(Role::Adopter))?;
         whole.processes().first().map(|process| process.key)

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Finding, Severity, Subject},
+    finding::{Finding, RuleDef, Subject},
     ident::{ProcKey, TaskRef},
     thresholds::Thresholds,
     world::World,
@@ -29,29 +29,9 @@ mod zombie_leak;
 pub use left_behind::patience as left_behind_patience;
 pub use words::on_behalf;
 
-/// What a rule is, for `--rule`, `tracer rules`, `tracer explain` and the documentation.
-#[derive(Debug)]
-pub struct RuleDef {
-    /// Its stable name.
-    pub name: &'static str,
-    /// How urgent its findings are.
-    pub severity: Severity,
-    /// What it says, in one line.
-    pub summary: &'static str,
-    /// What it finds goes on until it is over: it is told of again at longer and longer intervals, and
-    /// when it has ended.
-    pub lasts: bool,
-    /// What is particular to its findings.
-    pub facts: &'static [FactDef],
-    /// What it means, why the kernel does so, how to see it, what to do: Markdown.
-    pub explanation: &'static str,
-    /// Makes one, with its thresholds.
-    pub make: fn(&Thresholds) -> Box<dyn Rule>,
-}
-
 /// What a rule thinks of a change.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Opinion {
     /// Nothing to say.
     Quiet,
     /// Each of these.
@@ -87,12 +67,12 @@ pub trait Rule {
     fn def(&self) -> &'static RuleDef;
 
     /// Called once for each change. `seq` is the number of the event that caused it.
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict;
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion;
 
-    /// Called at the time that [`Verdict::Recheck`] named, after the process and whoever owes
+    /// Called at the time that [`Opinion::Recheck`] named, after the process and whoever owes
     /// it a wait have been looked at ([`crate::event::Look`]).
-    fn recheck(&self, _world: &World, _key: ProcKey) -> Verdict {
-        Verdict::Quiet
+    fn recheck(&self, _world: &World, _key: ProcKey) -> Opinion {
+        Opinion::Quiet
     }
 
     /// What else to look at before that.
@@ -112,25 +92,38 @@ pub trait Rule {
     }
 }
 
-/// All rules. A new one is a file and a line.
-pub static RULES: &[&RuleDef] = &[
-    &init_ignored_signal::DEF,
-    &unreaped_child::DEF,
-    &zombie_leak::DEF,
-    &coalesced_sigchld::DEF,
-    &orphan_adopted::DEF,
-    &namespace_killed::DEF,
-    &slow_stop::DEF,
-    &signal_not_forwarded::DEF,
-    &zombie_leader::DEF,
-    &left_behind::DEF,
-    &killed_by::DEF,
-    &signal_stuck_blocked::DEF,
-    &signal_queue_overflow::DEF,
-    &exec_leftover::DEF,
-    &pid_pressure::DEF,
-    &pty_pressure::DEF,
-];
+/// Lists the rules, for whoever speaks of them and for whoever asks them.
+macro_rules! rules {
+    ($($rule:ident,)*) => {
+        /// All rules.
+        pub static RULES: &[&RuleDef] = &[$(&$rule::DEF),*];
+
+        /// All rules as judges with these thresholds, in the same order.
+        pub(crate) fn judges(thresholds: &Thresholds) -> Vec<Box<dyn Rule>> {
+            vec![$($rule::make(thresholds)),*]
+        }
+    };
+}
+
+// A new one is a file and a line.
+rules! {
+    init_ignored_signal,
+    unreaped_child,
+    zombie_leak,
+    coalesced_sigchld,
+    orphan_adopted,
+    namespace_killed,
+    slow_stop,
+    signal_not_forwarded,
+    zombie_leader,
+    left_behind,
+    killed_by,
+    signal_stuck_blocked,
+    signal_queue_overflow,
+    exec_leftover,
+    pid_pressure,
+    pty_pressure,
+}
 
 /// The rule of that name.
 pub fn find(name: &str) -> Option<&'static RuleDef> {

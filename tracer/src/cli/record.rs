@@ -8,8 +8,9 @@ use super::{Probes, ThresholdArgs, parse_duration, rule, scope};
 use crate::{
     console::style,
     filter::Options,
+    finding::RuleDef,
     report::Report,
-    rules::{self, RULES, RuleDef},
+    rules::{self, RULES},
     scope::Scope,
     sink::{gate::FailOn, trace::Redact},
 };

@@ -6,8 +6,8 @@ use clap::{
 };
 
 use crate::{
-    finding::Severity,
-    rules::{self, RULES, RuleDef},
+    finding::{RuleDef, Severity},
+    rules::{self, RULES},
     signal::Signal,
 };
 

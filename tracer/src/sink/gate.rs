@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     filter::Filter,
-    finding::{Finding, Severity},
-    rules::RuleDef,
+    finding::{Finding, RuleDef, Severity},
     sink::{
         Sink,
         select::{Item, Select},

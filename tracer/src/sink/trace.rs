@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use crate::{
     event::{End, Event, EventKind},
     filter::Filter,
+    finding::RuleDef,
     host::StartInfo,
-    rules::RuleDef,
     sink::{
         Sink,
         select::{Item, Select},

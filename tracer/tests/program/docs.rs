@@ -9,7 +9,8 @@ use std::{
 
 use serde_json::Value;
 use tracer::{
-    rules::{RULES, RuleDef},
+    finding::RuleDef,
+    rules::RULES,
     sink::json::schema::{schema, table},
     trace::layout,
 };

@@ -2,11 +2,12 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted, words},
-    signal::{Signal, Verdict as Fate},
+    rules::{Opinion, Rule, Wanted, words},
+    signal::{Signal, Verdict},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Merged, Process, World},
 };
 
@@ -27,8 +28,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("coalesced_sigchld.md"),
-    make: |thresholds| Box::new(Coalesced { after: thresholds.unreaped_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(Coalesced { after: thresholds.unreaped_after })
+}
 
 struct Coalesced {
     after: u64,
@@ -44,17 +48,17 @@ impl Rule for Coalesced {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
         match change {
             Change::Signalled(signalled)
                 if signalled.signal == Signal::CHLD
-                    && signalled.verdict == Fate::Merged
+                    && signalled.verdict == Verdict::Merged
                     && world.get(signalled.target.key).is_some_and(|target| target.merged.is_some()) =>
             {
                 // A moment later than the child: that one ended first.
-                Verdict::Recheck(world.now().saturating_add(self.after), signalled.target.key)
+                Opinion::Recheck(world.now().saturating_add(self.after), signalled.target.key)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
@@ -62,12 +66,12 @@ impl Rule for Coalesced {
         world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some((parent, merged, zombies)) = left(world, key, self.after) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some((parent, merged, zombies)) = left(world, key, self.after) else { return Opinion::Quiet };
         let name = parent.identity();
         let reaped = parent.reaped.saturating_sub(merged.reaped_before);
         let count = |n| words::count(n, "child", "children");
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: format!(
                 "{} left {} unreaped: their SIGCHLDs merged, and it reaps one for each",
                 words::short(&name),

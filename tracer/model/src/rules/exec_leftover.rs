@@ -3,12 +3,13 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Engine,
     ident::{Identity, ProcKey},
     programs::is_watcher,
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Entry, Process, World},
 };
 
@@ -28,8 +29,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("exec_leftover.md"),
-    make: |thresholds| Box::new(ExecLeftover { after: thresholds.exec_leftover_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(ExecLeftover { after: thresholds.exec_leftover_after })
+}
 
 struct ExecLeftover {
     after: u64,
@@ -40,28 +44,28 @@ impl Rule for ExecLeftover {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
         match *change {
-            Change::ClientEnded(key) => Verdict::Recheck(world.now().saturating_add(self.after), key),
+            Change::ClientEnded(key) => Opinion::Recheck(world.now().saturating_add(self.after), key),
             // It was there before: whether somebody waits for it is found out then.
             Change::Learned(key) if world.get(key).is_some_and(is_outsider) => {
-                Verdict::Recheck(world.now().saturating_add(self.after), key)
+                Opinion::Recheck(world.now().saturating_add(self.after), key)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
         match world.entry(key) {
             Some(&Entry { client, is_alone, ended: Some((at, status, seq)) }) => {
                 let due = at.saturating_add(self.after);
                 if world.now() < due {
-                    return Verdict::Recheck(due, key);
+                    return Opinion::Recheck(due, key);
                 }
-                Verdict::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
+                Opinion::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
             }
-            Some(_) => Verdict::Quiet,
+            Some(_) => Opinion::Quiet,
             // A health check has no client that could be seen; what has a terminal had one.
             None if terminal(process).is_some()
                 && is_outsider(process)
@@ -69,11 +73,11 @@ impl Rule for ExecLeftover {
                 && !has_parent_outside(world, process) =>
             {
                 if world.has_client(key) {
-                    return Verdict::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
+                    return Opinion::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
                 }
-                Verdict::Found(Box::new(finding(world, process, None)))
+                Opinion::Found(Box::new(finding(world, process, None)))
             }
-            None => Verdict::Quiet,
+            None => Opinion::Quiet,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
-    rules::{Rule, RuleDef, Verdict, words},
+    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    rules::{Opinion, Rule, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
     world::World,
@@ -29,8 +29,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("init_ignored_signal.md"),
-    make: |_: &Thresholds| Box::new(InitIgnoredSignal),
 };
+
+pub(super) fn make(_: &Thresholds) -> Box<dyn Rule> {
+    Box::new(InitIgnoredSignal)
+}
 
 struct InitIgnoredSignal;
 
@@ -39,13 +42,13 @@ impl Rule for InitIgnoredSignal {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let (Change::Signalled(sent) | Change::Taken(sent)) = change else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let (Change::Signalled(sent) | Change::Taken(sent)) = change else { return Opinion::Quiet };
         let reason = match sent.verdict {
             signal::Verdict::InitNoHandler | signal::Verdict::KillFromInside | signal::Verdict::DroppedAtDelivery => {
                 sent.verdict.id()
             }
-            _ => return Verdict::Quiet,
+            _ => return Opinion::Quiet,
         };
         let Signalled { signal, sender, target, sent_at, sent_seq, .. } = **sent;
         let family = |sender: &Sender| match sender {
@@ -53,7 +56,7 @@ impl Rule for InitIgnoredSignal {
             Sender::Kernel(_) | Sender::Unknown => [Part::Nobody, Part::Nobody],
         };
         let alike = [Part::Process(target.key), Part::Signal(signal), Part::Word(reason)];
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: headline(sent),
             notes: notes(sent, world),
             fixes: fixes(sent),

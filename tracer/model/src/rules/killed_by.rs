@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use crate::{
     change::Change,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity, Value, fact::Visibility},
+    finding::{
+        Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity, Value, fact::Visibility,
+    },
     host::OutOfMemory,
     ident::{Identity, quote},
     kill::Kill,
     rules::{
-        Rule, RuleDef, Verdict,
+        Opinion, Rule,
         words::{self, line, short},
     },
     signal::{
         self, Sender, Signal,
         killer::{self, Killer},
     },
+    thresholds::Thresholds,
     world::World,
 };
 
@@ -135,8 +138,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("killed_by.md"),
-    make: |thresholds| Box::new(KilledBy { slow_stop_after: thresholds.slow_stop_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(KilledBy { slow_stop_after: thresholds.slow_stop_after })
+}
 
 struct KilledBy {
     /// Of a container that was stopped so slowly another rule tells the whole story.
@@ -148,16 +154,16 @@ impl Rule for KilledBy {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let Change::Killed(kill) = change else { return Verdict::Quiet };
-        let Some(&first) = kill.victims.first() else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+        let Change::Killed(kill) = change else { return Opinion::Quiet };
+        let Some(&first) = kill.victims.first() else { return Opinion::Quiet };
         // Others tell of that end, and of all that came of it.
         if kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some() {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let of = [Part::Word(kill.killer.id()), Part::Name(first.comm), Part::Family(Some(kill.family))];
         let alike: Vec<_> = of.into_iter().chain(alike_sender(kill)).chain([Part::Flag(kill.count > 1)]).collect();
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             confidence: confidence(kill),
             headline: headline(kill, &first),
             notes: notes(kill),

@@ -2,10 +2,11 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
-    rules::{NOBODY, Rule, RuleDef, Verdict, Wanted, unreaped_child, words},
+    rules::{NOBODY, Opinion, Rule, Wanted, unreaped_child, words},
     summary::and_more,
+    thresholds::Thresholds,
     world::{Command, End, Process, World},
 };
 
@@ -29,8 +30,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("left_behind.md"),
-    make: |thresholds| Box::new(LeftBehind { after: thresholds.unreaped_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(LeftBehind { after: thresholds.unreaped_after })
+}
 
 /// What is on its way out gets this long since the end of the command, or of another descendant.
 const MOMENT: u64 = 100_000_000;
@@ -99,11 +103,11 @@ impl Rule for LeftBehind {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
         match *change {
             // The command itself is gone soon.
-            Change::CommandEnded(_) => Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY),
-            _ => Verdict::Quiet,
+            Change::CommandEnded(_) => Opinion::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            _ => Opinion::Quiet,
         }
     }
 
@@ -112,14 +116,14 @@ impl Rule for LeftBehind {
         left.iter().take(LOOKED_AT).map(|process| Wanted::Look(process.key)).collect()
     }
 
-    fn recheck(&self, world: &World, _key: ProcKey) -> Verdict {
+    fn recheck(&self, world: &World, _key: ProcKey) -> Opinion {
         let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         };
         match remains(world, command, end, self.after) {
-            Remains::None => Verdict::Quiet,
-            Remains::Unknown => Verdict::Recheck(world.now().saturating_add(MOMENT), NOBODY),
-            Remains::Left(left) => Verdict::Found(Box::new(finding(world, command, end, &left))),
+            Remains::None => Opinion::Quiet,
+            Remains::Unknown => Opinion::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            Remains::Left(left) => Opinion::Found(Box::new(finding(world, command, end, &left))),
         }
     }
 }

@@ -3,12 +3,13 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Kill},
-    rules::{Rule, RuleDef, Verdict, killed_by, signal_not_forwarded, words},
+    rules::{Opinion, Rule, killed_by, signal_not_forwarded, words},
     signal::Sender,
     summary::seconds,
+    thresholds::Thresholds,
     world::World,
 };
 
@@ -38,13 +39,14 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("namespace_killed.md"),
-    make: |thresholds| {
-        Box::new(NamespaceKilled {
-            stuck_after: thresholds.namespace_stuck_after,
-            slow_stop_after: thresholds.slow_stop_after,
-        })
-    },
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(NamespaceKilled {
+        stuck_after: thresholds.namespace_stuck_after,
+        slow_stop_after: thresholds.slow_stop_after,
+    })
+}
 
 struct NamespaceKilled {
     stuck_after: u64,
@@ -57,14 +59,14 @@ impl Rule for NamespaceKilled {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
         match *change {
             Change::NamespaceEnding(ns) => match ending(world, ns) {
                 // Not by the time of the end: a reader that lags hears of the others later.
                 Some(ending) if !ending.nested && ending.left > 0 => {
-                    Verdict::Recheck(world.now().saturating_add(self.stuck_after), ending.init.key)
+                    Opinion::Recheck(world.now().saturating_add(self.stuck_after), ending.init.key)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
             Change::NamespaceEnded(ns) => match ending(world, ns) {
                 // Nothing was left to kill, or only the very `kill` that asked pid 1 to end and had
@@ -77,7 +79,7 @@ impl Rule for NamespaceKilled {
                 {
                     found(world, &ending, None, seq)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
             Change::Killed(ref kill) => match kill.ending {
                 // What hangs was told of with the same words.
@@ -87,19 +89,19 @@ impl Rule for NamespaceKilled {
                 {
                     found(world, &ending, Some(kill), ending.seq)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
         match ending(world, process.pid_ns) {
             Some(ending) if ending.init.key == key && ending.left > 0 => {
                 found(world, &ending, world.kill_of_init(key), ending.seq)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 }
@@ -109,7 +111,7 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
 }
 
 /// `kill` is what ended the init, if that is known by now.
-fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdict {
+fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Opinion {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
     let status = match kill {
         Some(kill) => kill.status,
@@ -158,7 +160,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Verdi
         ]
     };
     let place = world.place_of(&init);
-    Verdict::Found(Box::new(Finding {
+    Opinion::Found(Box::new(Finding {
         headline: format!("pid 1 of {place} {how}{rest}"),
         notes: notes.into_iter().flatten().collect(),
         fixes,

@@ -2,9 +2,10 @@
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     programs::{is_runtime, is_watcher},
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
+    thresholds::Thresholds,
     world::World,
 };
 
@@ -34,8 +35,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("orphan_adopted.md"),
-    make: |thresholds| Box::new(OrphanAdopted { threads: thresholds.thread_adoptions }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(OrphanAdopted { threads: thresholds.thread_adoptions })
+}
 
 struct OrphanAdopted {
     /// Speaks of children that stay with their process, too.
@@ -47,12 +51,12 @@ impl Rule for OrphanAdopted {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let Change::Adopted { child, adoption } = change else { return Verdict::Quiet };
-        let Some(process) = world.get(*child) else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let Change::Adopted { child, adoption } = change else { return Opinion::Quiet };
+        let Some(process) = world.get(*child) else { return Opinion::Quiet };
         // A dead child is a matter of reaping, and an end of the namespace has its own finding.
         if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let Adoption { from, to, class, known, .. } = *adoption;
         // Programs in Go do so all the time, and each container begins so.
@@ -63,7 +67,7 @@ impl Rule for OrphanAdopted {
         };
         // A shim detaches itself before it watches.
         if is_ordinary || is_watcher(process.comm.bytes()) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let name = process.identity();
         let (child, parent, new) = (words::short(&name), words::short(&from), words::short(&to));
@@ -104,7 +108,7 @@ impl Rule for OrphanAdopted {
             Part::Family(Some(world.family_of(&name, &[]))),
             Part::Process(to.key),
         ];
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             confidence: if world.is_gap_since(adoption.at) {
                 Confidence::Incomplete(
                     "events were lost just before, so the child may have left this parent earlier".into(),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity, Subject, Value},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject, Value},
     host::{GroupKey, GroupRoom, Room},
     ident::{Identity, ProcKey, quote},
-    rules::{NOBODY, Rule, RuleDef, Verdict, words},
+    rules::{NOBODY, Opinion, Rule, words},
+    thresholds::Thresholds,
     world::{Process, World},
 };
 
@@ -50,8 +51,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("pid_pressure.md"),
-    make: |thresholds| Box::new(PidPressure { at: thresholds.pressure_at }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(PidPressure { at: thresholds.pressure_at })
+}
 
 struct PidPressure {
     /// Of a hundred.
@@ -66,16 +70,16 @@ impl Rule for PidPressure {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let Change::Measured(measured) = change else { return Verdict::Quiet };
-        let Some(pids) = Pids::of(world, measured) else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let Change::Measured(measured) = change else { return Opinion::Quiet };
+        let Some(pids) = Pids::of(world, measured) else { return Opinion::Quiet };
         let Pids { process, whose, group, room, failed, .. } = &pids;
         if room.is_short(self.at) || *failed > 0 {
             return found(world, pids, seq);
         }
         let subject = group.map_or(Subject::Process(process.key), |(group, _)| Subject::Group(group));
         let how = || format!("{whose} is back below the threshold: it uses {} of {} pids", room.used, room.most);
-        Verdict::Settle(subject, room.is_relieved(self.at).then(how))
+        Opinion::Settle(subject, room.is_relieved(self.at).then(how))
     }
 
     fn over(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
@@ -145,7 +149,7 @@ fn shown(path: &str) -> String {
 /// Bytes of a path that fit into a headline.
 const LONGEST_PATH: usize = 50;
 
-fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
+fn found(world: &World, pids: Pids<'_>, seq: u64) -> Opinion {
     let Pids { process, whose, group, room, failed } = pids;
     let Room { used, most } = room;
     let of_machine = group.is_none();
@@ -194,7 +198,7 @@ fn found(world: &World, pids: Pids<'_>, seq: u64) -> Verdict {
         ),
         _ => Confidence::Certain,
     };
-    Verdict::Found(Box::new(Finding {
+    Opinion::Found(Box::new(Finding {
         confidence,
         headline,
         notes: notes.into_iter().flatten().collect(),

@@ -2,13 +2,14 @@
 
 use crate::{
     change::{Change, Measured},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity, Subject},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     host::{Holder, Room},
     rules::{
-        NOBODY, Rule, RuleDef, Verdict,
+        NOBODY, Opinion, Rule,
         pid_pressure::{HOLDER, holder_facts},
         words,
     },
+    thresholds::Thresholds,
     world::{Process, World},
 };
 
@@ -28,8 +29,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("pty_pressure.md"),
-    make: |thresholds| Box::new(PtyPressure { at: thresholds.pressure_at }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(PtyPressure { at: thresholds.pressure_at })
+}
 
 struct PtyPressure {
     /// Of a hundred.
@@ -41,14 +45,14 @@ impl Rule for PtyPressure {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let Change::Measured(Measured::Ptys) = change else { return Verdict::Quiet };
-        let Some(ptys) = world.ptys() else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let Change::Measured(Measured::Ptys) = change else { return Opinion::Quiet };
+        let Some(ptys) = world.ptys() else { return Opinion::Quiet };
         let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);
         let (Room { used, most }, of_containers) = (ptys.room, ptys.of_containers());
         if !of_containers.is_short(self.at) {
             let how = || format!("back below the threshold: {used} of {most} pseudo-terminals are in use");
-            return Verdict::Settle(Subject::Process(init.key), of_containers.is_relieved(self.at).then(how));
+            return Opinion::Settle(Subject::Process(init.key), of_containers.is_relieved(self.at).then(how));
         }
         let kept = match (ptys.reserve, of_containers.free()) {
             (0, _) => String::new(),
@@ -67,7 +71,7 @@ impl Rule for PtyPressure {
             Note::maybe("reserve", kept),
             Some(Note::new("effect", "without one no terminal, ssh or exec -t can be opened")),
         ];
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: format!("{used} of {most} pseudo-terminals of this machine are in use"),
             notes: notes.into_iter().flatten().collect(),
             fixes: vec![

@@ -2,14 +2,15 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     kill::Ending,
     programs::is_shell,
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
     signal::Sender,
     stop::{Request, Told},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Process, World},
 };
 
@@ -28,8 +29,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("signal_not_forwarded.md"),
-    make: |thresholds| Box::new(NotForwarded { after: thresholds.not_forwarded_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(NotForwarded { after: thresholds.not_forwarded_after })
+}
 
 struct NotForwarded {
     after: u64,
@@ -40,16 +44,16 @@ impl Rule for NotForwarded {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
         match change {
             Change::Signalled(signalled) => {
                 let Signalled { target, .. } = &**signalled;
                 match asked(world, target.key, None) {
                     // By then all is known that it did right after, however late its signal comes up here.
                     Some((_, asked)) if asked.seq == seq => {
-                        Verdict::Recheck(world.now().saturating_add(self.after), target.key)
+                        Opinion::Recheck(world.now().saturating_add(self.after), target.key)
                     }
-                    _ => Verdict::Quiet,
+                    _ => Opinion::Quiet,
                 }
             }
             // It has ended without a word to the others, whom the kernel has killed then.
@@ -57,27 +61,27 @@ impl Rule for NotForwarded {
                 let ending = world.namespace(*ns).and_then(|ns| ns.ending);
                 match ending.and_then(|ending| Some((ending, of_end(world, &ending)?))) {
                     Some((ending, (init, asked, told))) => found(world, init, asked, told, Some(&ending), seq),
-                    None => Verdict::Quiet,
+                    None => Opinion::Quiet,
                 }
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         match asked(world, key, None) {
-            Some((process, _)) if process.death().is_some() => Verdict::Quiet,
+            Some((process, _)) if process.death().is_some() => Opinion::Quiet,
             Some((_, asked)) if world.now() < asked.at.saturating_add(self.after) => {
-                Verdict::Recheck(asked.at.saturating_add(self.after), key)
+                Opinion::Recheck(asked.at.saturating_add(self.after), key)
             }
             Some((process, asked)) => match world.told(key, asked.at) {
                 // To whom it has sent one, that one has work to do; what it left alone it may need for that.
                 Some(told) if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() => {
                     found(world, process, asked, &told, None, asked.seq)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
-            None => Verdict::Quiet,
+            None => Opinion::Quiet,
         }
     }
 }
@@ -99,7 +103,7 @@ pub(super) fn of_end<'a>(world: &'a World, ending: &Ending) -> Option<(&'a Proce
     Some((init, asked, told))
 }
 
-fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: u64) -> Verdict {
+fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: u64) -> Opinion {
     let Told { told: _, not_told, named, adopted, passed_to, ignoring: _ } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
@@ -153,7 +157,7 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     evidence.extend(ending.map(|ending| ending.seq));
     evidence.extend((!evidence.contains(&seq)).then_some(seq));
     let what = if passed_to.is_empty() { "did not pass it on" } else { "did not pass it on to all" };
-    Verdict::Found(Box::new(Finding {
+    Opinion::Found(Box::new(Finding {
         confidence: Confidence::Incomplete(
             "it may have told them in another way (a pipe, a socket, a file), which no signal shows".to_owned(),
         ),

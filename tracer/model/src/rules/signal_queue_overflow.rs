@@ -2,10 +2,11 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
-    rules::{Rule, RuleDef, Verdict, words},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    rules::{Opinion, Rule, words},
     signal::{self, Sender},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Overflow, World},
 };
 
@@ -27,8 +28,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("signal_queue_overflow.md"),
-    make: |_| Box::new(SignalQueueOverflow),
 };
+
+pub(super) fn make(_: &Thresholds) -> Box<dyn Rule> {
+    Box::new(SignalQueueOverflow)
+}
 
 struct SignalQueueOverflow;
 
@@ -37,19 +41,19 @@ impl Rule for SignalQueueOverflow {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let Change::Signalled(sent) = change else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let Change::Signalled(sent) = change else { return Opinion::Quiet };
         if !matches!(sent.verdict, signal::Verdict::QueueOverflow | signal::Verdict::InfoLost) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         // Of a process that is not known nothing was counted.
-        let Some(overflow) = world.overflow(sent.target.key, sent.signal) else { return Verdict::Quiet };
+        let Some(overflow) = world.overflow(sent.target.key, sent.signal) else { return Opinion::Quiet };
         // The first, the tenth, the hundredth: who finds the queue full often tries again at once.
         if !is_power_of_ten(overflow.lost + overflow.siginfo_lost) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let Overflow { signal, since, seq: first, lost, siginfo_lost } = *overflow;
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: headline(world, sent, overflow),
             notes: notes(sent, overflow),
             fixes: vec![

@@ -2,11 +2,12 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, Wanted, words},
-    signal::Verdict as Fate,
+    rules::{Opinion, Rule, Wanted, words},
+    signal::Verdict,
     summary::seconds,
+    thresholds::Thresholds,
     world::{Process, Waiting, World},
 };
 
@@ -23,8 +24,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("signal_stuck_blocked.md"),
-    make: |thresholds| Box::new(StuckBlocked { after: thresholds.stuck_blocked_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(StuckBlocked { after: thresholds.stuck_blocked_after })
+}
 
 struct StuckBlocked {
     after: u64,
@@ -35,15 +39,15 @@ impl Rule for StuckBlocked {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
         match change {
             Change::Signalled(signalled) => match &**signalled {
-                Signalled { verdict: Fate::Queued, target, signal, .. } if world.waits(target.key, *signal) => {
-                    Verdict::Recheck(world.now().saturating_add(self.after), target.key)
+                Signalled { verdict: Verdict::Queued, target, signal, .. } if world.waits(target.key, *signal) => {
+                    Opinion::Recheck(world.now().saturating_add(self.after), target.key)
                 }
-                _ => Verdict::Quiet,
+                _ => Opinion::Quiet,
             },
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
@@ -51,9 +55,9 @@ impl Rule for StuckBlocked {
         world.waiting(key).iter().map(|waiting| Wanted::Masks(waiting.target)).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Verdict::Quiet };
-        Verdict::Each(world.waiting(key).iter().map(|waiting| self.judge(world, process, waiting)).collect())
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
+        Opinion::Each(world.waiting(key).iter().map(|waiting| self.judge(world, process, waiting)).collect())
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
@@ -71,21 +75,21 @@ impl Rule for StuckBlocked {
 }
 
 impl StuckBlocked {
-    fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Verdict {
+    fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Opinion {
         let Waiting { signal, sender, target, at, seq, masks } = *waiting;
         let due = at.saturating_add(self.after);
         if world.now() < due {
-            return Verdict::Recheck(due, target.key);
+            return Opinion::Recheck(due, target.key);
         }
         // Where its signals cannot be looked at, nobody knows.
-        let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Verdict::Quiet };
+        let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
         let age_ns = world.now().saturating_sub(at);
         let state = process.look.map(|(_, look)| look.state);
         let is_stopped = matches!(state, Some(b'T' | b't'));
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
         if is_stopped && signal.is_stop() {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let pid = target.key.tgid;
         let (briefly, why, fixes) = match state {
@@ -122,7 +126,7 @@ impl StuckBlocked {
                 (briefly, why, fixes)
             }
         };
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: format!("{signal} has waited for {} for {}: {briefly}", words::short(&name), seconds(age_ns)),
             notes: vec![
                 Note::new("sent by", words::from(&sender, &name)),

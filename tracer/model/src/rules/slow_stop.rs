@@ -2,15 +2,16 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     programs::is_shell,
     rules::{
-        Rule, RuleDef, Verdict,
+        Opinion, Rule,
         words::{self, line, short},
     },
     signal::{self, Sender, Signal},
     stop::{Request, Stop, Told},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Process, World},
 };
 
@@ -42,8 +43,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: false,
     facts: FACTS,
     explanation: include_str!("slow_stop.md"),
-    make: |thresholds| Box::new(SlowStop { after: thresholds.slow_stop_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(SlowStop { after: thresholds.slow_stop_after })
+}
 
 struct SlowStop {
     after: u64,
@@ -54,19 +58,19 @@ impl Rule for SlowStop {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Verdict {
-        let &Change::Died { key, status } = change else { return Verdict::Quiet };
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(stop) = process.stop.as_deref() else { return Verdict::Quiet };
-        let Some((asked, kill)) = stop.enforced() else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+        let &Change::Died { key, status } = change else { return Opinion::Quiet };
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
+        let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
+        let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
         let wasted = kill.at.saturating_sub(asked.at);
         if status.signal() != Some(Signal::KILL) || wasted < self.after {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let ended_at = process.death().map_or(world.now(), |death| death.at);
         let took_ns = ended_at.saturating_sub(asked.at);
         let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: headline(world, process, asked, took_ns),
             notes: notes(process, stop, asked, kill, left),
             fixes: fixes(process, asked),

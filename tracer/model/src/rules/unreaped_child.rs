@@ -2,11 +2,12 @@
 
 use crate::{
     change::{AdopterClass, Change},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     programs::is_init,
-    rules::{Rule, RuleDef, Verdict, coalesced_sigchld, words},
+    rules::{Opinion, Rule, coalesced_sigchld, words},
     summary::seconds,
+    thresholds::Thresholds,
     world::{Death, Process, World},
 };
 
@@ -25,8 +26,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("unreaped_child.md"),
-    make: |thresholds| Box::new(UnreapedChild { after: thresholds.unreaped_after, leak: thresholds.zombie_leak_at }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(UnreapedChild { after: thresholds.unreaped_after, leak: thresholds.zombie_leak_at })
+}
 
 struct UnreapedChild {
     after: u64,
@@ -39,36 +43,36 @@ impl Rule for UnreapedChild {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
         // A zombie that gets another parent is another one's to reap.
-        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Verdict::Quiet };
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
+        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
         match process.death() {
-            Some(death) => Verdict::Recheck(due(world, process, death, self.after), key),
-            None => Verdict::Quiet,
+            Some(death) => Opinion::Recheck(due(world, process, death, self.after), key),
+            None => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let Some(death) = process.death() else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
+        let Some(death) = process.death() else { return Opinion::Quiet };
         // The recorder waits for its command, be it late on a busy machine.
         if world.command().is_some_and(|command| command.is(key)) {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         // Between sched_process_exit and exit_notify() a task may sleep for long; only then is
         // it a zombie, and only then does anybody owe it a wait.
         if process.look.is_some_and(|(_, look)| look.state != b'Z') {
-            return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+            return Opinion::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
         }
-        let Some(debtor) = world.owed_by(key) else { return Verdict::Quiet };
+        let Some(debtor) = world.owed_by(key) else { return Opinion::Quiet };
         // The kernel is taking the whole namespace down, this zombie with it.
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
-            return Verdict::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+            return Opinion::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
         }
         let due = due(world, process, death, self.after);
         if world.now() < due {
-            return Verdict::Recheck(due, key);
+            return Opinion::Recheck(due, key);
         }
         let is_spoken_for = || {
             // One more of several is no news before it is a leak.
@@ -78,9 +82,9 @@ impl Rule for UnreapedChild {
                 || coalesced_sigchld::left(world, debtor, self.after).is_some()
         };
         if process.tracer.is_none() && is_spoken_for() {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
-        Verdict::Found(Box::new(finding(world, process, death, debtor)))
+        Opinion::Found(Box::new(finding(world, process, death, debtor)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {

@@ -2,10 +2,11 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Rule, RuleDef, Verdict, words},
+    rules::{Opinion, Rule, words},
     summary::seconds,
+    thresholds::Thresholds,
     world::{State, World},
 };
 
@@ -21,8 +22,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("zombie_leader.md"),
-    make: |thresholds| Box::new(ZombieLeader { after: thresholds.zombie_leader_after }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(ZombieLeader { after: thresholds.zombie_leader_after })
+}
 
 struct ZombieLeader {
     after: u64,
@@ -33,21 +37,21 @@ impl Rule for ZombieLeader {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let Change::LeaderDied(key) = *change else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+        let Change::LeaderDied(key) = *change else { return Opinion::Quiet };
         // In an ordinary exit of a process with threads the leader is often not the last.
         match world.get(key).map(|process| process.state) {
-            Some(State::LeaderDead { since, .. }) => Verdict::Recheck(since.saturating_add(self.after), key),
-            _ => Verdict::Quiet,
+            Some(State::LeaderDead { since, .. }) => Opinion::Recheck(since.saturating_add(self.after), key),
+            _ => Opinion::Quiet,
         }
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(process) = world.get(key) else { return Verdict::Quiet };
-        let State::LeaderDead { since, live, seq } = process.state else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(process) = world.get(key) else { return Opinion::Quiet };
+        let State::LeaderDead { since, live, seq } = process.state else { return Opinion::Quiet };
         let name = process.identity();
         let age_ns = world.now().saturating_sub(since);
-        Verdict::Found(Box::new(Finding {
+        Opinion::Found(Box::new(Finding {
             headline: format!(
                 "the main thread of {} exited {} ago, and other threads live on",
                 words::short(&name),

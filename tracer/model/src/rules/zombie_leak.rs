@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, Severity},
+    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Room,
     ident::{Comm, ProcKey},
     rules::{
-        Rule, RuleDef, Verdict, Wanted, coalesced_sigchld,
+        Opinion, Rule, Wanted, coalesced_sigchld,
         unreaped_child::{Blame, is_leak},
         words,
     },
     summary::seconds,
+    thresholds::Thresholds,
     world::{Death, Process, World},
 };
 
@@ -49,8 +50,11 @@ pub(super) static DEF: RuleDef = RuleDef {
     lasts: true,
     facts: FACTS,
     explanation: include_str!("zombie_leak.md"),
-    make: |thresholds| Box::new(ZombieLeak { after: thresholds.unreaped_after, at: thresholds.zombie_leak_at }),
 };
+
+pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
+    Box::new(ZombieLeak { after: thresholds.unreaped_after, at: thresholds.zombie_leak_at })
+}
 
 struct ZombieLeak {
     after: u64,
@@ -71,14 +75,14 @@ impl Rule for ZombieLeak {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Verdict {
-        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Verdict::Quiet };
-        let Some(process) = world.get(key).filter(|process| process.is_zombie()) else { return Verdict::Quiet };
+    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+        let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
+        let Some(process) = world.get(key).filter(|process| process.is_zombie()) else { return Opinion::Quiet };
         match (process.death(), process.parent) {
             (Some(death), Some(parent)) => {
-                Verdict::Recheck(death.zombie_since().saturating_add(self.after), parent.key)
+                Opinion::Recheck(death.zombie_since().saturating_add(self.after), parent.key)
             }
-            _ => Verdict::Quiet,
+            _ => Opinion::Quiet,
         }
     }
 
@@ -87,21 +91,21 @@ impl Rule for ZombieLeak {
         zombies.chain([Wanted::Room(key)]).collect()
     }
 
-    fn recheck(&self, world: &World, key: ProcKey) -> Verdict {
-        let Some(parent) = world.get(key).filter(|parent| parent.death().is_none()) else { return Verdict::Quiet };
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let Some(parent) = world.get(key).filter(|parent| parent.death().is_none()) else { return Opinion::Quiet };
         if !is_leak(world, key, self.after, self.at) {
             let next =
                 world.unreaped(key, 0).map(|(zombie, death)| zombie.owed_since(death).saturating_add(self.after));
             return match next.filter(|&at| at > world.now()).min() {
-                Some(at) => Verdict::Recheck(at, key),
-                None => Verdict::Quiet,
+                Some(at) => Opinion::Recheck(at, key),
+                None => Opinion::Quiet,
             };
         }
         if coalesced_sigchld::left(world, key, self.after).is_some() {
-            return Verdict::Quiet;
+            return Opinion::Quiet;
         }
         let zombies: Vec<_> = world.unreaped(key, 0).collect();
-        Verdict::Found(Box::new(finding(world, parent, &zombies)))
+        Opinion::Found(Box::new(finding(world, parent, &zombies)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {

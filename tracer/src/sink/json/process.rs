@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::line::{self, Status};
 use crate::{
     event::Roles,
-    rules::RuleDef,
+    finding::RuleDef,
     world::{Process, State, World},
 };
 
@@ -82,6 +82,6 @@ struct RuleLine {
 
 /// A rule of the list.
 pub fn rule_line(rule: &RuleDef) -> impl Serialize + use<> {
-    let RuleDef { name, severity, summary, lasts: _, explanation, make: _, facts: _ } = rule;
+    let RuleDef { name, severity, summary, lasts: _, explanation, facts: _ } = rule;
     RuleLine { name, severity: severity.id(), summary, explanation }
 }

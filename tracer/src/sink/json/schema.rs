@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    finding::{FactDef, Kind, Presence, Role},
-    rules::{RULES, RuleDef},
+    finding::{FactDef, Kind, Presence, Role, RuleDef},
+    rules::RULES,
     thresholds::{THRESHOLDS, Unit},
 };
 
