@@ -21,6 +21,7 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
+mod stopped_by;
 mod unreaped_child;
 mod words;
 mod zombie_leader;
@@ -114,6 +115,7 @@ rules! {
     orphan_adopted,
     namespace_killed,
     slow_stop,
+    stopped_by,
     signal_not_forwarded,
     zombie_leader,
     left_behind,

@@ -64,7 +64,7 @@ impl Rule for SlowStop {
         let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
         let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
         let wasted = kill.at.saturating_sub(asked.at);
-        if status.signal() != Some(Signal::KILL) || wasted < self.after {
+        if !asked.is_to_container || status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Opinion::Quiet;
         }
         let ended_at = process.death().map_or(world.now(), |death| death.at);

@@ -6,7 +6,8 @@ use crate::{
     finding::{FactDef, Kind, Note, Role},
     ident::Identity,
     programs::is_shell,
-    signal::{Sender, Signal},
+    signal::{Sender, Signal, killer::Killer},
+    stop::Request,
     summary::and_more,
 };
 
@@ -56,6 +57,43 @@ pub fn on_behalf(asked_by: &[Identity]) -> String {
             format!(", as {} had asked", line(short(client), ancestors))
         }
         None => String::new(),
+    }
+}
+
+/// Where a request to stop came from, in a few words that follow its signal.
+pub(super) fn briefly(request: &Request) -> String {
+    let sender = short(&request.sender);
+    match request.killer {
+        Killer::ParentDeath => format!(", as its parent {sender} ended,"),
+        _ => format!(" from {sender}"),
+    }
+}
+
+/// The same, in full.
+pub(super) fn origin(request: &Request) -> Note {
+    let sender = line(who(&request.sender), &request.ancestors);
+    match request.killer {
+        Killer::ParentDeath => {
+            Note::new("cause", format!("it had asked for that (PR_SET_PDEATHSIG); its parent was {sender}"))
+        }
+        _ => Note::new("sent by", sender),
+    }
+}
+
+/// Whom to ask if nobody meant it.
+pub(super) fn unmeant(request: &Request) -> String {
+    let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
+    match request.killer {
+        Killer::ParentDeath => format!("if it was not meant, find out why {sender} ended"),
+        _ => format!("if it was not meant, find out why {sender} sent it (whoever stands behind it has started it)"),
+    }
+}
+
+/// Whom somebody sent a signal; empty if nobody.
+pub(super) fn to(passed_to: &[Identity]) -> String {
+    match passed_to {
+        [] => String::new(),
+        some => format!("to {}", names(some, some.len() as u64)),
     }
 }
 

@@ -318,6 +318,11 @@ impl World {
         }
     }
 
+    /// Whether a process has ended another one by that signal, and that is still to be told.
+    pub fn has_just_killed(&self, killer: ProcKey, signal: Signal) -> bool {
+        self.kills.keys().any(|join| (join.killer, join.who, join.signal) == (Killer::Process, killer, signal))
+    }
+
     /// What ended an init, until that is told.
     pub fn kill_of_init(&self, init: ProcKey) -> Option<&Kill> {
         self.kills.iter().find(|(join, _)| join.init == Some(init)).map(|(_, open)| &open.kill)
@@ -491,7 +496,9 @@ mod tests {
         ends(&mut story, 10, Signal::KILL);
         // Exits by itself, after all.
         story.signal(SignalSent { flags: handled.flags | signal_flags::HANDLER, ..kill(2, 11, Signal::TERM) });
-        story.exit(end(11, 1, Adopter::None)).wait(200, &[]);
+        story.exit(end(11, 1, Adopter::None));
+        assert_eq!(story.rules(), ["stopped-by"]);
+        story.wait(200, &[]);
         assert_eq!(told(&mut story), [(Killer::Process, Some(12), 1)]);
     }
 
