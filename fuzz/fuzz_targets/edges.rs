@@ -9,6 +9,7 @@ use tracer_model::{
     foreign::{btf::Btf, bundle, cgroup, dockerd, kmsg::Kmsg, runtime, stat},
     host::Container,
     ident::Args,
+    time::BootNs,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -27,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     for record in bytes.split(|&byte| byte == 0) {
         let _ = log.record(record);
     }
-    let _ = (stat::stat(bytes, 0), stat::masks(&text));
+    let _ = (stat::stat(bytes, BootNs::ZERO), stat::masks(&text));
     if let Ok(btf) = Btf::new(bytes) {
         for path in ["task_struct.pid", "task_struct.signal.flags", "a.b", ""] {
             let _ = btf.find(path);

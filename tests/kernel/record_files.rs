@@ -11,7 +11,10 @@ use std::{
 
 use nix::mount::{MsFlags, mount, umount};
 use rustix::process::Signal;
-use tracer::source::{live::now, trace::Trace};
+use tracer::{
+    source::{live::now, trace::Trace},
+    time::{BootNs, Span},
+};
 use tracer_tests::{
     Run,
     contract::{Event, Finding, Line},
@@ -82,7 +85,7 @@ fn each_rotated_file_is_a_whole_trace() {
     assert!(!recorded.path("run.3.mcap").exists(), "more than two are kept");
     assert!(recorded.said().contains("did not stay (--keep 2)"), "{}", recorded.said());
     let files = [older, newest, recorded.file()];
-    let mut end = 0;
+    let mut end = BootNs::ZERO;
     for file in &files {
         assert!(fs::metadata(file).expect("it is there").len() < 2 << 20, "{}", file.display());
         let lines = replay(file, &["--scope", "host", "--events=fork"]);
@@ -93,7 +96,11 @@ fn each_rotated_file_is_a_whole_trace() {
         assert_eq!(summary.lost["total"], 0, "{summary:?}");
         // One goes on where the other has ended: no event is in two of them.
         let (begins, ends) = span(file);
-        assert!(begins >= end && ends > begins, "{} from {begins} to {ends}, the one before to {end}", file.display());
+        assert!(
+            begins >= end && ends > begins,
+            "{} from {begins:?} to {ends:?}, the one before to {end:?}",
+            file.display()
+        );
         end = ends;
     }
     // Whose trace it is can still be told after the beginning is gone.
@@ -102,7 +109,7 @@ fn each_rotated_file_is_a_whole_trace() {
 }
 
 /// The boot times of the first and the last record. An image of the world in between tells of the past.
-fn span(file: &Path) -> (u64, u64) {
+fn span(file: &Path) -> (BootNs, BootNs) {
     let mut times = Vec::new();
     let mut trace = Trace::open(file).expect("a trace");
     let read = trace.play(|event, _| {
@@ -134,7 +141,7 @@ fn a_flight_recorder_writes_when_a_rule_fires() {
     let parent = recorded.stage.pid("parent");
     let forgotten = marker();
     // Long enough that what was kept begins with an image of the world.
-    let long_ago = now() + 3_000_000_000;
+    let long_ago = now() + Span::seconds(3);
     while now() < long_ago {
         some_load();
     }
@@ -195,7 +202,7 @@ fn a_killed_recorder_leaves_all_but_the_last_second() {
     let mut recorded = Recorded::act(&[], &["listener"]);
     let listener = recorded.stage.pid("listener");
     let last = marker();
-    let second = now() + 1_000_000_000;
+    let second = now() + Span::SECOND;
     while now() < second {
         some_load();
     }

@@ -12,7 +12,7 @@
 use tracer_model::story;
 pub use tracer_model::{
     change, engine, event, finding, foreign, host, ident, kill, kind, occurrence, programs, rules, scope, signal, step,
-    stop, summary, thresholds, wire, world,
+    stop, summary, thresholds, time, wire, world,
 };
 
 pub mod audit;

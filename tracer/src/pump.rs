@@ -32,6 +32,7 @@ use crate::{
     },
     step::Step,
     thresholds::Thresholds,
+    time::{BootNs, Span},
     world::World,
 };
 
@@ -39,16 +40,16 @@ use crate::{
 pub const BUSY: Duration = Duration::from_millis(5);
 /// And while it has nothing.
 const IDLE: Duration = Duration::from_millis(40);
-/// How often time passes for the rules, in nanoseconds.
-const HOUSEKEEPING: u64 = 50_000_000;
-/// How often what no tracepoint tells is looked up, in nanoseconds.
-const SURVEY: u64 = 1_000_000_000;
+/// How often time passes for the rules.
+const HOUSEKEEPING: Span = Span::ms(50);
+/// How often what no tracepoint tells is looked up.
+const SURVEY: Span = Span::SECOND;
 /// Processes of which the world is in doubt that are looked at in one turn; the rest get theirs in the
 /// next.
 const DOUBTS: usize = 512;
-/// How long the world may go without a snapshot while events are being lost, in nanoseconds: a
+/// How long the world may go without a snapshot while events are being lost: a
 /// second after the end of a storm it is as the kernel, also where others go on losing.
-const LONGEST_BEHIND: u64 = 500_000_000;
+const LONGEST_BEHIND: Span = Span::ms(500);
 /// And how many times as long as the last snapshot took. Where there are so many processes that a
 /// snapshot takes long, it must not be all that is done, or more is lost by that.
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
@@ -73,21 +74,21 @@ pub struct Pump {
     limits: Limits,
     kernel_log: KernelLog,
     /// Boot time at which the stream began.
-    began: u64,
+    began: BootNs,
     /// Processor time that had been used by then.
-    cpu_before: u64,
+    cpu_before: Span,
     /// Room for the record of an event that user space makes.
     record: Vec<u8>,
     /// Boot time of the last housekeeping.
-    kept: u64,
+    kept: BootNs,
     /// Boot time of the last survey.
-    surveyed: u64,
+    surveyed: BootNs,
     /// Boot time of the first loss since the last snapshot.
-    behind_since: Option<u64>,
+    behind_since: Option<BootNs>,
     /// The snapshot that is being taken.
     snapshot: Option<Snapshot>,
-    /// How long the last snapshot took, in nanoseconds.
-    snapshot_took: u64,
+    /// How long the last snapshot took.
+    snapshot_took: Span,
     /// The last turn has not taken all that there was.
     is_behind: bool,
     /// A command that was started, and whose birth has not come up yet.
@@ -162,12 +163,12 @@ impl Pump {
             began: now,
             cpu_before: live::cpu_time(),
             record: Vec::new(),
-            kept: 0,
+            kept: BootNs::ZERO,
             // The first snapshot tells what a survey would.
             surveyed: now,
             behind_since: None,
             snapshot: None,
-            snapshot_took: 0,
+            snapshot_took: Span::ZERO,
             is_behind: true,
             awaited: None,
         };
@@ -231,10 +232,10 @@ impl Pump {
             self.step(lost, show)?;
             self.behind_since.get_or_insert(now);
         }
-        if now.saturating_sub(self.kept) >= HOUSEKEEPING || self.engine.is_more_due(come_to.min(self.kept)) {
+        if now - self.kept >= HOUSEKEEPING || self.engine.is_more_due(come_to.min(self.kept)) {
             self.kept = now;
             self.catch_up(now, lost.is_some(), show)?;
-            if now.saturating_sub(self.surveyed) >= SURVEY {
+            if now - self.surveyed >= SURVEY {
                 self.survey(show)?;
             }
             self.let_time_pass(come_to, show)?;
@@ -246,13 +247,13 @@ impl Pump {
     /// The way back after a loss.
     fn catch_up(
         &mut self,
-        now: u64,
+        now: BootNs,
         is_losing: bool,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         let Some(since) = self.behind_since else { return Ok(()) };
         let is_idle = self.snapshot.is_none();
-        if is_idle && is_snapshot_due(now.saturating_sub(since), is_losing, self.snapshot_took) {
+        if is_idle && is_snapshot_due(now - since, is_losing, self.snapshot_took) {
             self.begin_snapshot(show)?;
             self.behind_since = is_losing.then_some(now);
         }
@@ -263,7 +264,7 @@ impl Pump {
     /// than the stream has come: what they ask for may be in what is still to be read.
     fn let_time_pass(
         &mut self,
-        come_to: u64,
+        come_to: BootNs,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         for wanted in self.engine.due(come_to, DOUBTS) {
@@ -355,7 +356,7 @@ impl Pump {
             self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::SnapshotEnd }, show)?;
         }
         if is_through {
-            self.snapshot_took = u64::try_from(snapshot.took.as_nanos()).unwrap_or(u64::MAX);
+            self.snapshot_took = snapshot.took.into();
             self.limits.ask();
         } else {
             self.snapshot = Some(snapshot);
@@ -453,7 +454,7 @@ impl Pump {
         }
         self.take_all(show)?;
         // Housekeeping included: what happened before the end belongs to the run.
-        self.kept = 0;
+        self.kept = BootNs::ZERO;
         self.turn(show)?;
         let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
         self.measured(rooms, show)?;
@@ -468,7 +469,7 @@ impl Pump {
     /// If the kernel side cannot be read.
     pub fn end_event(&self) -> Result<Event> {
         let Stats { signals, walks_cut, .. } = self.live.stats().context("cannot read the kernel side's counters")?;
-        let cpu_ns = live::cpu_time().saturating_sub(self.cpu_before);
+        let cpu_ns = live::cpu_time() - self.cpu_before;
         let end = End { began: self.began, cpu_ns, signals, walks_cut };
         Ok(Event { at: live::now(), cpu: 0, kind: EventKind::End(end) })
     }
@@ -517,11 +518,11 @@ pub async fn sleep(time: Option<Duration>) {
 }
 
 /// Whether the world, which has been without a snapshot for that time since a loss, should get one
-/// now. All times in nanoseconds.
-fn is_snapshot_due(behind: u64, is_losing: bool, last_took: u64) -> bool {
+/// now.
+fn is_snapshot_due(behind: Span, is_losing: bool, last_took: Span) -> bool {
     // Not while it is still losing, which would spoil it again; but a loss without an end must not
     // let the world drift away either.
-    !is_losing || behind >= LONGEST_BEHIND.max(last_took.saturating_mul(LONGEST_IN_SNAPSHOTS))
+    !is_losing || behind >= LONGEST_BEHIND.max(last_took * LONGEST_IN_SNAPSHOTS)
 }
 
 /// The event loop that [`run`] and its like wait in: one thread, nothing runs beside it.
@@ -615,11 +616,11 @@ pub async fn run(
 mod tests {
     use super::*;
 
-    const MS: u64 = 1_000_000;
+    const MS: Span = Span::MS;
 
     #[test]
     fn a_loss_that_has_ended_is_made_good_at_once() {
-        assert!(is_snapshot_due(0, false, 900 * MS));
+        assert!(is_snapshot_due(Span::ZERO, false, 900 * MS));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{step::Step, summary::Summary, world::World};
+use crate::{step::Step, summary::Summary, time::BootNs, world::World};
 
 pub mod alike;
 pub mod export;
@@ -23,9 +23,9 @@ pub trait Sink {
     /// Only from writing; [`io::ErrorKind::BrokenPipe`] ends the run quietly.
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()>;
 
-    /// Called before the first step: nothing that happened before a boot time, in nanoseconds, is to be
+    /// Called before the first step: nothing that happened before a boot time is to be
     /// shown. It is to be followed all the same.
-    fn show_from(&mut self, _from: u64) {}
+    fn show_from(&mut self, _from: BootNs) {}
 
     /// Called when a batch of steps is through: the time to flush.
     ///
@@ -45,17 +45,17 @@ pub struct Counted<'a> {
     sink: &'a mut dyn Sink,
     summary: Summary,
     /// Boot time from which on steps are counted and shown; before, the sink only follows.
-    from: u64,
+    from: BootNs,
 }
 
 impl<'a> Counted<'a> {
     /// Nothing was shown yet.
     pub fn new(sink: &'a mut dyn Sink) -> Self {
-        Self::from(sink, 0)
+        Self::from(sink, BootNs::ZERO)
     }
 
-    /// Only what happens from a boot time on, in nanoseconds, is to be shown and counted.
-    pub fn from(sink: &'a mut dyn Sink, from: u64) -> Self {
+    /// Only what happens from a boot time on is to be shown and counted.
+    pub fn from(sink: &'a mut dyn Sink, from: BootNs) -> Self {
         sink.show_from(from);
         Self { sink, summary: Summary::default(), from }
     }

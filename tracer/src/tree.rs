@@ -324,7 +324,7 @@ impl<'a> Section<'a> {
             State::Dead(_) if !process.is_zombie() => marks.push((DIM, "[exiting]".to_owned())),
             State::Dead(death) => {
                 let least = if death.exact { "" } else { "at least " };
-                let age = seconds(world.now().saturating_sub(death.zombie_since()));
+                let age = seconds(world.now() - death.zombie_since());
                 let owed = world.owed_by(process.key).map_or_else(String::new, |key| {
                     let debtor = world.identity(key);
                     format!(", owed by {} (pid {})", debtor.comm, key.tgid)

@@ -8,6 +8,8 @@ use jiff::{
     tz::TimeZone,
 };
 
+use crate::time::{BootNs, Span};
+
 /// A moment as it is named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -31,49 +33,44 @@ pub enum Unknown {
     Pipe,
 }
 
-/// When a recording was made: boot times in nanoseconds, and what makes wall time of them.
+/// When a recording was made: boot times, and what makes wall time of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded {
     /// Its first and its last moment, if that is known.
-    pub span: Option<(u64, u64)>,
+    pub span: Option<(BootNs, BootNs)>,
     /// Nanoseconds to add to a boot time to get the time since 1970.
     pub wall_offset_ns: i64,
 }
 
 impl When {
-    /// The boot time in nanoseconds. A moment outside of the recording is its nearest end's business.
+    /// The boot time. A moment outside of the recording is its nearest end's business.
     ///
     /// # Errors
     /// If it is relative to something that is not known.
-    pub fn resolve(self, recorded: Recorded, zone: &TimeZone) -> Result<u64, Unknown> {
+    pub fn resolve(self, recorded: Recorded, zone: &TimeZone) -> Result<BootNs, Unknown> {
         let Recorded { span, wall_offset_ns } = recorded;
         let span = || span.ok_or(Unknown::Pipe);
         let boot = |time: Timestamp| {
             let boot = time.as_nanosecond() - i128::from(wall_offset_ns);
-            u64::try_from(boot).unwrap_or(if boot < 0 { 0 } else { u64::MAX })
+            BootNs(u64::try_from(boot).unwrap_or(if boot < 0 { 0 } else { u64::MAX }))
         };
         // Where the clock is set back, the first of two; where it is set forth, the later one.
-        let local = |date: DateTime| date.to_zoned(zone.clone()).map_or(0, |zoned| boot(zoned.timestamp()));
+        let local = |date: DateTime| date.to_zoned(zone.clone()).map_or(BootNs::ZERO, |zoned| boot(zoned.timestamp()));
         Ok(match self {
             Self::Instant(time) => boot(time),
             Self::Date(date) => local(date),
             Self::Clock(time) => {
                 let (begin, _) = span()?;
-                let since_1970 = i128::from(begin) + i128::from(wall_offset_ns);
-                let begin = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MIN);
+                let begin = Timestamp::from_nanosecond(begin.since_1970(wall_offset_ns)).unwrap_or(Timestamp::MIN);
                 let day = Zoned::new(begin, zone.clone());
                 // A recording that began shortly before midnight goes on after it.
                 let day = if time < day.time() { day.date().tomorrow().unwrap_or(day.date()) } else { day.date() };
                 local(day.to_datetime(time))
             }
-            Self::AfterBegin(after) => span()?.0.saturating_add(nanoseconds(after)),
-            Self::BeforeEnd(before) => span()?.1.saturating_sub(nanoseconds(before)),
+            Self::AfterBegin(after) => span()?.0 + after.into(),
+            Self::BeforeEnd(before) => span()?.1 - Span::from(before),
         })
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl FromStr for When {
@@ -100,16 +97,15 @@ impl FromStr for When {
 mod tests {
     use super::*;
 
-    const S: u64 = 1_000_000_000;
-
     /// Booted at 23:00:00 UTC on the 24th, recorded from 23:30 to 00:30.
     fn recorded() -> Recorded {
         let boot: Timestamp = "2026-11-24T23:00:00Z".parse().unwrap();
-        Recorded { span: Some((1_800 * S, 5_400 * S)), wall_offset_ns: boot.as_second() * S as i64 }
+        let at = |s| BootNs::ZERO + Span::seconds(s);
+        Recorded { span: Some((at(1_800), at(5_400))), wall_offset_ns: boot.as_second() * 1_000_000_000 }
     }
 
     fn seconds(text: &str) -> u64 {
-        text.parse::<When>().unwrap().resolve(recorded(), &TimeZone::UTC).unwrap() / S
+        (text.parse::<When>().unwrap().resolve(recorded(), &TimeZone::UTC).unwrap() - BootNs::ZERO) / Span::SECOND
     }
 
     #[test]

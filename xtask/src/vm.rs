@@ -61,7 +61,7 @@ pub struct Options {
     /// Only the main scenarios, as `cargo xtask test` runs them.
     #[arg(long, conflicts_with = "tests")]
     main: bool,
-    /// Arguments for the tests: a part of their names, `--exact`, `--skip NAME`.
+    /// Which tests: parts of their names, a run for each; then `--exact`, `--skip NAME`.
     #[arg(last = true)]
     tests: Vec<String>,
 }
@@ -78,7 +78,17 @@ pub fn vm(options: Options) -> Result<ExitCode> {
         let jobs = MAIN.map(|subject| Job::Tests(vec![subject.to_owned()]));
         return run(&kernels, &jobs, seconds);
     }
-    run(&kernels, &[Job::Tests(tests)], seconds)
+    run(&kernels, &runs(&tests), seconds)
+}
+
+/// A run for each part of a name, as the tests take one; the options behind them are for each.
+fn runs(arguments: &[String]) -> Vec<Job> {
+    let count = arguments.iter().take_while(|word| !word.starts_with('-')).count();
+    let (names, options) = arguments.split_at(count);
+    if names.is_empty() {
+        return vec![Job::Tests(options.to_vec())];
+    }
+    names.iter().map(|name| Job::Tests([std::slice::from_ref(name), options].concat())).collect()
 }
 
 /// The kernel tests that are about what differs between kernels: dropped signals, the order in which
@@ -205,5 +215,22 @@ impl Binaries {
             image.add_program(&program)?;
         }
         Ok(image)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Job, runs};
+
+    #[test]
+    fn each_part_of_a_name_is_a_run() {
+        let of = |line: &str| -> Vec<String> {
+            let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            let arguments = |job| if let Job::Tests(arguments) = job { arguments.join(" ") } else { String::new() };
+            runs(&words).into_iter().map(arguments).collect()
+        };
+        assert_eq!(of(""), [""]);
+        assert_eq!(of("kills:: leaks:: --skip slow"), ["kills:: --skip slow", "leaks:: --skip slow"]);
+        assert_eq!(of("--list"), ["--list"]);
     }
 }

@@ -14,6 +14,7 @@ use tracer::{
     sink::{Sink, trace::Recorder},
     source::{decode::decode, live, trace::Trace},
     thresholds::Thresholds,
+    time::{BootNs, Span},
     trace::layout,
 };
 
@@ -39,7 +40,7 @@ fn play(file: &Path) -> Result<()> {
         findings += step.findings.len();
         Ok(ControlFlow::Continue(()))
     })?;
-    println!("{records} {} ({findings} findings)", live::cpu_time() - before);
+    println!("{records} {} ({findings} findings)", (live::cpu_time() - before).0);
     Ok(())
 }
 
@@ -95,7 +96,7 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
         if to.metadata()?.len() >= bytes {
             break;
         }
-        let by = round * (ended + 1 - began);
+        let by = round * (ended.next() - began);
         for record in &body {
             shifted.clone_from(record);
             shift(&mut shifted, 0, began, by);
@@ -123,10 +124,10 @@ fn starts() -> BTreeMap<u8, Vec<usize>> {
 }
 
 /// Adds to a time that is not before `since`.
-fn shift(record: &mut [u8], offset: usize, since: u64, by: u64) {
+fn shift(record: &mut [u8], offset: usize, since: BootNs, by: Span) {
     let Some(place) = record.get_mut(offset..offset + 8) else { return };
-    let time = place.try_into().map_or(0, u64::from_ne_bytes);
+    let time = BootNs(place.try_into().map_or(0, u64::from_ne_bytes));
     if time >= since {
-        place.copy_from_slice(&(time + by).to_ne_bytes());
+        place.copy_from_slice(&(time + by).0.to_ne_bytes());
     }
 }

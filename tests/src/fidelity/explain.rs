@@ -41,7 +41,7 @@ pub(super) fn explain(
         };
         let about: Vec<_> = follower.watch.history.iter().filter(|(_, event)| is_about(event)).collect();
         for (seq, event) in &about[about.len().saturating_sub(EVENTS)..] {
-            let _ = writeln!(text, "    event {seq} at {}: {}", event.at, Told(&event.kind));
+            let _ = writeln!(text, "    event {} at {}: {}", seq.0, event.at.0, Told(&event.kind));
         }
     }
     if found.len() > SHOWN {
@@ -84,7 +84,7 @@ impl fmt::Display for Told<'_> {
                 write!(f, "{live} live, group dead {group_dead}, reaps itself {autoreap}, children to {adopter:?}")?;
                 write!(f, "{}", if *adopter_ignores { ", which ignores them" } else { "" })
             }
-            EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start),
+            EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start.0),
             EventKind::Signal(sent) => {
                 let (from, to) = (task(Some(sent.current)), task(Some(sent.target)));
                 write!(f, "{} from {from} to {to}, result {}", sent.signal, sent.result)

@@ -14,6 +14,7 @@ use tracer::{
     source::{hooks::Hooks, live::Live, load::LoadOptions},
     step::Step,
     thresholds::{THRESHOLDS, Thresholds},
+    time::{BootNs, Seq, Span},
     world::World,
 };
 use tracer_common::RecordKind;
@@ -57,7 +58,7 @@ const NEVER: u64 = u64::MAX / 4;
 
 /// Rules that speak while the workload rests.
 fn soon() -> Thresholds {
-    Thresholds { unreaped_after: 50_000_000, ..no_findings() }
+    Thresholds { unreaped_after: Span::ms(50), ..no_findings() }
 }
 
 /// What a follower's steps tell the test.
@@ -66,7 +67,7 @@ pub struct Watch {
     /// Records are lost on purpose.
     pub is_losing: bool,
     /// The last events, with their numbers.
-    pub history: VecDeque<(u64, Event)>,
+    pub history: VecDeque<(Seq, Event)>,
     /// Births that are still to be told to the session: the child, who may be its parent, where.
     pub births: Vec<(ProcKey, [Option<ProcKey>; 2], PidNs)>,
     /// Findings that are still to be judged.
@@ -82,9 +83,9 @@ pub struct Watch {
     /// All events.
     pub events: u64,
     /// Boot time of the last word of a loss.
-    lost_at: Option<u64>,
+    lost_at: Option<BootNs>,
     /// Boot times of the looks at processes that came before the next tick.
-    looks: BTreeMap<ProcKey, u64>,
+    looks: BTreeMap<ProcKey, BootNs>,
 }
 
 /// A finding, and what it rests on.
@@ -92,9 +93,9 @@ pub struct Heard {
     /// What was said.
     pub finding: Finding,
     /// When the last loss before it was told of, in nanoseconds of the boot-time clock.
-    pub lost_at: Option<u64>,
+    pub lost_at: Option<BootNs>,
     /// When the process was last looked at before it, likewise.
-    pub looked_at: Option<u64>,
+    pub looked_at: Option<BootNs>,
 }
 
 /// Events that are kept to explain a difference.

@@ -225,7 +225,7 @@ pub fn against_proc(key: ProcKey, facts: &Facts) -> Option<Vec<String>> {
     let is_dead = !matches!(facts.life, Life::Running | Life::Exiting);
     check("dead", is_dead.to_string(), matches!(fields.first(), Some(&"Z" | &"X")).to_string());
     // Field 22 of proc(5), in ticks of 10 ms; the state is field 3.
-    check("start", (key.start / 10_000_000).to_string(), (*fields.get(19)?).to_owned());
+    check("start", (key.start.0 / 10_000_000).to_string(), (*fields.get(19)?).to_owned());
     // A task that is being released has none.
     if let Ok(ns) = tracer::source::procfs::pid_namespace(&pid.to_string()) {
         check("namespace", facts.pid_ns.to_string(), ns.to_string());

@@ -12,6 +12,7 @@ use tracer::{
     finding::Confidence,
     ident::{ProcKey, TaskRef},
     step::Step,
+    time::BootNs,
 };
 
 use super::follower::Heard;
@@ -26,11 +27,11 @@ struct Told {
     /// Pids of its tracers.
     tracers: BTreeSet<u32>,
     /// Boot time at which its last thread began to exit.
-    ended: Option<u64>,
+    ended: Option<BootNs>,
     /// It has lost a thread.
     has_lost_thread: bool,
     /// The latest that it can have been reaped, in boot time.
-    released: Option<u64>,
+    released: Option<BootNs>,
 }
 
 /// See the module.
@@ -52,7 +53,7 @@ impl Truth {
                 self.traced_by(row.task.key, row.tracer);
                 if row.leader_dead && row.live == 0 {
                     // It did so before, nobody knows when.
-                    self.of(row.task.key).ended.get_or_insert(0);
+                    self.of(row.task.key).ended.get_or_insert_default();
                 }
             }
             EventKind::Exit(exit) => {
@@ -109,7 +110,7 @@ impl Truth {
         self.of(key).tracers.extend(tracer.map(|tracer| tracer.key.tgid));
     }
 
-    fn released(&mut self, key: ProcKey, at: u64) {
+    fn released(&mut self, key: ProcKey, at: BootNs) {
         let told = self.of(key);
         told.released = Some(told.released.unwrap_or(at).min(at));
     }
@@ -156,8 +157,8 @@ impl Truth {
             finding.rule.name,
             finding.confidence,
             finding.message(),
-            finding.at,
-            finding.since,
+            finding.at.0,
+            finding.since.0,
         ))
     }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use tracer::time::BootNs;
 
 use super::{look::Look, sys::set_of};
 
@@ -303,9 +304,9 @@ pub struct Seen {
     /// The target's pid on the host.
     pub pid: i32,
     /// Boot-time nanoseconds before the first sending.
-    pub opened: u64,
+    pub opened: BootNs,
     /// And after all was over.
-    pub closed: u64,
+    pub closed: BootNs,
     /// The target is pid 1 of its namespace, or the namespace's init is its process.
     pub is_init: bool,
     /// The target is a kernel thread (`PF_KTHREAD` in `/proc/PID/stat`).

@@ -19,6 +19,7 @@ use tracer::{
     source::{live::Live, load::LoadOptions},
     step::Step,
     thresholds::Thresholds,
+    time::BootNs,
 };
 
 use tracer_common::RecordKind;
@@ -56,7 +57,7 @@ pub struct Report {
 /// What `tracer` said of one signal.
 #[derive(Clone, Debug)]
 struct Said {
-    at: u64,
+    at: BootNs,
     signal: u8,
     verdict: &'static str,
     /// `None` when it was taken, not sent.

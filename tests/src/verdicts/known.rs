@@ -25,6 +25,8 @@ pub fn limit(seen: &Seen) -> Option<Known> {
 
 #[cfg(test)]
 mod tests {
+    use tracer::time::BootNs;
+
     use super::{
         super::case::{Case, Did, Relation, Release, Way},
         *,
@@ -36,8 +38,8 @@ mod tests {
         let seen = Seen {
             case: Case { disposition: Disposition::Orphaned, relation: Relation::Peers, way: Way::Kill, signal: 20 },
             pid: 1,
-            opened: 0,
-            closed: 0,
+            opened: BootNs::ZERO,
+            closed: BootNs::ZERO,
             is_init: false,
             is_kthread: false,
             is_exiting: false,

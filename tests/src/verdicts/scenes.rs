@@ -5,7 +5,7 @@
 use std::fs;
 
 use nix::libc;
-use tracer::source::live::now;
+use tracer::{source::live::now, time::BootNs};
 
 use super::{
     case::{Case, Did, Disposition, Relation, Release, Seen, Sender as Who, Sending, Way},
@@ -243,7 +243,7 @@ fn begin(subject: &Subject, case: Case) -> Seen {
         case,
         pid: subject.pid,
         opened: now(),
-        closed: 0,
+        closed: BootNs::ZERO,
         is_init: subject.is_init,
         is_kthread: false,
         is_exiting: false,

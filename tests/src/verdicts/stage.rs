@@ -4,7 +4,7 @@
 use std::{fs::File, io::Write};
 
 use nix::libc;
-use tracer::source::live::now;
+use tracer::{source::live::now, time::BootNs};
 
 use super::{
     case::{Case, Did, Disposition, Relation, Release, Seen, Sender as Who, Sending, Way},
@@ -134,7 +134,7 @@ impl Stage {
             case,
             pid: subject.pid,
             opened: now(),
-            closed: 0,
+            closed: BootNs::ZERO,
             is_init: subject.is_init,
             is_kthread: false,
             is_exiting: subject.is_exiting,

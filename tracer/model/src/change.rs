@@ -6,6 +6,7 @@ use crate::{
     ident::{Identity, PidNs, ProcKey},
     kill::Kill,
     signal::{self, Sender, Signal, Verdict},
+    time::{BootNs, Seq, Span},
 };
 
 /// One thing that is different now.
@@ -49,8 +50,8 @@ pub enum Change {
         identity: Identity,
         /// Who reaped it, as far as the tree tells.
         by: Option<ProcKey>,
-        /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
-        zombie_for: Option<u64>,
+        /// How long it was a zombie at the most; `None` if its end was not seen.
+        zombie_for: Option<Span>,
         /// The very moment, with the exact hook; without it, it was reaped a little earlier.
         exact: Option<ExactReap>,
     },
@@ -116,11 +117,11 @@ pub struct Signalled {
     pub verdict: Verdict,
     /// The tracepoint's result, 0 to 4; `None` for [`Change::Taken`].
     pub result: Option<u8>,
-    /// When it was sent, in nanoseconds of the boot-time clock: for [`Change::Taken`] earlier
+    /// When it was sent: for [`Change::Taken`] earlier
     /// than the event, `None` if the sending was not seen.
-    pub sent_at: Option<u64>,
+    pub sent_at: Option<BootNs>,
     /// Number of the event that sent it.
-    pub sent_seq: Option<u64>,
+    pub sent_seq: Option<Seq>,
 }
 
 impl Signalled {
@@ -147,10 +148,10 @@ impl Signalled {
 /// How a child came to its present parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adoption {
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// Number of the event with which the old parent began to exit, if it was seen.
-    pub seq: Option<u64>,
+    pub seq: Option<Seq>,
     /// The parent that died, or lost a thread.
     pub from: Identity,
     /// The new parent.

@@ -12,6 +12,7 @@ use crate::{
     rules::{self, NOBODY, Opinion, Rule, Wanted},
     step::Step,
     thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Process, World},
 };
 
@@ -22,8 +23,8 @@ use ledger::Ledger;
 /// How many rules are asked about somebody at a tick: whom they speak of is looked at before, and that takes
 /// time. The others are asked at the next.
 pub const ASKED_AT_ONCE: usize = 256;
-/// How much later a rule is asked about somebody who was not found, in nanoseconds.
-const POSTPONED: u64 = 10_000_000;
+/// How much later a rule is asked about somebody who was not found.
+const POSTPONED: Span = Span::ms(10);
 
 /// Whether somebody, or whoever owes him a wait, was looked for in vain.
 fn is_missing(world: &World, key: ProcKey) -> bool {
@@ -65,7 +66,7 @@ pub struct Engine {
     world: World,
     rules: Vec<Box<dyn Rule>>,
     asked: Asked,
-    next_seq: u64,
+    next_seq: Seq,
     changes: Vec<Change>,
 }
 
@@ -85,7 +86,7 @@ impl Engine {
             world: World::default(),
             rules: rules::judges(thresholds),
             asked: Asked::default(),
-            next_seq: 0,
+            next_seq: Seq::default(),
             changes: Vec::new(),
         }
     }
@@ -99,7 +100,7 @@ impl Engine {
     /// it.
     pub fn step<'a>(&'a mut self, event: &'a Event, record: &'a [u8]) -> (Step<'a>, &'a World) {
         let seq = self.next_seq;
-        self.next_seq += 1;
+        self.next_seq = seq.next();
         self.changes.clear();
         self.asked.findings.clear();
         self.world.apply(event, seq, &mut self.changes);
@@ -122,7 +123,7 @@ impl Engine {
             for (i, key) in due.collect::<Vec<_>>() {
                 if is_missing(world, key) {
                     // What became of it the stream is still to say.
-                    asked.rechecks.insert(event.at.saturating_add(POSTPONED), i, key);
+                    asked.rechecks.insert(event.at + POSTPONED, i, key);
                     continue;
                 }
                 asked.note(world, rules, i, rules[i].recheck(world, key), event.at, seq);
@@ -133,14 +134,14 @@ impl Engine {
     }
 
     /// Whether something is due at that time still, after a tick.
-    pub fn is_more_due(&self, now: u64) -> bool {
+    pub fn is_more_due(&self, now: BootNs) -> bool {
         self.asked.rechecks.due(now).next().is_some()
     }
 
     /// What the source should look at before a tick at that time: the processes that rules will be asked
     /// about, those that owe them a wait, what else a rule wants to see, however much that is, as a rule
     /// speaks of nobody unseen; and of the processes of which the world is in doubt, so many.
-    pub fn due(&self, now: u64, doubts: usize) -> BTreeSet<Wanted> {
+    pub fn due(&self, now: BootNs, doubts: usize) -> BTreeSet<Wanted> {
         let asked = self.asked.rechecks.due(now).take(ASKED_AT_ONCE).flat_map(|(rule, key)| {
             let them = [Some(key), self.world.owed_by(key)].into_iter().flatten().filter(|&key| key != NOBODY);
             them.map(Wanted::Look).chain(self.rules[rule].wants(&self.world, key))
@@ -151,7 +152,7 @@ impl Engine {
 
 impl Asked {
     /// Tells what a change has put an end to.
-    fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: u64) {
+    fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: Seq) {
         for subject in subjects(change).into_iter().flatten() {
             let about = self.ledger.about(subject);
             let gone = || match change {
@@ -175,10 +176,10 @@ impl Asked {
     }
 
     /// Takes in what a rule says of an event of that time.
-    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, opinion: Opinion, at: u64, seq: u64) {
+    fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, opinion: Opinion, at: BootNs, seq: Seq) {
         // Never at once, or a rule that cannot make up its mind would keep the loop busy; nor before the next tick,
         // for which the processes to look at are named already.
-        let later = at.max(world.now()).saturating_add(1);
+        let later = at.max(world.now()).next();
         match opinion {
             Opinion::Quiet => {}
             Opinion::Each(opinions) => {
@@ -220,13 +221,13 @@ impl Asked {
 /// times that it named.
 #[derive(Debug, Default)]
 struct Rechecks {
-    order: BTreeSet<(u64, usize, ProcKey)>,
+    order: BTreeSet<(BootNs, usize, ProcKey)>,
     /// Of each process, with its rules.
-    times: FxHashMap<ProcKey, Vec<(usize, u64)>>,
+    times: FxHashMap<ProcKey, Vec<(usize, BootNs)>>,
 }
 
 impl Rechecks {
-    fn insert(&mut self, at: u64, rule: usize, key: ProcKey) {
+    fn insert(&mut self, at: BootNs, rule: usize, key: ProcKey) {
         let times = self.times.entry(key).or_default();
         match times.iter_mut().find(|(of, _)| *of == rule) {
             Some((_, before)) if *before <= at => return,
@@ -247,7 +248,7 @@ impl Rechecks {
     }
 
     /// The next that is due, which is then no more.
-    fn next(&mut self, now: u64) -> Option<(usize, ProcKey)> {
+    fn next(&mut self, now: BootNs) -> Option<(usize, ProcKey)> {
         let &(_, rule, key) = self.order.first().filter(|&&(at, ..)| at <= now)?;
         self.order.pop_first();
         if let Some(times) = self.times.get_mut(&key) {
@@ -259,7 +260,7 @@ impl Rechecks {
         Some((rule, key))
     }
 
-    fn due(&self, now: u64) -> impl Iterator<Item = (usize, ProcKey)> {
+    fn due(&self, now: BootNs) -> impl Iterator<Item = (usize, ProcKey)> {
         self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
+    time::{BootNs, Span},
 };
 
 pub use crate::signal::{SignalSent, SignalTaken};
@@ -17,8 +18,8 @@ pub use crate::signal::{SignalSent, SignalTaken};
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// The processor that it happened on; 0 for events that user space makes.
     pub cpu: u16,
     /// What.
@@ -359,8 +360,8 @@ pub struct Notify {
 /// See [`EventKind::Survey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// When it began, in nanoseconds of the boot-time clock; the event's own time is its end.
-    pub began: u64,
+    /// When it began; the event's own time is its end.
+    pub began: BootNs,
     /// Who is traced or a subreaper. Nobody else was.
     pub found: Vec<Surveyed>,
 }
@@ -384,7 +385,7 @@ pub struct Row {
     /// Who holds it by ptrace.
     pub tracer: Option<TaskRef>,
     /// Nanoseconds since its leader last ran, if the kernel says. A zombie ran last when it died.
-    pub idle: Option<u64>,
+    pub idle: Option<Span>,
     /// How it ended, if it has.
     pub status: ExitStatus,
     /// The leader is dead: a zombie, or a dead main thread if `live` is not 0.
@@ -492,10 +493,10 @@ pub struct Scope {
 /// See [`EventKind::End`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// When tracing began, in nanoseconds of the boot-time clock; the event's own time is its end.
-    pub began: u64,
-    /// Processor time that the tool used meanwhile, in nanoseconds.
-    pub cpu_ns: u64,
+    /// When tracing began; the event's own time is its end.
+    pub began: BootNs,
+    /// Processor time that the tool used meanwhile.
+    pub cpu_ns: Span,
     /// Signals that the kernel generated meanwhile, those included that never entered the stream.
     pub signals: u64,
     /// Loops over threads or ancestors that were cut short in the kernel.

@@ -7,6 +7,7 @@ use crate::{
     host::GroupKey,
     ident::{Identity, ProcKey},
     signal::Signal,
+    time::{BootNs, Seq},
 };
 
 pub mod fact;
@@ -24,10 +25,10 @@ pub struct Finding {
     pub rule: &'static RuleDef,
     /// Whether it is told for the first time.
     pub stage: Stage,
-    /// When it was found, in nanoseconds of the boot-time clock; when it was over, once it is.
-    pub at: u64,
+    /// When it was found; when it was over, once it is.
+    pub at: BootNs,
     /// When it began, likewise.
-    pub since: u64,
+    pub since: BootNs,
     /// Whom it is about.
     pub process: Identity,
     /// Whether it can be believed.
@@ -39,7 +40,7 @@ pub struct Finding {
     /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over.
     pub fixes: Vec<String>,
     /// Numbers of the events behind it.
-    pub evidence: Vec<u64>,
+    pub evidence: Vec<Seq>,
     /// What is particular to the rule.
     pub facts: Facts,
 }
@@ -60,7 +61,7 @@ pub enum Subject {
 
 impl Finding {
     /// One that was found just now and is certain; all else is still to be filled in.
-    pub fn new(rule: &'static RuleDef, at: u64, since: u64, process: Identity) -> Self {
+    pub fn new(rule: &'static RuleDef, at: BootNs, since: BootNs, process: Identity) -> Self {
         Self {
             rule,
             stage: Stage::New,

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracer_common::record::trust;
 
+use crate::time::BootNs;
+
 mod escape;
 #[cfg(any(test, feature = "testing"))]
 pub mod lies;
@@ -16,10 +18,15 @@ pub use escape::{commands, escape, file_name, is_visible, quote, tame};
 /// A process, for ever: start time and tgid, never a bare pid. Survives exec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcKey {
-    /// When it was created, in nanoseconds of the boot-time clock.
-    pub start: u64,
+    /// When it was created.
+    pub start: BootNs,
     /// Its pid on the host.
     pub tgid: u32,
+}
+
+impl ProcKey {
+    /// After all others, in their order.
+    pub const LAST: Self = Self { start: BootNs::MAX, tgid: u32::MAX };
 }
 
 /// A thread of a process.
@@ -253,7 +260,7 @@ mod tests {
     #[test]
     fn an_identity_names_both_pids_where_they_differ() {
         let identity = Identity {
-            key: ProcKey { start: 1, tgid: 42 },
+            key: ProcKey { start: BootNs(1), tgid: 42 },
             comm: Comm::from("sleep"),
             pid_ns: PidNs(7),
             ns_pid: 1,

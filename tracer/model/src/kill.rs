@@ -7,6 +7,7 @@ use crate::{
     host::OutOfMemory,
     ident::{ContainerNo, Identity, ProcKey},
     signal::{Sender, Signal, killer::Killer},
+    time::{BootNs, Seq, Span},
 };
 
 /// Ends that are remembered by name.
@@ -37,10 +38,10 @@ pub struct Kill {
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
     pub sender_lives: bool,
-    /// When it was sent first, in nanoseconds of the boot-time clock; `None` if that was not seen.
-    pub sent_at: Option<u64>,
+    /// When it was sent first; `None` if that was not seen.
+    pub sent_at: Option<BootNs>,
     /// When the first of them ended, likewise.
-    pub died_at: u64,
+    pub died_at: BootNs,
     /// How the first of them ended.
     pub status: ExitStatus,
     /// How many.
@@ -55,15 +56,15 @@ pub struct Kill {
     pub cores: u64,
     /// Who was out of memory, if that is why and the kernel's log could be read.
     pub out_of_memory: Option<OutOfMemory>,
-    /// The first of them is an init that had been asked to stop so long before, in nanoseconds.
-    pub wasted_ns: Option<u64>,
+    /// The first of them is an init that had been asked to stop so long before.
+    pub wasted_ns: Option<Span>,
     /// The first of them is an init, and with it others of its namespace were ended: those that are counted
     /// here by the same cause, those that are counted there by the kernel.
     pub ending: Option<Ending>,
     /// How many namespaces the same cause has ended so.
     pub namespaces: u64,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
-    pub evidence: Vec<u64>,
+    pub evidence: Vec<Seq>,
 }
 
 impl Kill {
@@ -106,8 +107,8 @@ impl Kill {
         }
     }
 
-    /// It was the end of an init that had been asked to stop for so long, in nanoseconds.
-    pub fn was_slow_stop(&self, after: u64) -> bool {
+    /// It was the end of an init that had been asked to stop for so long.
+    pub fn was_slow_stop(&self, after: Span) -> bool {
         self.wasted_ns.is_some_and(|wasted| wasted >= after)
     }
 }
@@ -129,10 +130,10 @@ pub struct Family {
 pub struct Ending {
     /// The init that exited.
     pub init: Identity,
-    /// When, in nanoseconds of the boot-time clock.
-    pub since: u64,
+    /// When.
+    pub since: BootNs,
     /// Number of that event.
-    pub seq: u64,
+    pub seq: Seq,
     /// Processes that the kernel has killed for it, those of nested namespaces included.
     pub killed: u64,
     /// Whose signal the init had accepted before: likely who asked for the end.
@@ -142,7 +143,7 @@ pub struct Ending {
     /// Processes that have not died yet.
     pub left: u64,
     /// When the last of them died.
-    pub last_death: u64,
+    pub last_death: BootNs,
     /// A namespace around this one is ending too, and this end is part of that.
     pub nested: bool,
 }

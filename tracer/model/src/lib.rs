@@ -24,5 +24,6 @@ pub mod stop;
 pub mod story;
 pub mod summary;
 pub mod thresholds;
+pub mod time;
 pub mod wire;
 pub mod world;

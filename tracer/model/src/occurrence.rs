@@ -6,6 +6,7 @@ use crate::{
     ident::{Args, Identity, ProcKey, TaskRef},
     kind::Kind,
     step::Step,
+    time::Span,
     world::World,
 };
 
@@ -51,8 +52,8 @@ pub enum Occurrence<'a> {
         process: Identity,
         /// Who reaped it; `None` if nobody had to, or it is not known.
         by: Option<Identity>,
-        /// How long it was a zombie at the most, in nanoseconds; `None` if its end was not seen.
-        zombie_for: Option<u64>,
+        /// How long it was a zombie at the most; `None` if its end was not seen.
+        zombie_for: Option<Span>,
         /// The very moment; `None` if it was reaped a little earlier.
         exact: Option<ExactReap>,
     },

@@ -5,6 +5,7 @@ use crate::{
     finding::{Finding, RuleDef, Subject},
     ident::{ProcKey, TaskRef},
     thresholds::Thresholds,
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -39,7 +40,7 @@ pub enum Opinion {
     Each(Vec<Self>),
     /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
     /// then; about [`NOBODY`] in any case.
-    Recheck(u64, ProcKey),
+    Recheck(BootNs, ProcKey),
     /// This. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
     /// What it has found about that is over, and how: a headline.
@@ -60,7 +61,7 @@ pub enum Wanted {
 }
 
 /// In place of a process, where a question is about none that could be gone.
-pub const NOBODY: ProcKey = ProcKey { start: 0, tgid: 0 };
+pub const NOBODY: ProcKey = ProcKey { start: BootNs::ZERO, tgid: 0 };
 
 /// A judge.
 pub trait Rule {
@@ -68,7 +69,7 @@ pub trait Rule {
     fn def(&self) -> &'static RuleDef;
 
     /// Called once for each change. `seq` is the number of the event that caused it.
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion;
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion;
 
     /// Called at the time that [`Opinion::Recheck`] named, after the process and whoever owes
     /// it a wait have been looked at ([`crate::event::Look`]).

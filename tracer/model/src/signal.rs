@@ -446,10 +446,10 @@ pub fn verdict_of_taken(taken: &SignalTaken) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ident::ProcKey;
+    use crate::{ident::ProcKey, time::BootNs};
 
     fn sent(signal: Signal, flags: u16, result: u8) -> SignalSent {
-        let task = |tgid| TaskRef { key: ProcKey { start: 1, tgid }, tid: tgid };
+        let task = |tgid| TaskRef { key: ProcKey { start: BootNs(1), tgid }, tid: tgid };
         SignalSent { current: task(10), target: task(20), signal, code: 0, flags, result }
     }
 

@@ -1,12 +1,13 @@
 //! What one event caused: all that a sink gets to see.
 
+use crate::time::Seq;
 use crate::{change::Change, event::Event, finding::Finding};
 
 /// What one event caused: all that a sink gets to see.
 #[derive(Debug)]
 pub struct Step<'a> {
     /// Number of the event, from 0.
-    pub seq: u64,
+    pub seq: Seq,
     /// The event.
     pub event: &'a Event,
     /// The bytes that the event came as; empty for one that was made by hand, in a test.

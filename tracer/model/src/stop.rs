@@ -3,6 +3,7 @@
 use crate::{
     ident::Identity,
     signal::{Signal, Verdict, killer::Killer},
+    time::{BootNs, Seq, Span},
 };
 
 /// How somebody tries to stop a process.
@@ -25,8 +26,8 @@ pub struct Stop {
 pub struct Executed {
     /// The process, by the name that it has from then on.
     pub program: Identity,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// The command line is the same: the program has started itself anew.
     pub is_same: bool,
 }
@@ -35,8 +36,8 @@ pub struct Executed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Series {
     first: Request,
-    /// When the last of them was sent, in nanoseconds of the boot-time clock.
-    last: u64,
+    /// When the last of them was sent.
+    last: BootNs,
     meaning: Meaning,
 }
 
@@ -54,19 +55,19 @@ pub(crate) enum Meaning {
     Reload,
 }
 
-/// Whoever asks again within this time, in nanoseconds, waits since the first time.
-const AGAIN: u64 = 30_000_000_000;
-/// A SIGKILL that comes later than this, in nanoseconds, is a consequence of the request only if the same
+/// Whoever asks again within this time waits since the first time.
+const AGAIN: Span = Span::seconds(30);
+/// A SIGKILL that comes later than this is a consequence of the request only if the same
 /// sent both: no engine and no service manager waits for longer without being told to (systemd: 90 s).
-const USUAL_GRACE: u64 = 120_000_000_000;
+const USUAL_GRACE: Span = Span::seconds(120);
 /// And later than this it is none: nobody is told to wait for longer.
-const LONGEST_GRACE: u64 = 3_600_000_000_000;
-/// Who ends so soon after a signal of many meanings has taken it for a request to stop, in nanoseconds.
-const AT_ONCE: u64 = 10_000_000_000;
-/// An end by itself that comes so soon after a request is what came of it, in nanoseconds: of what asks for
-/// nothing but an end, and of the rest.
-const SURELY: u64 = 30_000_000_000;
-const SURELY_IF_UNSURE: u64 = 1_000_000_000;
+const LONGEST_GRACE: Span = Span::seconds(3_600);
+/// Who ends so soon after a signal of many meanings has taken it for a request to stop.
+const AT_ONCE: Span = Span::seconds(10);
+/// An end by itself that comes so soon after a request is what came of it: of what asks for nothing but an
+/// end, and of the rest.
+const SURELY: Span = Span::seconds(30);
+const SURELY_IF_UNSURE: Span = Span::seconds(1);
 
 impl Stop {
     /// The signal that asked for the stop, and the SIGKILL that enforced it.
@@ -78,7 +79,7 @@ impl Stop {
         let sure = self.since(|series| series.meaning == Meaning::End && series.first.could_end_in(kill));
         let unsure = || {
             self.since(|Series { first, meaning, .. }| {
-                let is_soon = kill.at.saturating_sub(first.at) < USUAL_GRACE;
+                let is_soon = kill.at - first.at < USUAL_GRACE;
                 let is_untaken = first.verdict != Verdict::Delivered;
                 *meaning == Meaning::Perhaps && is_untaken && is_soon && first.could_end_in(kill)
             })
@@ -87,34 +88,32 @@ impl Stop {
     }
 
     /// Nanoseconds between the first signal and the SIGKILL that followed.
-    pub fn wasted_ns(&self) -> Option<u64> {
+    pub fn wasted_ns(&self) -> Option<Span> {
         let (asked, kill) = self.enforced()?;
-        Some(kill.at.saturating_sub(asked.at))
+        Some(kill.at - asked.at)
     }
 
-    /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has,
-    /// in nanoseconds of the boot-time clock: what has other meanings was a stop signal for whoever ended
-    /// at it.
-    pub fn taken(&self, ended: Option<u64>) -> Option<&Request> {
+    /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has:
+    /// what has other meanings was a stop signal for whoever ended at it.
+    pub fn taken(&self, ended: Option<BootNs>) -> Option<&Request> {
         if self.kill.is_some() {
             return None;
         }
         let is_taken = |series: &Series| series.first.verdict == Verdict::Delivered && series.first.is_to_container;
-        let after = |series: &Series| ended.map(|ended| ended.saturating_sub(series.first.at));
-        let is_recent = |series: &Series| after(series).unwrap_or(0) < LONGEST_GRACE;
+        let after = |series: &Series| ended.map(|ended| ended - series.first.at);
+        let is_recent = |series: &Series| after(series).unwrap_or_default() < LONGEST_GRACE;
         let sure = |series: &Series| is_taken(series) && series.meaning == Meaning::End && is_recent(series);
         let is_at_once = |series: &Series| after(series).is_some_and(|after| after < AT_ONCE);
         let unsure = |series: &Series| is_taken(series) && series.meaning == Meaning::Perhaps && is_at_once(series);
         self.since(sure).or_else(|| self.since(unsure))
     }
 
-    /// What a process was asked by that ended by itself then, in nanoseconds of the boot-time clock, and whether
-    /// that is certain. One that waits for the program may have been taken all the same, by sigwait(3) or a
+    /// What a process was asked by that ended by itself then, and whether that is certain. One that waits for the program may have been taken all the same, by sigwait(3) or a
     /// signalfd(2).
-    pub fn answered(&self, ended: u64) -> Option<(&Request, bool)> {
+    pub fn answered(&self, ended: BootNs) -> Option<(&Request, bool)> {
         let is_taken = |of: &Request| matches!(of.verdict, Verdict::Delivered | Verdict::Queued);
-        let after = |of: &Request| ended.saturating_sub(of.at);
-        let of = |is_sure: bool, within: u64| {
+        let after = |of: &Request| ended - of.at;
+        let of = |is_sure: bool, within: Span| {
             move |Series { first, meaning, .. }: &Series| {
                 (*meaning == Meaning::End) == is_sure && is_taken(first) && after(first) < within
             }
@@ -136,7 +135,7 @@ impl Stop {
         let mut later = meant.into_iter().rev();
         let mut since = later.next()?;
         for earlier in later {
-            if earlier.last.saturating_add(AGAIN) < since.first.at {
+            if earlier.last + AGAIN < since.first.at {
                 break;
             }
             since = earlier;
@@ -152,14 +151,14 @@ impl Stop {
             (of.signal, of.verdict, by(of)) == (request.signal, request.verdict, by(&request))
         };
         match self.asked.iter_mut().find(|series| is_same(&series.first)) {
-            Some(series) if last.saturating_sub(series.last) <= AGAIN => series.last = last,
+            Some(series) if last - series.last <= AGAIN => series.last = last,
             Some(series) => *series = Series { first: request, last, meaning },
             None => self.asked.push(Series { first: request, last, meaning }),
         }
         if self.asked.len() > MOST_SERIES {
             self.asked.remove(0);
         }
-        if self.asked.iter().all(|series| series.first.at == last || last.saturating_sub(series.last) > AGAIN) {
+        if self.asked.iter().all(|series| series.first.at == last || last - series.last > AGAIN) {
             self.passed_to.clear();
         }
     }
@@ -204,10 +203,10 @@ pub struct Request {
     pub asked_by: Vec<Identity>,
     /// What became of it.
     pub verdict: Verdict,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 impl Request {
@@ -220,8 +219,8 @@ impl Request {
             (true, _) => LONGEST_GRACE,
             (false, true) => USUAL_GRACE,
             // Of any other process strangers may want different things.
-            (false, false) => 0,
+            (false, false) => Span::default(),
         };
-        kill.at.saturating_sub(self.at) < grace
+        kill.at - self.at < grace
     }
 }

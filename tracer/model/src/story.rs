@@ -16,18 +16,24 @@ use crate::{
     rules::Wanted,
     signal::Signal,
     thresholds::Thresholds,
+    time::{BootNs, Span},
     world::World,
 };
 
 /// The host's pid namespace.
 pub const HOST: PidNs = PidNs(4_026_531_836);
 
-/// One millisecond, in nanoseconds.
-pub const MS: u64 = 1_000_000;
+/// One millisecond.
+pub const MS: Span = Span::MS;
+
+/// So many milliseconds after the boot.
+pub fn after_boot(ms: u64) -> BootNs {
+    BootNs::ZERO + ms * MS
+}
 
 /// The key of the process with that pid.
 pub fn key(pid: u32) -> ProcKey {
-    ProcKey { start: u64::from(pid) * MS, tgid: pid }
+    ProcKey { start: after_boot(pid.into()), tgid: pid }
 }
 
 /// A command line of words without blanks.
@@ -98,8 +104,8 @@ pub fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
 pub struct Story {
     /// What is told goes there.
     pub engine: Engine,
-    /// The time, in nanoseconds of the boot-time clock.
-    pub now: u64,
+    /// The time.
+    pub now: BootNs,
     /// What was found since it was last asked for.
     pub found: Vec<Finding>,
 }
@@ -118,7 +124,7 @@ impl Story {
 
     /// The same, where other things are worth a finding.
     pub fn with(thresholds: &Thresholds) -> Self {
-        let mut story = Self { engine: Engine::new(thresholds), now: 1_000 * MS, found: Vec::new() };
+        let mut story = Self { engine: Engine::new(thresholds), now: after_boot(1_000), found: Vec::new() };
         story.snapshot(&[born(1, 0)]);
         story
     }
@@ -130,7 +136,7 @@ impl Story {
 
     /// Takes an event in, one microsecond after the last.
     pub fn event(&mut self, kind: EventKind) -> &mut Self {
-        self.now += 1_000;
+        self.now += Span::MICROSECOND;
         let event = Event { at: self.now, cpu: 0, kind };
         let (step, _) = self.engine.step(&event, &[]);
         self.found.extend_from_slice(step.findings);
@@ -247,7 +253,7 @@ impl Story {
 
 /// A row of a process that runs.
 pub fn running(task: TaskInfo) -> Row {
-    Row { task, tracer: None, idle: Some(0), status: ExitStatus(0), leader_dead: false, live: 1 }
+    Row { task, tracer: None, idle: Some(Span::ZERO), status: ExitStatus(0), leader_dead: false, live: 1 }
 }
 
 /// A row of a zombie that died `ago` milliseconds ago.

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use crate::{
     event::{End, EventKind, Loss},
     step::Step,
+    time::{BootNs, Span},
     world::World,
 };
 
 /// Counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// When it began, in nanoseconds of the boot-time clock.
-    pub began: u64,
-    /// From the start to the end, in nanoseconds.
-    pub duration_ns: u64,
-    /// When it ended, in nanoseconds of the boot-time clock.
-    pub ended_at: u64,
+    /// When it began.
+    pub began: BootNs,
+    /// From the start to the end.
+    pub duration_ns: Span,
+    /// When it ended.
+    pub ended_at: BootNs,
     /// Events of the stream by kind ([`EventKind::name`]).
     pub events: BTreeMap<&'static str, u64>,
     /// Findings by rule, those included that a filter kept from being shown.
@@ -29,9 +30,9 @@ pub struct Summary {
     pub unwritten: u64,
     /// Loops over threads or ancestors that were cut short in the kernel.
     pub walks_cut: u64,
-    /// Processor time that the tool itself used since tracing began, in nanoseconds; what its
+    /// Processor time that the tool itself used since tracing began; what its
     /// programs used in the kernel counts for whoever met them.
-    pub cpu_ns: u64,
+    pub cpu_ns: Span,
     /// Processes in the world at the end.
     pub processes: u64,
     /// Pid namespaces in the world at the end.
@@ -39,12 +40,12 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts what a step brought, unless it happened before a boot time, in nanoseconds.
-    pub fn count(&mut self, step: &Step<'_>, from: u64) {
+    /// Counts what a step brought, unless it happened before a boot time.
+    pub fn count(&mut self, step: &Step<'_>, from: BootNs) {
         if step.event.at < from {
             return;
         }
-        if self.began == 0 {
+        if self.began == BootNs::ZERO {
             self.began = step.event.at;
         }
         // With the exact hook, the release that follows a reap tells nothing new.
@@ -73,7 +74,7 @@ impl Summary {
     pub fn conclude(&mut self, world: &World) {
         self.processes = world.process_count() as u64;
         self.namespaces = world.namespace_count() as u64;
-        if self.ended_at == 0 {
+        if self.ended_at == BootNs::ZERO {
             // A stream that was cut off.
             self.ended_at = world.now();
         }
@@ -81,7 +82,7 @@ impl Summary {
             // The kernel's own count is that of a whole run, and comes with its end.
             self.signals_seen = self.events.get("signal").copied().unwrap_or(0);
         }
-        self.duration_ns = self.ended_at.saturating_sub(self.began);
+        self.duration_ns = self.ended_at - self.began;
     }
 }
 
@@ -92,7 +93,7 @@ pub fn less(all: &BTreeMap<&'static str, u64>, some: &BTreeMap<&'static str, u64
 }
 
 /// A duration as a person says it: `4.2 s`, `35 ms`, `3 min 20 s`, `2 d 4 h`.
-pub fn seconds(ns: u64) -> String {
+pub fn seconds(Span(ns): Span) -> String {
     let ms = ns / 1_000_000;
     let s = ms / 1_000;
     match s {
@@ -114,7 +115,7 @@ pub fn and_more(names: &[String], count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{Span, seconds};
 
     #[test]
     fn durations_read_well_at_every_size() {
@@ -127,7 +128,7 @@ mod tests {
             (7_300_000_000_000, "2 h 1 min"),
             (190_000_000_000_000, "2 d 4 h"),
         ] {
-            assert_eq!(seconds(ns), text);
+            assert_eq!(seconds(Span(ns)), text);
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
+use crate::time::Span;
+
 /// What a threshold is, for the command line and for outputs.
 #[derive(Debug)]
 pub struct ThresholdDef {
@@ -47,6 +49,16 @@ impl Number for u64 {
     }
 }
 
+impl Number for Span {
+    fn number(self) -> u64 {
+        self.0
+    }
+
+    fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl Number for bool {
     fn number(self) -> u64 {
         self.into()
@@ -58,6 +70,9 @@ impl Number for bool {
 }
 
 macro_rules! number {
+    (Time) => {
+        Span
+    };
     (Flag) => {
         bool
     };
@@ -68,7 +83,7 @@ macro_rules! number {
 
 macro_rules! thresholds {
     ($($(#[doc = $help:literal])+ $name:ident: $unit:ident = $default:expr;)*) => {
-        /// From when on something is worth a finding. Times are in nanoseconds.
+        /// From when on something is worth a finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Thresholds {
@@ -94,25 +109,23 @@ macro_rules! thresholds {
     };
 }
 
-const SECOND: u64 = 1_000_000_000;
-
 thresholds! {
     /// Report a zombie that nobody has reaped for this long
-    unreaped_after: Time = 2 * SECOND;
+    unreaped_after: Time = Span::seconds(2);
     /// Report a process whose main thread has been dead for this long
-    zombie_leader_after: Time = 2 * SECOND;
+    zombie_leader_after: Time = Span::seconds(2);
     /// Report a namespace whose end takes longer than this
-    namespace_stuck_after: Time = 5 * SECOND;
+    namespace_stuck_after: Time = Span::seconds(5);
     /// Report a stop signal that a SIGKILL followed this long after it
-    slow_stop_after: Time = SECOND;
+    slow_stop_after: Time = Span::seconds(1);
     /// Report a parent that has so many zombies as a leak, in place of each of them
     zombie_leak_at: Count = 10;
     /// Report a signal that has waited for this long while the process blocks it
-    stuck_blocked_after: Time = 10 * SECOND;
+    stuck_blocked_after: Time = Span::seconds(10);
     /// Report an init that took a stop signal and has passed nothing on for this long
-    not_forwarded_after: Time = 2 * SECOND;
+    not_forwarded_after: Time = Span::seconds(2);
     /// Report what an exec brought into a container and has been without its client for this long
-    exec_leftover_after: Time = 5 * SECOND;
+    exec_leftover_after: Time = Span::seconds(5);
     /// Report pids or pseudo-terminals of which so much is in use, of a hundred
     pressure_at: Percent = 80;
     /// Report children that another thread of the same process adopts, too: programs in Go have many

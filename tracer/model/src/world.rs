@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 
-use crate::ident::{Identity, PidNs, ProcKey};
+use crate::{
+    ident::{Identity, PidNs, ProcKey},
+    time::{BootNs, Span},
+};
 
 mod apply;
 mod asked;
@@ -57,7 +60,7 @@ pub struct World {
     /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
     edges: BTreeSet<(ProcKey, ProcKey)>,
     /// When to look at whom.
-    looks: BTreeSet<(u64, ProcKey)>,
+    looks: BTreeSet<(BootNs, ProcKey)>,
     /// Who was looked for in vain.
     missing: BTreeSet<ProcKey>,
     /// Who was buried because of that, and was not seen to end.
@@ -75,7 +78,7 @@ pub struct World {
     kills: BTreeMap<kill::Join, kill::Open>,
     /// Of those, ends that are remembered without being named.
     other_victims: usize,
-    now: u64,
+    now: BootNs,
     wall_offset_ns: i64,
     /// Signals that end a process are not in the stream, but for those to an init.
     lacks_killers: bool,
@@ -85,10 +88,10 @@ pub struct World {
     clients: BTreeSet<(ProcKey, ProcKey)>,
     /// Clients of engines that live, by whose they are.
     engine_clients: BTreeSet<(u64, ProcKey)>,
-    gap: Option<u64>,
+    gap: Option<BootNs>,
     is_synced: bool,
     snapshot: u64,
-    snapshot_began: u64,
+    snapshot_began: BootNs,
     /// A snapshot has begun, no record of it is missing, and it has not ended.
     is_listing: bool,
     /// Events were lost since it began.
@@ -96,7 +99,7 @@ pub struct World {
     /// Of a trace: part of it could not be read since an image of the world was.
     is_unread: bool,
     /// When the last one began that came to its end.
-    listed_at: u64,
+    listed_at: BootNs,
     containers: contained::Containers,
     limits: limits::Limits,
     /// The stream is about a command.
@@ -106,11 +109,11 @@ pub struct World {
 }
 
 impl World {
-    /// How far the stream has come, in nanoseconds of the boot-time clock ([`EventKind::tells_time`]): what
+    /// How far the stream has come ([`EventKind::tells_time`]): what
     /// happened until then is known. What was looked up may be later.
     ///
     /// [`EventKind::tells_time`]: crate::event::EventKind::tells_time
-    pub fn now(&self) -> u64 {
+    pub fn now(&self) -> BootNs {
         self.now
     }
 
@@ -149,17 +152,17 @@ impl World {
 
     fn child_keys(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         let first = (key, ProcKey::default());
-        let last = (key, ProcKey { start: u64::MAX, tgid: u32::MAX });
+        let last = (key, ProcKey::LAST);
         self.edges.range(first..=last).map(|&(_, child)| child)
     }
 
     /// The zombies that a process has had to wait for as their parent for longer than that, in
     /// nanoseconds: nobody holds them by ptrace.
-    pub fn unreaped(&self, parent: ProcKey, older: u64) -> impl Iterator<Item = (&Process, &Death)> {
+    pub fn unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
         let is_owed = |child: &&Process| child.is_zombie() && child.tracer.is_none() && !child.is_missing();
         let zombies = self.children(parent).filter(is_owed);
         let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
-        zombies.filter(move |(child, death)| child.owed_since(death).saturating_add(older) <= self.now)
+        zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)
     }
 
     /// Who has to wait for it: whoever traces it, else its parent.
@@ -232,7 +235,7 @@ impl World {
 
     /// The processes of a namespace alone.
     fn own_members(&self, ns: PidNs) -> impl Iterator<Item = ProcKey> + '_ {
-        let last = ProcKey { start: u64::MAX, tgid: u32::MAX };
+        let last = ProcKey::LAST;
         self.members.range((ns, ProcKey::default())..=(ns, last)).map(|&(_, key)| key)
     }
 
@@ -265,7 +268,7 @@ impl World {
 
     /// Whether events were lost at or after a time, or the world has not been brought back in
     /// line with the kernel since the last loss: what rests on that time is incomplete.
-    pub fn is_gap_since(&self, at: u64) -> bool {
+    pub fn is_gap_since(&self, at: BootNs) -> bool {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
@@ -286,9 +289,9 @@ const MOST_PROCESSES: usize = 1 << 20;
 #[derive(Debug)]
 struct Tombstones(Vec<[Tombstone; 4]>);
 
-/// Who is gone, and until when that is certain, in nanoseconds of the boot-time clock: an event that happened
+/// Who is gone, and until when that is certain: an event that happened
 /// later proves the contrary.
-type Tombstone = (ProcKey, u64);
+type Tombstone = (ProcKey, BootNs);
 
 impl Default for Tombstones {
     fn default() -> Self {
@@ -301,7 +304,7 @@ impl Tombstones {
         key.tgid as usize % self.0.len()
     }
 
-    fn insert(&mut self, key: ProcKey, until: u64) {
+    fn insert(&mut self, key: ProcKey, until: BootNs) {
         let place = self.place(key);
         let stones = &mut self.0[place];
         match stones.iter_mut().find(|(gone, _)| *gone == key) {
@@ -314,7 +317,7 @@ impl Tombstones {
     }
 
     /// Whether somebody was gone at that time.
-    fn contains(&self, key: ProcKey, at: u64) -> bool {
+    fn contains(&self, key: ProcKey, at: BootNs) -> bool {
         self.until(key).is_some_and(|until| at <= until)
     }
 
@@ -323,7 +326,7 @@ impl Tombstones {
         self.until(key).is_some()
     }
 
-    fn until(&self, key: ProcKey) -> Option<u64> {
+    fn until(&self, key: ProcKey) -> Option<BootNs> {
         let stones = &self.0[self.place(key)];
         stones.iter().find(|&&(gone, _)| gone == key && key != ProcKey::default()).map(|&(_, until)| until)
     }

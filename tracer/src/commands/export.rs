@@ -29,6 +29,7 @@ use crate::{
         json::Json,
     },
     source::trace::Trace,
+    time::BootNs,
     trace::file,
 };
 
@@ -61,7 +62,7 @@ fn play_into(
         out => format!("cannot write {}", file_name(out)),
     };
     let mut sink = Counted::new(sink);
-    play(trace, engine, u64::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
+    play(trace, engine, BootNs::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
     sink.finish(engine.world()).with_context(cannot_write)?;
     Ok(())
 }

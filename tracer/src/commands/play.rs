@@ -13,19 +13,20 @@ use crate::{
     kind::Kind,
     source::trace::Trace,
     step::Step,
+    time::BootNs,
     when::{Recorded, When},
     world::World,
     zone,
 };
 
-/// Plays the trace to its end or up to a boot time, in nanoseconds. Who takes the steps can end it by an error.
+/// Plays the trace to its end or up to a boot time. Who takes the steps can end it by an error.
 ///
 /// # Errors
 /// If the trace cannot be read, or from whoever takes the steps.
 pub fn play(
     trace: &mut Trace,
     engine: &mut Engine,
-    until: u64,
+    until: BootNs,
     mut progress: Progress,
     mut take: impl FnMut(&World, &Step<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -55,11 +56,11 @@ pub fn complain(file: &Path, trace: &Trace) {
     }
 }
 
-/// The boot time of a moment of a trace, in nanoseconds.
+/// The boot time of a moment of a trace.
 ///
 /// # Errors
 /// If the moment is relative to what is not known.
-pub fn moment(when: When, trace: &mut Trace) -> Result<u64> {
+pub fn moment(when: When, trace: &mut Trace) -> Result<BootNs> {
     let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
     when.resolve(recorded, &zone::local()).context("which moment is meant is not known")
 }

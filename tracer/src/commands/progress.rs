@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::time::BootNs;
+
 /// How often it is said.
 const EVERY: Duration = Duration::from_millis(200);
 /// Events between two looks at the clock.
@@ -15,34 +17,34 @@ const PATIENCE: u32 = 65_536;
 pub struct Progress {
     what: &'static str,
     /// Boot times of the beginning and the end; `None` if nobody is to be told.
-    span: Option<(u64, u64)>,
+    span: Option<(BootNs, BootNs)>,
     said: Instant,
     since: u32,
     is_shown: bool,
 }
 
 impl Progress {
-    /// `what` is being done with a recording of that span of boot times, in nanoseconds, and goes to
+    /// `what` is being done with a recording of that span of boot times, and goes to
     /// standard output.
-    pub fn new(what: &'static str, span: Option<(u64, u64)>) -> Self {
+    pub fn new(what: &'static str, span: Option<(BootNs, BootNs)>) -> Self {
         Self::beside(io::stdout().is_terminal(), what, span)
     }
 
     /// Likewise; whether the output is on a terminal.
-    pub fn beside(is_on_terminal: bool, what: &'static str, span: Option<(u64, u64)>) -> Self {
+    pub fn beside(is_on_terminal: bool, what: &'static str, span: Option<(BootNs, BootNs)>) -> Self {
         let is_seen = io::stderr().is_terminal() && !is_on_terminal;
         Self { what, span: span.filter(|_| is_seen), said: Instant::now(), since: 0, is_shown: false }
     }
 
     /// That boot time has been reached.
-    pub fn at(&mut self, at: u64) {
+    pub fn at(&mut self, at: BootNs) {
         let Some((begin, end)) = self.span else { return };
         self.since += 1;
         if self.since < PATIENCE || self.said.elapsed() < EVERY {
             return;
         }
         (self.since, self.said, self.is_shown) = (0, Instant::now(), true);
-        let share = at.saturating_sub(begin) as f64 / end.saturating_sub(begin).max(1) as f64;
+        let share = (at - begin).0 as f64 / (end - begin).0.max(1) as f64;
         // Nobody is left to tell if standard error is gone.
         let _ = write!(io::stderr(), "\r{}: {:.0} %", self.what, share * 100.0);
     }

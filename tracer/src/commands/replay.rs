@@ -22,12 +22,13 @@ use crate::{
     filter::Filter,
     sink::Counted,
     source::trace::Trace,
+    time::{BootNs, Span},
     when::When,
     zone,
 };
 
-/// What `--at` shows before and after the moment, in nanoseconds.
-const AROUND: u64 = 1_000_000_000;
+/// What `--at` shows before and after the moment.
+const AROUND: Span = Span::SECOND;
 
 /// Plays the trace to its end, `--until`, or a closed pipe.
 ///
@@ -62,14 +63,14 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first and the last boot time to show, in nanoseconds.
-fn window(options: &cli::Replay, trace: &mut Trace) -> Result<(u64, u64)> {
+/// The first and the last boot time to show.
+fn window(options: &cli::Replay, trace: &mut Trace) -> Result<(BootNs, BootNs)> {
     let cli::Replay { from, until, at, .. } = *options;
     let mut resolve = |when: Option<When>| when.map(|when| moment(when, trace)).transpose();
     if let Some(at) = resolve(at)? {
-        return Ok((at.saturating_sub(AROUND), at.saturating_add(AROUND)));
+        return Ok((at - AROUND, at + AROUND));
     }
-    Ok((resolve(from)?.unwrap_or(0), resolve(until)?.unwrap_or(u64::MAX)))
+    Ok((resolve(from)?.unwrap_or_default(), resolve(until)?.unwrap_or(BootNs::MAX)))
 }
 
 /// Makes the time between events pass.
@@ -77,7 +78,7 @@ struct Pace {
     /// How much faster than it was; `None` for as fast as possible.
     times: Option<f64>,
     /// When the first event was shown, and its boot time.
-    began: Option<(Instant, u64)>,
+    began: Option<(Instant, BootNs)>,
 }
 
 impl Pace {
@@ -86,10 +87,10 @@ impl Pace {
     }
 
     /// How long to wait before an event of that boot time is shown.
-    fn wait(&mut self, at: u64) -> Option<Duration> {
+    fn wait(&mut self, at: BootNs) -> Option<Duration> {
         let times = self.times?;
         let (began, first) = *self.began.get_or_insert_with(|| (Instant::now(), at));
-        let due = Duration::from_secs_f64(at.saturating_sub(first) as f64 / 1e9 / times);
+        let due = Duration::from_secs_f64((at - first).0 as f64 / 1e9 / times);
         due.checked_sub(began.elapsed()).filter(|wait| !wait.is_zero())
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         trace::Trace,
     },
     thresholds::Thresholds,
+    time::BootNs,
     tree::{self, Scope},
     when::When,
 };
@@ -74,7 +75,7 @@ fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
     let mut engine = Engine::new(&trace.start().thresholds);
     let until = match at {
         Some(at) => moment(at, &mut trace)?,
-        None => u64::MAX,
+        None => BootNs::MAX,
     };
     trace.seek(until)?;
     play(&mut trace, &mut engine, until, Progress::new("reading", None), |_, _| Ok(()))?;

@@ -14,6 +14,7 @@ use crate::{
     engine::Engine,
     ident::file_name,
     source::trace::Trace,
+    time::BootNs,
     why::{
         live, page as print,
         recorded::{Follow, Page},
@@ -53,7 +54,7 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     let mut trace = Trace::open(file)?;
     let until = match options.at {
         Some(at) => moment(at, &mut trace)?,
-        None => u64::MAX,
+        None => BootNs::MAX,
     };
     let mut engine = Engine::new(&trace.start().thresholds);
     let mut follow = Follow::new(&options.who);

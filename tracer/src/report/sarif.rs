@@ -47,7 +47,7 @@ pub fn write(out: &mut impl Write, gate: &Gate, trace: &Path) -> io::Result<()> 
 
 fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
     let Finding { rule, at, process, .. } = finding;
-    let since_1970 = i128::from(*at) + i128::from(gate.wall_offset_ns);
+    let since_1970 = at.since_1970(gate.wall_offset_ns);
     let time = jiff::Timestamp::from_nanosecond(since_1970).unwrap_or(jiff::Timestamp::MAX);
     json!({
         "ruleId": rule.name,
@@ -59,7 +59,7 @@ fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
             "logicalLocations": [{ "name": process.comm.escaped(), "kind": "process" }],
         }],
         // The same process of the same run is the same finding, whatever the words.
-        "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start) },
+        "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start.0) },
         "properties": { "pid": process.key.tgid, "at": time.to_string() },
     })
 }

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use crate::{
     finding::{Finding, Part, Role, Stage, Value},
     signal::Signal,
+    time::{BootNs, Span},
 };
 
 /// So many are told each.
 const EACH: u64 = 3;
-/// How long others are counted before they are told, in nanoseconds; each time this many times as long as
+/// How long others are counted before they are told; each time this many times as long as
 /// the time before, up to an hour.
-const COUNTED: u64 = 10_000_000_000;
+const COUNTED: Span = Span::seconds(10);
 const LONGER: u64 = 4;
-const LONGEST: u64 = 3_600_000_000_000;
-/// After so long without one the next are told each again, in nanoseconds.
-const FORGOTTEN: u64 = 600_000_000_000;
+const LONGEST: Span = Span::seconds(3_600);
+/// After so long without one the next are told each again.
+const FORGOTTEN: Span = Span::seconds(600);
 /// Kinds that are remembered: names are chosen by attackers. What is of none of them is told each.
 const MOST: usize = 4096;
 
@@ -33,9 +34,9 @@ pub struct Alike(BTreeMap<Kind, Series>);
 struct Series {
     told: u64,
     /// When the last of them came.
-    seen: u64,
+    seen: BootNs,
     /// For how long they are counted, the next time.
-    counted: u64,
+    counted: Span,
     open: Option<Open>,
 }
 
@@ -43,8 +44,8 @@ struct Series {
 #[derive(Debug)]
 struct Open {
     count: Together,
-    since: u64,
-    until: u64,
+    since: BootNs,
+    until: BootNs,
     last: Finding,
 }
 
@@ -86,25 +87,25 @@ impl Alike {
                 open.last = finding.brief();
             }
             None => {
-                let until = now.saturating_add(series.counted);
+                let until = now + series.counted;
                 let mut count = Together::default();
                 count.add(finding);
                 series.open = Some(Open { count, since: finding.since, until, last: finding.brief() });
-                series.counted = series.counted.saturating_mul(LONGER).min(LONGEST);
+                series.counted = (series.counted * LONGER).min(LONGEST);
             }
         }
         false
     }
 
-    /// Those that were counted for long enough by then, in nanoseconds of the boot-time clock: the last of
+    /// Those that were counted for long enough by then: the last of
     /// each kind, since the first, and how many there were. At the end of time all that were counted.
-    pub fn due(&mut self, now: u64, is_end: bool) -> Vec<(Finding, Together)> {
+    pub fn due(&mut self, now: BootNs, is_end: bool) -> Vec<(Finding, Together)> {
         let mut due = Vec::new();
         self.0.retain(|_, series| {
             if let Some(Open { count, since, last, .. }) = series.open.take_if(|open| is_end || now >= open.until) {
                 due.push((Finding { at: now, since, ..last }, count));
             }
-            series.open.is_some() || now.saturating_sub(series.seen) < FORGOTTEN
+            series.open.is_some() || now - series.seen < FORGOTTEN
         });
         due.sort_by_key(|(last, _)| last.since);
         due
@@ -129,10 +130,8 @@ mod tests {
     use super::*;
     use crate::{
         event::EventKind,
-        story::{Story, born, born_in, end, key, kill},
+        story::{Story, after_boot, born, born_in, end, key, kill},
     };
-
-    const SECOND: u64 = 1_000_000_000;
 
     /// A finding about a signal that ended one of many workers.
     fn killed(comm: &str) -> Finding {
@@ -149,18 +148,19 @@ mod tests {
         let mut alike = Alike::default();
         let (mut each, mut together) = (Vec::new(), Vec::new());
         for second in 0..100 {
-            let now = second * SECOND;
+            let now = after_boot(second * 1_000);
             if alike.tells(&Finding { at: now, since: now, ..finding.clone() }) {
                 each.push(second);
             }
-            let due = alike.due(now + SECOND / 2, false);
-            together.extend(due.iter().map(|(last, count)| (last.at / SECOND, last.since / SECOND, count.count)));
+            let due = alike.due(now + Span::ms(500), false);
+            let second = |at: BootNs| (at - BootNs::ZERO) / Span::SECOND;
+            together.extend(due.iter().map(|(last, count)| (second(last.at), second(last.since), count.count)));
         }
         assert_eq!(each, [0, 1, 2]);
         assert_eq!(together, [(13, 3, 11), (54, 14, 41)]);
-        let rest: Vec<_> = alike.due(100 * SECOND, true).into_iter().map(|(_, count)| count.count).collect();
+        let rest: Vec<_> = alike.due(after_boot(100_000), true).into_iter().map(|(_, count)| count.count).collect();
         assert_eq!(rest, [45], "nothing is hidden at the end");
-        assert!(alike.due(101 * SECOND, true).is_empty());
+        assert!(alike.due(after_boot(101_000), true).is_empty());
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
             let told = (0..5).filter(|_| alike.tells(&finding)).count();
             assert_eq!(told, 3);
         }
-        assert_eq!(alike.due(20 * SECOND, false).len(), 2);
-        assert!(alike.due(700 * SECOND, false).is_empty());
+        assert_eq!(alike.due(after_boot(20_000), false).len(), 2);
+        assert!(alike.due(after_boot(700_000), false).is_empty());
         let finding = killed("worker");
         assert!(alike.tells(&finding));
     }
@@ -185,7 +185,7 @@ mod tests {
         let told = [Signal::TERM, Signal::KILL, Signal::INT, Signal::KILL, Signal::TERM, Signal::KILL]
             .map(|signal| alike.tells(&by(signal)));
         assert_eq!(told, [true, true, true, false, false, false]);
-        let due = alike.due(0, true);
+        let due = alike.due(BootNs::ZERO, true);
         let signals = [(Signal::KILL, 2), (Signal::TERM, 1)].into();
         assert_eq!(due[0].1, Together { count: 3, signals });
     }

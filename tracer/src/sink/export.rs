@@ -7,6 +7,7 @@ use std::io;
 use crate::{
     finding::{Facts, Role, Value},
     ident::{Comm, Identity, escape},
+    time::BootNs,
     world::World,
 };
 
@@ -26,12 +27,12 @@ fn container(world: &World, process: &Identity) -> (Option<String>, Option<Strin
 }
 
 /// Nanoseconds as a signed number: 292 years after 1970, or after the machine was started, are enough.
-fn signed(ns: u64) -> i64 {
-    i64::try_from(ns).unwrap_or(i64::MAX)
+fn signed(number: impl Into<u64>) -> i64 {
+    i64::try_from(number.into()).unwrap_or(i64::MAX)
 }
 
 /// Nanoseconds since 1970 of a boot time.
-fn since_1970(world: &World, at: u64) -> i64 {
+fn since_1970(world: &World, at: BootNs) -> i64 {
     signed(at).saturating_add(world.wall_offset_ns())
 }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     step::Step,
     summary::Summary,
+    time::BootNs,
     world::World,
 };
 
@@ -82,7 +83,7 @@ fn is_hit(fail_on: &[FailOn], finding: &Finding) -> bool {
 impl Sink for Gate {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         let Self { select, fail_on, findings, counts, hits, summary, wall_offset_ns } = self;
-        summary.count(step, 0);
+        summary.count(step, BootNs::ZERO);
         *wall_offset_ns = world.wall_offset_ns();
         select.step(world, step, |_, item| {
             if let Item::Finding(finding) = item

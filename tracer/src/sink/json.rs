@@ -14,6 +14,7 @@ use crate::{
     },
     step::Step,
     summary::Summary,
+    time::BootNs,
     world::World,
 };
 
@@ -77,7 +78,7 @@ impl<W: Write> Sink for Json<W> {
         select.step(world, step, |moment, item| print(lines, world, moment, &item))
     }
 
-    fn show_from(&mut self, from: u64) {
+    fn show_from(&mut self, from: BootNs) {
         self.select.show_from(from);
     }
 

@@ -13,6 +13,7 @@ use crate::{
     occurrence::Occurrence,
     sink::alike::{Alike, Together},
     step::Step,
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -40,12 +41,12 @@ pub enum Item<'a> {
 /// When and where an item was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// The processor; 0 for what user space makes.
     pub cpu: u16,
     /// Number of the event behind it.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 /// Picks the items of each step.
@@ -55,8 +56,8 @@ pub struct Select {
     kinds: Vec<Kind>,
     phase: Phase,
     is_torn: bool,
-    /// Boot time, in nanoseconds, before which nothing is shown but the start.
-    from: u64,
+    /// Boot time before which nothing is shown but the start.
+    from: BootNs,
     /// Findings that are like others are put together.
     alike: Option<Alike>,
     /// New findings that were shown, each or together with others, by rule.
@@ -87,7 +88,15 @@ impl Select {
     /// Findings that pass the filter, and events of those kinds that do.
     pub fn new(filter: Filter, kinds: &[Kind]) -> Self {
         let phase = Phase::Starting { info: None, held: Vec::new() };
-        Self { filter, kinds: kinds.to_vec(), phase, is_torn: false, from: 0, alike: None, shown: BTreeMap::new() }
+        Self {
+            filter,
+            kinds: kinds.to_vec(),
+            phase,
+            is_torn: false,
+            from: BootNs::ZERO,
+            alike: None,
+            shown: BTreeMap::new(),
+        }
     }
 
     /// Of many findings that are alike, shows the first, and then how many more there are.
@@ -101,8 +110,8 @@ impl Select {
         &self.shown
     }
 
-    /// Shows nothing of what happened before a boot time, in nanoseconds, but the start.
-    pub fn show_from(&mut self, from: u64) {
+    /// Shows nothing of what happened before a boot time but the start.
+    pub fn show_from(&mut self, from: BootNs) {
         self.from = from;
     }
 
@@ -211,7 +220,7 @@ impl Select {
                 show(moment, item)
             })?;
         }
-        let moment = Moment { at: world.now(), cpu: 0, seq: 0 };
+        let moment = Moment { at: world.now(), cpu: 0, seq: Seq::default() };
         for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, true)) {
             show(moment, Item::Repeated(&last, &count))?;
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{sink::Sink, step::Step, summary::Summary, world::World};
+use crate::{sink::Sink, step::Step, summary::Summary, time::BootNs, world::World};
 
 /// Shows each step to one, then to the other.
 pub struct Tee<A, B>(pub A, pub B);
@@ -13,7 +13,7 @@ impl<A: Sink, B: Sink> Sink for Tee<A, B> {
         self.1.step(world, step)
     }
 
-    fn show_from(&mut self, from: u64) {
+    fn show_from(&mut self, from: BootNs) {
         self.0.show_from(from);
         self.1.show_from(from);
     }
@@ -34,7 +34,7 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
         (**self).step(world, step)
     }
 
-    fn show_from(&mut self, from: u64) {
+    fn show_from(&mut self, from: BootNs) {
         (**self).show_from(from);
     }
 

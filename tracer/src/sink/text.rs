@@ -25,6 +25,7 @@ use crate::{
     },
     step::Step,
     summary::{Summary, seconds},
+    time::BootNs,
     world::World,
 };
 
@@ -78,7 +79,7 @@ impl<W: Write> Sink for Text<W> {
         select.step(world, step, |moment, item| page.item(world, moment, &item))
     }
 
-    fn show_from(&mut self, from: u64) {
+    fn show_from(&mut self, from: BootNs) {
         self.select.show_from(from);
     }
 
@@ -117,8 +118,8 @@ impl<W: Write> Page<W> {
     }
 
     /// The time of day, after a line with the date where that is a new one.
-    fn time(&mut self, world: &World, at: u64) -> io::Result<String> {
-        let since_1970 = i128::from(at) + i128::from(world.wall_offset_ns());
+    fn time(&mut self, world: &World, at: BootNs) -> io::Result<String> {
+        let since_1970 = at.since_1970(world.wall_offset_ns());
         let time = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
         let day = time.date();
         if self.day.replace(day).is_some_and(|before| before != day) {
@@ -128,7 +129,7 @@ impl<W: Write> Page<W> {
     }
 
     /// A line of the form `time  word  what`, broken where the screen ends.
-    fn line(&mut self, world: &World, at: u64, style: Style, word: &str, what: &str) -> io::Result<()> {
+    fn line(&mut self, world: &World, at: BootNs, style: Style, word: &str, what: &str) -> io::Result<()> {
         let time = self.time(world, at)?;
         write!(self.out, "{}  {:<8} ", self.screen.paint(DIM, time), self.screen.paint(style, word))?;
         self.indented(MARGIN + 9, "", style, what)
@@ -147,7 +148,7 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    fn start(&mut self, world: &World, at: u64, info: &StartInfo) -> io::Result<()> {
+    fn start(&mut self, world: &World, at: BootNs, info: &StartInfo) -> io::Result<()> {
         let StartInfo {
             version,
             kernel,
@@ -166,7 +167,7 @@ impl<W: Write> Page<W> {
             thresholds: _,
         } = info;
         self.ring_size = *ring_size;
-        let since_1970 = i128::from(at) + i128::from(world.wall_offset_ns());
+        let since_1970 = at.since_1970(world.wall_offset_ns());
         let now = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
         self.day = Some(now.date());
         let watched = format!(
@@ -194,7 +195,7 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    fn event(&mut self, world: &World, at: u64, event: &Occurrence<'_>) -> io::Result<()> {
+    fn event(&mut self, world: &World, at: BootNs, event: &Occurrence<'_>) -> io::Result<()> {
         let time = self.time(world, at)?;
         write!(self.out, "{}  {:<8} ", self.screen.paint(DIM, time), event.kind().id())?;
         event::print(&mut self.out, self.screen, world, event)
@@ -210,7 +211,7 @@ impl<W: Write> Page<W> {
                     let signals: Vec<_> = signals.iter().map(|(signal, n)| format!("{signal} {n}")).collect();
                     more.push(Note::new("signals", signals.join(", ")));
                 }
-                format!("{count} more within {}, the last: ", seconds(at.saturating_sub(*since)))
+                format!("{count} more within {}, the last: ", seconds(*at - *since))
             }
             (Stage::Ongoing, None) => "still: ".to_owned(),
             (Stage::New | Stage::Resolved, None) => String::new(),
@@ -221,7 +222,7 @@ impl<W: Write> Page<W> {
             .print(&mut self.out, self.screen)
     }
 
-    fn lost(&mut self, world: &World, at: u64, loss: &Loss) -> io::Result<()> {
+    fn lost(&mut self, world: &World, at: BootNs, loss: &Loss) -> io::Result<()> {
         let Loss { ring: _, undecodable, missed, unreadable } = loss;
         let in_ring = loss.in_ring();
         let mut what = Vec::new();

@@ -19,6 +19,7 @@ use crate::{
     source::encode::image,
     step::Step,
     summary::Summary,
+    time::BootNs,
     trace::{Records, file::CreateError},
     world::World,
 };
@@ -91,8 +92,8 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The time that the world has reached, in nanoseconds of the boot-time clock.
-    pub fn now(&self) -> u64 {
+    /// The time that the world has reached.
+    pub fn now(&self) -> BootNs {
         self.world.now()
     }
 

@@ -13,7 +13,7 @@ use nix::{
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-use crate::source::procfs::text;
+use crate::{source::procfs::text, time::Span};
 
 /// Processes that are asked about at a time: each costs some microseconds.
 const MOST: usize = 1_024;
@@ -29,8 +29,8 @@ pub struct Ended {
     pub is_whole: bool,
 }
 
-/// At least how many nanoseconds ago each of them ended, by host pid; those of which it is not known are left out.
-pub fn at_least(ended: &[Ended]) -> BTreeMap<u32, u64> {
+/// At least how long ago each of them ended, by host pid; those of which it is not known are left out.
+pub fn at_least(ended: &[Ended]) -> BTreeMap<u32, Span> {
     let mut by_processor: BTreeMap<usize, Vec<(u32, u64)>> = BTreeMap::new();
     for &Ended { pid, is_whole } in ended.iter().take(MOST) {
         // Where another thread was the last, nothing tells when it ended.
@@ -64,9 +64,9 @@ pub fn at_least(ended: &[Ended]) -> BTreeMap<u32, u64> {
     ages
 }
 
-fn bound(now: u64, at: u64) -> u64 {
-    let age = now.saturating_sub(at);
-    age - (age / 1_000 * DRIFT)
+fn bound(now: u64, at: u64) -> Span {
+    let age = Span(now.saturating_sub(at));
+    age - age / 1_000 * DRIFT
 }
 
 /// The processor that it ran on last: field 39 of `/proc/PID/stat`, of which the name may hold anything.
@@ -117,7 +117,7 @@ mod tests {
         let at_most = began.elapsed();
         child.wait().unwrap();
         // Where the kernel does not say, nothing is said.
-        assert!(ages.values().all(|&age| Duration::from_nanos(age) <= at_most), "{ages:?} of {at_most:?}");
+        assert!(ages.values().all(|&age| Duration::from(age) <= at_most), "{ages:?} of {at_most:?}");
         assert!(ages.len() <= 1);
     }
 
@@ -133,6 +133,6 @@ mod tests {
 
     #[test]
     fn clocks_that_drift_apart_make_no_age_too_long() {
-        assert_eq!((bound(2_000_000, 1_000_000), bound(1, 2)), (999_000, 0));
+        assert_eq!((bound(2_000_000, 1_000_000), bound(1, 2)), (Span(999_000), Span::ZERO));
     }
 }

@@ -14,10 +14,11 @@ use crate::{
     event::{Event, EventKind},
     foreign::kmsg::Kmsg,
     ident::ProcKey,
+    time::{BootNs, Span},
 };
 
-/// How long the line about a process is waited for, in nanoseconds: it is written right after the SIGKILL.
-const PATIENCE: u64 = 1_000_000_000;
+/// How long the line about a process is waited for: it is written right after the SIGKILL.
+const PATIENCE: Span = Span::SECOND;
 /// Processes whose lines are waited for.
 const MOST_WAITING: usize = 1024;
 /// The most that the kernel hands out at once (`PRINTK_MESSAGE_MAX`, and more in older kernels).
@@ -29,7 +30,7 @@ pub struct KernelLog {
     /// `None` where it may not be read: then findings do not say.
     file: Option<File>,
     /// Who was killed for want of memory, and when it exited.
-    waiting: Vec<(ProcKey, u64)>,
+    waiting: Vec<(ProcKey, BootNs)>,
     records: Kmsg,
 }
 
@@ -54,7 +55,7 @@ impl KernelLog {
     }
 
     /// What the log says of them.
-    pub fn news(&mut self, now: u64) -> Vec<EventKind> {
+    pub fn news(&mut self, now: BootNs) -> Vec<EventKind> {
         let mut told = Vec::new();
         if self.waiting.is_empty() {
             return told;
@@ -72,7 +73,7 @@ impl KernelLog {
                 told.extend(at.map(|at| EventKind::OutOfMemory(self.waiting.swap_remove(at).0, which)));
             }
         }
-        self.waiting.retain(|&(_, exited)| now.saturating_sub(exited) < PATIENCE);
+        self.waiting.retain(|&(_, exited)| now - exited < PATIENCE);
         told
     }
 }

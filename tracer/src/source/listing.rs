@@ -111,8 +111,8 @@ fn tell_ages(events: &mut [Event]) {
     for event in events {
         if let EventKind::Row(row) = &mut event.kind {
             // It was seen a moment before the clocks were.
-            let since = now().saturating_sub(event.at);
-            row.idle = ages.get(&row.task.key.tgid).map(|age| age.saturating_sub(since)).filter(|_| row.leader_dead);
+            let since = now() - event.at;
+            row.idle = ages.get(&row.task.key.tgid).map(|&age| age - since).filter(|_| row.leader_dead);
         }
     }
 }

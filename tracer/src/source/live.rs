@@ -26,6 +26,7 @@ use crate::{
         procfs,
     },
     thresholds::Thresholds,
+    time::{BootNs, Span},
 };
 
 /// Programs that are attached, and the buffer that they fill.
@@ -45,8 +46,8 @@ pub struct Live {
     /// What has been lost on this side since.
     here: Loss,
     simulate: Option<SimulatedLoss>,
-    /// Boot time from which on all programs were attached, in nanoseconds.
-    began: u64,
+    /// Boot time from which on all programs were attached.
+    began: BootNs,
 }
 
 /// What was taken from the ring buffer.
@@ -60,8 +61,8 @@ pub struct Drained {
 
 /// After so many records it is seen how late it is.
 const TIME_TAKES: usize = 32;
-/// How long records from before the beginning are thrown away at once, in nanoseconds; the rest goes later.
-const LONGEST_DISCARD: u64 = 100_000_000;
+/// How long records from before the beginning are thrown away at once; the rest goes later.
+const LONGEST_DISCARD: Span = Span::ms(100);
 
 /// Throws away a share of the records, for tests.
 struct SimulatedLoss {
@@ -102,7 +103,7 @@ impl Live {
     /// it some is missing, such as the end of somebody whose birth was told.
     fn begin(&mut self) -> Result<(), MapError> {
         self.began = now();
-        while self.ring.next().is_some() && now().saturating_sub(self.began) < LONGEST_DISCARD {}
+        while self.ring.next().is_some() && now() - self.began < LONGEST_DISCARD {}
         self.counted = self.stats()?;
         Ok(())
     }
@@ -130,7 +131,7 @@ impl Live {
             counted_missed: 0,
             here: Loss::default(),
             simulate: None,
-            began: 0,
+            began: BootNs::ZERO,
         })
     }
 
@@ -334,9 +335,9 @@ impl Log for ProbeLog {
     fn flush(&self) {}
 }
 
-/// When a record was made ([`Header`](tracer_common::Header)), in nanoseconds of the boot-time clock.
-fn header_time(record: &[u8]) -> u64 {
-    record.first_chunk().map_or(u64::MAX, |&at| u64::from_ne_bytes(at))
+/// When a record was made ([`Header`](tracer_common::Header)).
+fn header_time(record: &[u8]) -> BootNs {
+    record.first_chunk().map_or(BootNs::MAX, |&at| BootNs(u64::from_ne_bytes(at)))
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {
@@ -350,14 +351,14 @@ fn map_error(error: MapError) -> LoadError {
     LoadError::Other { what: "a map".to_owned(), source: Box::new(error) }
 }
 
-/// The boot-time clock, in nanoseconds: the clock of every event.
-pub fn now() -> u64 {
-    nanoseconds(rustix::time::ClockId::Boottime) as u64
+/// The boot-time clock: the clock of every event.
+pub fn now() -> BootNs {
+    BootNs(nanoseconds(rustix::time::ClockId::Boottime) as u64)
 }
 
-/// Processor time that this process has used, in nanoseconds.
-pub fn cpu_time() -> u64 {
-    nanoseconds(rustix::time::ClockId::ProcessCPUTime) as u64
+/// Processor time that this process has used.
+pub fn cpu_time() -> Span {
+    Span(nanoseconds(rustix::time::ClockId::ProcessCPUTime) as u64)
 }
 
 /// Nanoseconds to add to the boot-time clock to get the time since 1970.

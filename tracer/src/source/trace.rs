@@ -21,6 +21,7 @@ use crate::{
         encode::encode,
         until::{Side, Until},
     },
+    time::BootNs,
     trace::{
         KEYFRAMES, RECORDS, Records,
         reader::{Message, Next, Reader, TraceError, kinds},
@@ -39,8 +40,8 @@ pub struct Trace {
     image: Option<u32>,
     /// A chunk could not be read, and no message since says how much was in it.
     is_uncounted: bool,
-    /// Where the stream is, in nanoseconds of the boot-time clock.
-    now: u64,
+    /// Where the stream is.
+    now: BootNs,
     end: End,
 }
 
@@ -100,7 +101,16 @@ impl Trace {
                 start
             }
         };
-        Ok(Self { reader, start, next: Some(0), is_torn: false, image: None, is_uncounted: false, now: 0, end })
+        Ok(Self {
+            reader,
+            start,
+            next: Some(0),
+            is_torn: false,
+            image: None,
+            is_uncounted: false,
+            now: BootNs::ZERO,
+            end,
+        })
     }
 
     /// What was recorded, and how.
@@ -113,17 +123,17 @@ impl Trace {
         &self.end
     }
 
-    /// The boot times, in nanoseconds, of the first and the last record that can be read; `None` for a
+    /// The boot times of the first and the last record that can be read; `None` for a
     /// pipe, which must be played to know.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn span(&mut self) -> Result<Option<(u64, u64)>> {
+    pub fn span(&mut self) -> Result<Option<(BootNs, BootNs)>> {
         let mut ends = [None, None];
         for (end, from_the_back) in ends.iter_mut().zip([false, true]) {
             let messages = self.reader.outermost(from_the_back).context("cannot read on")?;
             let records = messages.iter().flat_map(|message| Records(self.reader.part(message)));
-            let times = records.filter_map(|record| Some(Header::read_from_prefix(record).ok()?.0.at));
+            let times = records.filter_map(|record| Some(BootNs(Header::read_from_prefix(record).ok()?.0.at)));
             *end = if from_the_back { times.max() } else { times.min() };
         }
         Ok(ends[0].zip(ends[1]))
@@ -135,8 +145,8 @@ impl Trace {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn seek(&mut self, at: u64) -> Result<()> {
-        let time = at.saturating_add_signed(self.start().wall_offset_ns);
+    pub fn seek(&mut self, at: BootNs) -> Result<()> {
+        let time = at.0.saturating_add_signed(self.start().wall_offset_ns);
         if self.reader.seek(time).context("cannot read on")? {
             (self.is_torn, self.next) = (true, None);
         }
@@ -187,14 +197,14 @@ impl Trace {
         Ok(())
     }
 
-    /// Hands over what happened up to a boot time, in nanoseconds, until `take` breaks off. That is not the
+    /// Hands over what happened up to a boot time, until `take` breaks off. That is not the
     /// beginning of the stream: see [`Until`].
     ///
     /// # Errors
     /// If the file cannot be read, and what `take` returns.
     pub fn play_until(
         &mut self,
-        at: u64,
+        at: BootNs,
         mut take: impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut until = Until::new(at);
@@ -262,7 +272,7 @@ impl Trace {
             return Ok(ControlFlow::Continue(()));
         }
         self.image = (channel == KEYFRAMES && is_wanted).then_some(sequence);
-        self.now = self.now.max(at.saturating_add_signed(self.start().wall_offset_ns.saturating_neg()));
+        self.now = self.now.max(BootNs(at.saturating_add_signed(self.start().wall_offset_ns.saturating_neg())));
         if missing > 0 {
             self.is_torn = true;
             let loss = Loss { unreadable: u64::from(missing), ..Loss::default() };
@@ -278,7 +288,7 @@ impl Trace {
         let mut records = Records(self.reader.part(message));
         for record in records.by_ref() {
             let Ok((Header { at, kind, .. }, _)) = Header::read_from_prefix(record) else { break };
-            self.now = self.now.max(at);
+            self.now = self.now.max(BootNs(at));
             match channel {
                 RECORDS => self.next = self.next.map(|next| next.wrapping_add(1)),
                 _ if kind == RecordKind::SnapshotEnd as u8 => (self.is_torn, self.image) = (false, None),
@@ -350,7 +360,7 @@ fn first_record(reader: &mut Reader) -> Result<StartInfo, TraceError> {
 /// Hands over that so many records could not be decoded.
 fn take_undecodable(
     undecodable: u64,
-    at: u64,
+    at: BootNs,
     take: &mut impl FnMut(&Event, &[u8]) -> Result<ControlFlow<()>>,
 ) -> Result<ControlFlow<()>> {
     let lost = Event { at, cpu: 0, kind: EventKind::Lost(Loss { undecodable, ..Loss::default() }) };

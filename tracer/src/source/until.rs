@@ -2,18 +2,21 @@
 //! believed, which is not that of their times: what user space looks up has the time of the look, and
 //! stands before what the probes had written into the ring buffer meanwhile.
 
-use crate::event::{Event, EventKind};
+use crate::{
+    event::{Event, EventKind},
+    time::{BootNs, Span},
+};
 
-/// How much later than one that follows it a record of the probes may be, in nanoseconds. They are written
+/// How much later than one that follows it a record of the probes may be. They are written
 /// into one ring buffer in the order in which they find room, a moment after their time was taken: a
 /// processor of a virtual machine can stand still between the two.
-const DISORDER: u64 = 1_000_000_000;
+const DISORDER: Span = Span::SECOND;
 
 /// Judges the events of a stream, in their order.
 #[derive(Debug)]
 pub struct Until {
-    /// Boot time, in nanoseconds.
-    at: u64,
+    /// Boot time.
+    at: BootNs,
     phase: Phase,
 }
 
@@ -42,8 +45,8 @@ pub enum Side {
 }
 
 impl Until {
-    /// The moment is that boot time, in nanoseconds.
-    pub fn new(at: u64) -> Self {
+    /// The moment is that boot time.
+    pub fn new(at: BootNs) -> Self {
         Self { at, phase: Phase::New }
     }
 
@@ -65,7 +68,7 @@ impl Until {
             _ if self.phase != Phase::Running => Side::After,
             // A look takes as long as it takes, and the ring buffer holds what it holds: only the order of
             // what lay in that tells.
-            kind if is_of_probe(kind) && event.at > self.at.saturating_add(DISORDER) => Side::Over,
+            kind if is_of_probe(kind) && event.at > self.at + DISORDER => Side::Over,
             _ => Side::After,
         }
     }
@@ -98,12 +101,14 @@ mod tests {
     use crate::{
         event::Roles,
         ident::ProcKey,
-        story::{MS, born, running, task},
+        story::{after_boot, born, running, task},
     };
 
-    const S: u64 = 1_000 * MS;
+    fn s(seconds: u64) -> BootNs {
+        after_boot(1_000 * seconds)
+    }
 
-    fn sides(at: u64, events: &[(u64, EventKind)]) -> Vec<Side> {
+    fn sides(at: BootNs, events: &[(BootNs, EventKind)]) -> Vec<Side> {
         let mut until = Until::new(at);
         events.iter().map(|(at, kind)| until.judge(&Event { at: *at, cpu: 0, kind: kind.clone() })).collect()
     }
@@ -115,16 +120,16 @@ mod tests {
     #[test]
     fn what_user_space_says_ahead_hides_nothing_that_happened_before() {
         let stream = [
-            (9 * S, EventKind::Tick),
-            (12 * S, EventKind::Tick),
-            (9 * S, gone(5)),
-            (11 * S, gone(6)),
-            (10 * S, gone(7)),
-            (90 * S, EventKind::Tick),
-            (11 * S + 1, gone(8)),
+            (s(9), EventKind::Tick),
+            (s(12), EventKind::Tick),
+            (s(9), gone(5)),
+            (s(11), gone(6)),
+            (s(10), gone(7)),
+            (s(90), EventKind::Tick),
+            (s(11).next(), gone(8)),
         ];
         let want = [Side::Before, Side::After, Side::Before, Side::After, Side::Before, Side::After, Side::Over];
-        assert_eq!(sides(10 * S, &stream), want);
+        assert_eq!(sides(s(10), &stream), want);
     }
 
     #[test]
@@ -135,21 +140,21 @@ mod tests {
             EventKind::Row(Box::new(running(crate::event::TaskInfo { key, roles, ..born(9, 1) })))
         };
         let stream = [
-            (9 * S, EventKind::SnapshotBegin),
-            (11 * S, there(8 * S)),
-            (9 * S, gone(3)),
-            (12 * S, gone(4)),
-            (12 * S, there(7 * S)),
-            (11 * S, there(11 * S)),
-            (12 * S, EventKind::SnapshotEnd),
-            (13 * S, gone(5)),
+            (s(9), EventKind::SnapshotBegin),
+            (s(11), there(s(8))),
+            (s(9), gone(3)),
+            (s(12), gone(4)),
+            (s(12), there(s(7))),
+            (s(11), there(s(11))),
+            (s(12), EventKind::SnapshotEnd),
+            (s(13), gone(5)),
         ];
         let want =
             [Side::Before, Side::Early, Side::Before, Side::After, Side::Early, Side::After, Side::Early, Side::Over];
-        assert_eq!(sides(10 * S, &stream), want);
-        assert_eq!(sides(8 * S, &stream)[0], Side::Over);
+        assert_eq!(sides(s(10), &stream), want);
+        assert_eq!(sides(s(8), &stream)[0], Side::Over);
         // A later snapshot is one of its time.
-        let stream = [(9 * S, EventKind::Tick), (11 * S, there(8 * S)), (11 * S, EventKind::SnapshotEnd)];
-        assert_eq!(sides(10 * S, &stream), [Side::Before, Side::After, Side::After]);
+        let stream = [(s(9), EventKind::Tick), (s(11), there(s(8))), (s(11), EventKind::SnapshotEnd)];
+        assert_eq!(sides(s(10), &stream), [Side::Before, Side::After, Side::After]);
     }
 }

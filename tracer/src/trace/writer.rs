@@ -19,6 +19,7 @@ use rustix::fs::FallocateFlags;
 
 use crate::{
     host::StartInfo,
+    time::BootNs,
     trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, START, START_SUM, file, layout, parts},
 };
 
@@ -42,7 +43,7 @@ pub struct Writer {
     /// Records that are not in a message yet.
     batch: Vec<u8>,
     /// Boot time of the first of them.
-    batch_at: u64,
+    batch_at: BootNs,
     /// Records in `batch`.
     batch_records: u32,
     /// Bytes that went into the chunk that is being filled.
@@ -81,7 +82,7 @@ impl Writer {
             file,
             wall_offset: start.wall_offset_ns,
             batch: Vec::with_capacity(2 * MESSAGE),
-            batch_at: 0,
+            batch_at: BootNs::ZERO,
             batch_records: 0,
             chunk: 0,
             next: 0,
@@ -95,7 +96,7 @@ impl Writer {
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
-    pub fn record(&mut self, at: u64, record: &[u8]) -> io::Result<()> {
+    pub fn record(&mut self, at: BootNs, record: &[u8]) -> io::Result<()> {
         if self.batch.is_empty() {
             self.batch_at = at;
         }
@@ -109,7 +110,7 @@ impl Writer {
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
-    pub fn last_record(&mut self, at: u64, record: &[u8]) -> io::Result<()> {
+    pub fn last_record(&mut self, at: BootNs, record: &[u8]) -> io::Result<()> {
         self.flush()?;
         self.record(at, record)
     }
@@ -119,7 +120,7 @@ impl Writer {
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
-    pub fn keyframe(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
+    pub fn keyframe(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
         // At the beginning of a chunk, so that nothing else must be unpacked to begin with it.
         self.flush()?;
         for part in parts(image, MESSAGE) {
@@ -177,8 +178,8 @@ impl Writer {
         written
     }
 
-    fn message(&mut self, channel_id: u16, sequence: u32, at: u64, data: &[u8]) -> io::Result<()> {
-        let time = at.saturating_add_signed(self.wall_offset);
+    fn message(&mut self, channel_id: u16, sequence: u32, at: BootNs, data: &[u8]) -> io::Result<()> {
+        let time = at.0.saturating_add_signed(self.wall_offset);
         let header = MessageHeader { channel_id, sequence, log_time: time, publish_time: time };
         self.mcap.write_to_known_channel(&header, data).map_err(io_error)?;
         self.chunk += data.len();

@@ -16,9 +16,10 @@ use crate::{
     ident::Identity,
     sink::json::{
         self,
-        line::{self, BootNs, Counts, Name, Origin, Status, Wall},
+        line::{self, Counts, Digits, Name, Origin, Status, Wall},
         process,
     },
+    time::{BootNs, Span},
     why::{
         Ends, live,
         recorded::{self, Life, Parent, Program, Reaped, Received, Sent, Stop, Zombie},
@@ -31,7 +32,7 @@ use crate::{
 struct Recorded<'a, F> {
     from: &'static str,
     at: Wall,
-    at_boot_ns: BootNs,
+    at_boot_ns: Digits,
     process: line::Process<'a>,
     container: Option<&'a Container>,
     argv: Vec<Cow<'a, str>>,
@@ -71,12 +72,12 @@ struct Recorded<'a, F> {
 #[derive(Serialize)]
 struct Time {
     at: Wall,
-    at_boot_ns: BootNs,
+    at_boot_ns: Digits,
 }
 
 impl Time {
-    fn new(world: &World, at: u64) -> Self {
-        Self { at: Wall::new(world, at), at_boot_ns: BootNs(at) }
+    fn new(world: &World, at: BootNs) -> Self {
+        Self { at: Wall::new(world, at), at_boot_ns: Digits(at) }
     }
 }
 
@@ -84,12 +85,12 @@ impl Time {
 #[derive(Serialize)]
 struct Last {
     last_at: Wall,
-    last_at_boot_ns: BootNs,
+    last_at_boot_ns: Digits,
 }
 
 impl Last {
-    fn new(world: &World, at: u64) -> Self {
-        Self { last_at: Wall::new(world, at), last_at_boot_ns: BootNs(at) }
+    fn new(world: &World, at: BootNs) -> Self {
+        Self { last_at: Wall::new(world, at), last_at_boot_ns: Digits(at) }
     }
 }
 
@@ -135,7 +136,7 @@ struct Gone<'a> {
     by: Option<line::Process<'a>>,
     call: Option<&'static str>,
     reaped_at_most: bool,
-    zombie_for_ns: Option<u64>,
+    zombie_for_ns: Option<Span>,
 }
 
 #[derive(Serialize)]
@@ -172,14 +173,14 @@ struct Asked<'a> {
     sender: Option<Origin<'a>>,
     asked_by: Vec<line::Process<'a>>,
     verdict: &'static str,
-    taken_at_boot_ns: Option<BootNs>,
-    ended_after_ns: Option<u64>,
+    taken_at_boot_ns: Option<Digits>,
+    ended_after_ns: Option<Span>,
 }
 
 #[derive(Serialize)]
 struct Owed<'a> {
     process: line::Process<'a>,
-    age_ns: u64,
+    age_ns: Span,
     age_is_lower_bound: bool,
     status: Status,
 }
@@ -193,7 +194,7 @@ struct Found<F> {
 #[derive(Serialize)]
 struct Other<'a> {
     process: line::Process<'a>,
-    gone_at_boot_ns: Option<BootNs>,
+    gone_at_boot_ns: Option<Digits>,
 }
 
 /// What a recording says of a process.
@@ -237,7 +238,7 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
     Recorded {
         from: "recording",
         at: Wall::new(world, *at),
-        at_boot_ns: BootNs(*at),
+        at_boot_ns: Digits(*at),
         process: one(&identity),
         container: world.container_of(&identity),
         argv: line::argv(&last.args),
@@ -269,7 +270,7 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         findings_left_out: findings.left_out(),
         others: others
             .iter()
-            .map(|(process, gone)| Other { process: one(process), gone_at_boot_ns: gone.map(BootNs) })
+            .map(|(process, gone)| Other { process: one(process), gone_at_boot_ns: gone.map(Digits) })
             .collect(),
         others_left_out: other_count - others.len() as u64,
         all_signals: !lacks_signals,
@@ -335,7 +336,7 @@ fn cast<'a>(world: &'a World, sent: &Sent) -> Cast<'a> {
     }
 }
 
-fn asked<'a>(world: &'a World, stop: &'a Stop, ended_at: Option<u64>) -> Asked<'a> {
+fn asked<'a>(world: &'a World, stop: &'a Stop, ended_at: Option<BootNs>) -> Asked<'a> {
     let Stop { signal, sender, asked_by, at, verdict, taken_at } = stop;
     Asked {
         time: Time::new(world, *at),
@@ -343,8 +344,8 @@ fn asked<'a>(world: &'a World, stop: &'a Stop, ended_at: Option<u64>) -> Asked<'
         sender: line::sender(world, sender),
         asked_by: asked_by.iter().map(|one| line::Process::new(world, one)).collect(),
         verdict: verdict.id(),
-        taken_at_boot_ns: taken_at.map(BootNs),
-        ended_after_ns: ended_at.map(|ended| ended.saturating_sub(*at)),
+        taken_at_boot_ns: taken_at.map(Digits),
+        ended_after_ns: ended_at.map(|ended| ended - *at),
     }
 }
 

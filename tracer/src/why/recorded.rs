@@ -15,6 +15,7 @@ use crate::{
     kind::Kind,
     occurrence::Occurrence,
     step::Step,
+    time::{BootNs, Span},
     why::{Missing, NAMED, WhoArg},
     world::{Process, World},
 };
@@ -39,8 +40,8 @@ pub struct Follow {
     inside: Vec<Identity>,
     inside_count: u64,
     start: Option<Box<StartInfo>>,
-    /// Boot time of the first event in nanoseconds.
-    began: Option<u64>,
+    /// Boot time of the first event.
+    began: Option<BootNs>,
     lost: Loss,
 }
 
@@ -49,10 +50,10 @@ pub struct Follow {
 pub struct Page {
     /// What it lived through.
     pub life: Life,
-    /// The moment of which it speaks, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// The moment of which it speaks.
+    pub at: BootNs,
     /// When the recording began, likewise.
-    pub began: u64,
+    pub began: BootNs,
     /// What was recorded, and how.
     pub start: Option<Box<StartInfo>>,
     /// Who has to wait for it now: whoever traces it, else its parent.
@@ -67,7 +68,7 @@ pub struct Page {
     pub child_count: u64,
     /// Who else could be meant, oldest first, and when each was gone: earlier owners of the pid, or
     /// first processes of containers that were called so.
-    pub others: Vec<(Identity, Option<u64>)>,
+    pub others: Vec<(Identity, Option<BootNs>)>,
     /// How many there are.
     pub other_count: u64,
     /// Records that are missing from the whole recording up to the moment.
@@ -81,8 +82,8 @@ pub struct Page {
 pub struct Zombie {
     /// Which.
     pub process: Identity,
-    /// For how long it has been one, in nanoseconds.
-    pub age: u64,
+    /// For how long it has been one.
+    pub age: Span,
     /// It may have been one for longer.
     pub is_lower_bound: bool,
     /// How it ended.
@@ -169,7 +170,7 @@ impl Follow {
         }
     }
 
-    fn follow(&mut self, world: &World, key: ProcKey, at: u64) {
+    fn follow(&mut self, world: &World, key: ProcKey, at: BootNs) {
         if self.lives.contains_key(&key) {
             return;
         }
@@ -398,7 +399,7 @@ fn zombies(world: &World, key: ProcKey) -> (Vec<Zombie>, u64) {
     let all: Vec<_> = owed
         .filter_map(|process| {
             let death = process.death()?;
-            let age = world.now().saturating_sub(death.zombie_since());
+            let age = world.now() - death.zombie_since();
             Some(Zombie { process: process.identity(), age, is_lower_bound: !death.exact, status: death.status })
         })
         .collect();

@@ -18,6 +18,7 @@ use tracer::{
     event::{Adopter, End, Event, EventKind, Exit, ExitStatus, Loss, Roles, TaskInfo},
     ident::PidNs,
     source::encode::encode,
+    time::{BootNs, Span},
     trace::PROFILE,
 };
 use tracer_common::{Header, RecordKind};
@@ -101,7 +102,7 @@ pub fn write(path: &Path, start: &str, chunks: impl IntoIterator<Item = impl AsR
 
 fn record(at: u64, kind: EventKind) -> Vec<u8> {
     let mut record = Vec::new();
-    encode(&Event { at, cpu: 0, kind }, &mut record);
+    encode(&Event { at: BootNs(at), cpu: 0, kind }, &mut record);
     record
 }
 
@@ -126,7 +127,7 @@ fn survived(name: &str, path: &Path) -> String {
 
 #[test]
 fn absurd_records_are_survived() {
-    let end = End { began: u64::MAX, cpu_ns: u64::MAX, signals: u64::MAX, walks_cut: u64::MAX };
+    let end = End { began: BootNs::MAX, cpu_ns: Span(u64::MAX), signals: u64::MAX, walks_cut: u64::MAX };
     let all =
         Loss { ring: [u64::MAX; RecordKind::IN_KERNEL], undecodable: u64::MAX, missed: u64::MAX, unreadable: u64::MAX };
     let nobody = TaskInfo { key: key(0), ns_pid: 0, ..info(7, 0, "") };

@@ -13,6 +13,7 @@ use tracer::{
         trace::{End, Trace},
     },
     thresholds::Thresholds,
+    time::BootNs,
     trace::writer::Writer,
 };
 use tracer_common::Header;
@@ -59,7 +60,7 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
     for (n, (at, record)) in rest.iter().enumerate() {
         let event = tracer::source::decode::decode(record).unwrap();
         engine.step(&event, record);
-        writer.record(*at, record).unwrap();
+        writer.record(BootNs(*at), record).unwrap();
         if n % 25 == 24 {
             writer.flush().unwrap();
         }
@@ -67,7 +68,7 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
             writer.keyframe(engine.world().now(), &image(engine.world())).unwrap();
         }
     }
-    writer.last_record(last.0, &last.1).unwrap();
+    writer.last_record(BootNs(last.0), &last.1).unwrap();
     writer.finish().unwrap();
 }
 
@@ -269,7 +270,7 @@ fn what_is_written_comes_back_record_for_record() {
             record[..16].copy_from_slice(
                 Header { at: n, kind: random.u8(..), reserved: 0, cpu: 1, len: length as u32 }.as_bytes(),
             );
-            writer.record(n, &record).unwrap();
+            writer.record(BootNs(n), &record).unwrap();
             written.push(record);
             if random.u8(..) < 3 {
                 writer.flush().unwrap();

@@ -202,7 +202,7 @@ fn what_does_not_exist_is_told_at_the_start() {
         let mut sink = Json::new(Vec::new(), Filter::from(&watch.show.filter), &[]);
         let mut engine = tracer::engine::Engine::new(&Default::default());
         let result = everything().into_iter().try_for_each(|kind| {
-            let event = tracer::event::Event { at: 1, cpu: 0, kind };
+            let event = tracer::event::Event { at: tracer::time::BootNs(1), cpu: 0, kind };
             let (step, world) = engine.step(&event, &[]);
             sink.step(world, &step)
         });

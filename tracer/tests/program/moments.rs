@@ -16,6 +16,7 @@ use tracer::{
     ident::{Args, PidNs, ProcKey},
     source::{encode::image, trace::Trace},
     thresholds::Thresholds,
+    time::BootNs,
     trace::writer::Writer,
     world::World,
 };
@@ -50,7 +51,7 @@ impl Recording {
 
     fn event(&mut self, at: u64, kind: EventKind) {
         let record = record(at, &kind);
-        self.engine.step(&Event { at, cpu: 0, kind }, &record);
+        self.engine.step(&Event { at: BootNs(at), cpu: 0, kind }, &record);
         self.writer.record(self.engine.world().now(), &record).unwrap();
     }
 
@@ -91,10 +92,10 @@ fn tree(file: &Path, arguments: &[&str]) -> Vec<u64> {
 fn end_of(path: &Path) -> (Engine, usize) {
     let mut trace = Trace::open(path).unwrap();
     let mut engine = Engine::new(&Thresholds::default());
-    trace.seek(u64::MAX).unwrap();
+    trace.seek(BootNs::MAX).unwrap();
     let mut played = 0;
     trace
-        .play_until(u64::MAX, |event, record| {
+        .play_until(BootNs::MAX, |event, record| {
             engine.step(event, record);
             played += 1;
             Ok(ControlFlow::Continue(()))
@@ -271,7 +272,7 @@ fn births() -> (TempDir, PathBuf) {
     recording.events(gone(6 * S, 302, 300));
     recording.events(gone(7 * S, 300, 1));
     // The pid is used again.
-    let again = TaskInfo { key: ProcKey { start: 8 * S, tgid: 301 }, ..info(301, 1, "other") };
+    let again = TaskInfo { key: ProcKey { start: BootNs(8 * S), tgid: 301 }, ..info(301, 1, "other") };
     recording.event(8 * S, fork(again));
     recording.event(8 * S, EventKind::Tick);
     recording.end(9 * S)

@@ -32,6 +32,7 @@ use tracer::{
 };
 use tracer_common::record::signal_flags;
 use tracer_model::ident::lies::LIES;
+use tracer_model::story::after_boot;
 
 use crate::{
     bad_files::write,
@@ -98,7 +99,7 @@ fn snapshot(names: Names<'_>) -> Vec<EventKind> {
         events.extend([
             row(TaskInfo { comm, ..info(pid, 1, "") }),
             row(TaskInfo { comm, pid_ns: ns, ..inner(pid + 1, 1, pid, "") }),
-            zombie_row(TaskInfo { comm, pid_ns: ns, ..inner(pid + 2, 2, pid + 1, "") }, Some(5_000_000_000)),
+            zombie_row(TaskInfo { comm, pid_ns: ns, ..inner(pid + 2, 2, pid + 1, "") }, Some(5_000)),
             row(TaskInfo {
                 comm,
                 pid_ns: ns,
@@ -234,7 +235,7 @@ fn no_name_can_lie_in_any_output() {
             assert!(of("text").contains(&sentence), "{sentence}");
         }
         assert!(of("tree").contains(&format!("─ {quoted}  [")), "{quoted}");
-        let cell = format!(",{pid},{},", key(pid as u32).start);
+        let cell = format!(",{pid},{},", key(pid as u32).start.0);
         let cell = of("csv").lines().find_map(|line| Some(line.split_once(&cell)?.1)).unwrap();
         let cell: (String, String) = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -283,7 +284,7 @@ fn no_name_can_lie_on_a_page() {
             let mut engine = Engine::new(&Thresholds::default());
             let mut follow = Follow::new(&who.to_string().parse().unwrap());
             for (at, kind) in (0..).zip(&events) {
-                let event = Event { at: 100_000_000_000 + at * 10_000_000, cpu: 0, kind: kind.clone() };
+                let event = Event { at: after_boot(100_000 + at * 10), cpu: 0, kind: kind.clone() };
                 let (step, world) = engine.step(&event, &[]);
                 follow.step(world, &step);
             }

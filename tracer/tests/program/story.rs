@@ -7,17 +7,18 @@ use tracer::{
         SignalSent, SignalTaken, TaskInfo, WaitCall,
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, PidNs},
     signal::Signal,
     sink::Sink,
     summary::Summary,
     thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::World,
 };
 use tracer_common::{RecordKind, record::signal_flags};
+pub use tracer_model::story::{HOST, key, task};
+use tracer_model::story::{after_boot, born, born_in, end, kill, running, zombie};
 
-/// The initial pid namespace.
-pub const HOST: PidNs = PidNs(4_026_531_836);
 /// A container's.
 pub const INNER: PidNs = PidNs(4_026_532_841);
 /// One nested in it.
@@ -30,58 +31,22 @@ const WALL: i64 = 1_795_341_600_000_000_000 - 100_000_000_000;
 /// and a stray byte.
 pub const HOSTILE: [u8; 16] = *b"\x1b[1m\n\"<i>&\\\xffx\0\0\0";
 
-pub fn key(pid: u32) -> ProcKey {
-    ProcKey { start: u64::from(pid) * 1_000_003, tgid: pid }
-}
-
-pub fn task(pid: u32) -> TaskRef {
-    TaskRef { key: key(pid), tid: pid }
-}
-
 pub fn info(pid: u32, parent: u32, comm: &str) -> TaskInfo {
-    TaskInfo {
-        key: key(pid),
-        parent: (parent != 0).then(|| task(parent)),
-        comm: comm.into(),
-        cgroup: 0,
-        pid_ns: HOST,
-        parent_ns: None,
-        ns_level: 0,
-        ns_pid: pid,
-        mid_pids: [0; 3],
-        roles: Roles { init: pid == 1, ..Roles::default() },
-        exiting: false,
-        exit_signal: 17,
-        threads: 1,
-    }
+    TaskInfo { comm: comm.into(), cgroup: 0, ..born(pid, parent) }
 }
 
 /// The same, in the container.
 pub fn inner(pid: u32, ns_pid: u32, parent: u32, comm: &str) -> TaskInfo {
-    TaskInfo {
-        pid_ns: INNER,
-        parent_ns: Some(HOST),
-        ns_level: 1,
-        ns_pid,
-        mid_pids: [ns_pid, 0, 0],
-        roles: Roles { init: ns_pid == 1, ..Roles::default() },
-        ..info(pid, parent, comm)
-    }
+    TaskInfo { comm: comm.into(), cgroup: 0, ..born_in(INNER.0, pid, ns_pid, parent) }
 }
 
 pub fn row(task: TaskInfo) -> EventKind {
-    EventKind::Row(Box::new(Row {
-        task,
-        tracer: None,
-        idle: Some(0),
-        status: ExitStatus(0),
-        leader_dead: false,
-        live: 1,
-    }))
+    EventKind::Row(Box::new(running(task)))
 }
 
-pub fn zombie_row(task: TaskInfo, idle: Option<u64>) -> EventKind {
-    EventKind::Row(Box::new(Row { task, tracer: None, idle, status: ExitStatus(9), leader_dead: true, live: 0 }))
+/// A zombie that was killed, and died so many milliseconds ago.
+pub fn zombie_row(task: TaskInfo, ago: Option<u64>) -> EventKind {
+    EventKind::Row(Box::new(Row { status: ExitStatus(9), ..zombie(task, ago) }))
 }
 
 pub fn fork(task: TaskInfo) -> EventKind {
@@ -116,24 +81,12 @@ impl From<[u8; 16]> for Name {
 }
 
 pub fn exit(pid: u32, parent: u32, status: i32) -> Exit {
-    Exit {
-        task: task(pid),
-        parent: Some(task(parent)),
-        tracer: None,
-        adopter: Adopter::None,
-        status: ExitStatus(status),
-        live: 0,
-        leader: true,
-        group_dead: true,
-        autoreap: false,
-        adopter_ignores: false,
-        oom: false,
-    }
+    Exit { status: ExitStatus(status), ..end(pid, parent, Adopter::None) }
 }
 
 pub fn signal(from: u32, to: u32, signal: Signal, flags: u16, result: u8) -> EventKind {
     let flags = flags | signal_flags::GROUP | signal_flags::NO_INFO;
-    EventKind::Signal(SignalSent { current: task(from), target: task(to), signal, code: 0, flags, result })
+    EventKind::Signal(SignalSent { flags, result, ..kill(from, to, signal) })
 }
 
 pub fn loss(forks: u64, signals: u64, undecodable: u64) -> EventKind {
@@ -178,7 +131,7 @@ pub fn snapshot() -> Vec<EventKind> {
         row(inner(50, 1, 40, "sleep")),
         row(outsider),
         zombie_row(info(70, 10, "early"), None),
-        zombie_row(inner(55, 7, 50, "worker"), Some(3_000_000_000)),
+        zombie_row(inner(55, 7, 50, "worker"), Some(3_000)),
         EventKind::SnapshotEnd,
         EventKind::CommandLine(key(50), Args { bytes: (&b"sleep\x001000\0"[..]).into(), ..Args::default() }),
         EventKind::CommandLine(
@@ -351,28 +304,29 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
 pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
     let mut engine = Engine::new(&Thresholds::default());
     let mut summary = Summary::default();
-    let mut at = 100_000_000_000;
+    let begin = after_boot(100_000);
+    let mut at = begin;
     let mut feed = |at, kind: EventKind| {
         let cpu = if kind.name().is_some() { 3 } else { 0 };
         let event = Event { at, cpu, kind };
         let (step, world) = engine.step(&event, &[]);
-        summary.count(&step, 0);
+        summary.count(&step, BootNs::ZERO);
         for sink in &mut *sinks {
             sink.step(world, &step).unwrap();
         }
         world.now()
     };
     for (i, (ms, kind)) in events.iter().enumerate() {
-        at += if i == 0 { 0 } else { ms * 1_000_000 };
+        at += Span::ms(if i == 0 { 0 } else { *ms });
         feed(at, kind.clone());
     }
-    let end = feed(at + 10_010_000_000, EventKind::Tick);
+    let end = feed(at + Span::ms(10_010), EventKind::Tick);
     summary = Summary {
-        duration_ns: end - 100_000_000_000,
+        duration_ns: end - begin,
         ended_at: end,
         signals_seen: 4_120,
         walks_cut: 1,
-        cpu_ns: 21_000_000,
+        cpu_ns: Span::ms(21),
         processes: engine.world().process_count() as u64,
         namespaces: engine.world().namespace_count() as u64,
         ..summary
@@ -385,12 +339,9 @@ pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
 /// The world after events.
 pub fn world_of(events: &[EventKind]) -> World {
     let mut world = World::default();
-    for (seq, kind) in (0..).zip(events) {
-        world.apply(
-            &Event { at: 100_000_000_000 + seq * 10_000_000, cpu: 0, kind: kind.clone() },
-            seq,
-            &mut Vec::new(),
-        );
+    for (n, kind) in (0..).zip(events) {
+        let event = Event { at: after_boot(100_000 + n * 10), cpu: 0, kind: kind.clone() };
+        world.apply(&event, Seq(n), &mut Vec::new());
     }
     world
 }

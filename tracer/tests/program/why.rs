@@ -20,6 +20,7 @@ use tracer::{
     },
 };
 use tracer_common::record::signal_flags;
+use tracer_model::story::after_boot;
 
 use crate::{
     command_line::{run, stdout, tracer},
@@ -33,7 +34,7 @@ fn page(events: &[EventKind], who: &str) -> Result<(Engine, Page), Missing> {
     let mut engine = Engine::new(&Thresholds::default());
     let mut follow = Follow::new(&who.parse().unwrap());
     for (i, kind) in (0..).zip(events) {
-        let event = Event { at: 100_000_000_000 + i * 10_000_000, cpu: 0, kind: kind.clone() };
+        let event = Event { at: after_boot(100_000 + i * 10), cpu: 0, kind: kind.clone() };
         let (step, world) = engine.step(&event, &[]);
         follow.step(world, &step);
     }
@@ -163,7 +164,7 @@ fn of_a_pid_that_was_used_again_the_last_owner_is_shown_and_the_others_named() {
     let mut events = vec![story::start()];
     events.extend(story::snapshot());
     let later =
-        TaskInfo { key: tracer::ident::ProcKey { start: 100_200_000_000, tgid: 200 }, ..info(200, 1, "second") };
+        TaskInfo { key: tracer::ident::ProcKey { start: after_boot(100_200), tgid: 200 }, ..info(200, 1, "second") };
     events.extend([
         fork(info(200, 1, "first")),
         EventKind::Exit(Box::new(exit(200, 1, 0))),

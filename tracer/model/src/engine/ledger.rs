@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use crate::{
     finding::{Finding, Stage, Subject},
     signal::Signal,
+    time::{BootNs, Seq, Span},
 };
 
-/// How long after it was told first something is told again, in nanoseconds; from then on whenever that
+/// How long after it was told first something is told again; from then on whenever that
 /// is this many times as long ago.
-const AGAIN_AFTER: u64 = 60_000_000_000;
+const AGAIN_AFTER: Span = Span::seconds(60);
 const LONGER: u64 = 4;
-/// How long after it was told a rule is asked whether it is still so, in nanoseconds, at the earliest.
-const ASK_AFTER: u64 = 5_000_000_000;
+/// How long after it was told a rule is asked whether it is still so, at the earliest.
+const ASK_AFTER: Span = Span::seconds(5);
 /// What has grown by this factor is told again at once.
 const GROWN: u64 = 2;
-/// How long something that goes up and down must have been better before it is over, in nanoseconds.
-const SETTLED_AFTER: u64 = 5_000_000_000;
+/// How long something that goes up and down must have been better before it is over.
+const SETTLED_AFTER: Span = Span::seconds(5);
 
 /// What was told, and is not over as far as is known: by what it is about, and by rule.
 #[derive(Debug, Default)]
@@ -30,8 +31,8 @@ pub(super) struct Ledger {
 #[derive(Debug)]
 struct Settling {
     /// When it is over.
-    at: u64,
-    seq: u64,
+    at: BootNs,
+    seq: Seq,
     how: String,
 }
 
@@ -40,28 +41,28 @@ struct Open {
     /// As it was told last.
     finding: Finding,
     /// When it was told first.
-    first: u64,
+    first: BootNs,
     /// When it is told again.
-    next: u64,
+    next: BootNs,
 }
 
 impl Open {
     /// When to ask the rule whether it is still so: more often than it is told, or it would be over long
     /// before anybody says so.
-    fn ask_again(&self, now: u64) -> u64 {
-        let age = now.saturating_sub(self.first);
-        self.next.min(now.saturating_add((age / LONGER).max(ASK_AFTER)))
+    fn ask_again(&self, now: BootNs) -> BootNs {
+        let age = now - self.first;
+        self.next.min(now + (age / LONGER).max(ASK_AFTER))
     }
 }
 
 impl Ledger {
     /// Takes in what a rule has found; gives it back if it is to be told, and when to ask for it again.
-    pub(super) fn found(&mut self, rule: usize, mut finding: Finding) -> (Option<Finding>, u64) {
+    pub(super) fn found(&mut self, rule: usize, mut finding: Finding) -> (Option<Finding>, BootNs) {
         let now = finding.at;
         let subject = (finding.subject(), rule);
         self.settling.remove(&subject);
         let Some(open) = self.open.get_mut(&subject) else {
-            let open = Open { finding: finding.clone(), first: now, next: now.saturating_add(AGAIN_AFTER) };
+            let open = Open { finding: finding.clone(), first: now, next: now + AGAIN_AFTER };
             let ask_again = open.ask_again(now);
             self.open.insert(subject, open);
             return (Some(finding), ask_again);
@@ -73,15 +74,15 @@ impl Ledger {
         if now < open.next && !has_grown {
             return (None, open.ask_again(now));
         }
-        let age = now.saturating_sub(open.first);
-        open.next = open.first.saturating_add(age.saturating_mul(LONGER).max(AGAIN_AFTER));
+        let age = now - open.first;
+        open.next = open.first + (age * LONGER).max(AGAIN_AFTER);
         finding.stage = Stage::Ongoing;
         open.finding = finding.clone();
         (Some(finding), open.ask_again(now))
     }
 
     /// What a rule has told about somebody is over, at that time, in the words of the rule.
-    pub(super) fn over(&mut self, rule: usize, subject: Subject, at: u64, seq: u64, how: String) -> Option<Finding> {
+    pub(super) fn over(&mut self, rule: usize, subject: Subject, at: BootNs, seq: Seq, how: String) -> Option<Finding> {
         self.settling.remove(&(subject, rule));
         let Open { finding, .. } = self.open.remove(&(subject, rule))?;
         let (notes, fixes) = (Vec::new(), Vec::new());
@@ -89,18 +90,18 @@ impl Ledger {
     }
 
     /// What a rule has told is better for the moment, in the words of the rule, or is not, after all.
-    pub(super) fn settle(&mut self, rule: usize, subject: Subject, now: u64, seq: u64, how: Option<String>) {
+    pub(super) fn settle(&mut self, rule: usize, subject: Subject, now: BootNs, seq: Seq, how: Option<String>) {
         let subject = (subject, rule);
         let Some(how) = how.filter(|_| self.open.contains_key(&subject)) else {
             self.settling.remove(&subject);
             return;
         };
-        let at = self.settling.get(&subject).map_or(now.saturating_add(SETTLED_AFTER), |settling| settling.at);
+        let at = self.settling.get(&subject).map_or(now + SETTLED_AFTER, |settling| settling.at);
         self.settling.insert(subject, Settling { at, seq, how });
     }
 
     /// What has been better for long enough.
-    pub(super) fn settled(&mut self, now: u64) -> Vec<Finding> {
+    pub(super) fn settled(&mut self, now: BootNs) -> Vec<Finding> {
         let due = self.settling.extract_if(.., |_, settling| settling.at <= now);
         let due: Vec<_> = due.collect();
         let over = due

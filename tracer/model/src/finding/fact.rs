@@ -9,6 +9,7 @@ use crate::{
     ident::{Comm, ContainerNo, Identity, ProcKey},
     kill::Family,
     signal::{Sender, Signal},
+    time::Span,
 };
 
 /// What a fact of a rule is: the one declaration from which JSON, its schema, its documentation and the tests
@@ -297,6 +298,7 @@ from! {
     Vec<Identity>: all => Self::Processes(Arc::new(all));
     Arc<Vec<Identity>>: all => Self::Processes(all);
     u64: number => Self::Count(number);
+    Span: span => Self::Count(span.0);
     u32: number => Self::Count(number.into());
     i32: number => Self::Number(number.into());
     ExitStatus: status => Self::Status(status);
@@ -398,6 +400,11 @@ impl Facts {
     /// The number of that name; 0 if there is none.
     pub fn count(&self, name: &str) -> u64 {
         if let Value::Count(count) = self.get(name) { *count } else { 0 }
+    }
+
+    /// The span of time of that name; none if there is no such.
+    pub fn span(&self, name: &str) -> Span {
+        Span(self.count(name))
     }
 
     /// The word of that name; empty if there is none.

@@ -1,14 +1,16 @@
 //! `/proc/PID/stat` and `/proc/PID/status`, which hold a name that the process has chosen.
 
-use crate::event::{Looked, Masks};
+use crate::{
+    event::{Looked, Masks},
+    time::{BootNs, Span},
+};
 
-/// Nanoseconds per unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
+/// The unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
 /// architecture that Linux still runs on with eBPF.
-const TICK_NS: u64 = 10_000_000;
+const TICK: Span = Span::ms(10);
 
-/// What `stat` says of the process that started at that time, in nanoseconds of the boot-time clock; nothing of another
-/// one. The fields are behind the name, which ends with the last `)`: the name itself may hold anything.
-pub fn stat(text: &[u8], start: u64) -> Option<Looked> {
+/// What `stat` says of the process that started at that time; nothing of another one. The fields are behind the name, which ends with the last `)`: the name itself may hold anything.
+pub fn stat(text: &[u8], start: BootNs) -> Option<Looked> {
     let end = text.iter().rposition(|&b| b == b')')?;
     let rest = std::str::from_utf8(text.get(end + 2..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
@@ -18,7 +20,7 @@ pub fn stat(text: &[u8], start: u64) -> Option<Looked> {
     let tty: u32 = fields.nth(7 - 5)?.parse().unwrap_or(0);
     // Field 22.
     let ticks: u64 = fields.nth(22 - 8)?.parse().ok()?;
-    (ticks == start / TICK_NS).then_some(Looked { state, ppid, pts: pts(tty) })
+    (ticks == (start - BootNs::ZERO) / TICK).then_some(Looked { state, ppid, pts: pts(tty) })
 }
 
 /// The number of a pseudo-terminal by its device number (`UNIX98_PTY_SLAVE_MAJOR`, of which there are 8).
@@ -47,26 +49,26 @@ mod tests {
 
     #[test]
     fn a_name_with_brackets_does_not_confuse() {
-        assert_eq!(stat(STAT, 1234 * TICK_NS + 5), Some(Looked { state: b'Z', ppid: 7, pts: None }));
+        assert_eq!(stat(STAT, BootNs::ZERO + 1234 * TICK + Span(5)), Some(Looked { state: b'Z', ppid: 7, pts: None }));
     }
 
     #[test]
     fn a_terminal_is_told_by_its_device() {
         let on = |tty: &str| String::from_utf8_lossy(STAT).replace("42 42 0 -1", &format!("42 42 {tty} -1"));
         for (tty, want) in [("34819", Some(3)), ("35072", Some(256)), ("1025", None), ("0", None)] {
-            assert_eq!(stat(on(tty).as_bytes(), 1234 * TICK_NS).unwrap().pts, want, "{tty}");
+            assert_eq!(stat(on(tty).as_bytes(), BootNs::ZERO + 1234 * TICK).unwrap().pts, want, "{tty}");
         }
     }
 
     #[test]
     fn another_process_with_the_same_pid_is_not_meant() {
-        assert_eq!(stat(STAT, 1235 * TICK_NS), None);
+        assert_eq!(stat(STAT, BootNs::ZERO + 1235 * TICK), None);
     }
 
     #[test]
     fn short_or_strange_files_are_nothing() {
         for text in [&b""[..], b"42 (a)", b"42 (a) Z", b"42 (a) Z x y z", b"garbage"] {
-            assert_eq!(stat(text, 0), None);
+            assert_eq!(stat(text, BootNs::ZERO), None);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     signal::{Signal, Verdict},
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Merged, Process, World},
 };
 
@@ -35,11 +36,11 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct Coalesced {
-    after: u64,
+    after: Span,
 }
 
-/// A child that ends so long before or after SIGCHLDs that merged, in nanoseconds, is one of theirs.
-const TOGETHER: u64 = 1_000_000_000;
+/// A child that ends so long before or after SIGCHLDs that merged is one of theirs.
+const TOGETHER: Span = Span::seconds(1);
 /// Zombies that are looked at.
 const LOOKED_AT: usize = 64;
 
@@ -48,7 +49,7 @@ impl Rule for Coalesced {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match change {
             Change::Signalled(signalled)
                 if signalled.signal == Signal::CHLD
@@ -56,14 +57,14 @@ impl Rule for Coalesced {
                     && world.get(signalled.target.key).is_some_and(|target| target.merged.is_some()) =>
             {
                 // A moment later than the child: that one ended first.
-                Opinion::Recheck(world.now().saturating_add(self.after), signalled.target.key)
+                Opinion::Recheck(world.now() + self.after, signalled.target.key)
             }
             _ => Opinion::Quiet,
         }
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
+        world.unreaped(key, Span::ZERO).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -106,10 +107,10 @@ impl Rule for Coalesced {
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let parent = open.process;
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == parent.key => Some(format!("{} has ended", words::short(&parent))),
-            Change::Reaped { .. } if world.unreaped(parent.key, 0).next().is_none() => {
+            Change::Reaped { .. } if world.unreaped(parent.key, Span::ZERO).next().is_none() => {
                 Some(format!("all children of {} that had ended were reaped after {lasted}", words::short(&parent)))
             }
             _ => None,
@@ -121,12 +122,12 @@ impl Rule for Coalesced {
     }
 }
 
-/// How many zombies a parent has, unreaped for that long, in nanoseconds, because their SIGCHLDs merged
+/// How many zombies a parent has, unreaped for that long, because their SIGCHLDs merged
 /// and it waits once for each: it has reaped some of them, and all it has left ended then.
-pub(super) fn left(world: &World, parent: ProcKey, after: u64) -> Option<(&Process, Merged, u64)> {
+pub(super) fn left(world: &World, parent: ProcKey, after: Span) -> Option<(&Process, Merged, u64)> {
     let process = world.get(parent)?;
     let merged = process.merged?;
-    let together = merged.since.saturating_sub(TOGETHER)..=merged.last.saturating_add(TOGETHER);
+    let together = merged.since - TOGETHER..=merged.last + TOGETHER;
     let mut zombies = 0;
     for (_, death) in world.unreaped(parent, after) {
         if !together.contains(&death.at) {
@@ -165,8 +166,11 @@ mod tests {
     }
 
     fn wait(story: &mut Story, ms: u64) -> Vec<(&'static str, Stage)> {
-        let left: Vec<_> =
-            story.world().unreaped(crate::story::key(10), 0).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
+        let left: Vec<_> = story
+            .world()
+            .unreaped(crate::story::key(10), Span::ZERO)
+            .map(|(zombie, _)| (zombie.key.tgid, b'Z', 10))
+            .collect();
         story.wait(ms, &[&[(10, b'S', 1)], left.as_slice()].concat());
         story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect()
     }

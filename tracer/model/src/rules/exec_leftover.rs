@@ -10,6 +10,7 @@ use crate::{
     rules::{Opinion, Rule, words},
     summary::seconds,
     thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Entry, Process, World},
 };
 
@@ -36,7 +37,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct ExecLeftover {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for ExecLeftover {
@@ -44,12 +45,12 @@ impl Rule for ExecLeftover {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match *change {
-            Change::ClientEnded(key) => Opinion::Recheck(world.now().saturating_add(self.after), key),
+            Change::ClientEnded(key) => Opinion::Recheck(world.now() + self.after, key),
             // It was there before: whether somebody waits for it is found out then.
             Change::Learned(key) if world.get(key).is_some_and(is_outsider) => {
-                Opinion::Recheck(world.now().saturating_add(self.after), key)
+                Opinion::Recheck(world.now() + self.after, key)
             }
             _ => Opinion::Quiet,
         }
@@ -59,7 +60,7 @@ impl Rule for ExecLeftover {
         let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
         match world.entry(key) {
             Some(&Entry { client, is_alone, ended: Some((at, status, seq)) }) => {
-                let due = at.saturating_add(self.after);
+                let due = at + self.after;
                 if world.now() < due {
                     return Opinion::Recheck(due, key);
                 }
@@ -73,7 +74,7 @@ impl Rule for ExecLeftover {
                 && !has_parent_outside(world, process) =>
             {
                 if world.has_client(key) {
-                    return Opinion::Recheck(world.now().saturating_add(self.after.max(1_000_000_000)), key);
+                    return Opinion::Recheck(world.now() + self.after.max(Span::SECOND), key);
                 }
                 Opinion::Found(Box::new(finding(world, process, None)))
             }
@@ -82,7 +83,7 @@ impl Rule for ExecLeftover {
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == open.process.key => {
                 Some(format!("{} has ended, {lasted} after its client", words::short(&open.process)))
@@ -118,16 +119,16 @@ fn terminal(process: &Process) -> Option<u16> {
 struct Left {
     client: Identity,
     is_alone: bool,
-    at: u64,
+    at: BootNs,
     status: Option<ExitStatus>,
-    seq: Option<u64>,
+    seq: Option<Seq>,
 }
 
 /// `left` is how it came to be on its own, if that was seen.
 fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
     let (name, pts) = (process.identity(), terminal(process));
     let since = left.as_ref().map_or(world.now(), |left| left.at);
-    let age_ns = world.now().saturating_sub(since);
+    let age_ns = world.now() - since;
     let place = world.place_of(&name);
     let lives = format!("{} lives on in {place}", words::short(&name));
     let (headline, client) = match &left {

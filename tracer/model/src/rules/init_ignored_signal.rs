@@ -6,6 +6,7 @@ use crate::{
     rules::{Opinion, Rule, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
+    time::Seq,
     world::World,
 };
 
@@ -42,7 +43,7 @@ impl Rule for InitIgnoredSignal {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let (Change::Signalled(sent) | Change::Taken(sent)) = change else { return Opinion::Quiet };
         let reason = match sent.verdict {
             signal::Verdict::InitNoHandler | signal::Verdict::KillFromInside | signal::Verdict::DroppedAtDelivery => {

@@ -19,6 +19,7 @@ use crate::{
         killer::{self, Killer},
     },
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::World,
 };
 
@@ -146,7 +147,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 
 struct KilledBy {
     /// Of a container that was stopped so slowly another rule tells the whole story.
-    slow_stop_after: u64,
+    slow_stop_after: Span,
 }
 
 impl Rule for KilledBy {
@@ -154,7 +155,7 @@ impl Rule for KilledBy {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let Change::Killed(kill) = change else { return Opinion::Quiet };
         let Some(&first) = kill.victims.first() else { return Opinion::Quiet };
         // Others tell of that end, and of all that came of it.

@@ -7,6 +7,7 @@ use crate::{
     rules::{NOBODY, Opinion, Rule, Wanted, unreaped_child, words},
     summary::and_more,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Command, End, Process, World},
 };
 
@@ -37,19 +38,19 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 /// What is on its way out gets this long since the end of the command, or of another descendant.
-const MOMENT: u64 = 100_000_000;
+const MOMENT: Span = Span::ms(100);
 /// But not longer than this since the end of the command.
-const LONGEST: u64 = 1_000_000_000;
-/// A zombie that is not overdue by then is not waited for: all in nanoseconds.
-const MOST_PATIENT: u64 = 10_000_000_000;
+const LONGEST: Span = Span::seconds(1);
+/// A zombie that is not overdue by then is not waited for.
+const MOST_PATIENT: Span = Span::seconds(10);
 /// Processes that are named.
 const NAMED: usize = 10;
 /// Processes that are looked at: more are certain enough.
 const LOOKED_AT: usize = 64;
 
 struct LeftBehind {
-    /// A zombie is one that is not reaped for so long, in nanoseconds.
-    after: u64,
+    /// A zombie is one that is not reaped for so long.
+    after: Span,
 }
 
 /// What there is to be said about a command that has ended.
@@ -62,11 +63,11 @@ enum Remains<'a> {
     Left(Vec<&'a Process>),
 }
 
-fn remains<'a>(world: &'a World, command: &Command, end: End, after: u64) -> Remains<'a> {
-    let due = |process: &Process| process.death().map(|death| process.owed_since(death).saturating_add(after));
+fn remains<'a>(world: &'a World, command: &Command, end: End, after: Span) -> Remains<'a> {
+    let due = |process: &Process| process.death().map(|death| process.owed_since(death) + after);
     let mut left = command.left(world);
     left.retain(|process| {
-        let is_out_of_sight = due(process).is_some_and(|due| due > end.at.saturating_add(MOST_PATIENT));
+        let is_out_of_sight = due(process).is_some_and(|due| due > end.at + MOST_PATIENT);
         process.death().is_none() || !(is_out_of_sight || unreaped_child::is_about_to_be_reaped(world, process))
     });
     if left.is_empty() {
@@ -77,8 +78,8 @@ fn remains<'a>(world: &'a World, command: &Command, end: End, after: u64) -> Rem
     if left.iter().all(|process| process.death().is_some()) {
         return if is_settled { Remains::Left(left) } else { Remains::Unknown };
     }
-    let is_quiet = world.now() >= command.last_death().saturating_add(MOMENT);
-    if !(is_settled && is_quiet) && world.now() < end.at.saturating_add(LONGEST) {
+    let is_quiet = world.now() >= command.last_death() + MOMENT;
+    if !(is_settled && is_quiet) && world.now() < end.at + LONGEST {
         return Remains::Unknown;
     }
     // Whoever has got one of the others just now has not had the time to wait for it.
@@ -86,15 +87,17 @@ fn remains<'a>(world: &'a World, command: &Command, end: End, after: u64) -> Rem
     Remains::Left(left)
 }
 
-/// How long after the end of its command a recording should go on, in nanoseconds, so that all that is to be said
+/// How long after the end of its command a recording should go on, so that all that is to be said
 /// of what that has left behind is said: as things stand, with zombies that are told after so long.
-pub fn patience(world: &World, after: u64) -> u64 {
-    let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else { return 0 };
+pub fn patience(world: &World, after: Span) -> Span {
+    let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
+        return Span::ZERO;
+    };
     match remains(world, command, end, after) {
         // The release of the command itself comes some milliseconds after it was reaped.
-        Remains::None if world.get(command.identity.key).is_none() => 0,
+        Remains::None if world.get(command.identity.key).is_none() => Span::ZERO,
         Remains::None => LONGEST,
-        Remains::Unknown | Remains::Left(_) => LONGEST.saturating_add(MOST_PATIENT),
+        Remains::Unknown | Remains::Left(_) => LONGEST + MOST_PATIENT,
     }
 }
 
@@ -103,10 +106,10 @@ impl Rule for LeftBehind {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match *change {
             // The command itself is gone soon.
-            Change::CommandEnded(_) => Opinion::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            Change::CommandEnded(_) => Opinion::Recheck(world.now() + MOMENT, NOBODY),
             _ => Opinion::Quiet,
         }
     }
@@ -122,7 +125,7 @@ impl Rule for LeftBehind {
         };
         match remains(world, command, end, self.after) {
             Remains::None => Opinion::Quiet,
-            Remains::Unknown => Opinion::Recheck(world.now().saturating_add(MOMENT), NOBODY),
+            Remains::Unknown => Opinion::Recheck(world.now() + MOMENT, NOBODY),
             Remains::Left(left) => Opinion::Found(Box::new(finding(world, command, end, &left))),
         }
     }
@@ -276,11 +279,11 @@ mod tests {
             for _ in 0..reaped_after / 100 {
                 story.wait(100, &[(21, b'Z', 1), (1, b'S', 0)]);
             }
-            assert!(patience(story.world(), 2_000_000_000) > 0);
+            assert!(patience(story.world(), Span::seconds(2)) > Span::ZERO);
             story.free(21).wait(3_000, &[]);
             story.found.retain(|finding| finding.rule.name == "left-behind");
             assert_eq!(story.rules(), want, "after {reaped_after} ms");
-            assert_eq!(patience(story.world(), 2_000_000_000), 0);
+            assert_eq!(patience(story.world(), Span::seconds(2)), Span::ZERO);
         }
     }
 
@@ -297,7 +300,7 @@ mod tests {
             story.wait(100, &[(21, b'Z', 1), (1, b'S', 0)]);
         }
         assert_eq!(story.rules(), [""; 0]);
-        assert_eq!(patience(story.world(), 2_000_000_000), 0, "and nobody waits for that");
+        assert_eq!(patience(story.world(), Span::seconds(2)), Span::ZERO, "and nobody waits for that");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     signal::Sender,
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::World,
 };
 
@@ -49,9 +50,9 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct NamespaceKilled {
-    stuck_after: u64,
+    stuck_after: Span,
     /// What a stop took with it that was so slow another rule tells.
-    slow_stop_after: u64,
+    slow_stop_after: Span,
 }
 
 impl Rule for NamespaceKilled {
@@ -59,12 +60,12 @@ impl Rule for NamespaceKilled {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         match *change {
             Change::NamespaceEnding(ns) => match ending(world, ns) {
                 // Not by the time of the end: a reader that lags hears of the others later.
                 Some(ending) if !ending.nested && ending.left > 0 => {
-                    Opinion::Recheck(world.now().saturating_add(self.stuck_after), ending.init.key)
+                    Opinion::Recheck(world.now() + self.stuck_after, ending.init.key)
                 }
                 _ => Opinion::Quiet,
             },
@@ -85,7 +86,7 @@ impl Rule for NamespaceKilled {
                 // What hangs was told of with the same words.
                 Some(ending)
                     if !kill.was_slow_stop(self.slow_stop_after)
-                        && (ending.left == 0 || world.now() < ending.since.saturating_add(self.stuck_after)) =>
+                        && (ending.left == 0 || world.now() < ending.since + self.stuck_after) =>
                 {
                     found(world, &ending, Some(kill), ending.seq)
                 }
@@ -111,13 +112,13 @@ fn ending(world: &World, ns: PidNs) -> Option<Ending> {
 }
 
 /// `kill` is what ended the init, if that is known by now.
-fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Opinion {
+fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opinion {
     let Ending { init, since, killed, left, last_death, .. } = *ending;
     let status = match kill {
         Some(kill) => kill.status,
         None => world.get(init.key).and_then(|init| init.death()).map_or(ExitStatus(0), |death| death.status),
     };
-    let took_ns = if left == 0 { last_death } else { world.now() }.saturating_sub(since);
+    let took = if left == 0 { last_death } else { world.now() } - since;
     let others = kill.map_or(0, |kill| kill.count - 1);
     let how = match kill {
         Some(kill) => format!("was ended by {}{}", kill.signal, killed_by::briefly(&Kill { count: 1, ..kill.clone() })),
@@ -130,7 +131,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Opini
     };
     let killed_note = match killed {
         0 => None,
-        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took_ns)))),
+        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took)))),
     };
     let notes = [
         kill.and_then(|kill| words::asked_by(&kill.asked_by)),
@@ -173,7 +174,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: u64) -> Opini
             FACTS,
             [
                 ("killed", killed.into()),
-                ("took_ns", took_ns.into()),
+                ("took_ns", took.into()),
                 ("status", status.into()),
                 ("left", left.into()),
                 ("killed_by", kill.map(|kill| killed_by::facts(kill, None)).into()),

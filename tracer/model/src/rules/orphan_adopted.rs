@@ -6,6 +6,7 @@ use crate::{
     programs::{is_runtime, is_watcher},
     rules::{Opinion, Rule, words},
     thresholds::Thresholds,
+    time::Seq,
     world::World,
 };
 
@@ -51,7 +52,7 @@ impl Rule for OrphanAdopted {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let Change::Adopted { child, adoption } = change else { return Opinion::Quiet };
         let Some(process) = world.get(*child) else { return Opinion::Quiet };
         // A dead child is a matter of reaping, and an end of the namespace has its own finding.

@@ -9,6 +9,7 @@ use crate::{
     ident::{Identity, ProcKey, quote},
     rules::{NOBODY, Opinion, Rule, words},
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Process, World},
 };
 
@@ -70,7 +71,7 @@ impl Rule for PidPressure {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let Change::Measured(measured) = change else { return Opinion::Quiet };
         let Some(pids) = Pids::of(world, measured) else { return Opinion::Quiet };
         let Pids { process, whose, group, room, failed, .. } = &pids;
@@ -149,7 +150,7 @@ fn shown(path: &str) -> String {
 /// Bytes of a path that fit into a headline.
 const LONGEST_PATH: usize = 50;
 
-fn found(world: &World, pids: Pids<'_>, seq: u64) -> Opinion {
+fn found(world: &World, pids: Pids<'_>, seq: Seq) -> Opinion {
     let Pids { process, whose, group, room, failed } = pids;
     let Room { used, most } = room;
     let of_machine = group.is_none();
@@ -158,7 +159,7 @@ fn found(world: &World, pids: Pids<'_>, seq: u64) -> Opinion {
         None => world.processes().filter(|process| process.death().is_none()).collect(),
     };
     // Where they were started.
-    let zombies = members.iter().flat_map(|member| world.unreaped(member.key, 0)).map(|(zombie, _)| zombie);
+    let zombies = members.iter().flat_map(|member| world.unreaped(member.key, Span::ZERO)).map(|(zombie, _)| zombie);
     let zombies: Vec<_> = zombies.collect();
     let holders = holders(world, members.iter().chain(&zombies).copied());
     let zombies = zombies.len() as u64;

@@ -10,6 +10,7 @@ use crate::{
         words,
     },
     thresholds::Thresholds,
+    time::Seq,
     world::{Process, World},
 };
 
@@ -45,7 +46,7 @@ impl Rule for PtyPressure {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let Change::Measured(Measured::Ptys) = change else { return Opinion::Quiet };
         let Some(ptys) = world.ptys() else { return Opinion::Quiet };
         let init = world.by_pid(1).map_or_else(|| world.identity(NOBODY), Process::identity);

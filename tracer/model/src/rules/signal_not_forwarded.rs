@@ -11,6 +11,7 @@ use crate::{
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Process, World},
 };
 
@@ -36,7 +37,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct NotForwarded {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for NotForwarded {
@@ -44,15 +45,13 @@ impl Rule for NotForwarded {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         match change {
             Change::Signalled(signalled) => {
                 let Signalled { target, .. } = &**signalled;
                 match asked(world, target.key, None) {
                     // By then all is known that it did right after, however late its signal comes up here.
-                    Some((_, asked)) if asked.seq == seq => {
-                        Opinion::Recheck(world.now().saturating_add(self.after), target.key)
-                    }
+                    Some((_, asked)) if asked.seq == seq => Opinion::Recheck(world.now() + self.after, target.key),
                     _ => Opinion::Quiet,
                 }
             }
@@ -71,9 +70,7 @@ impl Rule for NotForwarded {
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         match asked(world, key, None) {
             Some((process, _)) if process.death().is_some() => Opinion::Quiet,
-            Some((_, asked)) if world.now() < asked.at.saturating_add(self.after) => {
-                Opinion::Recheck(asked.at.saturating_add(self.after), key)
-            }
+            Some((_, asked)) if world.now() < asked.at + self.after => Opinion::Recheck(asked.at + self.after, key),
             Some((process, asked)) => match world.told(key, asked.at) {
                 // To whom it has sent one, that one has work to do; what it left alone it may need for that.
                 Some(told) if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() => {
@@ -87,7 +84,7 @@ impl Rule for NotForwarded {
 }
 
 /// An init that has taken a stop signal, and was not sent SIGKILL; `ended` is when it ended, if it has.
-fn asked(world: &World, init: ProcKey, ended: Option<u64>) -> Option<(&Process, &Request)> {
+fn asked(world: &World, init: ProcKey, ended: Option<BootNs>) -> Option<(&Process, &Request)> {
     let process = world.get(init)?;
     Some((process, process.stop.as_deref()?.taken(ended)?))
 }
@@ -103,13 +100,13 @@ pub(super) fn of_end<'a>(world: &'a World, ending: &Ending) -> Option<(&'a Proce
     Some((init, asked, told))
 }
 
-fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: u64) -> Opinion {
+fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: Seq) -> Opinion {
     let Told { told: _, not_told, named, adopted, passed_to, ignoring: _ } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
     let comm = init.comm;
     let signal = asked.signal;
-    let since = seconds(ending.map_or(world.now(), |ending| ending.since).saturating_sub(asked.at));
+    let since = seconds(ending.map_or(world.now(), |ending| ending.since) - asked.at);
     let (cost, then) = match ending {
         Some(ending) => {
             let killed = words::the_processes(ending.killed);
@@ -315,7 +312,7 @@ mod tests {
     fn a_child_that_had_hardly_begun_is_not_meant() {
         let mut story = stopping();
         story.exit(end(11, 10, Adopter::None)).free(11).exit(end(12, 10, Adopter::None)).free(12);
-        let young = (story.now / MS) as u32 - 1_000;
+        let young = ((story.now - BootNs::ZERO) / MS) as u32 - 1_000;
         story.fork(born_in(NS, young, 20, 10)).wait(2_100, &[(10, b'S', 1)]);
         assert!(found(&mut story).is_empty());
     }
@@ -345,7 +342,7 @@ mod tests {
             story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh");
             story.fork(born_in(NS, 11, 2, 10)).exec(11, "app");
             story.wait(60_000, &[(11, b'S', 10)]);
-            story.now -= 50_000 * MS;
+            story.now = story.now - 50_000 * MS;
             let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
             story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
             let late = story.now;

@@ -7,6 +7,7 @@ use crate::{
     signal::{self, Sender},
     summary::seconds,
     thresholds::Thresholds,
+    time::Seq,
     world::{Overflow, World},
 };
 
@@ -41,7 +42,7 @@ impl Rule for SignalQueueOverflow {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let Change::Signalled(sent) = change else { return Opinion::Quiet };
         if !matches!(sent.verdict, signal::Verdict::QueueOverflow | signal::Verdict::InfoLost) {
             return Opinion::Quiet;
@@ -96,7 +97,7 @@ fn headline(world: &World, sent: &Signalled, overflow: &Overflow) -> String {
             _ => format!("{signal} to {target} lost its sender and its value: its queue of signals is full"),
         };
     }
-    let within = seconds(world.now().saturating_sub(since));
+    let within = seconds(world.now() - since);
     match (lost, siginfo_lost) {
         (0, torn) => format!("{signal} to {target} came without its siginfo at least {torn} times within {within}"),
         (lost, _) => format!("{signal} to {target} was lost at least {lost} times within {within}"),

@@ -8,6 +8,7 @@ use crate::{
     signal::Verdict,
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Process, Waiting, World},
 };
 
@@ -31,7 +32,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct StuckBlocked {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for StuckBlocked {
@@ -39,11 +40,11 @@ impl Rule for StuckBlocked {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match change {
             Change::Signalled(signalled) => match &**signalled {
                 Signalled { verdict: Verdict::Queued, target, signal, .. } if world.waits(target.key, *signal) => {
-                    Opinion::Recheck(world.now().saturating_add(self.after), target.key)
+                    Opinion::Recheck(world.now() + self.after, target.key)
                 }
                 _ => Opinion::Quiet,
             },
@@ -63,7 +64,7 @@ impl Rule for StuckBlocked {
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let signal = open.facts.signal("signal")?;
         let (key, name) = (open.process.key, words::short(&open.process));
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Taken(taken) if taken.signal == signal => Some(format!("{name} has taken {signal} after {lasted}")),
             // By sigwait(3), or a signalfd(2): of that no event tells.
@@ -77,14 +78,14 @@ impl Rule for StuckBlocked {
 impl StuckBlocked {
     fn judge(&self, world: &World, process: &Process, waiting: &Waiting) -> Opinion {
         let Waiting { signal, sender, target, at, seq, masks } = *waiting;
-        let due = at.saturating_add(self.after);
+        let due = at + self.after;
         if world.now() < due {
             return Opinion::Recheck(due, target.key);
         }
         // Where its signals cannot be looked at, nobody knows.
         let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
-        let age_ns = world.now().saturating_sub(at);
+        let age_ns = world.now() - at;
         let state = process.look.map(|(_, look)| look.state);
         let is_stopped = matches!(state, Some(b'T' | b't'));
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).

@@ -12,6 +12,7 @@ use crate::{
     stop::{Request, Stop, Told},
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Process, World},
 };
 
@@ -50,7 +51,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct SlowStop {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for SlowStop {
@@ -58,17 +59,17 @@ impl Rule for SlowStop {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let &Change::Died { key, status } = change else { return Opinion::Quiet };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
         let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
         let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
-        let wasted = kill.at.saturating_sub(asked.at);
+        let wasted = kill.at - asked.at;
         if !asked.is_to_container || status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Opinion::Quiet;
         }
         let ended_at = process.death().map_or(world.now(), |death| death.at);
-        let took_ns = ended_at.saturating_sub(asked.at);
+        let took_ns = ended_at - asked.at;
         let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
         Opinion::Found(Box::new(Finding {
             headline: headline(world, process, asked, took_ns),
@@ -97,7 +98,7 @@ impl Rule for SlowStop {
     }
 }
 
-fn headline(world: &World, process: &Process, asked: &Request, took_ns: u64) -> String {
+fn headline(world: &World, process: &Process, asked: &Request, took_ns: Span) -> String {
     let Request { signal, verdict, .. } = asked;
     let fate = match verdict {
         signal::Verdict::InitNoHandler => format!("{signal} was dropped"),
@@ -120,7 +121,7 @@ fn notes(process: &Process, stop: &Stop, asked: &Request, kill: &Request, left: 
         0 => String::new(),
         n => format!("; {} with it", words::count(n, "more process died", "more processes died")),
     };
-    let later = seconds(kill.at.saturating_sub(asked.at));
+    let later = seconds(kill.at - asked.at);
     let told = stop.told.as_ref().filter(|_| asked.verdict == signal::Verdict::Delivered);
     let notes = [
         words::asked_by(&asked.asked_by),
@@ -228,7 +229,7 @@ mod tests {
         story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
         let finding = killed(&mut story).unwrap();
         let facts = &finding.facts;
-        let of = (facts.signal("signal"), facts.word("verdict"), facts.count("wasted_ns") / MS);
+        let of = (facts.signal("signal"), facts.word("verdict"), facts.span("wasted_ns") / MS);
         assert_eq!(of, (Some(Signal::TERM), "no-handler", 3_000));
         assert_eq!((finding.evidence.len(), finding.process.key), (3, key(10)));
         assert_eq!(
@@ -320,7 +321,7 @@ mod tests {
     /// Seconds that were lost by the signal that is blamed.
     fn blamed(story: &mut Story) -> Option<(Signal, u64)> {
         let facts = killed(story)?.facts;
-        Some((facts.signal("signal")?, (facts.count("wasted_ns") / MS + 50) / 1_000))
+        Some((facts.signal("signal")?, (facts.span("wasted_ns") / MS + 50) / 1_000))
     }
 
     #[test]

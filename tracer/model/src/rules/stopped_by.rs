@@ -10,6 +10,7 @@ use crate::{
     stop::{Request, Stop},
     summary::seconds,
     thresholds::Thresholds,
+    time::Seq,
     world::{Death, Process, World},
 };
 
@@ -51,7 +52,7 @@ impl Rule for StoppedBy {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let (process, what) = match *change {
             Change::Died { key, .. } => {
                 match world.get(key).and_then(|process| Some((process, main_of(world, process)?))) {
@@ -125,10 +126,10 @@ fn found(
     death: &Death,
     stop: &Stop,
     (asked, is_certain): (&Request, bool),
-    seq: u64,
+    seq: Seq,
 ) -> Opinion {
     let name = process.identity();
-    let took_ns = death.at.saturating_sub(asked.at);
+    let took_ns = death.at - asked.at;
     let Request { signal, sender, .. } = *asked;
     let status = death.status;
     let passed_to = &stop.passed_to;
@@ -231,7 +232,7 @@ mod tests {
             )
         );
         let facts = &finding.facts;
-        assert_eq!((facts.word("what"), facts.count("took_ns") / MS), ("container", 120));
+        assert_eq!((facts.word("what"), facts.span("took_ns") / MS), ("container", 120));
         assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
         assert_eq!(story.free(10).wait(300, &[]).rules(), [""; 0]);
     }

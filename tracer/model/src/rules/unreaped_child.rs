@@ -8,6 +8,7 @@ use crate::{
     rules::{Opinion, Rule, coalesced_sigchld, words},
     summary::seconds,
     thresholds::Thresholds,
+    time::{BootNs, Seq, Span},
     world::{Death, Process, World},
 };
 
@@ -33,7 +34,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct UnreapedChild {
-    after: u64,
+    after: Span,
     /// From so many on one parent has a leak, of which another rule speaks.
     leak: u64,
 }
@@ -43,7 +44,7 @@ impl Rule for UnreapedChild {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         // A zombie that gets another parent is another one's to reap.
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
@@ -63,12 +64,12 @@ impl Rule for UnreapedChild {
         // Between sched_process_exit and exit_notify() a task may sleep for long; only then is
         // it a zombie, and only then does anybody owe it a wait.
         if process.look.is_some_and(|(_, look)| look.state != b'Z') {
-            return Opinion::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+            return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         }
         let Some(debtor) = world.owed_by(key) else { return Opinion::Quiet };
         // The kernel is taking the whole namespace down, this zombie with it.
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
-            return Opinion::Recheck(world.now().saturating_add(self.after.max(100_000_000)), key);
+            return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         }
         let due = due(world, process, death, self.after);
         if world.now() < due {
@@ -109,9 +110,9 @@ impl Rule for UnreapedChild {
 
 /// From when on a zombie has waited for too long: whoever adopted it, and was seen to reap what it adopted, does so
 /// every now and then, and gets twice the time.
-fn due(world: &World, process: &Process, death: &Death, after: u64) -> u64 {
-    let patience = if is_about_to_be_reaped(world, process) { after.saturating_mul(2) } else { after };
-    process.owed_since(death).saturating_add(patience)
+fn due(world: &World, process: &Process, death: &Death, after: Span) -> BootNs {
+    let patience = if is_about_to_be_reaped(world, process) { after * 2 } else { after };
+    process.owed_since(death) + patience
 }
 
 /// Whether whoever adopted a zombie lives and was seen to reap what it adopted.
@@ -127,13 +128,13 @@ const NAMED: u64 = 4;
 /// about to wait has zombies too, for a moment.
 const YOUNGER: u64 = 4;
 
-/// Whether so many children of one parent wait for it, one of them for so long, in nanoseconds.
-pub(super) fn is_leak(world: &World, parent: ProcKey, after: u64, at: u64) -> bool {
+/// Whether so many children of one parent wait for it, one of them for so long.
+pub(super) fn is_leak(world: &World, parent: ProcKey, after: Span, at: u64) -> bool {
     unreaped(world, parent, after / YOUNGER, at) >= at && unreaped(world, parent, after, 1) > 0
 }
 
 /// How many children wait for so long; more than so many are not counted.
-fn unreaped(world: &World, parent: ProcKey, after: u64, most: u64) -> u64 {
+fn unreaped(world: &World, parent: ProcKey, after: Span, most: u64) -> u64 {
     world.unreaped(parent, after).take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
 }
 
@@ -256,7 +257,7 @@ fn init_fixes() -> Vec<String> {
 fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> Finding {
     let parent = world.identity(debtor);
     let blame = Blame::of(process, world.get(debtor));
-    let age_ns = world.now().saturating_sub(death.zombie_since());
+    let age_ns = world.now() - death.zombie_since();
     let name = process.identity();
     let (age, at_least) = (seconds(age_ns), if death.exact { "" } else { "at least " });
     let (debtor_name, dead) = (words::short(&parent), process.adoption.map(|adoption| words::short(&adoption.from)));
@@ -428,7 +429,7 @@ mod tests {
     fn a_last_look_keeps_a_false_finding_from_being_said() {
         let mut story = dead_child();
         // Its release was lost: /proc knows better.
-        story.now += 3_000_000_000;
+        story.now += Span::seconds(3);
         story.look(20, None).event(EventKind::Tick);
         assert_eq!(story.rules(), [""; 0]);
         assert!(story.world().get(task(20).key).is_none());
@@ -442,7 +443,7 @@ mod tests {
             story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None));
         }
         // All are due at the same time, and the world is in doubt of them too. A tick takes some of them.
-        story.now += 3_000_000_000;
+        story.now += Span::seconds(3);
         let (until, mut looked_at) = (story.now, BTreeSet::new());
         while story.engine.is_more_due(until) {
             let due = story.engine.due(until, 0);

@@ -7,6 +7,7 @@ use crate::{
     rules::{Opinion, Rule, words},
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{State, World},
 };
 
@@ -29,7 +30,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct ZombieLeader {
-    after: u64,
+    after: Span,
 }
 
 impl Rule for ZombieLeader {
@@ -37,11 +38,11 @@ impl Rule for ZombieLeader {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let Change::LeaderDied(key) = *change else { return Opinion::Quiet };
         // In an ordinary exit of a process with threads the leader is often not the last.
         match world.get(key).map(|process| process.state) {
-            Some(State::LeaderDead { since, .. }) => Opinion::Recheck(since.saturating_add(self.after), key),
+            Some(State::LeaderDead { since, .. }) => Opinion::Recheck(since + self.after, key),
             _ => Opinion::Quiet,
         }
     }
@@ -50,7 +51,7 @@ impl Rule for ZombieLeader {
         let Some(process) = world.get(key) else { return Opinion::Quiet };
         let State::LeaderDead { since, live, seq } = process.state else { return Opinion::Quiet };
         let name = process.identity();
-        let age_ns = world.now().saturating_sub(since);
+        let age_ns = world.now() - since;
         Opinion::Found(Box::new(Finding {
             headline: format!(
                 "the main thread of {} exited {} ago, and other threads live on",
@@ -73,7 +74,7 @@ impl Rule for ZombieLeader {
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == open.process.key => Some(format!(
                 "the last thread of {} has ended, {lasted} after the main thread",

@@ -14,6 +14,7 @@ use crate::{
     },
     summary::seconds,
     thresholds::Thresholds,
+    time::{Seq, Span},
     world::{Death, Process, World},
 };
 
@@ -57,7 +58,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct ZombieLeak {
-    after: u64,
+    after: Span,
     at: u64,
 }
 
@@ -65,8 +66,8 @@ struct ZombieLeak {
 const LOOKED_AT: usize = 64;
 /// Names of zombies that are told.
 const NAMES: usize = 3;
-/// What is to happen later than this, in nanoseconds, is not foretold.
-const FORETOLD: u64 = 30 * 86_400 * 1_000_000_000;
+/// What is to happen later than this is not foretold.
+const FORETOLD: Span = Span::seconds(30 * 86_400);
 /// If the last of them is older than so many times what usually lies between two, there are no more to come.
 const STOPPED: u64 = 10;
 
@@ -75,27 +76,24 @@ impl Rule for ZombieLeak {
         &DEF
     }
 
-    fn check(&self, world: &World, change: &Change, _seq: u64) -> Opinion {
+    fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key).filter(|process| process.is_zombie()) else { return Opinion::Quiet };
         match (process.death(), process.parent) {
-            (Some(death), Some(parent)) => {
-                Opinion::Recheck(death.zombie_since().saturating_add(self.after), parent.key)
-            }
+            (Some(death), Some(parent)) => Opinion::Recheck(death.zombie_since() + self.after, parent.key),
             _ => Opinion::Quiet,
         }
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        let zombies = world.unreaped(key, 0).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key));
+        let zombies = world.unreaped(key, Span::ZERO).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key));
         zombies.chain([Wanted::Room(key)]).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(parent) = world.get(key).filter(|parent| parent.death().is_none()) else { return Opinion::Quiet };
         if !is_leak(world, key, self.after, self.at) {
-            let next =
-                world.unreaped(key, 0).map(|(zombie, death)| zombie.owed_since(death).saturating_add(self.after));
+            let next = world.unreaped(key, Span::ZERO).map(|(zombie, death)| zombie.owed_since(death) + self.after);
             return match next.filter(|&at| at > world.now()).min() {
                 Some(at) => Opinion::Recheck(at, key),
                 None => Opinion::Quiet,
@@ -104,14 +102,14 @@ impl Rule for ZombieLeak {
         if coalesced_sigchld::left(world, key, self.after).is_some() {
             return Opinion::Quiet;
         }
-        let zombies: Vec<_> = world.unreaped(key, 0).collect();
+        let zombies: Vec<_> = world.unreaped(key, Span::ZERO).collect();
         Opinion::Found(Box::new(finding(world, parent, &zombies)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let parent = open.process;
         let name = words::short(&parent);
-        let lasted = seconds(world.now().saturating_sub(open.since));
+        let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == parent.key => {
                 if world.is_ending(parent.pid_ns) {
@@ -119,11 +117,11 @@ impl Rule for ZombieLeak {
                         "{name} has ended, and its pid namespace with it: the kernel reaps what is left"
                     ));
                 }
-                let left = world.unreaped(parent.key, 0).count();
+                let left = world.unreaped(parent.key, Span::ZERO).count();
                 Some(format!("{name} has ended; whoever adopts its {left} zombies must reap them"))
             }
             Change::Reaped { identity, .. }
-                if identity.key != parent.key && world.unreaped(parent.key, 0).next().is_none() =>
+                if identity.key != parent.key && world.unreaped(parent.key, Span::ZERO).next().is_none() =>
             {
                 Some(format!("all zombies of {name} were reaped, {lasted} after the first of them had ended"))
             }
@@ -190,7 +188,7 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
             FACTS,
             [
                 ("zombies", count.into()),
-                ("per_hour", rate.map_or(0, |rate| HOUR / rate.interval.max(1)).into()),
+                ("per_hour", rate.map_or(0, |rate| HOUR / rate.interval.max(Span(1))).into()),
                 ("names", names.iter().map(named).collect::<Vec<_>>().into()),
                 ("limit", limit.map(Reached::facts).into()),
             ],
@@ -206,7 +204,7 @@ struct Reached {
     room: Room,
     /// It is the machine's, not a control group's.
     of_machine: bool,
-    in_ns: u64,
+    in_ns: Span,
 }
 
 impl Reached {
@@ -219,12 +217,12 @@ impl Reached {
     }
 }
 
-const HOUR: u64 = 3_600_000_000_000;
+const HOUR: Span = Span::seconds(3_600);
 
 /// How fast zombies become more.
 struct Rate {
     /// Nanoseconds between two of them, on average.
-    interval: u64,
+    interval: Span,
 }
 
 impl Rate {
@@ -232,10 +230,10 @@ impl Rate {
     fn of(world: &World, zombies: &[(&Process, &Death)]) -> Option<Self> {
         let known = || zombies.iter().filter(|(_, death)| death.exact).map(|(_, death)| death.at);
         let (first, last, n) = (known().min()?, known().max()?, known().count() as u64);
-        let interval = last.saturating_sub(first) / n.checked_sub(1).filter(|&n| n > 0)?;
-        let since_last = world.now().saturating_sub(last);
+        let interval = (last - first) / n.checked_sub(1).filter(|&n| n > 0)?;
+        let since_last = world.now() - last;
         // Those that end at once are no rate.
-        (interval > 1_000_000 && since_last < interval.saturating_mul(STOPPED)).then_some(Self { interval })
+        (interval > Span::MS && since_last < interval * STOPPED).then_some(Self { interval })
     }
 }
 
@@ -243,8 +241,7 @@ impl Rate {
 fn reached(world: &World, parent: &Process, rate: &Rate) -> Option<Reached> {
     let group = world.pids_of(parent.key).map(|room| (room, false));
     let rooms = group.into_iter().chain(world.pids().map(|room| (room, true)));
-    let reached =
-        rooms.map(|(room, of_machine)| Reached { room, of_machine, in_ns: room.free().saturating_mul(rate.interval) });
+    let reached = rooms.map(|(room, of_machine)| Reached { room, of_machine, in_ns: room.free() * rate.interval });
     reached.min_by_key(|reached| reached.in_ns).filter(|reached| reached.in_ns < FORETOLD)
 }
 
@@ -274,14 +271,14 @@ mod tests {
     fn leak(story: &mut Story, first: u32, many: u32) {
         for pid in first..first + many {
             story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None));
-            story.now += 100_000_000;
+            story.now += Span::ms(100);
         }
     }
 
     /// Lets time pass, with all of them still there.
     fn wait(story: &mut Story, ms: u64) {
         let zombies: Vec<_> =
-            story.world().unreaped(key(10), 0).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
+            story.world().unreaped(key(10), Span::ZERO).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
         story.wait(ms, &[&[(10, b'S', 1)], zombies.as_slice()].concat());
     }
 
@@ -324,7 +321,7 @@ mod tests {
         leak(&mut story, 400, 5);
         wait(&mut story, 2_000);
         assert_eq!(told(&mut story), [("zombie-leak", Stage::Ongoing)]);
-        let zombies: Vec<_> = story.world().unreaped(key(10), 0).map(|(zombie, _)| zombie.key.tgid).collect();
+        let zombies: Vec<_> = story.world().unreaped(key(10), Span::ZERO).map(|(zombie, _)| zombie.key.tgid).collect();
         for pid in zombies {
             assert_eq!(told(&mut story), []);
             story.free(pid);
@@ -360,7 +357,7 @@ mod tests {
         story.event(EventKind::Rooms(Box::new(Rooms { pids, of, ..Rooms::default() })));
         for pid in 100..150 {
             story.fork(born_in(ns, pid, pid, 10)).exit(end(pid, 10, Adopter::None));
-            story.now += 500_000_000;
+            story.now += Span::ms(500);
         }
         wait(&mut story, 1);
         let finding = story.only();

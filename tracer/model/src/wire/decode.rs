@@ -23,6 +23,7 @@ use crate::{
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
     signal::Signal,
+    time::{BootNs, Span},
 };
 
 /// Why bytes are no record.
@@ -144,6 +145,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         }
         RecordKind::Surveyed => {
             let SurveyedRecord { header: _, began } = read(bytes)?;
+            let began = BootNs(began);
             let rows = rest::<SurveyedRecord>(bytes)?.chunks(size_of::<SurveyRecord>());
             let found = rows.map(decode_surveyed).collect::<Result<_, _>>()?;
             EventKind::Survey(Box::new(Survey { began, found }))
@@ -185,12 +187,12 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         RecordKind::CommandScope => EventKind::CommandScope(Box::new(scope(bytes)?)),
         RecordKind::End => {
             let EndRecord { header: _, began, cpu_ns, signals, walks_cut } = read(bytes)?;
-            EventKind::End(End { began, cpu_ns, signals, walks_cut })
+            EventKind::End(End { began: BootNs(began), cpu_ns: Span(cpu_ns), signals, walks_cut })
         }
         // Stands only inside of another record.
         RecordKind::Survey => return Err(unknown),
     };
-    Ok(Event { at: header.at, cpu: header.cpu, kind })
+    Ok(Event { at: BootNs(header.at), cpu: header.cpu, kind })
 }
 
 /// Decodes one row of the survey.
@@ -286,7 +288,7 @@ fn known_signal(number: u8) -> Result<Signal, DecodeError> {
 
 fn known_ref(id: TaskId) -> TaskRef {
     let TaskId { start, tgid, tid } = id;
-    TaskRef { key: ProcKey { start, tgid }, tid }
+    TaskRef { key: ProcKey { start: BootNs(start), tgid }, tid }
 }
 
 /// Pid 0 is the idle task: nobody.
@@ -402,7 +404,7 @@ fn row(record: &RowRecord) -> Row {
     Row {
         task: task_info(&task),
         tracer: task_ref(tracer),
-        idle: (idle != NEVER).then_some(idle),
+        idle: (idle != NEVER).then_some(Span(idle)),
         status: ExitStatus(exit_code),
         leader_dead: task.flags & flags::LEADER_DEAD != 0,
         live,
@@ -434,7 +436,7 @@ mod tests {
             result: 1,
         };
         let event = decode(record.as_bytes()).unwrap();
-        assert_eq!(event.at, 7);
+        assert_eq!(event.at, BootNs(7));
         assert_eq!(event.cpu, 1);
         let want = SignalSent {
             current: known_ref(sender),

@@ -25,6 +25,7 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
+    time::BootNs,
     world::World,
 };
 
@@ -132,7 +133,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.record(&fixed, id.as_bytes());
         }
         EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
-            let (began, cpu_ns, signals, walks_cut) = (*began, *cpu_ns, *signals, *walks_cut);
+            let (began, cpu_ns, signals, walks_cut) = (began.0, cpu_ns.0, *signals, *walks_cut);
             let record = EndRecord { began, cpu_ns, signals, walks_cut, ..Default::default() };
             out.fixed(&record);
         }
@@ -150,7 +151,7 @@ pub fn image(world: &World) -> Vec<u8> {
 
 /// Where a record goes, and what its header says besides kind and length.
 struct Out<'a> {
-    at: u64,
+    at: BootNs,
     cpu: u16,
     to: &'a mut Vec<u8>,
 }
@@ -165,7 +166,7 @@ impl Out<'_> {
     fn record<T: Recorded + IntoBytes + Immutable>(self, fixed: &T, rest: &[u8]) {
         let Self { at, cpu, to } = self;
         let len = (size_of::<T>() + rest.len()) as u32;
-        let header = Header { at, kind: T::KIND as u8, reserved: 0, cpu, len };
+        let header = Header { at: at.0, kind: T::KIND as u8, reserved: 0, cpu, len };
         to.extend_from_slice(header.as_bytes());
         to.extend_from_slice(&fixed.as_bytes()[size_of::<Header>()..]);
         to.extend_from_slice(rest);
@@ -196,7 +197,7 @@ impl Out<'_> {
             let row = SurveyRecord { id: leader(key), tracer: task_id(tracer), flags, ..Default::default() };
             Out { at: self.at, cpu: 0, to: &mut rows }.fixed(&row);
         }
-        self.record(&SurveyedRecord { began: *began, ..Default::default() }, &rows);
+        self.record(&SurveyedRecord { began: began.0, ..Default::default() }, &rows);
     }
 }
 
@@ -210,7 +211,7 @@ fn row_record(row: &Row) -> RowRecord {
         header: Header::default(),
         task,
         tracer: task_id(*tracer),
-        idle: idle.unwrap_or(NEVER),
+        idle: idle.map_or(NEVER, |idle| idle.0),
         exit_code: status.0,
         live: *live,
     }
@@ -302,11 +303,11 @@ fn call_number(call: Option<WaitCall>) -> i32 {
 }
 
 fn leader(ProcKey { start, tgid }: ProcKey) -> TaskId {
-    TaskId { start, tgid, tid: tgid }
+    TaskId { start: start.0, tgid, tid: tgid }
 }
 
 fn id(TaskRef { key: ProcKey { start, tgid }, tid }: TaskRef) -> TaskId {
-    TaskId { start, tgid, tid }
+    TaskId { start: start.0, tgid, tid }
 }
 
 fn task_id(task: Option<TaskRef>) -> TaskId {
@@ -326,11 +327,12 @@ mod tests {
         ident::{Comm, PidNs, Trust},
         signal::Signal,
         thresholds::Thresholds,
+        time::Span,
         wire::decode::decode,
     };
 
     fn key() -> impl Strategy<Value = ProcKey> {
-        (any::<u64>(), 1..=u32::MAX).prop_map(|(start, tgid)| ProcKey { start, tgid })
+        (any::<u64>(), 1..=u32::MAX).prop_map(|(start, tgid)| ProcKey { start: BootNs(start), tgid })
     }
 
     fn task() -> impl Strategy<Value = TaskRef> {
@@ -402,7 +404,7 @@ mod tests {
             task in info(), tracer in option::of(task()), idle in option::of(0..u64::MAX), status in any::<i32>(),
             leader_dead in any::<bool>(), live in any::<u32>(),
         ) -> EventKind {
-            EventKind::Row(Box::new(Row { task, tracer, idle, status: ExitStatus(status), leader_dead, live }))
+            EventKind::Row(Box::new(Row { task, tracer, idle: idle.map(Span), status: ExitStatus(status), leader_dead, live }))
         }
     }
 
@@ -426,7 +428,7 @@ mod tests {
                 all_deliveries: !flag,
                 arguments: vec![text],
                 has_command: flag,
-                thresholds: Thresholds { unreaped_after: after, ..Thresholds::default() },
+                thresholds: Thresholds { unreaped_after: Span(after), ..Thresholds::default() },
             }))
         }
     }
@@ -507,7 +509,7 @@ mod tests {
                     subreaper,
                 });
                 (any::<u64>(), vec(row, 0..4))
-                    .prop_map(|(began, found)| EventKind::Survey(Box::new(Survey { began, found })))
+                    .prop_map(|(began, found)| EventKind::Survey(Box::new(Survey { began: BootNs(began), found })))
                     .boxed()
             }
             RecordKind::Start => start().boxed(),
@@ -529,7 +531,7 @@ mod tests {
             RecordKind::Tick => Just(EventKind::Tick).boxed(),
             RecordKind::End => any::<[u64; 4]>()
                 .prop_map(|[began, cpu_ns, signals, walks_cut]| {
-                    EventKind::End(End { began, cpu_ns, signals, walks_cut })
+                    EventKind::End(End { began: BootNs(began), cpu_ns: Span(cpu_ns), signals, walks_cut })
                 })
                 .boxed(),
             RecordKind::CommandStarted => (key(), vec(any::<u8>(), 0..600), any::<bool>())
@@ -571,7 +573,7 @@ mod tests {
         for &kind in RecordKind::ALL {
             let number = if kind == RecordKind::Survey { RecordKind::Surveyed } else { kind } as u8;
             proptest!(|(at in any::<u64>(), cpu in any::<u16>(), kind in event(kind))| {
-                let event = Event { at, cpu, kind };
+                let event = Event { at: BootNs(at), cpu, kind };
                 let mut bytes = Vec::new();
                 encode(&event, &mut bytes);
                 let (header, _) = Header::read_from_prefix(&bytes).unwrap();

@@ -11,6 +11,7 @@ use crate::{
         killer::{Killer, killer},
     },
     stop::Request,
+    time::{BootNs, Seq},
     world::{
         Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave, process::Pending,
     },
@@ -24,7 +25,7 @@ const MOST_PENDING_OF_ALL: usize = 65_536;
 
 impl World {
     /// Takes an event in. What it changed is added to `changes`.
-    pub fn apply(&mut self, event: &Event, seq: u64, changes: &mut Vec<Change>) {
+    pub fn apply(&mut self, event: &Event, seq: Seq, changes: &mut Vec<Change>) {
         let Event { at, cpu: _, kind } = event;
         let at = *at;
         // The first snapshot is the beginning of all that is known.
@@ -100,7 +101,7 @@ impl World {
         }
     }
 
-    fn fork(&mut self, at: u64, seq: u64, fork: &Fork, changes: &mut Vec<Change>) {
+    fn fork(&mut self, at: BootNs, seq: Seq, fork: &Fork, changes: &mut Vec<Change>) {
         let Fork { task, creator } = fork;
         if self.gone.contains(task.key, at) {
             return;
@@ -123,7 +124,7 @@ impl World {
     }
 
     /// Enters or completes a process; true if it was not known at all.
-    fn learn(&mut self, at: u64, seq: u64, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
+    fn learn(&mut self, at: BootNs, seq: Seq, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
         let is_new = self.know(info.key, at, changes);
         let Some(process) = self.processes.get_mut(&info.key) else { return false };
         // A birth that is read after a row knows less than that.
@@ -151,7 +152,7 @@ impl World {
 
     /// Makes sure that a process is in the world, as an event says that it was there at that time; true if it was
     /// not.
-    pub(super) fn know(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn know(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
         if self.processes.contains_key(&key) {
             self.found(key, at);
             return false;
@@ -208,7 +209,7 @@ impl World {
         }
     }
 
-    fn exec(&mut self, at: u64, exec: &Exec, changes: &mut Vec<Change>) {
+    fn exec(&mut self, at: BootNs, exec: &Exec, changes: &mut Vec<Change>) {
         let Exec { task, comm, old_tid, args, mount_ns: _, ignored } = exec;
         if self.gone.contains(task.key, at) {
             return;
@@ -245,7 +246,7 @@ impl World {
         changes.push(Change::Execed { key: task.key, before });
     }
 
-    fn exit(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
+    fn exit(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
         let Exit {
             task,
             parent,
@@ -369,7 +370,14 @@ impl World {
     /// One process less in each ending namespace around it.
     /// `is_by_end`: the kernel has killed it for that. Who was on its way out already, whom somebody else had
     /// killed, or who handled its last moments itself, was not.
-    pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: u64, is_by_end: bool, changes: &mut Vec<Change>) {
+    pub(super) fn count_death(
+        &mut self,
+        key: ProcKey,
+        ns: PidNs,
+        at: BootNs,
+        is_by_end: bool,
+        changes: &mut Vec<Change>,
+    ) {
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
@@ -395,7 +403,7 @@ impl World {
         }
     }
 
-    fn signal(&mut self, at: u64, seq: u64, sent: &SignalSent, changes: &mut Vec<Change>) {
+    fn signal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, changes: &mut Vec<Change>) {
         let SignalSent { current, target, signal, code, flags, result } = *sent;
         let sender = match signal::origin(sent) {
             Some(kernel) => Sender::Kernel(kernel),
@@ -493,7 +501,7 @@ impl World {
         })));
     }
 
-    fn row(&mut self, at: u64, seq: u64, row: &Row, changes: &mut Vec<Change>) {
+    fn row(&mut self, at: BootNs, seq: Seq, row: &Row, changes: &mut Vec<Change>) {
         let Row { task, tracer, idle, status, leader_dead, live } = row;
         let key = task.key;
         if self.gone.contains(key, at) {
@@ -518,7 +526,7 @@ impl World {
             self.count_birth(task.pid_ns);
             changes.push(Change::Learned(key));
         }
-        let since = idle.map_or(at, |idle| at.saturating_sub(idle)).max(key.start);
+        let since = idle.map_or(at, |idle| at - idle).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
         if *leader_dead && *live == 0 {
             match process.death_mut() {
@@ -551,7 +559,7 @@ impl World {
         self.plan_look(key, at);
     }
 
-    fn rename(&mut self, at: u64, key: ProcKey, comm: Comm) {
+    fn rename(&mut self, at: BootNs, key: ProcKey, comm: Comm) {
         // Who is not known yet will be told of in full, and by the new name.
         if let Some(process) = self.processes.get_mut(&key) {
             process.seen_at = process.seen_at.max(at);
@@ -561,7 +569,7 @@ impl World {
         }
     }
 
-    fn survey(&mut self, at: u64, survey: &Survey) {
+    fn survey(&mut self, at: BootNs, survey: &Survey) {
         let Survey { began, found } = survey;
         // Who is not on the list is neither traced nor a subreaper; an exit that came meanwhile
         // knows its own tracer better.

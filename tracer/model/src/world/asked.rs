@@ -79,7 +79,7 @@ impl World {
         let groups = std::iter::once(0).chain(container.uid.map(group_of_user));
         let clients: Vec<_> = groups
             .flat_map(|group| {
-                let last = ProcKey { start: u64::MAX, tgid: u32::MAX };
+                let last = ProcKey::LAST;
                 self.engine_clients.range((group, ProcKey::default())..=(group, last)).take(MOST_COMPARED + 1)
             })
             .filter_map(|&(_, key)| self.get(key))

@@ -8,6 +8,7 @@ use crate::{
     event::{EventKind, ExitStatus, Fork, Scope},
     ident::{Args, Identity, PidNs, ProcKey},
     scope::Scope as Part,
+    time::{BootNs, Seq},
     world::{Process, World, descent::Descent},
 };
 
@@ -24,19 +25,19 @@ pub struct Command {
     /// A container is no descendant of the client that asked for it, so nothing but the time tells
     /// that it belongs to the command.
     namespaces: FxHashSet<PidNs>,
-    /// When a descendant was last seen to die, in nanoseconds of the boot-time clock.
-    last_death: u64,
+    /// When a descendant was last seen to die.
+    last_death: BootNs,
 }
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// When that was known, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When that was known.
+    pub at: BootNs,
     /// Its wait status.
     pub status: ExitStatus,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 impl Command {
@@ -72,8 +73,8 @@ impl Command {
         left
     }
 
-    /// When a descendant was last seen to die, in nanoseconds of the boot-time clock; 0 for never.
-    pub fn last_death(&self) -> u64 {
+    /// When a descendant was last seen to die; 0 for never.
+    pub fn last_death(&self) -> BootNs {
         self.last_death
     }
 
@@ -144,12 +145,12 @@ impl World {
             end: None,
             descent,
             namespaces: FxHashSet::default(),
-            last_death: 0,
+            last_death: BootNs::ZERO,
         });
         changes.push(Change::CommandStarted(key));
     }
 
-    pub(super) fn command_ended(&mut self, at: u64, seq: u64, status: ExitStatus, changes: &mut Vec<Change>) {
+    pub(super) fn command_ended(&mut self, at: BootNs, seq: Seq, status: ExitStatus, changes: &mut Vec<Change>) {
         let Some(mut command) = self.command.take() else { return };
         if command.end.is_none() {
             command.end = Some(End { at, status, seq });

@@ -209,6 +209,7 @@ mod tests {
     use crate::{
         event::Adopter,
         story::{Story, born, born_in, end, key, task},
+        time::Seq,
     };
 
     const NS: u32 = 77;
@@ -262,7 +263,7 @@ mod tests {
         story.event(EventKind::Container(Box::new(named))).event(contained(30, "joined"));
         let mut again = World::default();
         for (seq, event) in (0..).zip(story.world().image()) {
-            again.apply(&event, seq, &mut Vec::new());
+            again.apply(&event, Seq(seq), &mut Vec::new());
         }
         for pid in [10, 20, 21, 30] {
             let of = |world: &World| world.container_of(&world.identity(key(pid))).cloned();

@@ -10,6 +10,7 @@ use crate::{
     host::Container,
     ident::{Args, Identity, ProcKey},
     programs::{is_client, is_watcher},
+    time::{BootNs, Seq},
     world::{Process, World},
 };
 
@@ -20,9 +21,9 @@ pub struct Entry {
     pub client: Identity,
     /// No other one could have been it.
     pub is_alone: bool,
-    /// Its end, once it has ended: when, in nanoseconds of the boot-time clock, how, and the number of
+    /// Its end, once it has ended: when, how, and the number of
     /// that event; neither of these if nobody saw it end.
-    pub ended: Option<(u64, Option<ExitStatus>, Option<u64>)>,
+    pub ended: Option<(BootNs, Option<ExitStatus>, Option<Seq>)>,
 }
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
@@ -90,7 +91,7 @@ impl World {
     }
 
     pub(super) fn entries_of(&self, client: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
-        let (first, last) = ((client, ProcKey::default()), (client, ProcKey { start: u64::MAX, tgid: u32::MAX }));
+        let (first, last) = ((client, ProcKey::default()), (client, ProcKey::LAST));
         self.clients.range(first..=last).map(|&(_, key)| key)
     }
 
@@ -116,9 +117,9 @@ impl World {
     pub(super) fn end_client(
         &mut self,
         client: ProcKey,
-        at: u64,
+        at: BootNs,
         status: Option<ExitStatus>,
-        seq: Option<u64>,
+        seq: Option<Seq>,
         changes: &mut Vec<Change>,
     ) {
         for key in self.entries_of(client).collect::<Vec<_>>() {

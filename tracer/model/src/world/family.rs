@@ -5,39 +5,39 @@ use crate::{
     event::SignalSent,
     ident::ProcKey,
     signal::{Signal, Verdict},
+    time::{BootNs, Seq, Span},
     world::{Process, World},
 };
 
 /// SIGCHLDs that merged with one that was pending, and had a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Merged {
-    /// When the first of them was sent, in nanoseconds of the boot-time clock.
-    pub since: u64,
+    /// When the first of them was sent.
+    pub since: BootNs,
     /// When the last of them was.
-    pub last: u64,
+    pub last: BootNs,
     /// How many were seen; of many at once not all are.
     pub count: u64,
     /// Number of the last event.
-    pub seq: u64,
+    pub seq: Seq,
     /// Children that had been reaped before.
     pub reaped_before: u64,
 }
 
-/// A child that is younger than this, in nanoseconds, is likely to be gone soon: the `sleep 1` of a loop.
-const LASTS: u64 = 1_100_000_000;
+/// A child that is younger than this is likely to be gone soon: the `sleep 1` of a loop.
+const LASTS: Span = Span::ms(1_100);
 
-/// SIGCHLDs that come later than this after the last are another story, in nanoseconds.
-const APART: u64 = 10_000_000_000;
+/// SIGCHLDs that come later than this after the last are another story.
+const APART: Span = Span::seconds(10);
 
 impl Process {
-    /// Whether it was sent a signal that asks for something since a time, in nanoseconds of the boot-time
-    /// clock.
-    pub fn heard_since(&self, at: u64) -> bool {
+    /// Whether it was sent a signal that asks for something since a time.
+    pub fn heard_since(&self, at: BootNs) -> bool {
         self.heard_at >= at
     }
 
     /// Whether it was since then, and ignored the last of them.
-    pub(super) fn has_ignored_since(&self, at: u64) -> bool {
+    pub(super) fn has_ignored_since(&self, at: BootNs) -> bool {
         self.heard_since(at) && self.ignored_at == self.heard_at
     }
 }
@@ -45,7 +45,14 @@ impl Process {
 impl World {
     /// A process was sent a signal: it was told, whatever became of that. It may ignore it, or have had one
     /// of that number already.
-    pub(super) fn note_heard(&mut self, at: u64, by: Option<ProcKey>, key: ProcKey, signal: Signal, verdict: Verdict) {
+    pub(super) fn note_heard(
+        &mut self,
+        at: BootNs,
+        by: Option<ProcKey>,
+        key: ProcKey,
+        signal: Signal,
+        verdict: Verdict,
+    ) {
         if signal.is_ignored_by_default() || verdict == Verdict::TargetExiting {
             return;
         }
@@ -60,7 +67,7 @@ impl World {
     }
 
     /// Remembers a SIGCHLD that has merged with one that was pending, if there is a handler for it.
-    pub(super) fn note_merged(&mut self, at: u64, seq: u64, sent: &SignalSent, verdict: Verdict) {
+    pub(super) fn note_merged(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, verdict: Verdict) {
         if sent.signal != Signal::CHLD || verdict != Verdict::Merged || !sent.has_handler() {
             return;
         }
@@ -68,30 +75,27 @@ impl World {
         let reaped_before = process.reaped;
         let fresh = Merged { since: at, last: at, count: 0, seq, reaped_before };
         let merged = process.merged.get_or_insert(fresh);
-        if at.saturating_sub(merged.last) > APART {
+        if at - merged.last > APART {
             *merged = fresh;
         }
         (merged.last, merged.seq) = (at, seq);
         merged.count += 1;
     }
 
-    /// The children of a process that live, had lasted for a while at that time, in nanoseconds of the
-    /// boot-time clock, and were its own then; and whether they were sent a signal since, or anybody below
-    /// them.
-    pub(super) fn family(&self, parent: ProcKey, since: u64) -> impl Iterator<Item = (&Process, bool)> {
+    /// The children of a process that live, had lasted for a while at that time, and were its own then; and whether
+    /// they were sent a signal since, or anybody below them.
+    pub(super) fn family(&self, parent: ProcKey, since: BootNs) -> impl Iterator<Item = (&Process, bool)> {
         // Who comes to it by adoption meanwhile was left by somebody who may have been told.
         let came = |child: &Process| {
             let orphaned = child.orphaned.as_ref().map(|orphaned| orphaned.at);
             orphaned.or_else(|| Some(child.adoption.as_ref()?.at))
         };
         let is_own = move |child: &Process| came(child).is_none_or(|at| at < since);
-        let lasts = move |child: &&Process| {
-            child.death().is_none() && child.key.start.saturating_add(LASTS) < since && is_own(child)
-        };
+        let lasts = move |child: &&Process| child.death().is_none() && child.key.start + LASTS < since && is_own(child);
         self.children(parent).filter(lasts).map(move |child| (child, self.was_told(child, since, 0)))
     }
 
-    fn was_told(&self, process: &Process, since: u64, depth: usize) -> bool {
+    fn was_told(&self, process: &Process, since: BootNs, depth: usize) -> bool {
         // Deep enough for who passes a signal on to whom; a chain can be as long as there are pids.
         const DEEPEST: usize = 64;
         process.heard_since(since)

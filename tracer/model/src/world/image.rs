@@ -4,6 +4,7 @@
 use crate::{
     event::{Adopter, Event, EventKind, Exit, Notify, Row, TaskInfo},
     ident::TaskRef,
+    time::BootNs,
     world::{Death, Process, State, World},
 };
 
@@ -47,11 +48,11 @@ impl World {
     /// A process as the iterator would show it, and when. One that has ended at a known time is shown
     /// as it was before; one that had ended before anybody looked, as a zombie of that time, or as one
     /// whose exit is held up.
-    fn row_of(&self, process: &Process) -> (u64, Row) {
+    fn row_of(&self, process: &Process) -> (BootNs, Row) {
         let now = self.now();
         let (at, idle, leader_dead, live) = match process.state {
             State::Running => (now, None, false, process.threads),
-            State::LeaderDead { since, live, seq: _ } => (now, Some(now.saturating_sub(since)), true, live),
+            State::LeaderDead { since, live, seq: _ } => (now, Some(now - since), true, live),
             State::Dead(Death { at, exact: true, .. }) => (at, None, false, process.threads),
             State::Dead(Death { at, tearing_down, .. }) => (at, None, !tearing_down, 0),
         };
@@ -100,7 +101,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
 }
 
 /// When it became a zombie, if that is known.
-fn notify_of(process: &Process, death: &Death) -> Option<(u64, Notify)> {
+fn notify_of(process: &Process, death: &Death) -> Option<(BootNs, Notify)> {
     let to = process.tracer.or(process.parent)?;
     let traced = process.tracer.is_some();
     Some((death.notified?, Notify { task: leader(process), to, traced, signal: process.exit_signal }))

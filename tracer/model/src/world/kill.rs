@@ -16,14 +16,15 @@ use crate::{
         KernelSender, Sender, Signal,
         killer::{Killer, could_end, killer},
     },
+    time::{BootNs, Seq, Span},
     world::{Death, World},
 };
 
-/// How long ends of the same cause are put together, in nanoseconds.
-const MOMENT: u64 = 100_000_000;
+/// How long ends of the same cause are put together.
+const MOMENT: Span = Span::ms(100);
 /// How long after it has handled a signal a process that raises it is taken to pass it on, in
 /// nanoseconds.
-const RAISED_AGAIN: u64 = 10_000_000_000;
+const RAISED_AGAIN: Span = Span::seconds(10);
 /// Ancestors of a sender that are kept.
 const MOST_ANCESTORS: usize = 16;
 /// Causes that are open at a time; more are told of at once.
@@ -47,7 +48,7 @@ pub(super) struct Join {
 pub(super) struct Open {
     kill: Kill,
     /// Since when, by the time of the world: a reader that lags hears late of what belongs together.
-    since: u64,
+    since: BootNs,
     /// The namespaces that those who ended were in, each with those around it.
     places: BTreeMap<PidNs, Vec<PidNs>>,
 }
@@ -89,8 +90,8 @@ struct Cause {
     current: ProcKey,
     ancestors: Vec<Identity>,
     asked_by: Vec<Identity>,
-    at: u64,
-    seq: u64,
+    at: BootNs,
+    seq: Seq,
 }
 
 /// The last of them, of each number; those that the program handles apart from those that end it by default.
@@ -120,12 +121,12 @@ impl Causes {
     }
 
     /// Why a process has ended by that signal, and whether it raised it itself, once it had handled it.
-    fn of(self, signal: Signal, died_at: u64) -> (Option<Cause>, bool) {
+    fn of(self, signal: Signal, died_at: BootNs) -> (Option<Cause>, bool) {
         let of = |causes: Vec<Cause>| causes.into_iter().find(|cause| cause.signal == signal);
         let (fatal, handled) = (of(self.fatal), of(self.handled));
         match (fatal, handled) {
             (Some(fatal), Some(handled)) => {
-                let soon = died_at.saturating_sub(handled.at) <= RAISED_AGAIN;
+                let soon = died_at - handled.at <= RAISED_AGAIN;
                 // What was handled before is why.
                 if fatal.killer == Killer::Itself && handled.at <= fatal.at && soon {
                     (Some(handled), true)
@@ -141,7 +142,14 @@ impl Causes {
 
 impl World {
     /// Remembers a signal that the kernel accepted, if it could be why its target ends.
-    pub(super) fn note_cause(&mut self, at: u64, seq: u64, sent: &SignalSent, sender: Sender, signalled: &Signalled) {
+    pub(super) fn note_cause(
+        &mut self,
+        at: BootNs,
+        seq: Seq,
+        sent: &SignalSent,
+        sender: Sender,
+        signalled: &Signalled,
+    ) {
         if !could_end(sent) {
             return;
         }
@@ -330,8 +338,8 @@ impl World {
 
     /// Tells of ends to which no more of the same cause will be put; of all, at the end of time. An init's is
     /// told when its namespace has ended.
-    pub(super) fn close_kills(&mut self, now: u64, is_end: bool, changes: &mut Vec<Change>) {
-        let is_due = |open: &Open| is_end || now >= open.since.saturating_add(MOMENT);
+    pub(super) fn close_kills(&mut self, now: BootNs, is_end: bool, changes: &mut Vec<Change>) {
+        let is_due = |open: &Open| is_end || now >= open.since + MOMENT;
         let groups = self
             .kills
             .iter()
@@ -365,7 +373,7 @@ impl World {
     /// the others.
     fn close_group(&mut self, group: Join, is_end: bool, kills: &mut Vec<Kill>) {
         let mut rest = self.kills.remove(&group);
-        let last = Join { init: Some(ProcKey { start: u64::MAX, tgid: u32::MAX }), ..group };
+        let last = Join { init: Some(ProcKey::LAST), ..group };
         let mut inits: Vec<_> =
             self.kills.range(group..=last).map(|(&join, open)| (join, open.kill.victims[0])).collect();
         // The outer ones first.

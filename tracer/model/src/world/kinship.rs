@@ -8,6 +8,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::{Adopt, Adopter, Exit, Look},
     ident::{Identity, ProcKey, TaskRef},
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -15,9 +16,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Orphaned {
     /// When the parent began to exit.
-    pub(super) at: u64,
+    pub(super) at: BootNs,
     /// Number of that event, if it was seen.
-    seq: Option<u64>,
+    seq: Option<Seq>,
     /// The parent.
     from: Identity,
     /// Who will adopt it, by the rules of `find_new_reaper()`.
@@ -73,8 +74,8 @@ impl World {
     /// last change.
     pub(super) fn told_parent(
         &mut self,
-        at: u64,
-        seq: u64,
+        at: BootNs,
+        seq: Seq,
         child: ProcKey,
         parent: Option<TaskRef>,
         changes: &mut Vec<Change>,
@@ -105,7 +106,7 @@ impl World {
     }
 
     /// Gives the children of an exiting thread to whom the kernel is expected to give them.
-    pub(super) fn hand_on(&mut self, at: u64, seq: u64, exit: &Exit, changes: &mut Vec<Change>) {
+    pub(super) fn hand_on(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
         let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, .. } = *exit;
         let heir = |to, class| Some(Heir { to, class, ignores });
         let expected = match adopter {
@@ -144,8 +145,8 @@ impl World {
     /// The parent of a process is not known for certain any more.
     pub(super) fn doubt(
         &mut self,
-        at: u64,
-        seq: Option<u64>,
+        at: BootNs,
+        seq: Option<Seq>,
         child: ProcKey,
         from: Identity,
         expected: Option<Heir>,
@@ -163,7 +164,7 @@ impl World {
     }
 
     /// The new parent of a process is known.
-    fn settle(&mut self, at: u64, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
+    fn settle(&mut self, at: BootNs, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(orphaned) = process.orphaned.take() else { return };
         self.plan_look(child, orphaned.at);
@@ -207,7 +208,7 @@ impl World {
     }
 
     /// The kernel says who adopts, when it happens.
-    pub(super) fn adopt(&mut self, at: u64, seq: u64, adopt: &Adopt, changes: &mut Vec<Change>) {
+    pub(super) fn adopt(&mut self, at: BootNs, seq: Seq, adopt: &Adopt, changes: &mut Vec<Change>) {
         let Adopt { child, from, to } = *adopt;
         if self.gone.contains(child.key, at) {
             return;
@@ -233,7 +234,7 @@ impl World {
     }
 
     /// A close look at one process: is it there, does it live, whose child is it?
-    pub(super) fn look(&mut self, at: u64, look: &Look, changes: &mut Vec<Change>) {
+    pub(super) fn look(&mut self, at: BootNs, look: &Look, changes: &mut Vec<Change>) {
         let Look { key, found } = *look;
         let Some(found) = found else {
             self.not_found(key, at);
@@ -259,7 +260,7 @@ impl World {
     }
 
     /// A look saw that process as the parent, `None` if it is not known here.
-    fn seen_below(&mut self, at: u64, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
+    fn seen_below(&mut self, at: BootNs, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;

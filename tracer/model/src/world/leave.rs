@@ -4,6 +4,7 @@ use crate::{
     change::{Change, ExactReap},
     event::{Notify, Reap},
     ident::{Identity, PidNs, ProcKey},
+    time::BootNs,
     world::{Process, World},
 };
 
@@ -12,13 +13,13 @@ use crate::{
 pub(super) enum Leave {
     /// It is no longer there; nobody knows since when.
     Unseen,
-    /// Whoever looked for it did not find it: first and last, in nanoseconds of the boot-time clock.
-    NotFound { first: u64, last: u64 },
+    /// Whoever looked for it did not find it: first and last.
+    NotFound { first: BootNs, last: BootNs },
     /// The kernel released it at that time, and it had been reaped before.
-    Freed(u64),
+    Freed(BootNs),
     /// It was reaped at that very time.
     Reaped {
-        at: u64,
+        at: BootNs,
         /// Who waited for it; `None` if nobody had to.
         by: Option<ProcKey>,
         exact: ExactReap,
@@ -26,16 +27,16 @@ pub(super) enum Leave {
 }
 
 impl World {
-    pub(super) fn free(&mut self, at: u64, key: ProcKey, changes: &mut Vec<Change>) {
+    pub(super) fn free(&mut self, at: BootNs, key: ProcKey, changes: &mut Vec<Change>) {
         if !self.remove(key, Leave::Freed(at), changes) {
-            self.gone.insert(key, u64::MAX);
+            self.gone.insert(key, BootNs::MAX);
         }
     }
 
     /// The exact moment. The thread in which it happens has waited, or nobody had to: it is the
     /// process's own end, or that of a parent which leaves it to one that ignores SIGCHLD, or the
     /// release of a thread that outlived all others (which its tracer may have waited for).
-    pub(super) fn reap(&mut self, at: u64, reap: &Reap, changes: &mut Vec<Change>) {
+    pub(super) fn reap(&mut self, at: BootNs, reap: &Reap, changes: &mut Vec<Change>) {
         let Reap { task, reaper, call } = *reap;
         let is_owed = self.owed_by(task.key) == Some(reaper.key);
         let is_asked = || !self.get(task.key).and_then(Process::death).is_some_and(|death| death.autoreap);
@@ -43,12 +44,12 @@ impl World {
         let by = has_waited.then_some(reaper.key);
         let exact = ExactReap { tid: reaper.tid, call: call.filter(|_| has_waited) };
         if !self.remove(task.key, Leave::Reaped { at, by, exact }, changes) {
-            self.gone.insert(task.key, u64::MAX);
+            self.gone.insert(task.key, BootNs::MAX);
         }
     }
 
     /// A process has become a zombie, or its tracer has handed it to its parent.
-    pub(super) fn notify(&mut self, at: u64, notify: &Notify) {
+    pub(super) fn notify(&mut self, at: BootNs, notify: &Notify) {
         let Notify { task, to, traced, signal: _ } = *notify;
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         // A tracer that hands it to a parent which ignores SIGCHLD was the only one to wait.
@@ -75,7 +76,7 @@ impl World {
             self.by_pid.remove(&key.tgid);
         }
         // What the kernel has released never comes back.
-        self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { u64::MAX });
+        self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { BootNs::MAX });
         self.missing.remove(&key);
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
@@ -118,7 +119,7 @@ impl World {
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,
-            zombie_for: death.zip(at).map(|(death, at)| at.saturating_sub(death.zombie_since())),
+            zombie_for: death.zip(at).map(|(death, at)| at - death.zombie_since()),
             exact,
         });
         self.leave_children(process.identity(), at.unwrap_or(self.now), changes);
@@ -131,7 +132,7 @@ impl World {
     /// A namespace's init is released after everybody else in it (`zap_pid_ns_processes()`). RCU
     /// may tell so in another order, and of a child whose parent is gone nobody would know who
     /// reaped it.
-    fn leave_before(&mut self, init: ProcKey, at: u64, changes: &mut Vec<Change>) {
+    fn leave_before(&mut self, init: ProcKey, at: BootNs, changes: &mut Vec<Change>) {
         let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
         let Some(death) = init.death() else { return };
         // The number of a namespace is given to a new one at once. Who has another init, or is younger
@@ -150,7 +151,7 @@ impl World {
     }
 
     /// Children that were not seen to be handed on: a look will tell the new parent.
-    fn leave_children(&mut self, gone: Identity, at: u64, changes: &mut Vec<Change>) {
+    fn leave_children(&mut self, gone: Identity, at: BootNs, changes: &mut Vec<Change>) {
         let key = gone.key;
         for child in self.child_keys(key).collect::<Vec<_>>() {
             self.edges.remove(&(key, child));
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// The last process of a namespace is gone: its init is a zombie now.
-    fn end_teardown(&mut self, ns: PidNs, at: u64) {
+    fn end_teardown(&mut self, ns: PidNs, at: BootNs) {
         for ns in self.outwards(ns).collect::<Vec<_>>() {
             let Some(init) = self.namespaces.get(&ns).and_then(|ns| ns.init) else { continue };
             let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);

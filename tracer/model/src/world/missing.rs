@@ -9,15 +9,16 @@
 use crate::{
     change::Change,
     ident::{Args, ProcKey},
+    time::BootNs,
     world::{Process, World, leave::Leave},
 };
 
-/// When somebody was not found, in nanoseconds of the boot-time clock.
+/// When somebody was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missing {
-    first: u64,
+    first: BootNs,
     /// The second time. What comes later adds nothing: somebody may be looked for at every tick.
-    again: Option<u64>,
+    again: Option<BootNs>,
 }
 
 impl Missing {
@@ -47,7 +48,7 @@ impl Process {
 
 impl World {
     /// Whoever looked for a process did not find it, at that time.
-    pub(super) fn not_found(&mut self, key: ProcKey, at: u64) {
+    pub(super) fn not_found(&mut self, key: ProcKey, at: BootNs) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
         let missing = process.missing.get_or_insert(Missing { first: at, again: None });
         if missing.first < at {
@@ -58,7 +59,7 @@ impl World {
     }
 
     /// Something proves that a process was there at that time.
-    pub(super) fn found(&mut self, key: ProcKey, at: u64) {
+    pub(super) fn found(&mut self, key: ProcKey, at: BootNs) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.seen_at = at.max(process.seen_at);
         let Some(Missing { again, .. }) = process.missing.take_if(|missing| missing.first < at) else { return };
@@ -71,7 +72,7 @@ impl World {
 
     /// The stream has come to that time: who was not found by then, and whose end is known or who was not found
     /// again, is gone.
-    pub(super) fn bury_missing(&mut self, at: u64, changes: &mut Vec<Change>) {
+    pub(super) fn bury_missing(&mut self, at: BootNs, changes: &mut Vec<Change>) {
         let is_gone = |key: &ProcKey| {
             let process = self.get(*key)?;
             let Missing { first, again } = process.missing?;
@@ -86,7 +87,7 @@ impl World {
     }
 
     /// Those who were certainly gone by that time.
-    pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: u64, changes: &mut Vec<Change>) {
+    pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: BootNs, changes: &mut Vec<Change>) {
         keys.sort_unstable();
         for key in keys.into_iter().rev() {
             self.remove(key, Leave::NotFound { first: at, last: at }, changes);
@@ -105,7 +106,7 @@ impl World {
     }
 
     /// Brings back who did something after it was not found, with all that was known of it; false if nothing is.
-    pub(super) fn bring_back(&mut self, key: ProcKey, at: u64, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn bring_back(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
         let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.process.key == key) else { return false };
         let Some(Mislaid { process: mut kept, brought }) = self.mislaid.remove(i) else { return false };
         if !self.know(key, at, changes) {

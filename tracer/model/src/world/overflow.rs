@@ -3,6 +3,7 @@
 use crate::{
     ident::ProcKey,
     signal::{Signal, Verdict},
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -11,10 +12,10 @@ use crate::{
 pub struct Overflow {
     /// Which signal.
     pub signal: Signal,
-    /// When that was first seen, in nanoseconds of the boot-time clock.
-    pub since: u64,
+    /// When that was first seen.
+    pub since: BootNs,
     /// Number of that event.
-    pub seq: u64,
+    pub seq: Seq,
     /// Signals that are lost; of many at once not all are seen.
     pub lost: u64,
     /// Signals that came, but not who sent them nor their value; likewise.
@@ -31,7 +32,7 @@ impl World {
         self.get(key)?.overflows.iter().find(|overflow| overflow.signal == signal)
     }
 
-    pub(super) fn note_overflow(&mut self, at: u64, seq: u64, key: ProcKey, signal: Signal, verdict: Verdict) {
+    pub(super) fn note_overflow(&mut self, at: BootNs, seq: Seq, key: ProcKey, signal: Signal, verdict: Verdict) {
         let (lost, siginfo_lost) = match verdict {
             Verdict::QueueOverflow => (1, 0),
             Verdict::InfoLost => (0, 1),

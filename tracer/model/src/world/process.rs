@@ -6,6 +6,7 @@ use crate::{
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     stop::Stop,
+    time::{BootNs, Seq},
     world::{Entry, Merged, Overflow, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
 };
 
@@ -55,15 +56,15 @@ pub struct Process {
     /// Signals that its program has ignored from its start, a bit each from signal 1; `None` if that is not known.
     pub ignored_at_exec: Option<u64>,
     /// The last close look, and when.
-    pub look: Option<(u64, Looked)>,
+    pub look: Option<(BootNs, Looked)>,
     /// Signals that wait for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
-    /// When it was last sent a signal that asks for something, in nanoseconds of the boot-time clock.
-    pub(super) heard_at: u64,
+    /// When it was last sent a signal that asks for something.
+    pub(super) heard_at: BootNs,
     /// When it was last sent one that it ignores, likewise.
-    pub(super) ignored_at: u64,
+    pub(super) ignored_at: BootNs,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
     /// How somebody tries to stop it.
@@ -77,19 +78,19 @@ pub struct Process {
     /// Blocked signals that wait for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When `tracer` was last told.
-    pub(super) tracer_at: u64,
+    pub(super) tracer_at: BootNs,
     /// Set while its parent is a prediction.
     pub(super) orphaned: Option<Orphaned>,
     /// When to look at it; with its key, an entry of [`World::looks`](crate::world::World).
-    pub(super) look_at: Option<u64>,
+    pub(super) look_at: Option<BootNs>,
     /// When an event last proved that it exists.
-    pub(super) seen_at: u64,
+    pub(super) seen_at: BootNs,
     /// Set while whoever looked for it last did not find it.
     pub(super) missing: Option<Missing>,
     /// Of when its name, and all else that the kernel says of a process at once, is.
-    pub(super) named_at: u64,
+    pub(super) named_at: BootNs,
     /// Of when its command line is.
-    pub(super) args_at: u64,
+    pub(super) args_at: BootNs,
     /// The snapshot that last showed it.
     pub(super) snapshot: u64,
 }
@@ -101,8 +102,8 @@ pub(super) struct Pending {
     pub sender: Sender,
     pub asked_by: Vec<Identity>,
     pub from_outside: bool,
-    pub at: u64,
-    pub seq: u64,
+    pub at: BootNs,
+    pub seq: Seq,
 }
 
 /// Whether a process lives.
@@ -112,12 +113,12 @@ pub enum State {
     Running,
     /// Its main thread is dead, others live: it looks defunct and cannot be reaped.
     LeaderDead {
-        /// Since when, in nanoseconds of the boot-time clock.
-        since: u64,
+        /// Since when.
+        since: BootNs,
         /// Threads that had not begun to exit then.
         live: u32,
         /// Number of the event.
-        seq: u64,
+        seq: Seq,
     },
     /// It has ended and was not seen to be reaped: a zombie.
     Dead(Death),
@@ -126,13 +127,13 @@ pub enum State {
 /// The end of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// `at` is when it ended; otherwise it ended before, nobody knows when.
     pub exact: bool,
     /// When it became a zombie, if that is known to be later: with the exact hook, or for an init
     /// whose namespace had to end first.
-    pub notified: Option<u64>,
+    pub notified: Option<BootNs>,
     /// Its exit is held up, and it is no zombie before that has ended: an init waits for the last
     /// process of its namespace to be reaped (`zap_pid_ns_processes()`), or a look has seen so.
     pub tearing_down: bool,
@@ -143,16 +144,16 @@ pub struct Death {
     /// The out-of-memory killer chose it.
     pub oom: bool,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
 }
 
 impl Death {
-    pub(super) fn new(at: u64, exact: bool, status: ExitStatus, seq: u64) -> Self {
+    pub(super) fn new(at: BootNs, exact: bool, status: ExitStatus, seq: Seq) -> Self {
         Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, oom: false, seq }
     }
 
     /// From when on it was a zombie, as far as that is known.
-    pub fn zombie_since(&self) -> u64 {
+    pub fn zombie_since(&self) -> BootNs {
         self.notified.unwrap_or(self.at)
     }
 }
@@ -184,21 +185,21 @@ impl Process {
             look: None,
             waiting: Vec::new(),
             entry: None,
-            heard_at: 0,
-            ignored_at: 0,
+            heard_at: BootNs::ZERO,
+            ignored_at: BootNs::ZERO,
             merged: None,
             stop: None,
             signalled_by: None,
             causes: None,
             overflows: Vec::new(),
             pending: Vec::new(),
-            tracer_at: 0,
+            tracer_at: BootNs::ZERO,
             orphaned: None,
             look_at: None,
-            seen_at: 0,
+            seen_at: BootNs::ZERO,
             missing: None,
-            named_at: 0,
-            args_at: 0,
+            named_at: BootNs::ZERO,
+            args_at: BootNs::ZERO,
             snapshot: 0,
         }
     }
@@ -232,7 +233,7 @@ impl Process {
     }
 
     /// Takes the kernel's word for who holds it by ptrace, unless a later one is known.
-    pub(super) fn told_tracer(&mut self, at: u64, tracer: Option<TaskRef>) {
+    pub(super) fn told_tracer(&mut self, at: BootNs, tracer: Option<TaskRef>) {
         if at >= self.tracer_at {
             self.tracer = tracer;
             self.tracer_at = at;
@@ -270,11 +271,11 @@ impl Process {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
 
-    /// Since when its present parent owes it a wait, in nanoseconds of the boot-time clock: it has ended by
+    /// Since when its present parent owes it a wait: it has ended by
     /// then, and that one is its parent.
-    pub fn owed_since(&self, death: &Death) -> u64 {
+    pub fn owed_since(&self, death: &Death) -> BootNs {
         let adopted = self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key));
-        death.zombie_since().max(adopted.map_or(0, |adoption| adoption.at))
+        death.zombie_since().max(adopted.map_or(BootNs::ZERO, |adoption| adoption.at))
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

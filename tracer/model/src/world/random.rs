@@ -12,7 +12,8 @@ use crate::{
     change::Change,
     event::{Adopt, Adopter, Event, EventKind, Exit, ExitStatus, Fork, Look, Looked, Notify, Reap, Roles, TaskInfo},
     ident::PidNs,
-    story::{HOST, MS, born, end, key, running, task, zombie},
+    story::{HOST, MS, after_boot, born, end, key, running, task, zombie},
+    time::{BootNs, Seq},
     wire::{decode::decode, encode::encode},
 };
 
@@ -119,7 +120,7 @@ impl Kernel {
                 None => return,
             },
         };
-        let at = (2_000 + u64::from(i)) * MS;
+        let at = after_boot(2_000 + u64::from(i));
         let is_there = |kind: &EventKind| {
             self.is_exact || !matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Reap(_))
         };
@@ -158,7 +159,7 @@ impl Kernel {
     }
 
     /// What its task iterator says at that time.
-    fn rows(&self, at: u64) -> Vec<Event> {
+    fn rows(&self, at: BootNs) -> Vec<Event> {
         let row = |&entry: &Entry| {
             let task = self.task(entry);
             EventKind::Row(Box::new(if entry.is_dead { zombie(task, Some(0)) } else { running(task) }))
@@ -189,7 +190,7 @@ fn assert_equal(world: &World, kernel: &Kernel) {
 }
 
 /// Whoever is in doubt is looked at, as long as there is somebody.
-fn look_again(world: &mut World, kernel: &Kernel, mut at: u64) {
+fn look_again(world: &mut World, kernel: &Kernel, mut at: BootNs) {
     for _ in 0..3 {
         at += 20 * MS;
         for doubtful in world.doubtful(at).collect::<Vec<_>>() {
@@ -199,9 +200,9 @@ fn look_again(world: &mut World, kernel: &Kernel, mut at: u64) {
                 Looked { state, ppid: entry.parent, pts: None }
             });
             let look = EventKind::Look(Look { key: doubtful, found });
-            world.apply(&Event { at, cpu: 0, kind: look }, 0, &mut Vec::new());
+            world.apply(&Event { at, cpu: 0, kind: look }, Seq::default(), &mut Vec::new());
         }
-        world.apply(&Event { at, cpu: 0, kind: EventKind::Tick }, 0, &mut Vec::new());
+        world.apply(&Event { at, cpu: 0, kind: EventKind::Tick }, Seq::default(), &mut Vec::new());
         world.check();
     }
 }
@@ -227,7 +228,7 @@ fn through_its_image(world: &World) -> World {
     for event in world.image() {
         records.clear();
         encode(&event, &mut records);
-        copy.apply(&decode(&records).unwrap(), 0, &mut Vec::new());
+        copy.apply(&decode(&records).unwrap(), Seq::default(), &mut Vec::new());
     }
     copy.check();
     copy
@@ -235,27 +236,27 @@ fn through_its_image(world: &World) -> World {
 
 /// A list of all processes, and second looks, bring a world back in line with the kernel.
 fn assert_mended(mut world: World, kernel: &Kernel) {
-    for event in kernel.rows(10_000 * MS) {
-        world.apply(&event, 0, &mut Vec::new());
+    for event in kernel.rows(after_boot(10_000)) {
+        world.apply(&event, Seq::default(), &mut Vec::new());
     }
-    look_again(&mut world, kernel, 10_000 * MS);
+    look_again(&mut world, kernel, after_boot(10_000));
     assert_equal(&world, kernel);
 }
 
 proptest! {
     #[test]
     fn an_image_makes_the_same_world(ops in ops(), is_exact in any::<bool>(), at in any::<prop::sample::Index>()) {
-        let events: Vec<_> = Kernel::run(&[], false).rows(MS).into_iter().chain(Kernel::run(&ops, is_exact).events).collect();
+        let events: Vec<_> = Kernel::run(&[], false).rows(after_boot(1)).into_iter().chain(Kernel::run(&ops, is_exact).events).collect();
         let (before, after) = events.split_at(at.index(events.len() + 1));
         let mut world = World::default();
         for event in before {
-            world.apply(event, 0, &mut Vec::new());
+            world.apply(event, Seq::default(), &mut Vec::new());
         }
         let mut copy = through_its_image(&world);
         prop_assert_eq!(shown(&copy), shown(&world));
         for event in after {
-            world.apply(event, 0, &mut Vec::new());
-            copy.apply(event, 0, &mut Vec::new());
+            world.apply(event, Seq::default(), &mut Vec::new());
+            copy.apply(event, Seq::default(), &mut Vec::new());
         }
         prop_assert_eq!(shown(&copy), shown(&world));
     }
@@ -272,8 +273,8 @@ proptest! {
         let mut events: Vec<_> = kernel.events.iter().zip(&shuffle).filter(|(_, (_, lost))| *lost != 0).collect();
         events.sort_by_key(|(_, (order, _))| *order);
         let mut world = World::default();
-        for event in Kernel::run(&[], false).rows(MS).iter().chain(events.into_iter().map(|(event, _)| event)) {
-            world.apply(event, 0, &mut Vec::new());
+        for event in Kernel::run(&[], false).rows(after_boot(1)).iter().chain(events.into_iter().map(|(event, _)| event)) {
+            world.apply(event, Seq::default(), &mut Vec::new());
         }
         let known = |world: &World| -> Vec<_> {
             let known = |process: &super::Process| {
@@ -288,9 +289,9 @@ proptest! {
     fn the_world_follows_the_kernel(ops in ops(), is_exact in any::<bool>()) {
         let kernel = Kernel::run(&ops, is_exact);
         let mut world = World::default();
-        let start = Kernel::run(&[], false).rows(MS);
+        let start = Kernel::run(&[], false).rows(after_boot(1));
         for (seq, event) in start.iter().chain(&kernel.events).enumerate() {
-            world.apply(event, seq as u64, &mut Vec::new());
+            world.apply(event, Seq(seq as u64), &mut Vec::new());
         }
         assert_equal(&world, &kernel);
     }
@@ -306,7 +307,7 @@ proptest! {
         let kernel = Kernel::run(&ops, is_exact);
         let mut world = World::default();
         let mut changes = Vec::new();
-        let mut events: Vec<_> = Kernel::run(&[], false).rows(MS).into_iter().chain(kernel.events.iter().cloned()).collect();
+        let mut events: Vec<_> = Kernel::run(&[], false).rows(after_boot(1)).into_iter().chain(kernel.events.iter().cloned()).collect();
         let first = events.len();
         for (place, whom) in &looks {
             let (place, pid) = (place.index(first), 100 + whom.index(80) as u32);
@@ -315,7 +316,7 @@ proptest! {
             events.splice(place..place, [look, EventKind::Tick].map(|kind| Event { at, cpu: 0, kind }));
         }
         for event in &events {
-            world.apply(event, 0, &mut changes);
+            world.apply(event, Seq::default(), &mut changes);
             world.check();
         }
         assert_mended(world, &kernel);
@@ -333,11 +334,11 @@ proptest! {
         events.sort_by_key(|(_, (order, _))| *order);
         let mut world = World::default();
         let mut changes: Vec<Change> = Vec::new();
-        for event in Kernel::run(&[], false).rows(MS) {
-            world.apply(&event, 0, &mut changes);
+        for event in Kernel::run(&[], false).rows(after_boot(1)) {
+            world.apply(&event, Seq::default(), &mut changes);
         }
         for (event, _) in events {
-            world.apply(event, 0, &mut changes);
+            world.apply(event, Seq::default(), &mut changes);
             world.check();
         }
         assert_mended(world, &kernel);

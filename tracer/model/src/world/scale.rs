@@ -5,7 +5,8 @@ use std::cell::Cell;
 use super::World;
 use crate::{
     event::{Adopter, Event, EventKind, Exit, Fork, TaskInfo},
-    story::{MS, born, born_in, end, key, task},
+    story::{after_boot, born, born_in, end, key, task},
+    time::{BootNs, Seq, Span},
 };
 
 thread_local! {
@@ -22,7 +23,7 @@ pub(super) fn visited() {
 fn visits(events: Vec<EventKind>) -> u64 {
     let (mut world, mut changes, before) = (World::default(), Vec::new(), VISITED.get());
     for (seq, kind) in (0..).zip(events) {
-        world.apply(&Event { at: 1_000_000 * MS + seq, cpu: 0, kind }, seq, &mut changes);
+        world.apply(&Event { at: after_boot(1_000_000) + Span(seq), cpu: 0, kind }, Seq(seq), &mut changes);
         changes.clear();
     }
     VISITED.get() - before
@@ -104,8 +105,8 @@ fn a_chain_as_long_as_there_can_be() {
     let contained = |pid| EventKind::Contained(key(pid), "all".into());
     let events = chain(300_000).into_iter().chain([contained(1), exit(end(1, 0, Adopter::None))]);
     for (seq, kind) in (0..).zip(events) {
-        world.apply(&Event { at: 1_000_000 * MS + seq, cpu: 0, kind }, seq, &mut changes);
+        world.apply(&Event { at: after_boot(1_000_000) + Span(seq), cpu: 0, kind }, Seq(seq), &mut changes);
     }
-    assert_eq!(world.told(key(2), 0).map(|told| told.not_told), Some(0), "nobody had lasted then");
+    assert_eq!(world.told(key(2), BootNs::ZERO).map(|told| told.not_told), Some(0), "nobody had lasted then");
     assert!(world.is_below(key(300_000), key(1)));
 }

@@ -4,6 +4,7 @@ use crate::{
     ident::{Args, Identity, ProcKey},
     signal::{Signal, Verdict},
     stop::{Executed, Meaning, NAMED, Request, Stop, Told},
+    time::BootNs,
     world::World,
 };
 
@@ -51,7 +52,7 @@ impl World {
     }
 
     /// An init has ended, and the kernel kills what is left: what had it told them of its stop?
-    pub(super) fn note_untold(&mut self, init: ProcKey, at: u64) {
+    pub(super) fn note_untold(&mut self, init: ProcKey, at: BootNs) {
         let since = self.get(init).and_then(|init| Some(init.stop.as_ref()?.taken(Some(at))?.at));
         let Some(told) = since.and_then(|since| self.told(init, since)) else { return };
         if let Some(stop) = self.processes.get_mut(&init).and_then(|process| process.stop.as_mut()) {
@@ -59,9 +60,9 @@ impl World {
         }
     }
 
-    /// Which children of an init were told of a stop since a time, in nanoseconds of the boot-time clock;
+    /// Which children of an init were told of a stop since a time;
     /// `None` if the stream does not have the signals that would tell.
-    pub fn told(&self, init: ProcKey, since: u64) -> Option<Told> {
+    pub fn told(&self, init: ProcKey, since: BootNs) -> Option<Told> {
         if self.lacks_forwards {
             return None;
         }
@@ -101,7 +102,7 @@ impl World {
     }
 
     /// A process executes a program: if it was asked to stop, another one than that now runs.
-    pub(super) fn note_executed(&mut self, key: ProcKey, at: u64, before: &Args) {
+    pub(super) fn note_executed(&mut self, key: ProcKey, at: BootNs, before: &Args) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let executed = Executed { program: process.identity(), at, is_same: process.args.bytes == before.bytes };
         if let Some(stop) = &mut process.stop {

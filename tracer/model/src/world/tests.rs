@@ -11,8 +11,9 @@ use crate::{
     },
     ident::{PidNs, ProcKey, TaskRef},
     signal::Signal,
-    story::{HOST, MS, Story, args, born, born_in, end, key, kill, running, task, zombie},
+    story::{HOST, MS, Story, after_boot, args, born, born_in, end, key, kill, running, task, zombie},
     thresholds::Thresholds,
+    time::BootNs,
 };
 
 impl World {
@@ -119,7 +120,7 @@ fn an_orphan_is_looked_at_until_its_parent_is_known() {
     assert_eq!(story.world().parent_pid(20), 10);
     story.wait(20, &[(20, b'S', 1)]);
     assert_eq!(story.world().parent_pid(20), 1);
-    assert!(story.world().doubtful(u64::MAX).all(|doubtful| doubtful != key(20)));
+    assert!(story.world().doubtful(BootNs::MAX).all(|doubtful| doubtful != key(20)));
     story.world().check();
 }
 
@@ -267,7 +268,7 @@ fn a_survey_tells_who_is_traced_and_who_asks_for_orphans() {
         };
         EventKind::Survey(Box::new(Survey { began, found: found.iter().map(surveyed).collect() }))
     };
-    let now = story.now + 1;
+    let now = story.now.next();
     story.event(survey(now, &[(10, Some(11), false), (12, None, true)]));
     let process = |story: &Story, pid| story.world().get(key(pid)).unwrap().clone();
     assert_eq!(process(&story, 10).tracer, Some(task(11)));
@@ -276,7 +277,7 @@ fn a_survey_tells_who_is_traced_and_who_asks_for_orphans() {
     let began = story.now;
     story.exit(Exit { tracer: Some(task(12)), ..end(10, 1, Adopter::None) }).event(survey(began, &[]));
     assert_eq!(process(&story, 10).tracer, Some(task(12)));
-    let now = story.now + 1;
+    let now = story.now.next();
     story.event(survey(now, &[]));
     assert_eq!(process(&story, 10).tracer, None);
     assert!(!process(&story, 12).roles.subreaper);
@@ -346,7 +347,7 @@ fn a_snapshot_clears_what_is_gone_and_finds_what_was_missed() {
     let mut story = Story::new();
     story.fork(born(10, 1)).fork(born(11, 10)).fork(born(12, 11));
     story.lose(3);
-    assert!(story.world().is_gap_since(0));
+    assert!(story.world().is_gap_since(BootNs::ZERO));
     // 11 is gone, 12 was adopted, 13 is new, 14 is a zombie.
     let rows = [born(1, 0), born(10, 1), TaskInfo { parent: Some(task(1)), ..born(12, 1) }, born(13, 10)];
     let mut rows: Vec<_> = rows.into_iter().map(running).collect();
@@ -423,7 +424,7 @@ fn an_init_that_waits_for_somebody_unknown_is_no_zombie() {
 fn a_pid_that_is_given_out_again_ends_its_old_process() {
     let mut story = Story::new();
     story.fork(born(10, 1));
-    let again = TaskInfo { key: ProcKey { start: 5_000 * MS, tgid: 10 }, ..born(10, 1) };
+    let again = TaskInfo { key: ProcKey { start: after_boot(5_000), tgid: 10 }, ..born(10, 1) };
     story.fork(again);
     assert!(story.world().get(key(10)).is_none());
     assert_eq!(story.world().by_pid(10).unwrap().key, again.key);

@@ -4,6 +4,7 @@ use crate::{
     event::Masks,
     ident::{ProcKey, TaskRef},
     signal::{Sender, Signal, Verdict},
+    time::{BootNs, Seq},
     world::World,
 };
 
@@ -16,12 +17,12 @@ pub struct Waiting {
     pub sender: Sender,
     /// The thread that it was for.
     pub target: TaskRef,
-    /// When it was sent, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When it was sent.
+    pub at: BootNs,
     /// Number of the event.
-    pub seq: u64,
+    pub seq: Seq,
     /// The last look at that thread: when, and which signals it found.
-    pub masks: Option<(u64, Masks)>,
+    pub masks: Option<(BootNs, Masks)>,
 }
 
 /// Signals of one process that are remembered, by number and thread.
@@ -64,7 +65,7 @@ impl World {
     }
 
     /// The signals of a thread were looked at.
-    pub(super) fn note_masks(&mut self, at: u64, task: TaskRef, masks: Option<Masks>) {
+    pub(super) fn note_masks(&mut self, at: BootNs, task: TaskRef, masks: Option<Masks>) {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.waiting.retain_mut(|waiting| {
             if waiting.target.tid != task.tid {

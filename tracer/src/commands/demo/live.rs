@@ -24,6 +24,7 @@ use crate::{
     step::Step,
     summary::Summary,
     thresholds::Thresholds,
+    time::BootNs,
     world::World,
 };
 
@@ -62,7 +63,7 @@ impl LiveScene {
     pub(super) async fn open(init: &[&str], record: Option<&Path>) -> Result<Self> {
         let mut recorder = record.map(|path| Recorder::single(path, false).map(Recorder::new)).transpose()?;
         let options = LoadOptions::default();
-        let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.as_nanos() as u64, ..Thresholds::default() };
+        let thresholds = Thresholds { unreaped_after: UNREAPED_AFTER.into(), ..Thresholds::default() };
         let live = Live::attach(&options).map_err(|error| Impossible(error.into()))?;
         // From here on, so that no signal ends us before the stage is cleared.
         let leave = Leave::new()?;
@@ -108,7 +109,7 @@ impl Scene for LiveScene {
         self.pump.world()
     }
 
-    fn now(&self) -> u64 {
+    fn now(&self) -> BootNs {
         live::now()
     }
 

@@ -16,6 +16,7 @@ use crate::{
     host::StartInfo,
     ident::quote,
     summary::seconds,
+    time::BootNs,
 };
 
 /// Reading gets hard on lines that are longer.
@@ -46,7 +47,7 @@ impl<W: Write> Page<W> {
              Below each command: what `tracer watch` says of it. Zombies are reported after {} here, not 2 s.",
             scene.namespace(),
             scene.init(),
-            seconds(UNREAPED_AFTER.as_nanos() as u64),
+            seconds(UNREAPED_AFTER.into()),
         );
         self.paragraph("", "", DIM, &text)?;
         self.out.flush()
@@ -72,9 +73,9 @@ impl<W: Write> Page<W> {
     }
 
     /// What the tool says; `since` is the boot time of what it speaks of.
-    pub(super) fn says(&mut self, since: u64, finding: &Finding) -> io::Result<()> {
+    pub(super) fn says(&mut self, since: BootNs, finding: &Finding) -> io::Result<()> {
         let Self { out, screen } = self;
-        let remark = format!("after {}: ", seconds(finding.at.saturating_sub(since)));
+        let remark = format!("after {}: ", seconds(finding.at - since));
         let diagnostic = Diagnostic { lead: GUTTER, gutter: GUTTER, remark: &remark, ..Diagnostic::new(finding) };
         diagnostic.print(out, *screen)?;
         self.out.flush()
@@ -94,7 +95,7 @@ impl<W: Write> Page<W> {
 
     /// The last words.
     pub(super) fn end(&mut self, took: Duration) -> io::Result<()> {
-        let took = seconds(took.as_nanos() as u64);
+        let took = seconds(took.into());
         self.last_words(&format!("That was all, in {took}; everything that was started has ended and was reaped."))
     }
 

@@ -13,6 +13,7 @@ use crate::{
     host::StartInfo,
     ident::PidNs,
     source::trace::Trace,
+    time::BootNs,
     trace::reader::Reader,
     world::{Process, World},
 };
@@ -63,7 +64,7 @@ impl Scene for RecordedScene {
         self.engine.world()
     }
 
-    fn now(&self) -> u64 {
+    fn now(&self) -> BootNs {
         self.world().now()
     }
 

@@ -7,6 +7,7 @@ use crate::{
     event::ExitStatus,
     finding::Finding,
     ident::{Args, PidNs},
+    time::BootNs,
     world::World,
 };
 
@@ -15,8 +16,8 @@ pub(super) trait Scene {
     /// What is known now.
     fn world(&self) -> &World;
 
-    /// What time it is there, in nanoseconds of the boot-time clock.
-    fn now(&self) -> u64;
+    /// What time it is there.
+    fn now(&self) -> BootNs;
 
     /// The namespace.
     fn namespace(&self) -> PidNs;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::{page::Page, scene::Scene};
+use crate::time::BootNs;
 
 /// Pid 1 of the stage.
 pub(super) const INIT: [&str; 2] = ["sleep", "1000"];
@@ -97,7 +98,7 @@ impl<S: Scene, W: Write> Theatre<'_, S, W> {
     }
 
     /// Waits for what the tool says, and shows it.
-    async fn says(&mut self, since: u64, rule: &str) -> Result<()> {
+    async fn says(&mut self, since: BootNs, rule: &str) -> Result<()> {
         // Whom the story itself ends needs no finding.
         for finding in self.scene.hear(rule).await?.iter().filter(|finding| finding.rule.name != "killed-by") {
             self.page.says(since, finding)?;

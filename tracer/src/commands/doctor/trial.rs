@@ -53,7 +53,7 @@ impl Trial {
             let began = Instant::now();
             match attach(hook) {
                 Ok(()) => {
-                    let took = seconds(began.elapsed().as_nanos() as u64);
+                    let took = seconds(began.elapsed().into());
                     trial.checks.push(Check::ok(format!("hook:{hook}"), format!("loads and attaches alone ({took})")));
                 }
                 Err(error) => trial.failed(format!("hook:{hook}"), &error),

@@ -14,6 +14,7 @@ use crate::{
     source::{live::Live, load::LoadOptions},
     step::Step,
     thresholds::Thresholds,
+    time::Span,
     trace::file::is_wrong_name,
     world::World,
 };
@@ -26,8 +27,8 @@ pub struct Recording {
     pump: Option<Pump>,
     pace: Pace,
     sinks: Tee<Gate, Recorder>,
-    /// A zombie is one that is not reaped for so long, in nanoseconds.
-    unreaped_after: u64,
+    /// A zombie is one that is not reaped for so long.
+    unreaped_after: Span,
     /// Why it could not go on.
     failure: Option<Error>,
 }
@@ -137,8 +138,8 @@ impl Recording {
         // The pump lets time pass a few times a second.
         is_said
             || match left_behind_patience(world, self.unreaped_after) {
-                0 => true,
-                patience => world.now() > end.at.saturating_add(patience).saturating_add(500_000_000),
+                Span::ZERO => true,
+                patience => world.now() > end.at + patience + Span::ms(500),
             }
     }
 

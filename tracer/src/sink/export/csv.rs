@@ -21,6 +21,7 @@ use crate::{
     },
     step::Step,
     summary::Summary,
+    time::{BootNs, Seq, Span},
     world::World,
 };
 
@@ -44,11 +45,11 @@ struct Line {
     type_: &'static str,
     kind: &'static str,
     at: Option<Wall>,
-    at_boot_ns: u64,
+    at_boot_ns: BootNs,
     cpu: Option<u16>,
-    seq: Option<u64>,
+    seq: Option<Seq>,
     pid: Option<u32>,
-    start_boot_ns: Option<u64>,
+    start_boot_ns: Option<BootNs>,
     comm: Option<Text>,
     pid_ns: Option<u32>,
     ns_pid: Option<u32>,
@@ -58,7 +59,7 @@ struct Line {
     /// What `other_…` is to the process.
     other: Option<&'static str>,
     other_pid: Option<u32>,
-    other_start_boot_ns: Option<u64>,
+    other_start_boot_ns: Option<BootNs>,
     other_comm: Option<Text>,
     other_pid_ns: Option<u32>,
     signal: Option<String>,
@@ -70,7 +71,7 @@ struct Line {
     leader_only: Option<bool>,
     command: Option<Text>,
     call: Option<&'static str>,
-    duration_ns: Option<u64>,
+    duration_ns: Option<Span>,
     lost: Option<u64>,
     severity: Option<&'static str>,
     stage: Option<&'static str>,
@@ -184,7 +185,7 @@ impl Line {
             self.status(*status);
         }
         if let Some(Value::Count(cost)) = facts.own(Role::Cost) {
-            self.duration_ns = Some(*cost);
+            self.duration_ns = Some(Span(*cost));
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     sink::Sink,
     step::Step,
     summary::Summary,
+    time::{BootNs, Seq},
     world::{Process, World},
 };
 
@@ -48,13 +49,13 @@ pub struct Perfetto<W: Write> {
     /// The last track of each number of a namespace, for those that the world no longer knows.
     namespaces: FxHashMap<PidNs, Track>,
     /// Namespaces that are ending: their tracks, and since when.
-    ending: FxHashMap<PidNs, (Track, u64)>,
+    ending: FxHashMap<PidNs, (Track, BootNs)>,
 }
 
 /// A process that is in the process table.
 struct Life {
     /// What its track was told last: slices must not run backwards, whatever overtook what.
-    last: u64,
+    last: BootNs,
     phase: Phase,
 }
 
@@ -63,7 +64,7 @@ struct Life {
 enum Phase {
     /// None is open: nothing but its birth is known, and whether that was seen. Its track gets the name
     /// that it takes with its first exec.
-    Unborn { before: Option<Identity>, born: u64, is_seen: bool },
+    Unborn { before: Option<Identity>, born: BootNs, is_seen: bool },
     /// It lives.
     Alive,
     /// It has ended, and waits for its namespace to end.
@@ -92,9 +93,9 @@ impl<W: Write> Perfetto<W> {
         }
     }
 
-    fn start(&mut self, at: u64, info: &StartInfo) -> io::Result<()> {
+    fn start(&mut self, at: BootNs, info: &StartInfo) -> io::Result<()> {
         let StartInfo { version, kernel, boot_id, host, wall_offset_ns, arguments, .. } = info;
-        self.tracks.begin(at, at.saturating_add_signed(*wall_offset_ns))?;
+        self.tracks.begin(at, at.0.saturating_add_signed(*wall_offset_ns))?;
         self.tracks.root(Track::Tracer, "tracer")?;
         let facts = vec![
             ("version", escape(version.as_bytes()).into()),
@@ -151,7 +152,7 @@ impl<W: Write> Perfetto<W> {
         }
     }
 
-    fn execed(&mut self, world: &World, at: u64, key: ProcKey, before: &Identity) -> io::Result<()> {
+    fn execed(&mut self, world: &World, at: BootNs, key: ProcKey, before: &Identity) -> io::Result<()> {
         if let Some(Life { phase: Phase::Unborn { before: name @ None, .. }, .. }) = self.lives.get_mut(&key) {
             *name = Some(*before);
         }
@@ -160,7 +161,7 @@ impl<W: Write> Perfetto<W> {
         self.phase(world, at, key, track, Phase::Alive)
     }
 
-    fn died(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<()> {
+    fn died(&mut self, world: &World, at: BootNs, key: ProcKey) -> io::Result<()> {
         let Some(death) = world.get(key).and_then(Process::death) else { return Ok(()) };
         let phase = match death {
             death if death.autoreap => Phase::Over,
@@ -173,7 +174,7 @@ impl<W: Write> Perfetto<W> {
     }
 
     /// An init whose namespace has ended since is a zombie now.
-    fn released(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<()> {
+    fn released(&mut self, world: &World, at: BootNs, key: ProcKey) -> io::Result<()> {
         let is_exiting = self.lives.get(&key).is_some_and(|life| life.phase == Phase::Exiting);
         if is_exiting && world.get(key).is_some_and(Process::is_zombie) {
             return self.phase(world, at, key, Track::Process(key), Phase::Zombie);
@@ -181,7 +182,7 @@ impl<W: Write> Perfetto<W> {
         Ok(())
     }
 
-    fn reaped(&mut self, world: &World, at: u64, identity: &Identity, by: Option<ProcKey>) -> io::Result<()> {
+    fn reaped(&mut self, world: &World, at: BootNs, identity: &Identity, by: Option<ProcKey>) -> io::Result<()> {
         let key = identity.key;
         self.release(world, at, identity)?;
         // The world does not know it any more.
@@ -200,7 +201,7 @@ impl<W: Write> Perfetto<W> {
     }
 
     /// Ends the open slice of a process, and begins the one of a phase.
-    fn phase(&mut self, world: &World, at: u64, key: ProcKey, track: Track, phase: Phase) -> io::Result<()> {
+    fn phase(&mut self, world: &World, at: BootNs, key: ProcKey, track: Track, phase: Phase) -> io::Result<()> {
         let Some(life) = self.lives.get_mut(&key) else { return Ok(()) };
         life.last = life.last.max(at);
         let (at, was) = (life.last, std::mem::replace(&mut life.phase, phase.clone()));
@@ -220,13 +221,13 @@ impl<W: Write> Perfetto<W> {
         }
     }
 
-    fn signal(&mut self, world: &World, at: u64, seq: u64, signalled: &Signalled) -> io::Result<()> {
+    fn signal(&mut self, world: &World, at: BootNs, seq: Seq, signalled: &Signalled) -> io::Result<()> {
         let Signalled { signal, sender, target, verdict, .. } = signalled;
         let to = self.track_of(world, at, target)?;
         let mut arrives = Mark::new(at, to, SIGNAL, format!("{signal} {}", verdict.id()));
         arrives.facts = facts(signalled);
         // Zero would be no arrow.
-        let flow = seq + 1;
+        let flow = seq.next().0;
         if let Sender::Process(from) = sender
             && from.key != target.key
         {
@@ -246,13 +247,13 @@ impl<W: Write> Perfetto<W> {
         self.instant(world, arrives)
     }
 
-    fn taken(&mut self, world: &World, at: u64, taken: &Signalled) -> io::Result<()> {
+    fn taken(&mut self, world: &World, at: BootNs, taken: &Signalled) -> io::Result<()> {
         let track = self.track_of(world, at, &taken.target)?;
         let mut mark = Mark::new(at, track, SIGNAL, format!("takes {} {}", taken.signal, taken.verdict.id()));
         mark.facts = facts(taken);
         // Only where an arrow has begun.
         let is_from_another = matches!(&taken.sender, Sender::Process(from) if from.key != taken.target.key);
-        mark.last_of_flow = taken.sent_seq.filter(|_| is_from_another).map(|seq| seq + 1);
+        mark.last_of_flow = taken.sent_seq.filter(|_| is_from_another).map(|seq| seq.next().0);
         self.instant(world, mark)
     }
 
@@ -266,7 +267,7 @@ impl<W: Write> Perfetto<W> {
             ("headline", finding.headline.as_str().into()),
             ("message", finding.message().into()),
             ("fix", finding.fix().into()),
-            ("since_boot_ns", (*since).into()),
+            ("since_boot_ns", since.0.into()),
         ];
         if let Confidence::Incomplete(why) = confidence {
             mark.facts.push(("incomplete", why.as_str().into()));
@@ -275,12 +276,12 @@ impl<W: Write> Perfetto<W> {
     }
 
     /// The track of a process that is in the world, or was never seen.
-    fn track(&mut self, world: &World, at: u64, key: ProcKey) -> io::Result<Track> {
+    fn track(&mut self, world: &World, at: BootNs, key: ProcKey) -> io::Result<Track> {
         self.track_of(world, at, &world.identity(key))
     }
 
     /// The track of a process, for something to be put on it.
-    fn track_of(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<Track> {
+    fn track_of(&mut self, world: &World, at: BootNs, identity: &Identity) -> io::Result<Track> {
         let key = identity.key;
         let is_held = self.held.contains_key(&key);
         if is_held || (self.is_being_set_up(world, key) && self.held.len() < MOST_HELD) {
@@ -301,7 +302,7 @@ impl<W: Write> Perfetto<W> {
     }
 
     /// Makes the track that was waited with, and puts on it what was held.
-    fn release(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<()> {
+    fn release(&mut self, world: &World, at: BootNs, identity: &Identity) -> io::Result<()> {
         let Some(marks) = self.held.remove(&identity.key) else { return Ok(()) };
         self.make(world, at, identity)?;
         marks.into_iter().try_for_each(|mark| self.tracks.instant(mark))
@@ -319,7 +320,7 @@ impl<W: Write> Perfetto<W> {
     }
 
     /// Makes the track of a process, unless it is there.
-    fn make(&mut self, world: &World, at: u64, identity: &Identity) -> io::Result<Track> {
+    fn make(&mut self, world: &World, at: BootNs, identity: &Identity) -> io::Result<Track> {
         let key = identity.key;
         let track = Track::Process(key);
         let (before, born) = match self.lives.get_mut(&key) {
@@ -359,7 +360,7 @@ impl<W: Write> Perfetto<W> {
             if let Some(&track) = self.namespaces.get(&ns) {
                 return Ok(track);
             }
-            let track = Track::Namespace(ns, 0);
+            let track = Track::Namespace(ns, BootNs::ZERO);
             self.tracks.group(track, 0, || format!("pid namespace {ns}"))?;
             return Ok(track);
         };
@@ -367,7 +368,7 @@ impl<W: Write> Perfetto<W> {
             (Some(init), _) => Some(world.identity(init)),
             (None, ending) => ending.map(|ending| ending.init),
         };
-        let track = Track::Namespace(ns, init.map_or(0, |init| init.key.start));
+        let track = Track::Namespace(ns, init.map_or(BootNs::ZERO, |init| init.key.start));
         self.namespaces.insert(ns, track);
         self.tracks.group(track, namespace.level, || match init {
             Some(init) => {
@@ -381,7 +382,7 @@ impl<W: Write> Perfetto<W> {
 }
 
 /// The slice of a life, until the next exec.
-fn alive(world: &World, at: u64, track: Track, identity: &Identity) -> Mark {
+fn alive(world: &World, at: BootNs, track: Track, identity: &Identity) -> Mark {
     let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = *identity;
     let mut facts = vec![("pid", key.tgid.into())];
     if ns_level > 0 {

@@ -7,10 +7,11 @@ use serde::{
     ser::{SerializeMap, SerializeSeq},
 };
 
-use super::line::{BootNs, Name, Process, Status, Wall, sender};
+use super::line::{Digits, Name, Process, Status, Wall, sender};
 use crate::{
     finding::{Confidence, Facts, Finding, Presence, Value},
     sink::alike::Together,
+    time::Seq,
     world::World,
 };
 
@@ -25,9 +26,9 @@ pub(super) struct FindingLine<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     signals: BTreeMap<String, u64>,
     at: Wall,
-    at_boot_ns: BootNs,
+    at_boot_ns: Digits,
     since: Wall,
-    since_boot_ns: BootNs,
+    since_boot_ns: Digits,
     process: Process<'a>,
     confidence: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +36,7 @@ pub(super) struct FindingLine<'a> {
     headline: &'a str,
     message: String,
     fix: String,
-    evidence: &'a [u64],
+    evidence: &'a [Seq],
     #[serde(flatten)]
     facts: Record<'a>,
 }
@@ -111,9 +112,9 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
         times: None,
         signals: BTreeMap::new(),
         at: Wall::new(world, finding.at),
-        at_boot_ns: BootNs(finding.at),
+        at_boot_ns: Digits(finding.at),
         since: Wall::new(world, finding.since),
-        since_boot_ns: BootNs(finding.since),
+        since_boot_ns: Digits(finding.since),
         process: Process::new(world, &finding.process),
         confidence,
         confidence_note,

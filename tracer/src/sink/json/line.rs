@@ -16,16 +16,17 @@ use crate::{
     sink::select::Moment,
     summary::{Summary, less},
     thresholds::Fields,
+    time::{BootNs, Seq, Span},
     world::World,
 };
 
 /// Nanoseconds of the boot-time clock, as a string: after 104 days of uptime they no longer fit
 /// the numbers of JavaScript and jq.
-pub(crate) struct BootNs(pub u64);
+pub(crate) struct Digits(pub BootNs);
 
-impl Serialize for BootNs {
+impl Serialize for Digits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.collect_str(&self.0.0)
     }
 }
 
@@ -33,8 +34,8 @@ impl Serialize for BootNs {
 pub(crate) struct Wall(i128);
 
 impl Wall {
-    pub(crate) fn new(world: &World, at: u64) -> Self {
-        Self(i128::from(at) + i128::from(world.wall_offset_ns()))
+    pub(crate) fn new(world: &World, at: BootNs) -> Self {
+        Self(at.since_1970(world.wall_offset_ns()))
     }
 }
 
@@ -58,7 +59,7 @@ impl Serialize for Name {
 #[derive(Serialize)]
 pub(crate) struct Process<'a> {
     pid: u32,
-    start_boot_ns: BootNs,
+    start_boot_ns: Digits,
     comm: Name,
     pid_ns: u32,
     ns_pid: u32,
@@ -75,7 +76,7 @@ impl<'a> Process<'a> {
         let container = world.container_of(identity);
         Self {
             pid: key.tgid,
-            start_boot_ns: BootNs(key.start),
+            start_boot_ns: Digits(key.start),
             comm: Name(comm),
             pid_ns,
             ns_pid,
@@ -126,7 +127,7 @@ pub(super) struct Start<'a> {
     boot_id: &'a str,
     host: &'a str,
     at: Wall,
-    at_boot_ns: BootNs,
+    at_boot_ns: Digits,
     hooks: &'a [String],
     degraded: &'a [String],
     ring_size: u32,
@@ -162,7 +163,7 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
         boot_id,
         host,
         at: Wall::new(world, moment.at),
-        at_boot_ns: BootNs(moment.at),
+        at_boot_ns: Digits(moment.at),
         hooks,
         degraded,
         ring_size: *ring_size,
@@ -179,9 +180,9 @@ pub(super) fn start<'a>(world: &World, moment: Moment, info: &'a StartInfo) -> S
 pub(super) struct Event<'a> {
     kind: &'static str,
     at: Wall,
-    at_boot_ns: BootNs,
+    at_boot_ns: Digits,
     cpu: u16,
-    seq: u64,
+    seq: Seq,
     #[serde(flatten)]
     what: What<'a>,
 }
@@ -216,14 +217,14 @@ enum What<'a> {
         by_tid: Option<u32>,
         call: Option<&'static str>,
         reaped_at_most: bool,
-        zombie_for_ns: Option<u64>,
+        zombie_for_ns: Option<Span>,
     },
     Signal(Fate<'a>),
     Deliver {
         #[serde(flatten)]
         fate: Fate<'a>,
-        sent_at_boot_ns: Option<BootNs>,
-        sent_seq: Option<u64>,
+        sent_at_boot_ns: Option<Digits>,
+        sent_seq: Option<Seq>,
     },
 }
 
@@ -299,19 +300,19 @@ pub(super) fn event<'a>(world: &'a World, moment: Moment, event: &'a Occurrence<
         Occurrence::Signal(signalled) => What::Signal(fate(world, signalled)),
         Occurrence::Deliver(signalled) => What::Deliver {
             fate: fate(world, signalled),
-            sent_at_boot_ns: signalled.sent_at.map(BootNs),
+            sent_at_boot_ns: signalled.sent_at.map(Digits),
             sent_seq: signalled.sent_seq,
         },
     };
-    Event { kind: event.kind().id(), at: Wall::new(world, at), at_boot_ns: BootNs(at), cpu, seq, what }
+    Event { kind: event.kind().id(), at: Wall::new(world, at), at_boot_ns: Digits(at), cpu, seq, what }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "container")]
 pub(super) struct ContainerLine<'a> {
     at: Wall,
-    at_boot_ns: BootNs,
-    seq: u64,
+    at_boot_ns: Digits,
+    seq: Seq,
     label: Cow<'a, str>,
     #[serde(flatten)]
     container: &'a Container,
@@ -319,7 +320,7 @@ pub(super) struct ContainerLine<'a> {
 
 pub(super) fn container<'a>(world: &World, moment: Moment, container: &'a Container) -> ContainerLine<'a> {
     let Moment { at, cpu: _, seq } = moment;
-    ContainerLine { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, label: container.label(), container }
+    ContainerLine { at: Wall::new(world, at), at_boot_ns: Digits(at), seq, label: container.label(), container }
 }
 
 /// Lost records by what they would have told.
@@ -368,29 +369,29 @@ impl From<&Loss> for Counts {
 #[serde(tag = "type", rename = "lost")]
 pub(super) struct Lost {
     at: Wall,
-    at_boot_ns: BootNs,
-    seq: u64,
+    at_boot_ns: Digits,
+    seq: Seq,
     #[serde(flatten)]
     counts: Counts,
 }
 
 pub(super) fn lost(world: &World, moment: Moment, loss: &Loss) -> Lost {
     let Moment { at, cpu: _, seq } = moment;
-    Lost { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, counts: loss.into() }
+    Lost { at: Wall::new(world, at), at_boot_ns: Digits(at), seq, counts: loss.into() }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "limited")]
 pub(super) struct Limited<'a> {
     at: Wall,
-    at_boot_ns: BootNs,
-    seq: u64,
+    at_boot_ns: Digits,
+    seq: Seq,
     what: &'a str,
 }
 
 pub(super) fn limited<'a>(world: &World, moment: Moment, what: &'a str) -> Limited<'a> {
     let Moment { at, cpu: _, seq } = moment;
-    Limited { at: Wall::new(world, at), at_boot_ns: BootNs(at), seq, what }
+    Limited { at: Wall::new(world, at), at_boot_ns: Digits(at), seq, what }
 }
 
 #[derive(Serialize)]
@@ -409,8 +410,8 @@ pub fn unwritten_line(lines: u64) -> String {
 #[serde(tag = "type", rename = "summary")]
 pub(super) struct SummaryLine<'a> {
     at: Wall,
-    at_boot_ns: BootNs,
-    duration_ns: u64,
+    at_boot_ns: Digits,
+    duration_ns: Span,
     events: &'a BTreeMap<&'static str, u64>,
     findings: &'a BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -420,7 +421,7 @@ pub(super) struct SummaryLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unwritten: Option<u64>,
     walks_cut: u64,
-    cpu_ns: u64,
+    cpu_ns: Span,
     processes: u64,
     namespaces: u64,
     zombies: usize,
@@ -447,7 +448,7 @@ pub(super) fn summary<'a>(
     } = summary;
     SummaryLine {
         at: Wall::new(world, *ended_at),
-        at_boot_ns: BootNs(*ended_at),
+        at_boot_ns: Digits(*ended_at),
         duration_ns: *duration_ns,
         events,
         findings: shown,

@@ -8,6 +8,7 @@ use super::line::{self, Status};
 use crate::{
     event::Roles,
     finding::RuleDef,
+    time::Span,
     world::{Process, State, World},
 };
 
@@ -27,7 +28,7 @@ struct ProcessLine<'a> {
 
 #[derive(Serialize)]
 struct Zombie<'a> {
-    age_ns: u64,
+    age_ns: Span,
     age_is_lower_bound: bool,
     status: Status,
     /// Null if the parent was lost from sight.
@@ -45,7 +46,7 @@ pub fn process_line<'a>(world: &'a World, process: &'a Process) -> impl Serializ
         argv: line::argv(&process.args),
         argv_cut: process.args.cut,
         zombie: process.death().filter(|_| process.is_zombie()).map(|death| Zombie {
-            age_ns: world.now().saturating_sub(death.zombie_since()),
+            age_ns: world.now() - death.zombie_since(),
             age_is_lower_bound: !death.exact,
             status: death.status.into(),
             owed_by: world.owed_by(process.key).map(|key| line::Process::new(world, &world.identity(key))),

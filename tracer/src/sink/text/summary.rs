@@ -12,6 +12,7 @@ use crate::{
     console::style::{self, BAD, BOLD, Screen},
     event::Loss,
     summary::{Summary, less, seconds},
+    time::Span,
     world::World,
 };
 
@@ -70,11 +71,11 @@ pub(super) fn print(
         let what = format_args!("{} over threads or ancestors cut short", style::count(*walks_cut, "walk"));
         row(out, screen, "cut", what)?;
     }
-    if *cpu_ns == 0 {
+    if *cpu_ns == Span::ZERO {
         // A part of a recording: what it cost is known of the whole.
         return Ok(());
     }
-    let percent = *cpu_ns as f64 * 100.0 / (*duration_ns).max(1) as f64;
+    let percent = cpu_ns.0 as f64 * 100.0 / duration_ns.0.max(1) as f64;
     row(out, screen, "cpu", format_args!("{}, {percent:.1} % of one processor", seconds(*cpu_ns)))
 }
 

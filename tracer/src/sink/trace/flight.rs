@@ -20,11 +20,12 @@ use crate::{
     },
     source::live,
     summary::seconds,
+    time::{BootNs, Span},
     trace::{CHUNK_MAX, file, parts},
 };
 
-/// How long after a finding the trace goes on, in nanoseconds: its consequences belong to it.
-const AFTER: u64 = 5_000_000_000;
+/// How long after a finding the trace goes on: its consequences belong to it.
+const AFTER: Span = Span::seconds(5);
 /// The most bytes, packed, that are kept in memory: some seven million events.
 const MEMORY: usize = 64 << 20;
 /// Bytes of records that are packed at once.
@@ -37,7 +38,7 @@ pub struct Flight {
     path: PathBuf,
     overwrite: bool,
     /// Nanoseconds that are kept.
-    before: u64,
+    before: Span,
     info: Option<StartInfo>,
     segments: VecDeque<Segment>,
     /// Bytes of all segments.
@@ -45,7 +46,7 @@ pub struct Flight {
     /// Records of the last segment that are not packed yet.
     open: Vec<u8>,
     /// Boot time of the last of them.
-    open_at: u64,
+    open_at: BootNs,
     /// The file that is being written.
     shot: Option<Shot>,
     /// Files that were written, and what each is about.
@@ -59,33 +60,33 @@ pub struct Flight {
 /// A stretch of the stream that can be understood without what came before.
 struct Segment {
     /// Boot time of its beginning.
-    at: u64,
+    at: BootNs,
     /// The world then, packed, in parts, as it can be large; nothing for the first one, which begins with a
     /// snapshot.
     image: Vec<Vec<u8>>,
     /// Records, packed, and the boot time of the last in each.
-    blocks: Vec<(u64, Vec<u8>)>,
+    blocks: Vec<(BootNs, Vec<u8>)>,
     size: usize,
     /// Signals that were generated in it.
     signals: u64,
     /// Processor time that had been used by then.
-    cpu_before: u64,
+    cpu_before: Span,
 }
 
 struct Shot {
     part: Part,
     /// Boot time of its end.
-    until: u64,
-    began: u64,
+    until: BootNs,
+    began: BootNs,
     signals: u64,
-    cpu_before: u64,
+    cpu_before: Span,
 }
 
 struct Written {
     path: PathBuf,
     rule: &'static str,
     /// Nanoseconds before the finding that are in it.
-    before: u64,
+    before: Span,
     size: u64,
     /// It had lost its name when it was closed.
     is_gone: bool,
@@ -101,12 +102,12 @@ impl Flight {
         Ok(Self {
             path: path.to_owned(),
             overwrite,
-            before: u64::try_from(before.as_nanos()).unwrap_or(u64::MAX),
+            before: before.into(),
             info: None,
             segments: VecDeque::new(),
             kept: 0,
             open: Vec::new(),
-            open_at: 0,
+            open_at: BootNs::ZERO,
             shot: None,
             written: Vec::new(),
             cut: 0,
@@ -114,7 +115,7 @@ impl Flight {
         })
     }
 
-    fn begin_segment(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
+    fn begin_segment(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
         self.pack()?;
         let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL));
         let image = packed.collect::<io::Result<Vec<_>>>()?;
@@ -137,9 +138,9 @@ impl Flight {
     }
 
     /// Forgets what is too old, or too much.
-    fn forget(&mut self, now: u64) {
+    fn forget(&mut self, now: BootNs) {
         while let [_, next, ..] = &*self.segments.make_contiguous() {
-            let is_old = next.at.saturating_add(self.before) <= now;
+            let is_old = next.at + self.before <= now;
             if !is_old && self.kept + self.open.len() <= MEMORY {
                 break;
             }
@@ -151,8 +152,8 @@ impl Flight {
     }
 
     /// How long a segment lasts: long enough that the images of the world cost little.
-    fn segment_time(&self) -> u64 {
-        (self.before / 8).clamp(500_000_000, 10_000_000_000)
+    fn segment_time(&self) -> Span {
+        (self.before / 8).clamp(Span::ms(500), Span::seconds(10))
     }
 
     /// The next name: the one that was given, then the same with a number.
@@ -185,15 +186,15 @@ impl Flight {
         }
         self.segments.clear();
         self.kept = 0;
-        self.written.push(Written { path, rule, before: now.saturating_sub(began), size: part.size(), is_gone: false });
-        self.shot = Some(Shot { part, until: now.saturating_add(AFTER), began, signals, cpu_before });
+        self.written.push(Written { path, rule, before: now - began, size: part.size(), is_gone: false });
+        self.shot = Some(Shot { part, until: now + AFTER, began, signals, cpu_before });
         Ok(())
     }
 
     /// Closes the file that is being written.
-    fn land(&mut self, at: u64, walks_cut: u64) -> io::Result<()> {
+    fn land(&mut self, at: BootNs, walks_cut: u64) -> io::Result<()> {
         let Some(Shot { mut part, began, signals, cpu_before, until: _ }) = self.shot.take() else { return Ok(()) };
-        let cpu_ns = live::cpu_time().saturating_sub(cpu_before);
+        let cpu_ns = live::cpu_time() - cpu_before;
         let ended = part.end(at, End { began, cpu_ns, signals, walks_cut });
         if let Some(written) = self.written.last_mut() {
             (written.size, written.is_gone) = (part.size(), !part.is_at(&written.path));
@@ -234,7 +235,7 @@ impl Store for Flight {
         let segment_time = self.segment_time();
         let Some(segment) = self.segments.back_mut() else { return Ok(()) };
         segment.signals += is_signal;
-        if can_cut && (now.saturating_sub(segment.at) >= segment_time || segment.size >= MEMORY / 8) {
+        if can_cut && (now - segment.at >= segment_time || segment.size >= MEMORY / 8) {
             self.begin_segment(now, &view.image())?;
             self.forget(now);
         }
@@ -300,7 +301,7 @@ mod tests {
         ident::Args,
         sink::trace::redact::Redactor,
         source::{encode::encode, trace::Trace},
-        story::{MS, born, running},
+        story::{after_boot, born, running},
         thresholds::Thresholds,
     };
 
@@ -336,9 +337,9 @@ mod tests {
             [EventKind::Row(Box::new(running(task))), line]
         });
         let list = std::iter::once(EventKind::SnapshotBegin).chain(list).chain([EventKind::SnapshotEnd]);
-        let ticks = [2_000, 3_000].map(|at| (at * MS, EventKind::Tick));
+        let ticks = [2_000, 3_000].map(|at| (after_boot(at), EventKind::Tick));
         let mut result = Ok(());
-        for (i, (at, kind)) in list.map(|kind| (1_000 * MS, kind)).chain(ticks).enumerate() {
+        for (i, (at, kind)) in list.map(|kind| (after_boot(1_000), kind)).chain(ticks).enumerate() {
             let event = Event { at, cpu: 0, kind };
             record.clear();
             encode(&event, &mut record);
@@ -348,12 +349,12 @@ mod tests {
                 flight.start(view, &info()).unwrap();
             }
             flight.record(view, &record).unwrap();
-            if at == 3_000 * MS {
+            if at == after_boot(3_000) {
                 before();
                 result = flight.found(view, "killed-by");
             }
         }
-        let event = Event { at: 4_000 * MS, cpu: 0, kind: EventKind::Tick };
+        let event = Event { at: after_boot(4_000), cpu: 0, kind: EventKind::Tick };
         flight.end(View { world: engine.world(), redactor: &redactor, event: &event }, End::default()).unwrap();
         (flight, result)
     }
@@ -371,7 +372,7 @@ mod tests {
             flight.sentences()
         );
         let mut trace = Trace::open(&path).unwrap();
-        trace.seek(u64::MAX).unwrap();
+        trace.seek(BootNs::MAX).unwrap();
         let mut engine = Engine::new(&Thresholds::default());
         let play = trace.play(|event, record| {
             engine.step(event, record);

@@ -13,24 +13,25 @@ use crate::{
     ident::file_name,
     sink::trace::{Store, View},
     source::encode::encode,
+    time::{BootNs, Span},
     trace::{file, writer::Writer},
 };
 
 /// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
 const KEYFRAME_RECORDS: u64 = 250_000;
-/// And the longest time without one, in nanoseconds.
-const KEYFRAME_TIME: u64 = 60_000_000_000;
-/// The longest time for which records are kept in memory, in nanoseconds: what may be missing from the
+/// And the longest time without one.
+const KEYFRAME_TIME: Span = Span::seconds(60);
+/// The longest time for which records are kept in memory: what may be missing from the
 /// file when the recorder is killed.
-const FLUSH_TIME: u64 = 800_000_000;
+const FLUSH_TIME: Span = Span::ms(800);
 
 /// A file.
 pub struct Part {
     writer: Writer,
     /// Boot time of the last flush.
-    flushed: u64,
+    flushed: BootNs,
     /// Boot time of the last image.
-    imaged: u64,
+    imaged: BootNs,
     /// Records since.
     since_image: u64,
 }
@@ -41,7 +42,7 @@ impl Part {
     ///
     /// # Errors
     /// From creating and writing.
-    pub fn at(path: &Path, overwrite: bool, at: u64, info: &StartInfo) -> io::Result<Self> {
+    pub fn at(path: &Path, overwrite: bool, at: BootNs, info: &StartInfo) -> io::Result<Self> {
         let created = file::create(path, overwrite)?;
         Self::create(created, at, info).map_err(|error| {
             // What cannot be removed either is found when it is used.
@@ -54,7 +55,7 @@ impl Part {
     ///
     /// # Errors
     /// From writing.
-    pub fn create(file: File, at: u64, info: &StartInfo) -> io::Result<Self> {
+    pub fn create(file: File, at: BootNs, info: &StartInfo) -> io::Result<Self> {
         let mut writer = Writer::create(file, info)?;
         writer.record(at, &record_of(at, EventKind::Start(Box::new(info.clone()))))?;
         Ok(Self { writer, flushed: at, imaged: at, since_image: 0 })
@@ -68,11 +69,11 @@ impl Part {
         let now = view.now();
         self.writer.record(now, record)?;
         self.since_image += 1;
-        let is_old = now.saturating_sub(self.imaged) >= KEYFRAME_TIME;
+        let is_old = now - self.imaged >= KEYFRAME_TIME;
         if self.since_image >= KEYFRAME_RECORDS || is_old {
             self.keyframe(now, &view.image())?;
         }
-        if now.saturating_sub(self.flushed) >= FLUSH_TIME {
+        if now - self.flushed >= FLUSH_TIME {
             self.writer.flush()?;
             self.flushed = now;
         }
@@ -83,7 +84,7 @@ impl Part {
     ///
     /// # Errors
     /// See [`Part::record`].
-    pub fn records(&mut self, at: u64, records: &[u8]) -> io::Result<()> {
+    pub fn records(&mut self, at: BootNs, records: &[u8]) -> io::Result<()> {
         crate::trace::Records(records).try_for_each(|record| self.writer.record(at, record))
     }
 
@@ -91,7 +92,7 @@ impl Part {
     ///
     /// # Errors
     /// See [`Part::record`].
-    pub fn keyframe(&mut self, at: u64, image: &[u8]) -> io::Result<()> {
+    pub fn keyframe(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
         (self.imaged, self.since_image) = (at, 0);
         self.writer.keyframe(at, image)
     }
@@ -100,7 +101,7 @@ impl Part {
     ///
     /// # Errors
     /// From writing.
-    pub fn end(&mut self, at: u64, end: End) -> io::Result<()> {
+    pub fn end(&mut self, at: BootNs, end: End) -> io::Result<()> {
         self.writer.last_record(at, &record_of(at, EventKind::End(end)))?;
         self.writer.finish()
     }
@@ -134,7 +135,7 @@ pub fn naming(path: &Path, error: io::Error) -> io::Error {
 }
 
 /// The record of an event that user space makes.
-pub fn record_of(at: u64, kind: EventKind) -> Vec<u8> {
+pub fn record_of(at: BootNs, kind: EventKind) -> Vec<u8> {
     let mut record = Vec::new();
     encode(&Event { at, cpu: 0, kind }, &mut record);
     record

@@ -208,11 +208,12 @@ mod tests {
         ident::{Args, TaskRef, Trust},
         source::{decode::decode, encode::encode},
         story::key,
+        time::BootNs,
     };
 
     fn redacted(what: Redact, kind: EventKind) -> EventKind {
         let mut record = Vec::new();
-        encode(&Event { at: 1, cpu: 0, kind }, &mut record);
+        encode(&Event { at: BootNs(1), cpu: 0, kind }, &mut record);
         Redactor::new(Some(what)).redact(&mut record);
         decode(&record).unwrap().kind
     }
@@ -278,7 +279,7 @@ mod tests {
         let redactor = Redactor::new(Some(Redact::Names));
         let redacted = |kind| {
             let mut record = Vec::new();
-            encode(&Event { at: 1, cpu: 0, kind }, &mut record);
+            encode(&Event { at: BootNs(1), cpu: 0, kind }, &mut record);
             redactor.redact(&mut record);
             decode(&record).unwrap().kind
         };

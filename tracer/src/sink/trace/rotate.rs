@@ -16,6 +16,7 @@ use crate::{
         part::{Part, naming},
     },
     source::live,
+    time::{BootNs, Span},
     trace::file,
 };
 
@@ -33,7 +34,7 @@ pub struct Rotating {
     before: End,
     /// Signals that were generated since the beginning.
     signals: u64,
-    cpu_before: u64,
+    cpu_before: Span,
     /// Files that were closed, those included that did not stay.
     closed: u32,
     /// Bytes in the open file once it is closed, too; `None` if there is none.
@@ -72,8 +73,8 @@ impl Rotating {
     fn rotate(&mut self, view: View<'_>) -> io::Result<()> {
         let (Some(info), Some(mut part)) = (self.info.clone(), self.part.take()) else { return Ok(()) };
         let now = view.now();
-        let cpu_ns = live::cpu_time().saturating_sub(self.cpu_before);
-        part.end(now, self.share(End { began: 0, cpu_ns, signals: self.signals, walks_cut: 0 }))?;
+        let cpu_ns = live::cpu_time() - self.cpu_before;
+        part.end(now, self.share(End { began: BootNs::ZERO, cpu_ns, signals: self.signals, walks_cut: 0 }))?;
         drop(part);
         self.before = End { began: now, cpu_ns, signals: self.signals, walks_cut: 0 };
         self.closed += 1;
@@ -92,7 +93,7 @@ impl Rotating {
         let End { began: _, cpu_ns, signals, walks_cut } = end;
         End {
             began: self.before.began,
-            cpu_ns: cpu_ns.saturating_sub(self.before.cpu_ns),
+            cpu_ns: cpu_ns - self.before.cpu_ns,
             signals: signals.saturating_sub(self.before.signals),
             walks_cut,
         }

@@ -1,9 +1,6 @@
 //! What can be seen of a process now, as a page for a person.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use super::Sheet;
 use crate::{
@@ -14,6 +11,7 @@ use crate::{
     console::style::{self, BAD, GOOD, Screen, WARN},
     signal::Signal,
     summary::{and_more, seconds},
+    time::Span,
     why::live::Page,
 };
 
@@ -75,7 +73,7 @@ fn who(sheet: &mut Sheet<impl Write>, page: &Page) -> io::Result<()> {
 }
 
 fn age(process: &Facts) -> String {
-    seconds(u64::try_from(Duration::from_secs(process.age).as_nanos()).unwrap_or(u64::MAX))
+    seconds(Span::seconds(process.age))
 }
 
 fn state(page: &Page) -> String {

@@ -21,6 +21,7 @@ use crate::{
     signal::{Sender, Signal, Verdict},
     sink::text::kinds_lost,
     summary::{and_more, seconds},
+    time::{BootNs, Span},
     why::{
         Ends,
         recorded::{Life, Page, Parent, Reaped, Received, Sent, Stop, Zombie},
@@ -56,13 +57,13 @@ struct Printer<'a, W> {
 }
 
 impl<W: Write> Printer<'_, W> {
-    fn zoned(&self, at: u64) -> Zoned {
-        let since_1970 = i128::from(at) + i128::from(self.world.wall_offset_ns());
+    fn zoned(&self, at: BootNs) -> Zoned {
+        let since_1970 = at.since_1970(self.world.wall_offset_ns());
         Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
     }
 
     /// The time of day, with the date where that is not the one of the page.
-    fn clock(&self, at: u64) -> String {
+    fn clock(&self, at: BootNs) -> String {
         let time = self.zoned(at);
         let format = if time.date() == self.zoned(self.page.at).date() { "%H:%M:%S%.3f" } else { "%F %H:%M:%S" };
         time.strftime(format).to_string()
@@ -94,7 +95,7 @@ impl<W: Write> Printer<'_, W> {
         let process = &life.process;
         let identity = process.identity();
         self.sheet.title(identity)?;
-        let moment = |at: u64| self.zoned(at).strftime("%F %H:%M:%S %Z").to_string();
+        let moment = |at: BootNs| self.zoned(at).strftime("%F %H:%M:%S %Z").to_string();
         let host = start.as_ref().map_or_else(String::new, |start| format!(" on {}", quote(&start.host)));
         let (from, until) = (moment(*began), moment(*at));
         self.sheet.text(&format!("as recorded{host}, from {from} to {until}"))?;
@@ -129,7 +130,7 @@ impl<W: Write> Printer<'_, W> {
     fn state(&self) -> String {
         let Page { life, at, owed_by, .. } = self.page;
         if let Some(Reaped { at: gone, .. }) = life.reaped {
-            return format!("gone for {}", seconds(at.saturating_sub(gone)));
+            return format!("gone for {}", seconds(*at - gone));
         }
         match &life.process.state {
             State::Running => "alive".to_owned(),
@@ -139,7 +140,7 @@ impl<W: Write> Printer<'_, W> {
             State::Dead(_) if !life.process.is_zombie() => "has ended; nobody has to wait for it".to_owned(),
             State::Dead(death) => {
                 let least = if death.exact { "" } else { "at least " };
-                let age = seconds(at.saturating_sub(death.zombie_since()));
+                let age = seconds(*at - death.zombie_since());
                 format!("zombie for {least}{age}; {} has to wait for it", self.or_unknown(owed_by.as_ref()))
             }
         }
@@ -169,7 +170,7 @@ impl<W: Write> Printer<'_, W> {
         self.left_out(left_out, "such moment", "in the middle of it")
     }
 
-    fn birth(&self) -> (u64, String) {
+    fn birth(&self) -> (BootNs, String) {
         let Page { life, began, .. } = self.page;
         let start = life.process.key.start;
         let first = life.parents.iter().next();
@@ -224,7 +225,7 @@ impl<W: Write> Printer<'_, W> {
         let call = exact.and_then(|exact| exact.call).map_or_else(String::new, |call| format!(" in {}", call.id()));
         let at_most = if exact.is_none() { "at most " } else { "" };
         match zombie_for {
-            Some(..1_000) => format!("{by}{call}, at once"),
+            Some(ns) if *ns < Span::MICROSECOND => format!("{by}{call}, at once"),
             Some(ns) => format!("{by}{call}, after {at_most}{} as a zombie", seconds(*ns)),
             None => format!("{by}{call}; its end was not seen"),
         }
@@ -264,7 +265,7 @@ impl<W: Write> Printer<'_, W> {
         })
     }
 
-    fn times(&self, count: u64, last_at: u64) -> String {
+    fn times(&self, count: u64, last_at: BootNs) -> String {
         if count == 1 { String::new() } else { format!(", {count} times until {}", self.clock(last_at)) }
     }
 
@@ -273,7 +274,7 @@ impl<W: Write> Printer<'_, W> {
         &mut self,
         ends: &Ends<T>,
         noun: &str,
-        line: impl Fn(&Self, &T) -> (u64, Style, String),
+        line: impl Fn(&Self, &T) -> (BootNs, Style, String),
     ) -> io::Result<()> {
         if ends.is_empty() {
             return self.sheet.text("none was recorded");
@@ -288,7 +289,7 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    fn moment(&mut self, (at, style, text): (u64, Style, String)) -> io::Result<()> {
+    fn moment(&mut self, (at, style, text): (BootNs, Style, String)) -> io::Result<()> {
         let clock = self.clock(at);
         self.sheet.entry(style, &clock, &text)
     }
@@ -376,14 +377,14 @@ impl<W: Write> Printer<'_, W> {
         self.sheet.entry(style, &clock, &format!("from {}{}: {what}", self.from(sender), on_behalf(asked_by)))?;
         if let Some(taken_at) = taken_at.filter(|taken| taken > at) {
             let clock = self.clock(taken_at);
-            self.sheet.entry(DIM, &clock, &format!("taken from the queue, {} later", seconds(taken_at - at)))?;
+            self.sheet.entry(DIM, &clock, &format!("taken from the queue, {} later", seconds(taken_at - *at)))?;
         }
         let (ended_at, status) = (life.ended_at(), life.process.death().map(|death| death.status));
         let outcome = match (ended_at, status) {
             (None, _) => (*now, "it still ran: it had not ended by the signal up to here".to_owned()),
             (Some(end), None) => (end, "it was gone by then; how it ended was not seen".to_owned()),
             (Some(end), Some(status)) => {
-                let after = seconds(end.saturating_sub(*at));
+                let after = seconds(end - *at);
                 (end, outcome(*signal, *verdict, status, &after))
             }
         };
@@ -417,7 +418,7 @@ impl<W: Write> Printer<'_, W> {
             self.sheet.entry(WARN, "signals", text)?;
         }
         if *other_count > 0 {
-            let name = |(identity, gone): &(Identity, Option<u64>)| {
+            let name = |(identity, gone): &(Identity, Option<BootNs>)| {
                 let gone = gone.map_or_else(|| "still there".to_owned(), |at| format!("gone at {}", self.clock(at)));
                 format!("{} ({gone})", self.name(identity))
             };

@@ -7,6 +7,7 @@ use crate::{
     host::Container,
     ident::{Args, Comm, Identity, ProcKey},
     signal::{Sender, Signal, Verdict},
+    time::{BootNs, Span},
     why::Ends,
     world::{Process, State, World},
 };
@@ -31,8 +32,8 @@ pub struct Life {
     pub programs: Ends<Program>,
     /// Who owed it a wait, as it was first seen and since.
     pub parents: Ends<Parent>,
-    /// When its main thread ended while others lived on, in nanoseconds of the boot-time clock.
-    pub leader_died: Option<u64>,
+    /// When its main thread ended while others lived on.
+    pub leader_died: Option<BootNs>,
     /// When it ended, it was to leave no zombie; a later parent may not wait either.
     pub autoreap: bool,
     /// It was released.
@@ -59,8 +60,8 @@ pub struct Life {
 /// A name that it had.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Since when, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// Since when.
+    pub at: BootNs,
     /// The name.
     pub comm: Comm,
     /// The command line that came with it: by exec, or as it was first seen; `None` if only the name
@@ -71,8 +72,8 @@ pub struct Program {
 /// A parent that it had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent {
-    /// Since when, in nanoseconds of the boot-time clock; where nothing told, when it was found so.
-    pub at: u64,
+    /// Since when; where nothing told, when it was found so.
+    pub at: BootNs,
     /// Who; `None` if it has none, or was lost from sight.
     pub parent: Option<Identity>,
     /// Who died, why it was this one that adopted, and how that is known; `None` for the first parent,
@@ -83,12 +84,12 @@ pub struct Parent {
 /// See [`Change::Reaped`](crate::change::Change::Reaped).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// When, in nanoseconds of the boot-time clock; an upper bound if it is not exact.
-    pub at: u64,
+    /// When; an upper bound if it is not exact.
+    pub at: BootNs,
     /// Who reaped it.
     pub by: Option<Identity>,
-    /// How long it was a zombie at the most, in nanoseconds.
-    pub zombie_for: Option<u64>,
+    /// How long it was a zombie at the most.
+    pub zombie_for: Option<Span>,
     /// How exactly that is known.
     pub exact: Option<ExactReap>,
 }
@@ -108,10 +109,10 @@ pub struct Received {
     pub is_taken: bool,
     /// How many.
     pub count: u64,
-    /// When the first came, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When the first came.
+    pub at: BootNs,
     /// When the last came.
-    pub last_at: u64,
+    pub last_at: BootNs,
     /// How many of them were seen to be taken from the queue.
     pub taken: u64,
 }
@@ -127,10 +128,10 @@ pub struct Sent {
     pub verdict: Verdict,
     /// How many.
     pub count: u64,
-    /// When the first was sent, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When the first was sent.
+    pub at: BootNs,
     /// When the last was sent.
-    pub last_at: u64,
+    pub last_at: BootNs,
 }
 
 /// A request to stop.
@@ -142,17 +143,17 @@ pub struct Stop {
     pub sender: Sender,
     /// The client that had asked an engine for it, and its ancestors, if that was seen.
     pub asked_by: Vec<Identity>,
-    /// When, in nanoseconds of the boot-time clock.
-    pub at: u64,
+    /// When.
+    pub at: BootNs,
     /// What became of it.
     pub verdict: Verdict,
     /// When it was taken from the queue, if that was seen.
-    pub taken_at: Option<u64>,
+    pub taken_at: Option<BootNs>,
 }
 
 impl Life {
     /// A process that is seen for the first time.
-    pub(super) fn new(world: &World, process: &Process, at: u64) -> Self {
+    pub(super) fn new(world: &World, process: &Process, at: BootNs) -> Self {
         let (mut programs, mut parents) = (Ends::new(PROGRAMS), Ends::new(PARENTS));
         programs.push(Program { at, comm: process.comm, args: Some(process.args.clone()) });
         parents.push(Parent {
@@ -180,13 +181,13 @@ impl Life {
         }
     }
 
-    /// When it was gone, in nanoseconds of the boot-time clock.
-    pub fn gone_at(&self) -> Option<u64> {
+    /// When it was gone.
+    pub fn gone_at(&self) -> Option<BootNs> {
         self.reaped.map(|reaped| reaped.at)
     }
 
     /// When it ended, likewise.
-    pub fn ended_at(&self) -> Option<u64> {
+    pub fn ended_at(&self) -> Option<BootNs> {
         self.process.death().map(|death| death.at).or(self.gone_at())
     }
 
@@ -206,11 +207,11 @@ impl Life {
         (self.is_born, self.creator) = (true, creator);
     }
 
-    pub(super) fn executed(&mut self, at: u64) {
+    pub(super) fn executed(&mut self, at: BootNs) {
         self.programs.push(Program { at, comm: self.process.comm, args: Some(self.process.args.clone()) });
     }
 
-    pub(super) fn renamed(&mut self, at: u64, comm: Comm) {
+    pub(super) fn renamed(&mut self, at: BootNs, comm: Comm) {
         if self.process.comm != comm {
             self.process.comm = comm;
             self.programs.push(Program { at, comm, args: None });
@@ -257,7 +258,7 @@ impl Life {
         }
     }
 
-    pub(super) fn is_sent(&mut self, world: &World, at: u64, signalled: &Signalled) {
+    pub(super) fn is_sent(&mut self, world: &World, at: BootNs, signalled: &Signalled) {
         let Signalled { signal, sender, verdict, .. } = *signalled;
         self.note(at, signalled, false);
         // Of a second one while the first is at work nothing is to be learned.
@@ -269,7 +270,7 @@ impl Life {
         }
     }
 
-    pub(super) fn takes(&mut self, at: u64, taken: &Signalled) {
+    pub(super) fn takes(&mut self, at: BootNs, taken: &Signalled) {
         let Signalled { signal, verdict, .. } = *taken;
         if let Some(stop) = self.stop.as_mut().filter(|stop| stop.signal == signal) {
             stop.taken_at = Some(at);
@@ -289,7 +290,7 @@ impl Life {
         }
     }
 
-    fn note(&mut self, at: u64, signalled: &Signalled, is_taken: bool) {
+    fn note(&mut self, at: BootNs, signalled: &Signalled, is_taken: bool) {
         let Signalled { signal, sender, verdict, .. } = *signalled;
         let is_same = |other: &&mut Received| {
             let same_sender = signal == Signal::CHLD || is_same_sender(&other.sender, &sender);
@@ -314,7 +315,7 @@ impl Life {
         });
     }
 
-    pub(super) fn sends(&mut self, at: u64, signalled: &Signalled) {
+    pub(super) fn sends(&mut self, at: BootNs, signalled: &Signalled) {
         let Signalled { signal, target, verdict, code, .. } = *signalled;
         // CLD_EXITED and so on: the kernel sends it for the end of this process.
         if signal == Signal::CHLD && code > 0 {

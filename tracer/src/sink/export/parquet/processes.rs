@@ -16,6 +16,7 @@ use crate::{
     ident::{Args, Identity, ProcKey},
     sink::export::{container, name, signed, since_1970},
     step::Step,
+    time::{BootNs, Span},
     world::{Death, Process, World},
 };
 
@@ -39,7 +40,7 @@ impl Past {
         Self { args: process.args.clone(), parent, death: process.death().copied() }
     }
 
-    fn row(self, world: &World, process: &Identity, zombie_for: Option<u64>, reaped_at: Option<u64>) -> ProcessRow {
+    fn row(self, world: &World, process: &Identity, zombie_for: Option<Span>, reaped_at: Option<BootNs>) -> ProcessRow {
         let Self { args, parent, death } = self;
         let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
         let (status_code, status_signal) = death.map(|death| status(death.status)).unwrap_or_default();
@@ -94,7 +95,7 @@ impl Processes {
     pub(super) fn finish(&self, world: &World, to: &mut Table<ProcessRow>) -> io::Result<()> {
         for process in world.processes() {
             let death = process.death().filter(|_| process.is_zombie());
-            let zombie_for = death.map(|death| world.now().saturating_sub(death.zombie_since()));
+            let zombie_for = death.map(|death| world.now() - death.zombie_since());
             to.put(Past::of(world, process).row(world, &process.identity(), zombie_for, None))?;
         }
         Ok(())

@@ -17,6 +17,7 @@ use super::proto::{
 use crate::{
     ident::{PidNs, ProcKey},
     sink::export::failed,
+    time::BootNs,
 };
 
 /// All packets come from one writer, and so are in order.
@@ -29,7 +30,7 @@ pub(super) enum Track {
     Tracer,
     /// All processes of a pid namespace, with the start of its init: the kernel gives numbers of
     /// namespaces again.
-    Namespace(PidNs, u64),
+    Namespace(PidNs, BootNs),
     /// A process.
     Process(ProcKey),
 }
@@ -48,7 +49,7 @@ pub(super) type Facts = Vec<(&'static str, Value)>;
 
 /// An instant, or the beginning of a slice.
 pub(super) struct Mark {
-    pub at: u64,
+    pub at: BootNs,
     pub track: Track,
     pub category: &'static str,
     pub name: String,
@@ -60,7 +61,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn new(at: u64, track: Track, category: &'static str, name: impl Into<String>) -> Self {
+    pub(super) fn new(at: BootNs, track: Track, category: &'static str, name: impl Into<String>) -> Self {
         Self { at, track, category, name: name.into(), facts: Facts::new(), flow: None, last_of_flow: None }
     }
 
@@ -81,8 +82,12 @@ impl Mark {
     }
 }
 
-fn packet(timestamp: Option<u64>) -> TracePacket {
-    TracePacket { timestamp, trusted_packet_sequence_id: Some(SEQUENCE), ..TracePacket::default() }
+fn packet(timestamp: Option<BootNs>) -> TracePacket {
+    TracePacket {
+        timestamp: timestamp.map(u64::from),
+        trusted_packet_sequence_id: Some(SEQUENCE),
+        ..TracePacket::default()
+    }
 }
 
 /// The file.
@@ -100,10 +105,10 @@ impl<W: Write> Tracks<W> {
     }
 
     /// The first packet: what time it was on the boot-time clock, and since 1970.
-    pub(super) fn begin(&mut self, boot: u64, wall: u64) -> io::Result<()> {
+    pub(super) fn begin(&mut self, boot: BootNs, wall: u64) -> io::Result<()> {
         let clock = |id: BuiltinClock, at| Clock { clock_id: Some(id as u32), timestamp: Some(at) };
         let snapshot = ClockSnapshot {
-            clocks: vec![clock(BuiltinClock::Boottime, boot), clock(BuiltinClock::Realtime, wall)],
+            clocks: vec![clock(BuiltinClock::Boottime, boot.0), clock(BuiltinClock::Realtime, wall)],
             primary_trace_clock: Some(BuiltinClock::Boottime.into()),
         };
         self.write(TracePacket {
@@ -153,7 +158,7 @@ impl<W: Write> Tracks<W> {
         self.write(mark.event(EventType::SliceBegin))
     }
 
-    pub(super) fn slice_end(&mut self, at: u64, track: Track) -> io::Result<()> {
+    pub(super) fn slice_end(&mut self, at: BootNs, track: Track) -> io::Result<()> {
         let event = TrackEvent {
             r#type: Some(EventType::SliceEnd.into()),
             track_uuid: Some(track.uuid()),
