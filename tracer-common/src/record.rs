@@ -80,7 +80,7 @@ records! {
     };
 
     /// A signal was generated, whatever became of it.
-    5 Signal "signal" from "`signal_generate`": SignalRecord of 56 bytes {
+    5 Signal "signal" from "`signal_generate`": SignalRecord of 72 bytes {
         /// The current task; the sender, if flags and code do not say the kernel.
         sender: TaskId,
         /// The task that the signal is for.
@@ -93,6 +93,15 @@ records! {
         signal: u8,
         /// `TRACE_SIGNAL_*`.
         result: u8 as Meaning::OneOf(signal::result::WORDS),
+        /// Whom the sender named. Older versions wrote neither this nor what follows.
+        aim: u32 as Meaning::OneOf(aim::WORDS),
+        /// The target's process group, by its number on the host; 0: unknown.
+        group: u32,
+        /// The target's session, likewise.
+        session: u32,
+        /// If the kernel sent it: the target's controlling terminal, as major number << 20 | minor number;
+        /// 0: none.
+        terminal: u32,
     };
 
     /// A signal was taken from the queue to be acted upon.
@@ -401,6 +410,25 @@ pub mod adopter {
     }
 }
 
+/// Bytes of a [`SignalRecord`] of a version that did not write [`SignalRecord::aim`] and what follows.
+pub const SIGNAL_WITHOUT_AIM: usize = 56;
+
+/// Values of [`SignalRecord::aim`]: the first argument of kill(2).
+pub mod aim {
+    words! { u32:
+        /// Unknown: another call, or a kernel that does not tell.
+        UNKNOWN = 0;
+        /// One process.
+        ONE = 1;
+        /// The process group of the sender.
+        OWN_GROUP = 2;
+        /// A process group.
+        GROUP = 3;
+        /// All that the sender may signal.
+        ALL = 4;
+    }
+}
+
 /// Bits of [`SignalRecord::flags`] and [`DeliverRecord::flags`].
 pub mod signal_flags {
     words! { u16:
@@ -434,6 +462,9 @@ pub mod signal_flags {
         /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
         /// it is for the whole process.
         EXITING = 1 << 14;
+        /// Whoever takes the signal waits for it (sigwait(3) and its like): its default action does not come
+        /// about.
+        AWAITED = 1 << 15;
     }
 
     /// Of [`HANDLER_MASK`]: `SIG_DFL`.

@@ -10,6 +10,8 @@ pub mod number {
     pub const INT: u32 = 2;
     pub const QUIT: u32 = 3;
     pub const KILL: u32 = 9;
+    pub const PIPE: u32 = 13;
+    pub const ALRM: u32 = 14;
     pub const TERM: u32 = 15;
     pub const CHLD: u32 = 17;
     pub const CONT: u32 = 18;
@@ -23,7 +25,7 @@ pub mod number {
 
 /// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`.
 pub mod set {
-    use super::number::{CHLD, CONT, HUP, INT, KILL, QUIT, STOP, TERM, TSTP, TTIN, TTOU, URG, WINCH};
+    use super::number::{ALRM, CHLD, CONT, HUP, INT, KILL, PIPE, QUIT, STOP, TERM, TSTP, TTIN, TTOU, URG, WINCH};
 
     const fn set(signals: &[u32]) -> u64 {
         let (mut set, mut i) = (0, 0);
@@ -42,6 +44,8 @@ pub mod set {
     pub const HARMLESS: u64 = IGNORED | STOPS;
     /// Programs handle them in order to end.
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
+    /// Some programs do so with these, too; others are sent them all the time.
+    pub const OCCASIONS: u64 = set(&[PIPE, ALRM]);
     /// They cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub const KERNEL_ONLY: u64 = set(&[KILL, STOP]);
 }
@@ -82,7 +86,7 @@ pub const fn is_accepted(result: u8) -> bool {
 pub const fn could_end(handler: u16, signal: u32) -> bool {
     match handler {
         signal_flags::DEFAULT => !contains(set::HARMLESS, signal),
-        signal_flags::HANDLER => contains(set::REQUESTS, signal),
+        signal_flags::HANDLER => contains(set::REQUESTS | set::OCCASIONS, signal),
         _ => false,
     }
 }

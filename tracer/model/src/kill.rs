@@ -6,7 +6,8 @@ use crate::{
     event::ExitStatus,
     host::OutOfMemory,
     ident::{ContainerNo, Identity, ProcKey},
-    signal::{Sender, Signal, killer::Killer},
+    origin::Origin,
+    signal::{Aim, Sender, Signal, Terminal, killer::Killer},
     time::{BootNs, Seq, Span},
 };
 
@@ -35,6 +36,10 @@ pub struct Kill {
     pub sender_family: Option<Family>,
     /// The client that had asked an engine for it, and its ancestors then, if that was seen.
     pub asked_by: Vec<Identity>,
+    /// What led to the signal: what its sender had received that explains it, the first cause first.
+    pub origin: Origin,
+    /// What sent it to all of a group, if that is what ended them.
+    pub call: Option<Call>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
     pub sender_lives: bool,
@@ -107,10 +112,36 @@ impl Kill {
         }
     }
 
+    /// A call that was for all of a group met only whoever made it.
+    pub(crate) fn is_of_itself(&self) -> bool {
+        let is_alone = self.count == 1 && self.call.as_ref().is_some_and(|call| call.sent == 1);
+        is_alone
+            && matches!((&self.sender, self.victims.first()), (Sender::Process(sender), Some(victim)) if sender.key == victim.key)
+    }
+
     /// It was the end of an init that had been asked to stop for so long.
     pub fn was_slow_stop(&self, after: Span) -> bool {
         self.wasted_ns.is_some_and(|wasted| wasted >= after)
     }
+}
+
+/// One call of kill(2), or one key of a terminal, that sent a signal to all of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Whom it was for; a key is for the group in the foreground.
+    pub aim: Aim,
+    /// The number of the process group on the host; 0 if it is not known, or was for several.
+    pub group: u32,
+    /// The leader of the session, if it is known.
+    pub session: Option<Identity>,
+    /// The terminal of the key.
+    pub terminal: Option<Terminal>,
+    /// How many it met that it could end, or that handle it in order to end.
+    pub sent: u64,
+    /// How many of them handled it.
+    pub handled: u64,
+    /// The first of those.
+    pub handlers: Vec<Identity>,
 }
 
 /// Whose a process is. Who starts something under the name of somebody else's program is of another family.

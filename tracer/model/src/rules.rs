@@ -15,6 +15,7 @@ mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
 mod namespace_killed;
+mod origins;
 mod orphan_adopted;
 mod pid_pressure;
 mod pty_pressure;

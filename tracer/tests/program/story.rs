@@ -8,7 +8,7 @@ use tracer::{
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs},
-    signal::Signal,
+    signal::{Aim, Place, Signal},
     sink::Sink,
     summary::Summary,
     thresholds::Thresholds,
@@ -163,6 +163,8 @@ pub fn everything() -> Vec<EventKind> {
             code: 0,
             flags: signal_flags::KERNEL_INFO | signal_flags::GROUP,
             result: 0,
+            aim: Aim::Unknown,
+            place: Place::default(),
         }),
         EventKind::Deliver(SignalTaken {
             target: task(100),

@@ -148,6 +148,15 @@ pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<S
     fixes
 }
 
+/// The same for a signal by which nobody asks for the end: its default action, which an init above would let come
+/// about, is not what it was sent for.
+pub(super) fn unhandled_news(init: &Identity, signal: Signal) -> Vec<String> {
+    let action = if signal.is_stop() { "be stopped" } else { "end" };
+    let handler = format!("give {} a handler for {signal}, or do not send it", init.comm);
+    let warning = format!("do not put an init before it for that: {} would {action} by {signal} then", init.comm);
+    if init.ns_level == 0 { vec![handler] } else { vec![handler, warning] }
+}
+
 /// The program in place of the shell that starts it.
 pub(super) fn exec_form(signal: Signal) -> String {
     format!(

@@ -44,6 +44,27 @@ pub enum Killer {
 }
 
 impl Killer {
+    /// The words for all of them in JSON.
+    pub const IDS: &[&str] = &[
+        "process",
+        "itself",
+        "parent-death",
+        "cgroup-kill",
+        "tracer-exit",
+        "hang-up",
+        "terminal",
+        "fault",
+        "seccomp",
+        "broken-pipe",
+        "timer",
+        "cpu-limit",
+        "file-size-limit",
+        "oom",
+        "namespace-end",
+        "kernel",
+        "unknown",
+    ];
+
     /// The word that stands for it in JSON.
     pub fn id(self) -> &'static str {
         match self {
@@ -121,7 +142,8 @@ pub fn killer(sent: &SignalSent) -> Killer {
             _ => {}
         }
     }
-    if is_own { Killer::Itself } else { Killer::Process }
+    // A call that is for many may be for whoever makes it, too.
+    if is_own && !sent.aim.is_many() { Killer::Itself } else { Killer::Process }
 }
 
 /// Whether the kernel accepted a signal that could be why a process ends: the rule by which the

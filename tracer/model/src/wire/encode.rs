@@ -12,7 +12,7 @@ use tracer_common::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
         OutOfMemoryRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord, SurveyedRecord,
-        TickRecord, adopter, exit_flags,
+        TickRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -25,6 +25,7 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
+    signal::{Aim, Place},
     time::BootNs,
     world::World,
 };
@@ -40,10 +41,25 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         EventKind::Exec(exec) => out.exec(exec),
         EventKind::Exit(exit) => out.fixed(&exit_record(exit)),
         EventKind::Free(task) => out.fixed(&FreeRecord { id: id(*task), ..Default::default() }),
-        EventKind::Signal(SignalSent { current, target, signal, code, flags, result }) => {
+        EventKind::Signal(SignalSent { current, target, signal, code, flags, result, aim, place }) => {
             let (sender, target, signal) = (id(*current), id(*target), signal.0);
             let (code, flags, result) = (*code, *flags, *result);
-            out.fixed(&SignalRecord { sender, target, code, flags, signal, result, ..Default::default() });
+            let Place { group, session, terminal } = *place;
+            let (aim, terminal) = (aim_number(*aim), terminal.map_or(0, |terminal| terminal.0));
+            let header = Header::default();
+            out.fixed(&SignalRecord {
+                header,
+                sender,
+                target,
+                code,
+                flags,
+                signal,
+                result,
+                aim,
+                group,
+                session,
+                terminal,
+            });
         }
         EventKind::Deliver(SignalTaken { target, signal, code, flags }) => {
             let (target, code, flags, signal) = (id(*target), *code, *flags, signal.0);
@@ -302,6 +318,17 @@ fn call_number(call: Option<WaitCall>) -> i32 {
     }
 }
 
+/// Likewise.
+fn aim_number(aim: Aim) -> u32 {
+    match aim {
+        Aim::Unknown => aim::UNKNOWN,
+        Aim::One => aim::ONE,
+        Aim::OwnGroup => aim::OWN_GROUP,
+        Aim::Group => aim::GROUP,
+        Aim::All => aim::ALL,
+    }
+}
+
 fn leader(ProcKey { start, tgid }: ProcKey) -> TaskId {
     TaskId { start: start.0, tgid, tid: tgid }
 }
@@ -325,7 +352,7 @@ mod tests {
         event::{ExitStatus, Looked},
         host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
-        signal::Signal,
+        signal::{Signal, Terminal},
         thresholds::Thresholds,
         time::Span,
         wire::decode::decode,
@@ -345,6 +372,13 @@ mod tests {
 
     fn signal() -> impl Strategy<Value = Signal> {
         (1..=64u8).prop_map(Signal)
+    }
+
+    fn place() -> impl Strategy<Value = (Aim, Place)> {
+        let aim = select(vec![Aim::Unknown, Aim::One, Aim::OwnGroup, Aim::Group, Aim::All]);
+        (aim, any::<[u32; 3]>()).prop_map(|(aim, [group, session, terminal])| {
+            (aim, Place { group, session, terminal: (terminal != 0).then_some(Terminal(terminal)) })
+        })
     }
 
     fn args() -> impl Strategy<Value = Args> {
@@ -478,9 +512,9 @@ mod tests {
             RecordKind::Exec => exec().boxed(),
             RecordKind::Exit => exit().boxed(),
             RecordKind::Free => task().prop_map(EventKind::Free).boxed(),
-            RecordKind::Signal => (task(), task(), signal(), any::<(i32, u16, u8)>())
-                .prop_map(|(current, target, signal, (code, flags, result))| {
-                    EventKind::Signal(SignalSent { current, target, signal, code, flags, result })
+            RecordKind::Signal => (task(), task(), signal(), any::<(i32, u16, u8)>(), place())
+                .prop_map(|(current, target, signal, (code, flags, result), (aim, place))| {
+                    EventKind::Signal(SignalSent { current, target, signal, code, flags, result, aim, place })
                 })
                 .boxed(),
             RecordKind::Deliver => (task(), signal(), any::<(i32, u16)>())

@@ -404,7 +404,7 @@ impl World {
     }
 
     fn signal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, changes: &mut Vec<Change>) {
-        let SignalSent { current, target, signal, code, flags, result } = *sent;
+        let SignalSent { current, target, signal, code, flags, result, .. } = *sent;
         let sender = match signal::origin(sent) {
             Some(kernel) => Sender::Kernel(kernel),
             None => Sender::Process(self.identity(current.key)),

@@ -1,5 +1,7 @@
 //! One process, as far as the events told.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use crate::{
     change::Adoption,
     event::{ExitStatus, Looked, Roles, TaskInfo},
@@ -7,7 +9,14 @@ use crate::{
     signal::{Sender, Signal},
     stop::Stop,
     time::{BootNs, Seq},
-    world::{Entry, Merged, Overflow, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
+    world::{
+        Entry, Merged, Overflow, Waiting,
+        call::LastCall,
+        cause::{Cause, Causes},
+        kinship::Orphaned,
+        missing::Missing,
+        origin::EndOfChild,
+    },
 };
 
 /// A process that is in the process table, zombies included.
@@ -73,6 +82,12 @@ pub struct Process {
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
+    /// The last call of it that sent a signal to many.
+    pub(super) call: Option<Box<LastCall>>,
+    /// Once it has ended: the signal that ended it, or that it had handled a moment before.
+    pub(super) ended_by: Option<Arc<Cause>>,
+    /// The children of it that ended last.
+    pub(super) ended_children: VecDeque<EndOfChild>,
     /// Signals to it that were lost, by their number.
     pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
@@ -191,6 +206,9 @@ impl Process {
             stop: None,
             signalled_by: None,
             causes: None,
+            call: None,
+            ended_by: None,
+            ended_children: VecDeque::new(),
             overflows: Vec::new(),
             pending: Vec::new(),
             tracer_at: BootNs::ZERO,
