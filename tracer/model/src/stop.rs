@@ -2,6 +2,7 @@
 
 use crate::{
     ident::Identity,
+    origin::Origin,
     signal::{Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
@@ -193,6 +194,8 @@ pub struct Request {
     pub target: Identity,
     /// The process is the init of a namespace, and the sender outside: a container is to stop.
     pub is_to_container: bool,
+    /// It led a session then.
+    pub is_to_leader: bool,
     /// How it was sent.
     pub killer: Killer,
     /// Who sent it.
@@ -201,6 +204,8 @@ pub struct Request {
     pub ancestors: Vec<Identity>,
     /// The client that had asked an engine for it, and its ancestors, if that was seen.
     pub asked_by: Vec<Identity>,
+    /// What led to it, the first cause first.
+    pub origin: Origin,
     /// What became of it.
     pub verdict: Verdict,
     /// When.

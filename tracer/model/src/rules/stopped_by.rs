@@ -2,12 +2,13 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
+    ident::{Identity, ProcKey},
     kill::Ending,
     programs::is_watcher,
-    rules::{Opinion, Rule, signal_not_forwarded, words},
+    rules::{Opinion, Rule, origins, signal_not_forwarded, words},
     signal::{Sender, Verdict},
-    stop::{Request, Stop},
+    stop::Request,
     summary::seconds,
     thresholds::Thresholds,
     time::Seq,
@@ -23,8 +24,13 @@ const FACTS: &[FactDef] = &[
         "parent, grandparent and so on of the sender, up to the init of its namespace",
     ),
     words::ASKED_BY,
-    FactDef::new("what", Kind::Word(&["container", "service", "command"]), "what the process is the main process of")
-        .role(Role::Reason),
+    origins::ORIGIN,
+    FactDef::new(
+        "what",
+        Kind::Word(&["container", "service", "session", "command"]),
+        "what the process is the main process of",
+    )
+    .role(Role::Reason),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end").role(Role::Cost),
     FactDef::new("status", Kind::Status, "how it ended").role(Role::Status),
     FactDef::new("passed_to", Kind::Processes, "whom it had sent a signal meanwhile, the first five of them")
@@ -53,49 +59,54 @@ impl Rule for StoppedBy {
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
-        let (process, what) = match *change {
-            Change::Died { key, .. } => {
-                match world.get(key).and_then(|process| Some((process, main_of(world, process)?))) {
-                    Some(found) => found,
-                    None => return Opinion::Quiet,
-                }
-            }
+        let key = match *change {
+            Change::Died { key, .. } if !world.get(key).is_some_and(is_init_of_namespace) => key,
             // What came of the end of a container is known by now.
             Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| ns.ending) {
-                Some(ending) if !is_told_otherwise(world, &ending) => match world.get(ending.init.key) {
-                    Some(init) => (init, "container"),
-                    None => return Opinion::Quiet,
-                },
+                Some(ending) if !is_told_otherwise(world, &ending) => ending.init.key,
                 _ => return Opinion::Quiet,
             },
             _ => return Opinion::Quiet,
         };
-        let Some((stop, death)) = process.stop.as_deref().zip(process.death()) else { return Opinion::Quiet };
-        // A look has found that it still waited.
-        let was_left = |signal| {
-            world.waiting(process.key).iter().any(|waiting| waiting.signal == signal && waiting.masks.is_some())
-        };
-        match stop.answered(death.at) {
-            Some((asked, is_certain))
-                if death.exact
-                    && death.status.signal().is_none()
-                    && !was_left(asked.signal)
-                    && !is_end_of_child(world, process, asked, death) =>
-            {
-                found(world, process, what, death, stop, (asked, is_certain), seq)
-            }
-            _ => Opinion::Quiet,
-        }
+        answer(world, key).map_or(Opinion::Quiet, |(process, answer)| found(world, process, &answer, seq))
     }
 }
 
-/// What a process is the main one of, if it is not the init of a namespace: nobody asks who has stopped a helper.
-fn main_of(world: &World, process: &Process) -> Option<&'static str> {
+/// An end that came of a request.
+struct Answer<'a> {
+    asked: &'a Request,
+    is_certain: bool,
+    death: &'a Death,
+    /// What the process was the main one of.
+    what: &'static str,
+    passed_to: &'a [Identity],
+}
+
+fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
+    let process = world.get(key)?;
+    let (stop, death) = process.stop.as_deref().zip(process.death())?;
+    let (asked, is_certain) = stop.answered(death.at)?;
+    // A look has found that it still waited.
+    let was_left = world.waiting(key).iter().any(|waiting| waiting.signal == asked.signal && waiting.masks.is_some());
+    let is_by_itself = death.exact && death.status.signal().is_none();
+    if !is_by_itself || was_left || is_end_of_child(world, process, asked, death) {
+        return None;
+    }
+    let what = main_of(world, process, asked)?;
+    Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
+}
+
+fn is_init_of_namespace(process: &Process) -> bool {
+    process.roles.init && process.ns_level > 0
+}
+
+/// What a process is the main one of: nobody asks who has stopped a helper.
+fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static str> {
     if world.command().is_some_and(|command| command.is(process.key)) {
         return Some("command");
     }
-    if process.roles.init {
-        return None;
+    if is_init_of_namespace(process) {
+        return Some("container");
     }
     let parent = world.parent(process.key)?;
     // A service manager of a user has the name of that of the machine.
@@ -104,8 +115,11 @@ fn main_of(world: &World, process: &Process) -> Option<&'static str> {
         return Some("service");
     }
     // With the pid namespace of the host a container has no init; an exec has no process of the host's.
-    let is_main = process.ns_level == 0 && is_watcher(parent.comm.bytes()) && process.container.is_some();
-    is_main.then_some("container")
+    let is_of_host = process.ns_level == 0;
+    if is_of_host && is_watcher(parent.comm.bytes()) && process.container.is_some() {
+        return Some("container");
+    }
+    (is_of_host && process.container.is_none() && asked.is_to_leader).then_some("session")
 }
 
 /// Other rules tell of an end that others died of, or that was part of another end.
@@ -119,21 +133,13 @@ fn is_end_of_child(world: &World, process: &Process, asked: &Request, death: &De
     process.roles.init && death.status.code() == of_signal && world.has_just_killed(process.key, asked.signal)
 }
 
-fn found(
-    world: &World,
-    process: &Process,
-    what: &'static str,
-    death: &Death,
-    stop: &Stop,
-    (asked, is_certain): (&Request, bool),
-    seq: Seq,
-) -> Opinion {
+fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opinion {
+    let Answer { asked, is_certain, death, what, passed_to } = *answer;
     let name = process.identity();
     let took_ns = death.at - asked.at;
     let Request { signal, sender, .. } = *asked;
     let status = death.status;
-    let passed_to = &stop.passed_to;
-    let is_init = process.roles.init;
+    let is_init = is_init_of_namespace(process);
     let notes = [
         words::asked_by(&asked.asked_by),
         Some(words::origin(asked)),
@@ -151,7 +157,12 @@ fn found(
             words::ended(status),
             seconds(took_ns)
         ),
-        notes: notes.into_iter().flatten().collect(),
+        notes: notes
+            .into_iter()
+            .flatten()
+            .chain(origins::notes(&asked.origin, asked.at))
+            .take(MOST_NOTES - 1)
+            .collect(),
         fixes: vec![words::unmeant(asked)],
         evidence: vec![asked.seq, seq],
         facts: Facts::of(
@@ -161,10 +172,11 @@ fn found(
                 ("sender", Sender::Process(sender).into()),
                 ("ancestors", asked.ancestors.clone().into()),
                 ("asked_by", asked.asked_by.clone().into()),
+                ("origin", origins::facts(&asked.origin, asked.at).into()),
                 ("what", what.into()),
                 ("took_ns", took_ns.into()),
                 ("status", status.into()),
-                ("passed_to", passed_to.clone().into()),
+                ("passed_to", passed_to.to_vec().into()),
                 ("alike", alike.into()),
             ],
         ),
@@ -191,7 +203,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         host::Container,
         ident::Args,
-        signal::Signal,
+        signal::{Place, Signal},
         story::{MS, Story, born, born_in, end, key, kill},
     };
 
@@ -272,6 +284,18 @@ mod tests {
         story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(8), "3f2e".into()));
         story.signal(handled(3, 8, Signal::TERM));
         assert_eq!(exits(&mut story, 8, 0).unwrap().facts.word("what"), "container");
+    }
+
+    #[test]
+    fn the_leader_of_a_session_is() {
+        let mut story = story();
+        story.fork(born(20, 4)).exec(20, "job").fork(born(21, 4)).exec(21, "job");
+        for (pid, session) in [(20, 20), (21, 20)] {
+            let sent = handled(3, pid, Signal::TERM);
+            story.signal(SignalSent { place: Place { session, ..Place::default() }, ..sent });
+        }
+        assert_eq!(exits(&mut story, 20, 0).unwrap().facts.word("what"), "session");
+        assert!(exits(&mut story, 21, 0).is_none());
     }
 
     #[test]

@@ -434,24 +434,6 @@ impl World {
                 process.signalled_by = Some(current.key);
             }
         }
-        if let Sender::Process(sender) = sender {
-            // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
-            // (`complete_signal()`).
-            let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
-            let request = Request {
-                signal,
-                target: self.identity(target.key),
-                is_to_container: from_outside && is_init,
-                killer: killer(sent),
-                sender,
-                ancestors: Vec::new(),
-                asked_by: Vec::new(),
-                verdict,
-                at,
-                seq,
-            };
-            self.note_request(request, &asked_by);
-        }
         let signalled = Signalled {
             signal,
             code,
@@ -473,6 +455,26 @@ impl World {
         self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict);
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, &signalled);
+        }
+        if let Sender::Process(sender) = sender {
+            // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
+            // (`complete_signal()`).
+            let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
+            let request = Request {
+                signal,
+                target: self.identity(target.key),
+                is_to_container: from_outside && is_init,
+                killer: killer(sent),
+                sender,
+                ancestors: Vec::new(),
+                asked_by: Vec::new(),
+                origin: self.origin(target.key, signal).into(),
+                is_to_leader: sent.place.session == target.key.tgid,
+                verdict,
+                at,
+                seq,
+            };
+            self.note_request(request, &signalled.asked_by);
         }
         changes.push(Change::Signalled(Box::new(signalled)));
     }
