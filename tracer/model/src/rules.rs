@@ -14,6 +14,7 @@ mod exec_leftover;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
+mod manager;
 mod namespace_killed;
 mod origins;
 mod orphan_adopted;

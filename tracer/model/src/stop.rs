@@ -1,7 +1,8 @@
 //! Who asked a container, or another process, to stop, and who ended it when it did not.
 
 use crate::{
-    ident::Identity,
+    event::Masks,
+    ident::{Args, Identity},
     origin::Origin,
     signal::{Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
@@ -18,17 +19,21 @@ pub struct Stop {
     pub told: Option<Told>,
     /// Whom the process has sent a signal since it was asked, the first of them.
     pub(crate) passed_to: Vec<Identity>,
+    /// The last look at its signals, and when.
+    pub(crate) masks: Option<(BootNs, Masks)>,
     /// The first program that it has executed since it was asked.
     pub executed: Option<Executed>,
 }
 
 /// See [`Stop::executed`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
     /// The process, by the name that it has from then on.
     pub program: Identity,
     /// When.
     pub at: BootNs,
+    /// The command line before.
+    pub before: Args,
     /// The command line is the same: the program has started itself anew.
     pub is_same: bool,
 }
@@ -41,6 +46,9 @@ struct Series {
     last: BootNs,
     meaning: Meaning,
 }
+
+/// What runs takes a signal long before this.
+const STILL: Span = Span::ms(500);
 
 /// Series of one process that are remembered.
 const MOST_SERIES: usize = 32;
@@ -88,6 +96,30 @@ impl Stop {
         Some((sure.or_else(unsure)?, kill))
     }
 
+    /// Whether a program has executed itself anew since a request: it took that for a reload.
+    pub fn is_reload(&self, asked: &Request) -> bool {
+        let is_since = self.executed.as_ref().is_some_and(|executed| executed.is_same && executed.at > asked.at);
+        is_since && asked.verdict == Verdict::Delivered
+    }
+
+    /// The other program that the process has executed since a request.
+    pub fn later_program(&self, asked: &Request) -> Option<&Executed> {
+        self.executed.as_ref().filter(|executed| !executed.is_same && executed.at > asked.at)
+    }
+
+    /// Signals of those that mostly end a program, and that it handles, as far as was seen.
+    pub fn handles(&self) -> impl Iterator<Item = Signal> {
+        let caught = self.masks.map_or(0, |(_, masks)| masks.caught);
+        [Signal::INT, Signal::QUIT, Signal::TERM].into_iter().filter(move |signal| signal.is_in(caught))
+    }
+
+    /// Whether a look has found that a request waited, though nothing stood in its way when it was sent: the
+    /// process does not run.
+    pub fn is_untaken(&self, asked: &Request) -> bool {
+        asked.verdict == Verdict::Delivered
+            && self.masks.is_some_and(|(at, masks)| masks.waits(asked.signal) && at > asked.at + STILL)
+    }
+
     /// Nanoseconds between the first signal and the SIGKILL that followed.
     pub fn wasted_ns(&self) -> Option<Span> {
         let (asked, kill) = self.enforced()?;
@@ -124,9 +156,24 @@ impl Stop {
             None => (self.since(of(false, AT_ONCE))?, SURELY_IF_UNSURE),
         };
         // Another program has begun since: what that one does is no answer to what this one got.
-        let is_other = self.executed.is_some_and(|executed| executed.at > asked.at);
+        let is_other = self.executed.as_ref().is_some_and(|executed| executed.at > asked.at);
         let is_certain = asked.verdict == Verdict::Delivered && after(asked) < surely;
         (!is_other).then_some((asked, is_certain))
+    }
+
+    /// The request that came first, of those that are remembered.
+    pub(crate) fn asked_first(&self) -> Option<&Request> {
+        self.asked.iter().map(|series| &series.first).min_by_key(|asked| asked.seq)
+    }
+
+    /// The one that began the last series.
+    pub(crate) fn asked_last(&self) -> Option<&Request> {
+        self.asked.iter().map(|series| &series.first).max_by_key(|asked| asked.seq)
+    }
+
+    /// Whether anything has asked it since a time.
+    pub(crate) fn is_asked_since(&self, at: BootNs) -> bool {
+        self.asked.iter().any(|series| series.last > at)
     }
 
     /// The first of the last series of those requests, whatever their signals are.
@@ -196,6 +243,8 @@ pub struct Request {
     pub is_to_container: bool,
     /// It led a session then.
     pub is_to_leader: bool,
+    /// It was stopped then (SIGSTOP, SIGTSTP).
+    pub is_stopped: bool,
     /// How it was sent.
     pub killer: Killer,
     /// Who sent it.

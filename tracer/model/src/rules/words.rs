@@ -7,8 +7,9 @@ use crate::{
     ident::Identity,
     programs::is_shell,
     signal::{Sender, Signal, killer::Killer},
-    stop::Request,
+    stop::{Request, Stop},
     summary::and_more,
+    world::Process,
 };
 
 /// A process by its name and its pid on the host: `sh (pid 4125)`.
@@ -165,8 +166,15 @@ pub(super) fn exec_form(signal: Signal) -> String {
     )
 }
 
+/// Whether a program that was asked to stop was a shell: by its name, or by the command line that a script has.
+pub(super) fn runs_shell(met: &Identity, process: &Process, stop: &Stop) -> bool {
+    let args = stop.executed.as_ref().map_or(&process.args, |executed| &executed.before);
+    let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
+    is_shell(met.comm.bytes()) || program.is_some_and(is_shell)
+}
+
 /// The name of a signal as a shell's `trap` takes it.
-fn bare(signal: Signal) -> String {
+pub(super) fn bare(signal: Signal) -> String {
     let name = signal.to_string();
     name.strip_prefix("SIG").unwrap_or(&name).to_owned()
 }

@@ -469,6 +469,7 @@ impl World {
                 ancestors: Vec::new(),
                 asked_by: Vec::new(),
                 origin: self.origin(target.key, signal).into(),
+                is_stopped: flags & signal_flags::STOPPED != 0,
                 is_to_leader: sent.place.session == target.key.tgid,
                 verdict,
                 at,

@@ -8,6 +8,13 @@ use crate::{
     world::World,
 };
 
+/// Whether two command lines run the same, wherever it lies: a program that executes itself anew often knows its
+/// file by another path.
+fn is_same_line(one: &Args, other: &Args) -> bool {
+    let name = |word: &[u8]| word.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
+    one.iter().map(name).eq(other.iter().map(name))
+}
+
 impl World {
     /// A process has sent a signal to another one. Who stands behind it is put in where it is wanted.
     pub(super) fn note_request(&mut self, request: Request, asked_by: &[Identity]) {
@@ -104,9 +111,10 @@ impl World {
     /// A process executes a program: if it was asked to stop, another one than that now runs.
     pub(super) fn note_executed(&mut self, key: ProcKey, at: BootNs, before: &Args) {
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let executed = Executed { program: process.identity(), at, is_same: process.args.bytes == before.bytes };
+        let program = process.identity();
         if let Some(stop) = &mut process.stop {
-            stop.executed.get_or_insert(executed);
+            let is_same = is_same_line(&process.args, before);
+            stop.executed.get_or_insert_with(|| Executed { program, at, before: before.clone(), is_same });
         }
     }
 }
