@@ -307,8 +307,8 @@ records! {
     78 Rooms "rooms" from "`/proc/sys/kernel`, `pids.current`, `/proc/PID/fd`": RoomsRecord of 16 bytes {}
         then Rest::Json;
 
-    /// Which signals wait for a thread and its process, and which it blocks; all 0 if it is gone.
-    79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 56 bytes {
+    /// Which signals wait for a thread and its process, which it blocks and handles; all 0 if it is gone.
+    79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 64 bytes {
         /// The thread.
         id: TaskId,
         /// Signals that wait for the thread, a bit each from signal 1.
@@ -317,6 +317,8 @@ records! {
         shared_pending: u64,
         /// Signals that the thread blocks.
         blocked: u64,
+        /// Signals that the process handles. Older versions did not write this.
+        caught: u64,
     };
 
     /// What was out of memory when the out-of-memory killer chose a process.
@@ -443,6 +445,9 @@ pub mod adopter {
 
 /// Bytes of a [`SignalRecord`] of a version that did not write [`SignalRecord::aim`] and what follows.
 pub const SIGNAL_WITHOUT_AIM: usize = 56;
+
+/// Bytes of a [`MasksRecord`] of a version that did not write [`MasksRecord::caught`].
+pub const MASKS_WITHOUT_CAUGHT: usize = 56;
 
 /// Values of [`SignalRecord::aim`]: the first argument of kill(2).
 pub mod aim {

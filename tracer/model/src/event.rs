@@ -478,6 +478,8 @@ pub struct Masks {
     pub shared_pending: u64,
     /// Those that the thread blocks.
     pub blocked: u64,
+    /// Those that the process handles; 0 in a stream of an older version.
+    pub caught: u64,
 }
 
 impl Masks {

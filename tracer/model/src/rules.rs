@@ -16,6 +16,7 @@ mod held;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
+mod manager;
 mod namespace_killed;
 mod origins;
 mod orphan_adopted;
@@ -26,6 +27,7 @@ mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
 mod status_lost;
+mod stopped_by;
 mod stopped_job;
 mod unreaped_child;
 mod words;
@@ -130,6 +132,7 @@ rules! {
     orphan_adopted,
     namespace_killed,
     slow_stop,
+    stopped_by,
     signal_not_forwarded,
     zombie_leader,
     left_behind,

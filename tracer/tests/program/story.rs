@@ -261,7 +261,7 @@ pub fn troubles() -> Vec<(u64, EventKind)> {
         events.push((150, fork(info(pid, 10, if pid % 3 == 0 { "curl" } else { "sh" }))));
         events.push((150, EventKind::Exit(Box::new(exit(pid, 10, 0)))));
     }
-    let blocked = Masks { shared_pending: 1 << 14, blocked: 1 << 14, pending: 0 };
+    let blocked = Masks { shared_pending: 1 << 14, blocked: 1 << 14, ..Masks::default() };
     let look = |pid, ppid, pts| EventKind::Look(Look { key: key(pid), found: Some(Looked { state: b'S', ppid, pts }) });
     events.extend([
         (SOON, EventKind::Tick),

@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn who_asked_for_the_end_from_inside_is_no_news() {
         use tracer_common::record::signal_flags as bit;
-        for (bystander, want) in [(false, &[][..]), (true, &["namespace-killed"][..])] {
+        for (bystander, want) in [(false, ["stopped-by"]), (true, ["namespace-killed"])] {
             let mut story = Story::new();
             story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).fork(born_in(NS, 12, 3, 10));
             let asked = kill(12, 10, Signal::TERM);

@@ -6,8 +6,10 @@ use crate::{
     finding::{FactDef, Kind, Note, Role},
     ident::Identity,
     programs::is_shell,
-    signal::{Sender, Signal},
+    signal::{Sender, Signal, killer::Killer},
+    stop::{Request, Stop},
     summary::and_more,
+    world::Process,
 };
 
 /// A process by its name and its pid on the host: `sh (pid 4125)`.
@@ -56,6 +58,43 @@ pub fn on_behalf(asked_by: &[Identity]) -> String {
             format!(", as {} had asked", line(short(client), ancestors))
         }
         None => String::new(),
+    }
+}
+
+/// Where a request to stop came from, in a few words that follow its signal.
+pub(super) fn briefly(request: &Request) -> String {
+    let sender = short(&request.sender);
+    match request.killer {
+        Killer::ParentDeath => format!(", as its parent {sender} ended,"),
+        _ => format!(" from {sender}"),
+    }
+}
+
+/// The same, in full.
+pub(super) fn origin(request: &Request) -> Note {
+    let sender = line(who(&request.sender), &request.ancestors);
+    match request.killer {
+        Killer::ParentDeath => {
+            Note::new("cause", format!("it had asked for that (PR_SET_PDEATHSIG); its parent was {sender}"))
+        }
+        _ => Note::new("sent by", sender),
+    }
+}
+
+/// Whom to ask if nobody meant it.
+pub(super) fn unmeant(request: &Request) -> String {
+    let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
+    match request.killer {
+        Killer::ParentDeath => format!("if it was not meant, find out why {sender} ended"),
+        _ => format!("if it was not meant, find out why {sender} sent it (whoever stands behind it has started it)"),
+    }
+}
+
+/// Whom somebody sent a signal; empty if nobody.
+pub(super) fn to(passed_to: &[Identity]) -> String {
+    match passed_to {
+        [] => String::new(),
+        some => format!("to {}", names(some, some.len() as u64)),
     }
 }
 
@@ -127,8 +166,15 @@ pub(super) fn exec_form(signal: Signal) -> String {
     )
 }
 
+/// Whether a program that was asked to stop was a shell: by its name, or by the command line that a script has.
+pub(super) fn runs_shell(met: &Identity, process: &Process, stop: &Stop) -> bool {
+    let args = stop.executed.as_ref().map_or(&process.args, |executed| &executed.before);
+    let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
+    is_shell(met.comm.bytes()) || program.is_some_and(is_shell)
+}
+
 /// The name of a signal as a shell's `trap` takes it.
-fn bare(signal: Signal) -> String {
+pub(super) fn bare(signal: Signal) -> String {
     let name = signal.to_string();
     name.strip_prefix("SIG").unwrap_or(&name).to_owned()
 }

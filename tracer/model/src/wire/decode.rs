@@ -8,9 +8,9 @@ use tracer_common::{
     ReapRecord, RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER,
-        OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter, aim,
-        exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
+        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter,
+        aim, exit_flags,
     },
     task::flags,
 };
@@ -180,8 +180,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         }
         RecordKind::Rooms => EventKind::Rooms(json::<RoomsRecord, _>(bytes, JSON_MAX, DecodeError::BadRooms)?),
         RecordKind::Masks => {
-            let MasksRecord { header: _, id, pending, shared_pending, blocked } = read(bytes)?;
-            let masks = Masks { pending, shared_pending, blocked };
+            let MasksRecord { header: _, id, pending, shared_pending, blocked, caught } =
+                read_grown(bytes, MASKS_WITHOUT_CAUGHT)?;
+            let masks = Masks { pending, shared_pending, blocked, caught };
             EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
         }
         RecordKind::Held => {

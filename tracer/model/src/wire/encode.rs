@@ -144,8 +144,8 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.record(&fixed, &rest);
         }
         EventKind::Masks(task, masks) => {
-            let Masks { pending, shared_pending, blocked } = masks.unwrap_or_default();
-            let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, ..Default::default() };
+            let Masks { pending, shared_pending, blocked, caught } = masks.unwrap_or_default();
+            let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, caught, ..Default::default() };
             out.fixed(&fixed);
         }
         EventKind::OutOfMemory(key, which) => {
@@ -611,9 +611,9 @@ mod tests {
                 (key(), "[a-z0-9]{0,64}").prop_map(|(key, id)| EventKind::Contained(key, id)).boxed()
             }
             RecordKind::Rooms => rooms().boxed(),
-            RecordKind::Masks => (task(), any::<[u64; 3]>())
-                .prop_map(|(task, [pending, shared_pending, blocked])| {
-                    let masks = Masks { pending, shared_pending, blocked };
+            RecordKind::Masks => (task(), any::<[u64; 4]>())
+                .prop_map(|(task, [pending, shared_pending, blocked, caught])| {
+                    let masks = Masks { pending, shared_pending, blocked, caught };
                     EventKind::Masks(task, (masks != Masks::default()).then_some(masks))
                 })
                 .boxed(),

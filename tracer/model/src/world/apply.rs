@@ -243,6 +243,7 @@ impl World {
                 process.state = State::Running;
             }
         }
+        self.note_executed(task.key, at, &words);
         self.note_client(task.key, &words);
         self.plan_look(task.key, at);
         self.note_entry(task.key);
@@ -439,16 +440,6 @@ impl World {
                 process.signalled_by = Some(current.key);
             }
         }
-        // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
-        // (`complete_signal()`).
-        if from_outside
-            && let Sender::Process(sender) = sender
-            && self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0)
-        {
-            let (ancestors, nobody) = (Vec::new(), Vec::new());
-            let request = Request { signal, sender, ancestors, asked_by: nobody, verdict, at, seq };
-            self.note_request(target.key, request, &asked_by);
-        }
         let signalled = Signalled {
             signal,
             code,
@@ -473,6 +464,27 @@ impl World {
         }
         self.note_fatal(at, seq, sent, sender, verdict);
         let continued = self.note_stopped(at, seq, sent, sender, verdict);
+        if let Sender::Process(sender) = sender {
+            // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
+            // (`complete_signal()`).
+            let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
+            let request = Request {
+                signal,
+                target: self.identity(target.key),
+                is_to_container: from_outside && is_init,
+                killer: killer(sent),
+                sender,
+                ancestors: Vec::new(),
+                asked_by: Vec::new(),
+                origin: self.origin(target.key, signal).into(),
+                is_stopped: flags & signal_flags::STOPPED != 0,
+                is_to_leader: sent.place.session == target.key.tgid,
+                verdict,
+                at,
+                seq,
+            };
+            self.note_request(request, &signalled.asked_by);
+        }
         changes.push(Change::Signalled(Box::new(signalled)));
         changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }

@@ -236,6 +236,11 @@ impl World {
         }
     }
 
+    /// Whether a process has ended another one by that signal, and that is still to be told.
+    pub fn has_just_killed(&self, killer: ProcKey, signal: Signal) -> bool {
+        self.kills.keys().any(|join| (join.killer, join.who, join.signal) == (Killer::Process, killer, signal))
+    }
+
     /// What ended an init, until that is told.
     pub fn kill_of_init(&self, init: ProcKey) -> Option<&Kill> {
         self.kills.iter().find(|(join, _)| join.init == Some(init)).map(|(_, open)| &open.kill)

@@ -91,7 +91,7 @@ pub struct Process {
     pub(super) ignored_at: BootNs,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
-    /// For an init: how somebody outside tries to stop it.
+    /// How somebody tries to stop it.
     pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
@@ -302,7 +302,7 @@ impl Process {
     }
 
     /// The first process of the machine, or of a recording of a part of it.
-    pub(super) fn is_init_of_host(&self) -> bool {
+    pub fn is_init_of_host(&self) -> bool {
         self.roles.init && self.ns_level == 0
     }
 

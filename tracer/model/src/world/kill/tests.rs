@@ -85,7 +85,9 @@ fn what_did_not_end_it_is_not_blamed() {
     ends(&mut story, 10, Signal::KILL);
     // Exits by itself, after all.
     story.signal(SignalSent { flags: handled.flags | signal_flags::HANDLER, ..kill(2, 11, Signal::TERM) });
-    story.exit(end(11, 1, Adopter::None)).wait(200, &[]);
+    story.exit(end(11, 1, Adopter::None));
+    assert_eq!(story.rules(), ["stopped-by"]);
+    story.wait(200, &[]);
     assert_eq!(told(&mut story), [(Killer::Process, Some(12), 1)]);
 }
 
