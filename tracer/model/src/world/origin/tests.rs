@@ -298,6 +298,7 @@ fn an_exec_of_the_engine_that_took_too_long_is_told_as_that() {
             old_tid: 29,
             args,
             mount_ns: 0,
+            ignored: None,
         })));
         story.fork(born_in(77, 30, 1, 29)).exec(30, "web");
         let web = Container { id: "web".into(), ..Container::default() };
