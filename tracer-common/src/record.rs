@@ -95,11 +95,12 @@ records! {
         result: u8 as Meaning::OneOf(signal::result::WORDS),
         /// Whom the sender named. Older versions wrote neither this nor what follows.
         aim: u32 as Meaning::OneOf(aim::WORDS),
-        /// The target's process group, by its number on the host; 0: unknown.
+        /// If it may be for others, too (the kernel sent it, or its sender named more than one): the target's process
+        /// group, by its number on the host; 0: unknown.
         group: u32,
-        /// The target's session, likewise.
+        /// Likewise: its session.
         session: u32,
-        /// If the kernel sent it: the target's controlling terminal, as major number << 20 | minor number;
+        /// If the kernel sent it: its controlling terminal, as major number << 20 | minor number;
         /// 0: none.
         terminal: u32,
     };

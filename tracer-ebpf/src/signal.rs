@@ -66,6 +66,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, is_for_process);
+    // kill(2) sends to processes, and what the kernel sends may come from a terminal.
+    let aim = if info == SEND_SIG_PRIV || !is_for_process { aim::UNKNOWN } else { aim_of_call() };
+    let is_for_many = info == SEND_SIG_PRIV || aim > aim::ONE;
     emit(SignalRecord {
         header: header::<SignalRecord>(),
         sender,
@@ -74,10 +77,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         flags,
         signal: signal as u8,
         result,
-        aim: if info == SEND_SIG_PRIV { aim::UNKNOWN } else { aim_of_call() },
-        group: target.number_of(PIDTYPE_PGID),
-        session: target.number_of(PIDTYPE_SID),
-        // Of what others send it says nothing, and costs four loads.
+        aim,
+        group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
+        session: if is_for_many { target.number_of(PIDTYPE_SID) } else { 0 },
         terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
     });
     0
