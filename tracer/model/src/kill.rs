@@ -7,7 +7,7 @@ use crate::{
     host::OutOfMemory,
     ident::{Args, ContainerNo, Identity, ProcKey},
     origin::Origin,
-    signal::{Aim, Sender, Signal, Terminal, killer::Killer},
+    signal::{Aim, Sender, Signal, Terminal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
 
@@ -172,6 +172,38 @@ pub struct Family {
     pub(crate) root: ProcKey,
     /// And the id of the control group that it was born in, 0 when unknown.
     pub(crate) cgroup: u64,
+}
+
+/// One that the kernel has killed with its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallen {
+    /// Which.
+    pub process: Identity,
+    /// The last signal that had asked it to end, and what became of that.
+    pub asked: Option<(Signal, Verdict)>,
+    /// When that was sent.
+    pub asked_at: BootNs,
+    /// It had come in from outside (setns(2)).
+    pub is_outsider: bool,
+    /// Whose end had left it to its last parent.
+    pub left_by: Option<Identity>,
+}
+
+impl Fallen {
+    /// How many are remembered of a namespace.
+    const MOST: usize = 5;
+    /// Who is younger than this at the end is a helper: the `sleep 1` of a loop.
+    const YOUNG: Span = Span::ms(1_100);
+
+    /// Puts one among those that matter: who had come from outside, who had not been asked, the oldest.
+    pub(crate) fn choose(chosen: &mut Vec<Self>, one: &Self, ended: BootNs) {
+        chosen.push(one.clone());
+        chosen.sort_by_key(|fallen| {
+            let is_young = ended - fallen.process.key.start < Self::YOUNG;
+            (!fallen.is_outsider, is_young, fallen.asked.is_some(), fallen.process.key)
+        });
+        chosen.truncate(Self::MOST);
+    }
 }
 
 /// A namespace whose init has exited: `zap_pid_ns_processes()` kills the rest.

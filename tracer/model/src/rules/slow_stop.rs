@@ -31,7 +31,8 @@ const FACTS: &[FactDef] = &[
     )
     .nullable(),
     FactDef::new("children_not_told", Kind::Count, "how many were not; likewise").nullable(),
-    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel kills with it"),
+    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel killed with it"),
+    words::FALLEN,
     FactDef::new("killer", Kind::Sender, "who sent the SIGKILL").role(Role::Party),
     FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
     FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
@@ -61,8 +62,12 @@ impl Rule for SlowStop {
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
-        let (key, status) = match *change {
-            Change::Died { key, status } => (key, status),
+        let (key, ns) = match *change {
+            // Who died with it is known by now.
+            Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| Some((ns.ending?.init.key, ns))) {
+                Some(ended) => ended,
+                None => return Opinion::Quiet,
+            },
             // What it handles is to be seen as long as it lives.
             Change::Signalled(ref signalled) if is_asked(world, signalled.target.key, seq) => {
                 return Opinion::Recheck(world.now(), signalled.target.key);
@@ -73,17 +78,18 @@ impl Rule for SlowStop {
         let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
         let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
         let wasted = kill.at - asked.at;
-        if !asked.is_to_container || status.signal() != Some(Signal::KILL) || wasted < self.after {
+        let Some(death) = process.death() else { return Opinion::Quiet };
+        if !asked.is_to_container || death.status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Opinion::Quiet;
         }
-        let ended_at = process.death().map_or(world.now(), |death| death.at);
-        let took_ns = ended_at - asked.at;
-        let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
+        let took_ns = death.at - asked.at;
+        let left = ns.ending.map_or(0, |ending| ending.killed);
+        let fallen = words::fallen(&ns.fallen, left, death.at);
         Opinion::Found(Box::new(Finding {
             headline: headline(world, process, stop, asked, took_ns),
-            notes: notes(stop, asked, kill, left),
+            notes: notes(stop, asked, kill, left, &fallen),
             fixes: fixes(world, process, stop, asked),
-            evidence: vec![asked.seq, kill.seq, seq],
+            evidence: vec![asked.seq, kill.seq, death.seq],
             facts: Facts::of(
                 FACTS,
                 [
@@ -95,6 +101,7 @@ impl Rule for SlowStop {
                     ("children_told", stop.told.as_ref().map(|told| told.told).into()),
                     ("children_not_told", stop.told.as_ref().map(|told| told.not_told).into()),
                     ("left", left.into()),
+                    ("named", words::fallen_facts(&ns.fallen, death.at).into()),
                     ("killer", Sender::Process(kill.sender).into()),
                     ("killer_ancestors", kill.ancestors.clone().into()),
                     ("wasted_ns", wasted.into()),
@@ -146,7 +153,7 @@ fn headline(world: &World, process: &Process, stop: &Stop, asked: &Request, took
     format!("{} took {} to stop: {fate}", world.place_of(&process.identity()), seconds(took_ns))
 }
 
-fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64) -> Vec<Note> {
+fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64, fallen: &str) -> Vec<Note> {
     let init = words::who(&asked.target);
     let fate = match asked.verdict {
         signal::Verdict::InitNoHandler => "dropped, as pid 1 has no handler for it",
@@ -170,6 +177,7 @@ fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64) -> Vec<Note> {
         told.and_then(children),
         told.and_then(ignoring),
         Some(Note::new("SIGKILL", format!("{later} later, from {}{others}", chain(kill)))),
+        Note::maybe("died", fallen),
     ];
     notes.into_iter().flatten().collect()
 }
@@ -349,10 +357,11 @@ mod tests {
         let mut story = container();
         story.fork(born_in(NS, 11, 2, 10));
         story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
-        let finding = killed(&mut story).unwrap();
-        assert!(finding.message().ends_with("; 1 more process died with it."), "{}", finding.message());
-        story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).wait(200, &[]);
-        assert_eq!(story.rules(), [""; 0]);
+        assert!(killed(&mut story).is_none(), "who died with it is to be known first");
+        let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
+        let text = "; 1 more process died with it. Died: p11 (pid 11), sent no signal.";
+        assert!(finding.message().ends_with(text), "{}", finding.message());
+        assert_eq!(story.wait(200, &[]).rules(), [""; 0]);
     }
 
     #[test]
@@ -492,7 +501,8 @@ mod tests {
         story.wait(60_000, &lives).signal(sent(3, Signal::TERM, bit::HANDLER, 0));
         let passed = kill(10, 11, Signal::TERM);
         story.signal(SignalSent { result: 1, flags: passed.flags | bit::IGNORE, ..passed }).wait(3_000, &lives);
-        let finding = killed(&mut story).unwrap();
+        assert!(killed(&mut story).is_none());
+        let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
         let text =
             "Children: it passed a signal on to all of them. Ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
         assert!(finding.message().contains(text), "{}", finding.message());

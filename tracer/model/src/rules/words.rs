@@ -3,12 +3,14 @@
 
 use crate::{
     event::ExitStatus,
-    finding::{FactDef, Kind, Note, Role},
+    finding::{FactDef, Facts, Kind, Note, Role},
     ident::Identity,
+    kill::Fallen,
     programs::is_shell,
-    signal::{Sender, Signal, killer::Killer},
+    signal::{Sender, Signal, Verdict, killer::Killer},
     stop::{Request, Stop},
-    summary::and_more,
+    summary::{and_more, seconds},
+    time::BootNs,
     world::Process,
 };
 
@@ -88,6 +90,64 @@ pub(super) fn unmeant(request: &Request) -> String {
         Killer::ParentDeath => format!("if it was not meant, find out why {sender} ended"),
         _ => format!("if it was not meant, find out why {sender} sent it (whoever stands behind it has started it)"),
     }
+}
+
+/// Those that died with a namespace and matter, of so many, and whether they had been asked to end before.
+pub(super) fn fallen(fallen: &[Fallen], count: u64, ended: BootNs) -> String {
+    let one = |Fallen { process, asked, asked_at, is_outsider, .. }: &Fallen| {
+        let how = match asked {
+            None => "sent no signal".to_owned(),
+            Some((signal, verdict)) => {
+                let before = seconds(ended - *asked_at);
+                match verdict {
+                    Verdict::IgnoredByChoice => format!("sent {signal} {before} before, which it ignores"),
+                    Verdict::Queued => format!("sent {signal} {before} before, which waited"),
+                    _ => format!("sent {signal} {before} before, and not done yet"),
+                }
+            }
+        };
+        let from = if *is_outsider { ", come in from outside" } else { "" };
+        format!("{}, {how}{from}", short(process))
+    };
+    let mut named: Vec<_> = fallen.iter().map(one).collect();
+    let more = count.saturating_sub(named.len() as u64);
+    if more > 0 && !named.is_empty() {
+        named.push(format!("{more} more"));
+    }
+    named.join("; ")
+}
+
+/// The facts about them.
+pub(super) const FALLEN: FactDef = FactDef::new(
+    "named",
+    Kind::List(FALLEN_FACTS),
+    "those of them that matter, five at the most: who had come in from outside, who had not been asked to end, the oldest",
+);
+
+const FALLEN_FACTS: &[FactDef] = &[
+    FactDef::new("process", Kind::Process, "who").role(Role::Victims),
+    FactDef::new("signal", Kind::Signal, "the last signal that had asked it to end; null if none had").nullable(),
+    FactDef::new("verdict", Kind::Word(Verdict::IDS), "what became of that, as in `signal`").nullable(),
+    FactDef::new("before_ns", Kind::Span, "so long before the end of pid 1 it was sent").nullable(),
+    FactDef::new("from_outside", Kind::Flag, "it had come in from outside (setns(2)), as with `docker exec`"),
+    FactDef::new("left_by", Kind::Process, "whose end had left it to its last parent").nullable(),
+];
+
+pub(super) fn fallen_facts(fallen: &[Fallen], ended: BootNs) -> Vec<Facts> {
+    let one = |Fallen { process, asked, asked_at, is_outsider, left_by }: &Fallen| {
+        Facts::of(
+            FALLEN_FACTS,
+            [
+                ("process", (*process).into()),
+                ("signal", asked.map(|(signal, _)| signal).into()),
+                ("verdict", asked.map(|(_, verdict)| verdict.id()).into()),
+                ("before_ns", asked.map(|_| ended - *asked_at).into()),
+                ("from_outside", (*is_outsider).into()),
+                ("left_by", (*left_by).into()),
+            ],
+        )
+    };
+    fallen.iter().map(one).collect()
 }
 
 /// Whom somebody sent a signal; empty if nobody.

@@ -5,7 +5,7 @@ use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey},
-    kill::Ending,
+    kill::{Ending, Fallen},
     signal::{
         self, Sender, Verdict,
         killer::{Killer, killer},
@@ -201,10 +201,18 @@ impl World {
             parent: info.parent_ns,
             init: None,
             ending: None,
+            fallen: Vec::new(),
         });
         if info.roles.init && ns.init != Some(info.key) {
             // Inode numbers are used again: a new init is a new namespace.
-            *ns = Namespace { level: info.ns_level, parent: info.parent_ns, init: Some(info.key), ending: None, ..*ns };
+            *ns = Namespace {
+                level: info.ns_level,
+                parent: info.parent_ns,
+                init: Some(info.key),
+                ending: None,
+                fallen: Vec::new(),
+                ..*ns
+            };
         }
         let now = around(ns);
         if known != now {
@@ -384,10 +392,14 @@ impl World {
         is_by_end: bool,
         changes: &mut Vec<Change>,
     ) {
+        let fallen = if is_by_end { self.fallen(key) } else { None };
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
                 return;
+            }
+            if let Some(fallen) = fallen.as_ref().filter(|_| ending.asked_by != Some(key)) {
+                Fallen::choose(&mut ns.fallen, fallen, ending.since);
             }
             ending.left -= 1;
             ending.killed += u64::from(is_by_end);

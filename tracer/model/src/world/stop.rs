@@ -2,6 +2,8 @@
 
 use crate::{
     ident::{Args, Identity, ProcKey},
+    kill::Fallen,
+    programs::is_runtime,
     signal::{Signal, Verdict},
     stop::{Executed, Meaning, NAMED, Request, Stop, Told},
     time::BootNs,
@@ -106,6 +108,23 @@ impl World {
             Signal::HUP => Some(Meaning::Reload),
             _ => None,
         }
+    }
+
+    /// What is remembered of one that dies with its namespace; nothing of a helper of a runtime.
+    pub(super) fn fallen(&self, key: ProcKey) -> Option<Fallen> {
+        let process = self.get(key)?;
+        let name = process.comm.bytes();
+        if is_runtime(name) || name.starts_with(b"runc:[") {
+            return None;
+        }
+        let last = process.stop.as_ref().and_then(|stop| stop.asked_last());
+        Some(Fallen {
+            process: process.identity(),
+            asked: last.map(|asked| (asked.signal, asked.verdict)),
+            asked_at: last.map(|asked| asked.at).unwrap_or_default(),
+            is_outsider: process.roles.outsider,
+            left_by: process.adoption.map(|adoption| adoption.from),
+        })
     }
 
     /// A process executes a program: if it was asked to stop, another one than that now runs.
