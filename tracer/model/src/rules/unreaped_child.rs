@@ -479,6 +479,26 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_a_pipe_that_the_parent_reads_is_named() {
+        for shared in [true, false] {
+            let mut story = Story::new();
+            story.fork(born(10, 1)).exec(10, "python3").fork(born(20, 10)).fork(born(21, 20)).exec(21, "daemon");
+            story.exit(end(20, 10, Adopter::NamespaceInit(task(1)))).wait(20, &[(21, b'S', 1), (20, b'Z', 10)]);
+            story.now += Span::seconds(3);
+            let (reader, writer) = (key(10), key(21));
+            assert!(story.engine.due(story.now, 0).contains(&Wanted::Pipe(reader, writer)));
+            story.event(EventKind::Pipe(crate::event::Pipe { reader, writer, shared }));
+            story.found.clear();
+            story.wait(0, &[(20, b'Z', 10), (10, b'S', 1)]);
+            let finding = story.only();
+            let named = finding.facts.process("pipe_writer").map(|writer| writer.key);
+            assert_eq!(named, shared.then_some(writer));
+            assert_eq!(finding.message().contains("one that daemon (pid 21) holds open"), shared);
+            assert_eq!(finding.fix().contains("end daemon (pid 21): the pipe ends"), shared, "{}", finding.fix());
+        }
+    }
+
+    #[test]
     fn a_last_look_keeps_a_false_finding_from_being_said() {
         let mut story = dead_child();
         // Its release was lost: /proc knows better.
