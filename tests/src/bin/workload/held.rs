@@ -92,7 +92,9 @@ pub fn status(how: &str) {
     announce("parent");
     if how == "taken" {
         // Whichever is woken first: until the other one has lost.
-        thread::spawn(move || drop(waitpid(None, None)));
+        thread::spawn(|| {
+            let _ = waitpid(None, None);
+        });
     }
     let got = waitpid(child, None);
     say(if got == Err(Errno::ECHILD) { "lost" } else { "got" }, 0);

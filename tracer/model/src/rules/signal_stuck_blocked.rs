@@ -89,7 +89,11 @@ impl StuckBlocked {
         let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
         let age_ns = world.now() - at;
-        let why = Why::of(world, process);
+        // What it blocks it does not take when it wakes up either.
+        let why = match Why::of(world, process) {
+            Why::Asleep if signal.is_in(masks.blocked) => Why::Busy,
+            why => why,
+        };
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
         if matches!(why, Why::Stopped | Why::Traced(_)) && signal.is_stop() {
             return Opinion::Quiet;

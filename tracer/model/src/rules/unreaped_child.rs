@@ -234,8 +234,8 @@ impl Blame {
                 let mut fixes = vec![
                     format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
                     format!(
-                        "if nobody wants the status of any child, have {comm} set SIGCHLD to SIG_IGN: then all statuses are \
-                         lost, and programs that it executes begin with SIGCHLD ignored too"
+                        "if no child's status matters, have {comm} set SIGCHLD to SIG_IGN: it loses all of them, and so do \
+                         programs that it executes"
                     ),
                 ];
                 // To end it where its heir does not reap either would help nobody.
@@ -340,8 +340,10 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
             format!("{}, which must wait for it before its parent can", words::who(&parent)),
         ),
     };
-    let writer = world.get(debtor).and_then(|debtor| debtor.pipe).map(|(_, writer)| world.identity(writer));
-    let writer = writer.filter(|_| blame == Blame::Parent);
+    let pipe = world.get(debtor).and_then(|debtor| debtor.pipe).filter(|_| blame == Blame::Parent);
+    // As seen since this one is a zombie, and still so.
+    let writer = pipe.filter(|&(at, _)| at >= process.owed_since(death)).and_then(|(_, writer)| world.get(writer));
+    let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
         n => format!("{} of it meanwhile", words::count(n, "other child", "other children")),
