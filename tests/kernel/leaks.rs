@@ -40,7 +40,7 @@ pub fn trials() -> Vec<Test> {
 }
 
 /// Waits until a finding about that process is over; how, in words.
-fn over(run: &mut Run, rule: &str, pid: i32) -> String {
+pub fn over(run: &mut Run, rule: &str, pid: i32) -> String {
     run.find(&format!("the end of {rule} about {pid}"), |line| match line {
         Line::Finding(finding) if finding.stage == "resolved" && finding.rule == rule && finding.process.pid == pid => {
             Some(finding.message.clone())

@@ -18,6 +18,7 @@ mod endings;
 mod events;
 mod fidelity;
 mod filters;
+mod held;
 mod hostile;
 mod kills;
 mod late;
@@ -64,6 +65,7 @@ fn main() {
         ("orphans", orphans::trials()),
         ("threads", threads::trials()),
         ("namespaces", namespaces::trials()),
+        ("held", held::trials()),
         ("orders", orders::trials()),
         ("late", late::trials()),
         ("tree", tree::trials()),

@@ -377,6 +377,16 @@ pub struct Finding {
     pub of_machine: Option<bool>,
     pub failed: Option<u64>,
     pub holders: Option<Vec<Holder>>,
+    pub exiting: Option<bool>,
+    pub wchan: Option<String>,
+    pub file: Option<String>,
+    pub frozen: Option<String>,
+    pub tracer: Option<Process>,
+    pub waiting: Option<String>,
+    pub below: Option<u64>,
+    pub waiter_tid: Option<i32>,
+    pub taker_tid: Option<i32>,
+    pub pipe_writer: Option<Process>,
 }
 
 impl Finding {

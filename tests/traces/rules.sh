@@ -200,6 +200,50 @@ step end-leader
 step end-thread
 is_not_said 1
 
+# Killed, and held by its tracer at its exit; let go at once.
+fires cannot-die --cannot-die-after 1s
+act held-at-its-exit
+pid_of process
+victim=$pid
+pid_of tracer
+/bin/kill -KILL "$victim"
+is_said
+
+quiet cannot-die --cannot-die-after 1s
+act held-at-its-exit
+pid_of process
+victim=$pid
+pid_of tracer
+/bin/kill -KILL "$victim"
+step let-go
+is_not_said 2
+
+# A reader of its terminal in the background; one in front.
+fires stopped-job --stopped-after 1s
+act background-reader background
+pid_of process
+is_said
+
+quiet stopped-job --stopped-after 1s
+act background-reader front
+pid_of process
+is_not_said 2
+
+# A parent that has ignored SIGCHLD from its start, and waits for a child that fails; one that has not.
+fires status-lost
+act status inherited
+pid_of child
+pid_of parent
+step end
+is_said
+
+quiet status-lost
+act status plainly
+pid_of child
+pid_of parent
+step end
+is_not_said 1
+
 # A command that does not wait for what it has started; one that does.
 for kind in fires quiet; do
     echo "rules: left-behind.$kind"

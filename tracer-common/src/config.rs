@@ -141,7 +141,7 @@ pub struct Config {
     pub host_mount_ns: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
     /// for a process that the kernel protects (`SIGNAL_UNKILLABLE`), signals that could end a
-    /// process, and some of those that the queue had no room for.
+    /// process, stop it or continue it, and some of those that the queue had no room for.
     pub all_signals: u32,
     /// 1: send every delivery. 0: only those that the kernel is about to drop.
     pub all_deliveries: u32,

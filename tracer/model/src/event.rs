@@ -446,6 +446,8 @@ pub struct Held {
     /// The state letter of proc(5) of the thread that is told of: the first in uninterruptible sleep or in the hands
     /// of a tracer, else the main thread; empty if the process is gone.
     pub state: String,
+    /// A SIGKILL waits for that thread: the kernel has begun to end the process.
+    pub killed: bool,
     /// The function in which that thread sleeps in the kernel (`/proc/PID/wchan`); empty if it does not, or that may
     /// not be known.
     pub wchan: String,

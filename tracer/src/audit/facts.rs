@@ -37,6 +37,8 @@ pub struct Facts {
     pub tracer: i32,
     /// A kernel thread.
     pub is_kthread: bool,
+    /// Its main thread has begun to exit.
+    pub is_exiting: bool,
     /// Seconds since it began.
     pub age: u64,
     /// Threads.
@@ -72,6 +74,12 @@ impl Facts {
     /// It waits to be reaped. A main thread that ended before others looks the same and is none.
     pub fn is_zombie(&self) -> bool {
         self.state == 'Z' && self.threads <= 1
+    }
+
+    /// It lives, and is being ended already: a SIGKILL waits for it, or it has begun to exit. A main thread that has
+    /// ended before others is none.
+    pub fn is_dying(&self) -> bool {
+        !self.has_ended() && (self.is_exiting || Signal::KILL.is_in(self.pending))
     }
 
     /// How to name it to a person: quoted, with its pid.
@@ -122,6 +130,8 @@ pub fn look_closer(all: &mut BTreeMap<i32, Facts>, pids: impl IntoIterator<Item 
 
 /// The flag of kernel threads, in `/proc/PID/stat`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// The flag of who has begun to exit.
+const PF_EXITING: u32 = 0x4;
 
 fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
     let Status { ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
@@ -140,6 +150,7 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
         state: stat.state,
         tracer: tracerpid,
         is_kthread: stat.flags & PF_KTHREAD != 0,
+        is_exiting: stat.flags & PF_EXITING != 0,
         age: uptime.saturating_sub(stat.starttime / procfs::ticks_per_second()),
         threads,
         ignored: sigign,

@@ -55,9 +55,15 @@ const WAIT: &str = "start the program with `exec`, or in the background followed
 
 const REAP: &str = "whoever has to must wait for it: waitpid(2), in a loop on SIGCHLD; if that one ends, its init does";
 
+const DYING: &str = "find what keeps it (state D, a frozen control group, a tracer; of a pid 1, the processes left in \
+                     its namespace) and end that";
+
 /// What a pid 1 will do when a process outside of its namespace sends it a signal. `lasts` says of a child
 /// whether it was still there at a second look.
 pub fn forecast(init: &Facts, children: &[&Facts], lasts: &dyn Fn(&Facts) -> bool, signal: Signal) -> Forecast {
+    if init.is_dying() {
+        return dying(init);
+    }
     let mut forecast = Scene { init, children, lasts, signal }.forecast();
     let is_young = init.age < YOUNG;
     if is_young || init.tracer != 0 || matches!(init.state, 'T' | 't') {
@@ -96,6 +102,9 @@ fn other(scene: &Scene<'_>) -> Forecast {
     if process.has_ended() && process.threads <= 1 {
         return stays(Sure::Sure, "has ended already", "");
     }
+    if process.is_dying() {
+        return dying(process);
+    }
     let mut forecast = by_masks(scene);
     // What stops it keeps everything from it but SIGKILL (`wants_signal()`), unless it is ignored at once.
     if signal != Signal::KILL && !signal.is_in(process.ignored) {
@@ -116,6 +125,20 @@ fn other(scene: &Scene<'_>) -> Forecast {
         }
     }
     forecast
+}
+
+/// Of who was killed, or has begun to exit, and is still there: one more signal changes nothing.
+fn dying(process: &Facts) -> Forecast {
+    let how = if process.is_exiting { "has begun to exit" } else { "was killed already (a SIGKILL waits for it)" };
+    let where_it_is = match process.state {
+        'D' => "it sleeps in the kernel, where nothing interrupts it (state D), or is frozen",
+        't' => "its tracer holds it",
+        _ if process.is_init() && process.is_exiting => {
+            "it waits for the last process of its pid namespace, which it ends with"
+        }
+        _ => "it has not come to its end yet",
+    };
+    stays(Sure::Sure, format!("{how}, and no signal changes that: {where_it_is}"), DYING)
 }
 
 fn by_masks(scene: &Scene<'_>) -> Forecast {
@@ -311,6 +334,19 @@ mod tests {
         assert_eq!(foretell(&Facts { awaited: Some(TERM), ..sleep.clone() }, &[]), (true, Sure::Likely));
         assert!(forecast(&sleep, &[], &|_| true, Signal::KILL).acts);
         assert!(!forecast(&sleep, &[], &|_| true, Signal::CHLD).acts);
+    }
+
+    #[test]
+    fn who_is_being_ended_already_takes_no_signal() {
+        let sleep = process(10, "sleep");
+        let killed = Facts { pending: 1 << 8, state: 'D', ..sleep.clone() };
+        let exiting = Facts { is_exiting: true, ..sleep };
+        for dying in [&killed, &exiting] {
+            assert_eq!(foretell(dying, &[]), (false, Sure::Sure));
+            assert!(!forecast_of_other(dying, &[], &|_| true, Signal::TERM).acts);
+        }
+        assert!(forecast(&killed, &[], &|_| true, Signal::TERM).why.contains("was killed already"));
+        assert!(forecast(&exiting, &[], &|_| true, Signal::TERM).why.contains("the last process of its pid namespace"));
     }
 
     #[test]

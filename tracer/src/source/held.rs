@@ -13,7 +13,9 @@ use std::{
 
 use crate::{
     event::Held,
+    foreign::stat,
     ident::ProcKey,
+    signal::Signal,
     source::{procfs, reads},
 };
 
@@ -37,7 +39,10 @@ pub fn held(key: ProcKey) -> Held {
     let (tid, state) = stuck_thread(pid).unwrap_or((pid, String::new()));
     // 0: it does not sleep, or that may not be known.
     let wchan = Some(procfs::line(&format!("/proc/{pid}/task/{tid}/wchan"))).filter(|wchan| wchan != "0");
-    let mut held = Held { state, wchan: wchan.unwrap_or_default(), file: String::new(), frozen: frozen(pid) };
+    let masks = stat::masks(&procfs::text(&format!("/proc/{pid}/task/{tid}/status")));
+    let killed = masks.is_some_and(|masks| masks.waits(Signal::KILL));
+    let wchan = wchan.unwrap_or_default();
+    let mut held = Held { state, killed, wchan, file: String::new(), frozen: frozen(pid) };
     if held.state == "D" {
         reads::each(
             vec![(pid, tid)],

@@ -7,6 +7,7 @@
 mod attacks;
 mod children;
 mod ends;
+mod held;
 mod hostile;
 mod leaks;
 mod listener;
@@ -65,6 +66,11 @@ fn main() {
         ["death-of-a-parent"] => ends::death_of_a_parent(),
         ["death-of-a-tracer"] => ends::death_of_a_tracer(),
         ["on-a-terminal"] => ends::on_a_terminal(),
+
+        ["held-at-its-exit"] => held::held_at_its_exit(),
+        ["background-reader", group] => held::background_reader(group),
+        ["status", how] => held::status(how),
+        ["reads-to-the-end", holder] => held::reads_to_the_end(holder),
 
         ["room-for", signals, times] => queue::room_for(number(signals), number(times)),
 

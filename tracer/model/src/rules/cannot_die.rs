@@ -5,7 +5,7 @@ use crate::{
     finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, held::Why, words},
-    signal::Sender,
+    signal::{Sender, Signal},
     summary::seconds,
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
@@ -60,8 +60,10 @@ impl Rule for CannotDie {
         }
     }
 
-    fn wants(&self, _world: &World, key: ProcKey) -> Vec<Wanted> {
-        vec![Wanted::Held(key)]
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        // Of most that are asked about, it is known that they are zombies.
+        let is_zombie = world.get(key).and_then(Process::death).is_some_and(|death| death.notified.is_some());
+        if is_zombie { Vec::new() } else { vec![Wanted::Held(key)] }
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -71,12 +73,17 @@ impl Rule for CannotDie {
         if world.now() < due {
             return Opinion::Recheck(due, key);
         }
-        let Some((looked, look)) = process.look.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
+        let Some((_, look)) = process.look.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         // A main thread that has ended before others looks like a zombie.
         let is_over = matches!(look.state, b'Z' | b'X') && process.death().is_some();
         // It waits for the end of those in its namespace, which is told of them.
         let is_last = process.roles.init && world.is_ending(process.pid_ns) && look.state == b'S';
-        if is_over || is_last || process.held.as_ref().is_none_or(|held| held.0 < due) || looked < due {
+        let Some((_, held)) = process.held.as_deref().filter(|(looked, _)| *looked >= due) else {
+            return Opinion::Quiet;
+        };
+        // A thread in sigwait(3) takes a signal that would end the process otherwise.
+        let is_sure = end.exiting || held.killed || end.fatal.is_some_and(|fatal| fatal.signal == Signal::KILL);
+        if is_over || is_last || !is_sure {
             return Opinion::Quiet;
         }
         Opinion::Found(Box::new(finding(world, process, &end)))
@@ -167,7 +174,6 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, Held, Look, Looked, SignalSent},
         finding::Stage,
-        signal::Signal,
         story::{Story, born, born_in, end, key, kill, task},
     };
 
@@ -238,6 +244,16 @@ mod tests {
             story.fork(born(10, 1)).fork(born(20, 1)).signal(sent);
             story.wait(60_000, &[(20, b'D', 1)]);
             assert!(found(&mut story).is_empty(), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn who_waits_for_the_signal_in_sigwait_is_not_dying() {
+        for (killed, is_found) in [(false, false), (true, true)] {
+            let mut story = Story::new();
+            story.fork(born(10, 1)).fork(born(20, 1)).signal(kill(10, 20, Signal::TERM));
+            look(&mut story, 20, 5_000, b'D', Held { state: "D".into(), killed, ..Held::default() });
+            assert_eq!(found(&mut story).len(), usize::from(is_found));
         }
     }
 

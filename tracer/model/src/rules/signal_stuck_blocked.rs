@@ -89,7 +89,11 @@ impl StuckBlocked {
         let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
         let age_ns = world.now() - at;
-        let why = Why::of(world, process);
+        // What it blocks it does not take when it wakes up either.
+        let why = match Why::of(world, process) {
+            Why::Asleep if signal.is_in(masks.blocked) => Why::Busy,
+            why => why,
+        };
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
         if matches!(why, Why::Stopped | Why::Traced(_)) && signal.is_stop() {
             return Opinion::Quiet;
@@ -142,7 +146,7 @@ mod tests {
     use super::*;
     use crate::finding::Stage;
     use crate::{
-        event::{Adopter, EventKind, Masks, SignalSent},
+        event::{Adopter, EventKind, Held, Masks, SignalSent},
         signal::Signal,
         story::{Story, born, end, kill, task},
     };
@@ -217,6 +221,25 @@ mod tests {
         story.signal(SignalSent { flags: bit::GROUP | bit::BLOCKED, ..kill(10, 20, Signal::TERM) });
         look(&mut story, 1_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
         assert_eq!(story.rules(), [""; 0]);
+    }
+
+    #[test]
+    fn a_handled_signal_waits_too_for_who_is_frozen() {
+        for (pending, is_found) in [(TERM, true), (0, false)] {
+            let mut story = Story::new();
+            story.fork(born(10, 1)).fork(born(20, 1));
+            story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(10, 20, Signal::TERM) });
+            let frozen = "/sys/fs/cgroup/freezer/a/freezer.state".to_owned();
+            let held = Box::new(Held { state: "D".into(), frozen, ..Held::default() });
+            story.now += Span::seconds(10);
+            story.event(EventKind::Held(task(20).key, held));
+            look(&mut story, 0, Masks { shared_pending: pending, ..Masks::default() });
+            assert_eq!(story.found.len(), usize::from(is_found));
+            for finding in story.found.drain(..) {
+                assert!(finding.headline.ends_with("its control group is frozen"), "{}", finding.headline);
+                assert!(finding.fix().starts_with("thaw it (echo THAWED"), "{}", finding.fix());
+            }
+        }
     }
 
     #[test]

@@ -239,8 +239,8 @@ impl Blame {
                 let mut fixes = vec![
                     format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
                     format!(
-                        "if nobody wants the status of any child, have {comm} set SIGCHLD to SIG_IGN: then all statuses are \
-                         lost, and programs that it executes begin with SIGCHLD ignored too"
+                        "if no child's status matters, have {comm} set SIGCHLD to SIG_IGN: it loses all of them, and so do \
+                         programs that it executes"
                     ),
                 ];
                 // To end it where its heir does not reap either would help nobody.
@@ -345,8 +345,10 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
             format!("{}, which must wait for it before its parent can", words::who(&parent)),
         ),
     };
-    let writer = world.get(debtor).and_then(|debtor| debtor.pipe).map(|(_, writer)| world.identity(writer));
-    let writer = writer.filter(|_| blame == Blame::Parent);
+    let pipe = world.get(debtor).and_then(|debtor| debtor.pipe).filter(|_| blame == Blame::Parent);
+    // As seen since this one is a zombie, and still so.
+    let writer = pipe.filter(|&(at, _)| at >= process.owed_since(death)).and_then(|(_, writer)| world.get(writer));
+    let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
         n => format!("{} of it meanwhile", words::count(n, "other child", "other children")),
@@ -481,6 +483,26 @@ mod tests {
         let over = story.only();
         assert_eq!((over.stage, over.process.key), (Stage::Resolved, key(20)));
         assert!(over.headline.contains("was reaped by lazy (pid 10) after 20 min"), "{}", over.headline);
+    }
+
+    #[test]
+    fn who_holds_a_pipe_that_the_parent_reads_is_named() {
+        for shared in [true, false] {
+            let mut story = Story::new();
+            story.fork(born(10, 1)).exec(10, "python3").fork(born(20, 10)).fork(born(21, 20)).exec(21, "daemon");
+            story.exit(end(20, 10, Adopter::NamespaceInit(task(1)))).wait(20, &[(21, b'S', 1), (20, b'Z', 10)]);
+            story.now += Span::seconds(3);
+            let (reader, writer) = (key(10), key(21));
+            assert!(story.engine.due(story.now, 0).contains(&Wanted::Pipe(reader, writer)));
+            story.event(EventKind::Pipe(crate::event::Pipe { reader, writer, shared }));
+            story.found.clear();
+            story.wait(0, &[(20, b'Z', 10), (10, b'S', 1)]);
+            let finding = story.only();
+            let named = finding.facts.process("pipe_writer").map(|writer| writer.key);
+            assert_eq!(named, shared.then_some(writer));
+            assert_eq!(finding.message().contains("one that daemon (pid 21) holds open"), shared);
+            assert_eq!(finding.fix().contains("end daemon (pid 21): the pipe ends"), shared, "{}", finding.fix());
+        }
     }
 
     #[test]
