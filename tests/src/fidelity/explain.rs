@@ -78,6 +78,7 @@ impl fmt::Display for Told<'_> {
                     autoreap,
                     adopter_ignores,
                     oom: _,
+                    seccomp: _,
                 } = &**exit;
                 let (who, parent, tracer) = (task(Some(*who)), task(*parent), task(*tracer));
                 write!(f, "exit of {who} (child of {parent}, traced by {tracer}), status {:#x}, ", status.0)?;
