@@ -93,6 +93,7 @@ fn by_itself_or_for_what_it_did() {
         ("by-timer", "SIGALRM", "timer", "its own timer"),
         ("by-file-size", "SIGXFSZ", "file-size-limit", "RLIMIT_FSIZE"),
         ("by-seccomp", "SIGSYS", "seccomp", "seccomp filter"),
+        ("by-strict-mode", "SIGKILL", "seccomp", "strict mode"),
     ] {
         let (mut stage, process) = act(&run, &["end", act_of]);
         stage.step("end");
@@ -174,7 +175,7 @@ fn at_the_end_of_a_tracer() {
 
 fn from_a_terminal() {
     let mut run = start();
-    for (step, signal, says) in [("interrupt", "SIGINT", "Ctrl-C"), ("close", "SIGHUP", "was hung up")] {
+    for (step, signal, says) in [("interrupt", "SIGINT", "from /dev/pts/"), ("close", "SIGHUP", "was hung up")] {
         let (mut stage, process) = act(&run, &["on-a-terminal"]);
         stage.step(step);
         stage.ends();

@@ -162,6 +162,18 @@ container /bin/sh -c "$obedient"
 /bin/kill -TERM "$init"
 is_not_said 1
 
+# A pid 1 that ends in order; one whose helper does.
+fires stopped-by
+container /bin/sh -c 'trap "exit 0" TERM; while :; do /bin/sleep 0.2; done'
+/bin/kill -TERM "$init"
+is_said
+
+quiet stopped-by
+container /bin/sh -c '/bin/sh -c "trap \"exit 0\" TERM; while :; do /bin/sleep 0.2; done"; exec /bin/sleep 1000'
+read -r helper _ <"/proc/$init/task/$init/children"
+/bin/kill -TERM "$helper"
+is_not_said 1
+
 # A shell that keeps the signal; one that passes it on. A child that has hardly begun does not count.
 fires signal-not-forwarded --not-forwarded-after 500ms
 container /bin/sh -c 'trap : TERM; /bin/sleep 1000; exit 0'

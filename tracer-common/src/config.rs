@@ -54,12 +54,14 @@ offsets! {
     task_signal: "task_struct.signal",
     task_sighand: "task_struct.sighand",
     task_blocked: "task_struct.blocked",
+    task_real_blocked: "task_struct.real_blocked",
     task_pending: "task_struct.pending.signal",
     task_last_siginfo: "task_struct.last_siginfo",
     task_mm: "task_struct.mm",
     task_cgroups: "task_struct.cgroups",
     task_cred: "task_struct.cred",
     task_nsproxy: "task_struct.nsproxy",
+    task_seccomp: "task_struct.seccomp.mode",
     task_exec_start: "task_struct.se.exec_start",
     /// Byte of the flag; its mask is in [`Config::in_execve_mask`].
     task_in_execve: "task_struct.in_execve",
@@ -73,6 +75,9 @@ offsets! {
     signal_flags: "signal_struct.flags",
     signal_oom_mm: "signal_struct.oom_mm",
     signal_waiters: "signal_struct.wait_chldexit.head",
+    /// By `enum pid_type`.
+    signal_pids: "signal_struct.pids",
+    signal_tty: "signal_struct.tty",
     /// Byte of the flag; its mask is in [`Config::is_subreaper_mask`].
     signal_is_subreaper: "signal_struct.is_child_subreaper",
     /// Byte of the flag; its mask is in [`Config::has_subreaper_mask`].
@@ -103,7 +108,12 @@ offsets! {
     nsproxy_mnt_ns: "nsproxy.mnt_ns",
     mnt_ns_inum: "mnt_namespace.ns.inum",
     siginfo_code: "kernel_siginfo.si_code",
+    tty_driver: "tty_struct.driver",
+    tty_index: "tty_struct.index",
+    driver_major: "tty_driver.major",
+    driver_minor_start: "tty_driver.minor_start",
     regs_call: "pt_regs.orig_ax",
+    regs_first: "pt_regs.di",
 }
 
 /// Read-only settings of the programs.

@@ -80,7 +80,7 @@ records! {
     };
 
     /// A signal was generated, whatever became of it.
-    5 Signal "signal" from "`signal_generate`": SignalRecord of 56 bytes {
+    5 Signal "signal" from "`signal_generate`": SignalRecord of 72 bytes {
         /// The current task; the sender, if flags and code do not say the kernel.
         sender: TaskId,
         /// The task that the signal is for.
@@ -93,6 +93,16 @@ records! {
         signal: u8,
         /// `TRACE_SIGNAL_*`.
         result: u8 as Meaning::OneOf(signal::result::WORDS),
+        /// Whom the sender named. Older versions wrote neither this nor what follows.
+        aim: u32 as Meaning::OneOf(aim::WORDS),
+        /// If it may be for others, too (the kernel sent it, or its sender named more than one): the target's process
+        /// group, by its number on the host; 0: unknown.
+        group: u32,
+        /// Likewise: its session.
+        session: u32,
+        /// If the kernel sent it: its controlling terminal, as major number << 20 | minor number;
+        /// 0: none.
+        terminal: u32,
     };
 
     /// A signal was taken from the queue to be acted upon.
@@ -298,8 +308,8 @@ records! {
     78 Rooms "rooms" from "`/proc/sys/kernel`, `pids.current`, `/proc/PID/fd`": RoomsRecord of 16 bytes {}
         then Rest::Json;
 
-    /// Which signals wait for a thread and its process, and which it blocks; all 0 if it is gone.
-    79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 56 bytes {
+    /// Which signals wait for a thread and its process, which it blocks and handles; all 0 if it is gone.
+    79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 64 bytes {
         /// The thread.
         id: TaskId,
         /// Signals that wait for the thread, a bit each from signal 1.
@@ -308,6 +318,8 @@ records! {
         shared_pending: u64,
         /// Signals that the thread blocks.
         blocked: u64,
+        /// Signals that the process handles. Older versions did not write this.
+        caught: u64,
     };
 
     /// What was out of memory when the out-of-memory killer chose a process.
@@ -413,6 +425,9 @@ pub mod exit_flags {
         ADOPTER_IGNORES = 1 << 5;
         /// The out-of-memory killer chose this process (`signal->oom_mm`).
         OOM_VICTIM = 1 << 6;
+        /// seccomp allows the main thread next to nothing (its strict mode), or has ended it. That takes no
+        /// signal (`__secure_computing_strict()`).
+        SECCOMP = 1 << 7;
     }
 }
 
@@ -429,6 +444,28 @@ pub mod adopter {
         NAMESPACE_INIT = 3;
         /// Unknown: a bounded loop ended before the answer was found.
         UNKNOWN = 4;
+    }
+}
+
+/// Bytes of a [`SignalRecord`] of a version that did not write [`SignalRecord::aim`] and what follows.
+pub const SIGNAL_WITHOUT_AIM: usize = 56;
+
+/// Bytes of a [`MasksRecord`] of a version that did not write [`MasksRecord::caught`].
+pub const MASKS_WITHOUT_CAUGHT: usize = 56;
+
+/// Values of [`SignalRecord::aim`]: the first argument of kill(2).
+pub mod aim {
+    words! { u32:
+        /// Unknown: another call, or a kernel that does not tell.
+        UNKNOWN = 0;
+        /// One process.
+        ONE = 1;
+        /// The process group of the sender.
+        OWN_GROUP = 2;
+        /// A process group.
+        GROUP = 3;
+        /// All that the sender may signal.
+        ALL = 4;
     }
 }
 
@@ -465,6 +502,9 @@ pub mod signal_flags {
         /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
         /// it is for the whole process.
         EXITING = 1 << 14;
+        /// Whoever takes the signal waits for it (sigwait(3) and its like): its default action does not come
+        /// about.
+        AWAITED = 1 << 15;
     }
 
     /// Of [`HANDLER_MASK`]: `SIG_DFL`.

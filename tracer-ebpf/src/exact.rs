@@ -4,7 +4,6 @@
 //! reap also the function: its name and place differ between kernels.
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs},
     macros::{fentry, kprobe},
     programs::{FEntryContext, ProbeContext},
 };
@@ -12,7 +11,7 @@ use tracer_common::{AdoptRecord, NotifyRecord, ReapRecord, record::NO_CALL};
 
 use crate::{
     emit::{emit, header},
-    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, config, has, offset, peek, with_current},
+    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, offset, peek, registers, with_current},
 };
 
 /// `kill_orphaned_pgrp(child, parent)`.
@@ -110,10 +109,8 @@ fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
 /// The number of the system call that the current task is in.
 #[inline(always)]
 fn call() -> i32 {
-    if config!(has_typed_current) == 0 || config!(has_task_regs) == 0 || !has!(regs_call) {
-        return NO_CALL;
+    match registers() {
+        0 => NO_CALL,
+        regs => peek::<u64>(regs, offset!(regs_call)) as i32,
     }
-    // SAFETY: the current task is always valid, and so are its registers.
-    let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
-    peek::<u64>(regs as u64, offset!(regs_call)) as i32
 }

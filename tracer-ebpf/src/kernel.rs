@@ -3,7 +3,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{
+    bpf_get_current_task_btf,
+    generated::{bpf_probe_read_kernel, bpf_task_pt_regs},
+};
 use tracer_common::{
     Config, Task, TaskId,
     config::MISSING,
@@ -55,6 +58,10 @@ const SIGNALS: u32 = 64;
 const SIG_IGN: u64 = 1;
 /// `SA_NOCLDWAIT` of `sigaction.sa_flags`.
 const SA_NOCLDWAIT: u64 = 2;
+/// Of `enum pid_type`, a process group.
+pub const PIDTYPE_PGID: u32 = 2;
+/// Of `enum pid_type`, a session.
+pub const PIDTYPE_SID: u32 = 3;
 /// `SIGNAL_STOP_STOPPED` of `signal_struct.flags`.
 pub const SIGNAL_STOP_STOPPED: u32 = 0x1;
 /// `SIGNAL_CLD_MASK` of `signal_struct.flags`: SIGCONT has continued the process (or kept it from
@@ -188,6 +195,16 @@ pub fn peek<T: Copy + Default>(address: u64, offset: u32) -> T {
     }
 }
 
+/// Address of the registers with which the current task entered the kernel; 0 where they cannot be read.
+#[inline(always)]
+pub fn registers() -> u64 {
+    if config!(has_typed_current) == 0 || config!(has_task_regs) == 0 || !has!(regs_call) {
+        return 0;
+    }
+    // SAFETY: the current task is always valid, and so are its registers.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+}
+
 /// `struct upid`: a process id and the namespace in which it is one.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -270,6 +287,29 @@ impl<P: Pointer> TaskPtr<P> {
     pub fn upid(self, level: u32) -> Upid {
         let pid = self.0.u64(offset!(task_thread_pid));
         peek(pid, offset!(pid_numbers) + level * size_of::<Upid>() as u32)
+    }
+
+    /// Its process group or session (`enum pid_type`), by its number on the host; 0 if that is not known.
+    #[inline(always)]
+    pub fn number_of(self, kind: u32) -> u32 {
+        if !has!(signal_pids) {
+            return 0;
+        }
+        let pid = self.signal().u64(offset!(signal_pids) + kind * size_of::<u64>() as u32);
+        peek::<Upid>(pid, offset!(pid_numbers)).nr
+    }
+
+    /// The number of its controlling terminal (`tty_devnum()`), 0 if it has none.
+    #[inline(always)]
+    pub fn terminal(self) -> u32 {
+        let tty = self.signal().u64(offset!(signal_tty));
+        if tty == 0 || !has!(tty_driver, tty_index, driver_major, driver_minor_start) {
+            return 0;
+        }
+        let driver: u64 = peek(tty, offset!(tty_driver));
+        let major: u32 = peek(driver, offset!(driver_major));
+        let first: u32 = peek(driver, offset!(driver_minor_start));
+        (major << 20).wrapping_add(first).wrapping_add(peek(tty, offset!(tty_index)))
     }
 
     /// Whether it has a pid in the other task's namespace.

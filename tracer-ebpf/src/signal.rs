@@ -3,15 +3,16 @@
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{
     DeliverRecord, SignalRecord,
-    record::signal_flags as bit,
+    record::{aim, signal_flags as bit},
     signal::{contains, could_end, is_accepted, number, result, set},
 };
 
 use crate::{
-    emit::{count, emit, header, is_news},
+    emit::{count, emit, header, is_news, is_rare},
     kernel::{
-        PF_EXITING, PF_KTHREAD, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP, SIGNAL_GROUP_EXIT,
-        SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek, with_current,
+        PF_EXITING, PF_KTHREAD, PIDTYPE_PGID, PIDTYPE_SID, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP,
+        SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek,
+        registers, with_current,
     },
 };
 
@@ -22,6 +23,9 @@ const SEND_SIG_PRIV: u64 = 1;
 
 /// `si_code` of a stop for a tracer that asked to see exits: `PTRACE_EVENT_EXIT` and SIGTRAP.
 const EXIT_STOP: u32 = 6 << 8 | 5;
+
+/// The number of kill(2) on x86-64; elsewhere the registers have other names, and nothing is read.
+const CALL_KILL: u64 = 62;
 
 /// Tells the news that a queue is full from that of a signal that waits.
 const OVERFLOW: u32 = 1 << 8;
@@ -50,6 +54,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         }
     };
     set(bit::BLOCKED, is_blocked(target, target_flags, signal, is_for_process));
+    set(bit::AWAITED, is_awaited(target, signal, is_for_process));
     set(bit::UNKILLABLE, signal_state & SIGNAL_UNKILLABLE != 0);
     set(bit::DYING, is_dying(target, signal_state, signal, result));
     // `prepare_signal()` has continued the process when this fires.
@@ -61,6 +66,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, is_for_process);
+    // kill(2) sends to processes, and what the kernel sends may come from a terminal.
+    let aim = if info == SEND_SIG_PRIV || !is_for_process { aim::UNKNOWN } else { aim_of_call() };
+    let is_for_many = info == SEND_SIG_PRIV || aim > aim::ONE;
     emit(SignalRecord {
         header: header::<SignalRecord>(),
         sender,
@@ -69,6 +77,10 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         flags,
         signal: signal as u8,
         result,
+        aim,
+        group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
+        session: if is_for_many { target.number_of(PIDTYPE_SID) } else { 0 },
+        terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
     });
     0
 }
@@ -123,12 +135,17 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
         return is_accepted || is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal);
     }
     let is_overflow = result == result::OVERFLOW_FAIL || result == result::LOSE_INFO;
-    let could_end = is_accepted && could_end(handler_class(target, signal), signal);
+    let handler = handler_class(target, signal);
+    let could_end = is_accepted && could_end(handler, signal);
+    // It counts only if the program raises it again, or passes it on.
+    if could_end && handler == bit::HANDLER && contains(set::OCCASIONS, signal) {
+        return !blocks(target, signal) && is_rare(with_current!(|sender| sender.tgid()), target.tgid(), signal);
+    }
     // What does not wait ends its target, which happens once.
-    if could_end && !blocks(target, signal) {
+    if could_end && !blocks(target, signal) && !awaits(target, signal) {
         return true;
     }
-    let stops = is_accepted && contains(set::STOPS, signal) && handler_class(target, signal) == bit::DEFAULT;
+    let stops = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT;
     // `prepare_signal()` has continued the process by now.
     let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
     // One that waits says nothing of those behind it that found no room.
@@ -173,6 +190,22 @@ fn code_of(ctx: &BtfTracePointContext) -> i32 {
     }
 }
 
+/// Whom the current task names, if it is in kill(2): `kill_something_info()` sends to each of a group in turn,
+/// and nothing but the argument tells that from a loop of the program.
+#[inline(always)]
+fn aim_of_call() -> u32 {
+    let regs = registers();
+    if regs == 0 || !has!(regs_first) || peek::<u64>(regs, offset!(regs_call)) != CALL_KILL {
+        return aim::UNKNOWN;
+    }
+    match peek::<u64>(regs, offset!(regs_first)) as i32 {
+        0 => aim::OWN_GROUP,
+        -1 => aim::ALL,
+        ..-1 => aim::GROUP,
+        1.. => aim::ONE,
+    }
+}
+
 #[inline(always)]
 fn class(handler: u64) -> u16 {
     match handler {
@@ -209,6 +242,20 @@ fn is_blocked(target: TaskPtr<Typed>, flags: u32, signal: u32, is_for_process: b
 #[inline(always)]
 fn blocks(task: TaskPtr<Typed>, signal: u32) -> bool {
     contains(task.0.u64(offset!(task_blocked)), signal)
+}
+
+/// Whether whoever takes the signal waits for it, so that it does not end the process (`complete_signal()`).
+#[inline(always)]
+fn is_awaited(target: TaskPtr<Typed>, signal: u32, is_for_process: bool) -> bool {
+    if !is_for_process || !blocks(target, signal) || !has!(signal_curr_target) {
+        return awaits(target, signal);
+    }
+    awaits(TaskPtr(target.signal().follow(offset!(signal_curr_target))), signal)
+}
+
+#[inline(always)]
+fn awaits(task: TaskPtr<Typed>, signal: u32) -> bool {
+    contains(task.0.u64(offset!(task_real_blocked)), signal)
 }
 
 /// Whether the process was being killed, or dumping its core, before this signal. Up to 5.15

@@ -199,6 +199,8 @@ pub struct Adoption {
     pub seq: Option<Seq>,
     /// The parent that died, or lost a thread.
     pub from: Identity,
+    /// How it ended, if that was seen; `None` if only a thread did.
+    pub status: Option<ExitStatus>,
     /// The new parent.
     pub to: Identity,
     /// Why that one.

@@ -275,6 +275,8 @@ pub struct Exit {
     pub adopter_ignores: bool,
     /// The out-of-memory killer chose this process.
     pub oom: bool,
+    /// seccomp ends it without a signal, if none was sent.
+    pub seccomp: bool,
 }
 
 /// The wait status of a process.
@@ -480,6 +482,8 @@ pub struct Masks {
     pub shared_pending: u64,
     /// Those that the thread blocks.
     pub blocked: u64,
+    /// Those that the process handles; 0 in a stream of an older version.
+    pub caught: u64,
 }
 
 impl Masks {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     event::ExitStatus,
     host::OutOfMemory,
-    ident::{ContainerNo, Identity, ProcKey},
-    signal::{Sender, Signal, killer::Killer},
+    ident::{Args, ContainerNo, Identity, ProcKey},
+    origin::Origin,
+    signal::{Aim, Sender, Signal, Terminal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
 
@@ -35,6 +36,12 @@ pub struct Kill {
     pub sender_family: Option<Family>,
     /// The client that had asked an engine for it, and its ancestors then, if that was seen.
     pub asked_by: Vec<Identity>,
+    /// What led to the signal: what its sender had received that explains it, the first cause first.
+    pub origin: Origin,
+    /// What sent it to all of a group, if that is what ended them.
+    pub call: Option<Call>,
+    /// What the engine had brought into the container by itself, and ended.
+    pub exec: Option<EngineExec>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
     pub sender_lives: bool,
@@ -107,10 +114,52 @@ impl Kill {
         }
     }
 
+    /// It has ended nobody but whoever sent it.
+    pub(crate) fn is_of_sender_alone(&self) -> bool {
+        match (&self.sender, &self.victims[..]) {
+            (Sender::Process(sender), [victim]) => sender.key == victim.key,
+            _ => false,
+        }
+    }
+
+    /// A call that was for all of a group met only whoever made it.
+    pub(crate) fn is_of_itself(&self) -> bool {
+        self.is_of_sender_alone() && self.call.as_ref().is_some_and(|call| call.sent == 1)
+    }
+
     /// It was the end of an init that had been asked to stop for so long.
     pub fn was_slow_stop(&self, after: Span) -> bool {
         self.wasted_ns.is_some_and(|wasted| wasted >= after)
     }
+}
+
+/// A process that an engine had brought into a container, of which no client is known: a health check, a probe, a
+/// hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineExec {
+    /// Its command line.
+    pub args: Args,
+    /// How long it had run.
+    pub age: Span,
+}
+
+/// One call of kill(2), or one key of a terminal, that sent a signal to all of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Whom it was for; a key is for the group in the foreground.
+    pub aim: Aim,
+    /// The number of the process group on the host; 0 if it is not known, or was for several.
+    pub group: u32,
+    /// The leader of the session, if it is known.
+    pub session: Option<Identity>,
+    /// The terminal of the key.
+    pub terminal: Option<Terminal>,
+    /// How many it met that it could end, or that handle it in order to end.
+    pub sent: u64,
+    /// How many of them handled it.
+    pub handled: u64,
+    /// The first of those.
+    pub handlers: Vec<Identity>,
 }
 
 /// Whose a process is. Who starts something under the name of somebody else's program is of another family.
@@ -123,6 +172,38 @@ pub struct Family {
     pub(crate) root: ProcKey,
     /// And the id of the control group that it was born in, 0 when unknown.
     pub(crate) cgroup: u64,
+}
+
+/// One that the kernel has killed with its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallen {
+    /// Which.
+    pub process: Identity,
+    /// The last signal that had asked it to end, and what became of that.
+    pub asked: Option<(Signal, Verdict)>,
+    /// When that was sent.
+    pub asked_at: BootNs,
+    /// It had come in from outside (setns(2)).
+    pub is_outsider: bool,
+    /// Whose end had left it to its last parent.
+    pub left_by: Option<Identity>,
+}
+
+impl Fallen {
+    /// How many are remembered of a namespace.
+    const MOST: usize = 5;
+    /// Who is younger than this at the end is a helper: the `sleep 1` of a loop.
+    const YOUNG: Span = Span::ms(1_100);
+
+    /// Puts one among those that matter: who had come from outside, who had not been asked, the oldest.
+    pub(crate) fn choose(chosen: &mut Vec<Self>, one: &Self, ended: BootNs) {
+        chosen.push(one.clone());
+        chosen.sort_by_key(|fallen| {
+            let is_young = ended - fallen.process.key.start < Self::YOUNG;
+            (!fallen.is_outsider, is_young, fallen.asked.is_some(), fallen.process.key)
+        });
+        chosen.truncate(Self::MOST);
+    }
 }
 
 /// A namespace whose init has exited: `zap_pid_ns_processes()` kills the rest.

@@ -14,6 +14,7 @@ pub mod ident;
 pub mod kill;
 pub mod kind;
 pub mod occurrence;
+pub mod origin;
 pub mod programs;
 pub mod rules;
 pub mod scope;

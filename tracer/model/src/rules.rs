@@ -16,7 +16,9 @@ mod held;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
+mod manager;
 mod namespace_killed;
+mod origins;
 mod orphan_adopted;
 mod pid_pressure;
 mod pty_pressure;
@@ -25,6 +27,7 @@ mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
 mod status_lost;
+mod stopped_by;
 mod stopped_job;
 mod unreaped_child;
 mod words;
@@ -96,6 +99,11 @@ pub trait Rule {
         None
     }
 
+    /// Whether a change proves that a lasting finding of its own was wrong, and why: a headline. It is withdrawn.
+    fn wrong(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
+        None
+    }
+
     /// Whether a lasting finding of its own tells what another one does too, which then is told no more.
     fn speaks_for(&self, _whole: &Finding, _part: &Finding) -> bool {
         false
@@ -124,6 +132,7 @@ rules! {
     orphan_adopted,
     namespace_killed,
     slow_stop,
+    stopped_by,
     signal_not_forwarded,
     zombie_leader,
     left_behind,

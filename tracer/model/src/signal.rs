@@ -31,6 +31,7 @@ impl Signal {
     pub const HUP: Self = Self(1);
     pub const INT: Self = Self(2);
     pub const QUIT: Self = Self(3);
+    pub const ABRT: Self = Self(6);
     pub const KILL: Self = Self(9);
     pub const SEGV: Self = Self(11);
     pub const PIPE: Self = Self(13);
@@ -144,6 +145,61 @@ pub struct SignalSent {
     pub flags: u16,
     /// The tracepoint's result, 0 to 4.
     pub result: u8,
+    /// Whom the sender named.
+    pub aim: Aim,
+    /// Where the target stands.
+    pub place: Place,
+}
+
+/// Whom a process names that calls kill(2): its first argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aim {
+    /// It is not known: it was another call, or the kernel does not tell.
+    #[default]
+    Unknown,
+    /// One process.
+    One,
+    /// Its own process group: 0.
+    OwnGroup,
+    /// A process group: less than -1.
+    Group,
+    /// All that it may signal, but itself and the init: -1.
+    All,
+}
+
+impl Aim {
+    /// One call sends it to many.
+    pub fn is_many(self) -> bool {
+        matches!(self, Self::OwnGroup | Self::Group | Self::All)
+    }
+}
+
+/// Where a process stands among those that share a terminal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its process group, by its number on the host; 0 if it is not known, or nobody else can be meant.
+    pub group: u32,
+    /// Its session, likewise.
+    pub session: u32,
+    /// Its terminal; only of a signal that the kernel sent.
+    pub terminal: Option<Terminal>,
+}
+
+/// A terminal, by the number of its device: major number << 20 | minor number (`tty_devnum()`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Terminal(pub u32);
+
+impl fmt::Display for Terminal {
+    /// Its usual name, which is the same wherever it is mounted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0 >> 20, self.0 & 0xf_ffff) {
+            // UNIX98_PTY_SLAVE_MAJOR; `devpts_pty_new()` counts from 0.
+            (136, n) => write!(f, "/dev/pts/{n}"),
+            (4, n @ 0..64) => write!(f, "/dev/tty{n}"),
+            (4, n) => write!(f, "/dev/ttyS{}", n - 64),
+            (major, minor) => write!(f, "terminal {major}:{minor}"),
+        }
+    }
 }
 
 impl SignalSent {
@@ -446,11 +502,10 @@ pub fn verdict_of_taken(taken: &SignalTaken) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ident::ProcKey, time::BootNs};
+    use crate::story::kill;
 
     fn sent(signal: Signal, flags: u16, result: u8) -> SignalSent {
-        let task = |tgid| TaskRef { key: ProcKey { start: BootNs(1), tgid }, tid: tgid };
-        SignalSent { current: task(10), target: task(20), signal, code: 0, flags, result }
+        SignalSent { flags, result, ..kill(10, 20, signal) }
     }
 
     #[test]

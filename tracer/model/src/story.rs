@@ -14,7 +14,7 @@ use crate::{
     finding::Finding,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     rules::Wanted,
-    signal::Signal,
+    signal::{Aim, Place, Signal},
     thresholds::Thresholds,
     time::{BootNs, Span},
     world::World,
@@ -92,12 +92,22 @@ pub fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
         autoreap: false,
         adopter_ignores: false,
         oom: false,
+        seccomp: false,
     }
 }
 
 /// A signal that the kernel accepted, by kill(2).
 pub fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
-    SignalSent { current: task(from), target: task(to), signal, code: 0, flags: bit::GROUP, result: 0 }
+    SignalSent {
+        current: task(from),
+        target: task(to),
+        signal,
+        code: 0,
+        flags: bit::GROUP,
+        result: 0,
+        aim: Aim::One,
+        place: Place::default(),
+    }
 }
 
 /// An engine, the clock of the story, and what was found so far.

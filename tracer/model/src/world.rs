@@ -16,6 +16,8 @@ use crate::{
 
 mod apply;
 mod asked;
+mod call;
+mod cause;
 mod command;
 mod contained;
 pub mod descent;
@@ -31,6 +33,7 @@ mod limits;
 mod lineage;
 mod missing;
 mod namespace;
+mod origin;
 mod overflow;
 mod process;
 #[cfg(test)]

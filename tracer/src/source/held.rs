@@ -188,12 +188,14 @@ fn pipes(pid: u32, mode: u32) -> Vec<String> {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use tracer_model::time::BootNs;
+
     use super::*;
 
     fn key(pid: u32) -> ProcKey {
         let stat = procfs::text(&format!("/proc/{pid}/stat"));
         let ticks: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
-        ProcKey { start: ticks * 10_000_000, tgid: pid }
+        ProcKey { start: BootNs(ticks * 10_000_000), tgid: pid }
     }
 
     #[test]

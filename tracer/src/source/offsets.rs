@@ -43,6 +43,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
     ("task_struct.comm", "processes have no names"),
     ("task_struct.blocked", "signals that wait because they are blocked count as delivered"),
+    ("task_struct.real_blocked", "signals that a program waits for look as if they could end it"),
     (
         "task_struct.pending.signal",
         "up to 5.15, a second signal of the number that is killing a process counts as delivered",
@@ -83,10 +84,18 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),
+    ("task_struct.seccomp.mode", "an end by seccomp's strict mode has no cause"),
     ("css_set.dfl_cgrp", "cgroups of processes are not known"),
     ("cgroup.kn", "cgroups of processes are not known"),
     ("kernfs_node.id", "cgroups of processes are not known"),
-    ("pt_regs.orig_ax", "by which system call a child was reaped is not known"),
+    ("pt_regs.orig_ax", "by which system call a child was reaped, and a kill() of a whole group, are not known"),
+    ("pt_regs.di", "a kill() of a whole group is not told from several of one process each"),
+    ("signal_struct.pids", "process groups are not known"),
+    ("signal_struct.tty", TERMINALS),
+    ("tty_struct.driver", TERMINALS),
+    ("tty_struct.index", TERMINALS),
+    ("tty_driver.major", TERMINALS),
+    ("tty_driver.minor_start", TERMINALS),
     ("kernel_siginfo.si_code", "the kernel's own signals may be taken for a process's"),
 ];
 
@@ -94,6 +103,7 @@ const EXEC_IDS: &str = "children with another exit signal than SIGCHLD count as 
                         because their parent has called exec and ignores SIGCHLD";
 
 const WAITS: &str = "whether somebody waits for the status of a process that is lost is not known";
+const TERMINALS: &str = "on which terminal a key was pressed is not known";
 
 const CREDENTIALS: &str = "who starts a program is not known, so that containers that start while tracing, and who \
                            asks their engines for something, are not known either";

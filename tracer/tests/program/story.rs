@@ -8,7 +8,7 @@ use tracer::{
     },
     host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs},
-    signal::Signal,
+    signal::{Aim, Place, Signal},
     sink::Sink,
     summary::Summary,
     thresholds::Thresholds,
@@ -163,6 +163,8 @@ pub fn everything() -> Vec<EventKind> {
             code: 0,
             flags: signal_flags::KERNEL_INFO | signal_flags::GROUP,
             result: 0,
+            aim: Aim::Unknown,
+            place: Place::default(),
         }),
         EventKind::Deliver(SignalTaken {
             target: task(100),
@@ -259,7 +261,7 @@ pub fn troubles() -> Vec<(u64, EventKind)> {
         events.push((150, fork(info(pid, 10, if pid % 3 == 0 { "curl" } else { "sh" }))));
         events.push((150, EventKind::Exit(Box::new(exit(pid, 10, 0)))));
     }
-    let blocked = Masks { shared_pending: 1 << 14, blocked: 1 << 14, pending: 0 };
+    let blocked = Masks { shared_pending: 1 << 14, blocked: 1 << 14, ..Masks::default() };
     let look = |pid, ppid, pts| EventKind::Look(Look { key: key(pid), found: Some(Looked { state: b'S', ppid, pts }) });
     events.extend([
         (SOON, EventKind::Tick),

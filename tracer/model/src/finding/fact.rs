@@ -76,7 +76,7 @@ pub enum Role {
     Plain,
     /// The signal that did not do what it was sent for.
     Signal,
-    /// The signal that ended the process.
+    /// The signal that ended the process, or at which it ended itself.
     FatalSignal,
     /// Its `si_code`.
     Code,

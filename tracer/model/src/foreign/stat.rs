@@ -30,10 +30,15 @@ fn pts(tty: u32) -> Option<u16> {
     u16::try_from(which << 8 | minor).ok()
 }
 
-/// The signals that wait for a thread, and those that it blocks, by its `status`.
+/// The signals that wait for a thread, those that it blocks, and those that its process handles, by its `status`.
 pub fn masks(status: &str) -> Option<Masks> {
     let mask = |name: &str| u64::from_str_radix(field(status, name)?, 16).ok();
-    Some(Masks { pending: mask("SigPnd")?, shared_pending: mask("ShdPnd")?, blocked: mask("SigBlk")? })
+    Some(Masks {
+        pending: mask("SigPnd")?,
+        shared_pending: mask("ShdPnd")?,
+        blocked: mask("SigBlk")?,
+        caught: mask("SigCgt")?,
+    })
 }
 
 /// What `status` says under a name.

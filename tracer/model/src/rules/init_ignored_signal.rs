@@ -3,6 +3,7 @@
 use crate::{
     change::{Change, Signalled},
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    host::Container,
     rules::{Opinion, Rule, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
@@ -52,6 +53,12 @@ impl Rule for InitIgnoredSignal {
             _ => return Opinion::Quiet,
         };
         let Signalled { signal, sender, target, sent_at, sent_seq, .. } = **sent;
+        // It was not lost: the program has had it, or its child, and is about to end with that.
+        if matches!(sender, Sender::Process(sender) if sender.key == target.key)
+            && world.raises_again(target.key, signal)
+        {
+            return Opinion::Quiet;
+        }
         let family = |sender: &Sender| match sender {
             Sender::Process(sender) => [Part::Name(sender.comm), Part::Family(Some(world.family_of(sender, &[])))],
             Sender::Kernel(_) | Sender::Unknown => [Part::Nobody, Part::Nobody],
@@ -60,7 +67,7 @@ impl Rule for InitIgnoredSignal {
         Opinion::Found(Box::new(Finding {
             headline: headline(sent),
             notes: notes(sent, world),
-            fixes: fixes(sent),
+            fixes: fixes(sent, world),
             evidence: sent_seq.filter(|&sent| sent != seq).into_iter().chain([seq]).collect(),
             facts: Facts::of(
                 FACTS,
@@ -114,8 +121,10 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
     notes.into_iter().flatten().collect()
 }
 
-fn fixes(sent: &Signalled) -> Vec<String> {
+fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
     let Signalled { signal, target, verdict, .. } = sent;
+    let is_stop = matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)
+        || world.container_of(target).and_then(Container::own_stop_signal) == Some(*signal);
     match verdict {
         signal::Verdict::KillFromInside if target.ns_level == 0 => {
             vec!["shut the machine down in its own way; pid 1 of a host cannot be killed".to_owned()]
@@ -124,7 +133,8 @@ fn fixes(sent: &Signalled) -> Vec<String> {
             "send it from outside the namespace (docker kill, kubectl delete pod, kill on the host)".to_owned(),
             "send a signal that the program handles".to_owned(),
         ],
-        _ => words::unhandled(target, *signal, matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)),
+        _ if !is_stop => words::unhandled_news(target, *signal),
+        _ => words::unhandled(target, *signal, is_stop),
     }
 }
 
@@ -134,8 +144,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::SignalSent,
-        story::{Story, born, born_in, kill},
+        event::{Adopter, Exit, ExitStatus, SignalSent},
+        story::{Story, born, born_in, end, kill},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -199,6 +209,39 @@ mod tests {
         let senders =
             story.found.iter().map(|finding| finding.facts.process("sender").map_or(0, |sender| sender.key.tgid));
         assert_eq!(senders.collect::<Vec<_>>(), [2, 11]);
+    }
+
+    #[test]
+    fn what_pid_1_has_handled_and_raises_again_is_not_lost() {
+        let raised = dropped(10, Signal::TERM);
+        let mut story = container();
+        let sent = kill(2, 10, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::HANDLER, ..sent });
+        story.wait(200, &[]).signal(raised);
+        assert_eq!(story.rules(), [""; 0]);
+        // That is long ago.
+        story.wait(20_000, &[]).signal(raised);
+        assert_eq!(story.rules(), ["init-ignored-signal"]);
+        // Whoever waits for it is to see how its child ended.
+        let mut story = container();
+        let status = ExitStatus(i32::from(Signal::TERM.0));
+        story.signal(kill(2, 11, Signal::TERM)).exit(Exit { status, ..end(11, 10, Adopter::None) }).signal(raised);
+        assert_eq!(story.rules(), [""; 0]);
+        // Nobody had told it.
+        let mut story = container();
+        story.signal(raised);
+        assert_eq!(story.rules(), ["init-ignored-signal"]);
+    }
+
+    #[test]
+    fn an_init_is_not_advised_where_the_program_would_end_by_what_it_passes_on() {
+        for (signal, is_advised) in [(Signal::TERM, true), (Signal(12), false), (Signal::TSTP, false)] {
+            let mut story = container();
+            story.signal(dropped(2, signal));
+            let fix = story.only().fix();
+            assert_eq!(fix.contains("run it below an init"), is_advised, "{fix}");
+            assert_eq!(fix.contains("do not put an init before it"), !is_advised, "{fix}");
+        }
     }
 
     #[test]

@@ -9,15 +9,17 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Identity, quote},
-    kill::Kill,
+    kill::{EngineExec, Kill},
+    origin::How,
     rules::{
-        Opinion, Rule,
+        Opinion, Rule, origins,
         words::{self, line, short},
     },
     signal::{
-        self, Sender, Signal,
+        self, Aim, Sender, Signal,
         killer::{self, Killer},
     },
+    summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
     world::World,
@@ -29,7 +31,7 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::new("code", Kind::Number, "its `si_code`, as the receiver would have seen it; 0 if it was not seen")
         .role(Role::Code),
     FactDef::new("code_name", Kind::Text, "its name in sigaction(2)").nullable(),
-    FactDef::new("how", Kind::Word(HOW), "what it came from")
+    FactDef::new("how", Kind::Word(Killer::IDS), "what it came from")
         .role(Role::Reason),
     FactDef::new(
         "sender",
@@ -49,6 +51,14 @@ pub(super) const FACTS: &[FactDef] = &[
         "parent, grandparent and so on of the sender when it sent it, up to the init of its namespace",
     ),
     words::ASKED_BY,
+    origins::ORIGIN,
+    origins::CALL.nullable(),
+    FactDef::new(
+        "exec",
+        Kind::Record(EXEC),
+        "only of a process that an engine had brought into a container without a client, and ended",
+    )
+    .optional(),
     FactDef::new("count", Kind::Count, "how many it ended within 100 ms").role(Role::Killed),
     FactDef::new("victims", Kind::Processes, "the first ten of them").role(Role::Victims),
     FactDef::new("raised_again", Kind::Count, "how many of them had handled the signal and then raised it once more"),
@@ -61,6 +71,11 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::alike(),
 ];
 
+const EXEC: &[FactDef] = &[
+    FactDef::new("command", Kind::Text, "its command line"),
+    FactDef::new("age_ns", Kind::Span, "how long it had run"),
+];
+
 const OUT_OF_MEMORY: &[FactDef] = &[
     FactDef::new(
         "whose",
@@ -68,27 +83,6 @@ const OUT_OF_MEMORY: &[FactDef] = &[
         "who was out of memory: the machine, or a control group at its limit",
     ),
     FactDef::new("group", Kind::Text, "its path, if the kernel's log said which").nullable(),
-];
-
-/// All of [`Killer::id`].
-const HOW: &[&str] = &[
-    "process",
-    "itself",
-    "parent-death",
-    "cgroup-kill",
-    "tracer-exit",
-    "hang-up",
-    "terminal",
-    "fault",
-    "seccomp",
-    "broken-pipe",
-    "timer",
-    "cpu-limit",
-    "file-size-limit",
-    "oom",
-    "namespace-end",
-    "kernel",
-    "unknown",
 ];
 
 /// What is known of an end. `alike` is what it has in common with others.
@@ -112,6 +106,9 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("sender_lives", sender_lives.into()),
             ("ancestors", kill.ancestors.clone().into()),
             ("asked_by", kill.asked_by.clone().into()),
+            ("origin", origins::facts(&kill.origin, kill.sent_at.unwrap_or(kill.died_at)).into()),
+            ("call", kill.call.as_ref().map(origins::call_facts).into()),
+            ("exec", kill.exec.as_ref().map(exec_facts).into()),
             ("count", kill.count.into()),
             ("victims", kill.victims.clone().into()),
             ("raised_again", kill.raised_again.into()),
@@ -122,6 +119,10 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("alike", alike.into()),
         ],
     )
+}
+
+fn exec_facts(exec: &EngineExec) -> Facts {
+    Facts::of(EXEC, [("command", exec.args.to_string().into()), ("age_ns", exec.age.into())])
 }
 
 /// What the sender of ends that are alike has in common.
@@ -198,8 +199,15 @@ fn headline(kill: &Kill, first: &Identity) -> String {
         return format!("{count} processes were ended by {signal}{}", briefly(kill));
     }
     match kill.killer {
-        Killer::Itself if *signal == ABORT => format!("{first} ended itself by {signal}: it called abort()"),
+        Killer::Itself if let Some(child) = repeated(kill) => {
+            format!("{first} ended itself by {signal}, as its child {} had ended by it", short(child))
+        }
+        Killer::Itself if *signal == Signal::ABRT => format!("{first} ended itself by {signal}: it called abort()"),
         Killer::Itself => format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid"),
+        Killer::Process if let Some(exec) = &kill.exec => {
+            let age = seconds(exec.age);
+            format!("{first} was ended by {signal}: the engine gave up this exec of its own after {age}")
+        }
         _ if *raised_again > 0 => {
             format!("{first} handled {signal}{}, and then ended itself by it", briefly(kill))
         }
@@ -207,7 +215,11 @@ fn headline(kill: &Kill, first: &Identity) -> String {
     }
 }
 
-const ABORT: Signal = Signal(6);
+/// The child whose end the process repeated, for whoever waits for it to see.
+fn repeated(kill: &Kill) -> Option<&Identity> {
+    let last = kill.origin.last().filter(|_| kill.killer == Killer::Itself)?;
+    (last.how == How::ChildEnded).then_some(&last.to)
+}
 
 /// Where the signal came from, in a few words, as the end of a headline.
 pub(super) fn briefly(kill: &Kill) -> String {
@@ -217,6 +229,9 @@ pub(super) fn briefly(kill: &Kill) -> String {
     };
     let its = if kill.count == 1 { "its" } else { "their" };
     match kill.killer {
+        Killer::Process if kill.call.as_ref().is_some_and(|call| call.aim == Aim::OwnGroup) => {
+            format!(" from {sender}, which sent it to its whole process group")
+        }
         Killer::Process | Killer::Itself => format!(" from {sender}"),
         Killer::ParentDeath if kill.sender_lives => format!(": a thread of {its} parent {sender} ended"),
         Killer::ParentDeath => format!(": {its} parent {sender} ended"),
@@ -224,15 +239,20 @@ pub(super) fn briefly(kill: &Kill) -> String {
         Killer::TracerExit => format!(": {its} tracer {sender} ended"),
         Killer::HangUp => format!(": {sender} ended, and with it {its} terminal or session"),
         Killer::Terminal => match kill.signal {
-            Signal::INT => format!(" from {its} terminal (Ctrl-C)"),
-            Signal::QUIT => format!(" from {its} terminal (Ctrl-\\)"),
             Signal::HUP => format!(": {its} terminal was hung up"),
-            _ => format!(" from {its} terminal"),
+            signal => {
+                let terminal = kill.call.as_ref().and_then(|call| call.terminal);
+                let terminal = terminal.map_or_else(|| format!("{its} terminal"), |terminal| terminal.to_string());
+                format!(" from {terminal}{}", origins::key(signal).map_or_else(String::new, |key| format!(" ({key})")))
+            }
         },
         Killer::Fault => match signal::code_name(kill.signal, kill.code) {
             Some(name) => format!(" for what it did ({name})"),
             None => " for what it did".to_owned(),
         },
+        Killer::Seccomp if kill.signal == Signal::KILL => {
+            ": seccomp's strict mode allows only read, write, exit and sigreturn".to_owned()
+        }
         Killer::Seccomp => ": its seccomp filter forbids a system call".to_owned(),
         Killer::BrokenPipe => ": it wrote to a pipe or socket that nobody reads".to_owned(),
         Killer::Timer => ": its own timer ran out, and it has no handler".to_owned(),
@@ -264,7 +284,15 @@ fn notes(kill: &Kill) -> Vec<Note> {
         (_, 1) => Some(Note::new("core dump", "it left one")),
         (cores, _) => Some(Note::new("core dump", format!("{cores} of them left one"))),
     };
-    [words::asked_by(&kill.asked_by), origin(kill), ended, handled, cores].into_iter().flatten().collect()
+    let sent_at = kill.sent_at.unwrap_or(kill.died_at);
+    let because = origins::notes(&kill.origin, sent_at);
+    let call = kill.call.as_ref().filter(|call| call.sent > 1 || call.terminal.is_some()).map(origins::call_note);
+    let exec = kill.exec.as_ref().filter(|_| *count == 1).map(|exec| {
+        let why = "no client is known, so most likely a health check, a probe or a hook";
+        Note::new("exec", format!("{}; {why}", exec.args))
+    });
+    let first = [words::asked_by(&kill.asked_by), origin(kill), exec, call].into_iter().flatten();
+    first.chain(because).chain([ended, handled, cores].into_iter().flatten()).collect()
 }
 
 /// Where the signal came from, in full.
@@ -320,12 +348,17 @@ fn chain(kill: &Kill) -> String {
 /// What helps against it.
 pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     let sender = match &kill.sender {
+        _ if let Some(first) = origins::first(&kill.origin) => first.comm.to_string(),
         Sender::Process(_) if let [client, ..] = &kill.asked_by[..] => client.comm.to_string(),
         Sender::Process(sender) if !sender.comm.bytes().is_empty() => sender.comm.to_string(),
         _ => "the sender".to_owned(),
     };
     let core = "look at a core dump, which shows where (ulimit -c unlimited, coredumpctl, gdb)";
     let all: &[&str] = match kill.killer {
+        Killer::Process if kill.exec.is_some() && kill.count == 1 => &[
+            "give it more time (--health-timeout, timeoutSeconds of a probe), or have it do less",
+            "find out what it waits for: what it asks may hang",
+        ],
         Killer::Process => {
             let who = if kill.ancestors.is_empty() { "" } else { " (whoever stands behind it has started it)" };
             let way = if kill.signal == Signal::KILL {
@@ -341,7 +374,10 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
                  so to stop a service or a container)"
             )];
         }
-        Killer::Itself if kill.signal == ABORT => &[
+        Killer::Itself if repeated(kill).is_some() => {
+            &["find out why its child ended: it passes on how that did, so that whoever waits for it sees the same"]
+        }
+        Killer::Itself if kill.signal == Signal::ABRT => &[
             "see what it last said on standard error: abort() follows a failed assertion, a panic, or damage that the \
              allocator found",
             core,
@@ -364,6 +400,9 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
         }
         Killer::Fault => &["it is a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, \
                             coredumpctl, gdb)"],
+        Killer::Seccomp if kill.signal == Signal::KILL => {
+            &["give it a filter (SECCOMP_SET_MODE_FILTER) that allows what it needs, in place of the strict mode"]
+        }
         Killer::Seccomp => &[
             "see the kernel's log for the number of the system call (type=1326), and let the filter allow it",
             "run it with another profile (docker run --security-opt seccomp=…)",
@@ -472,7 +511,7 @@ mod tests {
             (10, Signal::ALRM, kernel | group, 0, "its own timer", "handler"),
             (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU)", "ulimit -t"),
             (10, Signal::XFSZ, none, 0, "(RLIMIT_FSIZE)", "ulimit -f"),
-            (10, ABORT, 0, -6, "it called abort()", "failed assertion"),
+            (10, Signal::ABRT, 0, -6, "it called abort()", "failed assertion"),
             (10, Signal::TERM, 0, -6, "with raise() or a kill() of its own pid", "nobody else"),
             (2, Signal::KILL, kernel | group, 0, "most likely for want of memory", "dmesg"),
         ] {

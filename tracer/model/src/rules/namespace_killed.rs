@@ -5,12 +5,13 @@ use crate::{
     event::ExitStatus,
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
-    kill::{Ending, Kill},
+    kill::{Ending, Fallen, Kill},
     rules::{Opinion, Rule, Wanted, held::Why, killed_by, signal_not_forwarded, words},
     signal::Sender,
+    stop::{Request, Stop},
     summary::{and_more, seconds},
     thresholds::Thresholds,
-    time::{Seq, Span},
+    time::{BootNs, Seq, Span},
     world::World,
 };
 
@@ -23,6 +24,7 @@ const FACTS: &[FactDef] = &[
     .role(Role::Killed),
     FactDef::new("took_ns", Kind::Span, "from the exit of the init to the death of the last").role(Role::Cost),
     FactDef::new("status", Kind::Status, "how the init ended").role(Role::Status),
+    words::FALLEN,
     FactDef::new("left", Kind::Count, "processes that have not died yet: more than 0 where the end hangs"),
     FactDef::new(
         "killed_by",
@@ -135,19 +137,30 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         0 => String::new(),
         n => format!("; the kernel killed {} left in it", words::the_processes(n)),
     };
-    let killed_note = match killed {
-        0 => None,
-        n => Some(Note::new("killed", format!("{} within {}", count(n), seconds(took)))),
+    let ns = world.namespace(init.pid_ns);
+    let fallen = ns.map_or(&[][..], |ns| &ns.fallen);
+    let within = seconds(took);
+    let killed_note = match words::fallen(fallen, killed, since) {
+        _ if killed == 0 => None,
+        named if named.is_empty() => Some(Note::new("killed", format!("{} within {within}", count(killed)))),
+        named => Some(Note::new("killed", format!("within {within}: {named}"))),
     };
+    let stop = world.get(init.key).and_then(|init| init.stop.as_deref());
+    let asked = stop.and_then(|stop| stop.answered(since)).filter(|_| kill.is_none()).map(|(asked, _)| asked);
+    let between = stop.zip(asked).and_then(|(stop, asked)| between(stop, asked, fallen));
     let notes = [
         kill.and_then(|kill| words::asked_by(&kill.asked_by)),
-        Some(Note::new("pid 1", format!("{}, which {how}", words::short(&init)))),
+        asked.and_then(|asked| words::asked_by(&asked.asked_by)),
+        Some(Note::new("pid 1", format!("{}, which {how}{}", words::short(&init), at(asked, since)))),
         kill.and_then(killed_by::origin),
         (others > 0).then(|| Note::new("also", format!("{} of it ended by the same", count(others)))),
         killed_note,
+        between.as_ref().map(|(note, _)| note.clone()),
         (left > 0).then(|| Note::new("stuck", stuck(world, &init, left))),
     ];
-    let fixes = if let Some(kill) = kill {
+    let fixes = if let Some((_, fix)) = between {
+        vec![fix]
+    } else if let Some(kill) = kill {
         let mut fixes = killed_by::fixes(kill);
         fixes.push(
             "have what needs a clean end get its stop signal before pid 1 ends, as the kernel kills it then".into(),
@@ -182,6 +195,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
                 ("killed", killed.into()),
                 ("took_ns", took.into()),
                 ("status", status.into()),
+                ("named", words::fallen_facts(fallen, since).into()),
                 ("left", left.into()),
                 ("killed_by", kill.map(|kill| killed_by::facts(kill, None)).into()),
                 ("alike", alike(&init, status, kill).into()),
@@ -207,6 +221,31 @@ fn stuck(world: &World, init: &Identity, left: u64) -> String {
     format!("{} of it cannot die yet: {named}", words::count(left, "process", "processes"))
 }
 
+/// Which signal pid 1 ended at.
+fn at(asked: Option<&Request>, ended: BootNs) -> String {
+    asked.map_or_else(String::new, |asked| {
+        format!(" {} after {}{}", seconds(ended - asked.at), asked.signal, words::briefly(asked))
+    })
+}
+
+/// Pid 1 told somebody who ended, and passed nothing on to whom he had started.
+fn between(stop: &Stop, asked: &Request, fallen: &[Fallen]) -> Option<(Note, String)> {
+    let told = |of: &Fallen| {
+        let by = of.left_by.filter(|by| stop.passed_to.iter().any(|told| told.key == by.key))?;
+        of.asked.is_none().then_some((by, of.process))
+    };
+    let (by, left) = fallen.iter().find_map(told)?;
+    let (by_name, left_name) = (by.comm, left.comm);
+    let note =
+        format!("{} was told by pid 1, ended, and passed nothing on to {}", words::short(&by), words::short(&left));
+    let fix = format!(
+        "have {by_name} execute {left_name} in its own place (`exec` before the last command), so that {left_name} gets \
+         {} itself, or have {by_name} pass it on and wait",
+        asked.signal
+    );
+    Some((Note::new("between", note), fix))
+}
+
 /// Ends of several namespaces by one signal are alike, and ends of one container, which is started again and again.
 fn alike(init: &Identity, status: ExitStatus, kill: Option<&Kill>) -> Option<Vec<Part>> {
     if let Some(kill) = kill.filter(|kill| kill.namespaces > 1) {
@@ -224,9 +263,9 @@ fn alike(init: &Identity, status: ExitStatus, kill: Option<&Kill>) -> Option<Vec
 mod tests {
     use super::*;
     use crate::{
-        event::{Adopter, Exit, SignalSent, TaskInfo},
+        event::{Adopter, Exit, Roles, SignalSent, TaskInfo},
         signal::Signal,
-        story::{Story, born, born_in, end, kill},
+        story::{MS, Story, born, born_in, end, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -307,7 +346,7 @@ mod tests {
     #[test]
     fn who_asked_for_the_end_from_inside_is_no_news() {
         use tracer_common::record::signal_flags as bit;
-        for (bystander, want) in [(false, &[][..]), (true, &["namespace-killed"][..])] {
+        for (bystander, want) in [(false, ["stopped-by"]), (true, ["namespace-killed"])] {
             let mut story = Story::new();
             story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).fork(born_in(NS, 12, 3, 10));
             let asked = kill(12, 10, Signal::TERM);
@@ -353,5 +392,57 @@ mod tests {
         assert_eq!((finding.facts.count("killed"), finding.facts.count("left")), (1, 1));
         let message = finding.message();
         assert!(message.ends_with("1 process of it cannot die yet: p12 (pid 12)."), "{message}");
+    }
+
+    /// Pid 1 takes SIGTERM from p1, as one that handles it.
+    fn asked(story: &mut Story) {
+        use tracer_common::record::signal_flags as bit;
+        let sent = kill(1, 10, Signal::TERM);
+        let flags = sent.flags | bit::UNKILLABLE | bit::OUTSIDE | bit::HANDLER;
+        story.signal(SignalSent { flags, ..sent });
+    }
+
+    #[test]
+    fn who_was_killed_is_named_with_what_it_knew() {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).exec(11, "worker");
+        let guest = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(NS, 12, 3, 1) };
+        story.fork(guest).exec(12, "psql");
+        story.now += 10_000 * MS;
+        asked(&mut story);
+        let sent = kill(10, 11, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | tracer_common::record::signal_flags::HANDLER, ..sent });
+        init_exits(&mut story, ExitStatus(0));
+        story.exit(killed(11)).exit(killed(12));
+        let finding = story.only();
+        let message = finding.message();
+        let named = "psql (pid 12), sent no signal, come in from outside; worker (pid 11), sent SIGTERM 1 µs before, and not \
+                     done yet.";
+        assert!(message.contains(named), "{message}");
+        assert!(message.contains("which exited with code 0 2 µs after SIGTERM from p1 (pid 1)."), "{message}");
+        let named = finding.facts.list("named");
+        assert_eq!(
+            (named.len(), named[0].flag("from_outside"), named[1].signal("signal")),
+            (2, true, Some(Signal::TERM))
+        );
+    }
+
+    #[test]
+    fn a_shell_that_stood_between_is_named() {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).exec(11, "sh");
+        story.fork(born_in(NS, 12, 3, 11)).exec(12, "app");
+        story.now += 10_000 * MS;
+        asked(&mut story);
+        story.signal(kill(10, 11, Signal::TERM));
+        story.exit(Exit { status: ExitStatus(15), ..end(11, 10, Adopter::NamespaceInit(task(10))) });
+        story.wait(5, &[(12, b'S', 10)]).free(11);
+        init_exits(&mut story, ExitStatus(0));
+        story.exit(killed(12));
+        let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
+        let between =
+            Note::new("between", "sh (pid 11) was told by pid 1, ended, and passed nothing on to app (pid 12)");
+        assert!(finding.notes.contains(&between), "{:?}", finding.notes);
+        assert!(finding.fix().starts_with("have sh execute app in its own place"), "{}", finding.fix());
     }
 }

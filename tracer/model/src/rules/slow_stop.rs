@@ -3,13 +3,14 @@
 use crate::{
     change::Change,
     finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
-    programs::is_shell,
+    ident::{ProcKey, TaskRef},
     rules::{
-        Opinion, Rule,
+        Opinion, Rule, Wanted,
+        manager::Manager,
         words::{self, line, short},
     },
     signal::{self, Sender, Signal},
-    stop::{Request, Stop, Told},
+    stop::{Executed, Request, Stop, Told},
     summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
@@ -30,7 +31,8 @@ const FACTS: &[FactDef] = &[
     )
     .nullable(),
     FactDef::new("children_not_told", Kind::Count, "how many were not; likewise").nullable(),
-    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel kills with it"),
+    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel killed with it"),
+    words::FALLEN,
     FactDef::new("killer", Kind::Sender, "who sent the SIGKILL").role(Role::Party),
     FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
     FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
@@ -60,22 +62,34 @@ impl Rule for SlowStop {
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
-        let &Change::Died { key, status } = change else { return Opinion::Quiet };
+        let (key, ns) = match *change {
+            // Who died with it is known by now.
+            Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| Some((ns.ending?.init.key, ns))) {
+                Some(ended) => ended,
+                None => return Opinion::Quiet,
+            },
+            // What it handles is to be seen as long as it lives.
+            Change::Signalled(ref signalled) if is_asked(world, signalled.target.key, seq) => {
+                return Opinion::Recheck(world.now(), signalled.target.key);
+            }
+            _ => return Opinion::Quiet,
+        };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
         let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
         let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
         let wasted = kill.at - asked.at;
-        if status.signal() != Some(Signal::KILL) || wasted < self.after {
+        let Some(death) = process.death() else { return Opinion::Quiet };
+        if !asked.is_to_container || death.status.signal() != Some(Signal::KILL) || wasted < self.after {
             return Opinion::Quiet;
         }
-        let ended_at = process.death().map_or(world.now(), |death| death.at);
-        let took_ns = ended_at - asked.at;
-        let left = world.namespace(process.pid_ns).and_then(|ns| ns.ending).map_or(0, |ending| ending.left);
+        let took_ns = death.at - asked.at;
+        let left = ns.ending.map_or(0, |ending| ending.killed);
+        let fallen = words::fallen(&ns.fallen, left, death.at);
         Opinion::Found(Box::new(Finding {
-            headline: headline(world, process, asked, took_ns),
-            notes: notes(process, stop, asked, kill, left),
-            fixes: fixes(process, asked),
-            evidence: vec![asked.seq, kill.seq, seq],
+            headline: headline(world, process, stop, asked, took_ns),
+            notes: notes(stop, asked, kill, left, &fallen),
+            fixes: fixes(world, process, stop, asked),
+            evidence: vec![asked.seq, kill.seq, death.seq],
             facts: Facts::of(
                 FACTS,
                 [
@@ -87,6 +101,7 @@ impl Rule for SlowStop {
                     ("children_told", stop.told.as_ref().map(|told| told.told).into()),
                     ("children_not_told", stop.told.as_ref().map(|told| told.not_told).into()),
                     ("left", left.into()),
+                    ("named", words::fallen_facts(&ns.fallen, death.at).into()),
                     ("killer", Sender::Process(kill.sender).into()),
                     ("killer_ancestors", kill.ancestors.clone().into()),
                     ("wasted_ns", wasted.into()),
@@ -96,25 +111,56 @@ impl Rule for SlowStop {
             ..Finding::new(&DEF, world.now(), asked.at, process.identity())
         }))
     }
+
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        world.get(key).map(|_| Wanted::Masks(TaskRef { key, tid: key.tgid })).into_iter().collect()
+    }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let first = world.get(key).and_then(|process| Some(process.stop.as_ref()?.asked_first()?.at));
+        match first {
+            // A program that executes itself anew handles nothing at first.
+            Some(first) if world.now() < first + LOOKED_AT => Opinion::Recheck(world.now() + Span::SECOND, key),
+            _ => Opinion::Quiet,
+        }
+    }
 }
 
-fn headline(world: &World, process: &Process, asked: &Request, took_ns: Span) -> String {
-    let Request { signal, verdict, .. } = asked;
+/// How long the signals of an init that was asked to stop are looked at.
+const LOOKED_AT: Span = Span::seconds(3);
+
+/// Whether an event has asked a container to stop.
+fn is_asked(world: &World, key: ProcKey, seq: Seq) -> bool {
+    let stop = world.get(key).and_then(|process| process.stop.as_deref());
+    stop.is_some_and(|stop| stop.asked_last().is_some_and(|asked| asked.seq == seq && asked.is_to_container))
+}
+
+fn headline(world: &World, process: &Process, stop: &Stop, asked: &Request, took_ns: Span) -> String {
+    let Request { signal, verdict, target, .. } = asked;
+    let met = target.comm;
     let fate = match verdict {
+        signal::Verdict::InitNoHandler if stop.later_program(asked).is_some() => {
+            format!("{signal} met {met}, and was dropped")
+        }
         signal::Verdict::InitNoHandler => format!("{signal} was dropped"),
         signal::Verdict::IgnoredByChoice => format!("its pid 1 ignores {signal}"),
         signal::Verdict::Queued => format!("{signal} had to wait"),
+        _ if stop.is_reload(asked) => format!("its pid 1 took {signal} for a reload"),
+        _ if stop.is_untaken(asked) => format!("its pid 1 did not run, and {signal} waited"),
+        _ if stop.later_program(asked).is_some() => format!("{signal} met {met}, which did not end"),
         _ => format!("its pid 1 did not end at {signal}"),
     };
     format!("{} took {} to stop: {fate}", world.place_of(&process.identity()), seconds(took_ns))
 }
 
-fn notes(process: &Process, stop: &Stop, asked: &Request, kill: &Request, left: u64) -> Vec<Note> {
-    let init = words::who(&process.identity());
+fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64, fallen: &str) -> Vec<Note> {
+    let init = words::who(&asked.target);
     let fate = match asked.verdict {
         signal::Verdict::InitNoHandler => "dropped, as pid 1 has no handler for it",
         signal::Verdict::IgnoredByChoice => "ignored",
-        signal::Verdict::Queued => "not taken, as it was blocked, or pid 1 was stopped",
+        signal::Verdict::Queued if asked.is_stopped => "not taken, as pid 1 was stopped",
+        signal::Verdict::Queued => "not taken, as it was blocked",
+        _ if stop.is_untaken(asked) => "not taken, though it was not blocked",
         _ => "taken, but pid 1 did not end",
     };
     let others = match left {
@@ -122,15 +168,33 @@ fn notes(process: &Process, stop: &Stop, asked: &Request, kill: &Request, left: 
         n => format!("; {} with it", words::count(n, "more process died", "more processes died")),
     };
     let later = seconds(kill.at - asked.at);
-    let told = stop.told.as_ref().filter(|_| asked.verdict == signal::Verdict::Delivered);
+    let is_taken = asked.verdict == signal::Verdict::Delivered && !stop.is_untaken(asked);
+    let told = stop.told.as_ref().filter(|_| is_taken && !stop.is_reload(asked));
     let notes = [
         words::asked_by(&asked.asked_by),
         Some(Note::new(asked.signal.to_string(), format!("from {} to {init}: {fate}", chain(asked)))),
+        since(stop, asked),
         told.and_then(children),
         told.and_then(ignoring),
         Some(Note::new("SIGKILL", format!("{later} later, from {}{others}", chain(kill)))),
+        Note::maybe("died", fallen),
     ];
     notes.into_iter().flatten().collect()
+}
+
+/// What the process has executed since.
+fn since(stop: &Stop, asked: &Request) -> Option<Note> {
+    let Executed { program, at, .. } = stop.executed.as_ref()?;
+    let after = seconds(*at - asked.at);
+    if stop.is_reload(asked) {
+        return Some(Note::new(
+            "reload",
+            format!("{} executed itself anew {after} later, and went on", short(program)),
+        ));
+    }
+    stop.later_program(asked)?;
+    let untold = if stop.is_asked_since(*at) { "" } else { ", and was not sent it" };
+    Some(Note::new("program", format!("{} then; {} since {after} later{untold}", asked.target.comm, short(program))))
 }
 
 /// Whether a signal that was taken went on to the children.
@@ -159,34 +223,80 @@ fn chain(request: &Request) -> String {
     line(short(&request.sender), &request.ancestors)
 }
 
-fn fixes(process: &Process, asked: &Request) -> Vec<String> {
+fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<String> {
     let signal = asked.signal;
-    let is_shell = is_shell(process.comm.bytes());
+    let is_shell = words::runs_shell(&asked.target, process, stop);
+    let manager = Manager::of(world, process, asked);
+    if let Some(later) = stop.later_program(asked) {
+        return early(asked, later, is_shell);
+    }
     match asked.verdict {
-        signal::Verdict::InitNoHandler => words::unhandled(&process.identity(), signal, true),
+        signal::Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
         signal::Verdict::IgnoredByChoice => vec![
-            "set STOPSIGNAL to a signal that the program does not ignore".to_owned(),
+            format!("set a stop signal that the program does not ignore ({})", manager.stop_signal()),
             format!("have the program not ignore {signal}"),
         ],
-        signal::Verdict::Queued => vec![
-            format!(
-                "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd)"
-            ),
-            "if the container was stopped or frozen, continue it first".to_owned(),
+        signal::Verdict::Queued if asked.is_stopped => {
+            vec!["continue it before you stop it (kill -CONT); SIGKILL needs no such thing".to_owned()]
+        }
+        signal::Verdict::Queued => vec![format!(
+            "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd)"
+        )],
+        _ if stop.is_untaken(asked) => vec![
+            format!("thaw it before you stop it, if its control group is frozen ({})", manager.thaw()),
+            "look for state D, if it sleeps in the kernel (disk, NFS, FUSE)".to_owned(),
         ],
+        _ if stop.is_reload(asked) => vec![ends_at(stop, asked, &manager)],
         _ if is_shell => vec![
             words::exec_form(signal),
             "run the program in the background and `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' \
              TERM): a shell runs its trap only when the command that it waits for has ended"
                 .to_owned(),
         ],
+        _ if asked.target.comm.bytes() == b"postgres" && signal == Signal::TERM => vec![
+            format!(
+                "set SIGINT as its stop signal ({}): at SIGTERM postgres waits for its clients",
+                manager.stop_signal()
+            ),
+            "have its clients disconnect first".to_owned(),
+        ],
         _ => vec![
             "find out what the program still did (connections that it drains, children that never got the signal), and \
              have it end sooner"
                 .to_owned(),
-            "give it the time that it needs (docker stop -t, terminationGracePeriodSeconds)".to_owned(),
+            format!("give it the time that it needs ({})", manager.grace()),
         ],
     }
+}
+
+/// The signal came while pid 1 was a program that only prepares for another one.
+fn early(asked: &Request, later: &Executed, is_shell: bool) -> Vec<String> {
+    let Request { signal, target, .. } = asked;
+    let (met, later) = (target.comm, later.program.comm);
+    let trap = if is_shell {
+        format!(" (trap 'exit 143' {} at its top; `exec` takes that back)", words::bare(*signal))
+    } else {
+        String::new()
+    };
+    vec![
+        format!("have {met} end at {signal} until it executes {later}{trap}"),
+        format!(
+            "run it below an init that passes signals on (docker run --init, tini): {met} is not pid 1 then, and {signal} ends it"
+        ),
+        format!("wait until {later} is up before you stop it"),
+    ]
+}
+
+/// What to send to a program that takes the stop signal for something else.
+fn ends_at(stop: &Stop, asked: &Request, manager: &Manager) -> String {
+    let ends: Vec<_> =
+        stop.handles().filter(|&signal| signal != asked.signal).map(|signal| signal.to_string()).collect();
+    let handles = match &ends[..] {
+        [] => String::new(),
+        [one] => format!(", such as {one}, which it handles"),
+        many => format!(", such as {}, which it handles", many.join(" or ")),
+    };
+    format!("set a stop signal at which it ends{handles} ({})", manager.stop_signal())
 }
 
 #[cfg(test)]
@@ -195,9 +305,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        event::{Adopter, EventKind, Exit, ExitStatus, Masks, SignalSent},
         host::Container,
-        story::{MS, Story, born, born_in, end, key, kill},
+        story::{MS, Story, born, born_in, end, key, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -247,10 +357,11 @@ mod tests {
         let mut story = container();
         story.fork(born_in(NS, 11, 2, 10));
         story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[(10, b'S', 2)]);
-        let finding = killed(&mut story).unwrap();
-        assert!(finding.message().ends_with("; 1 more process died with it."), "{}", finding.message());
-        story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).wait(200, &[]);
-        assert_eq!(story.rules(), [""; 0]);
+        assert!(killed(&mut story).is_none(), "who died with it is to be known first");
+        let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
+        let text = "; 1 more process died with it. Died: p11 (pid 11), sent no signal.";
+        assert!(finding.message().ends_with(text), "{}", finding.message());
+        assert_eq!(story.wait(200, &[]).rules(), [""; 0]);
     }
 
     #[test]
@@ -390,9 +501,76 @@ mod tests {
         story.wait(60_000, &lives).signal(sent(3, Signal::TERM, bit::HANDLER, 0));
         let passed = kill(10, 11, Signal::TERM);
         story.signal(SignalSent { result: 1, flags: passed.flags | bit::IGNORE, ..passed }).wait(3_000, &lives);
-        let finding = killed(&mut story).unwrap();
+        assert!(killed(&mut story).is_none());
+        let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
         let text =
             "Children: it passed a signal on to all of them. Ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
         assert!(finding.message().contains(text), "{}", finding.message());
+    }
+
+    const LIVES: [(u32, u8, u32); 4] = [(2, b'S', 1), (3, b'S', 2), (4, b'S', 2), (10, b'S', 2)];
+
+    #[test]
+    fn the_program_of_that_moment_is_named_and_advised() {
+        let mut story = container();
+        story.exec(10, "sh entrypoint.sh").signal(sent(3, Signal::TERM, 0, 1)).wait(1_000, &LIVES);
+        story.exec(10, "appserver").wait(2_000, &LIVES);
+        let finding = killed(&mut story).unwrap();
+        assert!(
+            finding.headline.ends_with("took 3.0 s to stop: SIGTERM met sh, and was dropped"),
+            "{}",
+            finding.headline
+        );
+        let then = Note::new("program", "sh then; appserver (pid 10) since 1.0 s later, and was not sent it");
+        assert!(finding.notes.contains(&then), "{:?}", finding.notes);
+        let fix = finding.fix();
+        assert!(fix.contains("have sh end at SIGTERM until it executes appserver (trap 'exit 143' TERM"), "{fix}");
+    }
+
+    #[test]
+    fn who_executes_itself_anew_has_taken_it_for_a_reload() {
+        let mut story = container();
+        story.exec(10, "uwsgi --ini /etc/x").signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+        let caught = Masks { caught: 0b10 | 1 << 14, ..Masks::default() };
+        assert!(story.engine.due(story.now + MS, 0).contains(&Wanted::Masks(task(10))));
+        story.event(EventKind::Masks(task(10), Some(caught))).wait(300, &LIVES);
+        story.exec(10, "uwsgi --ini x").wait(2_000, &LIVES);
+        let finding = killed(&mut story).unwrap();
+        assert!(finding.headline.ends_with("its pid 1 took SIGTERM for a reload"), "{}", finding.headline);
+        assert!(finding.message().contains("Reload: uwsgi (pid 10) executed itself anew 300 ms later, and went on."));
+        assert!(finding.fix().starts_with("set a stop signal at which it ends, such as SIGINT, which it handles ("));
+    }
+
+    #[test]
+    fn who_does_not_run_is_to_be_continued_or_thawed() {
+        let mut stopped = container();
+        stopped.signal(sent(3, Signal::TERM, bit::HANDLER | bit::STOPPED, 0)).wait(3_000, &LIVES);
+        assert!(killed(&mut stopped).unwrap().fix().contains("kill -CONT"));
+        let mut frozen = container();
+        frozen.signal(sent(3, Signal::TERM, bit::HANDLER, 0)).wait(1_000, &LIVES);
+        let waits = Masks { shared_pending: 1 << 14, ..Masks::default() };
+        frozen.event(EventKind::Masks(task(10), Some(waits))).wait(2_000, &LIVES);
+        let finding = killed(&mut frozen).unwrap();
+        assert!(finding.headline.ends_with("its pid 1 did not run, and SIGTERM waited"), "{}", finding.headline);
+        assert!(finding.fix().contains("thaw it before you stop it"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn what_is_advised_is_what_the_engine_has() {
+        for (shim, engine, says) in [
+            ("lxc-start", None, "lxc.signal.halt"),
+            ("systemd-nspawn", None, "--kill-signal"),
+            ("shim", Some(crate::host::Engine::Docker), "STOPSIGNAL in the image, or --stop-signal"),
+        ] {
+            let mut story = container();
+            story.exec(2, shim);
+            if let Some(engine) = engine {
+                let known = Container { id: "web".into(), engine, ..Container::default() };
+                story.event(EventKind::Container(Box::new(known))).event(EventKind::Contained(key(10), "web".into()));
+            }
+            story.signal(sent(3, Signal::TERM, bit::IGNORE, 1)).wait(3_000, &LIVES);
+            let fix = killed(&mut story).unwrap().fix();
+            assert!(fix.contains(says), "{fix}");
+        }
     }
 }

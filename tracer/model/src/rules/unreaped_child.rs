@@ -52,6 +52,10 @@ impl Rule for UnreapedChild {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        if let Change::Reaped { by: Some(by), .. } = *change {
+            let left = coalesced_sigchld::has_passed_over(world, by).take(self.leak as usize);
+            return Opinion::Each(left.map(|zombie| Opinion::Recheck(world.now(), zombie)).collect());
+        }
         // A zombie that gets another parent is another one's to reap.
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
@@ -88,10 +92,11 @@ impl Rule for UnreapedChild {
         }
         let is_spoken_for = || {
             // One more of several is no news before it is a leak.
-            let told = self.leak.div_ceil(NAMED);
-            unreaped(world, debtor, self.after, told.saturating_add(1)) > told
+            let named = world.unreaped(debtor, self.after).take(self.leak.div_ceil(NAMED) as usize);
+            !named.into_iter().any(|(zombie, _)| zombie.key == key)
                 || is_leak(world, debtor, self.after, self.leak)
-                || coalesced_sigchld::left(world, debtor, self.after).is_some()
+                || coalesced_sigchld::left(world, debtor, self.after)
+                    .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
         };
         if process.tracer.is_none() && is_spoken_for() {
             return Opinion::Quiet;

@@ -3,11 +3,15 @@
 
 use crate::{
     event::ExitStatus,
-    finding::{FactDef, Kind, Note, Role},
+    finding::{FactDef, Facts, Kind, Note, Role},
     ident::Identity,
+    kill::Fallen,
     programs::is_shell,
-    signal::{Sender, Signal},
-    summary::and_more,
+    signal::{Sender, Signal, Verdict, killer::Killer},
+    stop::{Request, Stop},
+    summary::{and_more, seconds},
+    time::BootNs,
+    world::Process,
 };
 
 /// A process by its name and its pid on the host: `sh (pid 4125)`.
@@ -56,6 +60,101 @@ pub fn on_behalf(asked_by: &[Identity]) -> String {
             format!(", as {} had asked", line(short(client), ancestors))
         }
         None => String::new(),
+    }
+}
+
+/// Where a request to stop came from, in a few words that follow its signal.
+pub(super) fn briefly(request: &Request) -> String {
+    let sender = short(&request.sender);
+    match request.killer {
+        Killer::ParentDeath => format!(", as its parent {sender} ended,"),
+        _ => format!(" from {sender}"),
+    }
+}
+
+/// The same, in full.
+pub(super) fn origin(request: &Request) -> Note {
+    let sender = line(who(&request.sender), &request.ancestors);
+    match request.killer {
+        Killer::ParentDeath => {
+            Note::new("cause", format!("it had asked for that (PR_SET_PDEATHSIG); its parent was {sender}"))
+        }
+        _ => Note::new("sent by", sender),
+    }
+}
+
+/// Whom to ask if nobody meant it.
+pub(super) fn unmeant(request: &Request) -> String {
+    let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
+    match request.killer {
+        Killer::ParentDeath => format!("if it was not meant, find out why {sender} ended"),
+        _ => format!("if it was not meant, find out why {sender} sent it (whoever stands behind it has started it)"),
+    }
+}
+
+/// Those that died with a namespace and matter, of so many, and whether they had been asked to end before.
+pub(super) fn fallen(fallen: &[Fallen], count: u64, ended: BootNs) -> String {
+    let one = |Fallen { process, asked, asked_at, is_outsider, .. }: &Fallen| {
+        let how = match asked {
+            None => "sent no signal".to_owned(),
+            Some((signal, verdict)) => {
+                let before = seconds(ended - *asked_at);
+                match verdict {
+                    Verdict::IgnoredByChoice => format!("sent {signal} {before} before, which it ignores"),
+                    Verdict::Queued => format!("sent {signal} {before} before, which waited"),
+                    _ => format!("sent {signal} {before} before, and not done yet"),
+                }
+            }
+        };
+        let from = if *is_outsider { ", come in from outside" } else { "" };
+        format!("{}, {how}{from}", short(process))
+    };
+    let mut named: Vec<_> = fallen.iter().map(one).collect();
+    let more = count.saturating_sub(named.len() as u64);
+    if more > 0 && !named.is_empty() {
+        named.push(format!("{more} more"));
+    }
+    named.join("; ")
+}
+
+/// The facts about them.
+pub(super) const FALLEN: FactDef = FactDef::new(
+    "named",
+    Kind::List(FALLEN_FACTS),
+    "those of them that matter, five at the most: who had come in from outside, who had not been asked to end, the oldest",
+);
+
+const FALLEN_FACTS: &[FactDef] = &[
+    FactDef::new("process", Kind::Process, "who").role(Role::Victims),
+    FactDef::new("signal", Kind::Signal, "the last signal that had asked it to end; null if none had").nullable(),
+    FactDef::new("verdict", Kind::Word(Verdict::IDS), "what became of that, as in `signal`").nullable(),
+    FactDef::new("before_ns", Kind::Span, "so long before the end of pid 1 it was sent").nullable(),
+    FactDef::new("from_outside", Kind::Flag, "it had come in from outside (setns(2)), as with `docker exec`"),
+    FactDef::new("left_by", Kind::Process, "whose end had left it to its last parent").nullable(),
+];
+
+pub(super) fn fallen_facts(fallen: &[Fallen], ended: BootNs) -> Vec<Facts> {
+    let one = |Fallen { process, asked, asked_at, is_outsider, left_by }: &Fallen| {
+        Facts::of(
+            FALLEN_FACTS,
+            [
+                ("process", (*process).into()),
+                ("signal", asked.map(|(signal, _)| signal).into()),
+                ("verdict", asked.map(|(_, verdict)| verdict.id()).into()),
+                ("before_ns", asked.map(|_| ended - *asked_at).into()),
+                ("from_outside", (*is_outsider).into()),
+                ("left_by", (*left_by).into()),
+            ],
+        )
+    };
+    fallen.iter().map(one).collect()
+}
+
+/// Whom somebody sent a signal; empty if nobody.
+pub(super) fn to(passed_to: &[Identity]) -> String {
+    match passed_to {
+        [] => String::new(),
+        some => format!("to {}", names(some, some.len() as u64)),
     }
 }
 
@@ -110,6 +209,15 @@ pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<S
     fixes
 }
 
+/// The same for a signal by which nobody asks for the end: its default action, which an init above would let come
+/// about, is not what it was sent for.
+pub(super) fn unhandled_news(init: &Identity, signal: Signal) -> Vec<String> {
+    let action = if signal.is_stop() { "be stopped" } else { "end" };
+    let handler = format!("give {} a handler for {signal}, or do not send it", init.comm);
+    let warning = format!("do not put an init before it for that: {} would {action} by {signal} then", init.comm);
+    if init.ns_level == 0 { vec![handler] } else { vec![handler, warning] }
+}
+
 /// The program in place of the shell that starts it.
 pub(super) fn exec_form(signal: Signal) -> String {
     format!(
@@ -118,8 +226,15 @@ pub(super) fn exec_form(signal: Signal) -> String {
     )
 }
 
+/// Whether a program that was asked to stop was a shell: by its name, or by the command line that a script has.
+pub(super) fn runs_shell(met: &Identity, process: &Process, stop: &Stop) -> bool {
+    let args = stop.executed.as_ref().map_or(&process.args, |executed| &executed.before);
+    let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
+    is_shell(met.comm.bytes()) || program.is_some_and(is_shell)
+}
+
 /// The name of a signal as a shell's `trap` takes it.
-fn bare(signal: Signal) -> String {
+pub(super) fn bare(signal: Signal) -> String {
     let name = signal.to_string();
     name.strip_prefix("SIG").unwrap_or(&name).to_owned()
 }

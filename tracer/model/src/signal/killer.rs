@@ -44,6 +44,27 @@ pub enum Killer {
 }
 
 impl Killer {
+    /// The words for all of them in JSON.
+    pub const IDS: &[&str] = &[
+        "process",
+        "itself",
+        "parent-death",
+        "cgroup-kill",
+        "tracer-exit",
+        "hang-up",
+        "terminal",
+        "fault",
+        "seccomp",
+        "broken-pipe",
+        "timer",
+        "cpu-limit",
+        "file-size-limit",
+        "oom",
+        "namespace-end",
+        "kernel",
+        "unknown",
+    ];
+
     /// The word that stands for it in JSON.
     pub fn id(self) -> &'static str {
         match self {
@@ -121,7 +142,8 @@ pub fn killer(sent: &SignalSent) -> Killer {
             _ => {}
         }
     }
-    if is_own { Killer::Itself } else { Killer::Process }
+    // A call that is for many may be for whoever makes it, too.
+    if is_own && !sent.aim.is_many() { Killer::Itself } else { Killer::Process }
 }
 
 /// Whether the kernel accepted a signal that could be why a process ends: the rule by which the
@@ -222,7 +244,7 @@ mod tests {
         for refused in [1, 2, 3] {
             assert!(!could_end(&SignalSent { result: refused, ..default }), "{refused}");
         }
-        assert!(!could_end(&SignalSent { flags: bit::HANDLER, ..kill(2, 10, Signal(10)) }));
+        assert!(!could_end(&SignalSent { flags: bit::HANDLER, ..kill(2, 10, Signal::VTALRM) }));
         assert!(!could_end(&SignalSent { flags: bit::IGNORE | bit::BLOCKED, ..kill(2, 10, Signal::TERM) }));
         // A trace can claim any number.
         assert!(could_end(&kill(2, 10, Signal(0))) && could_end(&kill(2, 10, Signal(200))));

@@ -8,8 +8,9 @@ use tracer_common::{
     ReapRecord, RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER,
-        OutOfMemoryRecord, PipeRecord, RoomsRecord, StartRecord, SurveyedRecord, adopter, exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
+        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter,
+        aim, exit_flags,
     },
     task::flags,
 };
@@ -22,7 +23,7 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
-    signal::Signal,
+    signal::{Aim, Place, Signal, Terminal},
     time::{BootNs, Span},
 };
 
@@ -103,7 +104,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             EventKind::Free(known_ref(id))
         }
         RecordKind::Signal => {
-            let SignalRecord { header: _, sender, target, code, flags, signal, result } = read(bytes)?;
+            let SignalRecord { header: _, sender, target, code, flags, signal, result, aim, group, session, terminal } =
+                read_grown(bytes, SIGNAL_WITHOUT_AIM)?;
             EventKind::Signal(SignalSent {
                 current: known_ref(sender),
                 target: known_ref(target),
@@ -111,6 +113,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
                 code,
                 flags,
                 result,
+                aim: known_aim(aim),
+                place: Place { group, session, terminal: (terminal != 0).then_some(Terminal(terminal)) },
             })
         }
         RecordKind::Deliver => {
@@ -176,8 +180,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         }
         RecordKind::Rooms => EventKind::Rooms(json::<RoomsRecord, _>(bytes, JSON_MAX, DecodeError::BadRooms)?),
         RecordKind::Masks => {
-            let MasksRecord { header: _, id, pending, shared_pending, blocked } = read(bytes)?;
-            let masks = Masks { pending, shared_pending, blocked };
+            let MasksRecord { header: _, id, pending, shared_pending, blocked, caught } =
+                read_grown(bytes, MASKS_WITHOUT_CAUGHT)?;
+            let masks = Masks { pending, shared_pending, blocked, caught };
             EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
         }
         RecordKind::Held => {
@@ -246,6 +251,21 @@ fn read<T: Recorded + FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Resu
     T::read_from_prefix(bytes).map(|(record, _)| record).map_err(|_| short)
 }
 
+/// The same of a record that had fewer fields in older versions, of so many bytes: those that are not there
+/// are 0.
+fn read_grown<T: Recorded + Default + FromBytes + IntoBytes + KnownLayout>(
+    bytes: &[u8],
+    once: usize,
+) -> Result<T, DecodeError> {
+    let have = bytes.len().min(header(bytes)?.len as usize).min(size_of::<T>());
+    let mut record = T::default();
+    if have < once {
+        return Err(DecodeError::Short { kind: T::KIND as u8, have, want: once });
+    }
+    record.as_mut_bytes()[..have].copy_from_slice(&bytes[..have]);
+    Ok(record)
+}
+
 /// The part of a record that has no fixed length: what its header counts beyond the fixed part.
 fn rest<T: Recorded>(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     let want = header(bytes)?.len as usize;
@@ -301,6 +321,17 @@ fn known_signal(number: u8) -> Result<Signal, DecodeError> {
     match number {
         1..=64 => Ok(Signal(number)),
         _ => Err(DecodeError::UnknownSignal(number)),
+    }
+}
+
+/// One that a later version knows is unknown here.
+fn known_aim(number: u32) -> Aim {
+    match number {
+        aim::ONE => Aim::One,
+        aim::OWN_GROUP => Aim::OwnGroup,
+        aim::GROUP => Aim::Group,
+        aim::ALL => Aim::All,
+        _ => Aim::Unknown,
     }
 }
 
@@ -414,6 +445,7 @@ fn exit(record: &ExitRecord) -> Exit {
         autoreap: has(exit_flags::AUTOREAP),
         adopter_ignores: has(exit_flags::ADOPTER_IGNORES),
         oom: has(exit_flags::OOM_VICTIM),
+        seccomp: has(exit_flags::SECCOMP),
     }
 }
 
@@ -432,7 +464,6 @@ fn row(record: &RowRecord) -> Row {
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*, sample::select};
-    use zerocopy::IntoBytes;
 
     use super::*;
 
@@ -452,6 +483,10 @@ mod tests {
             flags: 5,
             signal: 15,
             result: 1,
+            aim: aim::GROUP,
+            group: 8,
+            session: 9,
+            terminal: 136 << 20 | 3,
         };
         let event = decode(record.as_bytes()).unwrap();
         assert_eq!(event.at, BootNs(7));
@@ -463,8 +498,15 @@ mod tests {
             code: -6,
             flags: 5,
             result: 1,
+            aim: Aim::Group,
+            place: Place { group: 8, session: 9, terminal: Some(Terminal(136 << 20 | 3)) },
         };
         assert_eq!(event.kind, EventKind::Signal(want));
+        // Of a version that did not write all of this.
+        let older = SignalRecord { header: head(RecordKind::Signal, SIGNAL_WITHOUT_AIM), ..record };
+        let event = decode(&older.as_bytes()[..SIGNAL_WITHOUT_AIM]).unwrap();
+        assert_eq!(event.kind, EventKind::Signal(SignalSent { aim: Aim::Unknown, place: Place::default(), ..want }));
+        assert!(decode(&older.as_bytes()[..SIGNAL_WITHOUT_AIM - 1]).is_err());
     }
 
     #[test]
@@ -483,7 +525,7 @@ mod tests {
         let unknown = Header { kind: 99, ..head(RecordKind::Tick, 16) };
         assert_eq!(decode(unknown.as_bytes()), Err(DecodeError::UnknownKind(99)));
         assert_eq!(decode(&[]), Err(DecodeError::Short { kind: 0, have: 0, want: 16 }));
-        let record = SignalRecord { header: head(RecordKind::Signal, 56), signal: 65, ..Default::default() };
+        let record = SignalRecord { header: head(RecordKind::Signal, 72), signal: 65, ..Default::default() };
         assert_eq!(decode(record.as_bytes()), Err(DecodeError::UnknownSignal(65)));
     }
 

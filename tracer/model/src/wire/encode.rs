@@ -12,7 +12,7 @@ use tracer_common::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
         OutOfMemoryRecord, PipeRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
-        SurveyedRecord, TickRecord, adopter, exit_flags,
+        SurveyedRecord, TickRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -25,6 +25,7 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
+    signal::{Aim, Place},
     time::BootNs,
     world::World,
 };
@@ -40,10 +41,25 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         EventKind::Exec(exec) => out.exec(exec),
         EventKind::Exit(exit) => out.fixed(&exit_record(exit)),
         EventKind::Free(task) => out.fixed(&FreeRecord { id: id(*task), ..Default::default() }),
-        EventKind::Signal(SignalSent { current, target, signal, code, flags, result }) => {
+        EventKind::Signal(SignalSent { current, target, signal, code, flags, result, aim, place }) => {
             let (sender, target, signal) = (id(*current), id(*target), signal.0);
             let (code, flags, result) = (*code, *flags, *result);
-            out.fixed(&SignalRecord { sender, target, code, flags, signal, result, ..Default::default() });
+            let Place { group, session, terminal } = *place;
+            let (aim, terminal) = (aim_number(*aim), terminal.map_or(0, |terminal| terminal.0));
+            let header = Header::default();
+            out.fixed(&SignalRecord {
+                header,
+                sender,
+                target,
+                code,
+                flags,
+                signal,
+                result,
+                aim,
+                group,
+                session,
+                terminal,
+            });
         }
         EventKind::Deliver(SignalTaken { target, signal, code, flags }) => {
             let (target, code, flags, signal) = (id(*target), *code, *flags, signal.0);
@@ -128,8 +144,8 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.record(&fixed, &rest);
         }
         EventKind::Masks(task, masks) => {
-            let Masks { pending, shared_pending, blocked } = masks.unwrap_or_default();
-            let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, ..Default::default() };
+            let Masks { pending, shared_pending, blocked, caught } = masks.unwrap_or_default();
+            let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, caught, ..Default::default() };
             out.fixed(&fixed);
         }
         EventKind::OutOfMemory(key, which) => {
@@ -269,8 +285,20 @@ fn task_record(info: &TaskInfo) -> Task {
 }
 
 fn exit_record(exit: &Exit) -> ExitRecord {
-    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom } =
-        *exit;
+    let Exit {
+        task,
+        parent,
+        tracer,
+        adopter,
+        status,
+        live,
+        leader,
+        group_dead,
+        autoreap,
+        adopter_ignores,
+        oom,
+        seccomp,
+    } = *exit;
     let (adopter_class, to) = match adopter {
         Adopter::None => (adopter::NONE, None),
         Adopter::Thread(to) => (adopter::THREAD, Some(to)),
@@ -294,6 +322,7 @@ fn exit_record(exit: &Exit) -> ExitRecord {
             (autoreap, exit_flags::AUTOREAP),
             (adopter_ignores, exit_flags::ADOPTER_IGNORES),
             (oom, exit_flags::OOM_VICTIM),
+            (seccomp, exit_flags::SECCOMP),
         ]),
         adopter_class,
     }
@@ -311,6 +340,17 @@ fn call_number(call: Option<WaitCall>) -> i32 {
         Some(WaitCall::Waitid) => 247,
         Some(WaitCall::IoUring) => 426,
         None => NO_CALL,
+    }
+}
+
+/// Likewise.
+fn aim_number(aim: Aim) -> u32 {
+    match aim {
+        Aim::Unknown => aim::UNKNOWN,
+        Aim::One => aim::ONE,
+        Aim::OwnGroup => aim::OWN_GROUP,
+        Aim::Group => aim::GROUP,
+        Aim::All => aim::ALL,
     }
 }
 
@@ -337,7 +377,7 @@ mod tests {
         event::{ExitStatus, Held, Looked},
         host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
-        signal::Signal,
+        signal::{Signal, Terminal},
         thresholds::Thresholds,
         time::Span,
         wire::decode::decode,
@@ -357,6 +397,13 @@ mod tests {
 
     fn signal() -> impl Strategy<Value = Signal> {
         (1..=64u8).prop_map(Signal)
+    }
+
+    fn place() -> impl Strategy<Value = (Aim, Place)> {
+        let aim = select(vec![Aim::Unknown, Aim::One, Aim::OwnGroup, Aim::Group, Aim::All]);
+        (aim, any::<[u32; 3]>()).prop_map(|(aim, [group, session, terminal])| {
+            (aim, Place { group, session, terminal: (terminal != 0).then_some(Terminal(terminal)) })
+        })
     }
 
     fn args() -> impl Strategy<Value = Args> {
@@ -395,7 +442,7 @@ mod tests {
     prop_compose! {
         fn exit()(
             task in task(), parent in option::of(task()), tracer in option::of(task()), class in 0..5, to in task(),
-            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 5]>(),
+            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 6]>(),
         ) -> EventKind {
             let adopter = match class {
                 0 => Adopter::Thread(to),
@@ -404,9 +451,10 @@ mod tests {
                 3 => Adopter::Unknown,
                 _ => Adopter::None,
             };
-            let (status, [leader, group_dead, autoreap, adopter_ignores, oom]) = (ExitStatus(status), bits);
+            let (status, [leader, group_dead, autoreap, adopter_ignores, oom, seccomp]) = (ExitStatus(status), bits);
             EventKind::Exit(Box::new(Exit {
                 task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom,
+                seccomp,
             }))
         }
     }
@@ -490,9 +538,9 @@ mod tests {
             RecordKind::Exec => exec().boxed(),
             RecordKind::Exit => exit().boxed(),
             RecordKind::Free => task().prop_map(EventKind::Free).boxed(),
-            RecordKind::Signal => (task(), task(), signal(), any::<(i32, u16, u8)>())
-                .prop_map(|(current, target, signal, (code, flags, result))| {
-                    EventKind::Signal(SignalSent { current, target, signal, code, flags, result })
+            RecordKind::Signal => (task(), task(), signal(), any::<(i32, u16, u8)>(), place())
+                .prop_map(|(current, target, signal, (code, flags, result), (aim, place))| {
+                    EventKind::Signal(SignalSent { current, target, signal, code, flags, result, aim, place })
                 })
                 .boxed(),
             RecordKind::Deliver => (task(), signal(), any::<(i32, u16)>())
@@ -577,9 +625,9 @@ mod tests {
                 (key(), "[a-z0-9]{0,64}").prop_map(|(key, id)| EventKind::Contained(key, id)).boxed()
             }
             RecordKind::Rooms => rooms().boxed(),
-            RecordKind::Masks => (task(), any::<[u64; 3]>())
-                .prop_map(|(task, [pending, shared_pending, blocked])| {
-                    let masks = Masks { pending, shared_pending, blocked };
+            RecordKind::Masks => (task(), any::<[u64; 4]>())
+                .prop_map(|(task, [pending, shared_pending, blocked, caught])| {
+                    let masks = Masks { pending, shared_pending, blocked, caught };
                     EventKind::Masks(task, (masks != Masks::default()).then_some(masks))
                 })
                 .boxed(),

@@ -5,7 +5,7 @@ use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
     ident::{Args, Comm, PidNs, ProcKey},
-    kill::Ending,
+    kill::{Ending, Fallen},
     signal::{
         self, Sender, Verdict,
         killer::{Killer, killer},
@@ -201,10 +201,18 @@ impl World {
             parent: info.parent_ns,
             init: None,
             ending: None,
+            fallen: Vec::new(),
         });
         if info.roles.init && ns.init != Some(info.key) {
             // Inode numbers are used again: a new init is a new namespace.
-            *ns = Namespace { level: info.ns_level, parent: info.parent_ns, init: Some(info.key), ending: None, ..*ns };
+            *ns = Namespace {
+                level: info.ns_level,
+                parent: info.parent_ns,
+                init: Some(info.key),
+                ending: None,
+                fallen: Vec::new(),
+                ..*ns
+            };
         }
         let now = around(ns);
         if known != now {
@@ -243,6 +251,7 @@ impl World {
                 process.state = State::Running;
             }
         }
+        self.note_executed(task.key, at, &words);
         self.note_client(task.key, &words);
         self.plan_look(task.key, at);
         self.note_entry(task.key);
@@ -263,6 +272,7 @@ impl World {
             adopter: _,
             adopter_ignores: _,
             oom,
+            seccomp,
         } = *exit;
         if self.gone.contains(task.key, at) {
             return;
@@ -278,7 +288,9 @@ impl World {
         let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
             match process.death_mut() {
-                None => self.die(task.key, Death { autoreap, oom, ..Death::new(at, true, status, seq) }, changes),
+                None => {
+                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, changes)
+                }
                 // A snapshot saw it before this record was read.
                 Some(death) if !death.exact => {
                     (death.at, death.exact, death.status, death.autoreap) = (at, true, status, autoreap);
@@ -383,10 +395,14 @@ impl World {
         is_by_end: bool,
         changes: &mut Vec<Change>,
     ) {
+        let fallen = if is_by_end { self.fallen(key) } else { None };
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
                 return;
+            }
+            if let Some(fallen) = fallen.as_ref().filter(|_| ending.asked_by != Some(key)) {
+                Fallen::choose(&mut ns.fallen, fallen, ending.since);
             }
             ending.left -= 1;
             ending.killed += u64::from(is_by_end);
@@ -409,7 +425,7 @@ impl World {
     }
 
     fn signal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, changes: &mut Vec<Change>) {
-        let SignalSent { current, target, signal, code, flags, result } = *sent;
+        let SignalSent { current, target, signal, code, flags, result, .. } = *sent;
         let sender = match signal::origin(sent) {
             Some(kernel) => Sender::Kernel(kernel),
             None => Sender::Process(self.identity(current.key)),
@@ -439,16 +455,6 @@ impl World {
                 process.signalled_by = Some(current.key);
             }
         }
-        // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
-        // (`complete_signal()`).
-        if from_outside
-            && let Sender::Process(sender) = sender
-            && self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0)
-        {
-            let (ancestors, nobody) = (Vec::new(), Vec::new());
-            let request = Request { signal, sender, ancestors, asked_by: nobody, verdict, at, seq };
-            self.note_request(target.key, request, &asked_by);
-        }
         let signalled = Signalled {
             signal,
             code,
@@ -473,6 +479,27 @@ impl World {
         }
         self.note_fatal(at, seq, sent, sender, verdict);
         let continued = self.note_stopped(at, seq, sent, sender, verdict);
+        if let Sender::Process(sender) = sender {
+            // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
+            // (`complete_signal()`).
+            let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
+            let request = Request {
+                signal,
+                target: self.identity(target.key),
+                is_to_container: from_outside && is_init,
+                killer: killer(sent),
+                sender,
+                ancestors: Vec::new(),
+                asked_by: Vec::new(),
+                origin: self.origin(target.key, signal).into(),
+                is_stopped: flags & signal_flags::STOPPED != 0,
+                is_to_leader: sent.place.session == target.key.tgid,
+                verdict,
+                at,
+                seq,
+            };
+            self.note_request(request, &signalled.asked_by);
+        }
         changes.push(Change::Signalled(Box::new(signalled)));
         changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }

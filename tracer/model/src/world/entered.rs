@@ -9,9 +9,11 @@ use crate::{
     event::ExitStatus,
     host::Container,
     ident::{Args, Identity, ProcKey},
+    kill::EngineExec,
     programs::{is_client, is_watcher},
+    signal::killer::Killer,
     time::{BootNs, Seq},
-    world::{Process, World},
+    world::{Process, World, cause::Cause},
 };
 
 /// A process that came in, on behalf of somebody outside.
@@ -94,6 +96,19 @@ impl World {
         let mut clients = self.clients_of(container)?;
         clients.retain(|client| client.death().is_none() && asks_for(client, process, container));
         Some(clients)
+    }
+
+    /// What an engine does on its own account: a process that it had brought into a container, and for which no
+    /// client is known, is ended by whoever watches over the container.
+    pub(super) fn exec_of_engine(&self, key: ProcKey, cause: &Cause) -> Option<EngineExec> {
+        let process = self.get(key).filter(|process| process.roles.outsider && process.ns_level > 0)?;
+        let sender = self.get(cause.current).filter(|sender| is_watcher(sender.comm.bytes()))?;
+        // Anybody can be called like a watcher.
+        let container = self.container_of(&process.identity())?;
+        let is_its = sender.args.trust.is_believed_of(container.uid) && process.parent?.key == sender.key;
+        let is_alone = process.entry.is_none() && !self.has_client(key) && cause.asked_by.is_empty();
+        let is_of_engine = cause.killer == Killer::Process && is_its && is_alone;
+        is_of_engine.then(|| EngineExec { args: process.args.clone(), age: cause.at - key.start })
     }
 
     /// Whether somebody who lives came in on behalf of a client.
@@ -196,7 +211,7 @@ impl World {
     /// Somebody outside adopts a process that came in: whoever brought it there has ended, and was no
     /// runtime that leaves it to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
-        let Adoption { at, seq, from, to, class, known: _ } = *adoption;
+        let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
         // Runtimes set up what they bring in through several processes that end before its program begins.

@@ -2,7 +2,7 @@
 
 use crate::{
     ident::{PidNs, ProcKey},
-    kill::Ending,
+    kill::{Ending, Fallen},
 };
 
 /// A pid namespace that has processes.
@@ -18,4 +18,6 @@ pub struct Namespace {
     pub init: Option<ProcKey>,
     /// Set from the exit of its init on.
     pub ending: Option<Ending>,
+    /// The few that matter of those that the kernel has killed for that.
+    pub fallen: Vec<Fallen>,
 }

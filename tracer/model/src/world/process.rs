@@ -1,5 +1,7 @@
 //! One process, as far as the events told.
 
+use std::{collections::VecDeque, sync::Arc};
+
 use crate::{
     change::Adoption,
     event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
@@ -7,7 +9,14 @@ use crate::{
     signal::{Sender, Signal},
     stop::Stop,
     time::{BootNs, Seq},
-    world::{Entry, Fatal, Merged, Overflow, Stopped, Waiting, kill::Causes, kinship::Orphaned, missing::Missing},
+    world::{
+        Entry, Fatal, Merged, Overflow, Stopped, Waiting,
+        call::LastCall,
+        cause::{Cause, Causes},
+        kinship::Orphaned,
+        missing::Missing,
+        origin::EndOfChild,
+    },
 };
 
 /// A process that is in the process table, zombies included.
@@ -43,6 +52,9 @@ pub struct Process {
     pub reaped: u64,
     /// It has reaped one that it had adopted: it waits for any child, sooner or later.
     pub reaps_orphans: bool,
+    /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
+    /// was reaped.
+    pub(super) latest_reaped: Option<(BootNs, BootNs)>,
     /// Threads when it was last seen in full.
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
@@ -79,12 +91,18 @@ pub struct Process {
     pub(super) ignored_at: BootNs,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
-    /// For an init: how somebody outside tries to stop it.
+    /// How somebody tries to stop it.
     pub stop: Option<Box<Stop>>,
     /// For an init: who sent the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
+    /// The last call of it that sent a signal to many.
+    pub(super) call: Option<Box<LastCall>>,
+    /// Once it has ended: the signal that ended it, or that it had handled a moment before.
+    pub(super) ended_by: Option<Arc<Cause>>,
+    /// The children of it that ended last.
+    pub(super) ended_children: VecDeque<EndOfChild>,
     /// Signals to it that were lost, by their number.
     pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that wait for an init: the kernel may drop them later.
@@ -155,13 +173,25 @@ pub struct Death {
     pub autoreap: bool,
     /// The out-of-memory killer chose it.
     pub oom: bool,
+    /// seccomp ended it, if no signal did.
+    pub seccomp: bool,
     /// Number of the event.
     pub seq: Seq,
 }
 
 impl Death {
     pub(super) fn new(at: BootNs, exact: bool, status: ExitStatus, seq: Seq) -> Self {
-        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, oom: false, seq }
+        Self {
+            at,
+            exact,
+            notified: None,
+            tearing_down: false,
+            status,
+            autoreap: false,
+            oom: false,
+            seccomp: false,
+            seq,
+        }
     }
 
     /// From when on it was a zombie, as far as that is known.
@@ -188,6 +218,7 @@ impl Process {
             adoption: None,
             reaped: 0,
             reaps_orphans: false,
+            latest_reaped: None,
             threads: 1,
             cgroup: 0,
             container: None,
@@ -209,6 +240,9 @@ impl Process {
             stop: None,
             signalled_by: None,
             causes: None,
+            call: None,
+            ended_by: None,
+            ended_children: VecDeque::new(),
             overflows: Vec::new(),
             pending: Vec::new(),
             tracer_at: BootNs::ZERO,
@@ -280,7 +314,7 @@ impl Process {
     }
 
     /// The first process of the machine, or of a recording of a part of it.
-    pub(super) fn is_init_of_host(&self) -> bool {
+    pub fn is_init_of_host(&self) -> bool {
         self.roles.init && self.ns_level == 0
     }
 
@@ -289,11 +323,19 @@ impl Process {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
 
-    /// Since when its present parent owes it a wait: it has ended by
-    /// then, and that one is its parent.
+    /// How it came to its present parent, if not by birth.
+    pub fn present_adoption(&self) -> Option<Adoption> {
+        self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key))
+    }
+
+    /// Since when its present parent is its parent.
+    pub(super) fn child_since(&self) -> BootNs {
+        self.present_adoption().map_or(self.key.start, |adoption| adoption.at)
+    }
+
+    /// Since when its present parent owes it a wait: it has ended by then, and that one is its parent.
     pub fn owed_since(&self, death: &Death) -> BootNs {
-        let adopted = self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key));
-        death.zombie_since().max(adopted.map_or(BootNs::ZERO, |adoption| adoption.at))
+        death.zombie_since().max(self.child_since())
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -1,27 +1,40 @@
-//! Follows who asks the inits of namespaces to stop, and whom they tell.
+//! Follows who asks whom to stop, and whom the inits of namespaces tell.
 
 use crate::{
-    ident::{Identity, ProcKey},
-    signal::Signal,
-    stop::{NAMED, Request, Stop, Told},
+    ident::{Args, Identity, ProcKey},
+    kill::Fallen,
+    programs::is_runtime,
+    signal::{Signal, Verdict},
+    stop::{Executed, Meaning, NAMED, Request, Stop, Told},
     time::BootNs,
     world::World,
 };
 
+/// Whether two command lines run the same, wherever it lies: a program that executes itself anew often knows its
+/// file by another path.
+fn is_same_line(one: &Args, other: &Args) -> bool {
+    let name = |word: &[u8]| word.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
+    one.iter().map(name).eq(other.iter().map(name))
+}
+
 impl World {
-    /// A process outside has sent a signal to an init. Who stands behind it is put in where it is wanted.
-    pub(super) fn note_request(&mut self, target: ProcKey, request: Request, asked_by: &[Identity]) {
-        let asks = self.asks_to_stop(target, request.signal);
+    /// A process has sent a signal to another one. Who stands behind it is put in where it is wanted.
+    pub(super) fn note_request(&mut self, request: Request, asked_by: &[Identity]) {
+        let target = request.target.key;
+        if request.sender.key == target || request.verdict == Verdict::TargetExiting {
+            return;
+        }
+        let meaning = self.meaning_of(request.signal, &request.target);
         let is_first_kill =
             || self.get(target).and_then(|process| process.stop.as_ref()).is_some_and(|stop| stop.kill.is_none());
-        if asks.is_none() && (request.signal != Signal::KILL || !is_first_kill()) {
+        if meaning.is_none() && (request.signal != Signal::KILL || !is_first_kill()) {
             return;
         }
         let request = Request { ancestors: self.ancestors(request.sender.key), asked_by: asked_by.to_vec(), ..request };
         let Some(process) = self.processes.get_mut(&target) else { return };
         let stop = process.stop.get_or_insert_default();
-        if let Some(is_sure) = asks {
-            stop.note(request, is_sure);
+        if let Some(meaning) = meaning {
+            stop.note(request, meaning);
             return;
         }
         stop.kill = Some(request);
@@ -81,14 +94,46 @@ impl World {
         Some(children)
     }
 
-    /// Whether a signal asks an init to end, and whether that is all that can be meant by it: SIGTERM, and what
-    /// its container was given as its stop signal. People and engines use others too (lxc-stop SIGPWR,
-    /// systemd-nspawn SIGRTMIN+3), which have other meanings elsewhere.
-    fn asks_to_stop(&self, target: ProcKey, signal: Signal) -> Option<bool> {
-        let of_container = || self.container_of(&self.identity(target))?.own_stop_signal();
-        if signal == Signal::TERM || of_container() == Some(signal) {
-            return Some(true);
+    /// What a signal asks of a process: SIGTERM, and what its container was given as its stop signal, for an end.
+    /// People and engines use others too (lxc-stop SIGPWR, systemd-nspawn SIGRTMIN+3), which have other meanings
+    /// elsewhere.
+    fn meaning_of(&self, signal: Signal, target: &Identity) -> Option<Meaning> {
+        let is_init = target.ns_pid == 1 && target.ns_level > 0;
+        let of_container = || self.container_of(target)?.own_stop_signal();
+        match signal {
+            Signal::TERM => Some(Meaning::End),
+            _ if is_init && of_container() == Some(signal) => Some(Meaning::End),
+            Signal::INT | Signal::QUIT => Some(Meaning::Perhaps),
+            Signal::PWR | Signal::RTMIN_3 if is_init => Some(Meaning::Perhaps),
+            Signal::HUP => Some(Meaning::Reload),
+            _ => None,
         }
-        matches!(signal, Signal::INT | Signal::QUIT | Signal::PWR | Signal::RTMIN_3).then_some(false)
+    }
+
+    /// What is remembered of one that dies with its namespace; nothing of a helper of a runtime.
+    pub(super) fn fallen(&self, key: ProcKey) -> Option<Fallen> {
+        let process = self.get(key)?;
+        let name = process.comm.bytes();
+        if is_runtime(name) || name.starts_with(b"runc:[") {
+            return None;
+        }
+        let last = process.stop.as_ref().and_then(|stop| stop.asked_last());
+        Some(Fallen {
+            process: process.identity(),
+            asked: last.map(|asked| (asked.signal, asked.verdict)),
+            asked_at: last.map(|asked| asked.at).unwrap_or_default(),
+            is_outsider: process.roles.outsider,
+            left_by: process.adoption.map(|adoption| adoption.from),
+        })
+    }
+
+    /// A process executes a program: if it was asked to stop, another one than that now runs.
+    pub(super) fn note_executed(&mut self, key: ProcKey, at: BootNs, before: &Args) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let program = process.identity();
+        if let Some(stop) = &mut process.stop {
+            let is_same = is_same_line(&process.args, before);
+            stop.executed.get_or_insert_with(|| Executed { program, at, before: before.clone(), is_same });
+        }
     }
 }

@@ -74,6 +74,9 @@ impl World {
     /// The signals of a thread were looked at.
     pub(super) fn note_masks(&mut self, at: BootNs, task: TaskRef, masks: Option<Masks>) {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
+        if let (Some(stop), Some(masks)) = (&mut process.stop, masks) {
+            stop.masks = Some((at, masks));
+        }
         process.waiting.retain_mut(|waiting| {
             if waiting.target.tid != task.tid {
                 return true;

@@ -1,0 +1,383 @@
+//! `stopped-by`: a signal asked somebody to end, and he did so by himself: who sent it.
+
+use crate::{
+    change::Change,
+    finding::{Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
+    ident::{Identity, ProcKey},
+    kill::Ending,
+    programs::is_watcher,
+    rules::{Opinion, Rule, origins, signal_not_forwarded, words},
+    signal::{Sender, Verdict},
+    stop::Request,
+    summary::seconds,
+    thresholds::Thresholds,
+    time::Seq,
+    world::{Death, Process, World},
+};
+
+const FACTS: &[FactDef] = &[
+    FactDef::new("signal", Kind::Signal, "the signal that asked it to end").role(Role::FatalSignal),
+    FactDef::new("sender", Kind::Sender, "who sent that").role(Role::Sender),
+    FactDef::new(
+        "ancestors",
+        Kind::Processes,
+        "parent, grandparent and so on of the sender, up to the init of its namespace",
+    ),
+    words::ASKED_BY,
+    origins::ORIGIN,
+    FactDef::new(
+        "what",
+        Kind::Word(&["container", "service", "session", "command"]),
+        "what the process is the main process of",
+    )
+    .role(Role::Reason),
+    FactDef::new("took_ns", Kind::Span, "from the signal to the end").role(Role::Cost),
+    FactDef::new("status", Kind::Status, "how it ended").role(Role::Status),
+    FactDef::new("passed_to", Kind::Processes, "whom it had sent a signal meanwhile, the first five of them")
+        .role(Role::Party),
+    FactDef::alike(),
+];
+
+pub(super) static DEF: RuleDef = RuleDef {
+    name: "stopped-by",
+    severity: Severity::Info,
+    summary: "a container, a service or the command took a signal that asks for it, and ended: who sent it",
+    lasts: false,
+    facts: FACTS,
+    explanation: include_str!("stopped_by.md"),
+};
+
+pub(super) fn make(_: &Thresholds) -> Box<dyn Rule> {
+    Box::new(StoppedBy)
+}
+
+struct StoppedBy;
+
+impl Rule for StoppedBy {
+    fn def(&self) -> &'static RuleDef {
+        &DEF
+    }
+
+    fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
+        let key = match *change {
+            Change::Died { key, .. } if !world.get(key).is_some_and(is_init_of_namespace) => key,
+            // What came of the end of a container is known by now.
+            Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| ns.ending) {
+                Some(ending) if !is_told_otherwise(world, &ending) => ending.init.key,
+                _ => return Opinion::Quiet,
+            },
+            _ => return Opinion::Quiet,
+        };
+        answer(world, key).map_or(Opinion::Quiet, |(process, answer)| found(world, process, &answer, seq))
+    }
+}
+
+/// An end that came of a request.
+struct Answer<'a> {
+    asked: &'a Request,
+    is_certain: bool,
+    death: &'a Death,
+    /// What the process was the main one of.
+    what: &'static str,
+    passed_to: &'a [Identity],
+}
+
+fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
+    let process = world.get(key)?;
+    let (stop, death) = process.stop.as_deref().zip(process.death())?;
+    let (asked, is_certain) = stop.answered(death.at)?;
+    // A look has found that it still waited.
+    let was_left = world.waiting(key).iter().any(|waiting| waiting.signal == asked.signal && waiting.masks.is_some());
+    let is_by_itself = death.exact && death.status.signal().is_none();
+    if !is_by_itself || was_left || is_end_of_child(world, process, asked, death) {
+        return None;
+    }
+    let what = main_of(world, process, asked)?;
+    Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
+}
+
+fn is_init_of_namespace(process: &Process) -> bool {
+    process.roles.init && process.ns_level > 0
+}
+
+/// What a process is the main one of: nobody asks who has stopped a helper.
+fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static str> {
+    if world.command().is_some_and(|command| command.is(process.key)) {
+        return Some("command");
+    }
+    if is_init_of_namespace(process) {
+        return Some("container");
+    }
+    let parent = world.parent(process.key)?;
+    // A service manager of a user has the name of that of the machine.
+    let is_manager = parent.is_init_of_host() || (parent.roles.subreaper && parent.comm.bytes() == b"systemd");
+    if is_manager {
+        return Some("service");
+    }
+    // With the pid namespace of the host a container has no init; an exec has no process of the host's.
+    let is_of_host = process.ns_level == 0;
+    if is_of_host && is_watcher(parent.comm.bytes()) && process.container.is_some() {
+        return Some("container");
+    }
+    (is_of_host && process.container.is_none() && asked.is_to_leader).then_some("session")
+}
+
+/// Other rules tell of an end that others died of, or that was part of another end.
+fn is_told_otherwise(world: &World, ending: &Ending) -> bool {
+    ending.nested || ending.bystanders > 0 || signal_not_forwarded::of_end(world, ending).is_some()
+}
+
+/// It passed the signal on to a child, which died of it, and its own status says so: that end is told of.
+fn is_end_of_child(world: &World, process: &Process, asked: &Request, death: &Death) -> bool {
+    let of_signal = 128 + i32::from(asked.signal.0);
+    process.roles.init && death.status.code() == of_signal && world.has_just_killed(process.key, asked.signal)
+}
+
+fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opinion {
+    let Answer { asked, is_certain, death, what, passed_to } = *answer;
+    let name = process.identity();
+    let took_ns = death.at - asked.at;
+    let Request { signal, sender, .. } = *asked;
+    let status = death.status;
+    let is_init = is_init_of_namespace(process);
+    let notes = [
+        words::asked_by(&asked.asked_by),
+        Some(words::origin(asked)),
+        is_init.then(|| Note::new("pid 1", words::short(&name))),
+        Note::maybe("sent on", words::to(passed_to)),
+    ];
+    let who = if is_init { format!("pid 1 of {}", world.place_of(&name)) } else { words::short(&name) };
+    let container = name.container.map_or(Part::Nobody, Part::Container);
+    let alike = vec![container, Part::Name(name.comm), Part::Signal(signal), Part::Status(status.0)];
+    Opinion::Found(Box::new(Finding {
+        confidence: confidence(asked, is_certain),
+        headline: format!(
+            "{who} took {signal}{} and {} {} later",
+            words::briefly(asked),
+            words::ended(status),
+            seconds(took_ns)
+        ),
+        notes: notes
+            .into_iter()
+            .flatten()
+            .chain(origins::notes(&asked.origin, asked.at))
+            .take(MOST_NOTES - 1)
+            .collect(),
+        fixes: vec![words::unmeant(asked)],
+        evidence: vec![asked.seq, seq],
+        facts: Facts::of(
+            FACTS,
+            [
+                ("signal", signal.into()),
+                ("sender", Sender::Process(sender).into()),
+                ("ancestors", asked.ancestors.clone().into()),
+                ("asked_by", asked.asked_by.clone().into()),
+                ("origin", origins::facts(&asked.origin, asked.at).into()),
+                ("what", what.into()),
+                ("took_ns", took_ns.into()),
+                ("status", status.into()),
+                ("passed_to", passed_to.to_vec().into()),
+                ("alike", alike.into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), asked.at, name)
+    }))
+}
+
+fn confidence(asked: &Request, is_certain: bool) -> Confidence {
+    match asked.verdict {
+        _ if is_certain => Confidence::Certain,
+        Verdict::Queued => Confidence::Incomplete(
+            "the signal had to wait, and whether the program asked for it (sigwait, signalfd) does not show".to_owned(),
+        ),
+        _ => Confidence::Incomplete("it may have ended for another reason".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::record::signal_flags as bit;
+
+    use super::*;
+    use crate::{
+        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        host::Container,
+        ident::Args,
+        signal::{Place, Signal},
+        story::{MS, Story, born, born_in, end, key, kill},
+    };
+
+    const NS: u32 = 4_026_532_500;
+    const LIVES: [(u32, u8, u32); 4] = [(2, b'S', 1), (3, b'S', 2), (4, b'S', 1), (10, b'S', 2)];
+
+    /// A shim (2) with a runtime (3); `redis` (10) as pid 1 of a namespace; a service of the host (4).
+    fn story() -> Story {
+        let mut story = Story::new();
+        story.fork(born(2, 1)).exec(2, "shim").fork(born(3, 2)).exec(3, "runc").fork(born(4, 1)).exec(4, "nginx");
+        story.fork(born_in(NS, 10, 1, 2)).exec(10, "redis");
+        story
+    }
+
+    /// A signal that the target handles.
+    fn handled(from: u32, to: u32, signal: Signal) -> SignalSent {
+        let sent = kill(from, to, signal);
+        let of_init = if to == 10 { bit::UNKILLABLE | bit::OUTSIDE } else { 0 };
+        SignalSent { flags: sent.flags | bit::HANDLER | of_init, ..sent }
+    }
+
+    fn exits(story: &mut Story, pid: u32, status: i32) -> Option<Finding> {
+        let parent = story.world().parent(key(pid)).map_or(0, |parent| parent.key.tgid);
+        story.exit(Exit { status: ExitStatus(status), ..end(pid, parent, Adopter::None) });
+        story.found.drain(..).find(|finding| finding.rule.name == DEF.name)
+    }
+
+    #[test]
+    fn a_container_that_ends_in_order_is_one_finding() {
+        let mut story = story();
+        story.signal(handled(3, 10, Signal::TERM)).wait(120, &LIVES);
+        let finding = exits(&mut story, 10, 0).unwrap();
+        assert_eq!(
+            finding.message(),
+            format!(
+                "pid 1 of pid namespace {NS} took SIGTERM from runc (pid 3) and exited with code 0 120 ms later. Sent by: \
+                 runc (pid 3) < shim (pid 2) < p1 (pid 1). Pid 1: redis (pid 10)."
+            )
+        );
+        let facts = &finding.facts;
+        assert_eq!((facts.word("what"), facts.span("took_ns") / MS), ("container", 120));
+        assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
+        assert_eq!(story.free(10).wait(300, &[]).rules(), [""; 0]);
+    }
+
+    #[test]
+    fn who_asked_the_engine_is_named() {
+        let mut story = story();
+        let web = Container { id: "3f2e".into(), name: Some("web".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(10), "3f2e".into()));
+        story.fork(born(20, 1)).exec(20, "bash").fork(born(21, 20)).exec(21, "docker stop web");
+        story.signal(handled(3, 10, Signal::TERM));
+        let finding = exits(&mut story, 10, 0).unwrap();
+        assert!(finding.headline.starts_with("pid 1 of container web took SIGTERM from runc"), "{}", finding.headline);
+        assert_eq!(finding.notes[0], Note::new("asked by", "docker (pid 21) < bash (pid 20) < p1 (pid 1)"));
+        assert!(finding.fix().contains("why docker sent it"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn a_service_is_and_a_helper_is_not() {
+        let mut story = story();
+        story.fork(born(5, 4)).exec(5, "worker");
+        story.signal(handled(3, 4, Signal::QUIT)).signal(handled(4, 5, Signal::TERM));
+        assert!(exits(&mut story, 5, 0).is_none(), "whoever stops their main process stops them");
+        let finding = exits(&mut story, 4, 0).unwrap();
+        assert_eq!(finding.headline, "nginx (pid 4) took SIGQUIT from runc (pid 3) and exited with code 0 3 µs later");
+        assert!(finding.message().contains("Sent on: to worker (pid 5)"), "{}", finding.message());
+    }
+
+    #[test]
+    fn a_container_in_the_pid_namespace_of_the_host_is() {
+        let mut story = story();
+        story.fork(born(6, 1)).exec(6, "containerd-shim").fork(born(7, 6)).exec(7, "redis");
+        story.signal(handled(3, 7, Signal::TERM));
+        assert!(exits(&mut story, 7, 0).is_none(), "it is no container's");
+        story.fork(born(8, 6)).exec(8, "redis");
+        let web = Container { id: "3f2e".into(), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(8), "3f2e".into()));
+        story.signal(handled(3, 8, Signal::TERM));
+        assert_eq!(exits(&mut story, 8, 0).unwrap().facts.word("what"), "container");
+    }
+
+    #[test]
+    fn the_leader_of_a_session_is() {
+        let mut story = story();
+        story.fork(born(20, 4)).exec(20, "job").fork(born(21, 4)).exec(21, "job");
+        for (pid, session) in [(20, 20), (21, 20)] {
+            let sent = handled(3, pid, Signal::TERM);
+            story.signal(SignalSent { place: Place { session, ..Place::default() }, ..sent });
+        }
+        assert_eq!(exits(&mut story, 20, 0).unwrap().facts.word("what"), "session");
+        assert!(exits(&mut story, 21, 0).is_none());
+    }
+
+    #[test]
+    fn the_command_of_a_recording_is() {
+        let mut story = story();
+        story.fork(born(20, 4)).event(EventKind::CommandStarted(key(20), Args::default())).exec(20, "suite");
+        story.signal(handled(3, 20, Signal::INT));
+        assert_eq!(exits(&mut story, 20, 130 << 8).unwrap().facts.word("what"), "command");
+    }
+
+    #[test]
+    fn it_is_certain_where_nothing_else_can_be_the_reason() {
+        let story = |signal, more: u16, ms| {
+            let mut story = story();
+            let sent = handled(3, 10, signal);
+            story.signal(SignalSent { flags: sent.flags | more, ..sent }).wait(ms, &LIVES);
+            exits(&mut story, 10, 0).map(|finding| finding.confidence == Confidence::Certain)
+        };
+        for (signal, more, ms, certain) in [
+            (Signal::TERM, 0, 20_000, Some(true)),
+            (Signal::TERM, 0, 60_000, Some(false)),
+            (Signal::TERM, 0, 600_000, None),
+            (Signal::TERM, bit::BLOCKED, 10, Some(false)),
+            (Signal::HUP, 0, 500, Some(true)),
+            (Signal::HUP, 0, 5_000, Some(false)),
+            (Signal::HUP, 0, 20_000, None),
+            (Signal(10), 0, 10, None),
+        ] {
+            assert_eq!(story(signal, more, ms), certain, "{signal} {more} {ms}");
+        }
+    }
+
+    #[test]
+    fn an_init_that_waits_for_signals_has_taken_it() {
+        let mut story = story();
+        // sigtimedwait(2): neither blocked nor handled.
+        let sent = handled(3, 10, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags & !bit::HANDLER_MASK, ..sent });
+        assert_eq!(exits(&mut story, 10, 0).unwrap().confidence, Confidence::Certain);
+    }
+
+    #[test]
+    fn what_was_dropped_or_met_another_program_or_the_process_itself_is_not_the_reason() {
+        let mut dropped = story();
+        dropped.signal(SignalSent {
+            flags: bit::GROUP | bit::UNKILLABLE | bit::OUTSIDE,
+            result: 1,
+            ..kill(3, 10, Signal::TERM)
+        });
+        assert!(exits(&mut dropped, 10, 0).is_none());
+        let mut other = story();
+        other.signal(handled(3, 10, Signal::TERM)).exec(10, "later");
+        assert!(exits(&mut other, 10, 0).is_none());
+        let mut itself = story();
+        itself.signal(handled(4, 4, Signal::TERM));
+        assert!(exits(&mut itself, 4, 0).is_none());
+    }
+
+    #[test]
+    fn what_others_tell_of_is_left_to_them() {
+        let mut killed = story();
+        killed.signal(handled(3, 4, Signal::TERM));
+        assert!(exits(&mut killed, 4, 15).is_none(), "it raised it again");
+        let mut left = story();
+        left.fork(born_in(NS, 11, 2, 10)).signal(handled(3, 10, Signal::TERM));
+        assert!(exits(&mut left, 10, 0).is_none() && exits(&mut left, 11, 9).is_none(), "the kernel killed another");
+        let mut passed = story();
+        passed.fork(born_in(NS, 11, 2, 10)).signal(handled(3, 10, Signal::TERM)).signal(kill(10, 11, Signal::TERM));
+        assert!(exits(&mut passed, 11, 15).is_none() && exits(&mut passed.free(11), 10, 143 << 8).is_none());
+        assert_eq!(passed.wait(200, &[]).rules(), ["killed-by"], "the end of the child says it all");
+    }
+
+    #[test]
+    fn the_end_of_a_parent_sends_nothing_by_itself() {
+        let mut story = story();
+        let sent = handled(3, 4, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | bit::NO_INFO | bit::SENDER_EXITING, ..sent });
+        let finding = exits(&mut story, 4, 0).unwrap();
+        assert!(
+            finding.headline.contains("took SIGTERM, as its parent runc (pid 3) ended, and"),
+            "{}",
+            finding.headline
+        );
+    }
+}

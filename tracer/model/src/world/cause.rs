@@ -1,0 +1,214 @@
+//! Signals that could be why a process ends: what is remembered of each, until it does.
+
+use std::sync::Arc;
+
+use tracer_common::record::signal_flags;
+
+use crate::{
+    change::Signalled,
+    event::SignalSent,
+    ident::{Identity, ProcKey},
+    origin::{Origin, Sent, Step},
+    signal::{
+        Sender, Signal,
+        killer::{Killer, could_end, killer},
+    },
+    time::{BootNs, Seq, Span},
+    world::{World, call::CallId},
+};
+
+/// How long after it has handled a signal a process that raises it is taken to pass it on.
+pub(super) const RAISED_AGAIN: Span = Span::seconds(10);
+/// Ancestors of a sender that are kept.
+const MOST_ANCESTORS: usize = 16;
+
+/// A signal that could be why a process will end.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub signal: Signal,
+    pub code: i32,
+    pub killer: Killer,
+    pub sender: Sender,
+    pub current: ProcKey,
+    pub ancestors: Vec<Identity>,
+    pub asked_by: Vec<Identity>,
+    /// What led to it.
+    pub origin: Origin,
+    /// What sent it to others as well.
+    pub call: Option<CallId>,
+    /// Whatever its default action is, it did not come about at once.
+    pub is_taken: bool,
+    pub at: BootNs,
+    pub seq: Seq,
+}
+
+impl Cause {
+    /// It as the reason for what came after it.
+    pub fn sent(&self) -> Sent {
+        let Self { signal, killer, sender, ref asked_by, .. } = *self;
+        Sent { signal, killer, sender, asked_by: asked_by.clone() }
+    }
+
+    /// Who sent it, if a process did.
+    pub fn by(&self) -> Option<&Identity> {
+        match &self.sender {
+            Sender::Process(sender) => Some(sender),
+            Sender::Kernel(_) | Sender::Unknown => None,
+        }
+    }
+
+    /// It was raised by the process itself, for itself alone.
+    pub fn is_own(&self) -> bool {
+        self.killer == Killer::Itself
+    }
+}
+
+/// The last of them, of each number; those that the program handles apart from those that end it by default.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Causes {
+    /// Their default action ends the process. A process that is stopped can have several that wait.
+    fatal: Vec<Arc<Cause>>,
+    /// The program handles them: requests to end, from somebody else.
+    handled: Vec<Arc<Cause>>,
+}
+
+impl Causes {
+    /// Another program has no handlers yet.
+    pub fn exec(&mut self) {
+        self.handled.clear();
+    }
+
+    /// There are 64 numbers, and no more of them.
+    fn note(&mut self, cause: Cause, is_handled: bool) {
+        let causes = if is_handled { &mut self.handled } else { &mut self.fatal };
+        match causes.iter_mut().find(|known| known.signal == cause.signal) {
+            // Nothing can come after the first of these, nor before what it does.
+            Some(_) if cause.signal == Signal::KILL => {}
+            Some(known) => *known = Arc::new(cause),
+            None => causes.push(Arc::new(cause)),
+        }
+    }
+
+    /// All of them, the last one first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Cause>> {
+        last_first(self.fatal.iter().chain(&self.handled))
+    }
+
+    /// Those that the program could do something about: it handles them, or blocks them and asks for them
+    /// (`sigwait()`, `signalfd()`). The last one first.
+    pub fn received(&self) -> impl Iterator<Item = &Arc<Cause>> {
+        last_first(self.fatal.iter().filter(|cause| cause.is_taken).chain(&self.handled))
+    }
+
+    /// Those that it handles, likewise.
+    pub fn handled(&self) -> impl Iterator<Item = &Arc<Cause>> {
+        last_first(self.handled.iter())
+    }
+
+    /// Why a process has ended by that signal, and whether it raised it itself, once it had handled it.
+    pub fn of(&self, signal: Signal, died_at: BootNs) -> (Option<Arc<Cause>>, bool) {
+        let of = |causes: &[Arc<Cause>]| causes.iter().find(|cause| cause.signal == signal).cloned();
+        let (fatal, handled) = (of(&self.fatal), of(&self.handled));
+        match (fatal, handled) {
+            (Some(fatal), Some(handled)) => {
+                let soon = died_at - handled.at <= RAISED_AGAIN;
+                // What was handled before is why.
+                if fatal.is_own() && handled.at <= fatal.at && soon {
+                    (Some(handled), true)
+                } else {
+                    (Some(fatal), false)
+                }
+            }
+            // The handler was taken away before the signal was.
+            (fatal, handled) => (fatal.or(handled), false),
+        }
+    }
+}
+
+fn last_first<'a>(causes: impl Iterator<Item = &'a Arc<Cause>>) -> impl Iterator<Item = &'a Arc<Cause>> {
+    let mut all: Vec<_> = causes.collect();
+    all.sort_unstable_by_key(|cause| std::cmp::Reverse(cause.seq));
+    all.into_iter()
+}
+
+impl World {
+    /// Remembers a signal that the kernel accepted, if it could be why its target ends.
+    pub(super) fn note_cause(
+        &mut self,
+        at: BootNs,
+        seq: Seq,
+        sent: &SignalSent,
+        sender: Sender,
+        signalled: &Signalled,
+    ) {
+        if !could_end(sent) {
+            return;
+        }
+        let SignalSent { current, target, signal, .. } = *sent;
+        let is_handled = sent.has_handler();
+        let killer = match killer(sent) {
+            // An init that exits can be short of memory, and whoever is killed for that lives elsewhere.
+            Killer::NamespaceEnd if !self.is_below_init(target.key, current.key) => Killer::Kernel,
+            killer => killer,
+        };
+        let call = self.note_call(at, seq, sent, killer);
+        if is_handled && current.key == target.key && matches!(killer, Killer::Itself | Killer::Process) {
+            return;
+        }
+        let sender = if killer.has_sender() { Sender::Process(self.identity(current.key)) } else { sender };
+        let (ancestors, asked_by) = match killer {
+            Killer::Process | Killer::CgroupKill => (self.ancestors(current.key), signalled.asked_by.clone()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let code = signalled.seen_code();
+        let current = current.key;
+        let origin = Origin::default();
+        // An init takes only what it waits for, which older versions do not say.
+        let taken = signal_flags::BLOCKED | signal_flags::AWAITED | signal_flags::UNKILLABLE;
+        let is_taken = sent.flags & taken != 0;
+        let cause =
+            Cause { signal, code, killer, sender, current, ancestors, asked_by, origin, call, is_taken, at, seq };
+        let cause = Cause { origin: self.origin_of(&cause, target.key), ..cause };
+        let Some(process) = self.processes.get_mut(&target.key) else { return };
+        process.causes.get_or_insert_default().note(cause, is_handled);
+    }
+
+    /// What led to the last signal of that number that a process accepted and that could end it: what its
+    /// sender had received that explains it, the first cause first.
+    pub fn origin(&self, target: ProcKey, signal: Signal) -> &[Step] {
+        let causes = self.get(target).and_then(|process| process.causes.as_ref());
+        let last = causes.and_then(|causes| causes.all().find(|cause| cause.signal == signal));
+        last.map_or(&[], |cause| &cause.origin)
+    }
+
+    /// Whether a process that raises a signal now does so in order to end as it would have: it had handled
+    /// that signal from somebody else, or a child of it has ended by it.
+    pub fn raises_again(&self, key: ProcKey, signal: Signal) -> bool {
+        let Some(process) = self.get(key) else { return false };
+        let is_soon = |cause: &Arc<Cause>| cause.signal == signal && self.now - cause.at <= RAISED_AGAIN;
+        process.causes.as_ref().is_some_and(|causes| causes.handled().any(is_soon))
+            || self.repeats(key, signal, self.now).is_some()
+    }
+
+    /// Whether a process is in the namespace of an init, as far as both are known.
+    fn is_below_init(&self, key: ProcKey, init: ProcKey) -> bool {
+        let (Some(process), Some(init)) = (self.get(key), self.get(init)) else { return true };
+        self.is_in(process.pid_ns, init.pid_ns)
+    }
+
+    /// Parent, grandparent and so on, up to the init of its namespace.
+    pub(super) fn ancestors(&self, key: ProcKey) -> Vec<Identity> {
+        let is_init = |key| self.get(key).is_none_or(|process| process.roles.init);
+        let mut ancestors = Vec::new();
+        if is_init(key) {
+            return ancestors;
+        }
+        for key in self.upwards(key).skip(1).take(MOST_ANCESTORS) {
+            ancestors.push(self.identity(key));
+            if is_init(key) {
+                break;
+            }
+        }
+        ancestors
+    }
+}

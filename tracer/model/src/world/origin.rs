@@ -1,0 +1,248 @@
+//! Why a process sends a signal: what it had received shortly before, or whose end it had seen.
+//!
+//! Nothing is guessed. A step is `seen` if what it is shows that the two belong together, such as the same signal
+//! at once; it is `likely` if only who took part and when does. What fits less well is not told.
+
+use std::sync::Arc;
+
+use crate::{
+    event::ExitStatus,
+    ident::{Identity, ProcKey},
+    origin::{Certainty, How, MOST_STEPS, Origin, Step},
+    programs::is_shell,
+    signal::{Sender, Signal, killer::Killer},
+    time::{BootNs, Seq, Span},
+    world::{
+        Death, World,
+        cause::{Cause, RAISED_AGAIN},
+    },
+};
+
+/// Who does the same so soon, passes it on.
+const AT_ONCE: Span = Span::SECOND;
+/// And so long after that it may still be the reason.
+const SOON: Span = Span::seconds(10);
+/// A harsher signal comes so long after the milder one at the most (systemd: 90 s).
+const GRACE: Span = Span::seconds(120);
+/// Whoever waits for a child does something about its end within this time.
+const REACTION: Span = Span::ms(100);
+/// A shell runs one command after the other: the end of one that has not lasted so long, is no
+/// reason for the next.
+const LASTS: Span = Span::SECOND;
+/// The processes of a pipeline are started together.
+const PIPELINE: Span = Span::ms(100);
+/// Ends of children that are remembered: the last ones.
+const MOST_ENDS: usize = 4;
+/// Whoever passes a signal on may have a helper do it, such as `kill`, and that one its own.
+const HELPERS: usize = 3;
+/// How far up somebody is looked for.
+const DEEPEST: usize = 64;
+
+/// A child that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct EndOfChild {
+    child: Identity,
+    status: ExitStatus,
+    at: BootNs,
+    seq: Seq,
+    /// By whose signal, or after which one that it handled.
+    cause: Option<Arc<Cause>>,
+}
+
+impl World {
+    /// What led to a signal for a process, as it is sent.
+    pub(super) fn origin_of(&self, cause: &Cause, target: ProcKey) -> Origin {
+        let steps = match cause.killer {
+            Killer::Process | Killer::CgroupKill => self
+                .escalation(cause, target)
+                .or_else(|| self.received(cause, target))
+                .or_else(|| self.child_ended(cause, target)),
+            Killer::Itself => self.repeats(cause.current, cause.signal, cause.at),
+            Killer::ParentDeath | Killer::TracerExit | Killer::HangUp => self.ended(cause.current),
+            Killer::BrokenPipe => self.reader_ended(target),
+            _ => None,
+        };
+        steps.unwrap_or_default()
+    }
+
+    /// Somebody had asked the same process to end, and it had not.
+    fn escalation(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
+        let is_harsher = |milder: Signal| {
+            cause.signal != milder
+                && matches!(cause.signal, Signal::KILL | Signal::TERM | Signal::QUIT | Signal::ABRT)
+                && matches!(milder, Signal::INT | Signal::TERM | Signal::QUIT)
+        };
+        let causes = self.get(target)?.causes.as_ref()?;
+        causes.all().find_map(|earlier| {
+            let certainty = if !is_harsher(earlier.signal) || cause.at - earlier.at > GRACE {
+                return None;
+            } else if earlier.by().is_some() && earlier.by() == cause.by() {
+                Certainty::Seen
+            } else if is_of_one_family(earlier, cause) {
+                Certainty::Likely
+            } else {
+                return None;
+            };
+            Some(after(earlier, self.identity(target), How::Escalation, certainty))
+        })
+    }
+
+    /// The sender, or whom it helps, had received a signal.
+    fn received(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
+        // Whoever helps was started for that.
+        let mut helper = cause.current;
+        for key in self.upwards(cause.current).take(HELPERS) {
+            let process = self.get(key)?;
+            let is_helped = helper != key;
+            let passed = |earlier: &Cause| {
+                let is_same = earlier.signal == cause.signal;
+                let span = cause.at - earlier.at;
+                // A person who has pressed Ctrl-C at a shell may give the next command.
+                let is_at_prompt = earlier.signal == Signal::INT && is_shell(process.comm.bytes());
+                let is_why = span <= if is_at_prompt { AT_ONCE } else { SOON }
+                    && earlier.current != cause.current
+                    && (!is_helped || earlier.at <= helper.start)
+                    && (is_same || (is_request(earlier) && self.is_near_below(target, key)));
+                let is_sure = is_same && !is_helped && span <= AT_ONCE;
+                let certainty = if is_sure { Certainty::Seen } else { Certainty::Likely };
+                let how = if is_same { How::PassedOn } else { How::Answer };
+                is_why.then(|| after(earlier, process.identity(), how, certainty))
+            };
+            let causes = process.causes.as_deref();
+            if let Some(origin) = causes.and_then(|causes| causes.received().find_map(|earlier| passed(earlier))) {
+                return Some(origin);
+            }
+            helper = key;
+        }
+        None
+    }
+
+    /// A child of the sender had ended, and it does something about the others.
+    fn child_ended(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
+        let process = self.get(cause.current)?;
+        let end = process.ended_children.back()?;
+        let lasted = end.at - end.child.key.start;
+        // Of those that end all the time none is one.
+        let is_alone = process.ended_children.iter().rev().nth(1).is_none_or(|before| before.at + AT_ONCE < end.at);
+        let is_reason = is_alone
+            && end.status != ExitStatus(0)
+            && cause.at - end.at <= REACTION
+            && (end.status.signal().is_some() || lasted >= LASTS || !is_shell(process.comm.bytes()));
+        if !is_reason || end.child.key == target || !self.is_near_below(target, cause.current) {
+            return None;
+        }
+        Some(end.step(How::ChildEnded, Certainty::Likely))
+    }
+
+    /// A child had ended by the signal that a process raises at itself: whoever waits for the process is to see
+    /// the same.
+    pub(super) fn repeats(&self, key: ProcKey, signal: Signal, at: BootNs) -> Option<Origin> {
+        let ends = &self.get(key)?.ended_children;
+        let is_same = |end: &&EndOfChild| end.status.signal() == Some(signal) && at - end.at <= AT_ONCE;
+        Some(ends.iter().rev().find(is_same)?.step(How::ChildEnded, Certainty::Seen))
+    }
+
+    /// The end of a process is why: what had brought that about?
+    fn ended(&self, key: ProcKey) -> Option<Origin> {
+        let process = self.get(key)?;
+        let death = process.death()?;
+        Some(end_of(process.identity(), death, process.ended_by.clone()).step(How::Ended, Certainty::Seen))
+    }
+
+    /// Whoever had read the pipe has ended: of those that were started together with the writer, the last one.
+    fn reader_ended(&self, writer: ProcKey) -> Option<Origin> {
+        let parent = self.get(writer)?.parent?.key;
+        let end = self.get(parent)?.ended_children.back()?;
+        let is_of_pipeline = (end.child.key.start - writer.start).max(writer.start - end.child.key.start) <= PIPELINE;
+        is_of_pipeline.then(|| end.step(How::Ended, Certainty::Likely))
+    }
+
+    /// A process has ended: by which signal, or after which one that it had handled; and its parent will know.
+    pub(super) fn note_end(&mut self, key: ProcKey, death: &Death, cause: Option<Arc<Cause>>) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.ended_by.clone_from(&cause);
+        let (identity, parent) = (process.identity(), process.parent);
+        let Some(parent) = parent.and_then(|parent| self.processes.get_mut(&parent.key)) else { return };
+        if parent.ended_children.len() >= MOST_ENDS {
+            parent.ended_children.pop_front();
+        }
+        parent.ended_children.push_back(end_of(identity, death, cause));
+    }
+
+    fn is_near_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
+        self.upwards(key).skip(1).take(DEEPEST).any(|key| key == ancestor)
+    }
+}
+
+fn end_of(child: Identity, death: &Death, cause: Option<Arc<Cause>>) -> EndOfChild {
+    EndOfChild { child, status: death.status, at: death.at, seq: death.seq, cause }
+}
+
+impl EndOfChild {
+    fn step(&self, how: How, certainty: Certainty) -> Origin {
+        let Self { child: to, status, at, seq, ref cause } = *self;
+        let sent = cause.as_ref().map(|cause| cause.sent());
+        let step = Step { sent, to, status: Some(status), at, seq, how, certainty };
+        chain(cause.as_ref().map_or(&[], |cause| &cause.origin), step)
+    }
+}
+
+/// A signal explains what came after it.
+pub(super) fn after(cause: &Cause, to: Identity, how: How, certainty: Certainty) -> Origin {
+    let step = Step { sent: Some(cause.sent()), to, status: None, at: cause.at, seq: cause.seq, how, certainty };
+    chain(&cause.origin, step)
+}
+
+fn chain(earlier: &[Step], step: Step) -> Origin {
+    // The first cause stays.
+    let skipped = (earlier.len() + 1).saturating_sub(MOST_STEPS);
+    let first = earlier.iter().take(1);
+    first.chain(earlier.iter().skip(1 + skipped)).cloned().chain([step]).collect()
+}
+
+/// Whether the same led to two ends: to each by itself where a step is about whom it ended.
+pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
+    let is_same_step = |one: &Step, other: &Step| {
+        let is_of_each = matches!(one.how, How::Escalation | How::Before);
+        one.how == other.how && one.sent == other.sent && (is_of_each || one.to.key == other.to.key)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_step(one, other))
+}
+
+/// Two signals come from the same client, or from children of the same parent: a runtime lives for a moment.
+fn is_of_one_family(one: &Cause, other: &Cause) -> bool {
+    let is_same = |one: &[Identity], other: &[Identity]| match (one.first(), other.first()) {
+        (Some(one), Some(other)) => one.key == other.key,
+        _ => false,
+    };
+    // Anybody can be a child of an init.
+    let has_init = one.ancestors.first().is_none_or(|parent| parent.ns_pid == 1);
+    is_same(&one.asked_by, &other.asked_by) || (!has_init && is_same(&one.ancestors, &other.ancestors))
+}
+
+/// It asks a process to end, or tells it that its time is up.
+pub(super) fn is_request(cause: &Cause) -> bool {
+    match cause.killer {
+        Killer::Timer => cause.signal == Signal::ALRM,
+        _ => matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),
+    }
+}
+
+/// What a process had handled before another one ended it.
+pub(super) fn before(handled: &Cause, fatal: &Cause, victim: Identity) -> Option<Origin> {
+    let is_meant =
+        handled.signal == fatal.signal || matches!(handled.signal, Signal::INT | Signal::QUIT | Signal::TERM);
+    let is_other = |sender: &Identity| {
+        let is_by = |step: &Step| matches!(step.sent.as_ref().map(|sent| sent.sender), Some(Sender::Process(of)) if of.key == sender.key);
+        fatal.by().is_none_or(|of| of.key != sender.key) && !fatal.origin.iter().any(is_by)
+    };
+    let is_told = matches!(fatal.killer, Killer::Process | Killer::CgroupKill)
+        && is_meant
+        && handled.seq < fatal.seq
+        && fatal.at - handled.at <= RAISED_AGAIN
+        && handled.by().map_or(fatal.origin.is_empty(), is_other);
+    is_told.then(|| after(handled, victim, How::Before, Certainty::Likely))
+}
+
+#[cfg(test)]
+mod tests;
