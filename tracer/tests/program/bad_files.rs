@@ -155,6 +155,7 @@ fn absurd_records_are_survived() {
             autoreap: false,
             adopter_ignores: true,
             oom: true,
+            seccomp: false,
         }))
     };
     let mut deep = record(1, EventKind::Tick);

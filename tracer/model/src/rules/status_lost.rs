@@ -63,8 +63,8 @@ fn finding(world: &World, lost: &StatusLost) -> Finding {
         WhyLost::Taken { .. } => "taken",
     };
     let briefly = match why {
-        WhyLost::Ignored { .. } => format!("its parent {parent_name} ignores SIGCHLD"),
-        WhyLost::Taken { .. } => format!("another thread of its parent {parent_name} took it"),
+        WhyLost::Ignored { .. } => format!("{parent_name} ignores SIGCHLD"),
+        WhyLost::Taken { .. } => format!("another thread of {parent_name} took it"),
     };
     let cause = match why {
         WhyLost::Ignored { from_start: true } => {
@@ -169,8 +169,7 @@ mod tests {
             let mut story = family(CHLD);
             waits(&mut story, 10, only).exit(ignored(3 << 8));
             let [finding] = &found(&mut story)[..] else { panic!() };
-            let want =
-                "sh (pid 20) exited with code 3, and its status is lost: its parent python3 (pid 10) ignores SIGCHLD";
+            let want = "sh (pid 20) exited with code 3, and its status is lost: python3 (pid 10) ignores SIGCHLD";
             assert_eq!((&finding.headline[..], finding.confidence.clone()), (want, Confidence::Certain));
             assert_eq!(finding.facts.word("reason"), "ignored-from-start");
         }
