@@ -93,6 +93,7 @@ fn by_itself_or_for_what_it_did() {
         ("by-timer", "SIGALRM", "timer", "its own timer"),
         ("by-file-size", "SIGXFSZ", "file-size-limit", "RLIMIT_FSIZE"),
         ("by-seccomp", "SIGSYS", "seccomp", "seccomp filter"),
+        ("by-strict-mode", "SIGKILL", "seccomp", "strict mode"),
     ] {
         let (mut stage, process) = act(&run, &["end", act_of]);
         stage.step("end");

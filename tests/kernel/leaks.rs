@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Test> {
         live("pids_of_a_group_run_out", pids_of_a_group_run_out).needs(Need::PidsLimit),
         live("control_groups_that_lie_too_deep", control_groups_that_lie_too_deep).needs(Need::PidsLimit),
         live("sigchlds_merge", sigchlds_merge),
+        live("a_later_child_is_waited_for_by_its_pid", a_later_child_is_waited_for_by_its_pid),
         live("a_handler_that_waits_for_all", a_handler_that_waits_for_all),
         live("a_blocked_signal", a_blocked_signal),
         live("a_shell_keeps_the_signal", a_shell_keeps_the_signal).needs(unshare),
@@ -152,6 +153,27 @@ fn sigchlds_merge() {
     // Of the eight that ended, one was reaped; merges at the same moment are reported once.
     assert_eq!((found.zombies, found.reaped), (Some(7), Some(1)));
     assert!(found.merged.is_some_and(|merged| merged >= 1), "{found:?}");
+    run.finish();
+}
+
+fn a_later_child_is_waited_for_by_its_pid() {
+    let mut run = Run::start();
+    let mut stage = run.stage(&["together", "once"]);
+    let parent = stage.pid("parent");
+    stage.step("end");
+    stage.hears("unblocked");
+    run.expect_finding("coalesced-sigchld").about(parent).certain().once();
+    stage.step("another");
+    stage.hears("waited");
+    let withdrawn = run.find("that merged signals are not why", |line| match line {
+        Line::Finding(finding) if finding.stage == "withdrawn" => Some(finding.clone()),
+        _ => None,
+    });
+    assert_eq!((&*withdrawn.rule, withdrawn.process.pid), ("coalesced-sigchld", parent));
+    // The oldest of those that are left are told one by one.
+    let of_it = format!("(pid {parent}");
+    run.expect_finding("unreaped-child").so_that("of that parent", move |one| one.headline.contains(&of_it)).times(3);
+    drop(stage);
     run.finish();
 }
 

@@ -61,6 +61,7 @@ offsets! {
     task_cgroups: "task_struct.cgroups",
     task_cred: "task_struct.cred",
     task_nsproxy: "task_struct.nsproxy",
+    task_seccomp: "task_struct.seccomp.mode",
     task_exec_start: "task_struct.se.exec_start",
     /// Byte of the flag; its mask is in [`Config::in_execve_mask`].
     task_in_execve: "task_struct.in_execve",

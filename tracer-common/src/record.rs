@@ -422,6 +422,9 @@ pub mod exit_flags {
         ADOPTER_IGNORES = 1 << 5;
         /// The out-of-memory killer chose this process (`signal->oom_mm`).
         OOM_VICTIM = 1 << 6;
+        /// seccomp allows the main thread next to nothing (its strict mode), or has ended it. That takes no
+        /// signal (`__secure_computing_strict()`).
+        SECCOMP = 1 << 7;
     }
 }
 

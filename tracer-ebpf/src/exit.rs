@@ -11,6 +11,11 @@ use crate::{
     waiter,
 };
 
+/// Of `seccomp.mode`: read, write, exit and sigreturn are all that is allowed.
+const SECCOMP_MODE_STRICT: u32 = 1;
+/// Of `seccomp.mode`, since 5.17: it has ended the thread.
+const SECCOMP_MODE_DEAD: u32 = 3;
+
 /// `sched_process_exit(task)`: fires in the exiting thread, before `exit_notify()` hands its
 /// children on and makes it a zombie. Since 6.16 there is a second argument `group_dead`; the
 /// portable answer is `signal->live == 0`, which two threads that exit together may both see.
@@ -61,6 +66,8 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
         waiter::tell(leader, parent, is_ignored);
     }
     set(exit_flags::ADOPTER_IGNORES, ignores_children);
+    let seccomp = leader.0.u32(offset!(task_seccomp));
+    set(exit_flags::SECCOMP, seccomp == SECCOMP_MODE_STRICT || seccomp == SECCOMP_MODE_DEAD);
     set(exit_flags::OOM_VICTIM, signal.u64(offset!(signal_oom_mm)) != 0);
     emit(ExitRecord {
         header: header::<ExitRecord>(),

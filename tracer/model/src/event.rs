@@ -272,6 +272,8 @@ pub struct Exit {
     pub adopter_ignores: bool,
     /// The out-of-memory killer chose this process.
     pub oom: bool,
+    /// seccomp ends it without a signal, if none was sent.
+    pub seccomp: bool,
 }
 
 /// The wait status of a process.

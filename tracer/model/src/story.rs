@@ -92,6 +92,7 @@ pub fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
         autoreap: false,
         adopter_ignores: false,
         oom: false,
+        seccomp: false,
     }
 }
 

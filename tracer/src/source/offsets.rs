@@ -83,6 +83,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),
+    ("task_struct.seccomp.mode", "an end by seccomp's strict mode has no cause"),
     ("css_set.dfl_cgrp", "cgroups of processes are not known"),
     ("cgroup.kn", "cgroups of processes are not known"),
     ("kernfs_node.id", "cgroups of processes are not known"),

@@ -30,6 +30,7 @@ pub fn end(how: &str) {
         "by-timer" => run_out(),
         "by-file-size" => write_too_much(),
         "by-seccomp" => call_what_is_forbidden(),
+        "by-strict-mode" => call_in_strict_mode(),
         "by-memory" => use_memory(),
         _ => panic!("nobody ends {how}"),
     }
@@ -78,6 +79,15 @@ fn call_what_is_forbidden() {
     // SAFETY: the program lives until the call returns.
     let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, SET_MODE_FILTER, &raw const program) };
     assert_eq!(done, 0, "PR_SET_SECCOMP");
+}
+
+fn call_in_strict_mode() {
+    const SET_MODE_STRICT: libc::c_ulong = 1;
+    // SAFETY: nothing is passed; what the process calls next ends it.
+    unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, SET_MODE_STRICT);
+        libc::getppid();
+    }
 }
 
 fn use_memory() {

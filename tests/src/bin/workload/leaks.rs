@@ -63,6 +63,12 @@ pub fn together(how: &str) {
     }
     signal::sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&sigchld), None).expect("sigprocmask");
     say("unblocked", 0);
+    // One more, which is waited for by its pid.
+    await_step("another");
+    signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&sigchld), None).expect("sigprocmask");
+    let child = fork(|| {});
+    waitpid(child, None).expect("waitpid");
+    say("waited", child.as_raw());
     rest()
 }
 

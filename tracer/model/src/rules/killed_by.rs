@@ -250,6 +250,9 @@ pub(super) fn briefly(kill: &Kill) -> String {
             Some(name) => format!(" for what it did ({name})"),
             None => " for what it did".to_owned(),
         },
+        Killer::Seccomp if kill.signal == Signal::KILL => {
+            ": seccomp's strict mode allows only read, write, exit and sigreturn".to_owned()
+        }
         Killer::Seccomp => ": its seccomp filter forbids a system call".to_owned(),
         Killer::BrokenPipe => ": it wrote to a pipe or socket that nobody reads".to_owned(),
         Killer::Timer => ": its own timer ran out, and it has no handler".to_owned(),
@@ -397,6 +400,9 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
         }
         Killer::Fault => &["it is a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, \
                             coredumpctl, gdb)"],
+        Killer::Seccomp if kill.signal == Signal::KILL => {
+            &["give it a filter (SECCOMP_SET_MODE_FILTER) that allows what it needs, in place of the strict mode"]
+        }
         Killer::Seccomp => &[
             "see the kernel's log for the number of the system call (type=1326), and let the filter allow it",
             "run it with another profile (docker run --security-opt seccomp=…)",

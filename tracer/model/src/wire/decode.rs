@@ -445,6 +445,7 @@ fn exit(record: &ExitRecord) -> Exit {
         autoreap: has(exit_flags::AUTOREAP),
         adopter_ignores: has(exit_flags::ADOPTER_IGNORES),
         oom: has(exit_flags::OOM_VICTIM),
+        seccomp: has(exit_flags::SECCOMP),
     }
 }
 

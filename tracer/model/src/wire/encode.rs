@@ -284,8 +284,20 @@ fn task_record(info: &TaskInfo) -> Task {
 }
 
 fn exit_record(exit: &Exit) -> ExitRecord {
-    let Exit { task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom } =
-        *exit;
+    let Exit {
+        task,
+        parent,
+        tracer,
+        adopter,
+        status,
+        live,
+        leader,
+        group_dead,
+        autoreap,
+        adopter_ignores,
+        oom,
+        seccomp,
+    } = *exit;
     let (adopter_class, to) = match adopter {
         Adopter::None => (adopter::NONE, None),
         Adopter::Thread(to) => (adopter::THREAD, Some(to)),
@@ -309,6 +321,7 @@ fn exit_record(exit: &Exit) -> ExitRecord {
             (autoreap, exit_flags::AUTOREAP),
             (adopter_ignores, exit_flags::ADOPTER_IGNORES),
             (oom, exit_flags::OOM_VICTIM),
+            (seccomp, exit_flags::SECCOMP),
         ]),
         adopter_class,
     }
@@ -428,7 +441,7 @@ mod tests {
     prop_compose! {
         fn exit()(
             task in task(), parent in option::of(task()), tracer in option::of(task()), class in 0..5, to in task(),
-            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 5]>(),
+            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 6]>(),
         ) -> EventKind {
             let adopter = match class {
                 0 => Adopter::Thread(to),
@@ -437,9 +450,10 @@ mod tests {
                 3 => Adopter::Unknown,
                 _ => Adopter::None,
             };
-            let (status, [leader, group_dead, autoreap, adopter_ignores, oom]) = (ExitStatus(status), bits);
+            let (status, [leader, group_dead, autoreap, adopter_ignores, oom, seccomp]) = (ExitStatus(status), bits);
             EventKind::Exit(Box::new(Exit {
                 task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom,
+                seccomp,
             }))
         }
     }

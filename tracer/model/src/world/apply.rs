@@ -271,6 +271,7 @@ impl World {
             adopter: _,
             adopter_ignores: _,
             oom,
+            seccomp,
         } = *exit;
         if self.gone.contains(task.key, at) {
             return;
@@ -286,8 +287,10 @@ impl World {
         let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
             match process.death_mut() {
-                None => self.die(task.key, Death { autoreap, oom, ..Death::new(at, true, status, seq) }, changes),
-                // A snapshot showed it before this record was read.
+                None => {
+                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, changes)
+                }
+                // A snapshot saw it before this record was read.
                 Some(death) if !death.exact => {
                     (death.at, death.exact, death.status, death.autoreap) = (at, true, status, autoreap);
                     death.tearing_down &= is_namespace_init;

@@ -94,6 +94,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         autoreap: death.autoreap,
         adopter_ignores: false,
         oom: death.oom,
+        seccomp: death.seccomp,
     }
 }
 

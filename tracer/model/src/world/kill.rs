@@ -91,7 +91,7 @@ impl World {
         let wasted_ns = process.stop.as_ref().and_then(|stop| stop.wasted_ns());
         let (cause, is_raised_again) = causes.of(signal, death.at);
         self.note_end(key, death, cause.clone());
-        let is_unseen = cause.is_none() && signal == Signal::KILL && !death.oom;
+        let is_unseen = cause.is_none() && signal == Signal::KILL && !death.oom && !death.seccomp;
         // The end of the namespace says so for all of them.
         if cause.as_ref().is_some_and(|cause| cause.killer == Killer::NamespaceEnd)
             || (is_unseen && self.outwards(ns).any(|ns| self.is_ending(ns)))
@@ -159,8 +159,9 @@ impl World {
         let unseen = Cause {
             signal,
             code: 0,
-            // Up to 5.10 seccomp ends a process without a signal, and later it still does so for a thread.
-            killer: if signal == Signal::SYS { Killer::Seccomp } else { Killer::Unknown },
+            // Its strict mode ends a process without a signal; up to 5.10 a filter does so too, and later still a
+            // thread.
+            killer: if death.seccomp || signal == Signal::SYS { Killer::Seccomp } else { Killer::Unknown },
             sender: Sender::Unknown,
             current: ProcKey::default(),
             ancestors: Vec::new(),

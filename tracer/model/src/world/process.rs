@@ -171,13 +171,25 @@ pub struct Death {
     pub autoreap: bool,
     /// The out-of-memory killer chose it.
     pub oom: bool,
+    /// seccomp ended it, if no signal did.
+    pub seccomp: bool,
     /// Number of the event.
     pub seq: Seq,
 }
 
 impl Death {
     pub(super) fn new(at: BootNs, exact: bool, status: ExitStatus, seq: Seq) -> Self {
-        Self { at, exact, notified: None, tearing_down: false, status, autoreap: false, oom: false, seq }
+        Self {
+            at,
+            exact,
+            notified: None,
+            tearing_down: false,
+            status,
+            autoreap: false,
+            oom: false,
+            seccomp: false,
+            seq,
+        }
     }
 
     /// When it became a zombie, as far as that is known.

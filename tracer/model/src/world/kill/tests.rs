@@ -132,6 +132,18 @@ fn the_mark_of_the_out_of_memory_killer_counts_only_with_its_signal() {
 }
 
 #[test]
+fn the_strict_mode_of_seccomp_counts_where_nobody_sent_a_signal() {
+    for (sent, want) in [(None, Killer::Seccomp), (Some(kill(2, 10, Signal::KILL)), Killer::Process)] {
+        let mut story = story();
+        if let Some(sent) = sent {
+            story.signal(sent);
+        }
+        story.exit(Exit { status: by(Signal::KILL), seccomp: true, ..end(10, 1, Adopter::None) }).wait(200, &[]);
+        assert_eq!(told(&mut story)[0].0, want);
+    }
+}
+
+#[test]
 fn whose_memory_had_run_out_is_told_with_the_end() {
     let group = |path: Option<&str>| OutOfMemory::Group(path.map(str::to_owned));
     let of_kernel = |pid| SignalSent { flags: signal_flags::KERNEL_INFO, ..kill(2, pid, Signal::KILL) };
