@@ -28,11 +28,11 @@ pub fn trials() -> Vec<Test> {
     }]
 }
 
-/// How long a program has to be what it will be, and to do what it will do: of docker's ten seconds of
-/// grace, a part that every one of them needs far less of.
+/// How long a program gets to settle, and to act: a fraction of docker's grace of ten seconds, and far more than any of
+/// them needs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A kind of pid 1: what to call it, and its command line. `{}` is a folder of the test's own.
+/// A kind of pid 1: its label and its command line. `{}` is a folder of the test's own.
 const KINDS: &[(&str, &[&str])] = &[
     ("sleep", &["sleep", "1000"]),
     ("sh -c", &["sh", "-c", "sleep 1000; true"]),
@@ -151,7 +151,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        // With it goes its child (--kill-child), and with that the namespace.
+        // This also ends its child (--kill-child), and so the namespace.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -174,8 +174,8 @@ fn start(words: &[&str], folder: &Path) -> Result<Container, String> {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // SAFETY: signal(2) is async-signal-safe. A test runner in the background ignores these, and a shell
-    // takes it as the sign of a child in the background.
+    // SAFETY: signal(2) is async-signal-safe. A test runner in the background ignores these signals, and a shell takes
+    // that as the sign of a background child.
     unsafe {
         command.pre_exec(|| {
             for signal in [nix::libc::SIGINT, nix::libc::SIGQUIT] {
@@ -187,8 +187,8 @@ fn start(words: &[&str], folder: &Path) -> Result<Container, String> {
     command.spawn().map(Container).map_err(|error| error.to_string())
 }
 
-/// What is predicted of each, by the host pid of the init, once all have come to rest: two audits in a row
-/// say the same, and none that it has only just begun.
+/// The predictions by host pid of the init, once all have settled: two audits in a row agree, and none says that a
+/// process has only just begun.
 fn settled(kinds: &[(&str, Result<Container, String>)]) -> BTreeMap<i32, Value> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut before = BTreeMap::new();
@@ -210,14 +210,14 @@ fn audit(kinds: &[(&str, Result<Container, String>)]) -> BTreeMap<i32, Value> {
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let audits = lines.filter(|line| line["type"] == "audit");
     let by_init = audits.filter_map(|mut line| {
-        // How many processes there are may change all the time.
+        // The number of processes can change all the time.
         line["processes"] = Value::Null;
         Some((i32::try_from(line["process"]["pid"].as_i64()?).ok()?, line))
     });
     by_init.filter(|(init, _)| ours.contains(init)).collect()
 }
 
-/// The files that some of the programs want.
+/// The files that some of the programs need.
 fn furnish(folder: &Path) {
     let path = folder.display();
     let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("a file");

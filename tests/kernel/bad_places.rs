@@ -1,4 +1,4 @@
-//! Scenario 31: wrong words, and places where tracing cannot work. One plain sentence each.
+//! Scenario 31: wrong usage, and places where tracing cannot work. One plain sentence each.
 
 use std::{
     fs, io,
@@ -54,8 +54,8 @@ fn is_usage(args: &[&str], word: &str) {
     assert!(first.contains(word), "{word:?} is not in the first line of: {stderr}");
 }
 
-/// Exit code 1 (2 where the command line is to blame), nothing on stdout, and one or two plain
-/// lines that hold one of the words.
+/// Exit code 1 (2 if the command line is wrong), nothing on stdout, and one or two plain lines that contain one of the
+/// words.
 fn fails(command: Command, codes: &[i32], words: &[&str]) {
     let output = output(command);
     let stderr = String::from_utf8(output.stderr).expect("UTF-8");
@@ -164,7 +164,7 @@ fn no_btf() {
     }
 }
 
-/// Wherever the last one was needed, it is not the kernel, nor its verifier, that is to blame.
+/// Wherever the descriptors run out, the message blames neither the kernel nor its verifier.
 fn no_descriptors() {
     for limit in (8..40).step_by(4) {
         let mut command = Command::new("sh");
@@ -181,7 +181,7 @@ fn no_descriptors() {
     }
 }
 
-/// Hooks that are asked for by name are not silently done without.
+/// If hooks are requested by name, `tracer` does not silently do without them.
 fn no_such_hooks(hooks: &str) {
     fails(tracer(&["watch", "--hooks", hooks]), &[1], &[hooks]);
 }

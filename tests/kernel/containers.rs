@@ -1,4 +1,4 @@
-//! Containers of real engines have their names, wherever their processes live.
+//! Processes of real engines' containers carry the container's name, wherever they live.
 
 use std::{
     collections::BTreeMap,
@@ -64,8 +64,8 @@ fn known(run: &mut Run, what: &str, is_it: impl Fn(&Container) -> bool) -> Conta
     })
 }
 
-/// Waits for the exec of a program in a container; who executed it. What the engine calls the container may be known a
-/// moment later than its id.
+/// Waits for the exec of a program in a container; returns the process. The engine's name for the container may be
+/// known a moment later than its id.
 fn executes(run: &mut Run, container: &str, comm: &str) -> Process {
     let mut others: Vec<Process> = Vec::new();
     run.find(&format!("the exec of {comm} in {container}"), |line| match line {
@@ -105,7 +105,7 @@ fn docker_with_an_init() {
     run.finish();
 }
 
-/// A shell with a trap that it has no time for, as it waits for its command.
+/// A shell with a trap that it cannot run, because it waits for its command.
 fn docker_with_a_shell_that_does_not_forward() {
     let docker = Docker::start();
     let mut run = beside(&docker, &[]);
@@ -114,12 +114,12 @@ fn docker_with_a_shell_that_does_not_forward() {
     executes(&mut run, "web", "sh");
     docker.run(&["stop", "-t", "1", "web"]);
     let slow = run.expect_finding("slow-stop").about(shell).in_container("web").signal("SIGTERM").once();
-    // The end of its child is a part of it.
+    // The end of its child belongs to it.
     assert_eq!((slow.verdict.as_deref(), slow.left), (Some("delivered"), Some(1)));
     run.finish();
 }
 
-/// One that lives for a moment, one that is stopped in vain, and a program brought into that.
+/// A container that lives for a moment, one that is stopped in vain, and a program brought into that one.
 fn docker_names() {
     let docker = Docker::start();
     let mut run = beside(&docker, &[]);
@@ -202,7 +202,7 @@ fn docker_in_shared_pid_namespaces() {
     assert_eq!(hosty.ns_level, 0);
     known(&mut run, "the pid mode of hosty", |container| container.pid_mode.as_deref() == Some("host"));
     docker.run(&["kill", "-s", "KILL", "web"]);
-    // Whoever joined dies with it.
+    // A process that joined dies with it.
     run.expect_finding("namespace-killed").about(web).in_container("web").killed(1).once();
     run.wait_until("the end of the one that joined", |line| {
         let Line::Event(event) = line else { return false };
@@ -240,7 +240,7 @@ fn docker_filters() {
     run.end_with(Signal::INT);
 }
 
-/// A socket that nobody reads: containers go by their ids, and nothing waits.
+/// A socket that nobody serves: containers go by their ids, and nothing waits.
 fn docker_that_does_not_answer() {
     let docker = Docker::start();
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -300,7 +300,7 @@ fn containerd() {
     run.finish();
 }
 
-/// Of a container of `ctr` only containerd itself knows the image.
+/// Only containerd itself knows the image of one of `ctr`'s containers.
 fn containerd_image() {
     const NAME: &str = "docker.io/library/small:1";
     let docker = Docker::start();
@@ -375,7 +375,7 @@ fn ctr_removes(docker: &Docker, id: &str) {
     ctr(docker, &["container", "delete", id]);
 }
 
-/// Who is in no container belongs to a unit: a control group that is called like one.
+/// A process in no container belongs to a unit: to a control group with a unit's name.
 fn unit_of_systemd() {
     let unit = format!("tracer-test-{}.service", std::process::id());
     let group = Group::named(Control::Kill, &unit).expect("it was there before");
@@ -447,7 +447,7 @@ fn docker_audit() {
     };
     let right = ("right".to_owned(), ("SIGUSR1".to_owned(), Some(true), false));
     let wrong = ("wrong".to_owned(), ("SIGUSR2".to_owned(), Some(false), false));
-    // A program that has just begun may yet set up its handlers.
+    // A program that has just begun may still set up its handlers.
     while audit().0.values().any(|&(.., is_guess)| is_guess) {}
     assert_eq!(audit(), ([right.clone(), wrong].into(), Some(3)));
     docker.run(&["rm", "-f", "wrong"]);

@@ -34,7 +34,7 @@ fn doctor_as_root() {
 
 fn doctor_as_nobody() {
     let mut doctor = tracer(&["doctor", "-o", "json"]);
-    // SAFETY: nothing but system calls between fork and exec.
+    // SAFETY: only system calls between fork and exec.
     unsafe {
         doctor.pre_exec(|| {
             setgroups(&[])?;

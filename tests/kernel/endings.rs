@@ -51,7 +51,7 @@ fn duration() {
     assert!(finished.summary.duration_ns >= 500_000_000, "{:?}", finished.summary);
 }
 
-/// How much there is to say when the reader has gone.
+/// How much is printed after the reader has gone.
 #[derive(Clone, Copy, PartialEq)]
 enum Says {
     Much,
@@ -74,7 +74,7 @@ fn closed_pipe(format: &str, says: Says) {
 
     let deadline = Instant::now() + Duration::from_secs(10);
     let status = loop {
-        // Something to say, or just a moment.
+        // Output, or just a moment.
         let _ = Command::new(machine::workload_path()).arg("nothing").status();
         if let Some(status) = tracer.try_wait().expect("a child can be waited for") {
             break status;
@@ -90,7 +90,7 @@ fn closed_pipe(format: &str, says: Says) {
     assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
 }
 
-/// A pipe that takes nothing more, and its reading end.
+/// A pipe that is full, and its reading end.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (read, mut write) = std::io::pipe().expect("a pipe");
     fcntl_setpipe_size(&write, 4096).expect("a small pipe");
@@ -98,7 +98,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
     (read, write)
 }
 
-/// Waits until it would not die of SIGTERM, sends that, and waits for its end.
+/// Waits until SIGTERM would not kill it, sends SIGTERM, and waits for its end.
 fn terminated(tracer: &mut Child) -> ExitStatus {
     let is_ready = |pid: u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
@@ -127,7 +127,7 @@ fn ends(tracer: &mut Child) -> ExitStatus {
     panic!("tracer waits for its reader");
 }
 
-/// Whether the list of processes at the start has come to its end in a recording.
+/// Whether the listing of processes at the start is complete in a recording.
 fn has_begun(trace: &Path) -> bool {
     let Ok(mut trace) = Trace::open(trace) else { return false };
     let mut has_begun = false;

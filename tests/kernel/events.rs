@@ -40,7 +40,7 @@ fn sentence(line: &Line, pid: i32) -> Option<String> {
         }
     } else if sender == pid || pid_of(target) == pid {
         let (signal, verdict) = (signal.as_ref()?, verdict.as_ref()?);
-        // Who sent what is delivered now is kept only where somebody waits for it.
+        // The sender of a signal delivered now is kept only if somebody waits for the signal.
         let from = if kind == "signal" { format!(" from {sender}") } else { String::new() };
         Some(format!("{kind} {signal}{from} to {} {verdict}", pid_of(target)))
     } else {
@@ -56,7 +56,7 @@ fn life_of_a_child() {
     let child = stage.pid("child");
     stage.step("wait");
     stage.hears("reaped");
-    // The kernel says so with a delay: some milliseconds after it happened.
+    // The kernel reports it late: some milliseconds after it happened.
     run.wait_until("the reap of the child", |line| {
         sentence(line, child).is_some_and(|words| words.starts_with("reap"))
     });
@@ -74,7 +74,7 @@ fn life_of_a_child() {
     run.finish();
 }
 
-/// A handler that runs is a signal that was accepted, and taken.
+/// A handler that ran proves that a signal was accepted, and taken.
 fn handler_runs() {
     let mut run = start();
     let mut namespace = run.stage(&["init", "handler"]);

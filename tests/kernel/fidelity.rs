@@ -22,7 +22,7 @@ fn a_seed_of_old() {
     run(1, 10_000, &[]);
 }
 
-/// Another one each time: a failure names it.
+/// A new seed each time; a failure names it.
 fn a_new_seed() {
     run(new_seed(), 10_000, &[]);
 }
@@ -40,7 +40,7 @@ fn new_seed() -> u64 {
     now.as_nanos() as u64 % 1_000_000_000
 }
 
-/// Emulated processors do a tenth of it, and may take ten times as long to find back from a loss.
+/// Emulated processors carry out a tenth of the operations, and recovery from a loss may take ten times as long.
 fn run(seed: u64, ops: u32, losing: &[&str]) {
     let mut command = Command::new(machine::program_path("fidelity"));
     let start_every = (ops / 10).to_string();
@@ -56,7 +56,7 @@ fn run(seed: u64, ops: u32, losing: &[&str]) {
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("points of rest"), "{said}");
     if !losing.is_empty() {
-        // A run without a loss, or without a count that could be checked, has tested nothing.
+        // A run without a loss, or without a count that could be checked, proves nothing.
         assert!(figure(&said, "after a loss") > 0 && figure(&said, "times that all was counted") > 0, "{said}");
     }
 }

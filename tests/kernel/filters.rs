@@ -1,5 +1,5 @@
-//! Filters narrow what is shown, and nothing else. Each of them runs beside a `tracer` without
-//! one, which tells when everything has come through.
+//! Filters narrow what is shown, and nothing else. Each runs beside an unfiltered `tracer`, which shows when everything
+//! has come through.
 
 use rustix::process::Signal;
 use tracer_tests::{
@@ -25,7 +25,7 @@ fn me() -> i32 {
     std::process::id() as i32
 }
 
-/// What a run with these arguments says, once `all` has seen everything.
+/// The output of a run with these arguments, once `all` has seen everything.
 fn lines_of(filtered: Run, mut all: Run) -> Vec<Line> {
     all.allow("init-ignored-signal");
     all.allow("orphan-adopted");

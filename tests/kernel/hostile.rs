@@ -86,7 +86,7 @@ impl Watch {
         Self { tracer, from, text: Vec::new() }
     }
 
-    /// Waits until it has said that; until it has said anything, for nothing.
+    /// Waits until it has printed that; for an empty text, until it has printed anything.
     fn await_text(&mut self, what: &str) {
         while self.text.is_empty() || !String::from_utf8_lossy(&self.text).contains(what) {
             let Ok(more) = self.from.recv_timeout(Duration::from_secs(15)) else {
@@ -104,7 +104,7 @@ impl Drop for Watch {
     }
 }
 
-/// Text for which a terminal does nothing but show it.
+/// Text that a terminal only displays.
 fn assert_harmless(output: &[u8]) {
     let text = str::from_utf8(output).expect("UTF-8");
     for line in text.lines() {

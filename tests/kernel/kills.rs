@@ -1,4 +1,4 @@
-//! Ends by signals: who sent the signal, or what the process did to get it.
+//! Ends by signals: who sent the signal, or what the process did to cause it.
 
 use std::{fs, process::Command};
 
@@ -49,7 +49,7 @@ fn act(run: &Run, act: &[&str]) -> (Stage, i32) {
     (stage, process)
 }
 
-/// The finding about that process, for certain.
+/// The certain finding about that process.
 fn killed(run: &mut Run, process: i32, signal: &'static str, how: &'static str) -> Finding {
     let found = run.expect_finding("killed-by").about(process).signal(signal).certain();
     found.so_that(how, move |f| f.how.as_deref() == Some(how)).once()
@@ -197,7 +197,7 @@ fn blocked_at_first() {
     run.finish();
 }
 
-/// Neither what the kernel kills with pid 1, nor who killed that.
+/// Reports neither what the kernel kills with pid 1, nor who killed pid 1.
 fn the_end_of_a_namespace_is_not_told_twice() {
     let mut run = start();
     let mut namespace = run.stage(&["family", "3"]);
@@ -282,7 +282,7 @@ fn several_namespaces_at_once() {
     run.finish();
 }
 
-/// Two signals to a stopped process, of which it meets the lower number first.
+/// Two signals to a stopped process, which takes the lower number first.
 fn of_several_that_wait() {
     let mut run = start();
     let (mut stage, process) = act(&run, &["end", "by-another"]);

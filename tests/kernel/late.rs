@@ -1,4 +1,4 @@
-//! Scenario 28: `tracer` comes when everything has happened already.
+//! Scenario 28: `tracer` starts after everything has happened.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -39,7 +39,7 @@ fn zombie() {
 
     let found = run.expect_finding("unreaped-child").about(child).parent(parent);
     let found = found.blame("parent alive and never waits").once();
-    // Its age is known, or it is at least the time that tracer has watched it.
+    // Its age is known, or is at least the time since tracing began.
     assert!(found.age_ns > Some(0) || found.age_is_lower_bound == Some(true), "{found:?}");
     run.finish();
 }
@@ -51,7 +51,7 @@ fn orphaned_zombie() {
     kill(leaf, Signal::KILL);
     let mut run = late(&own);
 
-    // Nothing tells an adopted child from one's own any more.
+    // Nothing distinguishes an adopted child from the parent's own any more.
     for child in [shell, leaf] {
         run.expect_finding("unreaped-child").about(child).parent(init).once();
     }
@@ -75,7 +75,7 @@ fn dead_main_thread() {
     run.finish();
 }
 
-/// What happens in a namespace that was there before is told as in any other.
+/// Events in a namespace that existed before are reported as in any other.
 fn namespaces() {
     let (mut namespace, own) = before(&["init", "plain"]);
     let init = namespace.pid("init");

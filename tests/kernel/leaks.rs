@@ -1,5 +1,5 @@
-//! Scenarios 15 and 16: what lasts: zombies that become more, pids and ptys that become fewer, and what
-//! nobody takes or passes on. Told once, and when it is over.
+//! Scenarios 15 and 16: lasting situations: growing numbers of zombies, pids and ptys that run out, and signals that
+//! nobody takes or passes on. Reported once, and again when over.
 
 use std::{
     fs,
@@ -64,11 +64,11 @@ fn zombies_of_one_parent() {
     let mut run = Run::options().zombie_leak_at("10").start();
     let (mut stage, parent) = leak(&run, "100", 20);
     let leak = run.expect_finding("zombie-leak").about(parent).certain().once();
-    // The machine has more than so many, at this rate for a while.
+    // At this rate, the machine's limit is far away.
     assert!(leak.zombies.is_some_and(|zombies| (10..=20).contains(&zombies)), "{leak:?}");
     let per_hour = leak.per_hour.expect("the contract says so");
     assert!((1_800..=36_000).contains(&per_hour), "{per_hour}");
-    // The first of them may have been told by themselves.
+    // The first zombies may have been reported one by one.
     run.allow("unreaped-child");
     stage.step("reap");
     stage.hears("reaped");
@@ -129,7 +129,7 @@ impl Nested {
 impl Drop for Nested {
     fn drop(&mut self) {
         for group in self.0.iter().rev() {
-            // What is left here fails the next test that wants the name.
+            // A group left here fails the next test that uses the name.
             _ = fs::remove_dir(group);
         }
     }
@@ -150,7 +150,7 @@ fn sigchlds_merge() {
     stage.step("end");
     stage.hears("unblocked");
     let found = run.expect_finding("coalesced-sigchld").about(parent).certain().once();
-    // Of the eight that ended one was waited for; merges of one moment are told once.
+    // Of the eight that ended, one was reaped; merges at the same moment are reported once.
     assert_eq!((found.zombies, found.reaped), (Some(7), Some(1)));
     assert!(found.merged.is_some_and(|merged| merged >= 1), "{found:?}");
     run.finish();
@@ -199,11 +199,11 @@ fn a_blocked_signal() {
     run.finish();
 }
 
-/// Starts a shell as pid 1 with that script, lets its child live for a while, and asks it to end.
+/// Starts a shell with that script as pid 1, lets its child live for a while, and asks it to end.
 fn asked(run: &mut Run, script: &str) -> (Stage, i32) {
     let (mut namespace, shell) = run.unshare(&["sh", "-c", script]);
     namespace.hears("ready");
-    // A child that has hardly begun does not count.
+    // A child that has only just begun does not count.
     std::thread::sleep(std::time::Duration::from_millis(1_300));
     kill(shell, Signal::TERM);
     (namespace, shell)
@@ -226,7 +226,7 @@ fn a_shell_keeps_the_signal() {
     not_forwarded(&mut run, shell, false);
     kill(shell, Signal::KILL);
     run.allow("namespace-killed");
-    // `unshare` waits for the shell: ended before it, it would leave an orphan.
+    // `unshare` waits for the shell: if it ended first, the shell would be an orphan.
     namespace.ends();
     run.finish();
 }
@@ -280,14 +280,14 @@ fn brought_in_and_left_alone() {
     let mut run = Run::options().args(&["--exec-leftover-after", "300ms"]).start();
     let (namespace, init) = run.unshare(&["sh", "-c", "echo ready 0; exec sleep 100"]);
     let mut command = Command::new("nsenter");
-    // What is brought in must not keep the pipe of its client open.
+    // A process that is brought in must not keep its client's pipe open.
     command.args(["-t", &init.to_string(), "-p", "sh", "-c", "exec sleep 99 > /dev/null"]);
     let mut client = run.program(command);
     let id = client.id();
     let inside = run.find("the one that was brought in", |line| {
         let Line::Event(event) = line else { return None };
         let process = event.process.as_ref().filter(|_| event.kind == "exec")?;
-        // By what name depends on whose `sleep` it is.
+        // The name depends on which `sleep` it is.
         (process.ns_level == 1 && process.pid != init).then_some(process.pid)
     });
     kill(id, Signal::KILL);
@@ -297,15 +297,15 @@ fn brought_in_and_left_alone() {
     assert_eq!(found.client.map(|client| client.pid), Some(id));
     kill(inside, Signal::KILL);
     over(&mut run, "exec-leftover", inside);
-    // It has come to this process as a subreaper, which reaps it only now.
+    // This process adopted it as a subreaper, and reaps it only now.
     run.allow("unreaped-child");
-    // Both are ended by this process, the one right after the other.
+    // This process ends both, one right after the other.
     run.allow("namespace-killed");
     drop(namespace);
     run.finish();
 }
 
-/// A setting of the kernel, as it was again afterwards.
+/// A setting of the kernel, restored afterwards.
 struct Setting(&'static str, String);
 
 impl Setting {
@@ -329,7 +329,7 @@ fn ptys_run_out() {
         text.trim().parse().expect("a number")
     };
     let mut run = Run::start();
-    // Only the machine's own instance of devpts may have these.
+    // Only the machine's own devpts instance may use these.
     let reserve = number("reserve");
     let most = reserve + number("nr") + MORE;
     let setting = Setting::new("/proc/sys/kernel/pty/max", most);

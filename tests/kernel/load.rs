@@ -21,13 +21,13 @@ fn each_alone() {
     assert!(listed.len() > 10, "it lists {} events", listed.len());
 }
 
-/// Whatever is not essential may be missing: everything loads, and one sentence says what is lost.
+/// Any field that is not essential may be missing: everything still loads, and one sentence says what is lost.
 fn with_a_field_missing() {
     for (field, consequence) in CONSEQUENCES {
         let without: &'static [&'static str] = Box::leak(Box::new([*field]));
         let options = LoadOptions { without, ..LoadOptions::default() };
         let mut loaded = load(&options).unwrap_or_else(|error| panic!("without {field}: {error}"));
-        // A field without a consequence only makes something cheaper.
+        // The absence of a field without a consequence only costs time.
         let told = usize::from(!consequence.is_empty());
         assert_eq!(loaded.degraded.len(), told, "{:?}", loaded.degraded);
         assert!(loaded.degraded.iter().all(|told| told.contains(consequence)), "{:?}", loaded.degraded);

@@ -18,9 +18,9 @@ pub fn trials() -> Vec<Test> {
 
 const FORKS: u64 = 3_000;
 
-/// What came and what is lost make up what happened, as the kernel's own counter tells. The
-/// counter knows threads too, and everybody's, so it is exact where nobody else forks meanwhile:
-/// that may take a few tries, and each of them keeps the bounds.
+/// What came and what was lost add up to what happened, by the kernel's own counter. The counter includes threads and
+/// other processes of the machine, so it is exact only if nobody else forks meanwhile. That may take a few tries; each
+/// of them must stay within the bounds.
 fn every_record_is_counted() {
     let mut others = Vec::new();
     for _ in 0..5 {
@@ -29,7 +29,7 @@ fn every_record_is_counted() {
         let before = machine::forks();
         let mut stage = run.stage(&["storm", &FORKS.to_string()]);
         stage.hears("storm");
-        // A reader that is stopped loses for certain, on a slow machine too.
+        // A stopped reader loses records for certain, even on a slow machine.
         kill(run.id(), Signal::STOP);
         stage.step("go");
         stage.hears("over");
@@ -40,7 +40,7 @@ fn every_record_is_counted() {
 
         assert!(summary.lost["fork"] > 0, "4 KiB hold {FORKS} forks?");
         let counted = summary.events["fork"] + summary.lost["fork"];
-        // The stage itself; the thread that listens to it is no process.
+        // The stage itself; the thread that listens to it is not a process.
         let (made, threads) = (FORKS + 1 + markers, 1);
         assert!(counted >= made, "{made} processes were made, and {summary:?}");
         assert!(counted <= after - unseen, "{} tasks were made, and {summary:?}", after - unseen);
@@ -54,8 +54,8 @@ fn every_record_is_counted() {
     eprintln!("others kept forking ({others:?} times), so only the bounds were checked");
 }
 
-/// As above, where the records are thrown away on purpose: nothing else is lost, so that what came
-/// and what is lost make up what happened.
+/// As above, with records dropped on purpose: nothing else is lost, so what came and what was lost add up to what
+/// happened.
 fn simulated_loss_is_counted() {
     let mut run = Run::options().live(&["--simulate-loss", "0.3"]).start();
     let mut stage = run.stage(&["storm", &FORKS.to_string()]);
@@ -70,8 +70,8 @@ fn simulated_loss_is_counted() {
     assert!((0.25..0.35).contains(&share), "{share}: {summary:?}");
 }
 
-/// Whatever gets lost: who was reaped is not called a zombie, and who has its parent is not
-/// called an orphan.
+/// Whatever is lost: a reaped process is not called a zombie, and a child that still has its parent is not called an
+/// orphan.
 fn nothing_false_is_said_after_a_loss() {
     for share in ["0.05", "0.5", "0.95"] {
         let mut run = Run::options().live(&["--simulate-loss", share]).start();
@@ -83,7 +83,7 @@ fn nothing_false_is_said_after_a_loss() {
         storm.step("go");
         storm.hears("over");
         run.expect_finding("unreaped-child").about(child).parent(parent).once();
-        // With nothing lost this zombie would be the last to be told of.
+        // Without a loss, this zombie would be the last to be reported.
         zombies.step("child");
         let last = zombies.pid("child");
         run.expect_finding("unreaped-child").about(last).parent(parent).once();
@@ -92,7 +92,7 @@ fn nothing_false_is_said_after_a_loss() {
     }
 }
 
-/// A zombie from before the loss is one for certain; its story is not.
+/// A zombie from before the loss is certain; how it became one is not.
 fn what_spans_a_gap_is_incomplete() {
     let mut run = Run::options().live(&["--ring-size", "4KiB"]).unreaped_after("2s").start();
     let mut storm = run.stage(&["storm", &FORKS.to_string()]);
@@ -109,8 +109,8 @@ fn what_spans_a_gap_is_incomplete() {
     run.end_with(Signal::INT);
 }
 
-/// The tree is that of the kernel again, and what rests on it is told as ever. On a machine that
-/// does much else 4 KiB may overflow again in the middle of it; then once more.
+/// The tree agrees with the kernel again, and findings about it are as before. On a busy machine, 4 KiB may overflow
+/// again meanwhile; then it tries once more.
 fn the_world_is_right_again() {
     for _ in 0..5 {
         let mut run = Run::options().live(&["--ring-size", "4KiB"]).start();
@@ -118,7 +118,7 @@ fn the_world_is_right_again() {
         let storm_pid = storm.pid("storm");
         kill(run.id(), Signal::STOP);
         storm.step("go");
-        // Made while records are lost, probably its own too.
+        // Created while records are lost, probably including its own.
         let mut namespace = run.stage(&["orphanage"]);
         let [init, shell, leaf] = ["init", "shell", "leaf"].map(|name| namespace.pid(name));
         storm.hears("over");
@@ -144,7 +144,7 @@ fn the_world_is_right_again() {
         let finished = run.end_with(Signal::INT);
         let known = finished.summary.processes;
         assert!(known.abs_diff(there_are) <= 20, "/proc has {there_are} processes, tracer knows {known}");
-        // Every child of the storm was reaped at once.
+        // The storm's children were all reaped at once.
         let false_ones = findings(&finished.lines).filter(|f| f.parent.as_ref().is_some_and(|p| p.pid == storm_pid));
         let false_ones: Vec<&str> = false_ones.map(|f| f.message.as_str()).collect();
         assert!(false_ones.is_empty(), "{false_ones:#?}");
@@ -153,7 +153,7 @@ fn the_world_is_right_again() {
     eprintln!("others kept the ring buffer full, so only the storm itself was checked");
 }
 
-/// How often the run has lost something.
+/// How many losses the run has reported.
 fn losses(run: &Run) -> usize {
     run.lines().iter().filter(|line| matches!(line, Line::Lost(_))).count()
 }

@@ -1,8 +1,8 @@
-//! The scenarios of `tracer` on the kernel that runs here: what it must say, and what not.
+//! The scenarios of `tracer` on the running kernel: what it must report, and what it must not.
 //!
-//! Needs root, and a `tracer` with its eBPF part: `cargo xtask build`, or `TRACER_BIN`. What
-//! this machine cannot run is listed as ignored, with the reason; `TRACER_TESTS_STRICT=1` makes
-//! it fail instead. One test at a time, as some measure and some count what the machine does.
+//! Needs root, and a `tracer` with its eBPF part: `cargo xtask build`, or `TRACER_BIN`. Tests that cannot run on this
+//! machine are listed as ignored, with the reason; `TRACER_TESTS_STRICT=1` makes them fail instead. One test runs at a
+//! time, because some measure and some count what the machine does.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{SigHandler, Signal};
@@ -42,10 +42,10 @@ mod why;
 mod zombies;
 
 fn main() {
-    // Orphans of a workload come to this process, wherever it runs, and are reaped by it.
+    // Orphans of a workload come to this process, wherever it runs, and it reaps them.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).expect("PR_SET_CHILD_SUBREAPER");
 
-    // Whom a shell starts in the background ignores these, and so would all that tests start.
+    // A shell has its background jobs ignore these signals, and all that the tests start would inherit that.
     for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
         // SAFETY: the default action runs no code of ours.
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.expect("it can be set");
@@ -92,8 +92,8 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// Orphans that a test has left to this process, which is a subreaper. One test runs at a time, so that no
-/// other waits for a child of its own.
+/// Orphans that a test has left to this process, a subreaper. One test runs at a time, so no other waits for a child of
+/// its own.
 struct Orphans;
 
 impl Drop for Orphans {
@@ -114,7 +114,7 @@ fn live(name: &'static str, body: fn()) -> Test {
     Test { name, body, needs: vec![Need::Tracer, Need::Root, Need::HostPidNamespace, Need::Btf, Need::KernelPart] }
 }
 
-/// Tests that trace live, once with the optional hooks of each tier, which the body is told.
+/// Tests that trace live, once per tier of the optional hooks; the body gets the tier.
 macro_rules! in_each_tier {
     ($($body:ident),* $(,)?) => {
         vec![$(

@@ -1,4 +1,4 @@
-//! Scenario 24: the end of a namespace, and of those who live in it.
+//! Scenario 24: the end of a namespace and of the processes in it.
 
 use rustix::process::Signal;
 use tracer_tests::{Run, stage::kill};
@@ -41,7 +41,7 @@ fn init_is_killed() {
     run.finish();
 }
 
-/// Nobody else is harmed.
+/// No other process is harmed.
 fn init_is_alone() {
     let run = Run::start();
     let mut stage = run.stage(&["init", "plain"]);

@@ -1,11 +1,10 @@
-//! The orders in which the kernel tells of an end and of signals: thirteen situations, each with
-//! the hooks of each tier that this kernel has.
+//! The orders of the kernel's events around an end and around signals: thirteen situations, each with the hooks of each
+//! tier that this kernel has.
 //!
-//! The words are explained in `tracer_tests::stream`. An order is said as the exact hooks tell
-//! it; with tracepoints alone less is heard and the world concludes the rest. Of the kernel's own
-//! steps `proc_exit_connector()`, `zap_pid_ns_processes()` and `kill_orphaned_pgrp()` without a
-//! parent have no word, as tracer has no program there; nor have ends and releases of threads of
-//! which nothing depends.
+//! `tracer_tests::stream` explains the words. An order is written as the exact hooks show it; with tracepoints alone,
+//! less is visible and the world infers the rest. Some steps of the kernel have no word, because no program is attached
+//! there: `proc_exit_connector()`, `zap_pid_ns_processes()`, `kill_orphaned_pgrp()` without a parent, and ends and
+//! releases of threads on which nothing depends.
 
 use tracer_tests::{Stage, machine::Need};
 

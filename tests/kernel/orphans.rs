@@ -19,7 +19,7 @@ pub fn trials() -> Vec<Test> {
     trials
 }
 
-/// The kernel says it, or tracer has looked.
+/// The kernel has reported it, or `tracer` has looked.
 fn how_the_adopter_is_known(hooks: Hooks) {
     let mut run = Run::options().hooks(hooks).start();
     let mut stage = run.stage(&["daemon"]);
@@ -73,7 +73,7 @@ fn chain_of_subreapers() {
     run.finish();
 }
 
-/// This test is a subreaper, and so the one who adopts.
+/// This test is a subreaper, and so the adopter.
 fn daemon() {
     let mut run = Run::start();
     let mut stage = run.stage(&["daemon"]);
@@ -119,7 +119,7 @@ fn clone_parent() {
     run.finish();
 }
 
-/// The first are told each, of the rest how many.
+/// The first ones are reported one by one, the rest by number.
 fn many_alike() {
     let mut run = Run::options().few().start();
     let mut stages: Vec<_> = (0..5).map(|_| run.stage(&["daemon"])).collect();

@@ -1,4 +1,4 @@
-//! Signals that wait, and those for which there is no room.
+//! Signals that are pending, and signals that found no room in the queue.
 
 use tracer_tests::{Run, contract::Finding};
 
@@ -31,7 +31,7 @@ fn a_full_queue() {
     run.finish();
 }
 
-/// Where every signal is seen; otherwise only one in 10 ms of each processor is.
+/// With every signal in the stream; otherwise only one per 10 ms and processor.
 fn a_full_queue_again_and_again() {
     let mut run = Run::options().events("signal").start();
     let mut stage = run.stage(&["room-for", "2", "1002"]);

@@ -1,6 +1,5 @@
-//! Scenario 4: programs that are made to be pid 1, and a shell that takes care. A SIGTERM to
-//! them is quiet, whoever sends it, although the masks in /proc make some look as if they
-//! ignored it.
+//! Scenario 4: programs made to be pid 1, and a shell that does it right. A SIGTERM to them causes no finding, whoever
+//! sends it, although the masks in /proc make some look as if they ignored it.
 
 use std::{os::unix::fs::PermissionsExt, process::Command};
 
@@ -20,7 +19,7 @@ pub fn trials() -> Vec<Test> {
     ]
 }
 
-/// Each of them has its signals in order before it starts its child, which says when it runs.
+/// Each sets up its signals before it starts its child, which announces itself when it runs.
 const CHILD: [&str; 3] = ["sh", "-c", "echo ready 0; exec sleep 100"];
 
 fn quiet_as_init(init: &[&str]) {
@@ -31,7 +30,7 @@ fn quiet_as_init(init: &[&str]) {
         terminate(&run, pid, from_inside);
         namespace.ends();
         if from_inside {
-            // The end can come so soon that the sender itself is still there to be killed.
+            // The end can come so soon that the kernel kills the sender with the namespace.
             run.allow("namespace-killed");
         }
         run.finish();

@@ -108,7 +108,7 @@ fn a_key_arrives_once() {
         const CTRL_C: u8 = 3;
         terminal.press(CTRL_C);
         recorded.stage.hears("SIGINT");
-        // Whatever tracer would pass on comes before what comes after it.
+        // Whatever `tracer` passes on comes before this.
         kill(recorded.stage.id(), Signal::USR1);
         assert_eq!(recorded.stage.next_word(), "SIGUSR1");
     }
@@ -116,7 +116,7 @@ fn a_key_arrives_once() {
     assert_eq!(recorded.ends(), 0, "{}", recorded.said());
 }
 
-/// `trap 'kill 0' TERM` is common in scripts; passed on again, it would never end.
+/// `trap 'kill 0' TERM` is common in scripts; if it were passed on again, it would never end.
 fn a_command_that_signals_its_group_is_not_told_so() {
     let script = "trap 'echo USR1 0' USR1; trap 'echo USR2 0; exit 5' USR2; echo ready 0; \
                   kill -USR1 0; kill -USR2 $$";
@@ -136,7 +136,7 @@ fn the_command_runs_as_the_caller() {
     fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).expect("a mode");
     let mut record = tracer(&["record", "-o", "run.mcap", "--", "sh", "-c", script]);
     record.current_dir(dir.path());
-    // What sudo says when nobody called it.
+    // What sudo sets when root itself called it.
     record.env("SUDO_UID", "65534").env("SUDO_GID", "65534").env("SUDO_USER", "nobody");
     let output = output(record);
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -148,7 +148,7 @@ fn the_command_runs_as_the_caller() {
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (65534, 65534, 0o600));
 }
 
-/// Who may run tracer as root, and nothing else, gets no more by that.
+/// A user who may only run `tracer` as root gains nothing more by it.
 fn files_are_made_with_the_rights_of_the_caller() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let of_root = dir.path().join("of-root");
@@ -219,7 +219,7 @@ fn what_is_left_behind_is_found() {
     recorded.stage.step("leave");
     assert_eq!(recorded.ends(), 3, "{}", recorded.said());
     assert!(recorded.said().contains("left 2 running processes and 1 zombie behind"), "{}", recorded.said());
-    // A replay comes to the same by itself.
+    // A replay gives the same without being told.
     let lines = recorded.replay(&[]);
     let [finding] = of_rule(&lines, "left-behind")[..] else { panic!("{lines:?}") };
     assert_eq!((finding.process.pid, finding.running, finding.zombies), (leaver, Some(2), Some(1)));
@@ -235,7 +235,7 @@ fn what_is_left_behind_is_found() {
     assert_eq!(named.len(), 3);
 }
 
-/// Where what is still there at the end of the command is on its way out, to somebody who reaps.
+/// For an adopter that reaps, with descendants that are still exiting when the command ends.
 fn nothing_is_left_behind() {
     for script in ["true & wait", "true &", "(true &)", "sleep 100 & kill $!", "sh -c 'sleep 100 & kill -9 $!'"] {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -257,7 +257,7 @@ fn fails_on_a_planted_zombie() {
         (&["--fail-on", "unreaped-child", "--rule", "init-ignored-signal"], 0),
         (&[], 0),
     ] {
-        // A second tracer says when the zombie is old enough for the first one, and older.
+        // A second `tracer` shows when the zombie is old enough for the first one.
         let mut run = Run::options().unreaped_after("500ms").start();
         let mut recorded = Recorded::act(&[args, &["--scope", "tree"]].concat(), &["parent", "never-waits"]);
         let parent = recorded.stage.pid("parent");
@@ -326,7 +326,7 @@ fn filters_leave_out_signals_only() {
     let signals: Vec<_> = events(&lines, "signal").filter_map(|event| event.signal.as_deref()).collect();
     assert!(signals.contains(&"SIGUSR2"), "{signals:?}");
     assert!(!signals.contains(&"SIGWINCH") && !signals.contains(&"SIGCHLD"), "{signals:?}");
-    // What could end somebody is kept: a finding may rest on it.
+    // Fatal signals are kept: a finding may depend on one.
     assert!(signals.contains(&"SIGTERM"), "{signals:?}");
     for kind in ["exec", "exit", "reap"] {
         let about = |event: &&tracer_tests::contract::Event| event.process.as_ref().is_some_and(|p| p.pid == listener);

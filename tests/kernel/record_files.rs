@@ -94,7 +94,7 @@ fn each_rotated_file_is_a_whole_trace() {
         };
         assert!(start.processes > 10 && summary.signals_seen > 0, "{start:?} {summary:?}");
         assert_eq!(summary.lost["total"], 0, "{summary:?}");
-        // One goes on where the other has ended: no event is in two of them.
+        // Each file begins where the previous one ended: no event is in two of them.
         let (begins, ends) = span(file);
         assert!(
             begins >= end && ends > begins,
@@ -103,7 +103,7 @@ fn each_rotated_file_is_a_whole_trace() {
         );
         end = ends;
     }
-    // Whose trace it is can still be told after the beginning is gone.
+    // Even without the beginning, the run can be identified.
     let lines = replay(&files[2], &["--scope", "tree", "--events=exit"]);
     assert_eq!(events(&lines, "exit").filter(is_about(listener)).count(), 1, "{lines:?}");
 }
@@ -245,7 +245,7 @@ fn a_full_disk_is_told_and_disturbs_nobody() {
     let dir = tempfile::tempdir_in(&disk.0).expect("a directory");
     let mut recorded =
         Recorded::within(dir, &[], &[machine::workload_path().to_str().expect("text"), "listener"], |tracer| {
-            // What it says must find room.
+            // Its output must fit as well.
             tracer.stderr(File::create(outside.path().join("stderr")).expect("a file"));
         });
     let said = || fs::read_to_string(outside.path().join("stderr")).expect("it is text");
@@ -259,7 +259,7 @@ fn a_full_disk_is_told_and_disturbs_nobody() {
     recorded.stage.hears("SIGUSR1");
     end_listener(&mut recorded, 1);
     assert!(said().contains("the command's own exit code was 0"), "{}", said());
-    // Closed as it should be: nothing is said about an end that is missing.
+    // It was closed properly: there is no message about a missing end.
     let lines = recorded.replay(&["--scope", "host"]);
     assert!(matches!(lines.last(), Some(Line::Summary(summary)) if summary.duration_ns > 0), "{lines:?}");
     // Its directory is on that disk.
@@ -318,7 +318,7 @@ fn the_example_for_ci_fails_on_a_planted_zombie() {
         let output = output(ci);
         assert_eq!(output.status.code(), Some(code), "{test}: {output:?}");
         assert!(page.contains("sh ci.sh sh -c 'true & exec sleep 3'"), "the page says what is tried");
-        // What was left behind on purpose came to this test.
+        // This test adopted what was left behind on purpose.
         for process in machine::processes() {
             if process.ppid == std::process::id() as i32 && process.state != 'Z' {
                 kill(process.pid, Signal::KILL);

@@ -1,5 +1,4 @@
-//! Scenarios 1 to 3 and 5 to 7: signals that did nothing, and those of which nobody expected
-//! anything else.
+//! Scenarios 1 to 3 and 5 to 7: signals that had no effect, and signals that were not meant to have one.
 
 use std::process::Command;
 
@@ -69,7 +68,7 @@ fn from_the_host() {
     let found = run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM");
     found.reason("no-handler").sender(me()).certain().once();
 
-    // From here SIGKILL works, and says nothing: the namespace holds nobody else.
+    // From here SIGKILL works, and causes no finding: the namespace has no other process.
     kill(init, Signal::KILL);
     namespace.hears("ended");
     run.finish();
@@ -133,7 +132,7 @@ fn nested_namespaces() {
     let found = run.expect_finding("init-ignored-signal").about(init3).at_level(3, 1).signal("SIGKILL");
     found.reason("kill-from-inside").sender(sender).once();
 
-    // In its parent's namespace the init is pid 2 or so, and SIGTERM from there does no more.
+    // In its parent's namespace the init is pid 2 or so, and SIGTERM from there has no effect either.
     let (mut above, sender) = enter(&run, init2);
     let pid_there = pid_at_level(init3, 2);
     above.step(&format!("kill SIGTERM {pid_there}"));
@@ -150,7 +149,7 @@ fn pid_at_level(pid: i32, level: usize) -> i32 {
     pids.split_whitespace().nth(level).expect("it is that deep").parse().expect("a pid")
 }
 
-/// SIGSTOP never reaches the init of the machine, so this does no harm.
+/// SIGSTOP never affects the init of the machine, so this does no harm.
 fn init_of_the_machine() {
     let mut run = Run::start();
     kill(1, Signal::STOP);
@@ -185,7 +184,7 @@ fn unshare_sleep() {
         shell.step("go");
         let found = run.expect_finding("init-ignored-signal").about(init).signal(signal);
         found.reason(reason).sender(sender).certain().once();
-        // Its own end, before this loop would kill it: it shall leave nothing behind.
+        // It ends by itself before this loop would kill it: it must leave nothing behind.
         shell.step("end");
         shell.ends();
     }

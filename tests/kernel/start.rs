@@ -8,7 +8,7 @@ pub fn trials() -> Vec<Test> {
     vec![live("among_a_thousand_processes", among_a_thousand_processes)]
 }
 
-/// How long it took is shown, not judged: that depends on who else wants the processors.
+/// The duration is printed, not judged: it depends on what else the machine does.
 fn among_a_thousand_processes() {
     let mut crowd = Stage::act(&["crowd", "1000"], &Default::default());
     crowd.hears("crowd");

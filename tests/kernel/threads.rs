@@ -1,4 +1,4 @@
-//! Scenarios 14, 18 and 20: where a process is not the same as its main thread.
+//! Scenarios 14, 18 and 20: a process is not the same as its main thread.
 
 use rustix::process::Signal;
 use tracer_tests::{
@@ -31,7 +31,7 @@ fn child_of_a_thread() {
     run.finish();
 }
 
-/// It looks defunct and is not.
+/// It looks defunct, but is not.
 fn dead_main_thread() {
     let mut run = Run::start();
     let mut stage = run.stage(&["dead-leader"]);
@@ -43,7 +43,7 @@ fn dead_main_thread() {
     run.finish();
 }
 
-/// The main thread dies in it and the process lives on, under the same pid.
+/// The main thread dies during the exec, and the process lives on under the same pid.
 fn exec_by_another_thread() {
     let mut run = Run::options().events("fork").start();
     let mut stage = run.stage(&["exec-by-thread"]);

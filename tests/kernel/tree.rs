@@ -1,4 +1,4 @@
-//! `tracer tree` against `/proc`, and scenario 21: who came from outside.
+//! `tracer tree` against `/proc`, and scenario 21: processes that came from outside.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn tree(args: &[&str]) -> BTreeMap<i32, TreeProcess> {
     processes
 }
 
-/// Of every process that is there before and after, everything that both tell.
+/// Compares every process that is there before and after, in all that both show.
 fn equals_proc() {
     let mut stages = [&["nested", "3"][..], &["orphanage"], &["dead-leader"], &["traced"], &["crowd", "100"]]
         .map(|act| Stage::act(act, &Default::default()));
@@ -79,7 +79,7 @@ fn equals_proc() {
         .values()
         .filter(|process| !before.contains_key(&process.pid) && !after.contains_key(&process.pid))
         .collect();
-    // One is `tracer tree` itself.
+    // One of them is `tracer tree` itself.
     let ghosts: Vec<_> = ghosts.into_iter().filter(|process| process.comm != "tracer").collect();
     assert!(ghosts.is_empty(), "these are not in /proc: {ghosts:#?}");
 }
@@ -116,8 +116,8 @@ fn roles() {
     assert_eq!((roles(outer), roles(inner), roles(middle)), (vec!["subreaper"], vec!["subreaper"], vec![]));
 }
 
-/// A parent outside is followed by another outside, and one inside by one inside: what a birth says
-/// of it and what a look says later are the same.
+/// A parent outside is followed by another outside, and one inside by one inside, so that the birth and a later look
+/// agree.
 fn outsiders_stay_outsiders() {
     let mut stream = Stream::attach(Hooks::Tracepoint);
     let mut namespace = Stage::act(&["init", "plain"], &Default::default());

@@ -1,5 +1,5 @@
-//! Every signal, to targets in every disposition: what is said of it is what the target saw. One way
-//! of each sort; `cargo xtask verdicts` takes all ways.
+//! Every signal, to targets in every disposition: the verdict must be what the target saw. One way of each sort; `cargo
+//! xtask verdicts` takes all ways.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub fn trials() -> Vec<Test> {
     vec![live("every_signal", every_signal)]
 }
 
-/// Without a word for longer a virtual machine is taken for dead.
+/// A virtual machine that prints nothing for longer counts as dead.
 const WORD: Duration = Duration::from_secs(30);
 
 fn every_signal() {

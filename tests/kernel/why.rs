@@ -1,4 +1,4 @@
-//! `tracer why`: what it says of this machine, and of a recording of it.
+//! `tracer why`: its pages about this machine, and about a recording of it.
 
 use std::{
     fs,
@@ -48,7 +48,7 @@ fn page(args: &[&str]) -> (String, Value) {
     }
 }
 
-/// A `sleep` that is pid 1 of a namespace, and who started it. Dropping it ends both.
+/// A `sleep` that is pid 1 of a namespace, and its parent. Dropping it ends both.
 struct Sleeper(Child);
 
 impl Sleeper {
@@ -83,7 +83,7 @@ impl Drop for Sleeper {
 fn an_init_without_a_handler() {
     let sleeper = Sleeper::start();
     let init = sleeper.init();
-    // So long it may yet set up a handler.
+    // Until then it may still set up a handler.
     thread::sleep(Duration::from_secs(3));
     let (said, page) = page(&[&init.to_string()]);
     assert_eq!((&page["signal"], &page["acts"], &page["sure"]), (&"SIGTERM".into(), &false.into(), &"sure".into()));
@@ -123,7 +123,7 @@ fn who_came_from_outside() {
     let (said, page) = page(&[&inside.to_string()]);
     assert_eq!((&page["outsider"], &page["init"]["pid"]), (&true.into(), &init.into()));
     assert!(said.contains("came into its pid namespace from outside"), "{said}");
-    // Pids of the inside are no pids of the host.
+    // Pids inside are not pids on the host.
     let ns_pid = page["process"]["ns_pid"].to_string();
     if machine::stat(ns_pid.parse().expect("a pid")).is_none() {
         let refused = output(tracer(&["why", &ns_pid]));
@@ -170,7 +170,7 @@ impl Drop for Ours {
     }
 }
 
-/// What is said of processes that are no pid 1, against what SIGTERM then does.
+/// The predictions for processes that are not pid 1, against the effect of SIGTERM.
 fn what_is_expected_happens() {
     let kinds = [
         ("default", "exec sleep 1000", true),
@@ -185,7 +185,7 @@ fn what_is_expected_happens() {
         (name, Ours(command.spawn().expect("sh runs")), acts)
     });
     let pid = |ours: &Ours| ours.0.id() as i32;
-    // So long they may yet set up handlers.
+    // Until then they may still set up handlers.
     thread::sleep(Duration::from_secs(3));
     for (_, ours, _) in started.iter().filter(|(name, ..)| *name == "stopped") {
         kill(pid(ours), Signal::STOP);

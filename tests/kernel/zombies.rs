@@ -26,7 +26,7 @@ pub fn trials() -> Vec<Test> {
     trials
 }
 
-/// The very moment, the thread and its call; or a bound, and who owed the wait.
+/// The exact moment, thread and call; or an upper bound, and who owed the wait.
 fn how_a_reap_is_known(hooks: Hooks) {
     let is_exact = hooks != Hooks::Tracepoint;
     let me = std::process::id().to_string();

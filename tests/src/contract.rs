@@ -1,5 +1,5 @@
-//! The JSON that `tracer` promises (`docs/json.md`), read strictly: a field too many or too few,
-//! or a word that is in none of the closed sets, fails the test that meets it.
+//! The JSON that `tracer` promises (`docs/json.md`), read strictly: a field too many or too few, or a word outside its
+//! closed set, fails the test that reads it.
 
 use std::collections::BTreeMap;
 

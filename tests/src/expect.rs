@@ -21,7 +21,7 @@ impl Description {
         finding.rule == self.rule && self.tests.iter().all(|(_, test)| test(finding))
     }
 
-    /// For findings of the same rule: in which words it does not fit.
+    /// For findings of the same rule: where this one differs, in words.
     pub fn misfit(&self, finding: &Finding) -> Option<String> {
         let wrong: Vec<&str> =
             self.tests.iter().filter(|(_, test)| !test(finding)).map(|(words, _)| words.as_str()).collect();
@@ -53,7 +53,7 @@ impl<'a> Expect<'a> {
         self
     }
 
-    /// It is about that process.
+    /// It is about this process.
     pub fn about(self, pid: i32) -> Self {
         self.and(format_args!("about {pid}"), move |f| f.process.pid == pid)
     }
@@ -65,17 +65,17 @@ impl<'a> Expect<'a> {
         })
     }
 
-    /// It says so of that signal.
+    /// It is about this signal.
     pub fn signal(self, name: &'static str) -> Self {
         self.and(format_args!("of {name}"), move |f| f.signal.as_deref() == Some(name))
     }
 
-    /// The signal was dropped for that reason.
+    /// The signal was dropped for this reason.
     pub fn reason(self, reason: &'static str) -> Self {
         self.and(format_args!("for {reason}"), move |f| f.reason.as_deref() == Some(reason))
     }
 
-    /// That process sent it.
+    /// This process sent it.
     pub fn sender(self, pid: i32) -> Self {
         self.and(
             format_args!("sent by {pid}"),
@@ -83,7 +83,7 @@ impl<'a> Expect<'a> {
         )
     }
 
-    /// That process owes the wait.
+    /// This process owes the wait.
     pub fn parent(self, pid: i32) -> Self {
         self.and(format_args!("owed by {pid}"), move |f| f.parent.as_ref().is_some_and(|p| p.pid == pid))
     }
@@ -93,14 +93,14 @@ impl<'a> Expect<'a> {
         self.and(format_args!("because {blame}"), move |f| f.blame.as_deref() == Some(blame))
     }
 
-    /// That process adopted, for that reason.
+    /// This process adopted, for this reason.
     pub fn adopter(self, pid: i32, class: &'static str) -> Self {
         self.and(format_args!("by {pid}, its {class}"), move |f| {
             f.adopter.as_ref().is_some_and(|a| a.pid == pid) && f.adopter_class.as_deref() == Some(class)
         })
     }
 
-    /// That parent died.
+    /// This parent died.
     pub fn dead_parent(self, pid: i32) -> Self {
         self.and(format_args!("after {pid}"), move |f| f.dead_parent.as_ref().is_some_and(|p| p.pid == pid))
     }
@@ -115,7 +115,7 @@ impl<'a> Expect<'a> {
         self.and(format_args!("in {name}"), move |f| f.process.container.as_deref() == Some(name))
     }
 
-    /// The kernel itself said so.
+    /// The kernel itself sent it.
     pub fn certain(self) -> Self {
         self.and("for certain", |f| f.confidence == "certain")
     }

@@ -1,11 +1,10 @@
-//! The differential test: a random process tree, and at points of rest the world against the
-//! kernel.
+//! The differential test: a random process tree, and at points of rest a comparison of the world with the kernel.
 //!
-//! Processes and threads of the workload are *actors* ([`actor`]) that carry out orders. What is
-//! ordered is planned from a seed ([`plan`]), in episodes that begin and end with nobody there.
-//! The driver has the plan carried out ([`crew`]), many orders at a time, while it keeps a world
-//! by tracer's own means, and compares it with the kernel ([`session`]). Where they differ, it
-//! looks for the smallest part of the episode that shows it ([`shrink`]).
+//! Processes and threads of the workload are *actors* ([`actor`]) that carry out orders. The orders follow from a seed
+//! ([`plan`]), in episodes that begin and end with no actor. The driver has the plan carried out ([`crew`]), many
+//! orders at a time, while it follows the kernel with `tracer`'s own code, and compares the resulting world with the
+//! kernel ([`session`]). Where they differ, it looks for the smallest part of the episode that reproduces the
+//! difference ([`shrink`]).
 
 use std::{
     collections::BTreeSet,
@@ -38,7 +37,7 @@ use session::{Failure, Limits, Session};
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What the operations are derived from.
+    /// The seed of the operations.
     pub seed: u64,
     /// How many are carried out.
     pub ops: u64,
@@ -95,7 +94,7 @@ pub fn run(options: &Options) -> Result<bool> {
     Ok(true)
 }
 
-/// Whoever waits sees that it goes on.
+/// Shows the progress.
 const SAY_EVERY: Duration = Duration::from_secs(20);
 
 fn carried_out(session: &Session) -> u64 {

@@ -102,7 +102,7 @@ impl Options {
         self
     }
 
-    /// Reports stops that were in vain for this time. Else they are not reported: many tests end what
+    /// Reports stops that were in vain for this time. Otherwise they are not reported: many tests end processes that
     /// they have asked to end before, and on an emulated processor that takes long.
     pub fn slow_stop_after(mut self, time: &'static str) -> Self {
         self.slow_stop_after = time;
@@ -314,13 +314,12 @@ impl Run {
         Expect::new(self, rule)
     }
 
-    /// Ends by signals count as well; by default they are neither here nor there, as tests end many
-    /// processes so.
+    /// Ends by signals count as well; otherwise they are ignored, because tests end many processes that way.
     pub fn judge_kills(&mut self) {
         self.allowed.retain(|rule| *rule != "killed-by");
     }
 
-    /// Findings of that rule about the test's own processes are neither here nor there.
+    /// Ignores findings of that rule about the test's own processes.
     pub fn allow(&mut self, rule: &'static str) {
         self.allowed.push(rule);
     }

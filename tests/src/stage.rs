@@ -1,4 +1,4 @@
-//! The workload: programs that a test starts, talks to, and takes away again whatever happens.
+//! The workload: programs that a test starts, talks to, and removes again whatever happens.
 
 use std::{
     cell::RefCell,
@@ -153,7 +153,7 @@ impl Stage {
         status.code().or_else(|| Some(128 + status.signal()?)).expect("it has ended")
     }
 
-    /// Takes responsibility for a process that the workload has started.
+    /// Takes over a process that the workload has started.
     pub fn hold(&mut self, pid: i32) {
         // 0 is nobody's: the workload only wanted to say something.
         if pid <= 1 {

@@ -1,5 +1,5 @@
-//! The differential test of verdicts: every signal, sent in every way to targets in every
-//! disposition; what `tracer` says of it must be what the target saw.
+//! The differential test of verdicts: every signal, sent in every way to targets in every disposition; the verdict of
+//! `tracer` must be what the target saw.
 //!
 //! Three parts that share nothing but the shape of an observation. The *stage* ([`stage`]) forks
 //! targets, has signals sent to them, and writes down what can be seen from outside and from

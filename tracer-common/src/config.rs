@@ -1,4 +1,4 @@
-//! What user space tells the programs before they are loaded, and what they count.
+//! What user space sets in the programs before it loads them, and what the programs count.
 
 use crate::record::RecordKind;
 
@@ -134,7 +134,7 @@ pub struct Config {
     pub has_typed_current: u32,
     /// 1: the kernel has `bpf_task_pt_regs` (since 5.15).
     pub has_task_regs: u32,
-    /// 1: the verifier knows the type of the siginfo that the signal tracepoints pass.
+    /// 1: the verifier knows the type of the siginfo argument of the signal tracepoints.
     pub has_typed_siginfo: u32,
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
@@ -149,7 +149,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// What a program sees that was loaded without settings.
+    /// Settings of a program that was loaded without any.
     pub const NONE: Self = Self {
         offsets: Offsets::NONE,
         is_subreaper_mask: 0,
@@ -172,11 +172,11 @@ impl Config {
 pub struct Stats {
     /// Records that found no room in the ring buffer, by [`RecordKind`].
     pub lost: [u64; RecordKind::IN_KERNEL],
-    /// Signals generated, those not sent to user space included.
+    /// Signals generated, including those not sent to user space.
     pub signals: u64,
-    /// Deliveries, those not sent to user space included.
+    /// Deliveries, including those not sent to user space.
     pub deliveries: u64,
-    /// How often a bounded loop over threads or ancestors ended too early.
+    /// How often a bounded loop over threads or ancestors ended early.
     pub walks_cut: u64,
 }
 

@@ -1,9 +1,8 @@
-//! How a structure of the wire describes itself: the types of a description, and the macros that
-//! make structures and their descriptions from one text.
+//! Descriptions of the structures of the wire: their types, and the macros that make a structure and its description
+//! from the same source text.
 //!
-//! The text of a description is the documentation comment, so what a reader of the code sees is
-//! what a trace, `docs/trace-format.md` and `tracer dump` say. Descriptions are constants that
-//! only user space refers to: nothing of them is in the eBPF object.
+//! The text of a description is the doc comment, so the code, a trace, `docs/trace-format.md` and `tracer dump` all say
+//! the same. Only user space refers to the descriptions; the eBPF object contains none of them.
 
 use crate::record::RecordKind;
 
@@ -12,13 +11,13 @@ use crate::record::RecordKind;
 pub struct Record {
     /// Its number and name.
     pub kind: RecordKind,
-    /// What in the kernel, or which file, it comes from; empty if it is the tool's own.
+    /// The kernel function or the file that it comes from; empty if the tool itself makes it.
     pub from: &'static str,
     /// What it says.
     pub about: &'static str,
     /// Its fields, the header first.
     pub layout: &'static Layout,
-    /// What follows the fields, up to the end that the header's `len` names.
+    /// What follows the fields, up to the end given by the header's `len`.
     pub rest: Rest,
 }
 
@@ -143,7 +142,7 @@ pub trait Described {
 pub trait Recorded {
     /// The kind of the record.
     const KIND: RecordKind;
-    /// What is known of it.
+    /// Its description.
     const RECORD: Record;
 }
 
@@ -171,10 +170,10 @@ impl<const N: usize> Described for [u8; N] {
     const FORM: Form = Form::Text(N);
 }
 
-/// Makes a structure of the wire and its description. A field is written as in any structure;
-/// behind its type may stand `as` and its [`Meaning`].
+/// Makes a structure of the wire and its description. A field is written as in any structure; `as` and its [`Meaning`]
+/// may follow its type.
 ///
-/// The size is asserted, and that the fields fill it.
+/// Asserts the size, and that the fields fill it.
 macro_rules! layout {
     (
         $(#[doc = $about:literal])*
@@ -201,7 +200,7 @@ macro_rules! layout {
                     name: stringify!($field),
                     offset: core::mem::offset_of!($name, $field),
                     form: <$type as $crate::describe::Described>::FORM,
-                    // The first of these: its own, if it has one.
+                    // The first field called this: the structure's own, if it has one.
                     meaning: [$($meaning,)? $crate::describe::Meaning::Plain][0],
                     about: concat!($($says),*),
                 },)*],
@@ -264,7 +263,7 @@ macro_rules! records {
                 }
             }
 
-            /// What is known of its records.
+            /// The description of its records.
             #[cfg(feature = "user")]
             pub const fn record(self) -> &'static $crate::describe::Record {
                 match self {
@@ -290,7 +289,7 @@ macro_rules! records {
                     from: concat!($($from)?),
                     about: concat!($($about),*),
                     layout: &$record::LAYOUT,
-                    // The first of these: its own, if it has one.
+                    // The first field called this: the record's own, if it has one.
                     rest: [$($rest,)? $crate::describe::Rest::Nothing][0],
                 };
             }

@@ -1,15 +1,14 @@
 //! What the kernel side writes and user space reads: one `repr(C)` struct per kind of record.
 //!
-//! A record is described once, in [`record`]. From there come the structures, the kinds, the table
-//! inside each trace and in `docs/trace-format.md`, and what redaction takes away.
+//! [`record`] describes each record once. The structures, the kinds, the table inside each trace and in
+//! `docs/trace-format.md`, and the list of what redaction removes all follow from there.
 //!
 //! Rules of the wire, so that a record is the same bytes for every compiler and every reader:
 //! only fixed-size integers and byte arrays, no `bool`, no Rust `enum`, no implicit padding
 //! (each struct's size is asserted to be the sum of its fields). Integers are native-endian.
 //!
-//! A record names processes by [`TaskId`], never by a bare pid. The full identity of a process
-//! ([`Task`]) travels once, where it is new; everything else carries keys, because the kernel
-//! side pays for each byte that it reserves.
+//! A record names processes by [`TaskId`], never by a bare pid. The full identity of a process ([`Task`]) travels once,
+//! where it is new. Everything else carries keys, because the kernel side pays for every byte that it reserves.
 
 #![no_std]
 

@@ -1,7 +1,7 @@
 //! Every kind of record: its number, its fields, and what they say.
 //!
-//! The programs in the kernel write the kinds below [`FIRST_NOTE`]. The others user space adds, so
-//! that a stream of records is whole without anything beside it.
+//! The programs in the kernel write the kinds below [`FIRST_NOTE`]. User space adds the others, so that a stream of
+//! records is complete in itself.
 
 use crate::{
     describe::{BOOT_TIME, Meaning, Rest},
@@ -12,7 +12,7 @@ use crate::{
 layout! {
     /// What every record begins with.
     Header of 16 bytes {
-        /// When it happened; with the wall offset of the trace's metadata added, nanoseconds since 1970.
+        /// When it happened. Add the wall offset of the trace's metadata to get nanoseconds since 1970.
         at: u64 as BOOT_TIME,
         /// The kind of record.
         kind: u8,
@@ -54,7 +54,7 @@ records! {
         id: TaskId,
         /// Who owes the wait (`real_parent`).
         parent: TaskId,
-        /// Who holds the main thread, and with it the zombie, by ptrace.
+        /// The ptrace tracer of the main thread, which holds the zombie as well.
         tracer: TaskId,
         /// Who gets this thread's children, as `find_new_reaper()` will decide a moment later.
         adopter: TaskId,
@@ -111,7 +111,7 @@ records! {
         target: TaskId,
         /// `si_code`.
         code: i32,
-        /// The action; else only `UNKILLABLE` and `DYING`.
+        /// The action; otherwise only `UNKILLABLE` and `DYING`.
         flags: u16 as Meaning::Bits(signal_flags::WORDS),
         /// Signal number.
         signal: u8,
@@ -155,12 +155,11 @@ records! {
         reserved: u32 as Meaning::Reserved,
     };
 
-    /// A dead process was announced to whoever has to wait for it: it is a zombie; only with the
-    /// exact hooks.
+    /// A dead process was announced to its tracer or parent, and is a zombie from now on; only with the exact hooks.
     10 Notify "notify" from "`do_notify_parent`": NotifyRecord of 56 bytes {
         /// The process.
         id: TaskId,
-        /// To whom: whoever traces it, else its parent.
+        /// Who was notified: its tracer if there is one, else its parent.
         to: TaskId,
         /// The signal that announces it, 0: none.
         signal: i32,
@@ -220,7 +219,7 @@ records! {
         trust: u32 as Meaning::OneOf(trust::WORDS),
     } then Rest::Arguments;
 
-    /// A closer look at a process, before something is said of it.
+    /// A look at a process, taken before a finding about it is reported.
     68 Look "look" from "`/proc/PID/stat`": LookRecord of 40 bytes {
         /// The process.
         id: TaskId,
@@ -234,7 +233,7 @@ records! {
         pts: u16,
     };
 
-    /// Who is traced, and who is a subreaper: all that a survey found. Its time is the survey's end.
+    /// Who is traced, and who is a subreaper: the complete result of a survey. Its time is the survey's end.
     69 Surveyed "surveyed": SurveyedRecord of 24 bytes {
         /// When the survey began.
         began: u64 as BOOT_TIME,
@@ -244,24 +243,24 @@ records! {
     70 Lost "lost": LostRecord of 40 bytes {
         /// Records that could not be decoded.
         undecodable: u64,
-        /// Events at which the kernel skipped a program, as it was running already.
+        /// Events at which the kernel skipped a program because it was already running.
         missed: u64,
         /// Records of a trace that could not be read back.
         unreadable: u64,
     } then Rest::Data("for each kind from 0 on a u64: records that found no room in the ring buffer");
 
-    /// Time has passed: when the rules are asked again.
+    /// Time has passed: the rules are asked again.
     71 Tick "tick": TickRecord of 16 bytes {};
 
     /// Tracing ended as it should: the last record.
     72 End "end": EndRecord of 48 bytes {
         /// When tracing began.
         began: u64 as BOOT_TIME,
-        /// Processor time that the tool used meanwhile.
+        /// Processor time that the tool used since then.
         cpu_ns: u64 as Meaning::Unit("ns"),
-        /// Signals that the kernel generated meanwhile, those included that are not in the trace.
+        /// Signals that the kernel generated since then, including those that are not in the trace.
         signals: u64,
-        /// Bounded loops over threads or ancestors in the kernel that ended too early.
+        /// Bounded loops over threads or ancestors in the kernel that ended early.
         walks_cut: u64,
     };
 
@@ -285,8 +284,7 @@ records! {
         reserved: u32 as Meaning::Reserved,
     };
 
-    /// Who belongs to the command; only in an image of the world, which does not say below whom
-    /// somebody was born.
+    /// The members of the command's tree; only in an image of the world, which does not say who created whom.
     75 CommandScope "command_scope": CommandScopeRecord of 24 bytes {
         /// How many processes.
         processes: u32,
@@ -304,7 +302,7 @@ records! {
         id: TaskId,
     } then Rest::Name("the container's id");
 
-    /// How much is left of ptys and pids, of the machine and of control groups, where it has changed.
+    /// How many ptys and pids are left, of the machine and of control groups, where that has changed.
     78 Rooms "rooms" from "`/proc/sys/kernel`, `pids.current`, `/proc/PID/fd`": RoomsRecord of 16 bytes {}
         then Rest::Json;
 
@@ -312,9 +310,9 @@ records! {
     79 Masks "masks" from "`/proc/PID/task/TID/status`": MasksRecord of 64 bytes {
         /// The thread.
         id: TaskId,
-        /// Signals that wait for the thread, a bit each from signal 1.
+        /// Signals that are pending for the thread, a bit each from signal 1.
         pending: u64,
-        /// Signals that wait for the process.
+        /// Signals that are pending for the process.
         shared_pending: u64,
         /// Signals that the thread blocks.
         blocked: u64,
@@ -355,8 +353,7 @@ records! {
 pub const FIRST_NOTE: u8 = 64;
 
 impl RecordKind {
-    /// One more than the largest kind that a program in the kernel writes: the length of a list with a
-    /// place for each of them.
+    /// One more than the largest kind that a program in the kernel writes: the length of a list with an entry for each.
     pub const IN_KERNEL: usize = {
         let (mut count, mut i) = (0, 0);
         while i < Self::ALL.len() {
@@ -379,9 +376,9 @@ pub const NEVER: u64 = u64::MAX;
 pub const NO_CALL: i32 = i32::MIN;
 
 layout! {
-    /// What the kernel knows of a process that executes a program: how far its command line, which it could
-    /// choose, can be believed, and what the program inherits. Stands behind the arguments of an [`ExecRecord`].
-    /// Older versions have written less of it, or nothing.
+    /// What the kernel knows about a process that executes a program: how far its command line, which it could choose,
+    /// can be believed, and what the program inherits. Follows the arguments of an [`ExecRecord`]. Older versions wrote
+    /// less of it, or nothing.
     ExecContext of 16 bytes {
         /// How far the arguments can be believed.
         trust: u32 as Meaning::OneOf(trust::WORDS),
@@ -393,16 +390,16 @@ layout! {
     }
 }
 
-/// How far a command line can be believed: what the kernel knows of who chose it.
+/// How far a command line can be believed, by what the kernel knows of the user who chose it.
 pub mod trust {
     words! { u32:
         /// Not known (in traces of older versions).
         UNKNOWN = 0;
-        /// Not at all: chosen by root of some user or mount namespace only, or of a program that runs as
-        /// another user than whoever started it.
+        /// Not at all: chosen by a user who is root only in a user or mount namespace of their own, or for a program
+        /// that runs as another user than the one who started it.
         NOBODY = 1;
-        /// As far as root, in the initial user namespace and the host's mount namespace; above it, as far
-        /// as the user whose id on the host is 2 less.
+        /// As far as root, in the initial user namespace and the host's mount namespace. Larger values: as far as the
+        /// user whose id on the host is 2 less.
         USER = 2;
     }
 }
@@ -421,7 +418,7 @@ pub mod exit_flags {
         AUTOREAP = 1 << 3;
         /// The whole process is exiting: it is being killed or has called `exit_group()`.
         GROUP_EXIT = 1 << 4;
-        /// The adopter ignores SIGCHLD in the same way: those of the children that are zombies will be gone.
+        /// The adopter ignores SIGCHLD in the same way, so the kernel releases the zombies among the children.
         ADOPTER_IGNORES = 1 << 5;
         /// The out-of-memory killer chose this process (`signal->oom_mm`).
         OOM_VICTIM = 1 << 6;
@@ -475,19 +472,19 @@ pub mod signal_flags {
         /// (Two bits.) What the target does with this signal: 0 the default, 1 it ignores it, 2 it has a
         /// handler.
         HANDLER_MASK = 0b11;
-        /// Whoever could take the signal has it blocked.
+        /// Every thread that could take the signal blocks it.
         BLOCKED = 1 << 2;
         /// `SIGNAL_UNKILLABLE` is set on the target.
         UNKILLABLE = 1 << 3;
         /// The target process is being killed, or dumps its core, and not because of this signal.
         DYING = 1 << 4;
-        /// The target process is stopped. Of SIGCONT: it was, and no longer is.
+        /// The target process is stopped. For SIGCONT: it was, and is continued now.
         STOPPED = 1 << 5;
         /// The target is traced by ptrace.
         TRACED = 1 << 6;
         /// The target is a kernel thread.
         KTHREAD = 1 << 7;
-        /// The sender is outside of the target's pid namespace: it has no pid there.
+        /// The sender is outside the target's pid namespace, and has no pid there.
         OUTSIDE = 1 << 8;
         /// The sender has entered `do_exit()`.
         SENDER_EXITING = 1 << 9;
@@ -499,8 +496,8 @@ pub mod signal_flags {
         KERNEL_INFO = 1 << 12;
         /// For the whole process, not for one thread.
         GROUP = 1 << 13;
-        /// Whoever could take the signal has entered `do_exit()`: the target thread, or all threads if
-        /// it is for the whole process.
+        /// Every thread that could take the signal has entered `do_exit()`: the target thread, or all threads if the
+        /// signal is for the whole process.
         EXITING = 1 << 14;
         /// Whoever takes the signal waits for it (sigwait(3) and its like): its default action does not come
         /// about.

@@ -1,5 +1,5 @@
-//! What both sides have to agree on about signals: their sets, the results of `signal_generate`,
-//! and which signals could end a process.
+//! What both sides must agree on about signals: sets of them, the results of `signal_generate`, and which signals could
+//! end a process.
 
 use crate::record::signal_flags;
 
@@ -52,7 +52,7 @@ pub mod set {
     pub const STOPS: u64 = set(&[STOP, TSTP, TTIN, TTOU]);
     /// By default they leave the process alive. All others end it by default.
     pub const HARMLESS: u64 = IGNORED | STOPS;
-    /// Programs handle them in order to end.
+    /// Programs handle them as a request to end.
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
     /// Some programs do so with these, too; others are sent them all the time.
     pub const OCCASIONS: u64 = set(&[ILL, ABRT, BUS, FPE, USR1, SEGV, USR2, PIPE, ALRM]);
@@ -67,7 +67,7 @@ pub mod result {
         DELIVERED = 0;
         /// Ignored.
         IGNORED = 1;
-        /// One of that number was pending already.
+        /// The same signal was already pending.
         ALREADY_PENDING = 2;
         /// The queue had no room: the signal is lost.
         OVERFLOW_FAIL = 3;
@@ -76,8 +76,8 @@ pub mod result {
     }
 }
 
-/// Whether a set has a signal, which is from 1 to 64. Others are not checked for: the programs in the
-/// kernel ask this for each signal.
+/// Whether a set contains a signal, which must be from 1 to 64. This is not checked: the programs in the kernel ask it
+/// for each signal.
 #[inline(always)]
 pub const fn contains(set: u64, signal: u32) -> bool {
     set >> (signal.wrapping_sub(1) & 63) & 1 != 0
@@ -89,9 +89,8 @@ pub const fn is_accepted(result: u8) -> bool {
     result == result::DELIVERED || result == result::LOSE_INFO
 }
 
-/// Whether an accepted signal could be why a process ends: by the default action, or as what a
-/// program that handles it takes for a request to end. What the target does with it is one of the values
-/// of [`signal_flags::HANDLER_MASK`].
+/// Whether an accepted signal could be why a process ends: by its default action, or because programs take it as a
+/// request to end. `handler` says what the target does with it: a value of [`signal_flags::HANDLER_MASK`].
 #[inline(always)]
 pub const fn could_end(handler: u16, signal: u32) -> bool {
     match handler {

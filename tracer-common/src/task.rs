@@ -1,16 +1,14 @@
-//! The identity of a task: the short form that every record carries, and the full form that
-//! travels once per process.
+//! The identity of a task: the short form that every record carries, and the full form that travels once per process.
 
 use crate::describe::{BOOT_TIME, Meaning};
 
 layout! {
-    /// Names one thread of one process, for ever.
+    /// Names one thread of one process, for all time.
     ///
-    /// `(start, tgid)` is the identity of the process: it survives exec, also an exec from a thread
-    /// that is not the leader, because `de_thread()` hands the leader's start time and tgid over.
-    /// All zero means "no task".
+    /// `(start, tgid)` is the identity of the process. It survives an exec, even by a thread that is not the leader,
+    /// because `de_thread()` hands over the leader's start time and tgid. All zero means "no task".
     TaskId of 16 bytes {
-        /// When the process (its main thread) was created; with tgid its identity, for ever.
+        /// When the process (its main thread) was created. Together with tgid it identifies the process for all time.
         start: u64 as BOOT_TIME,
         /// Its pid on the host; 0: nobody.
         tgid: u32,
@@ -20,11 +18,11 @@ layout! {
 }
 
 layout! {
-    /// Everything the world needs to know of a process that it has not met before.
+    /// All that the world needs to know about a process that is new to it.
     Task of 96 bytes {
         /// The process.
         id: TaskId,
-        /// Who owes the wait (`real_parent`), and the thread of it that holds the child.
+        /// Who owes the wait (`real_parent`), and which of its threads has the child.
         parent: TaskId,
         /// The first 15 bytes of the program's name.
         comm: [u8; 16] as Meaning::Name,
@@ -62,10 +60,10 @@ pub mod flags {
         KTHREAD = 1 << 3;
         /// `PF_EXITING`: it has entered `do_exit()`.
         EXITING = 1 << 4;
-        /// It came into its pid namespace by `setns` (`docker exec`, `nsenter`): its parent has no pid
-        /// there, and it is not the first process of it.
+        /// It entered its pid namespace by `setns` (`docker exec`, `nsenter`): its parent has no pid there, and it is
+        /// not the first process there.
         OUTSIDER = 1 << 5;
-        /// In a row: the main thread is dead, so it is a zombie or runs without one.
+        /// Set in rows of a snapshot: the main thread is dead, so the process is a zombie or runs without it.
         LEADER_DEAD = 1 << 6;
     }
 }

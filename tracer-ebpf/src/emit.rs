@@ -1,5 +1,4 @@
-//! The only owner of the ring buffer and of the counters: a record either enters the buffer or
-//! is counted as lost.
+//! Owns the ring buffer and the counters: a record either enters the buffer or is counted as lost.
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -17,7 +16,7 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 static STATS: PerCpuArray<Stats> = PerCpuArray::with_max_entries(1, 0);
 
-/// What was last news to [`is_news`].
+/// The last signal that [`is_news`] let through.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct News {
@@ -25,7 +24,7 @@ struct News {
     what: [u32; 3],
 }
 
-/// One for each processor.
+/// One per processor.
 #[map]
 static NEWS: PerCpuArray<News> = PerCpuArray::with_max_entries(1, 0);
 
@@ -39,9 +38,9 @@ const PLACES: u32 = 64;
 /// How long the same is no news, in nanoseconds.
 const STALE: u64 = 10_000_000;
 
-/// Whether this processor has told not just now of that signal to that process from that one. A sender
-/// that finds the queue full often tries again at once, and some programs are sent a blocked signal each
-/// time that they have waited for it; telling of each would fill the ring buffer.
+/// Whether this processor has not just reported the same signal from the same sender to the same target. A sender that
+/// finds the queue full often retries at once, and some programs are sent a blocked signal after each wait; to report
+/// each would fill the ring buffer.
 #[inline(always)]
 pub fn is_news(sender: u32, target: u32, signal: u32) -> bool {
     let Some(last) = NEWS.get_ptr_mut(0) else { return true };
@@ -90,9 +89,8 @@ pub fn header<T: Recorded>() -> Header {
 
 /// Puts a record into the ring buffer.
 ///
-/// Never wakes the reader: a wake-up per record costs more than everything else here together
-/// (measured: a signal storm runs at 0.28 of its untraced speed with, at 0.73 without). The
-/// reader comes by on a timer.
+/// Never wakes the reader: a wake-up per record costs more than everything else here together (measured: a signal storm
+/// runs at 0.28 of its untraced speed with it, at 0.73 without). The reader polls on a timer.
 #[inline(always)]
 pub fn emit<T: Recorded + 'static>(record: T) {
     match EVENTS.reserve::<T>(0) {
@@ -104,7 +102,7 @@ pub fn emit<T: Recorded + 'static>(record: T) {
     }
 }
 
-/// Puts a record into the ring buffer that is longer than its fixed part.
+/// Puts a record of variable length into the ring buffer.
 #[inline(always)]
 pub fn emit_bytes<T: Recorded>(bytes: &[u8]) {
     if EVENTS.output::<[u8]>(bytes, u64::from(BPF_RB_NO_WAKEUP)).is_err() {
@@ -125,9 +123,8 @@ fn lost(kind: RecordKind) {
 #[inline(always)]
 pub fn count(change: impl FnOnce(&mut Stats)) {
     if let Some(stats) = STATS.get_ptr_mut(0) {
-        // SAFETY: the pointer is to this processor's own copy, and tracing programs of one
-        // processor do not run inside each other but for the interrupt case, where an
-        // increment may be lost from the totals, never from memory safety.
+        // SAFETY: the pointer is to this processor's own copy. Tracing programs do not nest on one processor, except in
+        // interrupts, where an increment may be lost from the totals but memory stays sound.
         change(unsafe { &mut *stats });
     }
 }

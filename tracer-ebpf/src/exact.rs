@@ -1,7 +1,7 @@
-//! The optional hooks: the exact moments of which no tracepoint tells, by fentry or by kprobe.
+//! The optional hooks, by fentry or kprobe: exact moments that no tracepoint shows.
 //!
-//! Each program exists in both forms with the same body. The loader picks the form, and for a
-//! reap also the function: its name and place differ between kernels.
+//! Each program exists in both forms with the same body. The loader picks the form and, for a reap, the function, whose
+//! name and call site differ between kernels.
 
 use aya_ebpf::{
     macros::{fentry, kprobe},
@@ -55,8 +55,8 @@ fn argument(ctx: &ProbeContext, n: usize) -> u64 {
     ctx.arg(n).unwrap_or(0)
 }
 
-/// `reparent_leader()` calls it for each child that leaves the thread group, after the child has
-/// its new parent; without a parent it is about the exiting process itself.
+/// `reparent_leader()` calls it for each child that leaves the thread group, once the child has its new parent. Without
+/// a parent argument it is about the exiting process itself.
 #[inline(always)]
 fn adopt<P: Pointer>(child: TaskPtr<P>, parent: u64) -> i32 {
     if parent == 0 {
@@ -71,8 +71,8 @@ fn adopt<P: Pointer>(child: TaskPtr<P>, parent: u64) -> i32 {
     0
 }
 
-/// `release_task()` calls it while the identity is still whole. A thread has `exit_signal` -1, as
-/// has the former leader that an exec leaves behind.
+/// `release_task()` calls it while the identity is still intact. Threads have `exit_signal` -1, and so has the former
+/// leader that an exec leaves behind.
 #[inline(always)]
 fn reap<P: Pointer>(task: TaskPtr<P>) -> i32 {
     if (task.0.u32(offset!(task_exit_signal)) as i32) < 0 {
@@ -83,14 +83,14 @@ fn reap<P: Pointer>(task: TaskPtr<P>) -> i32 {
         header: header::<ReapRecord>(),
         id: task.id(),
         reaper,
-        // Who is exiting reaps for other reasons than the call that it is in.
+        // An exiting task reaps for other reasons than the system call that it is in.
         call: if reaper_flags & PF_EXITING == 0 { call() } else { NO_CALL },
         reserved: 0,
     });
     0
 }
 
-/// Called when a process has become a zombie, or is handed from its tracer to its parent.
+/// Called when a process has become a zombie, and when its tracer hands it to its parent.
 #[inline(always)]
 fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
     if task.tid() != task.tgid() {

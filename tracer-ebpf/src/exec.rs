@@ -1,4 +1,4 @@
-//! A process replaces its program.
+//! A process replaces its program (execve).
 
 use aya_ebpf::{
     helpers::generated::bpf_probe_read_user,
@@ -17,8 +17,8 @@ use crate::{
     kernel::{Pointer, TaskPtr, Typed, has, offset},
 };
 
-/// Room for a record with as much behind its fixed part as there can be. Sent are as many bytes of the
-/// arguments as there are, and right behind these the context.
+/// Room for a record with the longest variable part. Only the arguments that exist are sent, followed directly by the
+/// context.
 #[repr(C)]
 struct Room {
     record: ExecRecord,
@@ -26,20 +26,19 @@ struct Room {
     context: [u8; size_of::<ExecContext>()],
 }
 
-/// One for each processor: it is too large for the stack of a program.
+/// One per processor: too large for the stack of a program.
 #[map]
 static EXEC_ROOM: PerCpuArray<Room> = PerCpuArray::with_max_entries(1, 0);
 
-/// `sched_process_exec(task, old_pid, bprm)`; the new memory is in place, so the arguments can
-/// be read from it.
+/// `sched_process_exec(task, old_pid, bprm)`. The new memory is in place, so the arguments can be read from it.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
     let Some(room) = EXEC_ROOM.get_ptr_mut(0) else {
         return 0;
     };
-    // SAFETY: this processor's own copy. Should another exec preempt this one here, the kernel
-    // does not run a program that is already active on the processor.
+    // SAFETY: this processor's own copy. If another exec preempts this one here, the kernel does not run a program that
+    // is already active on the processor.
     let Room { record, args: copy, context: _ } = unsafe { &mut *room };
     let (start, whole) = args(task);
     let length = if whole > ARGS_MAX as u64 { ARGS_MAX as u64 } else { whole } as usize;

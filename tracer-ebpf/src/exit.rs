@@ -1,4 +1,4 @@
-//! A thread begins to exit, and later its process is released.
+//! A thread begins to exit; later, its process is released.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
@@ -20,9 +20,8 @@ const SECCOMP_MODE_DEAD: u32 = 3;
 /// children on and makes it a zombie. Since 6.16 there is a second argument `group_dead`; the
 /// portable answer is `signal->live == 0`, which two threads that exit together may both see.
 ///
-/// A thread matters if it is the leader, the last one, or has children. Whoever it is, the end of
-/// the process is the leader's: `do_notify_parent()` is called for it, by its own end or by the
-/// release of the last other thread.
+/// A thread matters if it is the leader, the last one, or has children. The end of the process is always the leader's:
+/// `do_notify_parent()` is called for the leader, when it exits last or when the last other thread is released.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
@@ -37,7 +36,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     let Adopter { class: adopter_class, id: adopter, ignores_children } =
         if has_children { reaper::adopter(task, live) } else { Adopter::NONE };
     if has_children {
-        // Costs nothing unless asked for: the level is a constant when the program is verified.
+        // Free unless asked for: the level is a constant when the verifier runs.
         debug!(
             &ctx,
             "exit of thread {} of process {}, {} live: adopter class {}, thread {}",
@@ -86,8 +85,8 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// What `do_notify_parent()` sends for that leader: a parent that has called exec since gets
-/// SIGCHLD, whatever was asked for.
+/// The signal that `do_notify_parent()` will send for that leader: SIGCHLD if the parent has called exec since the
+/// clone, whatever the clone asked for.
 #[inline(always)]
 fn exit_signal(leader: TaskPtr<Typed>, parent: TaskPtr<Typed>) -> i32 {
     let has_execed = has!(task_parent_exec_id, task_self_exec_id)
@@ -101,9 +100,9 @@ fn reaps_itself(leader: TaskPtr<Typed>) -> bool {
     u32::from(leader.signal().u8(offset!(signal_autoreap))) & config!(autoreap_mask) != 0
 }
 
-/// `sched_process_free(task)`: fires from RCU, milliseconds after the reap, in anybody's
-/// context; `thread_pid` is gone and `real_parent` must not be followed. Threads, and the former
-/// leader that an exec left behind, have `exit_signal` -1.
+/// `sched_process_free(task)`: fires from an RCU callback, milliseconds after the reap, in the context of any task.
+/// `thread_pid` is gone and `real_parent` must not be followed. Threads, and the former leader that an exec leaves
+/// behind, have `exit_signal` -1.
 #[btf_tracepoint(function = "sched_process_free")]
 fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));

@@ -1,5 +1,5 @@
-//! Programs that do nothing: what any tracer on these tracepoints pays. `cargo xtask bench`
-//! measures ours against them; nothing else loads them.
+//! Empty programs: the cost that any tracer on these tracepoints pays. `cargo xtask bench` compares ours with them;
+//! nothing else loads them.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 

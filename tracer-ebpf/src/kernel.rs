@@ -1,5 +1,5 @@
-//! The only place that knows how kernel structures are read: typed pointers with constant
-//! offsets where the verifier knows the type, checked copies where it does not.
+//! The only place that knows how to read kernel structures: through typed pointers with constant offsets where the
+//! verifier knows the type, by checked copies where it does not.
 
 use core::ffi::c_void;
 
@@ -14,9 +14,9 @@ use tracer_common::{
     task::flags,
 };
 
-/// Set by the loader; read-only and frozen when the programs are verified, so that the verifier
-/// takes each value for a constant, drops the branches that this kernel has no use for, and
-/// checks `pointer + offset` against the kernel's own types.
+/// The loader sets it; it is read-only and frozen when the programs are verified. So the verifier treats each value as
+/// a constant, drops branches that this kernel does not need, and checks `pointer + offset` against the kernel's own
+/// types.
 #[unsafe(no_mangle)]
 pub static CONFIG: Config = Config::NONE;
 
@@ -37,8 +37,8 @@ macro_rules! offset {
 }
 pub(crate) use offset;
 
-/// Whether this kernel has all of these fields. Asked before a pointer field is followed; a value
-/// that is missing reads as 0 by itself.
+/// Whether this kernel has all of these fields. Must be asked before a pointer field is followed; a missing value
+/// simply reads as 0.
 macro_rules! has {
     ($($field:ident),+) => {
         $($crate::kernel::offset!($field) != ::tracer_common::config::MISSING)&&+
@@ -64,8 +64,8 @@ pub const PIDTYPE_PGID: u32 = 2;
 pub const PIDTYPE_SID: u32 = 3;
 /// `SIGNAL_STOP_STOPPED` of `signal_struct.flags`.
 pub const SIGNAL_STOP_STOPPED: u32 = 0x1;
-/// `SIGNAL_CLD_MASK` of `signal_struct.flags`: SIGCONT has continued the process (or kept it from
-/// stopping), and its parent has not been told yet.
+/// `SIGNAL_CLD_MASK` of `signal_struct.flags`: SIGCONT has continued the process (or kept it from stopping), and its
+/// parent has not been notified yet.
 pub const SIGNAL_CLD_MASK: u32 = 0x30;
 /// `SIGNAL_GROUP_EXIT` of `signal_struct.flags`.
 pub const SIGNAL_GROUP_EXIT: u32 = 0x4;
@@ -110,7 +110,7 @@ pub trait Pointer: Copy {
 pub struct Typed(*const u8);
 
 impl Typed {
-    /// Takes an argument of a BTF tracepoint, or what `bpf_get_current_task_btf` returned.
+    /// Wraps an argument of a BTF tracepoint, or the result of `bpf_get_current_task_btf`.
     #[inline(always)]
     pub fn new<T>(pointer: *const T) -> Self {
         Self(pointer.cast())
@@ -160,8 +160,8 @@ impl Pointer for Plain {
     }
 }
 
-/// Does something with the current task. Kernels before 5.11 cannot give it a type; the verifier
-/// drops the half that is not for this kernel.
+/// Runs a function on the current task. Kernels before 5.11 give it no type; the verifier drops the branch that is not
+/// for this kernel.
 macro_rules! with_current {
     (|$task:ident| $body:expr) => {
         if $crate::kernel::config!(has_typed_current) != 0 {
@@ -179,7 +179,7 @@ macro_rules! with_current {
 }
 pub(crate) use with_current;
 
-/// Copies from a kernel address whose type the verifier does not know; zero if it cannot.
+/// Copies from a kernel address whose type the verifier does not know; zero if that fails.
 #[inline(always)]
 pub fn peek<T: Copy + Default>(address: u64, offset: u32) -> T {
     if offset == MISSING {
@@ -187,8 +187,8 @@ pub fn peek<T: Copy + Default>(address: u64, offset: u32) -> T {
     }
     let mut value = core::mem::MaybeUninit::<T>::uninit();
     let source = (address + u64::from(offset)) as *const c_void;
-    // SAFETY: the helper checks the address, and fills the value with zeros if it is a bad one,
-    // which every type here can be. Not asking for its result spares the verifier a branch.
+    // SAFETY: the helper checks the address and zero-fills the value if it is bad; zero is valid for every type here.
+    // Ignoring the helper's result saves the verifier a branch.
     unsafe {
         bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, source);
         value.assume_init()
@@ -316,7 +316,7 @@ impl<P: Pointer> TaskPtr<P> {
     #[inline(always)]
     pub fn is_visible_to<Q: Pointer>(self, other: TaskPtr<Q>) -> bool {
         let level = other.ns_level();
-        // Everybody is visible in the initial namespace: no need to look.
+        // Every task has a pid in the initial namespace.
         level == 0 || (self.ns_level() >= level && self.upid(level).ns == other.upid(level).ns)
     }
 
@@ -343,7 +343,7 @@ impl<P: Pointer> TaskPtr<P> {
         u32::from(self.signal().u8(offset!(signal_is_subreaper))) & config!(is_subreaper_mask) != 0
     }
 
-    /// Whether an ancestor has, or had when it was created.
+    /// Whether an ancestor is one, or was one when the task was created.
     #[inline(always)]
     pub fn has_subreaper(self) -> bool {
         u32::from(self.signal().u8(offset!(signal_has_subreaper))) & config!(has_subreaper_mask) != 0
@@ -361,8 +361,8 @@ impl<P: Pointer> TaskPtr<P> {
             .u64(offset!(kn_id))
     }
 
-    /// Who it is for the kernel: how far it can be believed, and its mount namespace. Every step is a checked copy: not every kernel tells the verifier what a
-    /// `mnt_namespace` is, which is private to `fs/`.
+    /// How far it can be believed, and its mount namespace. Every step is a checked copy, because not every kernel's
+    /// BTF lets the verifier see `mnt_namespace`, which is private to `fs/`.
     #[inline(always)]
     fn credentials(self) -> (u32, u32) {
         if !has!(task_cred, task_nsproxy, cred_uid, cred_euid, cred_user_ns, user_ns_level, nsproxy_mnt_ns, mnt_ns_inum)
@@ -373,7 +373,7 @@ impl<P: Pointer> TaskPtr<P> {
         let cred = task.follow(offset!(task_cred));
         let (uid, euid) = (cred.u32(offset!(cred_uid)), cred.u32(offset!(cred_euid)));
         let mount_ns = task.follow(offset!(task_nsproxy)).follow(offset!(nsproxy_mnt_ns)).u32(offset!(mnt_ns_inum));
-        // The arguments of a set-user-ID program are chosen by whoever starts it.
+        // Whoever starts a set-user-ID program chooses its arguments.
         let is_own = uid == euid && uid <= u32::MAX - trust::USER;
         let is_hosts = cred.follow(offset!(cred_user_ns)).u32(offset!(user_ns_level)) == 0
             && mount_ns == config!(host_mount_ns)

@@ -1,9 +1,9 @@
 //! The kernel side of `tracer`: programs on BTF tracepoints, optional ones on kernel functions,
 //! and two task iterators.
 //!
-//! A program reads what only the kernel knows at that instant, puts one record into the ring
-//! buffer and returns; what it means is decided in user space. The name of each program on a
-//! tracepoint is the tracepoint's, which is all that the loader needs to attach it.
+//! A program reads what only the kernel knows at that instant, puts one record into the ring buffer and returns; user
+//! space decides what it means. Each program on a tracepoint has the tracepoint's name, which is all that the loader
+//! needs to attach it.
 
 #![no_std]
 #![no_main]
@@ -21,7 +21,7 @@ mod snapshot;
 mod start;
 mod waiter;
 
-/// Helpers that are marked GPL-only are used, `bpf_probe_read_kernel` among them.
+/// The programs use helpers that are GPL-only, `bpf_probe_read_kernel` among them.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,13 +1,12 @@
 //! Who will adopt the children of an exiting thread: the kernel's `find_new_reaper()`, computed
 //! a moment before the kernel does.
 //!
-//! It is a prediction: between this tracepoint and `exit_notify()` a sibling thread or the
-//! chosen reaper may begin to exit as well. User space verifies it when it looks at the child.
+//! This is a prediction: before `exit_notify()`, a sibling thread or the chosen reaper may begin to exit as well. User
+//! space verifies it when it looks at the child.
 //!
-//! The two walks are global functions on plain addresses, because the verifier checks such a
-//! function by itself and once. Inlined, every way out of a loop would be followed through the
-//! rest of the program, and the two loops would multiply: more than the million instructions
-//! that it is willing to look at.
+//! The two walks are global functions on plain addresses, because the verifier checks a global function once and by
+//! itself. If they were inlined, it would follow every exit of a loop through the rest of the program, the two loops
+//! would multiply, and it would exceed its limit of a million instructions.
 
 use tracer_common::{TaskId, record::adopter};
 
@@ -16,13 +15,13 @@ use crate::{
     kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, config, offset, peek},
 };
 
-/// Threads of one process that are looked at. More than this many exiting threads in a row
-/// before the first that is not: the answer is "unknown", and counted.
+/// How many threads of a process are looked at. If that many exiting threads come before the first that is not exiting,
+/// the answer is "unknown", and counted.
 const MAX_THREADS: u32 = 256;
-/// Ancestors that are looked at.
+/// How many ancestors are looked at.
 const MAX_ANCESTORS: u32 = 256;
 
-/// In place of a thread's address: there is none.
+/// In place of a thread's address: there is no such thread.
 const NONE: u64 = 0;
 /// In place of a thread's address: the walk was cut short.
 const UNKNOWN: u64 = 1;
@@ -33,7 +32,7 @@ pub struct Adopter {
     pub class: u32,
     /// Who it is.
     pub id: TaskId,
-    /// `reparent_leader()` has the zombies among the children released at once.
+    /// Whether `reparent_leader()` will release the zombies among the children at once.
     pub ignores_children: bool,
 }
 
@@ -57,11 +56,11 @@ pub fn adopter(task: TaskPtr<Typed>, live: u32) -> Adopter {
         }
         thread => {
             let id = id_of(thread);
-            // An init without other threads: the kernel ends its namespace, nobody adopts.
+            // An init without other threads: the kernel ends its namespace, and nobody adopts.
             if class == adopter::NAMESPACE_INIT && id.tgid == task.tgid() {
                 return Adopter::NONE;
             }
-            // Within a thread group nobody is told of a child anew.
+            // Within a thread group, nobody is notified of a child again.
             let ignores_children = class != adopter::THREAD && TaskPtr(Plain(thread)).ignores_children();
             Adopter { class, id, ignores_children }
         }
@@ -102,8 +101,8 @@ fn id_of(task: u64) -> TaskId {
     }
 }
 
-/// The second part of `find_new_reaper()`: from the parent upwards, the first subreaper with a
-/// thread that is not exiting.
+/// The second part of `find_new_reaper()`: going up from the parent, the first subreaper with a thread that is not
+/// exiting.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn subreaper(parent: u64, level: u32) -> u64 {
@@ -111,7 +110,7 @@ pub extern "C" fn subreaper(parent: u64, level: u32) -> u64 {
     let mut steps = 0;
     while steps < MAX_ANCESTORS {
         let pid: u64 = peek(ancestor, offset!(task_thread_pid));
-        // The idle task (pid 0) is above everybody, and has no `struct pid` of its own to speak of.
+        // The idle task (pid 0) is the root of the tree, and has no usable `struct pid`.
         if peek::<u32>(ancestor, offset!(task_tgid)) == 0 || peek::<u32>(pid, offset!(pid_level)) != level {
             return NONE;
         }

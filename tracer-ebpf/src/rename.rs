@@ -1,4 +1,4 @@
-//! A process takes another name without running another program.
+//! A process changes its name without an exec.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::RenameRecord;
@@ -14,7 +14,7 @@ use crate::{
 fn task_rename(ctx: BtfTracePointContext) -> i32 {
     let task = TaskPtr(Typed::new(ctx.arg::<*const u8>(0)));
     let is_exec = u32::from(task.0.u8(offset!(task_in_execve))) & config!(in_execve_mask) != 0;
-    // A process is called what its leader is called.
+    // The name of a process is that of its leader.
     if is_exec || task.tid() != task.tgid() {
         return 0;
     }

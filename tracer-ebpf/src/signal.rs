@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// What stands in for a siginfo when a signal is sent on behalf of the current task.
+/// In place of a siginfo: the signal is sent on behalf of the current task.
 const SEND_SIG_NOINFO: u64 = 0;
-/// What stands in for one when the kernel sends a signal of its own.
+/// In place of a siginfo: the kernel sends the signal itself.
 const SEND_SIG_PRIV: u64 = 1;
 
 /// `si_code` of a stop for a tracer that asked to see exits: `PTRACE_EVENT_EXIT` and SIGTRAP.
@@ -30,8 +30,8 @@ const CALL_KILL: u64 = 62;
 /// Tells the news that a queue is full from that of a signal that waits.
 const OVERFLOW: u32 = 1 << 8;
 
-/// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of
-/// the sender, under the target's `siglock`, so what is read of the target cannot change.
+/// `signal_generate(sig, info, task, group, result)`: fires for every outcome, in the context of the sender and under
+/// the target's `siglock`, so the target's state cannot change while it is read.
 #[btf_tracepoint(function = "signal_generate")]
 fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     let target = TaskPtr(Typed::new(ctx.arg::<*const u8>(2)));
@@ -57,7 +57,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::AWAITED, is_awaited(target, signal, is_for_process));
     set(bit::UNKILLABLE, signal_state & SIGNAL_UNKILLABLE != 0);
     set(bit::DYING, is_dying(target, signal_state, signal, result));
-    // `prepare_signal()` has continued the process when this fires.
+    // When this fires, `prepare_signal()` has already continued the process.
     let stopped = if signal == number::CONT { SIGNAL_CLD_MASK } else { SIGNAL_STOP_STOPPED };
     set(bit::STOPPED, signal_state & stopped != 0);
     set(bit::TRACED, target.0.u32(offset!(task_ptrace)) != 0);
@@ -85,15 +85,15 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `signal_deliver(sig, info, ka)`: fires in the target, before the kernel throws a signal away
-/// that a namespace's init has no handler for (`get_signal()`).
+/// `signal_deliver(sig, info, ka)`: fires in the target, before `get_signal()` drops a signal that a namespace's init
+/// has no handler for.
 #[btf_tracepoint(function = "signal_deliver")]
 fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     count(|stats| stats.deliveries += 1);
     let (target, signal_state) = with_current!(|target| (target.id(), target.signal().u32(offset!(signal_flags))));
     let signal = ctx.arg::<i32>(0) as u32;
-    // No signal, but what each thread of a process that ends is told (`get_signal()`), whatever
-    // ends it. A SIGKILL that was sent never gets as far as here.
+    // Not a signal that was sent: `get_signal()` gives a SIGKILL to each thread of a process that ends, whatever ended
+    // it. A SIGKILL that was sent never gets here.
     if signal == number::KILL && ctx.arg::<u64>(1) == SEND_SIG_NOINFO {
         return 0;
     }
@@ -119,17 +119,17 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Whether a finding about an ordinary process could rest on it.
+/// Whether a finding about an ordinary process could depend on it.
 #[inline(always)]
 fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
-    // Most signals are this one.
+    // SIGCHLD is the most frequent signal.
     if signal == number::CHLD {
         let is_merged = result == result::ALREADY_PENDING && handler_class(target, signal) == bit::HANDLER;
         return is_merged && is_news(0, target.tgid(), signal);
     }
     let is_accepted = is_accepted(result);
-    // What an init passes on to its children, or does not. A child that ignores it, or that one of that number
-    // waits for, was told as well.
+    // What an init passes on to its children. A child that ignores the signal, or for which it is already pending, was
+    // notified as well.
     let is_told = (result == result::IGNORED || result == result::ALREADY_PENDING) && !contains(set::HARMLESS, signal);
     if (is_accepted || is_told) && with_current!(|sender| is_init(sender)) {
         return is_accepted || is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal);
@@ -148,13 +148,13 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     let stops = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT;
     // `prepare_signal()` has continued the process by now.
     let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
-    // One that waits says nothing of those behind it that found no room.
+    // A signal that stays pending says nothing of later ones that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
     let matters = could_end || stops || continues || is_overflow;
     matters && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 
-/// The bits that tell of the sender.
+/// The flags about the sender.
 #[inline(always)]
 fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
     let mut flags = if sender.is_visible_to(target) { 0 } else { bit::OUTSIDE };
@@ -167,15 +167,15 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
     flags
 }
 
-/// Whether a task is of the init of a pid namespace: the last thread of that ends the namespace,
-/// whichever it is.
+/// Whether a task belongs to the init of a pid namespace. The last thread of that process ends the namespace, whichever
+/// thread it is.
 #[inline(always)]
 fn is_init<P: Pointer>(task: TaskPtr<P>) -> bool {
     let leader = TaskPtr(task.0.follow(offset!(task_group_leader)));
     leader.upid(leader.ns_level()).nr == 1
 }
 
-/// `si_code`; 0 (`SI_USER`) where one of the two constants stands in for a siginfo.
+/// `si_code`; 0 (`SI_USER`) where one of the two constants stands for a siginfo.
 ///
 /// Some kernels (6.12.117, 7.3) leave the argument without a type, because of those constants.
 #[inline(always)]
@@ -223,8 +223,8 @@ fn handler_class(target: TaskPtr<Typed>, signal: u32) -> u16 {
     class(target.action(signal).handler)
 }
 
-/// Whether nobody takes the signal before somebody unblocks it. What sigtimedwait(2) waits for is
-/// not blocked meanwhile: `real_blocked` keeps the mask then.
+/// Whether every thread that could take the signal blocks it. A signal that sigtimedwait(2) waits for is not blocked
+/// meanwhile: `real_blocked` holds the mask then.
 #[inline(always)]
 fn is_blocked(target: TaskPtr<Typed>, flags: u32, signal: u32, is_for_process: bool) -> bool {
     let is_passed_over = flags & PF_EXITING != 0;
@@ -234,7 +234,7 @@ fn is_blocked(target: TaskPtr<Typed>, flags: u32, signal: u32, is_for_process: b
     if !is_for_process || !has!(signal_curr_target) {
         return !is_passed_over;
     }
-    // `complete_signal()` has looked for another thread, and leaves here whom it found.
+    // `complete_signal()` has chosen another thread, and left it here.
     let chosen = TaskPtr(target.signal().follow(offset!(signal_curr_target)));
     blocks(chosen, signal) || chosen.flags() & PF_EXITING != 0
 }
@@ -265,29 +265,29 @@ fn is_dying(target: TaskPtr<Typed>, signal_state: u32, signal: u32, result: u8) 
     if signal_state & (SIGNAL_GROUP_EXIT | SIGNAL_GROUP_COREDUMP) == 0 {
         return false;
     }
-    // `complete_signal()` may have begun it just now, with a SIGKILL for each thread.
+    // `complete_signal()` may have begun it right now, with a SIGKILL for each thread.
     let is_cause = target.signal().u32(offset!(signal_group_exit_code)) == signal
         && (!has!(task_pending) || contains(target.0.u64(offset!(task_pending)), number::KILL));
     !(is_accepted(result) && is_cause)
 }
 
-/// Whether whoever could take the signal is in `do_exit()`.
+/// Whether every thread that could take the signal is in `do_exit()`.
 #[inline(always)]
 fn is_exiting(target: TaskPtr<Typed>, flags: u32, is_for_process: bool) -> bool {
     let is_marked = flags & PF_EXITING != 0;
-    // It is counted among the living until it is marked.
+    // `live` still counts a thread that is not marked yet.
     let is_held = !is_marked && is_held_in_exit(target);
     (is_marked || is_held) && (!is_for_process || live(target) == u32::from(is_held))
 }
 
-/// Whether a tracer holds that thread where nothing else shows yet that it exits, up to 5.15:
-/// `do_exit()` stops for it before `exit_signals()`.
+/// Whether a tracer holds that thread in `do_exit()` before `exit_signals()` (`PTRACE_EVENT_EXIT`). Up to 5.15 nothing
+/// else shows yet that it exits.
 #[inline(always)]
 fn is_held_in_exit(target: TaskPtr<Typed>) -> bool {
     if !has!(task_last_siginfo) || has!(signal_quick_threads) {
         return false;
     }
-    // `ptrace_stop()` leaves here why it stops.
+    // `ptrace_stop()` leaves the reason for the stop here.
     let info = target.0.u64(offset!(task_last_siginfo));
     info != 0 && peek::<u32>(info, offset!(siginfo_code)) == EXIT_STOP
 }

@@ -1,5 +1,4 @@
-//! The processes that exist: a task iterator for the start and after a loss, and one for what
-//! no tracepoint tells.
+//! The processes that exist: one task iterator for the start and after a loss, and one for what no tracepoint shows.
 
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
 use tracer_common::{Header, Recorded, RowRecord, SurveyRecord, record::NEVER, task::flags};
@@ -8,8 +7,8 @@ use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset, wit
 
 /// Every state with this bit is on its way out of the process table (`EXIT_DEAD`).
 const EXIT_DEAD: u32 = 0x10;
-/// Only this bit: a zombie (`EXIT_ZOMBIE`); with `EXIT_DEAD` it is in a tracer's hands
-/// (`EXIT_TRACE`) and will be a zombie again or be gone.
+/// This bit alone: a zombie (`EXIT_ZOMBIE`). With `EXIT_DEAD`, a tracer is reaping it (`EXIT_TRACE`), and it will be a
+/// zombie again or be gone.
 const EXIT_ZOMBIE: u32 = 0x20;
 
 /// `struct bpf_iter__task`.
@@ -50,8 +49,8 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
     0
 }
 
-/// Called like [`snapshot`]. Lists who is traced or a subreaper, of which no tracepoint tells:
-/// ptrace(2) attaches and detaches silently, and so does `prctl(PR_SET_CHILD_SUBREAPER)`.
+/// Called like [`snapshot`]. Lists who is traced or a subreaper: neither ptrace(2) attaching or detaching nor
+/// `prctl(PR_SET_CHILD_SUBREAPER)` fires a tracepoint.
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn survey(ctx: *const Context) -> i32 {
@@ -84,15 +83,15 @@ fn process(ctx: *const Context) -> Option<(TaskPtr<Typed>, u32)> {
     }
     let task = TaskPtr(Typed::new(task));
     let exit_state = task.0.u32(offset!(task_exit_state));
-    // A leader stands for its process. What is being released right now is as good as gone; the
-    // record of its end is in the ring buffer already.
+    // A leader stands for its process. A process that is being released right now counts as gone: the record of its end
+    // is already in the ring buffer.
     if task.tid() != task.tgid() || exit_state == EXIT_DEAD {
         return None;
     }
     Some((task, exit_state))
 }
 
-/// A header for a record that does not go through the ring buffer: no processor is to be named.
+/// A header for a record that does not go through the ring buffer, and so has no processor.
 #[inline(always)]
 fn header<T: Recorded>() -> Header {
     Header {
@@ -111,9 +110,8 @@ fn write<T>(ctx: *const Context, record: &T) {
     unsafe { bpf_seq_write(*(*ctx).meta, core::ptr::from_ref(record).cast(), size_of::<T>() as u32) };
 }
 
-/// How long ago the task last ran: its `exec_start` against that of the current task, which is
-/// running now. Both are `rq_clock_task`, which leaves stolen time out, so it is rather less
-/// than more.
+/// How long ago the task last ran: the difference of its `exec_start` and that of the current task, which is running
+/// now. Both are `rq_clock_task`, which leaves out stolen time, so the result is too short rather than too long.
 #[inline(always)]
 fn idle(task: TaskPtr<Typed>) -> u64 {
     if !has!(task_exec_start) {

@@ -1,4 +1,4 @@
-//! A process ends, and a thread of its parent that waits for it may not get its status.
+//! A process ends while a thread of its parent waits for it and may not get its status.
 
 use tracer_common::AwaitedRecord;
 
@@ -7,22 +7,22 @@ use crate::{
     kernel::{Plain, Pointer, TaskPtr, Typed, has, offset, peek},
 };
 
-/// Threads of one parent that wait at the same time and are looked at.
+/// How many waiting threads of one parent are looked at.
 const MAX_WAITERS: u32 = 16;
 /// `PIDTYPE_PID` of `enum pid_type`: for one process, by its pid.
 const ONE: u32 = 0;
-/// `WNOWAIT`: to look, and leave the status where it is.
+/// `WNOWAIT`: only look, and leave the status in place.
 const WNOWAIT: u32 = 0x0100_0000;
 
-/// Tells of a thread that waits, if it may wait in vain. A parent with one thread that does not ignore SIGCHLD
-/// gets what it waits for.
+/// Reports a waiting thread that may wait in vain. A parent with one thread that does not ignore SIGCHLD gets what it
+/// waits for.
 #[inline(always)]
 pub fn tell(leader: TaskPtr<Typed>, parent: TaskPtr<Typed>, is_ignored: bool) {
     let is_alone = parent.signal().u32(offset!(signal_nr_threads)) < 2;
     if !has!(signal_waiters, waiter_entry, waiter_task, wait_entry, wait_type, wait_pid) || (is_alone && !is_ignored) {
         return;
     }
-    // Copied: the verifier takes no typed pointer for a number.
+    // A copy, because the verifier does not accept a typed pointer as a number.
     let signal: u64 = peek(parent.0.address(), offset!(task_signal));
     let process: u64 = peek(leader.0.address(), offset!(task_thread_pid));
     let queue = signal + u64::from(offset!(signal_waiters));
@@ -40,11 +40,11 @@ pub fn tell(leader: TaskPtr<Typed>, parent: TaskPtr<Typed>, is_ignored: bool) {
 }
 
 /// The `struct wait_opts` of a task that waits in `do_wait()` for exactly the process with that `struct pid`, or
-/// without one for any child; 0 if none does. Each waiter's entry in the queue is part of it. By itself, so that
-/// the verifier looks at it once.
+/// without one for any child; 0 if none does. Each waiter's entry in the queue is part of it. A global function, so
+/// that the verifier checks it once.
 ///
-/// Who only looks may leave the status to another thread on purpose (os/exec of Go does); where nobody can get
-/// it, that counts too.
+/// A waiter that only looks may leave the status to another thread on purpose (as Go's os/exec does); but if nobody can
+/// get the status, it counts too.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn waiter(queue: u64, process: u64, is_lost: u32) -> u64 {

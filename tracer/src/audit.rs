@@ -1,6 +1,6 @@
-//! What can be told of pid 1 of each pid namespace from `/proc` alone, before anything happens: whether
-//! it will act on its stop signal, whether it fails to reap, what was left in it by an exec, and how near
-//! ptys and pids are to their limits. No eBPF, and no root for one's own processes.
+//! What `/proc` alone says about pid 1 of each pid namespace, before anything happens: whether it will act on its stop
+//! signal, whether it fails to reap, what execs have left in it, and how close ptys and pids are to their limits. Needs
+//! no eBPF, and no root for one's own processes.
 
 pub mod closer;
 pub mod facts;
@@ -28,23 +28,23 @@ use crate::{
 pub struct Namespace {
     /// Its pid 1.
     pub init: Facts,
-    /// The container that it is of.
+    /// Its container.
     pub container: Option<Container>,
-    /// The signal with which it is asked to end.
+    /// The signal that asks it to end.
     pub signal: Signal,
-    /// What it will do when it is sent the stop signal.
+    /// What it will do at its stop signal.
     pub forecast: Forecast,
-    /// Processes in it that can be seen, those of nested namespaces included.
+    /// Processes in it that can be seen, including those of nested namespaces.
     pub processes: usize,
-    /// Zombies that pid 1 has to reap.
+    /// Zombies that pid 1 must reap.
     pub zombies: Vec<Facts>,
-    /// Processes that came in from outside (setns: `docker exec`, `nsenter`) and live.
+    /// Living processes that entered from outside (setns: `docker exec`, `nsenter`).
     pub outsiders: Vec<Facts>,
     /// Pids of its control group.
     pub pids: Option<Room>,
 }
 
-/// What an audit can fail on, by the names of the rules that would say so while it happens.
+/// What an audit can fail on, named after the rules that report the same when it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Gate {
     /// A pid 1 will not act on its stop signal, surely or likely
@@ -68,10 +68,10 @@ pub struct Audit {
     pub pids: Option<Room>,
 }
 
-/// How long a shell's child is given to show that it is one of many, in a loop.
+/// How long after the first look the second one comes: a shell's child that is gone by then is one of many, in a loop.
 const SECOND_LOOK: Duration = Duration::from_millis(1_200);
 
-/// Looks at every process that may be looked at. The signal is that of its container where none is given.
+/// Looks at every process that may be looked at. Without a given signal, the container's own is assumed.
 pub fn audit(signal: Option<Signal>) -> Audit {
     let mut all = facts::all();
     let inits: Vec<_> = all.values().filter(|one| one.is_init() && !one.has_ended()).map(|one| one.pid).collect();
@@ -82,7 +82,7 @@ pub fn audit(signal: Option<Signal>) -> Audit {
         .inits()
         .map(|init| (init.pid, signal.unwrap_or_else(|| own(containers.get(&(init.pid as u32))))))
         .collect();
-    // A shell acts when its foreground child ends: a second look tells whether that happens often.
+    // A shell acts when its foreground child ends. A second look tells whether that happens often.
     if world.inits().any(|init| stop::waits_for_a_child(init, &world.children(init.pid), signals[&init.pid])) {
         thread::sleep(SECOND_LOOK);
         world.before = facts::all().into_keys().collect();
@@ -100,17 +100,18 @@ pub(crate) fn own(container: Option<&Container>) -> Signal {
     container.and_then(Container::own_stop_signal).unwrap_or(Signal::TERM)
 }
 
-/// All processes, and how they hang together.
+/// All processes and their relations.
 pub(crate) struct World<'a> {
     all: &'a BTreeMap<i32, Facts>,
     by_parent: BTreeMap<i32, Vec<&'a Facts>>,
     init_of: BTreeMap<u32, &'a Facts>,
-    /// Who is still there at the second look; everybody, if there is none.
+    /// The processes that are still there at the second look; all of them, if there was none.
     before: BTreeSet<i32>,
 }
 
 impl Audit {
-    /// Whether that is the case somewhere. What runs out does so where `pressure_at` of a hundred are in use.
+    /// Whether this was found anywhere. `pressure_at` is the percentage in use from which pids and ptys count as
+    /// running out.
     pub fn has(&self, what: Gate, pressure_at: u64) -> bool {
         let Self { namespaces, ptys, pids } = self;
         let is_short = |room: &Option<Room>| room.is_some_and(|room| room.is_short(pressure_at));
@@ -143,11 +144,10 @@ impl<'a> World<'a> {
         self.by_parent.get(&pid).cloned().unwrap_or_default()
     }
 
-    /// In the namespace of that init, or in one nested in it: where the init of the nested one has its
-    /// parent.
+    /// In the namespace of that init, or in one nested in it: the init of a nested one has its parent there.
     fn is_inside(&self, one: &Facts, init: &Facts) -> bool {
         let mut one = one;
-        // Levels end at MAX_PID_NS_LEVEL; a view that changes meanwhile must not turn in a circle.
+        // At most MAX_PID_NS_LEVEL steps: a view that changes meanwhile must not lead in a circle.
         for _ in 0..32 {
             let Some(ns) = one.pid_ns else { return one.pid == init.pid };
             if init.pid_ns == Some(ns) {
@@ -161,12 +161,12 @@ impl<'a> World<'a> {
         false
     }
 
-    /// The pid 1 of a process's pid namespace, if that is below the one that this runs in.
+    /// The pid 1 of a process's pid namespace, if that namespace is below the one that `tracer` runs in.
     pub(crate) fn init_of(&self, one: &Facts) -> Option<&'a Facts> {
         self.init_of.get(&one.pid_ns?).copied()
     }
 
-    /// It lives in the namespace of that init, and has its parent outside.
+    /// It lives in the namespace of that init, but its parent is outside.
     pub(crate) fn came_in(&self, one: &Facts, init: &Facts) -> bool {
         let parent = self.all.get(&one.ppid);
         one.pid != init.pid && one.pid_ns == init.pid_ns && parent.is_some_and(|parent| !self.is_inside(parent, init))

@@ -1,6 +1,6 @@
-//! For whom this runs as root: whoever called sudo, run0, pkexec or doas. Files are made, and the command of a
-//! recording runs, with that user's rights: who may run `tracer` as root, and nothing else, may write no file
-//! that they could not write themselves.
+//! The user on whose behalf `tracer` runs as root: whoever called sudo, run0, pkexec or doas. Files are created, and
+//! the command of a recording runs, with that user's rights: somebody who may only run `tracer` as root must not write
+//! a file that they could not write themselves.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -32,7 +32,7 @@ pub struct Caller {
     user: Option<User>,
 }
 
-/// It cannot be told for whom this runs. It is never root then.
+/// The caller cannot be determined. It is never taken to be root then.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallerError {
     /// A variable does not hold what it should.
@@ -45,7 +45,7 @@ pub enum CallerError {
     NoUser(&'static str, String),
 }
 
-/// Who called this program by sudo or the like; `None` if this is not root, or nobody but root called.
+/// Who called this program by sudo or the like; `None` if this process is not root, or root itself called.
 ///
 /// # Errors
 /// If that cannot be told.
@@ -60,7 +60,7 @@ pub fn caller() -> Result<Option<&'static Caller>, CallerError> {
     }
 }
 
-/// Does something with files as whoever called, or as who this is.
+/// Runs `act`, which works on files, with the rights of the caller if there is one.
 ///
 /// # Errors
 /// If it is not known who called, or there can be no thread with their rights.
@@ -102,7 +102,7 @@ impl Caller {
         self.user.as_ref()
     }
 
-    /// Makes this process theirs for good. Makes system calls only.
+    /// Makes this process theirs for good. Only makes system calls.
     ///
     /// # Errors
     /// What the kernel says.
@@ -112,8 +112,8 @@ impl Caller {
         Ok(setuid(self.uid)?)
     }
 
-    /// Does something in a thread that has their rights with files, and none of root's. They end with the
-    /// thread; nothing is looked up before and used after.
+    /// Runs `act` in a thread that has their rights on files and none of root's. The rights end with the thread, and
+    /// nothing is looked up before and used after.
     ///
     /// # Errors
     /// If there can be no such thread, and what `act` returns.
@@ -132,13 +132,13 @@ impl Caller {
         // Not by the C library, which does it to all threads.
         let groups: Vec<_> = self.groups.iter().map(|gid| rustix::thread::Gid::from_raw(gid.as_raw())).collect();
         set_thread_groups(&groups)?;
-        // They return what was before, and no error.
+        // They return the previous value, never an error.
         setfsgid(self.gid);
         setfsuid(self.uid);
         if setfsgid(self.gid) != self.gid || setfsuid(self.uid) != self.uid {
             return Err(Errno::EPERM.into());
         }
-        // The kernel drops those that are about files by itself, but for some `securebits`.
+        // The kernel drops the file capabilities by itself, except under some `securebits`.
         let sets = capabilities(None)?;
         Ok(set_capabilities(None, CapabilitySets { effective: CapabilitySet::empty(), ..sets })?)
     }
@@ -153,7 +153,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// The number that a variable holds. -1 means nobody, and to many system calls: leave it as it is.
+/// The number that a variable holds. -1 is refused: it means nobody, and to many system calls "leave it as it is".
 fn id(name: &'static str, value: Option<&OsStr>) -> Result<u32, CallerError> {
     let Some(value) = value else { return Err(CallerError::NoId(name, "not set".to_owned())) };
     let number = value.to_str().and_then(|value| value.parse().ok()).filter(|&id| id != u32::MAX);

@@ -183,7 +183,7 @@ pub struct Replay {
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with_all = ["from", "until"])]
     pub at: Option<When>,
 
-    /// Whose doings to show, if a command was recorded
+    /// Whose events to show, if a command was recorded: see `tracer record --help`
     #[arg(long, value_parser = scope(), value_name = "WHOSE", default_value_t)]
     pub scope: Scope,
 
@@ -196,7 +196,7 @@ pub struct Replay {
     pub thresholds: ThresholdArgs,
 }
 
-/// How much faster than it was; `None` is without waiting.
+/// Playback speed relative to the original; `None` does not wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed(pub Option<f64>);
 
@@ -275,7 +275,7 @@ pub struct Tree {
     #[arg(long, value_name = "INODE|PID", value_parser = parse_ns)]
     pub ns: Option<NsArg>,
 
-    /// Only zombies, and the way to them
+    /// Only zombies and their ancestors
     #[arg(long)]
     pub zombies: bool,
 }
@@ -303,7 +303,7 @@ pub struct Audit {
     #[arg(long, value_name = "PERCENT", default_value_t = Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub pressure_at: u64,
 
-    /// End with 3 if that is so anywhere
+    /// Exit with 3 if one of these is found
     #[arg(long, value_enum, value_name = "WHAT,…", value_delimiter = ',')]
     pub fail_on: Vec<Gate>,
 }

@@ -1,4 +1,4 @@
-//! The commands: each puts a source, the engine and a sink together, and nothing more.
+//! The commands: each only connects a source, the engine and a sink.
 
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ pub mod tree;
 pub mod watch;
 pub mod why;
 
-/// Does what the command line asks for. The exit code is that of the program.
+/// Does what the command line asks for, and returns the exit code of the program.
 ///
 /// # Errors
 /// What keeps a command from doing its job; the program prints it and exits with 1.

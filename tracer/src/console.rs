@@ -1,4 +1,4 @@
-//! The ends of the program that a person sees: standard output, standard error, and how text looks on them.
+//! Standard output, standard error, and how text looks on them.
 
 pub mod outlet;
 pub mod stderr;

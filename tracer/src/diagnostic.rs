@@ -1,5 +1,5 @@
-//! A finding as a person reads it, in the manner of a good compiler: a headline, labelled lines below each other,
-//! and what to do about it. Terminals, reports and pages all show it by this.
+//! A finding for a person, in the manner of a good compiler: a headline, labelled lines, and what to do about it.
+//! Terminal output, reports and pages all use this.
 
 use std::io::{self, Write};
 
@@ -14,24 +14,24 @@ use crate::{
 const LABEL: usize = 10;
 /// Columns before a label.
 const INDENT: usize = 2;
-/// Columns before what of a headline did not fit into its first line.
+/// Indent of the further lines of a headline.
 const CONTINUED: usize = 4;
-/// Columns that a value gets, however narrow the screen is.
+/// The columns that a value gets at least, however narrow the screen is.
 const NARROWEST: usize = 16;
 
 /// A finding on a page.
 pub struct Diagnostic<'a> {
-    /// Which.
+    /// The finding.
     pub finding: &'a Finding,
-    /// What stands before the first line: the time, say.
+    /// Text before the first line: the time, for example.
     pub lead: &'a str,
-    /// What stands before all others.
+    /// Text before all other lines.
     pub gutter: &'a str,
-    /// What stands before the headline: that it is still so, say.
+    /// Text before the headline, such as `still:`.
     pub remark: &'a str,
     /// More labelled lines, after those of the finding.
     pub more: Vec<Note>,
-    /// What to do about it is to be said as well.
+    /// Whether to print the fixes.
     pub with_fixes: bool,
 }
 
@@ -118,7 +118,7 @@ fn broken(headline: &str, first: usize, others: usize) -> Vec<String> {
 /// The whole finding, as text without colours: for reports.
 pub fn plain(finding: &Finding) -> String {
     let mut text = Vec::new();
-    // Nothing fails that is written into memory.
+    // Writing to memory cannot fail.
     let _ = writeln!(text, "{}", finding.headline);
     let _ = Diagnostic::new(finding).lines(&mut text, Screen::default());
     String::from_utf8_lossy(&text).trim_end().to_owned()

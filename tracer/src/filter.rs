@@ -1,4 +1,4 @@
-//! Narrows what is shown. The world stays whole: a filter never decides what is believed.
+//! Narrows what is shown. The world stays complete: a filter never changes what is concluded.
 
 use rustc_hash::FxHashSet;
 
@@ -21,24 +21,24 @@ pub use options::{NsArg, Options, PID_MAX, Side, SignalArg, parse_ns, parse_sign
 /// What to show. With nothing set it shows everything.
 #[derive(Debug, Default)]
 pub struct Filter {
-    /// Takes part, at either end.
+    /// Takes part, as sender or target.
     party: Option<Named>,
     /// Sends the signal.
     from: Option<Named>,
-    /// Is sent the signal; in a finding, whom it is about.
+    /// Is sent the signal; for a finding, the process that it is about.
     to: Option<Named>,
     ns: Option<Ns>,
     tree: Option<Tree>,
     container: Option<InContainer>,
-    /// Only these, if there are any.
+    /// Only these, if not empty.
     signals: Vec<Signal>,
     not_signals: Vec<Signal>,
     lost: bool,
     rules: Vec<&'static RuleDef>,
     min_severity: Option<Severity>,
-    /// Of a stream that is about a command, only what this part of it takes part in.
+    /// For a stream about a command: show only this part of it (`--scope`).
     scope: Scope,
-    /// In a recording: what of it has not come up yet.
+    /// For a recording: what the command line names and has not appeared yet.
     awaited: Option<Awaited>,
 }
 
@@ -63,7 +63,7 @@ pub enum Missing {
          with `--at WHEN` those of a moment"
     )]
     NamespaceInRecording(u32),
-    /// No process has this pid at the moment of a recording that is shown.
+    /// No process has this pid at the moment of the recording that is shown.
     #[error(
         "there is no process with pid {0} at that moment of the recording; --at WHEN shows another one, and \
          `tracer why {0} FILE` tells when it lived"
@@ -72,7 +72,7 @@ pub enum Missing {
     /// No process lives in such a namespace then.
     #[error("there is no pid namespace {0} at that moment of the recording; --at WHEN shows another one")]
     NamespaceAtMoment(u32),
-    /// Nobody heard of such a container.
+    /// No container of that name was seen.
     #[error(
         "the recording, as far as it was played, has no container, image or pod {0}; `tracer tree FILE` names those \
              of its end, with `--at WHEN` those of a moment"
@@ -80,8 +80,8 @@ pub enum Missing {
     ContainerInRecording(String),
 }
 
-/// Processes by host pid. Of this machine a pid is looked up once, so that a later owner of it is not
-/// meant; of a recording, where nobody can know who was there at its start, each that ever had it.
+/// Processes by host pid. On this machine a pid is looked up once, so that a later owner of it does not count. In a
+/// recording, where nobody can know who was there at its start, every process that ever had it counts.
 #[derive(Debug)]
 struct Named {
     pids: Vec<u32>,
@@ -89,8 +89,7 @@ struct Named {
     is_each: bool,
 }
 
-/// What the command line names of a recording and nothing has been seen of: an error if that is still so
-/// at its end.
+/// Names from the command line that have not appeared in a recording yet: an error if that is still so at its end.
 #[derive(Debug)]
 struct Awaited {
     pids: Vec<u32>,
@@ -103,11 +102,11 @@ struct Awaited {
 #[derive(Debug)]
 struct Ns {
     asked: NsArg,
-    /// All that were seen to be inside: the last findings of a namespace come after its end.
+    /// All that were seen inside: the last findings of a namespace come after its end.
     inside: FxHashSet<PidNs>,
 }
 
-/// What somebody must belong to.
+/// The containers that are asked for.
 #[derive(Debug)]
 struct InContainer {
     names: Vec<String>,
@@ -129,11 +128,11 @@ impl InContainer {
     }
 }
 
-/// A process and whoever was seen below it, by present parent or by birth.
+/// A process and all that were seen below it, by present parent or by birth.
 #[derive(Debug)]
 struct Tree {
     root: u32,
-    /// The last process that has had that pid.
+    /// The last process that had that pid.
     last: Option<ProcKey>,
     descent: Descent,
 }
@@ -210,7 +209,7 @@ impl Named {
 }
 
 impl Tree {
-    /// A process has that pid.
+    /// Whether a process has that pid.
     fn root_is(&mut self, world: &World, key: ProcKey) {
         if self.last.replace(key) != Some(key) {
             self.descent.add(world, key);
@@ -219,7 +218,7 @@ impl Tree {
 }
 
 impl Ns {
-    /// A namespace is meant, and what is nested in it.
+    /// Whether a namespace is the one that is asked for, or nested in it.
     fn add(&mut self, world: &World, outer: PidNs) {
         if self.inside.insert(outer) {
             self.inside.extend(world.namespaces().map(|ns| ns.id).filter(|&id| world.is_in(id, outer)));
@@ -231,7 +230,7 @@ impl Ns {
         if outer.is_some_and(|outer| self.inside.contains(&outer)) {
             self.inside.insert(process.pid_ns);
         } else if is_born && process.roles.init {
-            // Inode numbers are used again: this namespace is another one by the same number.
+            // Inode numbers are reused: this is a later namespace of the same number.
             self.inside.remove(&process.pid_ns);
         }
     }
@@ -249,7 +248,7 @@ pub fn find_ns(world: &World, asked: NsArg) -> Result<PidNs, Missing> {
 }
 
 impl Missing {
-    /// The same, of a moment of a recording.
+    /// The same, at a moment of a recording.
     #[must_use]
     pub fn at_moment(self) -> Self {
         match self {
@@ -261,7 +260,7 @@ impl Missing {
 }
 
 impl Filter {
-    /// The same, and of a stream that is about a command only what this part of it takes part in.
+    /// The same; of a stream about a command, only this part of it (`--scope`).
     #[must_use]
     pub fn within(self, scope: Scope) -> Self {
         Self { scope, ..self }
@@ -314,10 +313,10 @@ impl Filter {
             || *lost
     }
 
-    /// Looks up the pids and namespaces that the command line names, once the world is whole.
+    /// Looks up the pids and namespaces that the command line names, once the world is complete.
     ///
     /// # Errors
-    /// If one of them does not exist. In a recording it may come yet: see [`Filter::conclude`].
+    /// If one of them does not exist. In a recording it may still appear: see [`Filter::conclude`].
     pub fn resolve(&mut self, world: &World) -> Result<(), Missing> {
         if self.awaited.is_some() {
             self.meet(world);
@@ -342,8 +341,8 @@ impl Filter {
         self.awaited.is_some()
     }
 
-    /// Keeps up with what is born into a namespace or a tree. To be called with each change
-    /// after [`Filter::resolve`], before the change is judged; in a recording from the first change on.
+    /// Keeps up with births in a namespace or a tree. Must be called with each change after [`Filter::resolve`], before
+    /// the change is judged; in a recording from the first change on.
     pub fn follow(&mut self, world: &World, change: &Change) {
         if let Some(tree) = &mut self.tree {
             tree.descent.follow(world, change);
@@ -359,7 +358,7 @@ impl Filter {
         }
     }
 
-    /// Finds in a recording, as it is now, what the command line names.
+    /// Looks for what the command line names in a recording, as the world is now.
     fn meet(&mut self, world: &World) {
         let Self { ns, tree, awaited: Some(Awaited { pids, namespace, .. }), .. } = self else { return };
         pids.retain(|&pid| world.by_pid(pid).is_none());
@@ -378,7 +377,7 @@ impl Filter {
         }
     }
 
-    /// Takes note of an event of a recording that tells of a container.
+    /// Notes an event of a recording that names a container.
     pub fn hear(&mut self, event: &EventKind) {
         let Some(Awaited { containers, .. }) = &mut self.awaited else { return };
         match event {
@@ -394,10 +393,10 @@ impl Filter {
         }
     }
 
-    /// To be asked at the end of a recording: whether all was there that the command line names.
+    /// To be called at the end of a recording: checks that all that the command line names was there.
     ///
     /// # Errors
-    /// If something was not, at no time.
+    /// If something never was.
     pub fn conclude(&mut self, world: &World) -> Result<(), Missing> {
         self.meet(world);
         let Some(Awaited { pids, namespace, containers }) = &self.awaited else { return Ok(()) };
@@ -409,7 +408,7 @@ impl Filter {
         }
     }
 
-    /// Whether an event is to be shown. What asks for a signal hides all that is none.
+    /// Whether an event is to be shown. A filter for signals hides all other events.
     pub fn shows_event(&self, world: &World, event: &Occurrence<'_>) -> bool {
         match event {
             Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => {
@@ -433,7 +432,7 @@ impl Filter {
         }
     }
 
-    /// Whether what is known of a container is to be shown.
+    /// Whether to show what is known about a container.
     pub fn shows_container(&self, container: &Container) -> bool {
         self.container.as_ref().is_none_or(|asked| asked.has(container))
     }
@@ -447,11 +446,11 @@ impl Filter {
         let sender = facts.own(Role::Sender).and_then(|sender| sender.processes().first());
         let mut others = facts.processes(&[Role::Debtor, Role::Adopter, Role::Client, Role::Party, Role::Victims]);
         if facts.own(Role::Sender).is_none() {
-            // Of what is only a part of it.
+            // The fact belongs to a part of the finding.
             others.extend(facts.processes(&[Role::Sender]));
         }
         let is_about_loss = lost.is_some();
-        // Whom a kill ended are its targets, all of them.
+        // The processes that a kill ended are its targets, all of them.
         let mut targets = others.iter().copied().filter(|_| fatal.is_some()).chain(subject);
         let client = facts.first(Role::AskedBy).and_then(|asked| asked.processes().first());
         let parties: Vec<_> = [subject, sender, client].into_iter().chain(others.iter().copied().map(Some)).collect();
@@ -465,7 +464,7 @@ impl Filter {
             })
     }
 
-    /// What is about no signal: it has no sender and no target.
+    /// Not about a signal, so it has no sender and no target.
     fn shows_quiet(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
         !self.lost
             && self.shows_signal(None)
@@ -474,8 +473,8 @@ impl Filter {
             && self.shows_containers(world, None, None, parties)
     }
 
-    /// Whether somebody belongs to the containers that were asked for, at the side that was. What has no
-    /// sides (all but signals) goes by all who take part.
+    /// Whether a process belongs to the containers that are asked for, on the side that is asked for. Whatever has no
+    /// sides (all but signals) counts all who take part.
     fn shows_containers(
         &self,
         world: &World,

@@ -1,10 +1,10 @@
-//! `tracer` says what really happens to processes at the two moments that nobody can see: when a
-//! signal is sent, and when a child should be reaped.
+//! `tracer` explains what happens to processes at two moments that are hard to observe: when a signal is sent, and when
+//! a child should be reaped.
 //!
-//! A [`source`] yields owned [`event`]s, live from the kernel. The [`engine`] folds each into the
-//! [`world`] (every process, zombie and pid namespace there is), gets [`change`]s, and asks the
-//! [`rules`] for [`finding`]s. [`sink`]s receive the whole step. Only sources and sinks do input
-//! and output or know a clock, so the same events always give the same output.
+//! A [`source`] yields owned [`event`]s: live from the kernel, or from a trace. The [`engine`] applies each to the
+//! [`world`] (all processes, zombies and pid namespaces), gets [`change`]s, and asks the [`rules`] for [`finding`]s.
+//! [`sink`]s receive the whole step. Only sources and sinks do I/O or read a clock, so the same events always give the
+//! same output.
 //!
 //! The library serves the program of the same name; its interface is not stable.
 

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     code
 }
 
-/// Rust programs ignore SIGPIPE; a reader that has seen enough comes back as this error.
+/// Rust programs ignore SIGPIPE; a reader that has seen enough shows up as this error.
 fn is_broken_pipe(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
@@ -41,7 +41,7 @@ fn report(error: &anyhow::Error) {
     stderr::print(format_args!("{BAD}tracer:{BAD:#} {}", tame(&format!("{error:#}"))));
 }
 
-/// What clap says of a command line, which it repeats as it is; a script may have put anything there.
+/// clap's message about a command line, which it quotes; a script may have put anything there.
 fn usage(error: &clap::Error) -> ! {
     let plain = error.render().to_string();
     let tamed = tame(&plain);

@@ -1,5 +1,4 @@
-//! The one loop: takes events from the live source to the engine, and each step to whoever wants
-//! to see it.
+//! The one loop: takes events from the live source to the engine, and each step to the sinks.
 
 use std::{
     io,
@@ -36,37 +35,35 @@ use crate::{
     world::World,
 };
 
-/// How often the ring buffer is looked at while it has something.
+/// How often the ring buffer is polled while it has records.
 pub const BUSY: Duration = Duration::from_millis(5);
-/// And while it has nothing.
+/// How often it is polled while it has none.
 const IDLE: Duration = Duration::from_millis(40);
 /// How often time passes for the rules.
 const HOUSEKEEPING: Span = Span::ms(50);
-/// How often what no tracepoint tells is looked up.
+/// How often the state that no tracepoint shows is surveyed.
 const SURVEY: Span = Span::SECOND;
-/// Processes of which the world is in doubt that are looked at in one turn; the rest get theirs in the
-/// next.
+/// How many doubtful processes are looked at in one turn; the others follow in the next.
 const DOUBTS: usize = 512;
-/// How long the world may go without a snapshot while events are being lost: a
-/// second after the end of a storm it is as the kernel, also where others go on losing.
+/// How long the world may go without a snapshot while events are being lost. A second after the end of a storm it
+/// agrees with the kernel again, even if others go on losing.
 const LONGEST_BEHIND: Span = Span::ms(500);
-/// And how many times as long as the last snapshot took. Where there are so many processes that a
-/// snapshot takes long, it must not be all that is done, or more is lost by that.
+/// And that many times as long as the last snapshot took: with very many processes, snapshots must not take all the
+/// time, or more is lost because of them.
 const LONGEST_IN_SNAPSHOTS: u64 = 4;
-/// How long the end of the stream waits for a last look at what runs out.
+/// How long the end of the stream waits for a last look at the limits.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// How long records are taken, and how long processes are listed, before something else gets its turn: signals
-/// must be seen.
+/// How long records are taken, or processes listed, before something else gets its turn: signals must be noticed.
 const SLICE: Duration = Duration::from_millis(20);
-/// How long the first tree waits for command lines. Where there are so many processes that reading them all takes
-/// longer, the rest comes later.
+/// How long the first tree waits for command lines. With so many processes that reading them all takes longer, the rest
+/// comes later.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// Processes of which command lines and containers are looked up at once.
+/// For how many processes command lines and containers are looked up at once.
 const AT_ONCE: usize = 128;
 
 const CANNOT_LIST: &str = "cannot list the processes with the kernel's task iterator";
 
-/// A live source, the engine that it feeds, and what lies between them.
+/// A live source, the engine that it feeds, and what is between them.
 pub struct Pump {
     live: Live,
     engine: Engine,
@@ -77,7 +74,7 @@ pub struct Pump {
     began: BootNs,
     /// Processor time that had been used by then.
     cpu_before: Span,
-    /// Room for the record of an event that user space makes.
+    /// Buffer for the record of an event that user space makes.
     record: Vec<u8>,
     /// Boot time of the last housekeeping.
     kept: BootNs,
@@ -89,23 +86,23 @@ pub struct Pump {
     snapshot: Option<Snapshot>,
     /// How long the last snapshot took.
     snapshot_took: Span,
-    /// The last turn has not taken all that there was.
+    /// The last turn did not take everything.
     is_behind: bool,
-    /// A command that was started, and whose birth has not come up yet.
+    /// A command that was started, but whose birth has not been seen yet.
     awaited: Option<Awaited>,
 }
 
-/// A snapshot that is being taken, a part at a time, as there may be many processes.
+/// A snapshot in progress. It is taken in parts, because there may be many processes.
 struct Snapshot {
     began: Instant,
     /// While rows are still to come.
     listing: Option<Listing>,
-    /// Whose command lines and containers are still to be looked up, the youngest first: the oldest have their turn
-    /// first, so that who would keep others from theirs comes late.
+    /// Processes whose command lines and containers are still to be looked up, youngest first. The oldest are taken
+    /// first, so that a process that floods the list only delays itself.
     unread: Vec<ProcKey>,
-    /// The rows are through, and that was told.
+    /// All rows were taken, and `SnapshotEnd` was reported.
     is_told: bool,
-    /// How long it took so far.
+    /// How long it has taken so far.
     took: Duration,
 }
 
@@ -116,8 +113,8 @@ struct Awaited {
 }
 
 impl Awaited {
-    /// The process, if this is its birth. The pid cannot be another's: its owner has not been reaped,
-    /// and an older one of that pid was no child of ours.
+    /// The process, if this is its birth. The pid cannot be another's: its owner has not been reaped, and an older
+    /// owner of that pid was no child of ours.
     fn born_in(&self, event: &Event) -> Option<ProcKey> {
         let EventKind::Fork(fork) = &event.kind else { return None };
         let is_ours = fork.creator.is_some_and(|creator| creator.key.tgid == std::process::id());
@@ -143,7 +140,7 @@ impl Pump {
         Ok(pump)
     }
 
-    /// Begins the stream. The processes that exist come with the next turns.
+    /// Begins the stream. The existing processes follow with the next turns.
     ///
     /// # Errors
     /// If the processes cannot be listed, and what `show` returns.
@@ -164,7 +161,7 @@ impl Pump {
             cpu_before: live::cpu_time(),
             record: Vec::new(),
             kept: BootNs::ZERO,
-            // The first snapshot tells what a survey would.
+            // The first snapshot shows all that a survey would.
             surveyed: now,
             behind_since: None,
             snapshot: None,
@@ -178,23 +175,23 @@ impl Pump {
         Ok(pump)
     }
 
-    /// Whether rows of the processes that exist are still to come.
+    /// Whether rows of existing processes are still to come.
     pub fn is_listing(&self) -> bool {
         self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_told)
     }
 
-    /// Whether there is more than the last turn has taken, or listed.
+    /// Whether the last turn left something to take or to list.
     pub fn is_behind(&self) -> bool {
         self.is_behind || self.snapshot.is_some()
     }
 
-    /// What is known now.
+    /// The current state.
     pub fn world(&self) -> &World {
         self.engine.world()
     }
 
-    /// Takes what has come up since the last turn, for a while at the most ([`Pump::is_behind`] tells whether that
-    /// was all), and lets time pass; says how many records there were.
+    /// Takes what has come up since the last turn, for a limited time ([`Pump::is_behind`] says whether anything is
+    /// left), and lets time pass. Returns the number of records.
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
@@ -202,7 +199,7 @@ impl Pump {
         let began = live::now();
         let Self { live, engine, containers, kernel_log, awaited, record: room, .. } = self;
         let Drained { count, is_all } = live.drain(Instant::now() + SLICE, |event, record| {
-            // Before it, so that whoever executes a container's program does so inside.
+            // Before the records: a process that executes a container's program then does so inside the container.
             for kind in containers.see(&event, engine.world()) {
                 tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
             }
@@ -217,15 +214,15 @@ impl Pump {
             tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
         self.is_behind = !is_all;
-        // What happened until then is known now.
+        // Everything up to then is known now.
         let come_to = if is_all { began } else { self.engine.world().now() };
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
         let rooms = self.limits.news(self.engine.world());
         self.measured(rooms, show)?;
-        // At once, so that a loss stands in the stream where it happened: after what still found
-        // room, before what found room again.
+        // At once, so that a loss stands in the stream where it happened: after the records that still found room,
+        // before those that found room again.
         let lost = self.live.lost().context("cannot read the kernel side's counters")?;
         let now = live::now();
         if let Some(lost) = &lost {
@@ -244,7 +241,7 @@ impl Pump {
         Ok(count)
     }
 
-    /// The way back after a loss.
+    /// Recovers after a loss.
     fn catch_up(
         &mut self,
         now: BootNs,
@@ -260,8 +257,8 @@ impl Pump {
         Ok(())
     }
 
-    /// The rules that wanted to be asked again, after a look at whom they will be asked about. Time passes no further
-    /// than the stream has come: what they ask for may be in what is still to be read.
+    /// Asks the rules that wanted to be asked again, after a look at the processes concerned. Time passes no further
+    /// than the stream has come: what a rule asks about may be in records still to be read.
     fn let_time_pass(
         &mut self,
         come_to: BootNs,
@@ -274,7 +271,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Looks at a process in `/proc` now, whether the world is in doubt about it or not.
+    /// Looks at a process in `/proc` now, whether or not the world is in doubt about it.
     ///
     /// # Errors
     /// What `show` returns.
@@ -286,8 +283,7 @@ impl Pump {
         self.step(&self.live.look(Wanted::Look(key)), show)
     }
 
-    /// Looks up what no tracepoint tells: who is traced, who is a subreaper, how much is left of what runs
-    /// out.
+    /// Surveys what no tracepoint shows: who is traced, who is a subreaper, and how much is left of pids and ptys.
     ///
     /// # Errors
     /// If the kernel's iterator fails, and what `show` returns.
@@ -299,7 +295,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Begins to take a snapshot.
+    /// Begins a snapshot.
     fn begin_snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         let began = Instant::now();
         let (listing, begin) = self.live.list().context(CANNOT_LIST)?;
@@ -309,7 +305,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Goes on with the snapshot that is being taken, if one is, for a while.
+    /// Continues the snapshot in progress, if there is one, for a limited time.
     fn go_on_with_snapshot(
         &mut self,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
@@ -364,7 +360,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Takes a snapshot in one go, but for command lines that take long; the one that is being taken, if one is.
+    /// Takes a snapshot in one go, or completes the one in progress; slow command lines follow later.
     fn snapshot(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         if self.snapshot.is_none() {
             self.begin_snapshot(show)?;
@@ -394,15 +390,14 @@ impl Pump {
         tell(&mut self.engine, &mut self.record, event, show)
     }
 
-    /// A child of this process was started, and is what the stream is about from now on: that is told
-    /// right after its birth, so that nothing of what it does comes before. It must not be reaped before
-    /// [`Pump::command_ended`].
+    /// A child of this process was started, and is what the stream is about from now on. That is reported right after
+    /// its birth, before anything that it does. It must not be reaped before [`Pump::command_ended`].
     pub fn await_command(&mut self, pid: u32, args: Args) {
         self.awaited = Some(Awaited { pid, args });
     }
 
-    /// That child has ended: takes what it did, and finds out who it was, should its birth have been
-    /// lost. It may be reaped then.
+    /// That child has ended: takes what it did, and finds out who it was if its birth was lost. It may be reaped after
+    /// that.
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
@@ -419,7 +414,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Takes all that has happened until now.
+    /// Takes everything that has happened until now.
     fn take_all(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         let now = live::now();
         self.turn(show)?;
@@ -429,7 +424,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Tells how the command ended.
+    /// Reports how the command ended.
     ///
     /// # Errors
     /// What `show` returns.
@@ -444,7 +439,7 @@ impl Pump {
         Ok(())
     }
 
-    /// Ends the stream: takes what is left, and says what it cost.
+    /// Ends the stream: takes what is left, and reports what the run cost.
     ///
     /// # Errors
     /// If the kernel side cannot be read, and what `show` returns.
@@ -453,7 +448,7 @@ impl Pump {
             self.snapshot(show)?;
         }
         self.take_all(show)?;
-        // Housekeeping included: what happened before the end belongs to the run.
+        // Including housekeeping: what happened before the end belongs to the run.
         self.kept = BootNs::ZERO;
         self.turn(show)?;
         let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
@@ -475,7 +470,7 @@ impl Pump {
     }
 }
 
-/// Takes in an event that user space makes.
+/// Takes in an event that user space made.
 fn tell(
     engine: &mut Engine,
     room: &mut Vec<u8>,
@@ -488,8 +483,7 @@ fn tell(
     show(world, &step)
 }
 
-/// How long to wait between two turns: short while there is something, longer and longer while there
-/// is not.
+/// How long to wait between two turns: short while there are records, longer and longer while there are none.
 #[derive(Debug)]
 pub struct Pace(Duration);
 
@@ -500,15 +494,15 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// After a turn that found so many records, and perhaps left some.
+    /// After a turn that took so many records, and may have left some.
     pub fn after(&mut self, drained: usize, is_behind: bool) -> Duration {
         self.0 = if drained > 0 { BUSY } else { (self.0 * 2).min(IDLE) };
-        // Signals and the end of the time must be seen nevertheless.
+        // Signals and the end of the time must still be noticed.
         if is_behind { Duration::ZERO } else { self.0 }
     }
 }
 
-/// Sleeps for a while; without a time, for ever. If there is no time to sleep, whatever else has come up is seen.
+/// Sleeps for a while; for ever without a time. With a time of zero, other pending events still get their turn.
 pub async fn sleep(time: Option<Duration>) {
     match time {
         Some(Duration::ZERO) => tokio::task::yield_now().await,
@@ -517,21 +511,19 @@ pub async fn sleep(time: Option<Duration>) {
     }
 }
 
-/// Whether the world, which has been without a snapshot for that time since a loss, should get one
-/// now.
+/// Whether to take a snapshot now, given how long ago the loss was.
 fn is_snapshot_due(behind: Span, is_losing: bool, last_took: Span) -> bool {
-    // Not while it is still losing, which would spoil it again; but a loss without an end must not
-    // let the world drift away either.
+    // Not during a loss, which would spoil the snapshot; but an endless loss must not let the world drift away either.
     !is_losing || behind >= LONGEST_BEHIND.max(last_took * LONGEST_IN_SNAPSHOTS)
 }
 
-/// The event loop that [`run`] and its like wait in: one thread, nothing runs beside it.
+/// The event loop that [`run`] and its like wait in: single-threaded.
 ///
 /// # Errors
 /// If the kernel gives no descriptors for it.
 pub fn event_loop() -> Result<Runtime> {
     const CANNOT: &str = "cannot start the event loop";
-    // It panics if there is no descriptor left for the pair of sockets of its signals, after those that it needs else.
+    // tokio panics if there is no descriptor for the socket pair of its signal driver, which comes after the others.
     let room: io::Result<Vec<_>> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
     drop(room.context(CANNOT)?);
     tokio::runtime::Builder::new_current_thread().enable_all().build().context(CANNOT)
@@ -569,8 +561,8 @@ impl Leave {
     }
 }
 
-/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. What the sink writes
-/// goes through `out`, which the loop never waits for; the end does, until a signal asks not to.
+/// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. The sink writes through `out`; the
+/// loop never waits for it, but the end does, until a signal asks it not to.
 ///
 /// # Errors
 /// If the source fails, or the sink cannot write; a closed pipe is an [`io::Error`] of the kind

@@ -1,4 +1,4 @@
-//! Findings for other programs: reports that a build server or a code host shows.
+//! Findings for other programs: reports for build servers and code hosts.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -24,8 +24,8 @@ pub enum Report {
     Github,
 }
 
-/// Writes a report; the findings are in that trace. A file of that name is replaced; what is for standard
-/// output goes into `out`.
+/// Writes a report; the findings are in that trace. Replaces a file of that name; what is for standard output goes to
+/// `out`.
 ///
 /// # Errors
 /// If it cannot be written.

@@ -1,4 +1,4 @@
-//! Where steps go: one presenter a file, all fed with the same [`Step`].
+//! Where steps go: one presenter per file, all fed with the same [`Step`].
 
 use std::io;
 
@@ -15,7 +15,7 @@ pub mod trace;
 
 /// A presenter.
 pub trait Sink {
-    /// Called once for each event, with the world as it is after it. The first call comes with
+    /// Called once for each event, with the world after it. The first call comes with
     /// [`EventKind::Start`](crate::event::EventKind::Start); the world is complete with the first
     /// [`Change::Synced`](crate::change::Change::Synced).
     ///
@@ -23,11 +23,10 @@ pub trait Sink {
     /// Only from writing; [`io::ErrorKind::BrokenPipe`] ends the run quietly.
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()>;
 
-    /// Called before the first step: nothing that happened before a boot time is to be
-    /// shown. It is to be followed all the same.
+    /// Called before the first step: shows nothing from before a boot time, but must follow those steps all the same.
     fn show_from(&mut self, _from: BootNs) {}
 
-    /// Called when a batch of steps is through: the time to flush.
+    /// Called at the end of a batch of steps: the time to flush.
     ///
     /// # Errors
     /// Only from writing.
@@ -44,7 +43,7 @@ pub trait Sink {
 pub struct Counted<'a> {
     sink: &'a mut dyn Sink,
     summary: Summary,
-    /// Boot time from which on steps are counted and shown; before, the sink only follows.
+    /// Boot time from which steps are counted and shown; the sink only follows earlier ones.
     from: BootNs,
 }
 
@@ -54,7 +53,7 @@ impl<'a> Counted<'a> {
         Self::from(sink, BootNs::ZERO)
     }
 
-    /// Only what happens from a boot time on is to be shown and counted.
+    /// Shows and counts only what happens from a boot time on.
     pub fn from(sink: &'a mut dyn Sink, from: BootNs) -> Self {
         sink.show_from(from);
         Self { sink, summary: Summary::default(), from }
@@ -77,12 +76,12 @@ impl<'a> Counted<'a> {
         self.sink.flush()
     }
 
-    /// So many lines of output found no room, as nobody read them in time: that is said at the end.
+    /// So many lines were dropped because nobody read them in time: the end says so.
     pub fn unwritten(&mut self, lines: u64) {
         self.summary.unwritten = lines;
     }
 
-    /// See [`Sink::finish`]; gives the count.
+    /// See [`Sink::finish`]; returns the count.
     ///
     /// # Errors
     /// Only from writing.

@@ -1,8 +1,7 @@
-//! The trace file: an MCAP container in which the records lie as they came. `docs/trace-format.md` is
-//! its specification.
+//! The trace file: an MCAP container that holds the records as they came. `docs/trace-format.md` is its specification.
 //!
-//! [`writer`] and [`reader`] know the container, and nothing of what the records mean; the sink and
-//! the source of the same name put them to use.
+//! [`writer`] and [`reader`] know the container, but not what the records mean; the sink and the source named `trace`
+//! use them.
 
 pub use tracer_model::wire::{FORMAT, Records, layout, parts};
 
@@ -11,13 +10,13 @@ mod index;
 pub mod reader;
 pub mod writer;
 
-/// What the container's header calls its contents: this, and the version of the format.
+/// The profile in the container's header: this, and the version of the format.
 pub const PROFILE: &str = "tracer/";
 
-/// The key of the metadata under which the first record's contents stand, as JSON.
+/// The key of the metadata that holds the contents of the first record, as JSON.
 const START: &str = "start";
 
-/// And the key of the CRC-32 of that, a decimal number: nothing else guards it.
+/// The key of its CRC-32, a decimal number: nothing else protects it.
 const START_SUM: &str = "start_crc32";
 
 /// The channel of the records, in the order of the stream.
@@ -26,15 +25,14 @@ pub const RECORDS: u16 = 1;
 /// The channel of images of the world, which make it possible to begin in the middle.
 pub const KEYFRAMES: u16 = 2;
 
-/// The most bytes of a chunk, packed or not, that a reader takes: whatever claims more is damaged, or
-/// wants to harm. Writers stay far below.
+/// The most bytes of a chunk, compressed or not, that a reader accepts: a chunk that claims more is damaged or hostile.
+/// Writers stay far below.
 pub const CHUNK_MAX: usize = 16 << 20;
 
-/// How many times as many bytes as its packed ones a chunk may unpack to, besides [`UNPACKED_FREE`]. Records
-/// have times and keys, which never pack that well: 70 times at the most, those of processes with the same
-/// long command line.
+/// To how many times its compressed size a chunk may expand, besides [`UNPACKED_FREE`]. Records have times and keys,
+/// which never compress that well: at most 70 times, for processes with the same long command line.
 const UNPACKED_TIMES: usize = 256;
 const UNPACKED_FREE: usize = 4 << 10;
 
-/// The most bytes of the container's records before the first chunk, which say what was recorded.
+/// The most bytes of container records before the first chunk, which say what was recorded.
 const BEGINNING_MAX: usize = 4 << 20;

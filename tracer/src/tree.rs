@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// What of the world to print.
+/// Which part of the world to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// Only this namespace and those nested in it.
     pub ns: Option<PidNs>,
-    /// Only zombies; in a tree also the way to them.
+    /// Only zombies; in a tree, with their ancestors.
     pub zombies: bool,
 }
 
@@ -45,7 +45,7 @@ pub fn print_json(world: &World, scope: Scope, out: impl Write) -> io::Result<()
     lines.flush()
 }
 
-/// Levels of a tree that are drawn; what is deeper is counted.
+/// How many levels of a tree are drawn; deeper processes are counted.
 const DEEPEST: usize = 50;
 
 /// Draws the trees, outer namespaces first.
@@ -83,7 +83,7 @@ struct Section<'a> {
 struct Row<'a> {
     what: What<'a>,
     depth: usize,
-    /// A bit for each level from 1 on, its own included: something later hangs on the same trunk.
+    /// A bit for each level from 1 on, its own included: something later is attached to the same trunk.
     goes_on: u64,
 }
 
@@ -91,7 +91,7 @@ struct Row<'a> {
 enum What<'a> {
     Process {
         process: &'a Process,
-        /// Lives in a nested namespace, of which it is the way in.
+        /// It lives in a nested namespace, and is the first process of it here.
         is_door: bool,
     },
     /// What is too deep to be drawn.
@@ -116,8 +116,8 @@ impl Row<'_> {
 impl<'a> Section<'a> {
     fn of(forest: &Forest<'a>, namespace: &'a Namespace, only_zombies: bool) -> Self {
         let mut section = Self { namespace, rows: Vec::new(), processes: 0, zombies: 0, kernel_threads: 0 };
-        // For each level of the way to a line: how many of it and its ancestors have a row. A
-        // helper program that the kernel started hangs on a kernel thread, which has none.
+        // For each level on the path to a line: how many of it and its ancestors have a row. A helper program that the
+        // kernel started is the child of a kernel thread, which has none.
         let mut rows_on_way: Vec<usize> = Vec::new();
         for view::Line { process, depth: level } in forest.tree(namespace.id) {
             rows_on_way.truncate(level);
@@ -150,7 +150,7 @@ impl<'a> Section<'a> {
             .into_iter()
             .rev()
             .filter(|row| {
-                // Read backwards, an ancestor comes after what is below it.
+                // In reverse order, an ancestor comes after its descendants.
                 let keep = row.what.is_zombie() || row.depth < wanted;
                 if keep {
                     wanted = row.depth;
@@ -162,8 +162,8 @@ impl<'a> Section<'a> {
         self.rows = kept;
     }
 
-    /// Counts what is too deep, in one row for all below a parent; zombies have theirs after it, where
-    /// those are asked for.
+    /// Counts what is too deep, in one row for all below a parent; zombies get their own row after it, if they are
+    /// asked for.
     fn fold(&mut self, only_zombies: bool) {
         let mut open = None;
         let mut kept: Vec<Row<'a>> = Vec::new();
@@ -192,12 +192,12 @@ impl<'a> Section<'a> {
         self.rows = kept;
     }
 
-    /// Draws the branches, from the last row to the first: a branch goes on if a later row
-    /// hangs on the same trunk.
+    /// Draws the branches, from the last row to the first: a branch continues if a later row is attached to the same
+    /// trunk.
     fn draw(&mut self) {
         let mut goes_on: u64 = 0;
         for row in self.rows.iter_mut().rev() {
-            // Level 0 is that of the roots, which hang on nothing.
+            // Level 0 is that of the roots, which are attached to nothing.
             let own = 1 << row.depth;
             goes_on &= (own << 1) - 1;
             row.goes_on = goes_on;
@@ -295,7 +295,7 @@ impl<'a> Section<'a> {
         writeln!(out, "{line}")
     }
 
-    /// What is remarkable about a process.
+    /// What is worth noting about a process.
     fn marks(&self, world: &World, process: &Process, depth: usize, is_door: bool) -> Vec<(anstyle::Style, String)> {
         let mut marks = Vec::new();
         // Where its parent, or the namespace, says something else.

@@ -1,4 +1,4 @@
-//! Moments of a recording as a person names them: by the clock, or from its beginning or its end.
+//! Moments of a recording as a person gives them: by the clock, or relative to its beginning or its end.
 
 use std::{str::FromStr, time::Duration};
 
@@ -10,12 +10,12 @@ use jiff::{
 
 use crate::time::{BootNs, Span};
 
-/// A moment as it is named on the command line.
+/// A moment as given on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// `2026-11-24T12:34:09.171Z`
     Instant(Timestamp),
-    /// `2026-11-24 12:34:09.171`, by the clock of whoever asks.
+    /// `2026-11-24 12:34:09.171`, in the time zone of whoever asks.
     Date(DateTime),
     /// `12:34:09.171`, on the day of the recording.
     Clock(Time),
@@ -33,7 +33,7 @@ pub enum Unknown {
     Pipe,
 }
 
-/// When a recording was made: boot times, and what makes wall time of them.
+/// The time of a recording: boot times, and the offset to wall time.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded {
     /// Its first and its last moment, if that is known.
@@ -43,7 +43,7 @@ pub struct Recorded {
 }
 
 impl When {
-    /// The boot time. A moment outside of the recording is its nearest end's business.
+    /// The boot time. A moment outside the recording is moved to its nearest end.
     ///
     /// # Errors
     /// If it is relative to something that is not known.
@@ -54,7 +54,7 @@ impl When {
             let boot = time.as_nanosecond() - i128::from(wall_offset_ns);
             BootNs(u64::try_from(boot).unwrap_or(if boot < 0 { 0 } else { u64::MAX }))
         };
-        // Where the clock is set back, the first of two; where it is set forth, the later one.
+        // When the clock was set back, the first of the two times; when it was set forward, the later one.
         let local = |date: DateTime| date.to_zoned(zone.clone()).map_or(BootNs::ZERO, |zoned| boot(zoned.timestamp()));
         Ok(match self {
             Self::Instant(time) => boot(time),
@@ -63,7 +63,7 @@ impl When {
                 let (begin, _) = span()?;
                 let begin = Timestamp::from_nanosecond(begin.since_1970(wall_offset_ns)).unwrap_or(Timestamp::MIN);
                 let day = Zoned::new(begin, zone.clone());
-                // A recording that began shortly before midnight goes on after it.
+                // A recording that began shortly before midnight continues after it.
                 let day = if time < day.time() { day.date().tomorrow().unwrap_or(day.date()) } else { day.date() };
                 local(day.to_datetime(time))
             }

@@ -1,5 +1,5 @@
-//! One process, and all that is known of it: its life in a recording ([`recorded`]), or what can be seen
-//! of it now ([`live`]). [`page`] prints it.
+//! Everything known about one process: its life in a recording ([`recorded`]), or what can be seen of it now
+//! ([`live`]). [`page`] prints it.
 
 mod ends;
 mod json;
@@ -13,7 +13,7 @@ pub use who::WhoArg;
 
 use crate::{ident::quote, summary::and_more};
 
-/// Who was asked for cannot be shown.
+/// Why no page can be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
     /// No process has, or had, this pid.
@@ -38,7 +38,7 @@ pub enum Missing {
         pid: u32,
         /// Where it was looked for.
         place: String,
-        /// Whom it may mean, quoted.
+        /// The processes that it may mean, quoted.
         candidates: Vec<String>,
         /// How many there are.
         count: u64,
@@ -93,7 +93,7 @@ pub enum Missing {
         and_more(.candidates, *.count)
     )]
     Ambiguous {
-        /// What it should be called.
+        /// The name that was asked for.
         name: String,
         /// Where it was looked for.
         place: String,
@@ -114,5 +114,5 @@ pub enum Missing {
     },
 }
 
-/// Candidates that are named where there are many.
+/// How many candidates are named.
 pub const NAMED: usize = 8;

@@ -1,5 +1,5 @@
-//! The time zone of whoever looks at the output. `TZ` may name one of the system's, or a rule (tzset(3)), and
-//! nothing else: as root by sudo this must not open a file that somebody else has named.
+//! The time zone for the output. `TZ` may name one of the system's or a rule (tzset(3)), and nothing else: as root
+//! under sudo, `tracer` must not open a file that somebody else has named.
 
 use std::{env, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
@@ -12,7 +12,7 @@ const ZONES: &str = "/usr/share/zoneinfo/";
 /// The system's own: a link to one of them, or a copy.
 const LOCAL: &str = "/etc/localtime";
 
-/// The time zone that `TZ` names, or the system's. UTC, which is said, if `TZ` names none.
+/// The time zone that `TZ` names, or the system's. UTC, with a message, if `TZ` names none.
 pub fn local() -> TimeZone {
     static ZONE: LazyLock<TimeZone> = LazyLock::new(|| match env::var_os("TZ") {
         Some(name) => named(&name).unwrap_or_else(|| {
@@ -34,7 +34,7 @@ fn named(name: &OsStr) -> Option<TimeZone> {
     of_zones(in_zones).or_else(|| TimeZone::posix(name).ok())
 }
 
-/// A file of the system's time zones; nothing leads out of there.
+/// A file of the system's time zones; nothing outside.
 fn of_zones(name: &str) -> Option<TimeZone> {
     let is_name = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())

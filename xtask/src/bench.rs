@@ -27,10 +27,10 @@ mod tracing;
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// What live tracing costs the traced: storms of signals and forks, untraced and traced in turn.
+    /// What live tracing costs the traced programs: storms of signals and forks, alternately untraced and traced.
     Live(Options),
-    /// What each program costs a run, with the optional hooks of each tier: here, or in a booted kernel,
-    /// where the processor is emulated and only ratios mean something.
+    /// What each program costs per run, with the optional hooks of each tier: here, or in a booted kernel, where the
+    /// processor is emulated and only ratios are meaningful.
     Hooks(HooksOptions),
     /// What a recording costs and holds, and what reading it costs.
     Trace(trace::Options),
@@ -85,7 +85,7 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
     }
 }
 
-/// Builds what is measured, and sees to it that this is root and has its load.
+/// Builds what is measured, becomes root, and checks that the load generator is there.
 fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
     if !no_build {
         setup::toolchain(workspace, None)?;

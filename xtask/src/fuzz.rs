@@ -1,5 +1,4 @@
-//! `cargo xtask fuzz`: the reader of traces and all that comes after it, fed for a while with bytes that
-//! nobody would write.
+//! `cargo xtask fuzz`: feeds the reader of traces, and all code behind it, with arbitrary bytes for a while.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +19,7 @@ pub struct Options {
     /// How long each target runs.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    /// Only see to it that the targets can be built and run.
+    /// Only check that the targets can be built and run.
     #[arg(long)]
     fetch: bool,
     /// Which targets; all if none is named.
@@ -69,9 +68,9 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let cargo_fuzz = cargo_fuzz(&workspace)?;
     let targets = if targets.is_empty() { Target::ALL.to_vec() } else { targets };
-    // All that are asked for are built alike, so that nothing is built twice.
+    // All targets are built with the same options, so that nothing is built twice.
     let features = targets.iter().any(|target| target.needs_program()).then_some("program");
-    // What cannot be built is told apart from what finds something.
+    // Distinguishes a failed build from a crash.
     let mut build = cargo_fuzz_command(&workspace, &cargo_fuzz, "build", features);
     if let [target] = targets[..] {
         build.arg(target.name()?);
@@ -86,7 +85,7 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
         std::fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
         let mut command = cargo_fuzz_command(&workspace, &cargo_fuzz, "run", features);
         command.arg(&name);
-        // What is found goes into the first folder, and the seeds stay as they are.
+        // New inputs go into the first folder; the seeds stay unchanged.
         command.arg(&found).arg(workspace.root.join("fuzz/corpus").join(target.seeds())).arg("--");
         command.arg(format!("-max_total_time={seconds}")).args(LIMITS);
         let status = status(&mut command)?;
@@ -100,7 +99,7 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
 
 fn cargo_fuzz_command(workspace: &Workspace, cargo_fuzz: &Path, verb: &str, features: Option<&str>) -> Command {
     let mut command = Command::new(cargo_fuzz);
-    // No sanitizer: this code has no unsafe blocks, and those of a stable compiler want a nightly one.
+    // No sanitizer: this code has no unsafe blocks, and the sanitizers need a nightly compiler.
     command.current_dir(&workspace.root).args(["fuzz", verb, "--fuzz-dir", "fuzz", "--dev", "-s", "none"]);
     command.args(features.map(|features| format!("--features={features}")));
     command.arg("--target-dir").arg(workspace.target.join("fuzz"));

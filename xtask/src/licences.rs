@@ -1,4 +1,4 @@
-//! What tracer is linked with: under licences that allow it, from the registry, and nothing that is refused.
+//! Checks what `tracer` is linked with: allowed licences, from the registry, and no banned crate.
 //!
 //! What `cargo deny check licenses bans sources` does, by `cargo metadata`, in a second and without building a tool.
 //! Advisories take a database from the internet: where cargo-deny is installed, lint asks it (deny.toml).
@@ -31,7 +31,7 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
-/// Crates that are not to come in, and why.
+/// Banned crates, and why.
 const REFUSED: &[(&str, &str)] = &[
     ("openssl-sys", "engines are asked by their local sockets, without TLS"),
     ("rustls", "engines are asked by their local sockets, without TLS"),
@@ -39,12 +39,12 @@ const REFUSED: &[(&str, &str)] = &[
     ("libbpf-sys", "the eBPF part is loaded by aya"),
 ];
 
-/// Complains about each crate that tracer must not be linked with.
+/// Reports each crate that `tracer` must not be linked with.
 ///
 /// # Errors
 /// If there is one.
 pub fn check(workspace: &Workspace) -> Result<()> {
-    // Crates of other platforms need not be there.
+    // Crates of other platforms need not be downloaded.
     let platform = format!("{}-unknown-linux-gnu", env::consts::ARCH);
     let mut metadata = cargo(workspace);
     metadata.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
@@ -63,7 +63,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// tracer and what it needs to run or to be built; not what its tests need.
+/// `tracer` and what it needs to run or to be built, without what only its tests need.
 fn linked(metadata: &Value) -> Option<Vec<&Value>> {
     let nodes = metadata["resolve"]["nodes"].as_array()?;
     let nodes: HashMap<_, _> = nodes.iter().filter_map(|node| Some((node["id"].as_str()?, node))).collect();

@@ -56,7 +56,7 @@ enum Task {
         /// Which of them [default: all].
         which: Vec<traces::Which>,
     },
-    /// Feed the reader of traces, and all that comes after it, with bytes that nobody would write.
+    /// Fuzz the reader of traces and all code behind it.
     Fuzz(fuzz::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]

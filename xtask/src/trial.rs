@@ -1,7 +1,7 @@
 //! Whether a toolchain is fit for use: it builds the smallest eBPF program.
 //!
-//! Version numbers do not tell: bpf-linker names no LLVM, and an LLVM that is older than
-//! the compiler's fails on the real thing only.
+//! Version numbers are not enough: bpf-linker does not state its LLVM, and an LLVM older than the compiler's fails only
+//! on a real build.
 
 use std::{env, fs, path::Path, process::Stdio};
 

@@ -1,5 +1,5 @@
-//! `cargo xtask verdicts`: what is said of every signal, sent in every way to every kind of target,
-//! against what the target saw; here, or in a booted kernel.
+//! `cargo xtask verdicts`: compares the verdict on every signal, sent in every way to every kind of target, with what
+//! the target saw; here, or in a booted kernel.
 
 use std::process::ExitCode;
 

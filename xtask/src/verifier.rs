@@ -1,5 +1,5 @@
-//! `cargo xtask verifier`: what each kernel's verifier makes of each program, so that a change that
-//! nears a limit is seen.
+//! `cargo xtask verifier`: the statistics of each kernel's verifier for each program, to notice a change that nears a
+//! limit.
 
 use std::process::{Command, ExitCode};
 

@@ -90,10 +90,9 @@ fn runs(arguments: &[String]) -> Vec<Job> {
     names.iter().map(|name| Job::Tests([std::slice::from_ref(name), options].concat())).collect()
 }
 
-/// The kernel tests that are about what differs between kernels: dropped signals, the order in which
-/// the kernel tells of ends in each tier, signals that wait or go no further, what the kernel's log says of
-/// want of memory, and the whole world under random operations. Not what waits for a survey of the limits:
-/// that takes long there, and comes the less often.
+/// The kernel tests about what differs between kernels: dropped signals, the order of events around an end in each
+/// tier, signals that are pending or go no further, the kernel's log about memory, and the whole world under random
+/// operations. Not tests that wait for a survey of the limits, which are rare there because each takes long.
 const MAIN: [&str; 5] = ["signals::", "orders::", "leaks::a_", "kills::for_want_of_memory", "fidelity::a_seed_of_old"];
 
 /// The main scenarios on that kernel, with the exact hooks that `--hooks best` tries first there. The other kind has

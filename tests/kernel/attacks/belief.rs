@@ -1,4 +1,4 @@
-//! What is believed of whom about containers: an ordinary user's words change nothing of what is root's.
+//! Whose word about containers is believed: an ordinary user's claims change nothing about root's containers.
 
 use std::{
     fs,
@@ -51,7 +51,7 @@ impl Payments {
         assert!(command.status().expect("runc can be started").success(), "{command:?}");
     }
 
-    /// Starts it; the pid of its program, which is in it.
+    /// Starts it; returns the pid of its program, which is inside.
     fn start(&self, run: &mut Run) -> i32 {
         self.runc(&["run", "--detach", "payments"]);
         let init = execs(run, "1000");
@@ -61,12 +61,12 @@ impl Payments {
 
     fn end(self, init: i32) {
         self.runc(&["delete", "--force", "payments"]);
-        // Without a shim it came to this process.
+        // Without a shim, this process adopted it.
         waitpid(Pid::from_raw(init), WaitOptions::empty()).expect("it can be waited for");
     }
 }
 
-/// Waits for the exec of a command line that ends with this word; who executed it.
+/// Waits for the exec of a command line that ends with this word; returns the process.
 fn execs(run: &mut Run, last: &str) -> Process {
     run.find(&format!("the exec with {last}"), |line| {
         let Line::Event(event) = line else { return None };
@@ -75,7 +75,7 @@ fn execs(run: &mut Run, last: &str) -> Process {
     })
 }
 
-/// A program that is called like a runtime at work, below one that is called like a runtime, is in no container.
+/// A program named like a runtime at work, below one named like a runtime, is in no container.
 fn label_of_a_container() {
     let payments = Payments::bundle();
     let mut run = Run::options().events("fork,exec").start();
@@ -92,7 +92,7 @@ fn label_of_a_container() {
     run.finish();
 }
 
-/// Calls that bring nobody into a container tell of none, and change nothing of one that is there.
+/// Calls that bring no process into a container introduce none, and change nothing about an existing one.
 fn calls_without_a_container() {
     let payments = Payments::bundle();
     let mut run = Run::options().events("fork,exec").start();

@@ -1,4 +1,4 @@
-//! What tracer reads, or asks for, because a process, a container or an engine named it is bounded.
+//! What `tracer` reads or asks for at the word of a process, a container or an engine is bounded.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Test> {
     ]
 }
 
-/// The address space that a tracer is given where somebody wants it to use more: enough for its threads and buffers.
+/// The address space of a `tracer` that somebody tries to make use more: enough for its threads and buffers.
 const ADDRESS_SPACE: u64 = 2 << 30;
 
 /// A tracer that cannot take all memory.
@@ -65,7 +65,7 @@ fn most_memory(pid: i32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
 }
 
-/// A bundle of root's with that name in it.
+/// A bundle that belongs to root, with that name in it.
 fn bundle(directory: &Path, name: &str) -> String {
     let bundle = directory.join(name);
     fs::create_dir(&bundle).expect("a new directory");
@@ -74,7 +74,7 @@ fn bundle(directory: &Path, name: &str) -> String {
     bundle.display().to_string()
 }
 
-/// A container that starts now gets its name.
+/// A container that starts now is reported with its name.
 fn still_names(run: &mut Run, directory: &Path, name: &str) {
     fake("runc", &["create", "--bundle", &bundle(directory, name), &format!("id-of-{name}")], 0);
     run.wait_until(
@@ -122,13 +122,12 @@ fn bundles_that_are_no_files() {
 struct Silent {
     at: PathBuf,
     _server: fs::File,
-    /// Looks up a name in it, and hangs there.
+    /// Looks up a name in it, and hangs.
     reader: Child,
 }
 
 impl Silent {
-    /// Somebody looks up `name` in it already: whoever looks it up too waits in `d_alloc_parallel()`, which no signal
-    /// ends.
+    /// A process already looks up `name` in it: a second look-up waits in `d_alloc_parallel()`, which no signal ends.
     fn new(at: PathBuf, name: &str) -> Self {
         fs::create_dir(&at).expect("a new directory");
         let server = fs::File::options().read(true).write(true).open("/dev/fuse").expect("it is there");
@@ -147,14 +146,14 @@ impl Silent {
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        // What hangs ends with the connection.
+        // Aborting the connection ends what hangs.
         let _ = self.reader.kill();
         let _ = umount2(&self.at, MntFlags::MNT_DETACH);
         let _ = self.reader.wait();
     }
 }
 
-/// A tracer that looked into it could not end before somebody else lets it.
+/// A `tracer` that looked into it could not end until somebody else aborts the connection.
 fn bundles_that_do_not_answer() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path();
@@ -169,8 +168,8 @@ fn bundles_that_do_not_answer() {
     drop(silent);
 }
 
-/// What stands for dockerd: answers with what `serve` gives for the first line of a request, without an end if that
-/// gives none; what it was asked.
+/// A fake dockerd: answers the first line of each request with what `serve` returns, and without an end if that is
+/// nothing. Returns the requests.
 fn dockerd(socket: &Path, serve: fn(&str) -> Option<String>) -> Receiver<String> {
     let listener = UnixListener::bind(socket).expect("a socket");
     let (said, asked) = mpsc::channel();
@@ -184,7 +183,7 @@ fn dockerd(socket: &Path, serve: fn(&str) -> Option<String>) -> Receiver<String>
                         continue;
                     }
                     let answer = serve(&line);
-                    // Nobody may listen any more.
+                    // The receiver may be gone.
                     let _ = said.send(line);
                     let sent = match answer {
                         Some(body) => write!(to, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
@@ -255,7 +254,7 @@ fn descriptors_by_the_thousand() {
     assert!(output.status.success() && page.contains("more descriptors or threads than are looked at"), "{page}");
 }
 
-/// Nothing is mounted on `/proc`: that is said, and it goes on.
+/// With nothing mounted on `/proc`, it reports that and goes on.
 fn no_proc() {
     let mut command = Command::new("unshare");
     let script = "mount -t tmpfs none /proc && exec \"$0\" watch --duration 100ms";

@@ -1,5 +1,5 @@
-//! Ordinary life: containers come, are looked after, and go; one is built, and a package is installed.
-//! Every finding must be true, and none may come twice.
+//! Ordinary life: containers start, are inspected, and end; one is built, and a package is installed. Every finding
+//! must be true, and none may come twice.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use tracer_tests::{
 
 /// Containers, if `TRACER_TESTS_CONTAINERS` does not say otherwise.
 const MANY: usize = 100;
-/// Containers that live at a time.
+/// How many containers live at a time.
 const TOGETHER: usize = 4;
 
 /// What a container's pid 1 is, and whether it will end when it is asked to.
@@ -82,7 +82,7 @@ pub fn ordinary_life() {
     run.end_with(rustix::process::Signal::INT);
 }
 
-/// Why a finding is not true, as far as this test knows what it did.
+/// Why a finding is false, as far as this test knows what it did.
 fn is_wrong(finding: &Finding, inits: &BTreeMap<i32, String>, deaf: &BTreeSet<i32>) -> Option<&'static str> {
     let pid = finding.process.pid;
     match finding.rule.as_str() {

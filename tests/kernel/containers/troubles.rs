@@ -1,5 +1,5 @@
-//! Scenarios 11 to 27 in containers of real engines: what users meet there, told with the container's
-//! name, and quiet where nothing is wrong.
+//! Scenarios 11 to 27 in containers of real engines: common problems, reported with the container's name, and silence
+//! where nothing is wrong.
 
 use std::{
     fs,
@@ -48,10 +48,10 @@ fn beside(docker: &Docker) -> Run {
     options.environment("DOCKER_HOST", docker.host()).start()
 }
 
-/// A command that leaves a child to whoever adopts it; that child ends a moment later.
+/// A command that leaves a child to its adopter; the child ends a moment later.
 const LEAVES_ONE: [&str; 3] = ["sh", "-c", "(sleep 0.3 &)"];
 
-/// Scenarios 12 and 23: what an exec leaves goes to pid 1, which was not made for that.
+/// Scenarios 12 and 23: what an exec leaves behind goes to a pid 1 that was not made for that.
 fn orphans(engine: &impl Engine, run: &mut Run) {
     let web = engine.start_container("web", &[IMAGE, "sleep", "1000"]);
     run.watch_over(web);
@@ -108,7 +108,7 @@ fn docker_orphans_of_the_host() {
     run.finish();
 }
 
-/// Scenario 11: a child of a program that is not pid 1, and knows nothing of children.
+/// Scenario 11: the child of a program that is not pid 1 and does not reap.
 fn docker_a_parent_that_never_waits() {
     let docker = Docker::start();
     let mut run = beside(&docker);
@@ -123,7 +123,7 @@ fn docker_a_parent_that_never_waits() {
     run.finish();
 }
 
-/// Scenario 16: a handler that waits once for many.
+/// Scenario 16: a handler that waits once for several children.
 fn docker_merged_signals() {
     let docker = Docker::start();
     let mut run = beside(&docker);
@@ -155,7 +155,7 @@ fn docker_a_namespace_in_a_container() {
     run.finish();
 }
 
-/// Scenario 15: one more zombie for each round of a script, until there is no pid left for another.
+/// Scenario 15: one more zombie in each round of a script, until no pid is left.
 fn docker_leak() {
     const LIMIT: u64 = 40;
     let docker = Docker::start();
@@ -166,13 +166,13 @@ fn docker_leak() {
     executes(&mut run, "web", "sleep");
     docker.run(&["exec", "-d", "web", "sh", "-c", script]);
     let leak = run.expect_finding("zombie-leak").about(web).in_container("web").once();
-    assert!(leak.message.contains("the limit of pids of container web"), "{}", leak.message);
+    assert!(leak.message.contains("container web runs out of pids in"), "{}", leak.message);
     let limit = leak.limit.expect("it has one");
     assert_eq!((limit.most, limit.of_machine), (LIMIT, false));
     let is_full = |f: &Finding| f.most == Some(LIMIT) && f.used.is_some_and(|used| used >= LIMIT * 4 / 5);
     let pressure = run.expect_finding("pid-pressure").about(web).so_that("of the container", is_full).once();
     assert!(pressure.zombies.is_some_and(|zombies| zombies > LIMIT / 2), "{pressure:?}");
-    // It comes true: a fork fails there.
+    // The forecast comes true: a fork fails there.
     run.wait_until("a fork that fails", |line| match line {
         Line::Finding(finding) => finding.rule == "pid-pressure" && finding.failed.is_some_and(|failed| failed > 0),
         _ => false,
@@ -188,10 +188,10 @@ fn docker_leak() {
     run.finish();
 }
 
-/// Says that its terminal is there, says it again when it is asked, and is `cat` then.
+/// Reports that it has a terminal, reports it again on request, and then becomes `cat`.
 const WHILE_ASKED: &str = "trap 'echo again; exec /bin/cat' USR1; echo ready; while :; do sleep 0.1; done";
 
-/// Scenario 22: nobody tells the program that its client was killed.
+/// Scenario 22: the program does not learn that its client was killed.
 ///
 /// Whoever watches over the program (conmon) ends, and its terminal with it, if it cannot tell the client which pid the
 /// program has: it does so right after the runtime has ended, and hands on what the program says from then on.
@@ -224,7 +224,7 @@ fn leftover(engine: &impl Engine, run: &mut Run, client_of: &'static str) -> (Ch
     (client, inside)
 }
 
-/// It ends, and that is told too.
+/// The end of the leftover is reported, too.
 fn ends(run: &mut Run, mut client: Child, inside: &Process) {
     let _ = client.wait();
     kill(inside.pid, Signal::KILL);
@@ -240,7 +240,7 @@ fn docker_exec_leftover() {
     let mut run = options.environment("DOCKER_HOST", docker.host()).start();
     let (client, inside) = leftover(&docker, &mut run, "docker");
     ends(&mut run, client, &inside);
-    // With -d it is left alone on purpose, and a health check ends before its client.
+    // With -d, it was left alone on purpose; and a health check ends before its client.
     docker.run(&["exec", "-d", "web", "sleep", "500"]);
     let detached = executes(&mut run, "web", "sleep");
     run.watch_over(detached.pid);
@@ -339,14 +339,14 @@ fn docker_ends_from_inside() {
     run.finish();
 }
 
-/// Scenario 9: a shell that acts on the signal, and says nothing of it to the program that it runs.
+/// Scenario 9: a shell that acts on the signal, but does not pass it on to the program that it runs.
 fn docker_ends_without_its_child() {
     let docker = Docker::start();
     let mut run = beside(&docker);
     let script = "sleep 1000 & trap 'exit 0' TERM; wait";
     let web = docker.start_container("web", &[IMAGE, "sh", "-c", script]);
     executes(&mut run, "web", "sh");
-    // What has hardly begun does not count.
+    // A child that has only just begun does not count.
     thread::sleep(Duration::from_millis(1_500));
     docker.run(&["stop", "-t", "5", "web"]);
     let found = run.expect_finding("signal-not-forwarded").about(web).in_container("web").signal("SIGTERM").once();

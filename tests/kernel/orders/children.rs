@@ -5,7 +5,7 @@ use tracer_tests::Stream;
 
 use super::stage;
 
-/// Order 1. Two moments are told apart: the end, which makes a zombie, and the reap.
+/// Order 1. Two moments are distinct: the end, which makes a zombie, and the reap.
 pub fn normal_reap(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["parent", "never-waits"]);
@@ -36,7 +36,7 @@ pub fn normal_reap(hooks: Hooks) {
     }
 }
 
-/// Order 2: its own end is the reap, and the parent hears of nothing.
+/// Order 2: its own end is the reap, and the parent is not notified.
 pub fn parent_ignores_sigchld(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["parent", "ignores-sigchld"]);
@@ -77,7 +77,7 @@ pub fn no_cld_wait(hooks: Hooks) {
     );
 }
 
-/// Order 3: a zombie is told of at its new parent, before it is handed on.
+/// Order 3: the new parent is notified of a zombie before it gets it.
 pub fn subreaper(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["heirs", "waited-for"]);
@@ -112,8 +112,8 @@ pub fn subreaper(hooks: Hooks) {
     );
 }
 
-/// Order 3 where the subreaper ignores SIGCHLD: the dying parent itself reaps the zombie that it
-/// hands on (`release_task()` at the end of `exit_notify()`).
+/// Order 3 with a subreaper that ignores SIGCHLD: the dying parent itself reaps the zombie that it gives away
+/// (`release_task()` at the end of `exit_notify()`).
 pub fn subreaper_ignores_sigchld(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["heirs", "ignored"]);
@@ -125,7 +125,7 @@ pub fn subreaper_ignores_sigchld(hooks: Hooks) {
         "ADOPTED(second) middle->subreaper as subreaper, exact",
         "REAPED(middle) by nobody, exact",
     ];
-    // With tracepoints alone it is gone before anybody can look whose it was.
+    // With tracepoints alone, it is gone before a look can show whose it was.
     let zombie: &[&str] = if stream.is_exact() {
         &["ADOPTED(zombie) middle->subreaper as subreaper, exact", "REAPED(zombie) by nobody, exact"]
     } else {
@@ -150,7 +150,7 @@ pub fn subreaper_ignores_sigchld(hooks: Hooks) {
     );
 }
 
-/// Order 9: two are told of one end, and both wait.
+/// Order 9: two processes are notified of one end, and both wait.
 pub fn tracer_then_parent(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["reaped-twice"]);
@@ -171,7 +171,7 @@ pub fn tracer_then_parent(hooks: Hooks) {
 
     stage.step("tracer-waits");
     stream.expect(&[&["NOTIFY(child, 17->parent)", "GEN(17->parent) by tracer: ignored-by-default"]], &[]);
-    // Without the exact hook the next survey tells.
+    // Without the exact hook, the next survey shows it.
     stream.wait_until("the world to know that the tracer has waited", |stream| tracer_of(stream).is_none());
 
     stage.step("parent-waits");
@@ -179,8 +179,7 @@ pub fn tracer_then_parent(hooks: Hooks) {
         .expect(&[&["REAP(child) by parent via wait4", "FREE(child)"]], &["REAPED(child) by parent, exact via wait4"]);
 }
 
-/// Order 9 where both wait at once: the last to wait is the parent, though nothing but the exact hook
-/// has told of the tracer's wait.
+/// Order 9, both waiting at once: the parent's wait is the last, although only the exact hook shows the tracer's.
 pub fn tracer_and_parent(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["reaped-twice"]);
@@ -204,8 +203,7 @@ pub fn tracer_and_parent(hooks: Hooks) {
     );
 }
 
-/// Order 10 where the parent has called exec since: whatever signal was asked for, it is told by
-/// SIGCHLD, and ignores that.
+/// Order 10, with an exec of the parent: whatever signal was requested, it is notified by SIGCHLD, which it ignores.
 pub fn parent_has_execed(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["before-an-exec"]);
@@ -226,7 +224,7 @@ pub fn parent_has_execed(hooks: Hooks) {
     );
 }
 
-/// A child of which nobody ever hears.
+/// A child about which no event ever comes.
 pub fn reaps_itself(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["reaps-itself"]);
@@ -245,7 +243,7 @@ pub fn reaps_itself(hooks: Hooks) {
     );
 }
 
-/// Order 10: a child whose end tells nobody, and that an ordinary wait does not see.
+/// Order 10: a child whose end notifies nobody, and that an ordinary wait does not see.
 pub fn without_a_signal(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["without-a-signal"]);

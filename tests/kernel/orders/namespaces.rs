@@ -6,7 +6,7 @@ use tracer_tests::{Stream, stage::kill};
 
 use super::stage;
 
-/// Order 7: the init kills who lives, reaps who is dead, and waits until nobody is left.
+/// Order 7: the init kills the living, reaps the dead, and waits until nobody is left.
 pub fn init_exits(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["last-of-a-namespace"]);
@@ -27,7 +27,7 @@ pub fn init_exits(hooks: Hooks) {
                 "REAP(init) by outer via wait4",
                 "FREE(init)",
             ],
-            // The init ignores SIGCHLD from now on, so the kid is told of and reaped by itself.
+            // The init ignores SIGCHLD from now on, so the kid is notified of and reaped by its own exit.
             &[
                 "GEN(9->kid) by init for namespace-end: delivered",
                 "EXIT(kid, 9)",
@@ -43,7 +43,7 @@ pub fn init_exits(hooks: Hooks) {
     );
 }
 
-/// Order 8: a zombie whose parent is outside and does not wait holds the whole end up.
+/// Order 8: a zombie whose parent is outside and does not wait holds up the whole end.
 pub fn leftover_from_outside(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut namespace = stage(&["init", "plain"]);
@@ -65,7 +65,7 @@ pub fn leftover_from_outside(hooks: Hooks) {
     kill(init, Signal::KILL);
     // Up to 5.15 the kernel accepts it (`prepare_signal()`), and still nobody is left to take it.
     let zombie_killed = "GEN(9->inside) by init for namespace-end: target-exiting";
-    // Then silence: no notification of the init's end, and nobody to reap it.
+    // Then silence: no notification of the init's end, and nobody who could reap it.
     stream.expect(
         &[&[
             "GEN(9->init) by test: delivered",

@@ -1,4 +1,4 @@
-//! What becomes of a signal to a namespace's init, and of one that is not delivered at once.
+//! The fate of a signal to a namespace's init, and of one that is not delivered at once.
 
 use rustix::process::{Pid, Signal, test_kill_process};
 use tracer::source::hooks::Hooks;
@@ -6,7 +6,7 @@ use tracer_tests::{Stream, stage::kill};
 
 use super::stage;
 
-/// Order 11: dropped when it is sent, wherever it comes from; only SIGKILL from outside works.
+/// Order 11: dropped when sent, from inside or outside; only SIGKILL from outside has an effect.
 pub fn init_without_a_handler(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut namespace = stage(&["init", "plain"]);
@@ -48,7 +48,7 @@ pub fn init_without_a_handler(hooks: Hooks) {
     );
 }
 
-/// Order 11, blocked: accepted when it is sent, and dropped when it is taken (`get_signal()`).
+/// Order 11, blocked: accepted when sent, and dropped when taken (`get_signal()`).
 pub fn init_that_blocks(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["init", "blocking"]);
@@ -62,8 +62,7 @@ pub fn init_that_blocks(hooks: Hooks) {
     assert!(stream.process("init").is_some_and(|init| !init.is_zombie()), "it lives");
 }
 
-/// Order 12: a fault takes an init's protection away before the signal is sent
-/// (`force_sig_info_to_task()`).
+/// Order 12: a fault removes an init's protection before the signal is sent (`force_sig_info_to_task()`).
 pub fn init_that_faults(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["init", "faulting"]);
@@ -85,7 +84,7 @@ pub fn init_that_faults(hooks: Hooks) {
     );
 }
 
-/// Order 13: the queue is emptied in silence (`flush_sigqueue_mask()`).
+/// Order 13: the queue is flushed silently (`flush_sigqueue_mask()`).
 pub fn blocked_then_ignored(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["blocked-then-ignored"]);
@@ -107,7 +106,7 @@ pub fn never_sent(hooks: Hooks) {
     stage.hears("refused");
     test_kill_process(Pid::from_raw(process).expect("no pid is 0")).expect("it is there");
     stream.expect(&[], &[]);
-    // The same process does hear of what is permitted.
+    // The same process does get a signal that is permitted.
     kill(process, Signal::URG);
     stream.expect(&[&["GEN(23->process) by test: ignored-by-default"]], &[]);
 }

@@ -6,7 +6,7 @@ use tracer_tests::{Stream, stage::kill, stream::is_since};
 
 use super::stage;
 
-/// Order 4: the child stays in the process, and no hook tells of that.
+/// Order 4: the child stays with the process, and no hook shows that.
 pub fn child_of_a_thread(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["forking-thread"]);
@@ -32,7 +32,7 @@ pub fn child_of_a_thread(hooks: Hooks) {
     );
 }
 
-/// Order 5: the end of the process is told by its last thread.
+/// Order 5: the last thread's exit is that of the process.
 pub fn leader_first(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["leader-first", "waited-for"]);
@@ -75,8 +75,8 @@ pub fn leader_first_and_ignored(hooks: Hooks) {
     );
 }
 
-/// Order 5 below a parent that ignores SIGCHLD, where a tracer holds the leader: it is told of the
-/// leader's end, then of that of the process, and is the only one who waits.
+/// Order 5 below a parent that ignores SIGCHLD, with a tracer of the leader: the tracer is notified of the leader's
+/// end, then of the end of the process, and is the only one who waits.
 pub fn leader_first_and_held(hooks: Hooks) {
     let mut stream = Stream::attach(hooks);
     let mut stage = stage(&["leader-first-held", "leader"]);

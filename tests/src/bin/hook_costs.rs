@@ -1,10 +1,9 @@
-//! What each program costs a run, with the optional hooks of each tier that works here, while
-//! families come and go. For `cargo xtask bench hooks`.
+//! What each program costs per run, with the optional hooks of each tier that works here, while process families come
+//! and go. For `cargo xtask bench hooks`.
 //!
-//! A family is a child that has a child and leaves it at once: two births, two ends, an adoption,
-//! two reaps. What else the machine does runs the programs too, so that the figures of a family mean
-//! something on a quiet one only. On an emulated processor a nanosecond is none; what one program
-//! costs beside another still says something.
+//! A family is a child that has a child and leaves it at once: two forks, two exits, an adoption, two reaps. Other
+//! activity on the machine runs the programs too, so the figures per family are meaningful only on a quiet machine. On
+//! an emulated processor a nanosecond is not a nanosecond, but the costs of programs can still be compared.
 
 use std::{
     collections::BTreeMap,
@@ -53,7 +52,7 @@ fn main() -> Result<()> {
     let mut impossible = Vec::new();
     for round in 1..=rounds {
         for (hooks, samples) in &mut tiers {
-            // A booted kernel that says nothing for long is given up.
+            // A booted kernel that prints nothing for long is given up.
             eprintln!("round {round} of {rounds}, {}", hooks.id());
             match measure(*hooks, families)? {
                 Ok(sample) => samples.push(sample),

@@ -1,6 +1,5 @@
-//! What the running kernel's verifier makes of each program: instructions that it processed (it
-//! gives up at a million), stack (512 bytes are the limit), and how long that took. For
-//! `cargo xtask verifier`.
+//! The running kernel's verifier on each program: instructions that it processed (it gives up at a million), stack (512
+//! bytes are the limit), and how long that took. For `cargo xtask verifier`.
 
 use std::{
     io,
@@ -33,7 +32,7 @@ fn main() -> Result<ExitCode> {
             Ok(Verdict { instructions, stack, took }) => {
                 println!("{name:<22} {instructions:>12} {stack:>14} {:>9.1}", took.as_secs_f64() * 1e3);
             }
-            // Only the optional ones may be impossible.
+            // Only the optional ones may fail to load.
             Err(why) => {
                 is_well &= hook.is_some();
                 println!("{name:<22} not possible here: {why:#}");
@@ -61,8 +60,8 @@ fn judge(name: &str, hook: Option<&ExactHook>) -> Result<Verdict> {
     })?;
     let took = began.elapsed();
 
-    // The loader keeps the log of programs that fail only. One that passes the verifier and then
-    // finds no descriptor left fails with the statistics in its log.
+    // The loader keeps only the logs of programs that fail. A program that passes the verifier and then finds no
+    // descriptor left fails with the statistics in its log.
     let mut loaded = load(&options)?;
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before })?;

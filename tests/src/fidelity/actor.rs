@@ -1,9 +1,8 @@
-//! An actor: a thread that does what the driver orders, until it ends or is killed.
+//! An actor: a thread that carries out the driver's orders until it ends or is killed.
 //!
-//! Threads and children are made by clone(2) itself, each on the stack that belongs to its slot,
-//! and threads have no thread-local storage of their own. So an actor allocates nothing, panics
-//! never and asks no `errno`: it makes system calls and says whether they worked. Only the root,
-//! which is the main thread of its program, may do more.
+//! Threads and children are created by clone(2) itself, each on the stack of its slot, and threads have no thread-local
+//! storage. So an actor must not allocate, panic or use `errno`: it makes system calls and reports whether they worked.
+//! Only the root, the main thread of its program, may do more.
 
 use std::{
     ffi::{CStr, CString, c_void},
@@ -96,7 +95,7 @@ fn stacks() -> anyhow::Result<usize> {
 
 extern "C" fn do_nothing(_: c_int) {}
 
-/// A fault ends the process and leaves no core, SIGUSR1 only interrupts.
+/// A fault ends the process without a core file; SIGUSR1 only interrupts.
 fn set_dispositions() {
     set_handler(libc::SIGUSR1, do_nothing as *const () as usize, 0);
     // The Rust runtime has its own.
@@ -117,7 +116,7 @@ fn set_handler(signal: c_int, handler: usize, flags: c_int) -> c_int {
     }
 }
 
-/// The root adopts all orphans, is hit by no signal of theirs, and hears when the driver dies.
+/// The root adopts all orphans, does not get their signals, and notices the driver's death.
 fn prepare_root(arena: &Arena) {
     // SAFETY: plain system calls.
     unsafe {
@@ -161,7 +160,7 @@ extern "C" fn do_not_begin(_: *mut c_void) -> c_int {
 }
 
 impl Stage {
-    /// Says where this actor lives, in the host's numbers: `/proc` is the host's for all actors.
+    /// Reports where this actor lives, in the host's numbers: `/proc` is the host's for all actors.
     fn appear(&self, me: ActorId) {
         let (pid, tid) = host_ids();
         self.arena.slot(me).appear(pid, tid);
@@ -204,7 +203,7 @@ impl Stage {
         }
     }
 
-    /// The driver has died: its child has another parent.
+    /// The driver has died if its child has another parent.
     fn is_abandoned(&self) -> bool {
         // SAFETY: a plain system call.
         unsafe { libc::getppid() != self.arena.driver.load(Ordering::Relaxed) }
@@ -254,7 +253,7 @@ impl Stage {
                 Order::KillGroup(signal) => {
                     let root = self.arena.root_group.load(Ordering::Relaxed);
                     let own = libc::getpgid(0);
-                    // 0 is a group that comes from outside of the namespace.
+                    // 0 is a group outside the namespace.
                     if own == 0 || (!self.is_nested(me) && own == root) { -1 } else { libc::kill(0, signal.into()) }
                 }
                 Order::KillAll(signal) if self.is_nested(me) => libc::kill(-1, signal.into()),
@@ -352,7 +351,7 @@ impl Stage {
         unsafe { libc::execve(self.files[name].as_ptr(), words.as_ptr(), environment.as_ptr()) }
     }
 
-    /// Whether this process is in a namespace below the host's: only there are numbers its own.
+    /// Whether this process is in a namespace below the host's: only there are pids its own to choose.
     fn is_nested(&self, me: ActorId) -> bool {
         // SAFETY: a plain system call.
         let inside = unsafe { libc::getpid() };
@@ -360,7 +359,7 @@ impl Stage {
         self.arena.slot(me).lives_at().is_some_and(|(pid, _)| pid as c_int != inside)
     }
 
-    /// The driver holds a descriptor of every process, which can mean no other one.
+    /// The driver holds a pidfd of every process, so it cannot address another one.
     fn kill_by_descriptor(&self, theirs: RawFd, signal: u8) -> c_int {
         // SAFETY: system calls on numbers.
         unsafe {
@@ -424,7 +423,7 @@ fn ptrace(request: libc::c_uint, pid: c_int, data: usize) -> c_int {
     unsafe { libc::ptrace(request, pid, 0usize, data) as c_int }
 }
 
-/// A tracee can be let go only while it is stopped.
+/// A tracee can be detached only while it is stopped.
 fn detach(pid: c_int) -> c_int {
     // One that was attached to has been stopped by that already.
     ptrace(libc::PTRACE_INTERRUPT, pid, 0);
@@ -441,7 +440,7 @@ fn detach(pid: c_int) -> c_int {
         if stopped != 0 {
             break;
         }
-        // It may be asleep where nothing wakes it.
+        // It may be in a sleep that nothing interrupts.
         // SAFETY: a plain system call.
         unsafe { libc::usleep(200) };
     }
@@ -522,7 +521,7 @@ fn sweep() -> c_int {
                 _ => {}
             }
         }
-        // The driver has killed all whom it knows.
+        // The driver has killed all that it knows of.
         if round % 8 == 0 {
             for child in children_of(me) {
                 // SAFETY: a child that was not waited for keeps its pid.

@@ -1,5 +1,5 @@
-//! The driver's side of the actors: gives orders, sees who was born, who is done and who has
-//! ended, and takes all of them away whatever happens.
+//! The driver's side of the actors: gives orders, notices births, completions and ends, and removes all actors in the
+//! end, whatever happens.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -39,13 +39,13 @@ enum State {
     Unnamed,
     /// Somebody was.
     Expected,
-    /// Somebody was, and can hardly do it any more: ended, asleep. Nobody waits for it.
+    /// Requested, but its creator can hardly do it any more: it has ended, or sleeps. Nothing waits for it.
     Late,
     /// It has done what it was told.
     Idle,
-    /// It is about an order: its number, and the operation's kind.
+    /// It is carrying out an order: its number, and the operation's kind.
     Busy(u32, &'static str),
-    /// It has been for so long that nobody waits for it any more: asleep, stopped, traced.
+    /// It has taken so long that nothing waits for it any more: asleep, stopped, traced.
     Stuck(u32, &'static str),
     /// It has ended, or never came.
     Gone,

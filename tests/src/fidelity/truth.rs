@@ -1,8 +1,7 @@
-//! What the kernel has said of the workload, to whichever world, and what findings are worth by
-//! that.
+//! What the kernel has reported about the workload, to any of the worlds, and whether findings hold up against that.
 //!
-//! Only the kernel's words count here, records and looks; what a world concludes from them does
-//! not. A finding that says what no word bears out is false.
+//! Only the kernel's reports count here, records and looks; conclusions of a world do not. A finding that nothing here
+//! supports is false.
 
 use std::collections::{BTreeMap, BTreeSet};
 

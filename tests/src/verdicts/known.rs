@@ -1,5 +1,5 @@
-//! What `tracer` cannot know, and says wrongly on purpose: each with its place in
-//! `docs/what-can-be-known.md`. A case that is listed here must come out exactly as it says.
+//! Limits of what `tracer` can know: the cases whose verdict is knowingly wrong, each with its place in
+//! `docs/what-can-be-known.md`. A case that is listed here must come out exactly as stated.
 
 use super::{
     case::{Disposition, Seen},

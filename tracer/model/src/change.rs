@@ -1,4 +1,4 @@
-//! What an event did to the world: the only language that rules and live screens speak.
+//! What an event changed in the world: the only input of rules and live screens.
 
 use crate::{
     event::{ExitStatus, WaitCall},
@@ -9,7 +9,7 @@ use crate::{
     time::{BootNs, Seq, Span},
 };
 
-/// One thing that is different now.
+/// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A process was created.
@@ -20,7 +20,7 @@ pub enum Change {
     Execed {
         /// Which.
         key: ProcKey,
-        /// What it was called before.
+        /// Its name before.
         before: Identity,
     },
     /// A signal was sent.
@@ -42,11 +42,11 @@ pub enum Change {
     Died {
         /// Which.
         key: ProcKey,
-        /// How.
+        /// Its wait status.
         status: ExitStatus,
     },
-    /// A child was handed on, because the thread that it belonged to exited. Said when that is
-    /// known, not when it is predicted.
+    /// A child got a new parent, because the thread that it belonged to exited. Reported when the new parent is known,
+    /// not when it is predicted.
     Adopted {
         /// The child.
         child: ProcKey,
@@ -59,22 +59,22 @@ pub enum Change {
         identity: Identity,
         /// Who reaped it, as far as the tree tells.
         by: Option<ProcKey>,
-        /// How long it was a zombie at the most; `None` if its end was not seen.
+        /// How long it was a zombie at most; `None` if its end was not seen.
         zombie_for: Option<Span>,
-        /// The very moment, with the exact hook; without it, it was reaped a little earlier.
+        /// The exact moment, with the exact hook; without it, it was reaped a little earlier.
         exact: Option<ExactReap>,
     },
-    /// A process was ended by a signal, or many were by the same cause; said a moment later.
+    /// A signal ended a process, or many of the same cause; reported a moment later.
     Killed(Box<Kill>),
     /// The init of a namespace exited, and the kernel kills what is left in it.
     NamespaceEnding(PidNs),
     /// The last process of an ending namespace has died.
     NamespaceEnded(PidNs),
-    /// A process was looked at closely ([`crate::event::Look`]).
+    /// A process was looked at ([`crate::event::Look`]).
     Looked(ProcKey),
     /// The signals of a thread were looked at ([`crate::event::Masks`]).
     Masked(ProcKey),
-    /// It was told how much is left of something.
+    /// A limit was measured.
     Measured(Measured),
     /// The client on whose behalf a process came into a container has ended; the process has not.
     ClientEnded(ProcKey),
@@ -82,13 +82,13 @@ pub enum Change {
     CommandStarted(ProcKey),
     /// It ended.
     CommandEnded(ProcKey),
-    /// Events are missing; the world was not told of something.
+    /// Events are missing; the world may be wrong.
     Gap,
     /// The world was compared with the kernel and is complete again.
     Synced,
 }
 
-/// Something that runs out.
+/// Something that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measured {
     /// Pseudo-terminals of the machine.
@@ -103,7 +103,7 @@ pub enum Measured {
     GroupsLeftOut,
 }
 
-/// A signal with everybody who took part in it.
+/// A signal, with its sender and target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signalled {
     /// Which signal.
@@ -112,7 +112,7 @@ pub struct Signalled {
     pub code: i32,
     /// Who sent it.
     pub sender: Sender,
-    /// The client that had asked an engine for it, then its parent and so on, if that was seen.
+    /// The client that asked an engine for it, its parent and so on, if that was seen.
     pub asked_by: Vec<Identity>,
     /// Whom it was for.
     pub target: Identity,
@@ -136,8 +136,7 @@ pub struct Signalled {
 impl Signalled {
     /// The `si_code` that the receiver sees.
     pub fn seen_code(&self) -> i32 {
-        // The kernel passes SEND_SIG_PRIV where it sends on its own account, and the receiver sees
-        // SI_KERNEL.
+        // For SEND_SIG_PRIV, the receiver sees SI_KERNEL.
         if self.code == 0 && matches!(self.sender, Sender::Kernel(_)) { signal::SI_KERNEL } else { self.code }
     }
 
@@ -203,7 +202,7 @@ pub struct Adoption {
     pub status: Option<ExitStatus>,
     /// The new parent.
     pub to: Identity,
-    /// Why that one.
+    /// Why the kernel chose it.
     pub class: AdopterClass,
     /// How the new parent is known.
     pub known: Known,
@@ -212,10 +211,9 @@ pub struct Adoption {
 /// How the new parent of an orphan is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// The kernel said it when it happened ([`crate::event::EventKind::Adopt`]).
+    /// The kernel reported it when it happened ([`crate::event::EventKind::Adopt`]).
     Exact,
-    /// It was predicted when the old parent began to exit, and found to be so, or corrected, by a
-    /// look at the child.
+    /// It was predicted when the old parent began to exit, and a look at the child confirmed or corrected it.
     Verified,
     /// It was predicted, and there was no time to look before the next change.
     Predicted,

@@ -1,4 +1,4 @@
-//! The heart: folds an event into the world, and asks the rules what to think of it.
+//! Applies each event to the world, and asks the rules about the changes.
 
 use std::collections::BTreeSet;
 
@@ -20,19 +20,19 @@ mod ledger;
 
 use ledger::Ledger;
 
-/// How many rules are asked about somebody at a tick: whom they speak of is looked at before, and that takes
-/// time. The others are asked at the next.
+/// About how many processes rules are asked at a tick: each is looked at first, which takes time. The others follow at
+/// the next tick.
 pub const ASKED_AT_ONCE: usize = 256;
-/// How much later a rule is asked about somebody who was not found.
+/// How much later a rule is asked about a process that was not found.
 const POSTPONED: Span = Span::ms(10);
 
-/// Whether somebody, or whoever owes him a wait, was looked for in vain.
+/// Whether a process, or the one that owes it a wait, was looked for in vain.
 fn is_missing(world: &World, key: ProcKey) -> bool {
     let is_missing = |key| world.get(key).is_some_and(Process::is_missing);
     is_missing(key) || world.owed_by(key).is_some_and(is_missing)
 }
 
-/// What a change has to do with, where that can put an end to what was found about that.
+/// The processes and subjects that a change concerns: it can resolve findings about them.
 fn subjects(change: &Change) -> [Option<Subject>; 2] {
     if let Change::Measured(Measured::Gone(group)) = *change {
         return [Some(Subject::Group(group)), None];
@@ -73,7 +73,7 @@ pub struct Engine {
     changes: Vec<Change>,
 }
 
-/// What the rules have said so far.
+/// What the rules have reported so far.
 #[derive(Default)]
 struct Asked {
     rechecks: Rechecks,
@@ -94,13 +94,12 @@ impl Engine {
         }
     }
 
-    /// What is known now.
+    /// The current state.
     pub fn world(&self) -> &World {
         &self.world
     }
 
-    /// Takes an event in, with the bytes that it came as; gives what it caused, and the world after
-    /// it.
+    /// Takes an event, with the bytes that it came as; returns what it caused, and the world after it.
     pub fn step<'a>(&'a mut self, event: &'a Event, record: &'a [u8]) -> (Step<'a>, &'a World) {
         let seq = self.next_seq;
         self.next_seq = seq.next();
@@ -119,13 +118,13 @@ impl Engine {
                 asked.note(world, rules, i, rule.check(world, change, seq), event.at, seq);
             }
         }
-        // Only when time passes, so that `due` has named the processes to look at before.
+        // Only when time passes, so that `due` has already named the processes to look at.
         if event.kind == EventKind::Tick {
-            // All at once: at the end of time, what is to be asked later is due already.
+            // All at once: at the end of time, whatever was to be asked later is due.
             let due = std::iter::from_fn(|| asked.rechecks.next(event.at)).take(ASKED_AT_ONCE);
             for (i, key) in due.collect::<Vec<_>>() {
                 if is_missing(world, key) {
-                    // What became of it the stream is still to say.
+                    // The stream has not yet reported the process's fate.
                     asked.rechecks.insert(event.at + POSTPONED, i, key);
                     continue;
                 }
@@ -136,14 +135,14 @@ impl Engine {
         (Step { seq, event, record, changes: &self.changes, findings: &self.asked.findings }, &self.world)
     }
 
-    /// Whether something is due at that time still, after a tick.
+    /// Whether anything is still due at that time, after a tick.
     pub fn is_more_due(&self, now: BootNs) -> bool {
         self.asked.rechecks.due(now).next().is_some()
     }
 
-    /// What the source should look at before a tick at that time: the processes that rules will be asked
-    /// about, those that owe them a wait, what else a rule wants to see, however much that is, as a rule
-    /// speaks of nobody unseen; and of the processes of which the world is in doubt, so many.
+    /// What the source should look at before a tick at that time: the processes that rules will be asked about, those
+    /// that owe them a wait, and all else that a rule wants, whatever the number, because a rule reports nothing
+    /// unseen; and of the processes that the world is in doubt about, so many.
     pub fn due(&self, now: BootNs, doubts: usize) -> BTreeSet<Wanted> {
         let asked = self.asked.rechecks.due(now).take(ASKED_AT_ONCE).flat_map(|(rule, key)| {
             let them = [Some(key), self.world.owed_by(key)].into_iter().flatten().filter(|&key| key != NOBODY);
@@ -154,7 +153,7 @@ impl Engine {
 }
 
 impl Asked {
-    /// Tells what a change has put an end to.
+    /// Reports what a change has resolved.
     fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: Seq) {
         for subject in subjects(change).into_iter().flatten() {
             let wrong = |(i, open): (usize, &Finding)| Some((i, open.subject(), rules[i].wrong(world, change, open)?));
@@ -176,16 +175,16 @@ impl Asked {
         }
     }
 
-    /// Whether something that lasts, and was told, speaks for a finding.
+    /// Whether an open lasting finding covers this finding.
     fn is_told(&self, rules: &[Box<dyn Rule>], part: &Finding) -> bool {
         let about = part.part_of().map(|whole| self.ledger.about(Subject::Process(whole)));
         about.into_iter().flatten().any(|(rule, whole)| rules[rule].speaks_for(whole, part))
     }
 
-    /// Takes in what a rule says of an event of that time.
+    /// Takes in a rule's opinion on an event at that time.
     fn note(&mut self, world: &World, rules: &[Box<dyn Rule>], rule: usize, opinion: Opinion, at: BootNs, seq: Seq) {
-        // Never at once, or a rule that cannot make up its mind would keep the loop busy; nor before the next tick,
-        // for which the processes to look at are named already.
+        // Never at once, or an undecided rule would keep the loop busy; nor before the next tick, for which the
+        // processes to look at have already been named.
         let later = at.max(world.now()).next();
         match opinion {
             Opinion::Quiet => {}
@@ -224,8 +223,8 @@ impl Asked {
     }
 }
 
-/// When to ask which rule again, and about whom: once for each rule and process, at the earliest of the
-/// times that it named.
+/// When to ask which rule again, and about which process: once per rule and process, at the earliest time that it
+/// named.
 #[derive(Debug, Default)]
 struct Rechecks {
     order: BTreeSet<(BootNs, usize, ProcKey)>,
@@ -247,14 +246,14 @@ impl Rechecks {
         self.order.insert((at, rule, key));
     }
 
-    /// Nothing is to be asked about who is gone.
+    /// A process that is gone needs no more questions.
     fn forget(&mut self, key: ProcKey) {
         for (rule, at) in self.times.remove(&key).into_iter().flatten() {
             self.order.remove(&(at, rule, key));
         }
     }
 
-    /// The next that is due, which is then no more.
+    /// Takes out the next one that is due.
     fn next(&mut self, now: BootNs) -> Option<(usize, ProcKey)> {
         let &(_, rule, key) = self.order.first().filter(|&&(at, ..)| at <= now)?;
         self.order.pop_first();

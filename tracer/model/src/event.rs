@@ -1,4 +1,4 @@
-//! What enters the engine: everything that happened, in the order in which it is to be believed.
+//! The inputs of the engine: everything that happened, in the order in which it is to be believed.
 //!
 //! An event is owned, plain data. Only events are inputs: the start of the run, what the kernel
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
@@ -38,10 +38,9 @@ pub enum EventKind {
     Exec(Box<Exec>),
     /// A leader, a last thread, or a thread with children began to exit (`sched_process_exit`).
     Exit(Box<Exit>),
-    /// A process was released: it had been reaped up to some milliseconds earlier
-    /// (`sched_process_free`).
+    /// A process was released (`sched_process_free`); it had been reaped up to some milliseconds earlier.
     Free(TaskRef),
-    /// A child went to another process. Only with the exact hook (`kill_orphaned_pgrp`).
+    /// A child got a new parent. Only with the exact hook (`kill_orphaned_pgrp`).
     Adopt(Adopt),
     /// A process was reaped at this moment. Only with the exact hook (`cgroup_release` and its
     /// like); [`EventKind::Free`] follows.
@@ -49,7 +48,7 @@ pub enum EventKind {
     /// A process has become a zombie, or was handed from its tracer to its parent. Only with the
     /// exact hook (`do_notify_parent`).
     Notify(Notify),
-    /// A process has another name (`task_rename`); an exec says so itself.
+    /// A process changed its name (`task_rename`); an exec reports that itself.
     Rename(ProcKey, Comm),
     /// A process is about to end, and a thread of its parent that waits for it may not get its status
     /// (`sched_process_exit`).
@@ -62,48 +61,46 @@ pub enum EventKind {
     SnapshotBegin,
     /// A process as the task iterator saw it.
     Row(Box<Row>),
-    /// The task iterator is through: what it did not see and is older than its start is gone.
+    /// The task iterator is done: processes that are older than its start and that it did not show are gone.
     SnapshotEnd,
-    /// What no tracepoint tells, for all processes at once.
+    /// State that no tracepoint shows, for all processes at once.
     Survey(Box<Survey>),
     /// A command line, read from `/proc/PID/cmdline`.
     CommandLine(ProcKey, Args),
-    /// A closer look at one process, read from `/proc/PID/stat`.
+    /// A look at one process, from `/proc/PID/stat`.
     Look(Look),
-    /// The signals of a thread, read from `/proc/PID/task/TID/status`; `None` if it is gone.
+    /// The signals of a thread, from `/proc/PID/task/TID/status`; `None` if it is gone.
     Masks(TaskRef, Option<Masks>),
     /// What keeps a process from going on, read from `/proc`; nothing if it is gone.
     Held(ProcKey, Box<Held>),
     /// Whether two processes have the two ends of a pipe, read from `/proc/PID/fd`.
     Pipe(Pipe),
-    /// How much is left of what runs out: what has changed since it was said last.
+    /// How much is left of limited resources: what has changed since the last report.
     Rooms(Box<Rooms>),
     /// Records are missing from the stream here.
     Lost(Loss),
-    /// Nothing but time has passed.
+    /// Time has passed, nothing else.
     Tick,
     /// The command that the recording is about was started; right after its birth.
     CommandStarted(ProcKey, Args),
-    /// It ended. What it leaves behind may live on.
+    /// It ended. Processes that it leaves behind may live on.
     CommandEnded(ProcKey, ExitStatus),
-    /// Who belongs to it. Only in an image of the world, which does not tell by itself whom a process
-    /// was born to.
+    /// The members of its tree. Only in an image of the world, which does not show who created whom.
     CommandScope(Box<Scope>),
-    /// What is known of a container, or is better known now.
+    /// What is known about a container, or more than before.
     Container(Box<Container>),
-    /// A process belongs to a container, by its id, and with it whoever descends from it; with the init
-    /// of a pid namespace, whoever lives in that.
+    /// A process and its descendants belong to a container, by its id; if it is the init of a pid namespace, everything
+    /// in that namespace does.
     Contained(ProcKey, String),
     /// Why the out-of-memory killer chose a process, from the kernel's log.
     OutOfMemory(ProcKey, OutOfMemory),
-    /// Tracing ended as it should: the last event of a stream.
+    /// Tracing ended properly: the last event of a stream.
     End(End),
 }
 
 impl EventKind {
-    /// Whether the stream has come to the time of such an event: it tells what happened, in the order in which
-    /// it did. The others tell what was found out by looking, which is about the present, and the stream can be
-    /// behind that.
+    /// Whether the stream has come to the time of such an event: these report what happened, in order. The others
+    /// report the result of a look, which shows the present, and the stream can lag behind that.
     pub fn tells_time(&self) -> bool {
         match self {
             Self::Start(_)
@@ -140,7 +137,7 @@ impl EventKind {
         }
     }
 
-    /// The word for the kinds that come from a probe: what `--events` and the summary call them.
+    /// The word for the kinds that come from a probe, in `--events` and in the summary.
     pub fn name(&self) -> Option<&'static str> {
         match self {
             Self::Fork(_) => Some("fork"),
@@ -177,12 +174,12 @@ impl EventKind {
     }
 }
 
-/// The full identity of a process, as the kernel gives it where the process is new.
+/// The full identity of a process, which the kernel side sends when the process is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
     /// The process.
     pub key: ProcKey,
-    /// `real_parent`, and the thread of it that holds the child; `None` for pid 1 and kthreadd.
+    /// `real_parent`, and which of its threads has the child; `None` for pid 1 and kthreadd.
     pub parent: Option<TaskRef>,
     /// Its name.
     pub comm: Comm,
@@ -208,16 +205,16 @@ pub struct TaskInfo {
     pub threads: u32,
 }
 
-/// What a process is, besides a process.
+/// Properties of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
     /// Pid 1 of its pid namespace.
     pub init: bool,
     /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub subreaper: bool,
-    /// Its parent has no pid in its pid namespace, and it is not pid 1 there: it entered by setns(2). A
-    /// parent outside is followed by another outside (`find_new_reaper()` stays at the parent's depth),
-    /// so that a birth and a look later agree.
+    /// Its parent has no pid in its pid namespace, and it is not pid 1 there: it entered by setns(2). If that parent
+    /// dies, the next one is outside as well (`find_new_reaper()` stays at the parent's depth), so that a birth and a
+    /// later look agree.
     pub outsider: bool,
     /// A kernel thread.
     pub kthread: bool,
@@ -257,7 +254,7 @@ pub struct Exit {
     pub task: TaskRef,
     /// Who owes the wait.
     pub parent: Option<TaskRef>,
-    /// Who holds its leader, and with it the zombie, by ptrace.
+    /// The ptrace tracer of its leader, which holds the zombie as well.
     pub tracer: Option<TaskRef>,
     /// Who will get this thread's children.
     pub adopter: Adopter,
@@ -269,9 +266,9 @@ pub struct Exit {
     pub leader: bool,
     /// The last thread: the process is ending.
     pub group_dead: bool,
-    /// The parent ignores SIGCHLD: no zombie will be left, once no tracer holds it.
+    /// The parent ignores SIGCHLD: no zombie remains once no tracer holds it.
     pub autoreap: bool,
-    /// The adopter ignores SIGCHLD: zombies among the children will be gone.
+    /// The adopter ignores SIGCHLD: the kernel releases zombies among the children.
     pub adopter_ignores: bool,
     /// The out-of-memory killer chose this process.
     pub oom: bool,
@@ -332,7 +329,7 @@ pub struct Adopt {
 pub struct Reap {
     /// The process that is gone.
     pub task: TaskRef,
-    /// The thread in which that happened: of whoever waited, or of itself if nobody has to.
+    /// The thread in which that happened: the one that waited, or the process itself if nobody has to.
     pub reaper: TaskRef,
     /// The system call with which it waited, if that is known.
     pub call: Option<WaitCall>,
@@ -365,11 +362,11 @@ impl WaitCall {
 pub struct Notify {
     /// The process that has ended.
     pub task: TaskRef,
-    /// Who has to wait for it now.
+    /// Who must wait for it now.
     pub to: TaskRef,
-    /// It is `to`'s because that one traces it, not as its parent.
+    /// Because it traces it, not as its parent.
     pub traced: bool,
-    /// The signal that tells, 0 for none.
+    /// The signal that notifies it, 0 for none.
     pub signal: i32,
 }
 
@@ -389,7 +386,7 @@ pub struct Awaited {
 pub struct Survey {
     /// When it began; the event's own time is its end.
     pub began: BootNs,
-    /// Who is traced or a subreaper. Nobody else was.
+    /// Processes that are traced or subreapers; no others are.
     pub found: Vec<Surveyed>,
 }
 
@@ -398,7 +395,7 @@ pub struct Survey {
 pub struct Surveyed {
     /// The process.
     pub key: ProcKey,
-    /// Who holds it by ptrace.
+    /// Its ptrace tracer.
     pub tracer: Option<TaskRef>,
     /// Called `prctl(PR_SET_CHILD_SUBREAPER)`.
     pub subreaper: bool,
@@ -409,9 +406,9 @@ pub struct Surveyed {
 pub struct Row {
     /// The process.
     pub task: TaskInfo,
-    /// Who holds it by ptrace.
+    /// Its ptrace tracer.
     pub tracer: Option<TaskRef>,
-    /// Nanoseconds since its leader last ran, if the kernel says. A zombie ran last when it died.
+    /// Nanoseconds since its leader last ran, if the kernel shows that. A zombie last ran when it died.
     pub idle: Option<Span>,
     /// How it ended, if it has.
     pub status: ExitStatus,
@@ -424,7 +421,7 @@ pub struct Row {
 /// See [`EventKind::Look`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Who was looked for.
+    /// The process that was looked for.
     pub key: ProcKey,
     /// What was found, `None` if it is no longer there.
     pub found: Option<Looked>,
@@ -472,22 +469,21 @@ pub struct Pipe {
     pub shared: bool,
 }
 
-/// Signals of a thread, a bit each from signal 1. A thread that blocks none and has none has all 0, as
-/// one that is gone.
+/// Signals of a thread, a bit each from signal 1. All are 0 for a thread that is gone, as for one without any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Masks {
-    /// Those that wait for the thread.
+    /// Signals pending for the thread.
     pub pending: u64,
-    /// Those that wait for the process.
+    /// Signals pending for the process.
     pub shared_pending: u64,
-    /// Those that the thread blocks.
+    /// Signals that the thread blocks.
     pub blocked: u64,
     /// Those that the process handles; 0 in a stream of an older version.
     pub caught: u64,
 }
 
 impl Masks {
-    /// Whether that signal waits.
+    /// Whether a signal is pending.
     pub fn waits(&self, signal: Signal) -> bool {
         signal.is_in(self.pending | self.shared_pending)
     }
@@ -501,8 +497,8 @@ pub struct Loss {
     pub ring: [u64; RecordKind::IN_KERNEL],
     /// Records that could not be decoded.
     pub undecodable: u64,
-    /// Events at which the kernel skipped a program, because it was running already on that
-    /// processor (`recursion_misses`).
+    /// Events at which the kernel skipped a program because it was already running on that processor
+    /// (`recursion_misses`).
     pub missed: u64,
     /// Records of a trace that could not be read back: the file is damaged there.
     pub unreadable: u64,
@@ -512,7 +508,7 @@ impl Loss {
     /// Adds another loss to this one.
     pub fn add(&mut self, other: &Self) {
         let Self { ring, undecodable, missed, unreadable } = other;
-        // A trace may claim any counts.
+        // A trace may claim any number.
         for (sum, one) in self.ring.iter_mut().zip(ring) {
             *sum = sum.saturating_add(*one);
         }
@@ -530,7 +526,7 @@ impl Loss {
         }
     }
 
-    /// All of it.
+    /// The total.
     pub fn total(&self) -> u64 {
         [self.in_ring(), self.undecodable, self.missed, self.unreadable].into_iter().fold(0, u64::saturating_add)
     }
@@ -555,10 +551,10 @@ pub struct Scope {
 pub struct End {
     /// When tracing began; the event's own time is its end.
     pub began: BootNs,
-    /// Processor time that the tool used meanwhile.
+    /// Processor time that the tool used since then.
     pub cpu_ns: Span,
-    /// Signals that the kernel generated meanwhile, those included that never entered the stream.
+    /// Signals that the kernel generated since then, including those that never entered the stream.
     pub signals: u64,
-    /// Loops over threads or ancestors that were cut short in the kernel.
+    /// Loops over threads or ancestors in the kernel that were cut short.
     pub walks_cut: u64,
 }

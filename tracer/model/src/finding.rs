@@ -23,44 +23,44 @@ pub use rule::RuleDef;
 pub struct Finding {
     /// The rule, with its name and severity.
     pub rule: &'static RuleDef,
-    /// Whether it is told for the first time.
+    /// Whether it is new, goes on, or is over.
     pub stage: Stage,
     /// When it was found; when it was over or withdrawn, once it is.
     pub at: BootNs,
     /// When it began, likewise.
     pub since: BootNs,
-    /// Whom it is about.
+    /// The process that it is about.
     pub process: Identity,
-    /// Whether it can be believed.
+    /// How far it can be believed.
     pub confidence: Confidence,
-    /// Who, what, and what it cost, in a line: escaped, without a full stop.
+    /// Who, what and what it cost, in one line: escaped, without a full stop.
     pub headline: String,
-    /// The rest of the story, for a person: no more than [`MOST_NOTES`].
+    /// The rest of the story, for a person: at most [`MOST_NOTES`] lines.
     pub notes: Vec<Note>,
     /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over or withdrawn.
     pub fixes: Vec<String>,
     /// Numbers of the events behind it.
     pub evidence: Vec<Seq>,
-    /// What is particular to the rule.
+    /// The facts that the rule declares.
     pub facts: Facts,
 }
 
-/// A person takes in so many lines at a glance.
+/// As many lines as a person takes in at a glance.
 pub const MOST_NOTES: usize = 7;
 
-/// What a finding that lasts is about.
+/// What a lasting finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
-    /// A process; with it the finding ends, too.
+    /// A process; the finding ends with it.
     Process(ProcKey),
-    /// A control group, which outlives whoever is in it.
+    /// A control group, which outlives its processes.
     Group(GroupKey),
-    /// A signal that waits for a process; what concerns that process concerns it.
+    /// A signal that is pending for a process; changes of that process concern it.
     Signal(ProcKey, Signal),
 }
 
 impl Finding {
-    /// One that was found just now and is certain; all else is still to be filled in.
+    /// A new and certain finding; the rest is still to be filled in.
     pub fn new(rule: &'static RuleDef, at: BootNs, since: BootNs, process: Identity) -> Self {
         Self {
             rule,
@@ -94,13 +94,13 @@ impl Finding {
         self.fixes.join("; or: ")
     }
 
-    /// For whoever keeps it: without the facts that only filters need.
+    /// Without the facts that only filters need, for keeping.
     #[must_use]
     pub fn brief(&self) -> Self {
         Self { facts: self.facts.brief(), ..self.clone() }
     }
 
-    /// What it is about: a finding that lasts is told once of each.
+    /// Its subject: a lasting finding is reported once per subject.
     pub fn subject(&self) -> Subject {
         let special = self.facts.iter().filter(|(def, _)| def.is_subject).find_map(|(_, value)| match value {
             Value::Group(group, _) => Some(Subject::Group(*group)),
@@ -110,31 +110,31 @@ impl Finding {
         special.unwrap_or(Subject::Process(self.process.key))
     }
 
-    /// About whom there could be a finding that lasts and speaks for this one (`Rule::speaks_for`).
+    /// The process about which a lasting finding could cover this one (`Rule::speaks_for`).
     pub fn part_of(&self) -> Option<ProcKey> {
         let whole = self.facts.own(Role::Debtor).or_else(|| self.facts.own(Role::Adopter))?;
         whole.processes().first().map(|process| process.key)
     }
 
-    /// How much of it there is, if that can grow: what has doubled is told again at once.
+    /// Its size, if that can grow: a finding that has doubled is reported again at once.
     pub fn size(&self) -> Option<u64> {
         if let Some(&Value::Count(size)) = self.facts.own(Role::Size) { Some(size) } else { None }
     }
 
-    /// Whether it counts: what is told again, or is over, was counted when it was new.
+    /// Whether it counts: repetitions and ends were counted when the finding was new.
     pub fn is_new(&self) -> bool {
         self.stage == Stage::New
     }
 }
 
-/// How far it is with what was found. Only what lasts ([`RuleDef::lasts`]) has more than one.
+/// The stage of a finding. Only lasting ones ([`RuleDef::lasts`]) have more than one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It was found just now.
+    /// It is new.
     New,
-    /// It was told before and goes on.
+    /// It was reported before and goes on.
     Ongoing,
-    /// It was told before and is over.
+    /// It was reported before and is over.
     Resolved,
     /// It was told before and was wrong: what came later has shown that.
     Withdrawn,
@@ -191,12 +191,12 @@ impl FromStr for Severity {
     }
 }
 
-/// Whether a finding can be believed.
+/// How far a finding can be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Confidence {
-    /// The kernel said so.
+    /// The kernel itself reported it.
     Certain,
-    /// It rests on a time from which events are missing, or on what the kernel does not say; the
-    /// sentence says how.
+    /// It depends on a time from which events are missing, or on something that the kernel does not report; the
+    /// sentence says which.
     Incomplete(String),
 }

@@ -1,6 +1,6 @@
-//! What others write, made into values: processes, container runtimes, engines, the kernel's log and its type
-//! information. Each reader takes bytes that anybody may have chosen, ends whatever they are, and holds no more of them
-//! than they have. What is read where, and how much of it, is the business of whoever has the files.
+//! Parsers of what others write: processes, container runtimes, engines, the kernel's log and its type information.
+//! Each takes untrusted bytes, always terminates, and allocates no more than they justify. What is read, and how much
+//! of it, is up to the code that opens the files.
 
 pub mod btf;
 pub mod bundle;

@@ -1,4 +1,4 @@
-//! Facts about the machine and the run, read once at the edge and carried by the first event.
+//! Facts about the machine and the run, read once and carried by the first event.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use crate::{
     thresholds::Thresholds,
 };
 
-/// A container, as far as its engine tells; or a unit of systemd, whose id is its name. Everything but
-/// the id was chosen by whoever started it.
+/// A container, as far as its engine describes it; or a systemd unit, whose id is its name. All but the id was chosen
+/// by whoever started it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
@@ -23,7 +23,7 @@ pub struct Container {
     /// The name that its user knows; an engine without names uses the id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The image, as it was asked for.
+    /// The image, as requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The Kubernetes pod.
@@ -35,25 +35,25 @@ pub struct Container {
     /// The signal that asks it to stop, if it is not SIGTERM: a name or a number, as it was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
-    /// Whose pid namespace it uses: `host`, or `container:` and an id; none if it has its own.
+    /// Whose pid namespace it uses: `host`, or `container:` and an id; `None` if it has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid_mode: Option<String>,
-    /// The ordinary user whose engine runs it, by their id on the host; none for one of root's, or if that was
-    /// not recorded. All that is known of it is that user's word.
+    /// The ordinary user whose engine runs it, by their id on the host; `None` for one of root's, or if that was not
+    /// recorded. All that is known about such a container is that user's word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Whether its first process is a program made to be pid 1 (tini, `docker run --init`), which reaps and
-    /// passes signals on; none if that is not known, or if it is no pid 1.
+    /// Whether its first process is a program made to be pid 1 (tini, `docker run --init`), which reaps and passes
+    /// signals on; `None` if that is not known, or if it is not pid 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
 }
 
-/// Characters of an id that tell containers apart for a person, as engines print them.
+/// How many characters of an id tell containers apart for a person, as engines print them.
 const SHORT_ID: usize = 12;
 
 impl Container {
-    /// What to call it: its name, else the beginning of its id. Not escaped. A user can call theirs as another
-    /// one is called, so it is told whose it is.
+    /// Its name, else the beginning of its id. Not escaped. A user's container carries its user, because a user can
+    /// choose a name that another container has.
     pub fn label(&self) -> Cow<'_, str> {
         let label = self.name.as_deref().unwrap_or_else(|| self.short_id());
         match self.uid {
@@ -62,7 +62,7 @@ impl Container {
         }
     }
 
-    /// What to call it in a sentence: [quoted](quote).
+    /// Its name in a sentence: [quoted](quote).
     pub fn shown(&self) -> String {
         quote(self.label().as_bytes())
     }
@@ -101,8 +101,7 @@ impl Container {
         self.stop_signal.as_ref()?.parse().ok()
     }
 
-    /// Those that somebody means who says `name`: whoever has just that name or id, else each of which it
-    /// is a beginning of the id.
+    /// The containers that `name` can mean: those with exactly that name or id, else all whose id begins with it.
     pub fn called<'a>(all: impl Iterator<Item = &'a Self> + Clone, name: &str) -> Vec<&'a Self> {
         let exactly: Vec<_> = all.clone().filter(|one| one.is_exactly(name)).collect();
         if exactly.is_empty() { all.filter(|one| one.is_called(name)).collect() } else { exactly }
@@ -113,7 +112,7 @@ impl Container {
         self.name.as_deref() == Some(name) || self.id == name
     }
 
-    /// Whether somebody who says `name` means it: its name, its id or a beginning of that.
+    /// Whether `name` can mean it: its name, its id or the beginning of its id.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name) || (!name.is_empty() && self.id.starts_with(name))
     }
@@ -131,7 +130,7 @@ pub enum Engine {
     Containerd,
     /// CRI-O.
     CriO,
-    /// An OCI runtime, nobody knows for whom.
+    /// An OCI runtime, for an unknown engine.
     #[default]
     Oci,
     /// systemd, which runs services and scopes.
@@ -151,13 +150,13 @@ impl Engine {
         }
     }
 
-    /// What it runs.
+    /// What it calls the things that it runs.
     pub fn noun(self) -> &'static str {
         if self == Self::Systemd { "unit" } else { "container" }
     }
 }
 
-/// Who was out of memory when the kernel killed for it.
+/// Who was out of memory when the kernel killed a process for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutOfMemory {
     /// The machine, or the part of it that the process may use (`CONSTRAINT_CPUSET`,
@@ -167,22 +166,22 @@ pub enum OutOfMemory {
     Group(Option<String>),
 }
 
-/// So many of so many are in use.
+/// How many of how many are in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// In use now.
+    /// In use.
     pub used: u64,
-    /// The most that there can be.
+    /// The limit.
     pub most: u64,
 }
 
 impl Room {
-    /// So much is in use, of a hundred. Where there can be none at all, nobody expects one.
+    /// Whether that percentage is in use. A limit of 0 is never short: nobody expects to get one.
     pub fn is_short(self, percent: u64) -> bool {
         self.most > 0 && self.used.saturating_mul(100) >= self.most.saturating_mul(percent)
     }
 
-    /// So much less is in use than [`Room::is_short`] asks for that it need not be short again at once.
+    /// Whether so much less is in use than [`Room::is_short`] asks for that it will not be short again at once.
     pub fn is_relieved(self, percent: u64) -> bool {
         !self.is_short(percent.saturating_sub(percent / 8))
     }
@@ -198,20 +197,20 @@ impl Room {
 pub struct Ptys {
     /// `kernel.pty.nr` of `kernel.pty.max`, wherever devpts is mounted.
     pub room: Room,
-    /// `kernel.pty.reserve`: so many of them can only be had in the first mount namespace.
+    /// `kernel.pty.reserve`: so many of them are only for the first mount namespace.
     pub reserve: u64,
 }
 
 impl Ptys {
-    /// Those that can be had in other mount namespaces, as containers are (`devpts_new_index()`). What the
-    /// host has of its reserve is not counted.
+    /// Those available in other mount namespaces, such as containers (`devpts_new_index()`). What the host uses of its
+    /// reserve is not counted.
     pub fn of_containers(self) -> Room {
         let most = self.room.most.saturating_sub(self.reserve);
         Room { used: self.room.used.min(most), most }
     }
 }
 
-/// What runs out, and how much of it is left.
+/// Limited resources, and how much is left of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rooms {
@@ -219,33 +218,33 @@ pub struct Rooms {
     /// `kernel.pty.reserve`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ptys: Option<Room>,
-    /// How many of them are kept for the first mount namespace; said with `ptys`.
+    /// How many of them are reserved for the first mount namespace; set together with `ptys`.
     #[serde(skip_serializing_if = "is_none")]
     pub pty_reserve: u64,
-    /// Who holds most of them, the first ones; only where few are left.
+    /// The largest holders of them; only when few are left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pty_holders: Vec<Holder>,
-    /// Pids of the machine, of which each thread and each zombie takes one: the least of
-    /// `kernel.pid_max` and `kernel.threads-max`.
+    /// Pids of the machine, where each thread and each zombie takes one: the smaller of `kernel.pid_max` and
+    /// `kernel.threads-max`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids: Option<Room>,
     /// Pids of control groups that have a limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupRoom>,
-    /// Those that have no processes any more, by their ids.
+    /// Groups that have no processes any more, by id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups_gone: Vec<u64>,
-    /// There are so many control groups, or so deep ones, that at least this many were not looked at; 0: from
+    /// At least this many control groups were not looked at, because there are too many or they are too deep; 0: from
     /// now on all are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups_left_out: Option<u64>,
-    /// Pids that a process can still have, in whichever group around it has the least: of one that was
+    /// How many pids a process can still have, in the group around it with the least room: for the process that was
     /// asked about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<(ProcKey, Room)>,
 }
 
-/// A process that holds pseudo-terminals, at the side of the master (`/dev/ptmx`).
+/// A process that holds pseudo-terminals, on the master side (`/dev/ptmx`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// Which.
@@ -258,28 +257,27 @@ pub struct Holder {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupRoom {
-    /// Its oldest process, those in groups inside of it included; the init, if it is a container.
+    /// Its oldest process, including groups inside it; for a container, the init.
     pub process: ProcKey,
-    /// Pids, of which each thread and each zombie takes one, and `pids.max`.
+    /// Pids, where each thread and each zombie takes one, and `pids.max`.
     pub room: Room,
-    /// How often a process or thread could not be started for want of one, since tracing began; in old
-    /// traces since the group was made, for whichever limit (`pids.events`).
+    /// How often a process or thread could not be started since tracing began because no pid was free; in old traces
+    /// since the group was created, for whichever limit (`pids.events`).
     pub failed: u64,
     /// How many of these came since the last look; `None` in old traces, and in an image of the world.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_now: Option<u64>,
-    /// It lies in another limited group, and the kernel does not say which limit was in the way
-    /// (`pids.events` of the old hierarchy, and before 6.11).
+    /// It lies in another limited group, and the kernel does not say which limit was reached (`pids.events` of the old
+    /// hierarchy, and before 6.11).
     #[serde(skip_serializing_if = "is_false")]
     pub failed_is_inferred: bool,
-    /// The processes in it, zombies not among them; only where few pids are left.
+    /// The processes in it, without zombies; only when few pids are left.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<ProcKey>,
-    /// Its number, which no other group gets (the inode of its folder); 0 in old traces.
+    /// Its number, which is never reused (the inode of its directory); 0 in old traces.
     #[serde(skip_serializing_if = "is_none")]
     pub id: u64,
-    /// Where it lies below the root of the hierarchy, as far as that is not too long; empty in old traces.
-    /// Others chose it: not escaped.
+    /// Its path below the root of the hierarchy, cut if too long; empty in old traces. Others chose it: not escaped.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub path: String,
 }
@@ -310,7 +308,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What the first event of a stream says.
+/// The contents of the first event of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartInfo {
     /// Version of the tool.
@@ -325,17 +323,17 @@ pub struct StartInfo {
     pub wall_offset_ns: i64,
     /// Names of the programs that are attached.
     pub hooks: Vec<String>,
-    /// What this kernel cannot give, a sentence each.
+    /// What is not possible on this kernel, one sentence each.
     pub degraded: Vec<String>,
     /// Bytes of the ring buffer.
     pub ring_size: u32,
-    /// Every signal is in the stream, not only those that findings rest on.
+    /// Every signal is in the stream, not only those that findings depend on.
     pub all_signals: bool,
     /// Every signal that could end a process is in the stream, whoever it is for.
     #[serde(default)]
     pub fatal_signals: bool,
-    /// Every signal that the init of a pid namespace sends is in the stream, and every SIGCHLD that merges
-    /// with one for which there is a handler.
+    /// Every signal that the init of a pid namespace sends is in the stream, and every SIGCHLD that merges and has a
+    /// handler.
     #[serde(default)]
     pub forwarded_signals: bool,
     /// Every delivery of a signal is in the stream, not only those that the kernel dropped.
@@ -345,7 +343,7 @@ pub struct StartInfo {
     /// The stream is about a command, which was started after this.
     #[serde(default)]
     pub has_command: bool,
-    /// From when on something is a finding.
+    /// The thresholds of findings.
     pub thresholds: Thresholds,
 }
 

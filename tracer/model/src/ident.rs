@@ -1,5 +1,4 @@
-//! Names of things: processes, threads, namespaces, and the hostile strings that processes
-//! choose for themselves.
+//! Identities of processes, threads, containers and namespaces, and the untrusted strings that processes choose.
 
 use std::fmt;
 
@@ -15,7 +14,7 @@ pub mod lies;
 
 pub use escape::{commands, escape, file_name, is_visible, quote, tame};
 
-/// A process, for ever: start time and tgid, never a bare pid. Survives exec.
+/// A process, for all time: start time and tgid, never a bare pid. Survives exec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcKey {
     /// When it was created.
@@ -38,7 +37,7 @@ pub struct TaskRef {
     pub tid: u32,
 }
 
-/// A container, by its number in this world, which no other one gets.
+/// A container, by a number that is unique in this world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContainerNo(pub(crate) u32);
 
@@ -52,10 +51,10 @@ impl fmt::Display for PidNs {
     }
 }
 
-/// The name of a program as the kernel keeps it: up to 15 bytes, any but zero.
+/// The name of a program as the kernel keeps it: up to 15 bytes, any value but zero.
 ///
 /// `Display` is for sentences and columns: [quoted](quote), and `?` if it is not known. [`Comm::escaped`] is for a
-/// place of its own, such as a cell of a table.
+/// place of its own, such as a table cell.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Comm(pub [u8; 16]);
 
@@ -104,31 +103,31 @@ impl fmt::Debug for Comm {
 /// A command line: arguments, each ended by a zero byte, cut at
 /// [`ARGS_MAX`](tracer_common::record::ARGS_MAX) bytes.
 ///
-/// `Display` escapes, and quotes arguments that hold blanks or nothing.
+/// `Display` escapes, and quotes arguments that are empty or contain blanks.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Args {
     /// As in `/proc/PID/cmdline`.
     pub bytes: Bytes,
-    /// There was more.
+    /// It was cut.
     pub cut: bool,
     /// How far it can be believed.
     pub trust: Trust,
 }
 
-/// How far a command line can be believed: any process can be given any words, so what counts is what the
-/// kernel knows of who has started it.
+/// How far a command line can be believed: any process can be given any words, so what counts is what the kernel knows
+/// about who started it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// That was not recorded (older traces): it is believed.
+    /// Not recorded (older traces): it is believed.
     #[default]
     Unknown,
-    /// In nothing: its user is root of a user namespace or in another mount namespace than the host's, or is
-    /// another one than whoever started it (a set-user-ID program).
+    /// Not at all: the user is root of a user namespace, or in another mount namespace than the host's, or not the one
+    /// who started the program (a set-user-ID program).
     Nobody,
-    /// In all: of root of the initial user namespace, in the host's mount namespace; or of a user whom an
-    /// engine obeys as if they were root.
+    /// Completely: root of the initial user namespace, in the host's mount namespace; or a user whom an engine obeys
+    /// like root.
     Root,
-    /// In what is that user's own, by their id on the host.
+    /// About what belongs to that user, by their id on the host.
     User(u32),
 }
 
@@ -154,7 +153,7 @@ impl Trust {
         }
     }
 
-    /// Whether it may say something of what belongs to that user; `None` stands for root.
+    /// Whether it counts for what belongs to that user; `None` stands for root.
     pub fn is_believed_of(self, uid: Option<u32>) -> bool {
         match self {
             Self::Unknown | Self::Root => true,
@@ -163,7 +162,7 @@ impl Trust {
         }
     }
 
-    /// Who stands behind it, if that is an ordinary user.
+    /// The ordinary user who started it, if it was one.
     pub fn uid(self) -> Option<u32> {
         match self {
             Self::User(uid) => Some(uid),
@@ -187,13 +186,13 @@ impl Args {
         body.split(|&b| b == 0).filter(move |_| !body.is_empty())
     }
 
-    /// Whether it is not known, or the process has none (a kernel thread).
+    /// Whether it is not known, or there is none (a kernel thread).
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 }
 
-/// What a shell takes for more than a letter, and what our own marks beside a command line are made of.
+/// Characters that a shell treats specially, and those of our own marks beside a command line.
 const SPECIAL: [char; 16] = [' ', '\'', '"', '`', ';', '|', '&', '$', '*', '<', '>', '(', ')', '[', ']', '…'];
 
 impl fmt::Display for Args {
@@ -217,7 +216,7 @@ impl fmt::Debug for Args {
     }
 }
 
-/// A process as an output names it: enough to recognise it after it is gone.
+/// A process as outputs name it: enough to recognize it after it is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The process.
@@ -230,7 +229,7 @@ pub struct Identity {
     pub ns_pid: u32,
     /// Depth of that namespace, 0 for the initial one.
     pub ns_level: u32,
-    /// Its container; [`World::container_of`](crate::world::World::container_of) tells which that is.
+    /// Its container; see [`World::container_of`](crate::world::World::container_of).
     pub container: Option<ContainerNo>,
 }
 

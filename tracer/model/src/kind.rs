@@ -1,4 +1,4 @@
-//! Kinds of events that a person can ask for.
+//! Kinds of events that a user can ask for.
 
 /// Kinds of events that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
-//! What `tracer` believes and finds, made of events alone.
+//! The model of `tracer`: what it concludes and finds, from events alone.
 //!
-//! The [`engine`] folds each [`event`] into the [`world`] (every process, zombie and pid namespace there is),
-//! gets [`change`]s, and asks the [`rules`] for [`finding`]s. [`wire`] reads and writes events as bytes. No file,
-//! no clock and no kernel is within reach, so the same events always give the same findings.
+//! The [`engine`] applies each [`event`] to the [`world`] (all processes, zombies and pid namespaces), gets
+//! [`change`]s, and asks the [`rules`] for [`finding`]s. [`wire`] reads and writes events as bytes. Nothing here
+//! accesses a file, a clock or a kernel, so the same events always give the same findings.
 
 pub mod change;
 pub mod engine;

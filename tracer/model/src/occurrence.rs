@@ -1,4 +1,4 @@
-//! What of a step is an event to a person: the one reading of it that every output shares.
+//! What counts as an event for a person: the one interpretation of a step that every output shares.
 
 use crate::{
     change::{AdopterClass, Change, ExactReap, Signalled},
@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// Something that happened to processes, with everybody who took part in it.
+/// Something that happened to processes, with all parties.
 #[derive(Clone, Debug)]
 pub enum Occurrence<'a> {
     /// See [`Kind::Fork`](crate::kind::Kind::Fork).
@@ -24,9 +24,9 @@ pub enum Occurrence<'a> {
     },
     /// See [`Kind::Exec`](crate::kind::Kind::Exec).
     Exec {
-        /// The process, by its new name.
+        /// The process, with its new name.
         process: Identity,
-        /// The same before.
+        /// The process, with its old name.
         before: Identity,
         /// Its new command line.
         args: &'a Args,
@@ -35,13 +35,13 @@ pub enum Occurrence<'a> {
     Exit {
         /// The process.
         process: Identity,
-        /// Who owes it a wait: whoever holds it by ptrace, else its parent.
+        /// Who owes it a wait: its tracer if there is one, else its parent.
         owed_by: Option<Identity>,
         /// How it ended.
         status: ExitStatus,
         /// Only the main thread ended; other threads live.
         leader_only: bool,
-        /// The parent ignores SIGCHLD, and no tracer holds it: no zombie will be left.
+        /// The parent ignores SIGCHLD, and no tracer holds it: no zombie remains.
         autoreap: bool,
         /// Who gets its children, and why; `None` if it has none or the search was cut short.
         adopter: Option<(AdopterClass, Identity)>,
@@ -52,9 +52,9 @@ pub enum Occurrence<'a> {
         process: Identity,
         /// Who reaped it; `None` if nobody had to, or it is not known.
         by: Option<Identity>,
-        /// How long it was a zombie at the most; `None` if its end was not seen.
+        /// How long it was a zombie at most; `None` if its end was not seen.
         zombie_for: Option<Span>,
-        /// The very moment; `None` if it was reaped a little earlier.
+        /// The exact moment; `None` if it was reaped a little earlier.
         exact: Option<ExactReap>,
     },
     /// See [`Kind::Signal`](crate::kind::Kind::Signal).
@@ -64,7 +64,7 @@ pub enum Occurrence<'a> {
 }
 
 impl<'a> Occurrence<'a> {
-    /// Reads one change of a step; `None` if it is nothing that happened to a process just now.
+    /// Interprets a change of a step; `None` if it is not something that just happened to a process.
     pub fn of(world: &World, step: &Step<'a>, change: &'a Change) -> Option<Self> {
         let name = |task: Option<TaskRef>| task.map(|task| world.identity(task.key));
         match (change, &step.event.kind) {

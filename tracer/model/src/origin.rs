@@ -12,25 +12,25 @@ use crate::{
 /// What led to a signal, the first cause first; empty if nothing is known that explains it.
 pub type Origin = Arc<[Step]>;
 
-/// Steps that are kept of a chain: the last of them.
+/// How many steps of a chain are kept: the last ones.
 pub(crate) const MOST_STEPS: usize = 8;
 
-/// Something that met a process and explains what came of it.
+/// An event that happened to a process and explains what followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The signal that it got; `None` of an end without one.
+    /// The signal that it got; `None` for an end without one.
     pub sent: Option<Sent>,
-    /// Whom it met: who sent what follows, or whose end led to that.
+    /// The process: it sent what follows, or its end led to that.
     pub to: Identity,
-    /// How that one ended, if its end is what counts.
+    /// How it ended, if its end is what counts.
     pub status: Option<ExitStatus>,
-    /// When: when it was sent, or when that one ended.
+    /// When the signal was sent, or when the process ended.
     pub at: BootNs,
     /// Number of the event.
     pub seq: Seq,
-    /// How what follows came of it.
+    /// How the next step follows from this one.
     pub how: How,
-    /// Whether anything else could explain what follows.
+    /// Whether something else could explain the next step as well.
     pub certainty: Certainty,
 }
 
@@ -39,11 +39,11 @@ pub struct Step {
 pub struct Sent {
     /// Which.
     pub signal: Signal,
-    /// What it came from.
+    /// Its origin.
     pub killer: Killer,
     /// Who sent it.
     pub sender: Sender,
-    /// The client that had asked an engine for it, and its ancestors then, if that was seen.
+    /// The client that asked an engine for it, and its ancestors at that time, if that was seen.
     pub asked_by: Vec<Identity>,
 }
 
@@ -52,15 +52,15 @@ pub struct Sent {
 pub enum How {
     /// Its sender had got the same signal.
     PassedOn,
-    /// Its sender had been asked to end by another signal, and ended who was below it.
+    /// Its sender had been asked to end by another signal, and ended the processes below it.
     Answer,
-    /// The same sender, or one of its family, had asked the same process to end by a milder signal.
+    /// The same sender, or one of its family, had asked the same process to end with a milder signal.
     Escalation,
     /// The process had handled it, and another sender's signal of that number ended it later.
     Before,
     /// A child of its sender had ended.
     ChildEnded,
-    /// The end of that process is what it was sent for: of a parent, a tracer, the leader of a session.
+    /// It was sent because that process ended: a parent, a tracer, the leader of a session.
     Ended,
 }
 
@@ -84,9 +84,9 @@ impl How {
 /// How well it is known that one thing led to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
-    /// Both were seen, and they belong together by what they are.
+    /// Both were seen, and what they are shows that they belong together.
     Seen,
-    /// They were, and that they belong together follows from who took part and when.
+    /// Both were seen, and that they belong together is inferred from the parties and the time.
     Likely,
 }
 

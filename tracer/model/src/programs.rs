@@ -1,7 +1,7 @@
-//! Programs that are known by their names: inits, shells, and who asks for, starts and watches over containers.
+//! Programs known by name: inits, shells, and the clients, runtimes and watchers of containers.
 
-/// Programs made to be pid 1 that pass signals on to their only child, reap, and end with that child; the
-/// engines put them into a container by other names.
+/// Programs made to be pid 1: they pass signals on to their only child, reap, and end with that child. Engines rename
+/// some when they put them into a container.
 const FORWARDERS: [&str; 6] = ["tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit"];
 /// Programs that start others from a list, and reap.
 const SUPERVISORS: [&str; 4] = ["init", "systemd", "s6-svscan", "runit"];
@@ -25,8 +25,8 @@ pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
 }
 
-/// Whether a program of that name watches over containers, and is the parent of whoever came in, client or
-/// not. The kernel keeps 15 bytes of a name.
+/// Whether a program of that name watches over containers: it is the parent of processes brought in, whether or not
+/// their client lives. The kernel keeps 15 bytes of a name.
 pub fn is_watcher(comm: &[u8]) -> bool {
     comm.starts_with(b"containerd-shim") || comm.starts_with(b"conmon")
 }
@@ -34,19 +34,18 @@ pub fn is_watcher(comm: &[u8]) -> bool {
 /// Clients of engines.
 const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
 
-/// Whether a program, by its path, has an engine do something, by the words of its command line.
+/// Whether a program, by its path and command line, asks an engine to do something.
 pub fn is_client(program: &[u8]) -> bool {
     program.rsplit(|&byte| byte == b'/').next().is_some_and(|name| CLIENTS.contains(&name))
 }
 
-/// Whether a program, by its path, has to do with containers in one of these ways, so that it matters who has
-/// started it: a client, a runtime, or a watcher.
+/// Whether a program, by its path, is a client, a runtime or a watcher, so that it matters who started it.
 pub fn is_of_engine(program: &[u8]) -> bool {
     let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     is_client(name) || is_runtime(name) || is_watcher(name)
 }
 
-/// Whether a program of that name is an OCI runtime: it ends when a container, or an exec, has been started.
+/// Whether a program of that name is an OCI runtime, which ends once a container or an exec has started.
 pub fn is_runtime(name: &[u8]) -> bool {
     [&b"runc"[..], b"crun", b"youki", b"runsc"].contains(&name)
 }

@@ -1,4 +1,4 @@
-//! Rules: small pure judges of what changed in the world, and the one list of them.
+//! The rules: small pure functions from changes of the world to findings, and the one list of them.
 
 use crate::{
     change::Change,
@@ -37,32 +37,32 @@ mod zombie_leak;
 pub use left_behind::patience as left_behind_patience;
 pub use words::on_behalf;
 
-/// What a rule thinks of a change.
+/// A rule's answer to a change.
 #[derive(Debug)]
 pub enum Opinion {
     /// Nothing to say.
     Quiet,
-    /// Each of these.
+    /// Several answers.
     Each(Vec<Self>),
-    /// Cannot tell yet: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by
-    /// then; about [`NOBODY`] in any case.
+    /// Undecided: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by then; about
+    /// [`NOBODY`] in any case.
     Recheck(BootNs, ProcKey),
-    /// This. If it lasts, the rule is asked about the process again.
+    /// A finding. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
-    /// What it has found about that is over, and how: a headline.
+    /// The finding about that subject is over; the text says how, as a headline.
     Over(Subject, String),
-    /// The same, if it stays so for a while; without a headline it is not so, after all.
+    /// The same, if it stays like that for a while; `None`: it is not over, after all.
     Settle(Subject, Option<String>),
 }
 
-/// What a rule wants to be looked at before it speaks.
+/// What a rule wants to have looked at before it reports anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
-    /// Whether a process is there, what it does, whose child it is ([`crate::event::Look`]).
+    /// Whether a process is there, its state, and its parent ([`crate::event::Look`]).
     Look(ProcKey),
     /// How many pids a process can still have ([`crate::host::Rooms::of`]).
     Room(ProcKey),
-    /// Which signals wait for a thread ([`crate::event::Masks`]).
+    /// Which signals are pending for a thread ([`crate::event::Masks`]).
     Masks(TaskRef),
     /// What keeps a process from going on ([`crate::event::Held`]).
     Held(ProcKey),
@@ -71,19 +71,19 @@ pub enum Wanted {
     Pipe(ProcKey, ProcKey),
 }
 
-/// In place of a process, where a question is about none that could be gone.
+/// Stands for a process where a question is not about one that could be gone.
 pub const NOBODY: ProcKey = ProcKey { start: BootNs::ZERO, tgid: 0 };
 
-/// A judge.
+/// A rule.
 pub trait Rule {
-    /// What it is.
+    /// Its definition.
     fn def(&self) -> &'static RuleDef;
 
     /// Called once for each change. `seq` is the number of the event that caused it.
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion;
 
-    /// Called at the time that [`Opinion::Recheck`] named, after the process and whoever owes
-    /// it a wait have been looked at ([`crate::event::Look`]).
+    /// Called at the time that [`Opinion::Recheck`] named, after a look at the process and the one that owes it a wait
+    /// ([`crate::event::Look`]).
     fn recheck(&self, _world: &World, _key: ProcKey) -> Opinion {
         Opinion::Quiet
     }
@@ -93,8 +93,8 @@ pub trait Rule {
         Vec::new()
     }
 
-    /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
-    /// how: a headline. When the process is gone it is over in any case.
+    /// Whether a change that concerns the process of a lasting finding has ended the situation, and how: a headline.
+    /// When the process is gone, the finding is over in any case.
     fn over(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
         None
     }
@@ -110,20 +110,20 @@ pub trait Rule {
     }
 }
 
-/// Lists the rules, for whoever speaks of them and for whoever asks them.
+/// Lists the rules: their definitions, and the rules themselves.
 macro_rules! rules {
     ($($rule:ident,)*) => {
         /// All rules.
         pub static RULES: &[&RuleDef] = &[$(&$rule::DEF),*];
 
-        /// All rules as judges with these thresholds, in the same order.
+        /// All rules with these thresholds, in the same order.
         pub(crate) fn judges(thresholds: &Thresholds) -> Vec<Box<dyn Rule>> {
             vec![$($rule::make(thresholds)),*]
         }
     };
 }
 
-// A new one is a file and a line.
+// A new rule is one file and one line here.
 rules! {
     init_ignored_signal,
     unreaped_child,

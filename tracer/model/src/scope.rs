@@ -1,13 +1,13 @@
-//! What belongs to the command of a recording.
+//! The scope of a recording that is about a command.
 
 use std::fmt;
 
-/// What belongs to a command.
+/// What counts as part of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// It and its descendants, wherever they were adopted.
     Tree,
-    /// Those, and all pid namespaces that came about while it ran: containers that it asked for.
+    /// Those, and all pid namespaces that were created while it ran: containers that it asked for.
     #[default]
     Command,
     /// Everything.

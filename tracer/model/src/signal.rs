@@ -1,4 +1,4 @@
-//! Signals: their names, who really sent one, and what became of it.
+//! Signals: their names, their true senders, and their fate.
 
 use std::{fmt, str::FromStr};
 
@@ -227,7 +227,7 @@ pub struct SignalTaken {
 pub enum Sender {
     /// A process.
     Process(Identity),
-    /// The kernel, on nobody's behalf.
+    /// The kernel, on its own account.
     Kernel(KernelSender),
     /// It was sent before tracing began, or its record was lost.
     Unknown,
@@ -238,7 +238,7 @@ pub enum Sender {
 pub enum KernelSender {
     /// alarm(2), setitimer(2), timer_create(2).
     Timer,
-    /// A key on the terminal, its hang-up or its new size; job control.
+    /// A key on the terminal, its hang-up or a change of its size; job control.
     Terminal,
     /// The program's own fault: a bad address, an illegal instruction.
     Fault,
@@ -289,8 +289,8 @@ const SI_ASYNCIO: i32 = -4;
 const SI_SIGIO: i32 = -5;
 const SI_ASYNCNL: i32 = -60;
 
-/// Whether the kernel sent a signal of its own, and why; `None` if the current task is the
-/// sender. For a signal of the kernel's the current task can be anybody whom an interrupt met.
+/// Whether the kernel sent a signal on its own account, and why; `None` if the current task is the sender. For the
+/// kernel's own signals, the current task can be any task that was interrupted.
 ///
 /// A process can put a forged `si_code` of a timer or of asynchronous I/O into rt_sigqueueinfo(2);
 /// such a signal is taken for the kernel's.
@@ -306,8 +306,8 @@ pub fn origin(sent: &SignalSent) -> Option<KernelSender> {
             Signal::KILL if has(bit::SENDER_EXITING) && has(bit::SENDER_INIT) && has(bit::GROUP) => {
                 KernelSender::NamespaceEnd
             }
-            // What else kills so: PTRACE_O_EXITKILL in an exiting tracer, RLIMIT_CPU in the
-            // process itself. What is left is the OOM killer, in whoever asked for memory.
+            // Other senders of such a SIGKILL: PTRACE_O_EXITKILL, in an exiting tracer, and RLIMIT_CPU, in the process
+            // itself. What remains is the OOM killer, in whichever task needed memory.
             Signal::KILL if !has(bit::SENDER_EXITING) && current.key != target.key => KernelSender::Oom,
             Signal::ALRM | Signal::VTALRM | Signal::PROF => KernelSender::Timer,
             Signal::HUP
@@ -379,15 +379,15 @@ pub fn code_name(signal: Signal, code: i32) -> Option<&'static str> {
 /// What became of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Accepted, and nothing stands in its way.
+    /// Accepted, and not blocked.
     Delivered,
-    /// Accepted, but blocked, or the process is stopped: it waits.
+    /// Accepted, but pending: it is blocked, or the process is stopped.
     Queued,
     /// The same signal was pending already; this one left no trace.
     Merged,
     /// The program ignores it (`SIG_IGN`).
     IgnoredByChoice,
-    /// The program does nothing about it, and the default is to do nothing.
+    /// There is no handler, and the default is to do nothing.
     IgnoredByDefault,
     /// A namespace's pid 1 without a handler: dropped.
     InitNoHandler,
@@ -440,7 +440,7 @@ impl Verdict {
         }
     }
 
-    /// A signal that somebody may be waiting for in vain.
+    /// Whether somebody may be waiting for the signal's effect in vain.
     pub fn is_loss(self) -> bool {
         matches!(
             self,
@@ -451,27 +451,26 @@ impl Verdict {
 
 /// The fate of a signal when it was sent.
 ///
-/// `TRACE_SIGNAL_IGNORED` alone says little: every ordinary SIGCHLD has it. The reason is found
-/// by asking the kernel's own questions in the kernel's own order: `prepare_signal()`,
-/// `sig_ignored()`, `sig_task_ignored()`.
+/// `TRACE_SIGNAL_IGNORED` alone says little: every ordinary SIGCHLD has it. The reason follows from the checks of the
+/// kernel, in the kernel's order: `prepare_signal()`, `sig_ignored()`, `sig_task_ignored()`.
 pub fn verdict_of_sent(sent: &SignalSent) -> Verdict {
     let SignalSent { target, signal, flags, result, .. } = *sent;
     let has = |bit: u16| flags & bit != 0;
     match result {
         3 => Verdict::QueueOverflow,
-        // Whatever the result: kernels up to 5.15 accept what nobody is left to take.
+        // Whatever the result: kernels up to 5.15 accept signals that nobody is left to take.
         _ if has(bit::EXITING) || has(bit::DYING) => Verdict::TargetExiting,
         0 if has(bit::BLOCKED) || (has(bit::STOPPED) && signal != Signal::CONT) => Verdict::Queued,
         0 => Verdict::Delivered,
         2 => Verdict::Merged,
         4 => Verdict::InfoLost,
-        // A SIGCONT that nobody has a handler for is ignored, after it has done its work.
+        // A SIGCONT without a handler is "ignored" after it has continued the process.
         _ if has(bit::STOPPED) && signal == Signal::CONT => Verdict::Delivered,
         _ => {
             let handler = flags & bit::HANDLER_MASK;
             let is_protected = has(bit::UNKILLABLE) || target.key.tgid == 1;
             if has(bit::KTHREAD) {
-                // It ignores all that it has not asked for (`ignore_signals()`).
+                // A kthread ignores every signal that it has not allowed (`ignore_signals()`).
                 Verdict::KernelThread
             } else if is_protected && signal.is_kernel_only() {
                 Verdict::KillFromInside

@@ -1,16 +1,16 @@
-//! What one event caused: all that a sink gets to see.
+//! What one event caused: all that a sink sees.
 
 use crate::time::Seq;
 use crate::{change::Change, event::Event, finding::Finding};
 
-/// What one event caused: all that a sink gets to see.
+/// What one event caused: all that a sink sees.
 #[derive(Debug)]
 pub struct Step<'a> {
     /// Number of the event, from 0.
     pub seq: Seq,
     /// The event.
     pub event: &'a Event,
-    /// The bytes that the event came as; empty for one that was made by hand, in a test.
+    /// The bytes that the event came as; empty if a test made it.
     pub record: &'a [u8],
     /// What it did to the world.
     pub changes: &'a [Change],

@@ -1,4 +1,4 @@
-//! For tests: tells a story of processes as the kernel would, event by event.
+//! For tests: tells a story of processes, event by event, as the kernel would.
 //!
 //! A process is named by its host pid; it starts at `pid` milliseconds after boot. Time passes
 //! only when the story says so.
@@ -132,7 +132,7 @@ impl Story {
         Self::with(&Thresholds::default())
     }
 
-    /// The same, where other things are worth a finding.
+    /// The same, with other thresholds.
     pub fn with(thresholds: &Thresholds) -> Self {
         let mut story = Self { engine: Engine::new(thresholds), now: after_boot(1_000), found: Vec::new() };
         story.snapshot(&[born(1, 0)]);
@@ -192,20 +192,20 @@ impl Story {
         self.event(EventKind::Deliver(SignalTaken { target: task(pid), signal, code: 0, flags }))
     }
 
-    /// So many records find no room.
+    /// So many records are lost.
     pub fn lose(&mut self, count: u64) -> &mut Self {
         let mut loss = Loss::default();
         loss.ring[1] = count;
         self.event(EventKind::Lost(loss))
     }
 
-    /// What the task iterator says exists.
+    /// What the task iterator shows.
     pub fn snapshot(&mut self, alive: &[TaskInfo]) -> &mut Self {
         let rows: Vec<_> = alive.iter().map(|&task| running(task)).collect();
         self.rows(&rows)
     }
 
-    /// The same, with all that it says of each.
+    /// The same, with full rows.
     pub fn rows(&mut self, rows: &[Row]) -> &mut Self {
         self.event(EventKind::SnapshotBegin);
         for &row in rows {
@@ -214,15 +214,15 @@ impl Story {
         self.event(EventKind::SnapshotEnd)
     }
 
-    /// A look at a process, which finds its state and its parent.
+    /// A look at a process, which finds this state and this parent.
     pub fn look(&mut self, pid: u32, found: Option<(u8, u32)>) -> &mut Self {
         let found = found.map(|(state, ppid)| Looked { state, ppid, pts: None });
         self.event(EventKind::Look(Look { key: key(pid), found }))
     }
 
-    /// Lets time pass. What is due is looked at first, and found as `looks` tells: pid, state,
-    /// parent. Of the others, orphans have the parents that were predicted, those that live are where they
-    /// were, and the rest is gone; so is whoever was not found before.
+    /// Lets time pass. What is due is looked at first, and found as `looks` says: pid, state, parent. For the others:
+    /// orphans have the predicted parents, living processes are unchanged, and the rest is gone; so is a process that
+    /// was not found before.
     pub fn wait(&mut self, ms: u64, looks: &[(u32, u8, u32)]) -> &mut Self {
         self.now += ms * MS;
         let until = self.now;
@@ -240,7 +240,7 @@ impl Story {
         }
     }
 
-    /// What a look will find of whom nothing was told.
+    /// What a look will find for a process that `looks` does not mention.
     fn expected(&self, key: ProcKey) -> Option<(u8, u32)> {
         let process = self.world().get(key).filter(|process| !process.is_missing())?;
         let is_predicted = || self.world().doubtful(self.now).any(|doubtful| doubtful == key);

@@ -1,4 +1,4 @@
-//! What a run saw, counted.
+//! Counts of what a run saw.
 
 use std::collections::BTreeMap;
 
@@ -23,16 +23,16 @@ pub struct Summary {
     pub events: BTreeMap<&'static str, u64>,
     /// Findings by rule, those included that a filter kept from being shown, without those that were withdrawn.
     pub findings: BTreeMap<&'static str, u64>,
-    /// Signals that the kernel generated, those included that never entered the stream.
+    /// Signals that the kernel generated, including those that never entered the stream.
     pub signals_seen: u64,
     /// What was lost.
     pub lost: Loss,
-    /// Lines of output that are missing, because nobody read them in time.
+    /// Lines of output that are missing because nobody read them in time.
     pub unwritten: u64,
-    /// Loops over threads or ancestors that were cut short in the kernel.
+    /// Loops over threads or ancestors in the kernel that were cut short.
     pub walks_cut: u64,
-    /// Processor time that the tool itself used since tracing began; what its
-    /// programs used in the kernel counts for whoever met them.
+    /// Processor time that the tool itself used since tracing began. The time of its programs in the kernel is charged
+    /// to the tasks that ran them.
     pub cpu_ns: Span,
     /// Processes in the world at the end.
     pub processes: u64,
@@ -41,7 +41,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts what a step brought, unless it happened before a boot time.
+    /// Counts what a step brought, unless it is from before a boot time.
     pub fn count(&mut self, step: &Step<'_>, from: BootNs) {
         if step.event.at < from {
             return;
@@ -49,7 +49,7 @@ impl Summary {
         if self.began == BootNs::ZERO {
             self.began = step.event.at;
         }
-        // With the exact hook, the release that follows a reap tells nothing new.
+        // With the exact hook, the release that follows a reap adds nothing.
         let is_known = matches!(step.event.kind, EventKind::Free(_)) && step.changes.is_empty();
         if let Some(name) = step.event.kind.name()
             && !is_known
@@ -78,7 +78,7 @@ impl Summary {
             self.ended_at = world.now();
         }
         if self.signals_seen == 0 {
-            // The kernel's own count is that of a whole run, and comes with its end.
+            // The kernel's own count is for a whole run, and comes with its end.
             self.signals_seen = self.events.get("signal").copied().unwrap_or(0);
         }
         self.duration_ns = self.ended_at - self.began;
@@ -104,7 +104,7 @@ pub fn less(all: &BTreeMap<&'static str, u64>, some: &BTreeMap<&'static str, u64
     all.iter().map(|(&name, &n)| (name, rest(name, n))).filter(|&(_, n)| n > 0).collect()
 }
 
-/// A duration as a person says it: `4.2 s`, `35 ms`, `3 min 20 s`, `2 d 4 h`.
+/// A duration for a person: `4.2 s`, `35 ms`, `3 min 20 s`, `2 d 4 h`.
 pub fn seconds(Span(ns): Span) -> String {
     let ms = ns / 1_000_000;
     let s = ms / 1_000;
@@ -118,7 +118,7 @@ pub fn seconds(Span(ns): Span) -> String {
     }
 }
 
-/// Names, and how many more there are than those.
+/// Names, and how many more there are.
 pub fn and_more(names: &[String], count: u64) -> String {
     let more = count.saturating_sub(names.len() as u64);
     let names = names.join(", ");

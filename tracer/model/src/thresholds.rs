@@ -1,5 +1,5 @@
-//! Thresholds: from when on something is worth a finding. One declaration gives each its option with help, default and
-//! range, its field in a recording, and its field in the line `start`.
+//! Thresholds of findings. One declaration gives each its option with help, default and range, its field in a
+//! recording, and its field in the line `start`.
 
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 
@@ -10,9 +10,9 @@ use crate::time::Span;
 pub struct ThresholdDef {
     /// Its field in a recording; with hyphens, its option.
     pub name: &'static str,
-    /// What is reported from then on: the help of the option.
+    /// What is reported from that value on: the help of the option.
     pub help: &'static str,
-    /// What it is counted in.
+    /// Its unit.
     pub unit: Unit,
     /// Reads it.
     pub get: fn(&Thresholds) -> u64,
@@ -20,16 +20,16 @@ pub struct ThresholdDef {
     pub set: fn(&mut Thresholds, u64),
 }
 
-/// What a threshold is counted in.
+/// The unit of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Nanoseconds; a person gives a time span.
     Time,
     /// A number from 1.
     Count,
-    /// Of a hundred, from 1.
+    /// A percentage, from 1.
     Percent,
-    /// Whether or not: 1 or 0.
+    /// A flag: 1 or 0.
     Flag,
 }
 
@@ -83,7 +83,7 @@ macro_rules! number {
 
 macro_rules! thresholds {
     ($($(#[doc = $help:literal])+ $name:ident: $unit:ident = $default:expr;)*) => {
-        /// From when on something is worth a finding.
+        /// The thresholds of findings.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         pub struct Thresholds {
@@ -96,7 +96,7 @@ macro_rules! thresholds {
             }
         }
 
-        /// All thresholds. A new one is a line here, and whoever uses it.
+        /// All thresholds. A new one is a line here, and the code that uses it.
         pub static THRESHOLDS: &[ThresholdDef] = &[$(
             ThresholdDef {
                 name: stringify!($name),
@@ -116,11 +116,11 @@ thresholds! {
     zombie_leader_after: Time = Span::seconds(2);
     /// Report a namespace whose end takes longer than this
     namespace_stuck_after: Time = Span::seconds(5);
-    /// Report a stop signal that a SIGKILL followed this long after it
+    /// Report a stop if the SIGKILL came this long after the stop signal
     slow_stop_after: Time = Span::seconds(1);
-    /// Report a parent that has so many zombies as a leak, in place of each of them
+    /// Report a parent with this many zombies as one leak instead of each zombie
     zombie_leak_at: Count = 10;
-    /// Report a signal that has waited for this long while the process blocks it
+    /// Report a signal that has been pending for this long because the process blocks it
     stuck_blocked_after: Time = Span::seconds(10);
     /// Report a process that has been stopped for this long, and was not meant to be by whoever works at its terminal
     stopped_after: Time = Span::seconds(5);
@@ -128,11 +128,11 @@ thresholds! {
     cannot_die_after: Time = Span::seconds(5);
     /// Report an init that took a stop signal and has passed nothing on for this long
     not_forwarded_after: Time = Span::seconds(2);
-    /// Report what an exec brought into a container and has been without its client for this long
+    /// Report a process that an exec brought into a container and whose client has been gone for this long
     exec_leftover_after: Time = Span::seconds(5);
-    /// Report pids or pseudo-terminals of which so much is in use, of a hundred
+    /// Report pids or pseudo-terminals when this percentage of them is in use
     pressure_at: Percent = 80;
-    /// Report children that another thread of the same process adopts, too: programs in Go have many
+    /// Also report children that another thread of the same process adopts: Go programs have many
     thread_adoptions: Flag = false;
 }
 

@@ -1,7 +1,6 @@
-//! When: moments and spans of the boot-time clock, and the order of events.
+//! Moments and spans of the boot-time clock, and the order of events.
 //!
-//! A trace may claim any time, so that nothing here overflows: what would be before the boot is the boot, and what
-//! would be after the end of the clock is that end.
+//! A trace may claim any time, so nothing here overflows: arithmetic saturates at the boot and at the end of the clock.
 
 use std::{
     iter::Sum,
@@ -32,7 +31,7 @@ impl BootNs {
     /// Later than anything.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// Nanoseconds since 1970; the clock of the machine that was recorded says what to add.
+    /// Nanoseconds since 1970; the offset is that of the recorded machine.
     pub fn since_1970(self, wall_offset_ns: i64) -> i128 {
         i128::from(self.0) + i128::from(wall_offset_ns)
     }
@@ -167,7 +166,7 @@ impl Div<u64> for Span {
     }
 }
 
-/// How often the other span fits.
+/// How many times the other span fits.
 impl Div for Span {
     type Output = u64;
 

@@ -10,7 +10,7 @@ pub mod layout;
 /// The version of the format. A reader knows all versions up to its own.
 pub const FORMAT: u32 = 1;
 
-/// Records that lie one after the other, to the first that does not fit.
+/// Records in sequence, up to the first that does not fit.
 #[derive(Clone)]
 pub struct Records<'a>(pub &'a [u8]);
 
@@ -26,7 +26,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Records that lie one after the other in parts of whole ones, each but the last of at least so many bytes.
+/// Records in sequence, in parts of whole records, each but the last of at least so many bytes.
 pub fn parts(records: &[u8], least: usize) -> impl Iterator<Item = &[u8]> {
     let mut rest = records;
     std::iter::from_fn(move || {

@@ -1,9 +1,8 @@
-//! The world: every process that is in the kernel's process table, zombies included, and every
-//! pid namespace that has one.
+//! The world: every process in the kernel's process table, zombies included, and every pid namespace that has one.
 //!
-//! There is one forest, by present parents. The tree of a namespace is a view of it ([`view`]),
-//! never stored. The world has no clock and does no input: it is what [`World::apply`] made of
-//! the events, and it takes the side of any event that contradicts it.
+//! There is one forest, by present parents. The tree of a namespace is a view of it ([`view`]), never stored. The world
+//! has no clock and does no I/O: it is the result of [`World::apply`] for all events, and an event that contradicts it
+//! wins.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -59,55 +58,55 @@ pub use process::{Death, Process, State};
 pub use stopped::Stopped;
 pub use waiting::Waiting;
 
-/// What is known now.
+/// The present state, as far as it is known.
 #[derive(Debug, Default)]
 pub struct World {
-    /// Boxed, so that the table stays small and none is moved when it grows.
+    /// Boxed, so that the table stays small and growing it moves no process.
     processes: FxHashMap<ProcKey, Box<Process>>,
     /// The present process of each host pid.
     by_pid: FxHashMap<u32, ProcKey>,
-    /// Parent and child; both are keys of `processes` (the parent perhaps not yet).
+    /// Parent and child; both are keys of `processes` (the parent may not be there yet).
     edges: BTreeSet<(ProcKey, ProcKey)>,
-    /// When to look at whom.
+    /// When to look at which process.
     looks: BTreeSet<(BootNs, ProcKey)>,
-    /// Who was looked for in vain.
+    /// Processes that were looked for in vain.
     missing: BTreeSet<ProcKey>,
-    /// Who was buried because of that, and was not seen to end.
+    /// Processes that were removed for that reason, without an end that was seen.
     mislaid: VecDeque<missing::Mislaid>,
     namespaces: BTreeMap<PidNs, Namespace>,
     /// Namespace and process.
     members: BTreeSet<(PidNs, ProcKey)>,
-    /// Namespace and one that is nested in it directly.
+    /// Namespace, and one that is nested directly in it.
     nested: BTreeSet<(PidNs, PidNs)>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
-    /// Signals that wait, of all processes.
+    /// Pending signals of all processes.
     pending: usize,
-    /// Ends by signals that have not been told of.
+    /// Ends by signals that were not reported yet.
     kills: BTreeMap<kill::Join, kill::Open>,
-    /// Of those, ends that are remembered without being named.
+    /// How many of those are remembered without being named.
     other_victims: usize,
     now: BootNs,
     wall_offset_ns: i64,
-    /// Signals that end a process are not in the stream, but for those to an init.
+    /// Fatal signals are not in the stream, except those to an init.
     lacks_killers: bool,
-    /// Signals that an init sends are not in the stream, but for those that end somebody.
+    /// Signals that an init sends are not in the stream, except fatal ones.
     lacks_forwards: bool,
-    /// Clients, and who came into a container on their behalf and lives.
+    /// Clients, and the living processes that came into a container on their behalf.
     clients: BTreeSet<(ProcKey, ProcKey)>,
-    /// Clients of engines that live, by whose they are.
+    /// Living clients of engines, by user.
     engine_clients: BTreeSet<(u64, ProcKey)>,
     gap: Option<BootNs>,
     is_synced: bool,
     snapshot: u64,
     snapshot_began: BootNs,
-    /// A snapshot has begun, no record of it is missing, and it has not ended.
+    /// A snapshot has begun and not ended, and no record of it is missing.
     is_listing: bool,
     /// Events were lost since it began.
     is_torn: bool,
-    /// Of a trace: part of it could not be read since an image of the world was.
+    /// Of a damaged trace: part of it could not be read since the last image of the world.
     is_unread: bool,
-    /// When the last one began that came to its end.
+    /// When the last complete snapshot began.
     listed_at: BootNs,
     containers: contained::Containers,
     limits: limits::Limits,
@@ -118,8 +117,8 @@ pub struct World {
 }
 
 impl World {
-    /// How far the stream has come ([`EventKind::tells_time`]): what
-    /// happened until then is known. What was looked up may be later.
+    /// How far the stream has come ([`EventKind::tells_time`]): what happened until then is known. Results of looks may
+    /// be later.
     ///
     /// [`EventKind::tells_time`]: crate::event::EventKind::tells_time
     pub fn now(&self) -> BootNs {
@@ -143,7 +142,7 @@ impl World {
         self.get(*self.by_pid.get(&host_pid)?)
     }
 
-    /// How an output names a process; with an empty name if it is not known.
+    /// A process as outputs name it; with an empty name if it is not known.
     pub fn identity(&self, key: ProcKey) -> Identity {
         self.get(key)
             .map_or_else(|| Process::unknown(key, self.initial_ns.unwrap_or_default()).identity(), Process::identity)
@@ -171,8 +170,7 @@ impl World {
         self.edges.range(first..=last).map(|&(_, child)| child)
     }
 
-    /// The zombies that a process has had to wait for as their parent for longer than that, in
-    /// nanoseconds: nobody holds them by ptrace.
+    /// The zombies that a process has had to wait for, as their parent, for at least that long: no tracer holds them.
     pub fn unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
         let is_owed = |child: &&Process| child.is_zombie() && child.tracer.is_none() && !child.is_missing();
         let zombies = self.children(parent).filter(is_owed);
@@ -180,7 +178,7 @@ impl World {
         zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)
     }
 
-    /// Who has to wait for it: whoever traces it, else its parent.
+    /// Who must wait for it: its tracer if there is one, else its parent.
     pub fn owed_by(&self, key: ProcKey) -> Option<ProcKey> {
         let process = self.get(key)?;
         Some(process.tracer.or(process.parent)?.key)
@@ -208,7 +206,7 @@ impl World {
         self.namespaces.get(&ns)
     }
 
-    /// All namespaces, each after the one that it is nested in.
+    /// All namespaces, outer ones before inner ones.
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
         let mut all: Vec<_> = self.namespaces.values().collect();
         all.sort_unstable_by_key(|ns| (ns.level, ns.init, ns.id));
@@ -230,13 +228,13 @@ impl World {
         std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(MOST_NESTED)
     }
 
-    /// The processes of a namespace, and of those that are nested in it; at the cost of those.
+    /// The processes of a namespace and of those nested in it; costs as many steps.
     fn members_of(&self, ns: PidNs) -> impl Iterator<Item = &Process> {
         let mut left = vec![ns];
         let inside = std::iter::from_fn(move || {
             let ns = left.pop()?;
             let nested = self.nested.range((ns, PidNs(0))..=(ns, PidNs(u32::MAX))).map(|&(_, inner)| inner);
-            // Always so, unless somebody has made up a trace that would go in circles.
+            // Always true, unless a forged trace would make a cycle.
             let is_deeper = |inner: &PidNs| self.level(*inner) > self.level(ns);
             left.extend(nested.filter(is_deeper));
             Some(ns)
@@ -259,7 +257,7 @@ impl World {
         self.members.range((ns, ProcKey::default())..=(ns, last)).map(|&(_, key)| key)
     }
 
-    /// Whoever descends from a process, by present parents, without it; at the cost of those.
+    /// All descendants of a process, by present parents, without itself; costs as many steps.
     fn below(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         let mut left = vec![key];
         std::iter::from_fn(move || {
@@ -287,7 +285,7 @@ impl World {
 
     /// A process, its parent, and so on.
     fn upwards(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
-        // `set_parent` lets no circle come about; the bound is for the proof of that, in tests.
+        // `set_parent` allows no cycle; the bound lets tests prove that.
         std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
     }
 
@@ -296,31 +294,29 @@ impl World {
         self.is_synced
     }
 
-    /// Whether events were lost at or after a time, or the world has not been brought back in
-    /// line with the kernel since the last loss: what rests on that time is incomplete.
+    /// Whether events were lost at or after a time, or the world has not been compared with the kernel since the last
+    /// loss: conclusions about that time are incomplete.
     pub fn is_gap_since(&self, at: BootNs) -> bool {
         self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
     }
 }
 
-/// Levels of namespaces end at `MAX_PID_NS_LEVEL` (32); the bound keeps a torn view, or a trace that
-/// somebody made, from going in circles.
+/// Namespaces nest at most `MAX_PID_NS_LEVEL` (32) deep; the bound keeps a torn view or a forged trace from making a
+/// cycle.
 const MOST_NESTED: usize = 64;
 
-/// The most processes that are known at a time: a quarter of what the kernel can have
-/// (`PID_MAX_LIMIT`), and a bound for what a trace can make its reader remember.
+/// The most processes that are known at a time: a quarter of what the kernel can have (`PID_MAX_LIMIT`), and a bound on
+/// what a trace can make its reader remember.
 const MOST_PROCESSES: usize = 1 << 20;
 
-/// Processes that are gone since a moment ago: an event of theirs that comes late must not bring them back.
+/// Processes that were just removed: a late event of one of them must not bring it back.
 ///
-/// The kernel gives pids out one after the other, so that those that go together lie together here, and
-/// one is forgotten after some 32,768 others: more than can be released between two records that
-/// overtake each other.
+/// The kernel allocates pids in sequence, so processes that end together are close together here. One is forgotten
+/// after some 32,768 others: more than can be released between two records that overtake each other.
 #[derive(Debug)]
 struct Tombstones(Vec<[Tombstone; 4]>);
 
-/// Who is gone, and until when that is certain: an event that happened
-/// later proves the contrary.
+/// The processes that are gone, and until when that is certain: an event from a later time proves the contrary.
 type Tombstone = (ProcKey, BootNs);
 
 impl Default for Tombstones {
@@ -346,12 +342,12 @@ impl Tombstones {
         }
     }
 
-    /// Whether somebody was gone at that time.
+    /// Whether a process was gone at that time.
     fn contains(&self, key: ProcKey, at: BootNs) -> bool {
         self.until(key).is_some_and(|until| at <= until)
     }
 
-    /// Whether somebody is gone as far as is known.
+    /// Whether a process is gone, as far as is known.
     fn has(&self, key: ProcKey) -> bool {
         self.until(key).is_some()
     }

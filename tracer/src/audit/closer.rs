@@ -1,8 +1,8 @@
-//! A closer look at a process: which system call it is in, and which signals its threads wait for. Masks of proc(5) do
-//! not show that.
+//! A closer look at a process: which system call it is in, and which signals its threads wait for. The masks of proc(5)
+//! do not show that.
 //!
-//! A process can have a million descriptors, and its memory can be a file system that does not answer. So this looks for
-//! so long, at so many of them, and says when it has stopped.
+//! A process can have a million descriptors, and its memory can be a file system that does not answer. So this look is
+//! limited in time and number, and says when it was cut short.
 
 use std::{
     ffi::CString,
@@ -37,21 +37,21 @@ pub struct Closer {
     pub awaited: Result<u64, &'static str>,
 }
 
-/// Descriptors and threads of a process that are looked at.
+/// How many descriptors and threads of a process are looked at.
 const MOST: usize = 4096;
-/// How long all of it may take.
+/// How long the whole look may take.
 const BUDGET: Duration = Duration::from_secs(2);
-/// How long nothing may come of a process, until the next is looked at beside it.
+/// How long one process may take before the next is looked at beside it.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long a process's memory is waited for.
+/// How long to wait for a process's memory.
 const MEMORY: Duration = Duration::from_millis(200);
 
-const REFUSED: &str = "it may not be looked at so closely; root may";
-const TOO_MANY: &str = "it has more descriptors or threads than are looked at here";
+const REFUSED: &str = "only root may look at it so closely";
+const TOO_MANY: &str = "it has more descriptors or threads than `tracer` looks at";
 const TOO_LATE: &str = "looking at descriptors and threads took too long";
-const CHANGED: &str = "it changed while it was looked at";
+const CHANGED: &str = "it changed during the look";
 const NO_CHILD: &str = "no child could be started to look at its memory";
-const SILENT: &str = "it keeps whoever looks at it waiting";
+const SILENT: &str = "reading its state took too long";
 
 /// Looks at each of these processes, by pid.
 pub fn look(pids: Vec<i32>) -> Vec<(i32, Closer)> {
@@ -72,7 +72,7 @@ fn look_at(pid: i32, until: Instant) -> Closer {
     Closer { call, awaited: both }
 }
 
-/// What its threads wait for in sigwait(3): meanwhile such a signal does not count as blocked.
+/// What its threads wait for in sigwait(3): such a signal does not count as blocked meanwhile.
 fn threads(process: &Process, until: Instant) -> Result<u64, &'static str> {
     let mut mask = 0;
     for (count, task) in process.tasks().map_err(|_| REFUSED)?.enumerate() {
@@ -119,8 +119,8 @@ fn is_refused(error: &procfs::ProcError) -> bool {
     matches!(error, procfs::ProcError::PermissionDenied(_))
 }
 
-/// A word of a process's memory. A child reads it, which can be left behind: whoever reads memory that a file system
-/// stands for, which does not answer, cannot even be killed (`request_wait_answer()` of FUSE).
+/// A word of a process's memory. A child process reads it, and is abandoned if it hangs: a reader of memory behind a
+/// FUSE file system that does not answer cannot even be killed (`request_wait_answer()`).
 fn word(pid: i32, address: u64) -> Result<u64, &'static str> {
     let path = CString::new(format!("/proc/{pid}/mem")).map_err(|_| NO_CHILD)?;
     let (from, to) = pipe_with(PipeFlags::CLOEXEC).map_err(|_| NO_CHILD)?;
@@ -133,7 +133,7 @@ fn word(pid: i32, address: u64) -> Result<u64, &'static str> {
             if read == Ok(bytes.len()) {
                 let _ = rustix::io::write(&to, &bytes);
             }
-            // SAFETY: it ends this child, and runs nothing of what its parent would at an exit.
+            // SAFETY: it ends this child without running anything that its parent would run at an exit.
             unsafe { nix::libc::_exit(0) }
         }
         ForkResult::Parent { child } => {
@@ -145,7 +145,7 @@ fn word(pid: i32, address: u64) -> Result<u64, &'static str> {
                 false if came => Err(CHANGED),
                 false => Err(SILENT),
             };
-            // It may be gone, which is as good.
+            // It may be gone, which is just as well.
             let _ = kill(child, Signal::SIGKILL);
             if came {
                 let _ = waitpid(child, None);
@@ -155,14 +155,14 @@ fn word(pid: i32, address: u64) -> Result<u64, &'static str> {
     }
 }
 
-/// Whether there is something to read, or the other end is closed, in time.
+/// Whether there is something to read in time, or the other end is closed.
 fn comes(pipe: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(pipe, PollFlags::IN)];
     let timeout = Timespec { tv_sec: 0, tv_nsec: MEMORY.subsec_nanos().into() };
     matches!(poll(&mut fds, Some(&timeout)), Ok(1..))
 }
 
-// The numbers of x86-64. On other machines nobody is seen to wait, and what is said is less sure.
+// The numbers of x86-64. On other machines no wait is recognized, and predictions are less sure.
 /// wait4(2)
 pub const WAIT4: i64 = 61;
 const RT_SIGTIMEDWAIT: i64 = 128;

@@ -17,23 +17,23 @@ use crate::{
 /// What is known of a process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Its pid as this process counts.
+    /// Its pid, as seen from this process.
     pub pid: i32,
-    /// Its parent's.
+    /// Its parent's pid.
     pub ppid: i32,
-    /// Its pids, from this process's pid namespace inwards: the last is that in its own.
+    /// Its pids, from this process's pid namespace inwards; the last is the one in its own namespace.
     pub ns_pids: Vec<i32>,
     /// Inode number of its pid namespace, if it may be looked at.
     pub pid_ns: Option<u32>,
-    /// Its name: any bytes, but for what is no UTF-8.
+    /// Its name; bytes that are not UTF-8 are replaced.
     pub comm: String,
     /// Its command line.
     pub argv: Args,
-    /// Name of the program's file, or its own name if that may not be looked at.
+    /// File name of its program, or its own name if that may not be looked at.
     pub program: String,
     /// The state letter of proc(5).
     pub state: char,
-    /// Who holds it by ptrace; 0 for nobody.
+    /// The pid of its ptrace tracer; 0 for none.
     pub tracer: i32,
     /// A kernel thread.
     pub is_kthread: bool,
@@ -43,20 +43,20 @@ pub struct Facts {
     pub age: u64,
     /// Threads.
     pub threads: u64,
-    /// What it ignores, a bit a signal from 1.
+    /// Signals that it ignores, a bit each from signal 1.
     pub ignored: u64,
     /// What it has handlers for.
     pub caught: u64,
     /// What its main thread blocks.
     pub blocked: u64,
-    /// What waits for it, or for its main thread.
+    /// Signals that are pending for it or for its main thread.
     pub pending: u64,
     /// The number of the system call that its main thread is in, if that is known and [`look_closer`] was asked.
     pub call: Option<i64>,
-    /// What a thread of it waits for in sigwait(3) or its like, or reads from a signalfd(2); `None` if
-    /// that was not looked at.
+    /// Signals that one of its threads waits for in sigwait(3) or its like, or reads from a signalfd(2); `None` if that
+    /// was not looked at.
     pub awaited: Option<u64>,
-    /// Why [`look_closer`] has not found out what it waits for; empty if it has, or was not asked.
+    /// Why [`look_closer`] did not find out what it waits for; empty if it did, or was not asked.
     pub unseen: &'static str,
 }
 
@@ -71,7 +71,7 @@ impl Facts {
         matches!(self.state, 'Z' | 'X')
     }
 
-    /// It waits to be reaped. A main thread that ended before others looks the same and is none.
+    /// It waits to be reaped. A process whose main thread ended before others looks the same, but is not a zombie.
     pub fn is_zombie(&self) -> bool {
         self.state == 'Z' && self.threads <= 1
     }
@@ -87,7 +87,7 @@ impl Facts {
         format!("{} (pid {})", quote(&self.comm), self.pid)
     }
 
-    /// A shell without job control starts what it does not wait for with these ignored (POSIX, "Signals
+    /// Started by a shell without job control in the background: such a shell has both signals ignored (POSIX, "Signals
     /// and Error Handling").
     pub fn is_in_background(&self) -> bool {
         Signal::INT.is_in(self.ignored) && Signal::QUIT.is_in(self.ignored)
@@ -99,7 +99,7 @@ pub fn signals(mask: u64) -> impl Iterator<Item = Signal> {
     (1..=64).map(Signal).filter(move |signal| signal.is_in(mask))
 }
 
-/// Every process that can be seen, by pid. Those that go away meanwhile are left out.
+/// Every process that can be seen, by pid. Those that vanish meanwhile are left out.
 pub fn all() -> BTreeMap<i32, Facts> {
     let uptime = procfs::Uptime::current().map_or(0, |uptime| uptime.uptime_duration().as_secs());
     let Ok(processes) = procfs::process::all_processes() else { return BTreeMap::new() };
@@ -115,7 +115,7 @@ pub fn all() -> BTreeMap<i32, Facts> {
     facts
 }
 
-/// Finds out what some of them wait for: they are the processes that something is foretold of.
+/// Finds out what the processes that get a forecast wait for.
 pub fn look_closer(all: &mut BTreeMap<i32, Facts>, pids: impl IntoIterator<Item = i32>) {
     for (pid, Closer { call, awaited }) in closer::look(pids.into_iter().collect()) {
         if let Some(one) = all.get_mut(&pid) {
@@ -136,7 +136,7 @@ const PF_EXITING: u32 = 0x4;
 fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
     let Status { ppid, pid, tracerpid, threads, nspid, sigpnd, shdpnd, sigblk, sigign, sigcgt, .. } =
         process.status()?;
-    // Its name may hold what separates the fields of `status`.
+    // Its name may contain the separators of `status`.
     let stat = process.stat()?;
     let program = process.exe().ok().and_then(|exe| Some(exe.file_name()?.to_string_lossy().into_owned()));
     Ok(Facts {

@@ -15,11 +15,11 @@ use crate::{
     summary::and_more,
 };
 
-/// Processes that are named where there are many.
+/// How many processes are named.
 const NAMED: usize = 5;
 
-/// Prints a paragraph for each namespace, and a line that sums up. What runs out does so where `pressure_at`
-/// of a hundred are in use.
+/// Prints a paragraph for each namespace, and a line that sums up. `pressure_at` is the percentage in use from which
+/// pids and ptys count as running out.
 ///
 /// # Errors
 /// Only from writing.
@@ -78,7 +78,10 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         let left = match ptys.reserve {
             0 => String::new(),
             reserve => {
-                format!(" ({reserve} of them for the host alone; containers get {} more)", ptys.of_containers().free())
+                format!(
+                    " ({reserve} of them for the host alone; containers can open {} more)",
+                    ptys.of_containers().free()
+                )
             }
         };
         runs_out("ptys", ptys.room, ptys.of_containers(), &left)?;

@@ -1,8 +1,8 @@
 //! What pid 1 of a pid namespace will do when it is sent a signal.
 //!
-//! The kernel drops what pid 1 has no handler for (`sig_task_ignored()`, `SIGNAL_UNKILLABLE`), so the
-//! masks of proc(5) say most of it. They do not say what a handler does, nor that a program waits for the
-//! signal in sigwait(3); for that there are a few programs that are known by name.
+//! The kernel drops signals that pid 1 has no handler for (`sig_task_ignored()`, `SIGNAL_UNKILLABLE`), so the masks of
+//! proc(5) decide most cases. They do not say what a handler does, nor that a program waits for the signal in
+//! sigwait(3); for that, some programs are known by name.
 
 use crate::{
     audit::{closer::WAIT4, facts::Facts},
@@ -26,11 +26,11 @@ pub struct Forecast {
 /// How sure a forecast is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sure {
-    /// It rests on what cannot be seen.
+    /// It depends on what cannot be seen.
     Guess,
-    /// It is so with most programs of which the same can be seen.
+    /// Most programs that look the same from outside behave like this.
     Likely,
-    /// It follows from what the kernel will do.
+    /// It follows from what the kernel does.
     Sure,
 }
 
@@ -45,15 +45,16 @@ impl Sure {
     }
 }
 
-/// Seconds that a program is given to set up its handlers.
+/// How many seconds a program gets to set up its handlers.
 const YOUNG: u64 = 2;
 
-const HANDLE: &str = "give the program a handler for it, set STOPSIGNAL to a signal that it handles, or run it below \
+const HANDLE: &str = "give the program a handler for it, set STOPSIGNAL to a signal that it handles, or run it under \
                       an init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1";
 const WAIT: &str = "start the program with `exec`, or in the background followed by `wait`, and pass the signal on in \
-                    the trap; or run the script below an init (docker run --init, tini)";
+                    the trap; or run the script under an init (docker run --init, tini)";
 
-const REAP: &str = "whoever has to must wait for it: waitpid(2), in a loop on SIGCHLD; if that one ends, its init does";
+const REAP: &str =
+    "have its parent wait for it (waitpid(2) in a loop on SIGCHLD); if the parent ends, its adopter must";
 
 const DYING: &str = "find what keeps it (state D, a frozen control group, a tracer; of a pid 1, the processes left in \
                      its namespace) and end that";
@@ -74,8 +75,8 @@ pub fn forecast(init: &Facts, children: &[&Facts], lasts: &dyn Fn(&Facts) -> boo
     forecast
 }
 
-/// What a process that is no pid 1 will do when it is sent a signal: where the kernel protects nobody, the
-/// default action counts. `lasts` as in [`forecast`].
+/// What another process will do when it is sent a signal: the kernel does not protect it, so the default action counts.
+/// `lasts` as in [`forecast`].
 pub fn forecast_of_other(
     process: &Facts,
     children: &[&Facts],
@@ -106,7 +107,7 @@ fn other(scene: &Scene<'_>) -> Forecast {
         return dying(process);
     }
     let mut forecast = by_masks(scene);
-    // What stops it keeps everything from it but SIGKILL (`wants_signal()`), unless it is ignored at once.
+    // A stopped process gets nothing but SIGKILL (`wants_signal()`), unless it ignores the signal.
     if signal != Signal::KILL && !signal.is_in(process.ignored) {
         match process.state {
             'T' => {
@@ -115,7 +116,7 @@ fn other(scene: &Scene<'_>) -> Forecast {
                 (forecast.acts, forecast.fix) = (false, "continue it: kill -CONT");
             }
             't' => {
-                forecast.why = format!("is held by a tracer, which is told of {signal} first and may keep it from it");
+                forecast.why = format!("is held by a tracer, which gets {signal} first and may suppress it");
                 (forecast.acts, forecast.sure) = (false, Sure::Guess);
             }
             'D' if forecast.acts => {
@@ -168,9 +169,9 @@ fn by_masks(scene: &Scene<'_>) -> Forecast {
     if signal.is_ignored_by_default() {
         return stays(Sure::Sure, format!("has no handler for {signal}, which does nothing by default"), "");
     }
-    // Who waits in sigwait looks the same, if one may not look closer.
+    // A thread in sigwait looks the same if no closer look is allowed.
     let sure = if process.awaited.is_some() { Sure::Sure } else { Sure::Likely };
-    acts(sure, format!("has no handler for {signal}, so that the default action ends it"))
+    acts(sure, format!("has no handler for {signal}, so the default action ends it"))
 }
 
 /// Whether a second look at its children would tell more.
@@ -179,7 +180,7 @@ pub fn waits_for_a_child(init: &Facts, children: &[&Facts], signal: Signal) -> b
 }
 
 struct Scene<'a> {
-    /// Of whom; for the most part pid 1 of a namespace.
+    /// The process that the forecast is about, usually pid 1 of a namespace.
     init: &'a Facts,
     children: &'a [&'a Facts],
     lasts: &'a dyn Fn(&Facts) -> bool,
@@ -208,19 +209,18 @@ impl Scene<'_> {
             return self.handler();
         }
         if signal.is_in(init.blocked) {
-            let why =
-                format!("blocks {signal} and has no handler for it, so that the kernel drops it when it is unblocked");
+            let why = format!("blocks {signal} and has no handler for it, so the kernel drops it when it is unblocked");
             return stays(if init.awaited.is_some() { Sure::Likely } else { Sure::Guess }, why, HANDLE);
         }
         if signal.is_ignored_by_default() {
             return stays(Sure::Sure, format!("has no handler for {signal}, which does nothing by default"), HANDLE);
         }
-        let why = format!("has no handler for {signal}, so that the kernel drops it: it is pid 1 of its namespace");
-        // Who waits in sigwait looks the same, if one may not look closer.
+        let why = format!("has no handler for {signal}, so the kernel drops it: it is pid 1 of its namespace");
+        // A thread in sigwait looks the same if no closer look is allowed.
         stays(if init.awaited.is_some() { Sure::Sure } else { Sure::Likely }, why, HANDLE)
     }
 
-    /// It has a handler: what that does is the program's business.
+    /// It has a handler: what that does is up to the program.
     fn handler(&self) -> Forecast {
         let Self { init, children, lasts, signal } = *self;
         if init.program.starts_with("node") {
@@ -236,8 +236,8 @@ impl Scene<'_> {
         let foreground = children.iter().find(|child| is_foreground(init, child));
         let unheard = match children.len() {
             0 => String::new(),
-            1 => "; its child will not be told".to_owned(),
-            many => format!("; its {many} children will not be told"),
+            1 => "; its child will not get it".to_owned(),
+            many => format!("; its {many} children will not get it"),
         };
         match foreground {
             Some(child) if lasts(child) => {
@@ -245,7 +245,7 @@ impl Scene<'_> {
                     "is a shell with a trap for {signal}, which it runs when {} has ended{unheard}",
                     child.name()
                 );
-                // In its `wait` a shell runs traps at once; bash's looks the same from here.
+                // In `wait`, a shell runs traps at once; the call of bash's `wait` looks the same from here.
                 let is_clear = init.program != "bash" || !init.is_in_background();
                 stays(if is_clear { Sure::Likely } else { Sure::Guess }, why, WAIT)
             }
@@ -254,7 +254,7 @@ impl Scene<'_> {
         }
     }
 
-    /// It ends when its child does, which gets the signal like any process.
+    /// It ends when its child does; the child gets the signal like any process.
     fn forwarder(&self) -> Forecast {
         let Self { init, children, signal, .. } = *self;
         let Some(child) = children.iter().find(|child| !child.has_ended()) else {
@@ -295,7 +295,7 @@ fn is_shell(init: &Facts) -> bool {
 fn is_foreground(init: &Facts, child: &Facts) -> bool {
     // dash and its like sleep in rt_sigsuspend(2) in their `wait`.
     let waits = init.call.is_none_or(|call| call == WAIT4);
-    // Where the shell itself ignores them, all of its children do.
+    // If the shell itself ignores them, all of its children do.
     waits && !child.has_ended() && (init.is_in_background() || !child.is_in_background())
 }
 
@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(foretell(&shell, &[]), (true, Sure::Likely));
         child.ignored = BACKGROUND;
         assert_eq!(foretell(&shell, &[&child]), (true, Sure::Likely));
-        // A shell in the background itself: of its children nothing can be told, only of its own call.
+        // A shell in the background itself: only its own system call says anything, its children do not.
         shell.ignored = BACKGROUND;
         assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
         shell.call = Some(130);

@@ -50,24 +50,23 @@ pub struct Record {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_size: Option<u64>,
 
-    /// Begin a new file at this size; the last ones stay as run.1.mcap and so on, each a trace in itself
+    /// Begin a new file at this size; the last ones stay as run.1.mcap and so on, each a complete trace
     #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "snapshot_on")]
     pub rotate: Option<u64>,
 
-    /// How many of them stay
+    /// How many of those are kept
     #[arg(long, value_name = "N", default_value_t = 5, requires = "rotate", value_parser = clap::value_parser!(u32).range(1..=9999))]
     pub keep: u32,
 
-    /// Write nothing until one of these rules finds something (of the --scope); then what came before, and
-    /// 5 s more
+    /// Write nothing until one of these rules finds something (of the --scope); then what came before, and 5 s more
     #[arg(long, value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
     pub snapshot_on: Vec<&'static RuleDef>,
 
-    /// How much of what came before is kept in memory for that, in 64 MiB at the most
+    /// How much of what came before is kept in memory for that, at most 64 MiB
     #[arg(long, value_name = "TIME", default_value = "60s", requires = "snapshot_on", value_parser = parse_duration)]
     pub before: Duration,
 
-    /// Keep from the file what names things
+    /// Keep this out of the file
     #[arg(long, value_enum, value_name = "WHAT")]
     pub redact: Option<Redact>,
 
@@ -87,11 +86,11 @@ pub struct Record {
     #[command(flatten)]
     pub probes: Probes,
 
-    /// A command to run meanwhile
+    /// The command to run and record
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 
-    /// What of the signals to record, and which findings count.
+    /// Which signals to record, and which findings count.
     #[command(flatten)]
     pub filter: Options,
 

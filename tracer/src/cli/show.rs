@@ -1,22 +1,22 @@
-//! What to show of what is seen: the options that a live and a recorded view share.
+//! What to show: the options that `watch` and `replay` share.
 
 use clap::{Args, builder::TypedValueParser};
 
 use super::word;
 use crate::{filter::Options, kind::Kind};
 
-/// What to show: the same for what happens and for what happened.
+/// What to show, live or from a recording.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Show {
     /// Show events too: all, or those of the kinds named
     #[arg(long, value_parser = kind(), value_name = "KIND,…", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
     pub events: Option<Vec<Kind>>,
 
-    /// Tell each finding by itself: of many that are alike, the first three are told, then how many more
+    /// Report each finding by itself, not only the first three similar ones and then how many more
     #[arg(long)]
     pub each: bool,
 
-    /// Which of it.
+    /// The filter.
     #[command(flatten)]
     pub filter: Options,
 }

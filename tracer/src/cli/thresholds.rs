@@ -1,4 +1,4 @@
-//! The options that say from when on something is a finding: one for each threshold that is declared.
+//! The options for the thresholds of findings: one for each threshold that is declared.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, val
 use super::parse_duration;
 use crate::thresholds::{THRESHOLDS, ThresholdDef, Thresholds, Unit};
 
-/// From when on something is a finding. What is not given is as it was recorded, or the default.
+/// Thresholds of findings. Those not given are as recorded, or the default.
 #[derive(Clone, Debug, Default)]
 pub struct ThresholdArgs {
     given: Vec<(&'static ThresholdDef, u64)>,
 }
 
 impl ThresholdArgs {
-    /// These, over others where none is given.
+    /// These, and `others` where none is given.
     pub fn over(&self, mut others: Thresholds) -> Thresholds {
         for (def, value) in &self.given {
             (def.set)(&mut others, *value);

@@ -1,4 +1,4 @@
-//! `tracer audit`: what will happen to each container's pid 1, told from `/proc` alone.
+//! `tracer audit`: predicts from `/proc` alone what each container's pid 1 will do.
 
 use std::{io::BufWriter, process::ExitCode};
 
@@ -11,7 +11,7 @@ use crate::{
     console::{stdout::Stdout, style::Screen},
 };
 
-/// Looks once, and prints what is to be expected.
+/// Looks once, and prints the predictions.
 ///
 /// # Errors
 /// If the output cannot be written.

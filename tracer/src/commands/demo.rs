@@ -1,6 +1,6 @@
-//! `tracer demo`: stages a dropped signal, zombies, an orphan and the end of a namespace in a
-//! throw-away pid namespace, and shows beside each step what `watch` says of it. Where that cannot be
-//! done it shows a recording, and says so.
+//! `tracer demo`: stages a dropped signal, zombies, an orphan and the end of a namespace in a throw-away pid namespace,
+//! and shows beside each step what `watch` reports about it. Where that is not possible, it shows a recording, and says
+//! so.
 
 use std::{io, process::ExitCode, time::Instant};
 
@@ -24,9 +24,8 @@ type Out = Page<io::StdoutLock<'static>>;
 
 /// Runs the command.
 ///
-/// # Errors
-/// If the tool does not say in time what it should, or the output cannot be written. Whatever was
-/// started has ended then.
+/// If the tool does not report in time what it should, or the output cannot be written. Everything that was started has
+/// ended by then.
 pub fn run(options: &cli::Demo) -> Result<ExitCode> {
     let mut page = Page::new(io::stdout().lock(), Screen::stdout());
     event_loop()?.block_on(async {

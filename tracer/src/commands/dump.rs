@@ -1,4 +1,4 @@
-//! `tracer dump`: each record of a trace, field by field, with nothing made of it.
+//! `tracer dump`: each record of a trace, field by field, without interpretation.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -57,7 +57,7 @@ impl Printer {
                 write!(out, "{name}")?;
                 for (field, value) in fields {
                     match value {
-                        // It is escaped, but for what ends it here.
+                        // The text is escaped, except for the end of the line.
                         Value::String(text) => write!(out, " {field}=\"{}\"", text.replace('"', "\\\""))?,
                         value => write!(out, " {field}={value}")?,
                     }

@@ -25,7 +25,7 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reading gets hard on lines that are longer.
+/// Longer lines are hard to read.
 const WIDEST: usize = 100;
 
 fn print(mut out: impl Write, screen: Screen, rule: &RuleDef) -> io::Result<()> {
@@ -44,8 +44,7 @@ fn print(mut out: impl Write, screen: Screen, rule: &RuleDef) -> io::Result<()> 
     out.flush()
 }
 
-/// Markdown for a terminal: paragraphs and list items are broken anew to fit, headings and code
-/// are painted.
+/// Markdown for a terminal: paragraphs and list items are wrapped to fit, headings and code are coloured.
 fn markdown(out: &mut impl Write, screen: Screen, width: usize, text: &str) -> io::Result<()> {
     let mut flow = Flow { indent: 0, text: String::new() };
     for line in text.lines() {
@@ -72,7 +71,7 @@ fn markdown(out: &mut impl Write, screen: Screen, width: usize, text: &str) -> i
 
 /// A paragraph or list item that is being read.
 struct Flow {
-    /// Of all lines but the first.
+    /// The indent of all lines but the first.
     indent: usize,
     text: String,
 }
@@ -88,7 +87,7 @@ impl Flow {
             if i > 0 {
                 write!(out, "{:indent$}", "")?;
             }
-            // Every other piece between backquotes is code, across the ends of lines too.
+            // Every other piece between backquotes is code, also across line ends.
             for (j, piece) in line.split('`').enumerate() {
                 is_code ^= j > 0;
                 let style = if is_code { CALM } else { Style::new() };

@@ -33,7 +33,7 @@ use crate::{
     trace::file,
 };
 
-/// Plays the trace into the file. What was begun is removed if that fails.
+/// Plays the trace into the file. If that fails, the unfinished file is removed.
 ///
 /// # Errors
 /// If the trace cannot be read, or the output cannot be written.
@@ -91,7 +91,7 @@ fn writer(out: &Path) -> Result<BufWriter<Box<dyn Write>>> {
     Ok(BufWriter::with_capacity(1 << 16, out))
 }
 
-/// A file that ends somewhere in the middle is worse than none.
+/// A truncated file is worse than none.
 fn remove(format: Format, out: &Path) {
     // What cannot be removed either is found when it is used.
     let _ = match format {

@@ -1,5 +1,4 @@
-//! Plays a recording through the engine: the one loop of all commands that read one, and what each of them
-//! says of the file.
+//! Plays a recording through the engine: the one loop of all commands that read one, and their messages about the file.
 
 use std::{ops::ControlFlow, path::Path};
 
@@ -19,10 +18,10 @@ use crate::{
     zone,
 };
 
-/// Plays the trace to its end or up to a boot time. Who takes the steps can end it by an error.
+/// Plays the trace to its end or up to a boot time. `take` can end it with an error.
 ///
 /// # Errors
-/// If the trace cannot be read, or from whoever takes the steps.
+/// If the trace cannot be read, or from `take`.
 pub fn play(
     trace: &mut Trace,
     engine: &mut Engine,
@@ -43,7 +42,7 @@ pub fn play(
 /// Says on standard error if not every event of those kinds was recorded.
 pub fn say_what_lacks(file: &Path, trace: &Trace, kinds: &[Kind]) {
     if trace.start().lacks(kinds) {
-        let note = "not every signal was recorded, only those that findings can rest on; \
+        let note = "not every signal was recorded, only those that findings can depend on; \
                     record with `tracer record`, or `tracer watch --events`";
         stderr::print(format_args!("{WARN}{}: {note}{WARN:#}", file_name(file)));
     }

@@ -1,5 +1,4 @@
-//! How far a long piece of work has come, on standard error; only where a person looks at it and the
-//! output goes elsewhere.
+//! Progress of a long command, on standard error; only if standard error is a terminal and the output goes elsewhere.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -8,15 +7,15 @@ use std::{
 
 use crate::time::BootNs;
 
-/// How often it is said.
+/// How often the line is updated.
 const EVERY: Duration = Duration::from_millis(200);
 /// Events between two looks at the clock.
 const PATIENCE: u32 = 65_536;
 
-/// A line that is written over and over.
+/// A line that is overwritten again and again.
 pub struct Progress {
     what: &'static str,
-    /// Boot times of the beginning and the end; `None` if nobody is to be told.
+    /// Boot times of the beginning and the end; `None` if nothing is to be shown.
     span: Option<(BootNs, BootNs)>,
     said: Instant,
     since: u32,

@@ -1,7 +1,6 @@
-//! `tracer record`: live events into a trace file, while a command runs or until somebody ends it.
+//! `tracer record`: live events into a trace file, while a command runs or until it is stopped.
 //!
-//! The command comes first: whatever goes wrong with the recording, it is not disturbed, and its exit
-//! code is known.
+//! The command comes first: whatever goes wrong with the recording does not disturb it, and its exit code is passed on.
 
 use std::process::ExitCode;
 
@@ -73,8 +72,8 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
         .on(snapshot_on, Filter::from(filter).within(*scope)))
 }
 
-/// Keeps the recording going until the command has ended or it is time to stop, and waits for the
-/// command where the recording stops before. The command's exit code, if there is one.
+/// Drives the recording until the command has ended or it is time to stop. If the recording stops first, waits for the
+/// command. Returns the command's exit code, if there is one.
 async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recording) -> Option<u8> {
     let cli::Record { command, duration, max_size, .. } = options;
     if let Some(code) = until_listed(signals, recording).await {
@@ -135,8 +134,8 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
     }
 }
 
-/// Waits until the processes that exist are listed: the command is to find a world that is known. The exit code, as a
-/// shell would say it, if a signal asks to end before.
+/// Waits until the existing processes are listed, so that the command starts in a known world. Returns an exit code, as
+/// a shell would, if a signal asks to end before that.
 async fn until_listed(signals: &Signals, recording: &mut Recording) -> Option<u8> {
     while recording.is_listing() {
         let pause = recording.turn()?;

@@ -1,4 +1,4 @@
-//! `tracer replay`: a recording through the engine to standard output, as it was live.
+//! `tracer replay`: a recording through the engine to standard output, as `watch` would have printed it.
 
 use std::{
     io::BufWriter,
@@ -41,7 +41,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     say_what_lacks(file, &trace, options.show.kinds());
     let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
     let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
-    // It waits for its reader, and loses nothing; signals end it as they are.
+    // It waits for its reader and loses nothing; signals have their default effect.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
     let mut sink = Counted::from(&mut *presenter, from);
@@ -73,7 +73,7 @@ fn window(options: &cli::Replay, trace: &mut Trace) -> Result<(BootNs, BootNs)> 
     Ok((resolve(from)?.unwrap_or_default(), resolve(until)?.unwrap_or(BootNs::MAX)))
 }
 
-/// Makes the time between events pass.
+/// Reproduces the time between events.
 struct Pace {
     /// How much faster than it was; `None` for as fast as possible.
     times: Option<f64>,

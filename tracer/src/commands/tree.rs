@@ -51,7 +51,7 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nothing is attached.
+/// Attaches nothing.
 fn live() -> Result<Engine> {
     let mut engine = Engine::new(&Thresholds::default());
     let mut live = Live::snapshot_only()?;

@@ -68,7 +68,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what is asked for on standard output, by way of `out`; times of day in that zone.
+/// Prints what is asked for on standard output, through `out`, with times of day in that zone.
 pub fn presenter<W: Write + 'static>(
     out: W,
     output: Output,

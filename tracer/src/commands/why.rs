@@ -49,7 +49,7 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// From the beginning, as an image of the world in the middle says nothing of what happened before it.
+/// From the beginning, because an image of the world in the middle says nothing about what happened before it.
 fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     let (mut engine, mut follow, mut trace) = read(options, file, Follow::new(&options.who))?;
     let name = file_name(file);

@@ -1,5 +1,5 @@
-//! Output that never waits for its reader: a bounded queue, which a thread of its own empties. What finds
-//! no room is counted, and said where it would have stood.
+//! Output that never waits for its reader: a bounded queue that a thread of its own empties. Lines that find no room
+//! are counted, and a mark stands in their place.
 
 use std::{
     collections::VecDeque,
@@ -19,34 +19,34 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-/// Bytes that wait at the most for a live command's reader: some 80,000 events.
+/// How many bytes may wait for a live command's reader: some 80,000 events.
 pub const ROOM: usize = 16 << 20;
-/// How long the end waits for a reader that takes nothing, once somebody has asked for it.
+/// How long the end waits for a reader that takes nothing, once somebody has asked to end.
 const STALLED: Duration = Duration::from_millis(500);
 /// And for one that takes something.
 const LONGEST: Duration = Duration::from_secs(2);
-/// How often the end looks how far it is.
+/// How often the end checks its progress.
 const LOOK: Duration = Duration::from_millis(5);
-/// Bytes that come together in the queue.
+/// How many bytes are collected before they enter the queue.
 const BLOCK: usize = 64 << 10;
-/// Bytes of one write(2) to a pipe: all of them come through, or none (PIPE_BUF, pipe(7)), so that what
-/// did not can be counted.
+/// Bytes of one write(2) to a pipe. Such a write is atomic (PIPE_BUF, pipe(7)), so the lines that did not get through
+/// can be counted.
 const ATOMIC: usize = 4096;
 
-/// The writing side. What is written comes out line by line: all of a line, or none of it.
+/// The writing side. Each line is written whole or not at all.
 pub struct Outlet {
     queue: Arc<Queue>,
-    /// Lines that are not in the queue yet, the last one perhaps in part.
+    /// Lines that are not in the queue yet; the last one may be incomplete.
     pending: Vec<u8>,
 }
 
-/// The other handle: how far it is, and its end.
+/// The other handle: shows the progress, and ends the output.
 #[derive(Clone)]
 pub struct Drain(Arc<Queue>);
 
 struct Queue {
     fd: BorrowedFd<'static>,
-    /// What is written where so many lines are missing.
+    /// The line that stands for so many missing ones.
     mark: Box<dyn Fn(u64) -> String + Send + Sync>,
     state: Mutex<State>,
     /// There is something to write.
@@ -59,13 +59,13 @@ struct State {
     taken: usize,
     /// And its lines.
     taken_lines: u64,
-    /// Bytes that wait, those included.
+    /// Bytes that wait, including those.
     waiting: usize,
-    /// Bytes that may wait.
+    /// How many bytes may wait.
     room: usize,
-    /// Bytes that came through.
+    /// Bytes that were written.
     written: u64,
-    /// There was no room; nothing is taken before half of it is free.
+    /// There was no room; nothing is accepted until half of it is free.
     is_full: bool,
     /// Lines that found no room, in all and since the last mark.
     unwritten: u64,
@@ -75,8 +75,7 @@ struct State {
 }
 
 impl Outlet {
-    /// An output of which so many bytes may wait. `mark` makes the line that stands for so many that are
-    /// missing.
+    /// An output for which at most so many bytes wait. `mark` makes the line that stands for missing ones.
     ///
     /// # Errors
     /// If there can be no thread.
@@ -100,7 +99,7 @@ impl Outlet {
         let queue = Queue { fd, mark: Box::new(mark), state: Mutex::new(state), filled: Condvar::new() };
         let queue = Arc::new(queue);
         let write = Arc::clone(&queue);
-        // No signal is for that thread: it would interrupt the write, or miss whoever waits for it.
+        // Blocks all signals in that thread: one would interrupt the write, or not reach the code that waits for it.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         let thread = thread::Builder::new().name("tracer-output".to_owned()).spawn(move || write.run());
         before.thread_set_mask()?;
@@ -132,8 +131,8 @@ impl Write for Outlet {
         Ok(bytes.len())
     }
 
-    /// Puts all into the queue. Fails with [`io::ErrorKind::BrokenPipe`] once nobody reads, also while
-    /// there is nothing to write: see [`Stdout`](super::stdout::Stdout).
+    /// Puts everything into the queue. Fails with [`io::ErrorKind::BrokenPipe`] once nobody reads, even when there is
+    /// nothing to write: see [`Stdout`](super::stdout::Stdout).
     fn flush(&mut self) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.put(self.pending.len())?;
@@ -154,15 +153,15 @@ impl Drain {
         self.0.state().unwritten
     }
 
-    /// What comes now finds room in any case: the last words.
+    /// From now on everything finds room: the summary.
     pub fn last_words(&self) {
         let mut state = self.0.state();
         (state.room, state.is_full) = (usize::MAX, false);
     }
 
-    /// Waits until all has been written, as long as that takes; once `asked` is through (`is_asked`: it
-    /// was before), for two seconds at the most, and half a second for a reader that takes nothing. Lines
-    /// that were not written since the beginning. Needs the event loop.
+    /// Waits until all has been written, however long that takes. Once `asked` resolves (`is_asked`: it already has),
+    /// at most two seconds, and half a second for a reader that takes nothing. Returns how many lines were not written
+    /// since the beginning. Needs the event loop.
     ///
     /// # Errors
     /// What write(2) said; [`io::ErrorKind::BrokenPipe`] if the reader has gone.
@@ -193,7 +192,7 @@ impl Drain {
         }
     }
 
-    /// Waits until all has been written, for two seconds at the most. Needs no event loop.
+    /// Waits until all has been written, at most two seconds. Needs no event loop.
     pub fn end_soon(&self) {
         let began = Instant::now();
         while began.elapsed() < LONGEST {
@@ -207,7 +206,7 @@ impl Drain {
 }
 
 impl Queue {
-    /// Nobody panics while holding it.
+    /// Nobody panics while holding the lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -245,16 +244,16 @@ impl Queue {
         is_read(self.fd)
     }
 
-    /// Lines that were not written: what found no room, and what still waits.
+    /// Lines that were not written: those that found no room, and those that still wait.
     fn give_up(&self) -> u64 {
         let state = self.state();
         let waiting: u64 = state.blocks.iter().map(|block| lines(block)).sum();
         state.unwritten + waiting + state.taken_lines
     }
 
-    /// What the thread does.
+    /// The thread's loop.
     fn run(&self) {
-        // So that the count of what did not come through is true.
+        // Ensures that the count of missing lines is right.
         let is_pipe = fstat(self.fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
         let most = if is_pipe { ATOMIC } else { usize::MAX };
         loop {
@@ -265,7 +264,7 @@ impl Queue {
                 let written = match rustix::io::write(self.fd, piece) {
                     Ok(written) => written,
                     Err(Errno::INTR) => continue,
-                    // Somebody has made the open file non-blocking, for all who have it.
+                    // Somebody made the open file non-blocking, for everybody who shares it.
                     Err(Errno::AGAIN) => {
                         let _ = poll(&mut [PollFd::from_borrowed_fd(self.fd, PollFlags::OUT)], None);
                         continue;
@@ -312,14 +311,14 @@ fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// Whether somebody reads at the other end, at once.
+/// Whether somebody reads at the other end, without waiting.
 ///
 /// # Errors
 /// [`io::ErrorKind::BrokenPipe`] if not: poll(2) reports an error on the writing end of a pipe when the
 /// last reader has gone.
 pub(super) fn is_read(fd: impl AsFd) -> io::Result<()> {
     let mut fds = [PollFd::new(&fd, PollFlags::empty())];
-    // A signal that waits at that moment ends even a look: the Ctrl-C that is to end the command in order.
+    // A pending signal interrupts even a poll with no timeout: the Ctrl-C that is to end the command in order.
     retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))?;
     if fds[0].revents().contains(PollFlags::ERR) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
 }
@@ -376,7 +375,7 @@ mod tests {
         });
         let unwritten = block_on(drain.end(pending::<()>(), false)).unwrap();
         assert_eq!(unwritten, missing);
-        // The queue may have had room between, so that they are missing in several places.
+        // The queue may have had room in between, so lines can be missing in several places.
         let text = rest.join().unwrap();
         let counted = text.lines().filter_map(|line| line.strip_prefix('(')?.strip_suffix(')')?.parse::<u64>().ok());
         assert_eq!(counted.sum::<u64>(), missing);

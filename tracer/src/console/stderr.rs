@@ -1,5 +1,5 @@
-//! Standard error that nobody must wait for: who does not read it must not keep a recording, or the end
-//! of the command that is recorded, from going on.
+//! Standard error without waiting for its reader: one that does not read must not delay a recording, or the end of the
+//! command that is recorded.
 
 use std::{
     fmt::Display,
@@ -17,10 +17,10 @@ use crate::{
     ident::tame,
 };
 
-/// Bytes that wait for a reader at the most.
+/// How many bytes may wait for a reader.
 const ROOM: usize = 1 << 20;
 
-/// None if there can be no thread: then a write may wait.
+/// `None` if no thread could be started: then a write may wait.
 static OUTLET: LazyLock<Option<(Mutex<Outlet>, Drain)>> = LazyLock::new(|| {
     let mark = |lines: u64| format!("tracer: ({lines} lines are missing here: nobody read them in time)\n");
     let outlet = Outlet::new(rustix::stdio::stderr(), ROOM, mark).ok()?;
@@ -28,11 +28,10 @@ static OUTLET: LazyLock<Option<(Mutex<Outlet>, Drain)>> = LazyLock::new(|| {
     Some((Mutex::new(outlet), drain))
 });
 
-/// Writes lines, with their colours where the reader sees them. If standard error is gone there is nobody
-/// to tell.
+/// Writes lines, with their colours if the reader can see them. Ignores errors: there is nobody to report them to.
 pub fn print(lines: impl Display) {
     let mut bytes = Vec::new();
-    // Neither fails: it is memory.
+    // Writing to memory cannot fail.
     let _ = match AutoStream::choice(&io::stderr()) {
         anstream::ColorChoice::Never => writeln!(StripStream::new(&mut bytes), "{lines}"),
         _ => writeln!(bytes, "{lines}"),
@@ -46,12 +45,12 @@ pub fn print(lines: impl Display) {
     };
 }
 
-/// A sentence of `tracer` itself, tamed.
+/// A sentence of `tracer` itself, made safe to show.
 pub fn say(sentence: impl Display) {
     print(format_args!("{WARN}tracer:{WARN:#} {}", tame(&sentence.to_string())));
 }
 
-/// Waits until it is written, for two seconds at the most: right before the end.
+/// Waits until it is written, at most two seconds: used right before the end.
 pub fn end() {
     if let Some((_, drain)) = &*OUTLET {
         drain.end_soon();

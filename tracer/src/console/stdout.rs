@@ -1,4 +1,4 @@
-//! Standard output that notices a closed pipe also while there is nothing to say.
+//! Standard output that notices a closed pipe even while there is nothing to write.
 
 use std::io::{self, StdoutLock, Write};
 
@@ -6,13 +6,12 @@ use crate::console::outlet::is_read;
 
 /// Like [`io::Stdout`], but a flush fails with [`io::ErrorKind::BrokenPipe`] once nobody reads.
 ///
-/// Without that `tracer watch | head -1` would stay until the next finding, on a quiet machine
-/// for hours.
+/// Without that, `tracer watch | head -1` would stay until the next finding, for hours on a quiet machine.
 #[derive(Debug)]
 pub struct Stdout(StdoutLock<'static>);
 
 impl Stdout {
-    /// Takes standard output for good.
+    /// Takes over standard output for good.
     pub fn lock() -> Self {
         Self(io::stdout().lock())
     }

@@ -17,7 +17,7 @@ use crate::host::Container;
 pub struct Screen {
     /// It shows colours, and the reader wants them.
     pub colour: bool,
-    /// Its columns; `None` if it is a file or a pipe, where lines are as long as they are.
+    /// Its columns; `None` for a file or a pipe, where lines are not wrapped.
     pub width: Option<usize>,
 }
 
@@ -63,7 +63,7 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
     }
 }
 
-/// Good to know, or out of the way.
+/// Secondary: good to know, or in the background.
 pub const DIM: Style = Style::new().dimmed();
 /// What the eye should find first.
 pub const BOLD: Style = Style::new().bold();
@@ -73,10 +73,10 @@ pub const CALM: Style = AnsiColor::Cyan.on_default();
 pub const WARN: Style = AnsiColor::Yellow.on_default().bold();
 /// Something is broken.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// Something is well, or the way to make it so.
+/// Something works, or what makes it work.
 pub const GOOD: Style = AnsiColor::Green.on_default();
 
-/// Columns that a text takes on a terminal.
+/// How many columns a text takes on a terminal.
 pub fn columns(text: &str) -> usize {
     text.width()
 }

@@ -1,4 +1,4 @@
-//! What somebody asks to see: the options that say so, and how they are read.
+//! The filter options, and how they are parsed.
 
 use clap::{
     Args, ValueEnum,
@@ -11,7 +11,7 @@ use crate::{
     signal::Signal,
 };
 
-/// What somebody wants to see. Pids are those of the host; an empty list narrows nothing.
+/// What to show. Pids are those of the host; an empty list does not narrow anything.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "What to show")]
 pub struct Options {
@@ -39,7 +39,7 @@ pub struct Options {
     #[arg(long = "container", value_name = "NAME|ID,…", value_delimiter = ',')]
     pub containers: Vec<String>,
 
-    /// Only what containers of these images take part in, as the image was asked for: nginx:1.25
+    /// Only what containers of these images take part in, with the image as it was requested: nginx:1.25
     #[arg(long = "image", value_name = "IMAGE,…", value_delimiter = ',')]
     pub images: Vec<String>,
 
@@ -47,8 +47,7 @@ pub struct Options {
     #[arg(long = "pod", value_name = "POD,…", value_delimiter = ',')]
     pub pods: Vec<String>,
 
-    /// Of signals, at which side the container must be; `from` also hides its stop signal, which comes
-    /// from the host
+    /// On which side of a signal the container must be; `from` also hides its stop signal, which comes from the host
     #[arg(long, value_enum, default_value_t, value_name = "SIDE")]
     pub side: Side,
 
@@ -56,7 +55,7 @@ pub struct Options {
     #[arg(short, long = "signal", value_name = "SIG,…", value_parser = parse_signal, value_delimiter = ',')]
     pub signals: Vec<SignalArg>,
 
-    /// Only signals that did nothing, and findings about signals
+    /// Only signals that had no effect, and findings about signals
     #[arg(long)]
     pub lost: bool,
 
@@ -64,12 +63,12 @@ pub struct Options {
     #[arg(long = "rule", value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
     pub rules: Vec<&'static RuleDef>,
 
-    /// Only findings that are at least this urgent: info, warning or error
+    /// Only findings at least this urgent: info, warning or error
     #[arg(long, value_name = "SEVERITY", value_parser = severity(), hide_possible_values = true)]
     pub min_severity: Option<Severity>,
 }
 
-/// A pid namespace as somebody names it.
+/// A pid namespace as the user names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NsArg {
     /// Its inode number, as in `ls -l /proc/PID/ns/pid`.
@@ -78,7 +77,7 @@ pub enum NsArg {
     Pid(u32),
 }
 
-/// At which side of a signal.
+/// A side of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Side {
     /// It sends.

@@ -23,12 +23,12 @@ pub fn write(out: &mut impl Write, gate: &Gate) -> io::Result<()> {
     Ok(())
 }
 
-/// As `actions/toolkit` does: what ends a line, and the sign that escapes.
+/// As `actions/toolkit` does: line ends, and the escape character itself.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// In a property also what ends it.
+/// In a property, its terminators as well.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

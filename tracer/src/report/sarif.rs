@@ -1,5 +1,5 @@
-//! SARIF 2.1.0, the format of static analysis results that code hosts read. A finding is about a
-//! process, not a line of a file, so its place is the trace that it is found in.
+//! SARIF 2.1.0, the format of static analysis results that code hosts read. A finding is about a process, not a line of
+//! a file, so its location is the trace.
 
 use std::{
     io::{self, Write},
@@ -58,7 +58,7 @@ fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
             "physicalLocation": { "artifactLocation": { "uri": uri } },
             "logicalLocations": [{ "name": process.comm.escaped(), "kind": "process" }],
         }],
-        // The same process of the same run is the same finding, whatever the words.
+        // The same process of the same run is the same finding, however it is worded.
         "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start.0) },
         "properties": { "pid": process.key.tgid, "at": time.to_string() },
     })

@@ -1,4 +1,4 @@
-//! Findings that are alike: the first are told each, of the others only how many there were, and the last.
+//! Folding of similar findings: the first few are reported, of the others only the last and how many there were.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,23 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// So many are told each.
+/// How many are reported one by one.
 const EACH: u64 = 3;
-/// How long others are counted before they are told; each time this many times as long as
-/// the time before, up to an hour.
+/// How long others are counted before they are reported; each time this many times as long as the time before, up to an
+/// hour.
 const COUNTED: Span = Span::seconds(10);
 const LONGER: u64 = 4;
 const LONGEST: Span = Span::seconds(3_600);
-/// After so long without one the next are told each again.
+/// After this long without one, the next ones are reported one by one again.
 const FORGOTTEN: Span = Span::seconds(600);
-/// Kinds that are remembered: names are chosen by attackers. What is of none of them is told each.
+/// How many kinds are remembered: attackers choose names. Findings of other kinds are reported one by one.
 const MOST: usize = 4096;
 
-/// What findings that are alike have in common: their rule, and what that says. Names are chosen by whoever wants to,
-/// so whose the processes are is part of it: what one user stages stands for nothing that concerns another, or a
-/// container.
+/// What similar findings have in common: their rule, and the parts that it declares. Anybody can choose a name, so the
+/// owner of the processes is part of it: what one user stages stands for nothing about another user or a container.
 type Kind = (&'static str, Vec<Part>);
 
-/// What was told, by kind.
+/// What was reported, by kind.
 #[derive(Debug, Default)]
 pub struct Alike(BTreeMap<Kind, Series>);
 
@@ -35,12 +34,12 @@ struct Series {
     told: u64,
     /// When the last of them came.
     seen: BootNs,
-    /// For how long they are counted, the next time.
+    /// How long the next ones will be counted.
     counted: Span,
     open: Option<Open>,
 }
 
-/// Those that are counted at present.
+/// Those being counted now.
 #[derive(Debug)]
 struct Open {
     count: Together,
@@ -49,12 +48,12 @@ struct Open {
     last: Finding,
 }
 
-/// How many findings are told together.
+/// How many findings are reported together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Together {
     /// Of all.
     pub count: u64,
-    /// Of ends, by the signal that ended them.
+    /// For ends: by the signal that ended them.
     pub signals: BTreeMap<Signal, u64>,
 }
 
@@ -68,7 +67,7 @@ impl Together {
 }
 
 impl Alike {
-    /// Whether a finding is to be told by itself; if not, it is counted.
+    /// Whether to report a finding by itself; if not, it is counted.
     pub fn tells(&mut self, finding: &Finding) -> bool {
         let Some(kind) = kind(finding) else { return true };
         if self.0.len() >= MOST && !self.0.contains_key(&kind) {
@@ -97,8 +96,8 @@ impl Alike {
         false
     }
 
-    /// Those that were counted for long enough by then: the last of
-    /// each kind, since the first, and how many there were. At the end of time all that were counted.
+    /// The kinds that were counted for long enough by then: the last finding of each, when the first was, and how many
+    /// there were. At the end of time, all of them.
     pub fn due(&mut self, now: BootNs, is_end: bool) -> Vec<(Finding, Together)> {
         let mut due = Vec::new();
         self.0.retain(|_, series| {
@@ -112,7 +111,7 @@ impl Alike {
     }
 }
 
-/// `None` for a finding that is told by itself in any case: what lasts has its own way of not being told too often.
+/// `None` for a finding that is always reported by itself: a lasting one has its own way of not repeating too often.
 fn kind(finding: &Finding) -> Option<Kind> {
     match finding.facts.own(Role::Alike)? {
         Value::Key(key) if finding.stage == Stage::New => Some((finding.rule.name, key.clone())),
@@ -120,7 +119,7 @@ fn kind(finding: &Finding) -> Option<Kind> {
     }
 }
 
-/// The signal of an end, which may differ among those that are alike.
+/// The signal of an end, which can differ within a kind.
 fn signal(finding: &Finding) -> Option<Signal> {
     if let Some(Value::Signal(signal)) = finding.facts.own(Role::FatalSignal) { Some(*signal) } else { None }
 }
@@ -190,7 +189,7 @@ mod tests {
         assert_eq!(due[0].1, Together { count: 3, signals });
     }
 
-    /// Three that somebody stages do not keep back what is somebody else's, whatever it is called.
+    /// Three findings that somebody stages must not suppress somebody else's, whatever the names.
     #[test]
     fn nobody_hides_what_is_of_another_family() {
         let mut story = Story::new();

@@ -1,6 +1,6 @@
-//! A recording in the formats of other tools, one file a format. `docs/export.md` is their contract.
+//! A recording in the formats of other tools, one per file. `docs/export.md` is their contract.
 //!
-//! JSON lines need none: they are those of [`json`](crate::sink::json).
+//! JSON lines are not here: they are those of [`json`](crate::sink::json).
 
 use std::io;
 
@@ -20,13 +20,13 @@ fn name(comm: Comm) -> String {
     comm.escaped()
 }
 
-/// The name, as far as it is known by then, and the id of the container that a process belongs to. Escaped.
+/// The name, if known by then, and the id of the container that a process belongs to. Escaped.
 fn container(world: &World, process: &Identity) -> (Option<String>, Option<String>) {
     let container = world.container_of(process);
     container.map(|container| (escape(container.label().as_bytes()), escape(container.id.as_bytes()))).unzip()
 }
 
-/// Nanoseconds as a signed number: 292 years after 1970, or after the machine was started, are enough.
+/// Nanoseconds as a signed number, good for 292 years after 1970 or after the boot.
 fn signed(number: impl Into<u64>) -> i64 {
     i64::try_from(number.into()).unwrap_or(i64::MAX)
 }
@@ -36,8 +36,7 @@ fn since_1970(world: &World, at: BootNs) -> i64 {
     signed(at).saturating_add(world.wall_offset_ns())
 }
 
-/// What a library for a format says when it cannot write; an error of the file system is kept, so that
-/// a closed pipe is known as one.
+/// The error of a format's library. An I/O error is kept as such, so that a closed pipe is recognized.
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(it) = cause {
@@ -49,8 +48,8 @@ fn failed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::other(error)
 }
 
-/// Who else takes part in a finding, and as what: the sender of a signal, else whoever owes the wait, has adopted the
-/// process, or had asked for it.
+/// The other party of a finding, and its role: the sender of a signal; else the process that owes the wait, adopted the
+/// process, or asked for it.
 fn others(facts: &Facts) -> Option<(&'static str, &Value)> {
     let roles =
         [(Role::Sender, "sender"), (Role::Debtor, "owed_by"), (Role::Adopter, "adopter"), (Role::Client, "client")];

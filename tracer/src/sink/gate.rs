@@ -1,4 +1,4 @@
-//! Collects findings, for those who decide by them: an exit code, reports, the words at the end.
+//! Collects findings for what depends on them: the exit code, reports, the summary.
 
 use std::{collections::BTreeMap, io};
 
@@ -24,7 +24,7 @@ pub enum FailOn {
     Severity(Severity),
 }
 
-/// Findings that are kept as they are; beyond that they are counted.
+/// How many findings are kept; further ones are only counted.
 const KEPT: usize = 10_000;
 
 /// What was found, of what a filter shows, without what was withdrawn.
@@ -35,9 +35,9 @@ pub struct Gate {
     pub findings: Vec<Finding>,
     /// How many there are, by rule.
     pub counts: BTreeMap<&'static str, u64>,
-    /// How many hit.
+    /// How many of them are to be failed on.
     pub hits: u64,
-    /// Everything that was in the stream, counted.
+    /// Counts of everything in the stream.
     pub summary: Summary,
     /// To be added to a boot time to get the time since 1970, in nanoseconds.
     pub wall_offset_ns: i64,
@@ -57,7 +57,7 @@ impl Gate {
         }
     }
 
-    /// Whether anything is to be failed on.
+    /// Whether there is anything to fail on.
     pub fn has_fail_on(&self) -> bool {
         !self.fail_on.is_empty()
     }

@@ -41,19 +41,19 @@ impl<W: Write> Json<W> {
         Self { select: Select::new(filter, kinds), lines: Lines::new(out) }
     }
 
-    /// Of many findings that are alike, prints the first, and then how many more there are.
+    /// Folds similar findings: prints the first few, then how many more there are.
     #[must_use]
     pub fn few(self) -> Self {
         Self { select: self.select.few(), ..self }
     }
 
-    /// Gives the output back, without what was not flushed.
+    /// Returns the output, without what was not flushed.
     pub fn into_inner(self) -> W {
         self.lines.into_inner()
     }
 }
 
-/// A finding as it stands in a line of its own, for whoever puts it into another object.
+/// A finding as on a line of its own, for use inside another object.
 pub(crate) fn found<'a>(world: &'a World, one: &'a Finding) -> impl Serialize + use<'a> {
     finding::finding(world, one)
 }
@@ -67,7 +67,7 @@ fn print<W: Write>(lines: &mut Lines<W>, world: &World, moment: Moment, item: &I
         Item::Repeated(last, times) => lines.print(&finding::repeated(world, last, times)),
         Item::Lost(loss) => lines.print(&line::lost(world, moment, loss)),
         Item::Limited(what) => lines.print(&line::limited(world, moment, what)),
-        // The contract has no word for it: `confidence` says what a consumer needs to know.
+        // The contract has no field for it: `confidence` says what a consumer needs to know.
         Item::Whole => Ok(()),
     }
 }

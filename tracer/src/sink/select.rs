@@ -1,5 +1,5 @@
-//! Decides what of a step is shown, the same for every presenter: nothing before the world is
-//! whole, then the events and findings that were asked for, and every loss.
+//! Decides what of a step is shown, the same for every presenter: nothing until the world is complete, then the
+//! requested events and findings, and every loss.
 
 use std::{collections::BTreeMap, io};
 
@@ -21,32 +21,32 @@ use crate::{
 /// Something to show.
 #[derive(Debug)]
 pub enum Item<'a> {
-    /// The world is whole; what is shown later comes later. Always the first item.
+    /// The world is complete. Always the first item.
     Start(&'a StartInfo),
-    /// An event that was asked for.
+    /// An event that was requested.
     Event(Occurrence<'a>),
-    /// A container is known, or better known than before.
+    /// A container is known, or more is known about it.
     Container(&'a Container),
     /// A finding.
     Finding(&'a Finding),
-    /// So many that are like some that were shown: the last of them, since the first of them.
+    /// So many that are similar to some that were shown: the last of them, and when the first was.
     Repeated(&'a Finding, &'a Together),
     /// Records are missing.
     Lost(&'a Loss),
     /// From now on something is not looked at: a sentence for a person.
     Limited(&'a str),
-    /// The world is whole again after a loss.
+    /// The world is complete again after a loss.
     Whole,
 }
 
-/// When and where an item was seen.
+/// Time and place of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// When.
     pub at: BootNs,
-    /// The processor; 0 for what user space makes.
+    /// The processor; 0 for items that user space makes.
     pub cpu: u16,
-    /// Number of the event behind it.
+    /// Number of the event that caused it.
     pub seq: Seq,
 }
 
@@ -57,17 +57,17 @@ pub struct Select {
     kinds: Vec<Kind>,
     phase: Phase,
     is_torn: bool,
-    /// Boot time before which nothing is shown but the start.
+    /// Boot time before which only the start is shown.
     from: BootNs,
-    /// Findings that are like others are put together.
+    /// Folds similar findings.
     alike: Option<Alike>,
-    /// New findings that were shown, each or together with others, by rule.
+    /// New findings that were shown, one by one or folded, by rule.
     shown: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// The snapshot is not through: what is found now is kept back.
+    /// The snapshot is not complete: findings are held back.
     Starting {
         info: Option<Box<StartInfo>>,
         held: Vec<Held>,
@@ -75,7 +75,7 @@ enum Phase {
     Running,
 }
 
-/// The most items that are kept back while the world is not whole: a trace may never say that it is.
+/// How many items are held back while the world is not complete: a trace may never say that it is.
 const HELD: usize = 4096;
 
 #[derive(Debug)]
@@ -100,18 +100,18 @@ impl Select {
         }
     }
 
-    /// Of many findings that are alike, shows the first, and then how many more there are.
+    /// Folds similar findings: shows the first few, then how many more there are.
     #[must_use]
     pub fn few(self) -> Self {
         Self { alike: Some(Alike::default()), ..self }
     }
 
-    /// New findings that were shown so far, by rule; each that is told together with others counts.
+    /// New findings that were shown so far, by rule; each folded one counts.
     pub fn shown(&self) -> &BTreeMap<&'static str, u64> {
         &self.shown
     }
 
-    /// Shows nothing of what happened before a boot time but the start.
+    /// Shows only the start of what happened before a boot time.
     pub fn show_from(&mut self, from: BootNs) {
         self.from = from;
     }
@@ -203,7 +203,7 @@ impl Select {
         findings(filter, world, moment, step, &mut show)
     }
 
-    /// Hands out what was kept back, if the run ended before the world was whole, and what was counted.
+    /// Hands over what was held back, if the run ended before the world was complete, and what was counted.
     ///
     /// # Errors
     /// What `show` returns, and if the filter names what a recording did not have ([`Missing`]).
@@ -250,7 +250,7 @@ fn release(
     Ok(())
 }
 
-/// Says what is not looked at, if something is not.
+/// Reports what is not looked at, if anything.
 fn limited(world: &World, moment: Moment, show: &mut impl FnMut(Moment, Item<'_>) -> io::Result<()>) -> io::Result<()> {
     let left_out = world.groups_left_out();
     if left_out == 0 {

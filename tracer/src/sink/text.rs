@@ -34,7 +34,7 @@ mod summary;
 
 pub use summary::kinds as kinds_lost;
 
-/// Columns before what a line says: `14:02:11.123` and two blanks.
+/// Columns before the text of a line: `14:02:11.123` and two blanks.
 const MARGIN: usize = 14;
 
 /// Prints what is selected of each step.
@@ -61,13 +61,13 @@ impl<W: Write> Text<W> {
         Self { select: Select::new(filter, kinds), page }
     }
 
-    /// Of many findings that are alike, prints the first, and then how many more there are.
+    /// Folds similar findings: prints the first few, then how many more there are.
     #[must_use]
     pub fn few(self) -> Self {
         Self { select: self.select.few(), ..self }
     }
 
-    /// Gives the output back, without what was not flushed.
+    /// Returns the output, without what was not flushed.
     pub fn into_inner(self) -> W {
         self.page.out.into_parts().0
     }
@@ -101,7 +101,7 @@ impl<W: Write> Page<W> {
         match item {
             Item::Start(info) => self.start(world, at, info),
             Item::Event(event) => self.event(world, at, event),
-            // Whatever a person sees of it has its name.
+            // Whatever is shown about it carries its name.
             Item::Container(_) => Ok(()),
             Item::Finding(finding) => self.finding(world, finding, None),
             Item::Repeated(last, times) => self.finding(world, last, Some(times)),
@@ -117,7 +117,7 @@ impl<W: Write> Page<W> {
         }
     }
 
-    /// The time of day, after a line with the date where that is a new one.
+    /// The time of day, preceded by a line with the date if that is a new one.
     fn time(&mut self, world: &World, at: BootNs) -> io::Result<String> {
         let since_1970 = at.since_1970(world.wall_offset_ns());
         let time = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
@@ -216,7 +216,7 @@ impl<W: Write> Page<W> {
             (Stage::Ongoing, None) => "still: ".to_owned(),
             (Stage::New | Stage::Resolved | Stage::Withdrawn, None) => String::new(),
         };
-        // Who reads of it again has read what to do.
+        // The fix was printed with the first report.
         let with_fixes = *stage == Stage::New && repeated.is_none();
         Diagnostic { lead: &lead, remark: &remark, more, with_fixes, ..Diagnostic::new(finding) }
             .print(&mut self.out, self.screen)

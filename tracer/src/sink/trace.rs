@@ -1,7 +1,6 @@
-//! Into trace files: the record of each step as it came, and now and then an image of the world.
+//! Into trace files: the record of each step as it came, and periodically an image of the world.
 //!
-//! What is recorded is decided here ([`narrow`], [`redact`]); where it goes is the business of a
-//! [`Store`].
+//! This file decides what is recorded ([`narrow`], [`redact`]); a [`Store`] decides where it goes.
 
 use std::{io, path::Path};
 
@@ -32,7 +31,7 @@ mod part;
 pub mod redact;
 pub mod rotate;
 
-/// What a trace does not tell.
+/// What to keep out of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Redact {
     /// Arguments of programs, all but the name of the program itself
@@ -43,7 +42,7 @@ pub enum Redact {
 
 /// Where records go.
 pub trait Store {
-    /// Called once, before the first record, with what that says.
+    /// Called once, before the first record, with the contents of that record.
     ///
     /// # Errors
     /// From writing.
@@ -55,7 +54,7 @@ pub trait Store {
     /// From writing.
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()>;
 
-    /// Takes what the last record says, and closes what is open.
+    /// Takes the contents of the last record, and closes what is open.
     ///
     /// # Errors
     /// From writing; see [`Store::close`].
@@ -67,7 +66,7 @@ pub trait Store {
     /// From writing.
     fn close(&mut self, end: Option<&Event>) -> io::Result<()>;
 
-    /// A rule that a recording was to be kept for has found something.
+    /// A rule that the recording waits for has found something.
     ///
     /// # Errors
     /// From writing.
@@ -78,11 +77,11 @@ pub trait Store {
     /// Bytes in files.
     fn size(&self) -> u64;
 
-    /// What became of it, for the person who asked for it: a sentence each.
+    /// What was written, for the person who asked for it: one sentence each.
     fn sentences(&self) -> Vec<String>;
 }
 
-/// The world, as far as a trace tells of it.
+/// The world, as far as a trace records it.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     world: &'a World,
@@ -113,27 +112,27 @@ impl View<'_> {
     }
 }
 
-/// Writes every step, or all but what is not wanted.
+/// Writes every step, or all but what is filtered out.
 pub struct Recorder {
     store: Box<dyn Store>,
     narrow: Option<Narrow>,
     redactor: Redactor,
-    /// Findings that the store is told of.
+    /// Rules whose findings the store is told of.
     trigger: Option<Trigger>,
     /// Records that were taken.
     taken: u64,
-    /// Room for a record that is not written as it came.
+    /// Buffer for a record that is changed before it is written.
     room: Vec<u8>,
 }
 
 impl Recorder {
-    /// Hands all to a store.
+    /// Passes everything to a store.
     pub fn new(store: Box<dyn Store>) -> Self {
         let redactor = Redactor::default();
         Self { store, narrow: None, redactor, trigger: None, taken: 0, room: Vec::new() }
     }
 
-    /// The store that is one file, of that name.
+    /// With the store that is a single file of that name.
     ///
     /// # Errors
     /// If there can be none.
@@ -141,14 +140,13 @@ impl Recorder {
         Ok(Box::new(part::Single::new(path, overwrite)?))
     }
 
-    /// Leaves out signals that the filter does not show, if it may hide any; but none that a finding
-    /// could rest on.
+    /// Leaves out signals that the filter hides, if it may hide any, but none that a finding could depend on.
     #[must_use]
     pub fn narrowed(self, filter: Filter) -> Self {
         Self { narrow: filter.narrows_signals().then(|| Narrow::new(filter)), ..self }
     }
 
-    /// Keeps from the trace what the redactor takes away.
+    /// Redacts the trace.
     #[must_use]
     pub fn redacted(self, redactor: Redactor) -> Self {
         Self { redactor, ..self }
@@ -177,12 +175,12 @@ impl Recorder {
         self.store.size()
     }
 
-    /// What became of it, a sentence each.
+    /// What was written, one sentence each.
     pub fn sentences(&self) -> Vec<String> {
         self.store.sentences()
     }
 
-    /// Closes the trace where it is, with `end` as its last record if there is room for that.
+    /// Closes the trace where it is, with `end` as its last record if there is room.
     ///
     /// # Errors
     /// From writing.
@@ -191,14 +189,14 @@ impl Recorder {
     }
 }
 
-/// Findings that are waited for.
+/// The findings that the store waits for.
 struct Trigger {
     rules: Vec<&'static str>,
     select: Select,
 }
 
 impl Trigger {
-    /// The rule of one that a step has brought.
+    /// The rule of a finding that this step brought and the store waits for.
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<Option<&'static str>> {
         let mut found = None;
         self.select.step(world, step, |_, item| {
@@ -248,12 +246,12 @@ impl Sink for Recorder {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // By time: see `Part::record`.
+        // By the world's time: see `Part::record`.
         Ok(())
     }
 
     fn finish(&mut self, _world: &World, _summary: &Summary) -> io::Result<()> {
-        // Closed by the last record; without one there is still something to close.
+        // The last record closes it; without one, what is open must be closed here.
         self.store.close(None)
     }
 }

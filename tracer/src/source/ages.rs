@@ -1,8 +1,9 @@
 //! How long ago the main thread of a process that has ended ran last, for those that ended before tracing began.
 //!
-//! The kernel keeps when a task ran last (`se.exec_start`) by the clock of the processor that it ran on
-//! (`rq_clock_task()`), which leaves out stolen time and interrupts, so that two processors can be seconds apart. So it
-//! is compared with the clock of that very processor: this thread goes there for a moment. As that clock is the slower
+//! The kernel keeps when a task last ran (`se.exec_start`) by the clock of the processor that it ran on
+//! (`rq_clock_task()`). That clock leaves out stolen time and interrupts, so two processors can be seconds apart. So
+//! the time is compared with the clock of that very processor: this thread moves there for a moment. As that clock is
+//! the slower one, the result is a lower bound.
 //! one, what comes out is a lower bound.
 
 use std::{collections::BTreeMap, fs, time::Duration};
@@ -15,12 +16,12 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity}
 
 use crate::{source::procfs::text, time::Span};
 
-/// Processes that are asked about at a time: each costs some microseconds.
+/// How many processes are asked about at a time; each costs some microseconds.
 const MOST: usize = 1_024;
-/// Of a thousand: so much may the clocks of a processor and of the machine drift apart.
+/// Per mille: how far the clocks of a processor and of the machine may drift apart.
 const DRIFT: u64 = 1;
 
-/// Who is asked about: a host pid, and whether all of the process has ended, not only its main thread.
+/// A process to ask about: its host pid, and whether all of it has ended, not only its main thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
     /// The host pid.
@@ -29,11 +30,11 @@ pub struct Ended {
     pub is_whole: bool,
 }
 
-/// At least how long ago each of them ended, by host pid; those of which it is not known are left out.
+/// At least how long ago each of them ended, by host pid. Those for which this is not known are left out.
 pub fn at_least(ended: &[Ended]) -> BTreeMap<u32, Span> {
     let mut by_processor: BTreeMap<usize, Vec<(u32, u64)>> = BTreeMap::new();
     for &Ended { pid, is_whole } in ended.iter().take(MOST) {
-        // Where another thread was the last, nothing tells when it ended.
+        // If another thread was the last, nothing shows when it ended.
         if is_whole && !had_one_thread(pid) {
             continue;
         }
@@ -69,7 +70,7 @@ fn bound(now: u64, at: u64) -> Span {
     age - age / 1_000 * DRIFT
 }
 
-/// The processor that it ran on last: field 39 of `/proc/PID/stat`, of which the name may hold anything.
+/// The processor that it last ran on: field 39 of `/proc/PID/stat`, whose second field, the name, can contain anything.
 fn processor(pid: u32) -> Option<usize> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let end = stat.iter().rposition(|&byte| byte == b')')?;
@@ -107,7 +108,7 @@ mod tests {
     fn a_zombie_is_at_least_as_old_as_said_whatever_processor_it_was_on() {
         let began = Instant::now();
         let mut child = Command::new("true").spawn().unwrap();
-        // Until it is a zombie: its parent has not waited.
+        // Until it is a zombie: nothing has reaped it yet.
         while text(&format!("/proc/{}/stat", child.id())).rsplit(')').next().is_some_and(|rest| !rest.starts_with(" Z"))
         {
             sleep(Duration::from_millis(1));
@@ -116,7 +117,7 @@ mod tests {
         let ages = at_least(&[Ended { pid: child.id(), is_whole: true }]);
         let at_most = began.elapsed();
         child.wait().unwrap();
-        // Where the kernel does not say, nothing is said.
+        // If the kernel does not show it, there is no answer.
         assert!(ages.values().all(|&age| Duration::from(age) <= at_most), "{ages:?} of {at_most:?}");
         assert!(ages.len() <= 1);
     }

@@ -1,14 +1,14 @@
-//! Which processes belong to which container: found out at the edge, for the stream.
+//! Which processes belong to which container: determined where events enter the stream.
 //!
-//! Who starts a container says so itself: an OCI runtime is called with the container's id, and
-//! the program that its child executes is the container's. So even a container that lives for a
-//! moment is known, and nothing is read that may be gone. Those that were there before are known by
-//! their cgroups. What the engine calls them is asked for elsewhere ([`lookup`]) and comes later.
+//! Whoever starts a container names it: an OCI runtime is called with the container's id, and the program that its
+//! child executes is the container's. So even a container that lives for a moment is known, and nothing is read that
+//! may be gone. Containers from before tracing began are known by their cgroups. The engine's name for them is looked
+//! up elsewhere ([`lookup`]), and comes later.
 //!
-//! Anybody can call a program like that. So a call counts as far as the kernel's word for who made it does
-//! ([`Trust`]): root's for each container, a user's for one that nobody else has told of, and with it goes
-//! whose it is; of anybody else the control group has to say the same. And whoever is in it must have come
-//! into another namespace than the runtime's.
+//! Anybody can call a program like that. So a call counts as far as the kernel vouches for its caller ([`Trust`]):
+//! root's for every container; a user's only for a container that nobody else has introduced, which is then marked as
+//! that user's; anybody else's only if the control group says the same. And the process must have entered another
+//! namespace than the runtime's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,11 +47,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Follows the runtimes, and asks the engines.
 #[derive(Debug, Default)]
 pub struct Containers {
-    /// Runtimes at work and who descends from them, until they execute the container's program.
+    /// Runtimes at work and their descendants, until these execute the container's program.
     starting: FxHashMap<ProcKey, Starting>,
-    /// What the processes of a snapshot say of containers, and whether one within another's control group does.
+    /// What the processes of a snapshot say about containers, and whether they are in a control group within another
+    /// container's.
     found: Vec<(Call, bool, ProcKey)>,
-    /// What is to be told behind the event that was seen last.
+    /// What is to be reported right after the last event.
     then: Vec<EventKind>,
     lookup: Lookup,
 }
@@ -60,13 +61,13 @@ pub struct Containers {
 struct Starting {
     call: Rc<Call>,
     trust: Trust,
-    /// Where the runtime itself lives.
+    /// The namespaces of the runtime itself.
     outside: PidNs,
     mount_ns: u32,
 }
 
 impl Containers {
-    /// What an event of the kernel tells of containers; `world` is as it was before.
+    /// What an event of the kernel says about containers; `world` is from before it.
     pub fn see(&mut self, event: &Event, world: &World) -> Vec<EventKind> {
         match &event.kind {
             EventKind::Fork(fork) if !self.starting.is_empty() => {
@@ -82,7 +83,7 @@ impl Containers {
         Vec::new()
     }
 
-    /// What is to be told right behind the event that was seen last.
+    /// What is to be reported right after the last event.
     pub fn then(&mut self) -> impl Iterator<Item = EventKind> {
         self.then.drain(..)
     }
@@ -102,22 +103,22 @@ impl Containers {
         if !self.starting.contains_key(&key) {
             return self.unit_of(process, world);
         }
-        // runc at work inside, which will become the container's program.
+        // runc at work inside the container; it will become the container's program.
         if runtime::is_setup(args) {
             return Vec::new();
         }
         let Some(starting) = self.starting.remove(&key) else { return Vec::new() };
-        // Whoever else executes something below a runtime may be a hook.
+        // Any other exec below a runtime may be a hook.
         let is_inside = process.pid_ns != starting.outside || exec.mount_ns != starting.mount_ns;
         if is_inside { self.enters(key, &starting, world) } else { Vec::new() }
     }
 
-    /// Somebody called a runtime.
+    /// A runtime was called.
     fn is_called(&mut self, exec: &Exec, call: Call, outside: PidNs, world: &World) -> Vec<EventKind> {
         let trust = exec.args.trust;
         let mut events = Vec::new();
         if trust.is_believed_of(None) {
-            // Already now: a short container's bundle is soon gone.
+            // Ask now: the bundle of a short-lived container is soon gone.
             events = self.ask(&call, world);
         }
         let starting = Starting { call: Rc::new(call), trust, outside, mount_ns: exec.mount_ns };
@@ -140,11 +141,11 @@ impl Containers {
                 let Some(named) = named.filter(|named| named.id == call.id && uid_of(named).is_none()) else {
                     return Vec::new();
                 };
-                // Within its own group root of a container may have others that are called as they like.
+                // Within its own control group, root of a container can create others with any name.
                 if named.is_nested && world.container(&call.id).is_some() {
                     return Vec::new();
                 }
-                // The bundle is in its own mount namespace.
+                // The path of the bundle is in the runtime's own mount namespace.
                 events = self.ask(&Call { bundle: None, engine: named.engine, ..(**call).clone() }, world);
             }
         }
@@ -152,8 +153,8 @@ impl Containers {
         events
     }
 
-    /// Looks at processes that were there before anybody looked: tells their units. What they say of containers waits
-    /// for [`Containers::surveyed`], as who has the right to say it is known only when all have been looked at.
+    /// Takes in processes from before tracing began, and reports their units. What they say about containers waits for
+    /// [`Containers::surveyed`]: only when all have been looked at is it known whom to believe.
     pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
         let host_mount_ns = procfs::host_mount_ns();
         let (mut events, mut units) = (Vec::new(), BTreeSet::new());
@@ -170,12 +171,12 @@ impl Containers {
         events
     }
 
-    /// The containers of all that have been looked at.
+    /// The containers of all processes that were looked at.
     pub fn surveyed(&mut self, world: &World) -> Vec<EventKind> {
-        // Whose end was lost.
+        // A process whose end was lost.
         self.starting.retain(|&key, _| world.get(key).is_some());
         let (mut events, mut found) = (Vec::new(), std::mem::take(&mut self.found));
-        // First what nobody else could have called so: with more than one of an id, the first is right.
+        // First what only the right caller could have named: of several claims about one id, the first counts.
         found.sort_by_key(|(call, is_nested, _)| (call.uid().is_some(), *is_nested));
         let mut told: BTreeMap<String, (Option<u32>, bool)> = BTreeMap::new();
         for (call, is_nested, key) in found {
@@ -192,7 +193,7 @@ impl Containers {
         events
     }
 
-    /// systemd starts the processes of units itself, each in the unit's control group.
+    /// systemd itself starts the processes of units, each in the unit's control group.
     fn unit_of(&mut self, process: &Process, world: &World) -> Vec<EventKind> {
         let is_manager = |parent: &Process| parent.key.tgid == 1 || parent.comm.bytes() == b"systemd";
         if !world.parent(process.key).is_some_and(is_manager) {
@@ -201,8 +202,8 @@ impl Containers {
         self.unit_in(process, world, &mut BTreeSet::new())
     }
 
-    /// The unit that a process is in, if it has no container, and its parent is not in the same; `told` are
-    /// those that were told of just now.
+    /// The unit that a process is in, if it has no container and its parent is not in the same unit; `told` are those
+    /// reported just now.
     fn unit_in(&mut self, process: &Process, world: &World, told: &mut BTreeSet<String>) -> Vec<EventKind> {
         let known = world.container_of(&process.identity());
         if known.is_some_and(|known| known.engine != Engine::Systemd) {
@@ -215,31 +216,31 @@ impl Containers {
         unit.into_iter().chain([EventKind::Contained(process.key, id)]).collect()
     }
 
-    /// What the engines have answered since the last call.
+    /// The engines' answers since the last call.
     pub fn answers(&mut self) -> Vec<EventKind> {
         self.lookup.answers().map(|container| EventKind::Container(Box::new(container))).collect()
     }
 
-    /// As [`Containers::answers`], after a wait for all that are due.
+    /// As [`Containers::answers`], after waiting for all that are outstanding.
     pub fn finish(self) -> Vec<EventKind> {
         let answers = self.lookup.finish(PATIENCE).into_iter();
         answers.map(|container| EventKind::Container(Box::new(container))).collect()
     }
 
-    /// Asks for a container that is not known yet, or has no processes (any more): it may be another one of
-    /// that id. What is known of it already.
+    /// Asks for a container that is not known yet, or has no processes (any more): it may be another one with that id.
+    /// Returns what is known about it already.
     fn ask(&mut self, call: &Call, world: &World) -> Vec<EventKind> {
         let known = world.container(&call.id);
         let is_same = known.is_some_and(|(known, _)| known.uid == call.uid());
         if !(is_same && known.is_some_and(|(_, members)| members > 0)) {
             self.lookup.ask(call);
         }
-        // What is known of one that has ended stays so until more is.
+        // What is known about one that has ended stays until more is known.
         if is_same { Vec::new() } else { vec![introduce(&call.id, call.engine, call.uid())] }
     }
 }
 
-/// What is known of a container by itself.
+/// What is known about a container without asking.
 fn introduce(id: &str, engine: Engine, uid: Option<u32>) -> EventKind {
     EventKind::Container(Box::new(Container { id: id.to_owned(), engine, uid, ..Container::default() }))
 }
@@ -247,17 +248,17 @@ fn introduce(id: &str, engine: Engine, uid: Option<u32>) -> EventKind {
 /// Where control groups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// The ordinary user whose that group is, by their id on the host: whoever was given a part of the hierarchy can call
-/// groups in it what they like. None if it is root's, or cannot be looked at.
+/// The ordinary user who owns that group, by their id on the host: a user to whom a part of the hierarchy was delegated
+/// can name groups in it freely. `None` if it is root's, or cannot be looked at.
 fn uid_of(named: &Named) -> Option<u32> {
-    // The second one on machines that have both versions.
+    // The second is for machines with both cgroup versions.
     let places = ["", "unified"].map(|hierarchy| Path::new(CGROUPS).join(hierarchy).join(&named.group));
     let owner = places.iter().find_map(|place| std::fs::metadata(place).ok())?.uid();
     (owner != 0).then_some(owner)
 }
 
-/// Whether a user, or root for `None`, may tell who is in a container: root of all, a user of their own, and of
-/// one that nobody has told of.
+/// Whether to believe a user (root for `None`) about who is in a container: root about all; a user about their own, and
+/// about one that nobody has introduced.
 fn may_tell(world: &World, id: &str, uid: Option<u32>) -> bool {
     uid.is_none() || world.container(id).is_none_or(|(known, _)| known.uid == uid)
 }
@@ -269,8 +270,8 @@ fn may_be_a_way_in(world: &World, process: &Process) -> bool {
     is_in_none && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
 }
 
-/// The containers of processes that exist, by their pids in this `/proc`; with each pid comes that of its
-/// parent. Waits for the engines, for a moment at the most. Needs no world.
+/// The containers of existing processes, by their pids in this `/proc`; each pid comes with its parent's. Waits for the
+/// engines, but only briefly. Needs no world.
 pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Container> {
     let mut lookup = Lookup::default();
     let host_mount_ns = procfs::host_mount_ns();
@@ -292,8 +293,8 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
     found
 }
 
-/// The container of a process that exists, by its cgroup; where that names none, by the shim that watches it.
-/// And whether its group lies within that of another container.
+/// The container of an existing process, by its cgroup; if that names none, by the shim that is its parent. Also
+/// whether its group lies within that of another container.
 fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bool)> {
     let shim = shim.and_then(|pid| {
         let line = procfs::command_lines(&[pid]).pop()?;
@@ -305,7 +306,7 @@ fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bo
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some(named) => {
             let owner = uid_of(&named).unwrap_or(0);
-            // Of a root's container no user tells where its bundle is.
+            // A user is not believed about where the bundle of one of root's containers is.
             let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
             Some((Call { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
         }
@@ -325,7 +326,7 @@ mod tests {
     const HOST: u32 = 1;
     const INSIDE: u32 = 2;
 
-    /// What the edge sees is told to the story, as the pump does.
+    /// What is found here enters the story, as the pump does it.
     struct Edge {
         story: Story,
         containers: Containers,

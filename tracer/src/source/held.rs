@@ -1,4 +1,4 @@
-//! What keeps a process from going on, and who has the other end of a pipe: a closer look into `/proc`.
+//! What keeps a process from going on, and who has the other end of a pipe, from `/proc`.
 
 use std::{
     ffi::OsStr,
@@ -19,25 +19,25 @@ use crate::{
     source::{procfs, reads},
 };
 
-/// Threads of a process that are looked at.
+/// How many threads of a process are looked at.
 const MOST_THREADS: usize = 256;
-/// Descriptors of a process that are looked at.
+/// How many descriptors of a process are looked at.
 const MOST_DESCRIPTORS: usize = 256;
-/// Control groups, each in the next, that are looked at.
+/// How many levels of control groups are looked at.
 const MOST_GROUPS: usize = 64;
-/// The most of a path that is told.
+/// How much of a path is reported.
 const PATH_MAX: usize = 4 << 10;
-/// How long the kernel may keep this waiting: it takes locks that an exec, or a page fault, holds, which may hang.
+/// How long the kernel may block this: it takes locks that an exec or a page fault holds, which may hang.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Looks at a process that was killed, or for which a signal waits.
+/// Looks at a process that was killed, or for which a signal is pending.
 pub fn held(key: ProcKey) -> Held {
     if procfs::look(key).found.is_none() {
         return Held::default();
     }
     let pid = key.tgid;
     let (tid, state) = stuck_thread(pid).unwrap_or((pid, String::new()));
-    // 0: it does not sleep, or that may not be known.
+    // 0: it does not sleep, or that may not be read.
     let wchan = Some(procfs::line(&format!("/proc/{pid}/task/{tid}/wchan"))).filter(|wchan| wchan != "0");
     let masks = stat::masks(&procfs::text(&format!("/proc/{pid}/task/{tid}/status")));
     let killed = masks.is_some_and(|masks| masks.waits(Signal::KILL));
@@ -56,7 +56,7 @@ pub fn held(key: ProcKey) -> Held {
     held
 }
 
-/// The first thread in uninterruptible sleep or in the hands of a tracer, else the main thread, and its state.
+/// The first thread that is in uninterruptible sleep or held by a tracer, else the main thread, and its state.
 fn stuck_thread(pid: u32) -> Option<(u32, String)> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let mut main = None;
@@ -73,13 +73,13 @@ fn stuck_thread(pid: u32) -> Option<(u32, String)> {
     main
 }
 
-/// The state in a `stat`: behind the name, which ends with the last `)`.
+/// The state in a `stat`: after the name, which ends with the last `)`.
 fn state(stat: &str) -> Option<String> {
     let (_, rest) = stat.rsplit_once(") ")?;
     Some(rest.chars().next()?.to_string())
 }
 
-/// The file that the system call of a thread works on: by its descriptor, or by the path that it was given.
+/// The file that the system call of a thread works on: by its descriptor, or by its path argument.
 fn file(pid: u32, tid: u32) -> Option<String> {
     let call = procfs::line(&format!("/proc/{pid}/task/{tid}/syscall"));
     let mut words = call.split(' ');
@@ -99,7 +99,7 @@ fn file(pid: u32, tid: u32) -> Option<String> {
     path.starts_with('/').then(|| path.chars().take(PATH_MAX).collect())
 }
 
-/// A path in the memory of a process, from the place where it works.
+/// A path in the memory of a process, relative to its working directory.
 fn path(pid: u32, address: u64) -> Option<PathBuf> {
     let mut bytes = vec![0; PATH_MAX];
     let read = File::open(format!("/proc/{pid}/mem")).ok()?.read_at(&mut bytes, address).ok()?;
@@ -113,12 +113,12 @@ fn path(pid: u32, address: u64) -> Option<PathBuf> {
 /// fallocate, preadv, pwritev, syncfs, copy_file_range.
 #[cfg(target_arch = "x86_64")]
 const DESCRIPTOR: &[i64] = &[0, 1, 5, 16, 17, 18, 19, 20, 73, 74, 75, 77, 78, 217, 277, 285, 295, 296, 306, 326];
-/// The same of those whose first argument is a path: open, stat, lstat, access, truncate, chdir, rename, mkdir, rmdir,
+/// System calls whose first argument is a path: open, stat, lstat, access, truncate, chdir, rename, mkdir, rmdir,
 /// creat, unlink, readlink, chmod, chown, statfs, umount2.
 #[cfg(target_arch = "x86_64")]
 const PATH: &[i64] = &[2, 4, 6, 21, 76, 80, 82, 83, 84, 85, 87, 89, 90, 92, 137, 166];
-/// And of those whose second argument is one, after the directory that it begins at: openat, mkdirat, newfstatat,
-/// unlinkat, renameat, readlinkat, faccessat, renameat2, statx, openat2, faccessat2.
+/// System calls whose second argument is a path, after the directory that it is relative to: openat, mkdirat,
+/// newfstatat, unlinkat, renameat, readlinkat, faccessat, renameat2, statx, openat2, faccessat2.
 #[cfg(target_arch = "x86_64")]
 const PATH_AT: &[i64] = &[257, 258, 262, 263, 264, 267, 269, 316, 332, 437, 439];
 #[cfg(not(target_arch = "x86_64"))]
@@ -128,7 +128,7 @@ const PATH: &[i64] = &[];
 #[cfg(not(target_arch = "x86_64"))]
 const PATH_AT: &[i64] = &[];
 
-/// The file of a control group by which somebody has frozen a process: that of its own group, or of one around it.
+/// The file by which a process's control group was frozen: that of its own group, or of one around it.
 fn frozen(pid: u32) -> String {
     let groups = procfs::text(&format!("/proc/{pid}/cgroup"));
     let found = groups.lines().find_map(|line| {
@@ -140,7 +140,7 @@ fn frozen(pid: u32) -> String {
             _ if controllers.split(',').any(|one| one == "freezer") => &["/sys/fs/cgroup/freezer"],
             _ => return None,
         };
-        // A group outside of what can be seen from here.
+        // A group outside what is visible from here.
         if path.contains("/..") {
             return None;
         }
@@ -161,7 +161,7 @@ fn frozen_at(place: &str, path: &str, is_unified: bool) -> Option<String> {
     })
 }
 
-/// Whether one process has the writing end of a pipe of which the other one has the reading end.
+/// Whether one process has the writing end of a pipe of which the other has the reading end.
 pub fn share_pipe(reader: ProcKey, writer: ProcKey) -> bool {
     let is_there = |key| procfs::look(key).found.is_some();
     let read = pipes(reader.tgid, READ);

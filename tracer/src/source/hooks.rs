@@ -1,5 +1,5 @@
-//! The optional hooks: which kernel functions tell exact moments, and in which ways programs can
-//! be put there on this kernel.
+//! The optional hooks: which kernel functions give exact moments, and how programs can be attached to them on this
+//! kernel.
 
 use std::{fmt, path::Path};
 
@@ -26,7 +26,7 @@ pub enum Hooks {
     Kprobe,
 }
 
-/// A moment of which no tracepoint tells.
+/// A moment that no tracepoint shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     /// An orphan gets its new parent.
@@ -37,14 +37,14 @@ pub enum Moment {
     ZombieBegins,
 }
 
-/// A moment that a kernel function tells exactly.
+/// A moment that a kernel function shows exactly.
 #[derive(Debug)]
 pub struct ExactHook {
     /// Which moment.
     pub moment: Moment,
     /// What the programs are called, after `fentry_` or `kprobe_`.
     pub name: &'static str,
-    /// Where they go: the first of these functions that the kernel has.
+    /// The functions to hook: the first of these that the kernel has.
     pub functions: &'static [&'static str],
     /// What is not exact without it.
     pub without: &'static str,
@@ -61,7 +61,7 @@ pub static EXACT: [ExactHook; 3] = [
     ExactHook {
         moment: Moment::Reap,
         name: "reap",
-        // The last misses a leader that ignored SIGCHLD makes its last thread release.
+        // The last one misses a leader that ignored SIGCHLD makes its last thread release.
         functions: &["cgroup_task_release", "cgroup_release", "release_task"],
         without: "times of reaps are upper bounds, and who reaped is inferred",
     },
@@ -115,7 +115,7 @@ impl Hooks {
     }
 }
 
-/// What became of the optional hooks.
+/// The optional hooks that are in use.
 #[derive(Debug, Default)]
 pub struct Attached {
     /// `fentry:cgroup_release` and the like.
@@ -214,7 +214,7 @@ fn attach_one(loaded: &mut Loaded, hook: &ExactHook, way: Way) -> Result<&'stati
     Ok(function)
 }
 
-/// How kprobes are asked for, since 4.17.
+/// The way to create kprobes, since 4.17.
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 
 impl ExactHook {
@@ -225,9 +225,9 @@ impl ExactHook {
     }
 }
 
-/// Kernels that hold `tasks_rcu_exit_srcu` from `exit_notify()` on, which is up to 6.6 at least:
-/// attaching or detaching an fentry program waits for every task that is exiting, and thus for a
-/// namespace's init that waits for its last process, perhaps for one that only we could reap.
+/// Kernels that hold `tasks_rcu_exit_srcu` from `exit_notify()` on, up to at least 6.6: attaching or detaching an
+/// fentry program waits for every exiting task. That includes a namespace's init that waits for its last process, which
+/// perhaps only we could reap.
 fn fentry_can_hang() -> bool {
     version(&kernel_release()).is_none_or(|version| version < (6, 12))
 }

@@ -1,4 +1,4 @@
-//! What the kernel's log alone tells: whose memory had run out when the out-of-memory killer chose a process.
+//! What only the kernel's log says: whose memory had run out when the out-of-memory killer chose a process.
 //!
 //! It is read (`/dev/kmsg`) when such a process has exited, never otherwise.
 
@@ -17,9 +17,9 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// How long the line about a process is waited for: it is written right after the SIGKILL.
+/// How long to wait for the line about a process: it is written right after the SIGKILL.
 const PATIENCE: Span = Span::SECOND;
-/// Processes whose lines are waited for.
+/// How many processes are waited for.
 const MOST_WAITING: usize = 1024;
 /// The most that the kernel hands out at once (`PRINTK_MESSAGE_MAX`, and more in older kernels).
 const LONGEST: usize = 8192;
@@ -29,7 +29,7 @@ const LONGEST: usize = 8192;
 pub struct KernelLog {
     /// `None` where it may not be read: then findings do not say.
     file: Option<File>,
-    /// Who was killed for want of memory, and when it exited.
+    /// A process that the out-of-memory killer chose, and when it exited.
     waiting: Vec<(ProcKey, BootNs)>,
     records: Kmsg,
 }
@@ -42,7 +42,7 @@ impl KernelLog {
         Self { file: at_end, ..Self::default() }
     }
 
-    /// Remembers whom to look for.
+    /// Remembers a process to look for.
     pub fn see(&mut self, event: &Event) {
         if let EventKind::Exit(exit) = &event.kind
             && exit.oom
@@ -54,7 +54,7 @@ impl KernelLog {
         }
     }
 
-    /// What the log says of them.
+    /// What the log says about them.
     pub fn news(&mut self, now: BootNs) -> Vec<EventKind> {
         let mut told = Vec::new();
         if self.waiting.is_empty() {
@@ -64,7 +64,7 @@ impl KernelLog {
         while let Some(file) = &mut self.file {
             let length = match file.read(&mut record) {
                 Ok(length @ 1..) => length,
-                // Records were overwritten before they were read: on to the next that is there.
+                // Records were overwritten before they were read; the next read continues with the oldest left.
                 Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::Interrupted) => continue,
                 _ => break,
             };

@@ -1,7 +1,7 @@
-//! How much of what runs out is left: ptys, pids of the machine and of control groups.
+//! How many ptys and pids are left: pids of the machine and of control groups.
 //!
-//! A thread of its own looks, so that nothing that others have made can hold up the stream; what it saw
-//! becomes an event when it is done.
+//! A thread of its own looks, so that nothing that others have made can delay the stream. Its result becomes an event
+//! when it is done.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,17 +24,17 @@ mod groups;
 pub(crate) use groups::pids_of;
 use groups::{Group, Seen};
 
-/// Who holds ptys: so many are named.
+/// How many holders of ptys are named.
 const HOLDERS: usize = 5;
-/// Descriptors of one process that are looked at for them, and how long that may take in all.
+/// How many descriptors of one process are searched for ptys, and how long that may take in all.
 const DESCRIPTORS: usize = 4_096;
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Members of a control group that are told, and of all groups at a time.
+/// How many members of a control group are reported, and of all groups at a time.
 const MEMBERS: usize = 1_024;
 const MEMBERS_OF_ALL: usize = 16_384;
-/// A survey of the limits takes this share of one processor's time at the most.
+/// The most of one processor's time that surveys of the limits may take.
 const SHARE: u32 = 400;
-/// But comes after so long at the latest.
+/// But the next survey comes after this time at the latest.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Pseudo-terminals of the machine (`kernel.pty.nr`, `kernel.pty.max`, `kernel.pty.reserve`).
@@ -43,10 +43,10 @@ pub fn ptys() -> Option<Ptys> {
     Some(Ptys { room: Room { used, most }, reserve: number("/proc/sys/kernel/pty/reserve")?.min(most) })
 }
 
-/// Pids of the machine, of which each thread and each zombie takes one.
+/// Pids of the machine; each thread and each zombie takes one.
 pub fn pids() -> Option<Room> {
     let most = number("/proc/sys/kernel/pid_max")?.min(number("/proc/sys/kernel/threads-max")?);
-    // The fourth field of proc_loadavg(5): running and all.
+    // The fourth field of proc_loadavg(5): running and total.
     let used = line("/proc/loadavg").split(' ').nth(3)?.split_once('/')?.1.parse().ok()?;
     Some(Room { used, most })
 }
@@ -55,8 +55,8 @@ fn number(path: &str) -> Option<u64> {
     line(path).parse().ok()
 }
 
-/// What the processes hold ptys with: an open `/dev/ptmx` each. Host pids with their numbers, those that hold
-/// most first; nobody, if it takes too long to find out.
+/// Processes that hold ptys, by their open `/dev/ptmx`: host pids with the number held, largest first; empty if finding
+/// out takes too long.
 fn pty_holders() -> Vec<(u32, u64)> {
     let until = Instant::now() + PATIENCE;
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -79,7 +79,7 @@ fn pty_holders() -> Vec<(u32, u64)> {
     holders
 }
 
-/// What one look has seen, as numbers: the world knows who they are.
+/// What one look has seen, as numbers: the world knows the processes.
 #[derive(Debug, Default)]
 struct Sight {
     ptys: Option<Ptys>,
@@ -100,10 +100,10 @@ impl Sight {
     }
 }
 
-/// Looks again and again, and tells what has changed.
+/// Looks again and again, and reports what has changed.
 #[derive(Debug)]
 pub struct Limits {
-    /// Of a hundred: who has them is told where so many are in use.
+    /// In percent: from this use on, the holders are reported.
     pressure_at: u64,
     thread: Option<Thread>,
     next: Option<Instant>,
@@ -135,18 +135,18 @@ impl Thread {
 }
 
 impl Limits {
-    /// Nothing is told yet. Who has them will be told where `pressure_at` of a hundred are in use.
+    /// Nothing has been reported yet. Holders are reported from `pressure_at` percent on.
     pub fn new(pressure_at: u64) -> Self {
         Self { pressure_at, thread: None, next: None, told: Told::default() }
     }
 
-    /// Begins to look, unless it is doing so, or has done so just now.
+    /// Starts a look, unless one is in progress or has just ended.
     pub fn ask(&mut self) {
         if self.next.is_some_and(|next| Instant::now() < next) {
             return;
         }
         if self.thread.is_none() {
-            // Where none can be had now, there may be one the next time.
+            // If no thread can be started now, the next look may get one.
             self.thread = Thread::start(self.pressure_at);
         }
         if let Some(thread) = &mut self.thread
@@ -156,7 +156,7 @@ impl Limits {
         }
     }
 
-    /// What has changed since it was told last, if anything has.
+    /// What has changed since the last report, if anything.
     pub fn news(&mut self, world: &World) -> Option<Rooms> {
         let thread = self.thread.as_mut()?;
         let sight = thread.answers.try_recv().ok()?;
@@ -166,11 +166,11 @@ impl Limits {
         (rooms != Rooms::default()).then_some(rooms)
     }
 
-    /// Looks a last time, for so long at the most: what has changed since it was told last.
+    /// Looks a last time, within a time limit: what has changed since the last report.
     pub fn last(&mut self, world: &World, at_most: Duration) -> Option<Rooms> {
         let until = Instant::now() + at_most;
         self.next = None;
-        // A look that goes on is not yet the last.
+        // A look that was already in progress is not the last one.
         let looks = 1 + usize::from(self.thread.as_ref().is_some_and(|thread| thread.is_asked));
         let mut told = None;
         for _ in 0..looks {
@@ -187,16 +187,16 @@ impl Limits {
     }
 }
 
-/// What was told last.
+/// What was reported last.
 #[derive(Debug, Default)]
 struct Told {
     ptys: Option<Ptys>,
     pids: Option<Room>,
     groups: BTreeMap<u64, GroupRoom>,
     left_out: u64,
-    /// What each group had counted when it was seen last.
+    /// The counters of each group when it was last seen.
     counted: HashMap<u64, u64>,
-    /// Every group was seen the last time: one that comes now is new.
+    /// The last look saw every group: one that appears now is new.
     is_whole: bool,
 }
 
@@ -214,7 +214,7 @@ impl Told {
             (self.pids, rooms.pids) = (pids, pids);
         }
         if left_out != self.left_out {
-            // How many exactly changes all the time; that there are some does not.
+            // The exact number changes all the time; whether there are any does not.
             rooms.groups_left_out = ((left_out > 0) != (self.left_out > 0)).then_some(left_out);
             self.left_out = left_out;
         }
@@ -224,7 +224,7 @@ impl Told {
             rooms.groups_gone = self.groups.keys().copied().filter(|id| !now.contains_key(id)).collect();
             self.groups = now;
         } else {
-            // Who was not seen may be there all the same.
+            // A group that was not seen may still be there.
             self.groups.extend(now);
         }
         rooms
@@ -239,7 +239,7 @@ impl Told {
     ) -> BTreeMap<u64, GroupRoom> {
         let failures = self.failures(groups, is_whole);
         let mut inside: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
-        // The oldest of each, those inside included: whoever is inside comes later.
+        // The oldest of each group, including groups inside: whoever is inside came later.
         let mut oldest: Vec<Option<ProcKey>> = vec![None; groups.len()];
         for (i, group) in groups.iter().enumerate().rev() {
             let own = group.members.iter().filter_map(|&pid| Some(world.by_pid(pid)?.key)).min();
@@ -277,13 +277,13 @@ impl Told {
         rooms
     }
 
-    /// What could not be had since the last look, by the limit that was in the way.
+    /// Forks that failed since the last look, by the limit that was reached.
     fn failures(&mut self, groups: &[Group], is_whole: bool) -> Vec<Failures> {
         let mut failures = vec![Failures::default(); groups.len()];
         let mut counted = HashMap::new();
         for (i, group) in groups.iter().enumerate() {
             for counter in &group.counters {
-                // Of a group that was not there before, all is new; of one that was not looked at, nothing.
+                // A new group starts from 0; a group that was not looked at gives no number.
                 let before = self.counted.get(&counter.id).copied();
                 let before = before.unwrap_or(if self.is_whole { 0 } else { counter.failed });
                 counted.insert(counter.id, counter.failed);
@@ -305,15 +305,15 @@ impl Told {
     }
 }
 
-/// Processes and threads that could not be had.
+/// Processes and threads that could not be started.
 #[derive(Clone, Copy, Debug, Default)]
 struct Failures {
     count: u64,
-    /// The kernel does not say which of several limits was in the way.
+    /// The kernel does not say which of several limits was reached.
     is_inferred: bool,
 }
 
-/// The processes in a group and those inside of it, as they are known here.
+/// The processes in a group and those inside it, as they are known here.
 fn members_of(groups: &[Group], inside: &[Vec<usize>], group: usize, world: &World, most: usize) -> Vec<ProcKey> {
     let mut keys = Vec::new();
     let mut next = vec![group];
@@ -362,7 +362,7 @@ mod tests {
         let mut all = Told::default();
         assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (7, true))], 0)), [(0, 0)]);
         assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0)), [(2, 2)]);
-        // That there are no more now is news, too.
+        // That none are left to report is a change as well.
         assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0)), [(0, 2)]);
         assert_eq!(told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0), Rooms::default());
     }

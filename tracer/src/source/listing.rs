@@ -1,4 +1,4 @@
-//! All processes, as the kernel's task iterator lists them: taken a part at a time, as there may be many.
+//! All processes, as the kernel's task iterator lists them: in parts, because there may be many.
 
 use std::{
     fs::File,
@@ -19,16 +19,16 @@ use crate::{
     },
 };
 
-/// A list that is being taken.
+/// A list in progress.
 #[derive(Debug)]
 pub struct Listing {
     file: File,
-    /// A record of which the rest is to come.
+    /// An incomplete record.
     rest: Vec<u8>,
     listed: FxHashSet<ProcKey>,
     /// Parents.
     named: FxHashSet<ProcKey>,
-    /// Who has a command line.
+    /// Processes that have a command line.
     with_args: Vec<ProcKey>,
     /// Records that could not be decoded.
     pub(super) undecodable: u64,
@@ -87,8 +87,8 @@ impl Listing {
         }
     }
 
-    /// Adds whom the iterator has not shown and somebody names as its parent. Gives those that have a command line,
-    /// the oldest first.
+    /// Adds processes that the iterator did not show but that are named as a parent. Returns the processes with a
+    /// command line, oldest first.
     pub fn close(&mut self, events: &mut Vec<Event>) -> Vec<ProcKey> {
         let unlisted = self.named.difference(&self.listed).filter_map(|&key| procfs::unlisted(key));
         let at = now();
@@ -99,8 +99,8 @@ impl Listing {
     }
 }
 
-/// Says of those that have ended how long ago: the iterator's word is by the clock of the processor that it runs on,
-/// which is another one than theirs.
+/// Sets how long ago dead processes ended: the iterator's value is by the clock of the processor that it runs on, which
+/// is not the one that they ran on.
 fn tell_ages(events: &mut [Event]) {
     let ended = |event: &Event| match &event.kind {
         EventKind::Row(row) if row.leader_dead => Some(Ended { pid: row.task.key.tgid, is_whole: row.live == 0 }),
@@ -110,7 +110,7 @@ fn tell_ages(events: &mut [Event]) {
     let ages = ages::at_least(&ended);
     for event in events {
         if let EventKind::Row(row) = &mut event.kind {
-            // It was seen a moment before the clocks were.
+            // The row was read shortly before the clocks.
             let since = now() - event.at;
             row.idle = ages.get(&row.task.key.tgid).map(|&age| age - since).filter(|_| row.leader_dead);
         }

@@ -1,7 +1,6 @@
 //! The live source: events from the kernel of this machine.
 //!
-//! It does not wait: the pump decides when to look. Every method hands over what has come up
-//! since the last call.
+//! It does not wait: the pump decides when to look. Every method hands over what has come up since the last call.
 
 use std::{
     io::{self, Write},
@@ -33,17 +32,17 @@ use crate::{
 pub struct Live {
     loaded: Loaded,
     ring: RingBuf<MapData>,
-    /// What the programs tell about themselves, if they were asked to.
+    /// The log of the programs, if it was asked for.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
     /// See [`procfs::host_mount_ns`].
     host_mount_ns: u32,
     /// Names of all hooks in use.
     hooks: Vec<String>,
-    /// The totals that the last `Lost` event accounted for.
+    /// The totals as of the last `Lost` event.
     counted: Stats,
     counted_missed: u64,
-    /// What has been lost on this side since.
+    /// Records lost in user space since.
     here: Loss,
     simulate: Option<SimulatedLoss>,
     /// Boot time from which on all programs were attached.
@@ -59,20 +58,19 @@ pub struct Drained {
     pub is_all: bool,
 }
 
-/// After so many records it is seen how late it is.
+/// How many records between two looks at the clock.
 const TIME_TAKES: usize = 32;
-/// How long records from before the beginning are thrown away at once; the rest goes later.
+/// How long records from before the start are dropped in one go; the rest follows later.
 const LONGEST_DISCARD: Span = Span::ms(100);
 
-/// Throws away a share of the records, for tests.
+/// Drops a share of the records, for tests.
 struct SimulatedLoss {
     share: f64,
     random: fastrand::Rng,
 }
 
 impl Live {
-    /// Attaches all programs. From here on nothing is missed; what existed before is told by
-    /// [`Live::snapshot`].
+    /// Attaches all programs. From here on nothing is missed; [`Live::snapshot`] lists what existed before.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -86,7 +84,7 @@ impl Live {
         let mut live = Self::open(loaded)?;
         live.hooks = HOOKS.iter().map(|&hook| hook.to_owned()).chain(optional.names).collect();
         if options.simulate_loss > 0.0 {
-            // Always the same ones, so that a failure can be seen again.
+            // A fixed seed, so that a failure can be reproduced.
             let random = fastrand::Rng::with_seed(1);
             live.simulate = Some(SimulatedLoss { share: options.simulate_loss, random });
         }
@@ -99,8 +97,8 @@ impl Live {
         Ok(live)
     }
 
-    /// From here on every program is attached. What happened before is in the first snapshot; and of what was told of
-    /// it some is missing, such as the end of somebody whose birth was told.
+    /// From here on every program is attached. Earlier records are dropped: the first snapshot shows what they
+    /// describe, and some of them are missing, such as the exit of a process whose fork was recorded.
     fn begin(&mut self) -> Result<(), MapError> {
         self.began = now();
         while self.ring.next().is_some() && now() - self.began < LONGEST_DISCARD {}
@@ -159,8 +157,8 @@ impl Live {
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
     }
 
-    /// Hands over what is in the ring buffer, each record as its event and as its bytes, until there is nothing
-    /// more or that time has come; says how many it were, and whether it was all.
+    /// Hands over what is in the ring buffer, each record as its event and as its bytes, until it is empty or the time
+    /// is up. Returns how many there were, and whether that was all.
     ///
     /// # Errors
     /// Only what `take` returns.
@@ -242,12 +240,12 @@ impl Live {
         Ok(events)
     }
 
-    /// Begins to list every process, a part at a time; `SnapshotBegin` comes with it.
+    /// Begins to list every process, in parts; `SnapshotBegin` comes first.
     ///
     /// # Errors
     /// If the kernel's iterator fails.
     pub fn list(&mut self) -> io::Result<(Listing, Event)> {
-        // Before the iterator goes round: who is older and not met is gone.
+        // Before the iterator starts: an older process that it does not meet is gone.
         let begin = Event { at: now(), cpu: 0, kind: EventKind::SnapshotBegin };
         Ok((Listing::new(self.loaded.start(ITERATOR)?), begin))
     }
@@ -269,8 +267,8 @@ impl Live {
         self.here.undecodable += listing.undecodable;
     }
 
-    /// Finds out what no tracepoint tells; and how often the kernel skipped our programs, which the
-    /// next [`Live::lost`] will say.
+    /// Surveys what no tracepoint shows, and how often the kernel skipped our programs, which the next [`Live::lost`]
+    /// reports.
     ///
     /// # Errors
     /// If the kernel's iterator fails.
@@ -289,9 +287,9 @@ impl Live {
         Ok(Event { at: now(), cpu: 0, kind: EventKind::Survey(Box::new(Survey { began, found })) })
     }
 
-    /// Looks at a process, for a rule that is about to speak.
+    /// Looks at a process, for a rule that is about to report it.
     pub fn look(&self, wanted: Wanted) -> Event {
-        // What is seen is of this moment or later: what happens from here on may contradict it.
+        // Taken before the look: what happens from here on may contradict it.
         let at = now();
         let kind = match wanted {
             Wanted::Look(key) => EventKind::Look(procfs::look(key)),
@@ -309,12 +307,12 @@ impl Live {
     }
 }
 
-/// The arguments of this program, as many as a reader of the trace takes: a command can have megabytes.
+/// The arguments of this program, as many as a reader of the trace accepts: a command can have megabytes.
 fn own_arguments() -> Vec<String> {
     /// Bytes of all.
     const MOST: usize = 64 << 10;
     let mut left = MOST;
-    // Not all are text on every machine; what they hold is for a person.
+    // They need not be UTF-8; they are only shown to a person.
     let all = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     all.map_while(|argument| {
         left = left.checked_sub(argument.len() + 1)?;
@@ -323,7 +321,7 @@ fn own_arguments() -> Vec<String> {
     .collect()
 }
 
-/// Writes what the programs tell to standard error.
+/// Writes the log of the programs to standard error.
 struct ProbeLog;
 
 impl Log for ProbeLog {
@@ -332,7 +330,7 @@ impl Log for ProbeLog {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // Nobody is left to tell if standard error is gone.
+        // If standard error is gone, there is nobody to report that to.
         let _ = writeln!(io::stderr(), "probe: {}", record.args());
     }
 

@@ -1,4 +1,4 @@
-//! Loads and attaches the programs, and says in one sentence why it could not.
+//! Loads and attaches the programs; if that fails, explains why in one sentence.
 
 use std::{
     error::Error,
@@ -24,7 +24,7 @@ use crate::source::{
 /// The compiled programs; empty if this binary was built without an eBPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer.bpf.o"));
 
-/// The tracepoints that the live source attaches to; each has a program of the same name.
+/// The tracepoints that the live source attaches to; the program for each has the same name.
 pub const HOOKS: [&str; 7] = [
     "task_newtask",
     "task_rename",
@@ -37,7 +37,7 @@ pub const HOOKS: [&str; 7] = [
 
 /// The program that lists what exists.
 pub const ITERATOR: &str = "snapshot";
-/// The program that lists what no tracepoint tells.
+/// The program that lists what no tracepoint shows.
 pub const SURVEY: &str = "survey";
 
 /// Why live tracing is not possible.
@@ -77,7 +77,7 @@ pub enum LoadError {
         /// `uname -r`.
         kernel: String,
     },
-    /// The verifier found fault with a program.
+    /// The verifier refused a program.
     #[error("the kernel's verifier refuses {what} ({why}); please report this, with your kernel's version")]
     Refused {
         /// What was tried.
@@ -113,24 +113,24 @@ pub enum LoadError {
     },
 }
 
-/// What to load.
+/// What to load, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
     /// Bytes of the ring buffer: a power of two, a multiple of the page size.
     pub ring_size: u32,
-    /// Every signal, not only those that findings rest on.
+    /// Every signal, not only those that findings depend on.
     pub all_signals: bool,
     /// Every delivery of a signal, not only those that the kernel is about to drop.
     pub all_deliveries: bool,
     /// Hooks besides the tracepoints.
     pub hooks: Hooks,
-    /// The programs tell what they do, for people who work on them.
+    /// The programs log what they do, for their developers.
     pub debug: bool,
     /// The stream will be about a command that is started later.
     pub has_command: bool,
-    /// Share of the records, 0 to 1, that are thrown away and counted as lost, for tests.
+    /// Share of the records, 0 to 1, to drop and count as lost, for tests.
     pub simulate_loss: f64,
-    /// What the verifier writes about a program that it refuses.
+    /// How much the verifier writes about a program that it refuses.
     pub verifier_log: VerifierLogLevel,
     /// Fields to treat as if this kernel did not have them, by their path, for tests.
     pub without: &'static [&'static str],
@@ -159,7 +159,7 @@ pub struct Loaded {
     pub ebpf: Ebpf,
     /// The kernel's types.
     pub btf: Btf,
-    /// What this kernel makes impossible.
+    /// What is not possible on this kernel.
     pub degraded: Vec<String>,
 }
 
@@ -191,15 +191,15 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     };
     let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
     let mut ebpf = create(&config, options)?;
-    // Nothing tells whether the verifier knows a siginfo's type but the verifier itself. If the
-    // program is refused for another reason, it will be again when it is attached.
+    // Only the verifier can say whether it knows the type of a siginfo. If it refuses the program for another reason,
+    // it will do so again when the program is attached.
     if !is_accepted(&mut ebpf, "signal_deliver", &btf) {
         ebpf = create(&Config { has_typed_siginfo: 0, ..config }, options)?;
     }
     Ok(Loaded { ebpf, btf, degraded })
 }
 
-/// Whether the verifier takes a program; it is not kept.
+/// Whether the verifier accepts a program; the program is not kept.
 fn is_accepted(ebpf: &mut Ebpf, hook: &str, btf: &Btf) -> bool {
     let program: Result<&mut BtfTracePoint, _> = named(ebpf, hook);
     program.is_ok_and(|program| program.load(hook, btf).is_ok() && program.unload().is_ok())
@@ -218,7 +218,7 @@ fn create(config: &Config, options: &LoadOptions) -> Result<Ebpf, LoadError> {
         .map_err(|error| explain_object(error, options.ring_size))
 }
 
-/// The capabilities that bpf(2) will ask for and that are not there.
+/// The capabilities that bpf(2) will require and that are missing.
 pub fn missing_capabilities() -> Vec<&'static str> {
     let effective = rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     if effective.contains(CapabilitySet::SYS_ADMIN) {
@@ -284,8 +284,8 @@ impl Loaded {
         Ok(bytes)
     }
 
-    /// How often the kernel has skipped one of our programs because it was already running on that
-    /// processor; 0 where the kernel does not count it (before 5.12).
+    /// How often the kernel has skipped one of our programs because it was already running on that processor; 0 if the
+    /// kernel does not count that (before 5.12).
     pub fn missed(&self) -> u64 {
         let fds = self.ebpf.programs().filter_map(|(_, program)| program.fd().ok());
         fds.map(|fd| {
@@ -357,7 +357,7 @@ fn is_for_want_of_descriptors(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// The line of the verifier's log that says what is wrong: the last one but its statistics.
+/// The line of the verifier's log that says what is wrong: the last one before the statistics.
 fn reason_of(log: &str) -> Option<String> {
     let is_statistics = |line: &str| {
         ["processed ", "verification time", "stack depth", "subprog "].iter().any(|start| line.starts_with(start))
@@ -366,7 +366,7 @@ fn reason_of(log: &str) -> Option<String> {
     log.lines().map(str::trim).rfind(|line| !is_statistics(line)).map(str::to_owned)
 }
 
-/// Why bpf(2) can say EPERM to somebody who has the capabilities, and what to do.
+/// Why bpf(2) can return EPERM despite the capabilities, and what to do.
 fn forbidden(what: &str) -> LoadError {
     let lockdown = procfs::line(LOCKDOWN);
     let status = procfs::line("/proc/self/status");

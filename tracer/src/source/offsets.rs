@@ -1,5 +1,5 @@
-//! Where the running kernel keeps its fields: read from its own type information (BTF), because
-//! eBPF written in Rust has no relocations that the loader could apply.
+//! Where the running kernel keeps its fields, from its own type information (BTF): eBPF in Rust has no CO-RE
+//! relocations for a loader to apply.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::foreign::btf::Btf;
 /// The BTF of the running kernel.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Fields without which a tool that follows processes makes no sense.
+/// Fields without which no process can be followed.
 const ESSENTIAL: &[&str] = &[
     "task_struct.flags",
     "task_struct.exit_state",
@@ -37,8 +37,7 @@ const ESSENTIAL: &[&str] = &[
     "pid_namespace.ns.inum",
 ];
 
-/// What a field that is not essential is needed for: what the tool cannot do without it; empty if
-/// it only costs a little more.
+/// What is not possible without a field that is not essential; empty if its absence only costs a little more.
 pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
     ("task_struct.comm", "processes have no names"),
@@ -122,7 +121,7 @@ pub enum OffsetsError {
     NoField(&'static str),
 }
 
-/// The offsets, and a sentence for each thing that this kernel makes impossible.
+/// The offsets, and one sentence for each thing that is not possible on this kernel.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// Offsets and masks; the switches are not set.
@@ -131,7 +130,7 @@ pub struct Resolved {
     pub degraded: Vec<String>,
 }
 
-/// Resolves every field for the running kernel, as if it did not have those of `without`.
+/// Resolves every field for the running kernel, as if it did not have those in `without`.
 ///
 /// # Errors
 /// See [`OffsetsError`].
@@ -193,8 +192,8 @@ pub fn resolve(btf: &Btf<'_>, without: &[&str]) -> Result<Resolved, OffsetsError
 mod tests {
     use super::*;
 
-    /// What they are is compared with the verifier, which checks each against its own types, wherever a
-    /// program is loaded.
+    /// The values are checked elsewhere: the verifier compares each with the kernel's own types whenever a program is
+    /// loaded.
     #[test]
     fn the_running_kernel_has_them() {
         let Ok(bytes) = fs::read(VMLINUX) else { return };

@@ -1,4 +1,4 @@
-//! What is read from `/proc`: command lines, a closer look at one process, facts of the machine.
+//! What is read from `/proc`: command lines, the state of one process, facts about the machine.
 
 use std::{
     collections::BTreeSet,
@@ -18,9 +18,9 @@ use crate::{
     source::reads::{self, Head, PROC_MAX},
 };
 
-/// Looks whether a process is still there, and what it does (`/proc/PID/stat`).
+/// Looks whether a process is still there, and at its state (`/proc/PID/stat`).
 ///
-/// A process that has taken over the pid is told apart by its start time.
+/// The start time tells whether another process has taken over the pid.
 pub fn look(key: ProcKey) -> Look {
     let text = reads::head(format!("/proc/{}/stat", key.tgid), PROC_MAX).ok();
     Look { key, found: text.and_then(|text| stat::stat(&text.bytes, key.start)) }
@@ -28,14 +28,14 @@ pub fn look(key: ProcKey) -> Look {
 
 /// The signals of a thread (`/proc/PID/task/TID/status`).
 pub fn masks(task: TaskRef) -> Option<Masks> {
-    // Another process with that pid is told apart by its start time.
+    // The start time tells whether another process has that pid now.
     look(task.key).found?;
     let status = text(&format!("/proc/{}/task/{}/status", task.key.tgid, task.tid));
     stat::masks(&status)
 }
 
-/// A process of the initial pid namespace that the task iterator did not list: what `/proc` tells
-/// of it. Some hardened kernels keep their pid 1 from iterators; its children name it all the same.
+/// A process of the initial pid namespace that the task iterator did not list, as `/proc` shows it. Some hardened
+/// kernels hide their pid 1 from iterators; its children name it all the same.
 pub fn unlisted(key: ProcKey) -> Option<Row> {
     let looked = look(key).found?;
     let name = line(&format!("/proc/{}/comm", key.tgid));
@@ -44,7 +44,7 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
     Some(Row {
         task: TaskInfo {
             key,
-            // Its parent's start time is not told, and without it there is no identity.
+            // Its parent's start time is not known, and without it there is no identity.
             parent: None,
             comm: Comm::from(name.as_str()),
             cgroup: 0,
@@ -69,31 +69,31 @@ pub fn unlisted(key: ProcKey) -> Option<Row> {
 /// The inode number of the initial pid namespace, `PROC_PID_INIT_INO`.
 pub const INITIAL_PID_NS: u32 = 0xEFFF_FFFC;
 
-/// How long a command line may keep everybody waiting.
+/// How long one command line may delay the others.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The most that is read of the arguments of a shim, which names its container early.
 const SHIM_MAX: usize = 64 << 10;
 
-/// Processes whose command lines are being read: those that hang there are not asked twice.
+/// Processes whose command lines are being read: one that hangs is not asked twice.
 static READ_NOW: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// The command line of each process: empty for a kernel thread, a zombie, or one that is gone; empty and cut for one
-/// that does not hand it over. See [`first_bytes`].
+/// The command line of each process: empty for a kernel thread, a zombie, or one that is gone; empty and marked as cut
+/// for one that does not hand it over. See [`first_bytes`].
 pub fn command_lines(pids: &[u32]) -> Vec<Args> {
     let heads = first_bytes(pids, |&pid| command_line(pid, ARGS_MAX));
     heads.into_iter().map(|Head { bytes, cut }| Args { bytes: bytes.into(), cut, ..Args::default() }).collect()
 }
 
-/// The arguments of a process, as far as they matter; what is not UTF-8 in them is replaced.
+/// The arguments of a process, as far as they matter; bytes that are not UTF-8 are replaced.
 pub fn arguments(pid: u32) -> Vec<String> {
     let Head { bytes, .. } = first_bytes(&[pid], |&pid| command_line(pid, SHIM_MAX)).pop().unwrap_or_default();
     let words = bytes.split(|&byte| byte == 0);
     words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Reads the command lines of processes, in other threads: it is their memory, of which they say where and how long
-/// it is (`PR_SET_MM`), and the kernel takes their `mmap_lock` to read it. Who holds that, as one of its threads waits
-/// for a file system that does not answer (FUSE), keeps readers waiting for as long.
+/// Reads the command lines of processes in other threads: they lie in the memory of the process, which chooses where
+/// (`PR_SET_MM`), and the kernel takes its `mmap_lock` to read them. If a thread of the process holds that lock while
+/// it waits for a file system that does not answer (FUSE), readers wait as long.
 fn first_bytes(pids: &[u32], read: fn(&u32) -> Option<Head>) -> Vec<Head> {
     let mut heads: Vec<_> = pids.iter().map(|_| Head { bytes: Vec::new(), cut: true }).collect();
     reads::each(pids.to_vec(), PATIENCE, read, |at, head| {
@@ -104,7 +104,7 @@ fn first_bytes(pids: &[u32], read: fn(&u32) -> Option<Head>) -> Vec<Head> {
     heads
 }
 
-/// The first bytes of a command line; none while somebody else waits for it.
+/// The first bytes of a command line; none while another read of it hangs.
 fn command_line(pid: u32, max: usize) -> Option<Head> {
     let read_now = || READ_NOW.lock().unwrap_or_else(PoisonError::into_inner);
     if !read_now().insert(pid) {
@@ -115,7 +115,7 @@ fn command_line(pid: u32, max: usize) -> Option<Head> {
     Some(head)
 }
 
-/// Where a process works, if it may be asked.
+/// The working directory of a process, if it may be read.
 pub fn directory(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
@@ -136,8 +136,8 @@ fn namespace(pid: &str, kind: &str) -> io::Result<u32> {
         .ok_or_else(|| io::Error::other(format!("{} is no {kind} namespace", file_name(&link))))
 }
 
-/// The inode number of the host's mount namespace: that of pid 1; where that may not be looked at, of
-/// this process; 0 if there is no `/proc`.
+/// The inode number of the host's mount namespace: that of pid 1, or of this process if that may not be read; 0 without
+/// `/proc`.
 pub fn host_mount_ns() -> u32 {
     namespace("1", "mnt").or_else(|_| namespace("self", "mnt")).unwrap_or(0)
 }
@@ -145,8 +145,8 @@ pub fn host_mount_ns() -> u32 {
 /// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.
 const INITIAL_USER_NS: u32 = 0xEFFF_FFFD;
 
-/// How far the command line of a process can be believed, by the same rule as that of an exec (`credentials()` of the
-/// programs in the kernel). Looked up where that matters.
+/// How far the command line of a process can be believed, by the same rule as for an exec (`credentials()` of the
+/// programs in the kernel). Looked up only where it matters.
 pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
     let program = line.iter().next().unwrap_or_default();
     if !programs::is_of_engine(program) {
@@ -155,8 +155,7 @@ pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
     let status = text(&format!("/proc/{pid}/status"));
     let mut ids = stat::field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
     let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
-    // A set-user-ID program may have become root for good after it was given its arguments; its name is that
-    // of its file.
+    // A set-user-ID program may have become root for good after it got its arguments; its name is that of its file.
     let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let is_itself = stat::field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
     let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
@@ -167,7 +166,7 @@ pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
     }
 }
 
-/// What this `/proc` does not tell, and what follows, in sentences; nothing if it is all there.
+/// What this `/proc` does not show, and the consequences, in sentences; nothing if it is complete.
 pub fn shortcomings() -> Vec<String> {
     missing(|path| fs::exists(path).unwrap_or(false))
 }
@@ -190,7 +189,7 @@ fn missing(is_there: impl Fn(&str) -> bool) -> Vec<String> {
     sentences
 }
 
-/// The text of a file of `/proc` or `/sys`, empty if it cannot be read; what is not UTF-8 in it is replaced.
+/// The text of a file of `/proc` or `/sys`, empty if it cannot be read; bytes that are not UTF-8 are replaced.
 pub fn text(path: &str) -> String {
     let Head { bytes, .. } = reads::head(path, PROC_MAX).unwrap_or_default();
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

@@ -1,8 +1,8 @@
-//! Reads of what somebody else has chosen, with bounds: of size, of kind, and of the time that they take.
+//! Reads of untrusted files, with bounds on size, kind and time.
 //!
-//! A process chooses how long its command line is and where in its memory that lies; whoever starts a container
-//! chooses its bundle. So nothing of theirs is read whole on trust ([`head`], [`read_owned`]), and what can be kept
-//! waiting is read where nobody waits for it ([`each`]).
+//! A process chooses how long its command line is and where in its memory it lies; whoever starts a container chooses
+//! its bundle. So none of it is read whole on trust ([`head`], [`read_owned`]), and reads that can hang happen where
+//! nobody waits for them ([`each`]).
 
 use std::{
     collections::VecDeque,
@@ -21,8 +21,8 @@ use std::{
 
 use crate::source::walk::open_ordinary;
 
-/// The most of a file of `/proc` that is read: all of `status`, `stat` and `cgroup`, of which the longest is a
-/// `status` with 65,536 groups (`NGROUPS_MAX`).
+/// The most that is read of a file of `/proc`: all of `status`, `stat` and `cgroup`. The longest is a `status` with
+/// 65,536 groups (`NGROUPS_MAX`).
 pub const PROC_MAX: usize = 1 << 20;
 
 /// The beginning of a file.
@@ -37,7 +37,7 @@ pub struct Head {
 /// The first `max` bytes of a file of `/proc`.
 ///
 /// # Errors
-/// If it cannot be read: for the most part because its process is gone.
+/// If it cannot be read, usually because its process is gone.
 pub fn head(path: impl AsRef<Path>, max: usize) -> io::Result<Head> {
     take(File::open(path)?, max)
 }
@@ -52,8 +52,8 @@ fn take(file: File, max: usize) -> io::Result<Head> {
 
 /// All of a file that belongs to `owner`, a user id.
 ///
-/// The owner of a file cannot be made up, whatever the directories around it and the links in them are; and what is no
-/// ordinary file (a FIFO, a device) is not waited for, nor a file system that a process serves ([`open_ordinary`]).
+/// Nobody can forge the owner of a file, whatever directories and links lead to it. Nothing waits for a file that is
+/// not regular (a FIFO, a device), nor for a file system that a process serves ([`open_ordinary`]).
 ///
 /// # Errors
 /// If there is none, it is something else, it is another's, or it has more than `max` bytes.
@@ -66,18 +66,17 @@ pub fn read_owned(path: &Path, owner: u32, max: usize) -> io::Result<Vec<u8>> {
     if cut { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
-/// Threads that may hang in a read, of all that were ever begun: more are not started.
+/// How many threads may hang in a read in all; beyond that, no more are started.
 const MOST_HANGING: usize = 64;
 
 /// Threads that read now.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 
-/// Does a piece of work for each item, in other threads, and hands over what came of it, by the item's place. Where
-/// nothing comes for `patience`, as all threads hang, more are started, then twice as many; in the end what hangs is
-/// left behind. That ends with its reason, or with this process.
+/// Does a piece of work for each item, in other threads, and hands over each result with the item's index. If nothing
+/// comes for `patience`, because all threads hang, twice as many are started each time; in the end, those that hang are
+/// abandoned. They end when what they wait for ends, or with this process.
 ///
-/// One thread at a time does all the work as long as none hangs: this is for reads that take no time, but for those
-/// that take for ever.
+/// As long as nothing hangs, one thread does all the work: this is for reads that take either no time or for ever.
 pub fn each<T, R>(items: Vec<T>, patience: Duration, work: fn(&T) -> R, mut done: impl FnMut(usize, R))
 where
     T: Send + 'static,
@@ -99,16 +98,16 @@ where
             left -= 1;
             done(at, result);
         }
-        // All that has not come is at work: nobody is left to be started for.
+        // Everything that is missing is in progress: there is nothing to start a thread for.
         if waiting.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             break;
         }
     }
-    // Who still hangs takes nothing on afterwards.
+    // Threads that still hang take on nothing afterwards.
     waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-/// Another thread that works; false if there are enough of them, or none can be had.
+/// Starts another worker; false if there are enough, or no thread can be started.
 fn start<T, R>(waiting: &Arc<Mutex<VecDeque<(usize, T)>>>, answer: &mpsc::Sender<(usize, R)>, work: fn(&T) -> R) -> bool
 where
     T: Send + 'static,
@@ -122,7 +121,7 @@ where
     let next = move || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let all = move || {
         while let Some((at, item)) = next() {
-            // Nobody may listen any more.
+            // The receiver may be gone.
             if answer.send((at, work(&item))).is_err() {
                 break;
             }

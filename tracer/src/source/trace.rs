@@ -1,5 +1,4 @@
-//! The trace as a source: the events of a recording, in their order, with what could not be read back
-//! as a loss in its place.
+//! The trace as a source: the events of a recording in their order, with a loss in place of what could not be read.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -34,13 +33,13 @@ pub struct Trace {
     start: StartInfo,
     /// Number of the next record; `None` where it began in the middle.
     next: Option<u32>,
-    /// Something is missing, so that the next image of the world is welcome.
+    /// Something is missing, so the next image of the world is needed.
     is_torn: bool,
-    /// The number of the image of the world that is being taken: a large one is in many messages.
+    /// The number of the image of the world that is being read: a large one spans many messages.
     image: Option<u32>,
-    /// A chunk could not be read, and no message since says how much was in it.
+    /// A chunk could not be read, and no message since has shown how much was in it.
     is_uncounted: bool,
-    /// Where the stream is.
+    /// Which part of the stream is being read.
     now: BootNs,
     end: End,
 }
@@ -48,14 +47,14 @@ pub struct Trace {
 /// How a trace ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct End {
-    /// Bytes after the last chunk that belong to none, if the trace was not closed as it should be.
+    /// Bytes after the last chunk that belong to no chunk, if the trace was not closed properly.
     pub cut: Option<u64>,
     /// What is wrong with the file, a sentence each.
     pub damage: Vec<String>,
 }
 
 impl End {
-    /// What there is to say about the file, a sentence each.
+    /// What there is to report about the file, one sentence each.
     pub fn sentences(&self) -> Vec<String> {
         let Self { cut, damage } = self;
         let cut = cut.map(|bytes| {
@@ -74,7 +73,7 @@ impl End {
     }
 }
 
-/// Sentences about damage that are kept.
+/// How many sentences about damage are kept.
 const DAMAGE_KEPT: usize = 8;
 
 impl Trace {
@@ -87,7 +86,7 @@ impl Trace {
         open().with_context(|| format!("cannot read the trace {}", file_name(path)))
     }
 
-    /// Plays what a reader reads.
+    /// Plays what a reader provides.
     ///
     /// # Errors
     /// If it does not say what was recorded.
@@ -139,9 +138,8 @@ impl Trace {
         Ok(ends[0].zip(ends[1]))
     }
 
-    /// Begins with the last image of the world that is not later than a boot time, so that
-    /// [`Trace::play`] needs to go but a short way to it. Where there is none it begins at the
-    /// beginning.
+    /// Begins with the last image of the world that is not later than a boot time, so that [`Trace::play`] has only a
+    /// short way to go. Without one, it begins at the beginning.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -197,8 +195,8 @@ impl Trace {
         Ok(())
     }
 
-    /// Hands over what happened up to a boot time, until `take` breaks off. That is not the
-    /// beginning of the stream: see [`Until`].
+    /// Hands over what had happened by a boot time, until `take` breaks off. That is not simply the beginning of the
+    /// stream: see [`Until`].
     ///
     /// # Errors
     /// If the file cannot be read, and what `take` returns.
@@ -216,8 +214,8 @@ impl Trace {
         })
     }
 
-    /// Hands over each record as it is in the file, whatever it means; in the place of what cannot be
-    /// read, a record that says how much is missing.
+    /// Hands over each record as it is in the file, whatever it means; in place of what cannot be read, a record that
+    /// says how much is missing.
     ///
     /// # Errors
     /// If the file cannot be read, and what `take` returns.
@@ -237,8 +235,8 @@ impl Trace {
                 }
                 Next::Damaged(why) => {
                     self.end.damaged(why);
-                    // How much is missing the next message says. Of an image without its middle nothing more is
-                    // taken: the world would be said to be whole.
+                    // The next message shows how much is missing. An image with a gap is dropped: its end would declare
+                    // the world complete.
                     (self.is_uncounted, self.image) = (true, None);
                 }
                 Next::End => break,
@@ -249,7 +247,7 @@ impl Trace {
             }
         }
         if self.is_uncounted {
-            // At least one: the trace's end.
+            // At least one: the end of the trace.
             let _ = self.make(EventKind::Lost(Loss { unreadable: 1, ..Loss::default() }), take)?;
         }
         Ok(())
@@ -257,11 +255,11 @@ impl Trace {
 
     fn message(&mut self, message: &Message, take: &mut Take<'_>) -> Result<ControlFlow<()>> {
         let Message { channel, sequence, at, data: _ } = *message;
-        // Where nothing tells how many, there is one at least.
+        // If nothing shows how many, at least one is missing.
         let missing = self.next.map_or(u32::from(self.is_uncounted), |next| sequence.wrapping_sub(next));
         let is_wanted = match channel {
             RECORDS => true,
-            // What it shows is known, if nothing is missing.
+            // What the image shows is already known, if nothing is missing.
             KEYFRAMES if kinds(self.reader.part(message)).next() == Some(RecordKind::SnapshotBegin as u8) => {
                 self.is_torn || missing > 0
             }
@@ -314,7 +312,7 @@ impl Trace {
     }
 }
 
-/// How much a trace has said of containers: the world keeps it, for each of them.
+/// How much a trace has said about containers: the world keeps it for each of them.
 #[derive(Default)]
 struct ContainersText {
     /// Bytes of each, by a hash of its id.
@@ -324,7 +322,7 @@ struct ContainersText {
 }
 
 impl ContainersText {
-    /// Bytes that are taken: some hundred thousand containers.
+    /// How many bytes are accepted: some hundred thousand containers.
     const MOST: usize = 48 << 20;
     /// Bytes that each takes besides its text.
     const FIXED: usize = 64;
@@ -347,7 +345,7 @@ impl ContainersText {
     }
 }
 
-/// What the first record says of the run: the metadata that should say so are damaged.
+/// The run as the first record describes it, when the metadata are damaged.
 fn first_record(reader: &mut Reader) -> Result<StartInfo, TraceError> {
     let messages = reader.outermost(false)?;
     let first = messages.first().and_then(|message| Records(reader.part(message)).next());
@@ -357,7 +355,7 @@ fn first_record(reader: &mut Reader) -> Result<StartInfo, TraceError> {
     }
 }
 
-/// Hands over that so many records could not be decoded.
+/// Reports that so many records could not be decoded.
 fn take_undecodable(
     undecodable: u64,
     at: BootNs,

@@ -1,15 +1,15 @@
-//! What of a stream had happened by a moment. Records stand in it in the order in which they are to be
-//! believed, which is not that of their times: what user space looks up has the time of the look, and
-//! stands before what the probes had written into the ring buffer meanwhile.
+//! What of a stream had happened by a moment. Records stand in the order in which they are to be believed, not in that
+//! of their times: what user space looks up has the time of the look, and stands before what the probes had written
+//! into the ring buffer meanwhile.
 
 use crate::{
     event::{Event, EventKind},
     time::{BootNs, Span},
 };
 
-/// How much later than one that follows it a record of the probes may be. They are written
-/// into one ring buffer in the order in which they find room, a moment after their time was taken: a
-/// processor of a virtual machine can stand still between the two.
+/// How much later than its successor a record of the probes can be. They enter one ring buffer in the order in which
+/// they reserve room, a moment after they took their time; a processor of a virtual machine can be suspended in
+/// between.
 const DISORDER: Span = Span::SECOND;
 
 /// Judges the events of a stream, in their order.
@@ -24,23 +24,23 @@ pub struct Until {
 enum Phase {
     /// Nothing has come yet.
     New,
-    /// What is there at the start is being read: a part at a time, and what happens meanwhile stands between.
+    /// The start state is being read in parts; events that happen meanwhile stand in between.
     Listing,
-    /// That was listed, and what is known of it besides follows.
+    /// The listing is complete; what else is known about it follows.
     Starting,
     Running,
 }
 
-/// On which side of the moment an event is.
+/// The side of the moment on which an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// It had happened by then.
     Before,
-    /// It was read later, at the start of the stream, and tells of what was there by then.
+    /// It was read later, at the start of the stream, but describes what was there by then.
     Early,
-    /// It happened later; one that comes yet may not have.
+    /// It happened later; a following one may not have.
     After,
-    /// It happened later, as does all that comes.
+    /// It happened later, as does everything that follows.
     Over,
 }
 
@@ -50,11 +50,11 @@ impl Until {
         Self { at, phase: Phase::New }
     }
 
-    /// Where the next event stands.
+    /// Which side the next event is on.
     pub fn judge(&mut self, event: &Event) -> Side {
         let is_before = event.at <= self.at;
         self.phase = match (self.phase, is_of_start(&event.kind)) {
-            // A stream that began later says nothing of the moment.
+            // A stream that began later says nothing about the moment.
             (Phase::New, true) if !is_before => return Side::Over,
             (Phase::New | Phase::Listing, true) if event.kind == EventKind::SnapshotEnd => Phase::Starting,
             (Phase::New, true) | (Phase::Listing, _) => Phase::Listing,
@@ -66,16 +66,16 @@ impl Until {
             EventKind::Row(row) if row.task.key.start > self.at => Side::After,
             kind if self.phase != Phase::Running && is_of_start(kind) => Side::Early,
             _ if self.phase != Phase::Running => Side::After,
-            // A look takes as long as it takes, and the ring buffer holds what it holds: only the order of
-            // what lay in that tells.
+            // A look can take any time, and the ring buffer can hold records for any time; only the order of the
+            // probes' records says something.
             kind if is_of_probe(kind) && event.at > self.at + DISORDER => Side::Over,
             _ => Side::After,
         }
     }
 }
 
-/// What a stream begins with: the start, and the first snapshot with all that is read for it, which takes
-/// a while where there are many processes.
+/// The beginning of a stream: the start, and the first snapshot with all that is read for it, which takes a while with
+/// many processes.
 fn is_of_start(kind: &EventKind) -> bool {
     matches!(
         kind,
@@ -90,7 +90,7 @@ fn is_of_start(kind: &EventKind) -> bool {
     )
 }
 
-/// What comes through the ring buffer.
+/// Records that come through the ring buffer.
 fn is_of_probe(kind: &EventKind) -> bool {
     kind.name().is_some()
         || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..) | EventKind::Awaited(_))

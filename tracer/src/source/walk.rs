@@ -1,9 +1,9 @@
-//! Opens a file that somebody else has named, without a step into a file system that a process serves.
+//! Opens a file at an untrusted path without a step into a file system that a process serves.
 //!
-//! A look-up of a name in a FUSE file system waits for its server, and who looks up a name that another one looks up
-//! already waits in `d_alloc_parallel()`, which no signal ends, SIGKILL neither: a thread of tracer that hangs there
-//! keeps all of it from ending. So each step of the path is taken by itself (`O_PATH`, which asks the file system
-//! nothing of the file), and the walk ends where a mount is such a one.
+//! A look-up in a FUSE file system waits for its server, and a second look-up of the same name waits in
+//! `d_alloc_parallel()`, which no signal ends, not even SIGKILL: a thread of `tracer` that hangs there keeps the whole
+//! process from ending. So each step of the path is taken by itself (`O_PATH`, which asks the file system nothing about
+//! the file), and the walk ends where such a mount begins.
 
 use std::{
     collections::VecDeque,
@@ -32,7 +32,7 @@ pub struct Found {
     pub owner: u32,
 }
 
-/// A file and its owner, opened to be read. It is an ordinary one; the path may hold links, but does not end in one.
+/// A file and its owner, opened for reading. It is a regular file; the path may contain links, but does not end in one.
 ///
 /// # Errors
 /// If there is no such file, if it is something else, or if the path leads through a file system that a process
@@ -42,13 +42,13 @@ pub fn open_ordinary(path: &Path) -> io::Result<(File, u32)> {
     if kind != FileType::RegularFile {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
     }
-    // Through /proc, as an open of the name could find another file by now.
+    // Through /proc, because an open by name could find another file by now.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty())?;
     Ok((File::from(file), owner))
 }
 
-/// Walks to what a path names: links on the way are followed, one at its end is not.
+/// Walks to what a path names: follows links on the way, but not one at its end.
 ///
 /// # Errors
 /// If there is nothing, or if the path leads through a file system that a process serves.
@@ -97,7 +97,7 @@ fn push(steps: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
-/// Mounts whose file system a process serves, by their ids.
+/// Mounts whose file system a process serves, by id.
 struct Served(Vec<i32>);
 
 impl Served {
@@ -107,7 +107,7 @@ impl Served {
         Ok(Self(mounts.into_iter().filter(|mount| is_served(&mount.fs_type)).map(|mount| mount.mnt_id).collect()))
     }
 
-    /// Refuses what lies on one of them. statfs(2) would tell, too, but asks the server.
+    /// Refuses what lies on one of them. statfs(2) would show it, too, but asks the server.
     fn refuse(&self, file: &OwnedFd) -> io::Result<()> {
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd()))?;
         let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());

@@ -1,5 +1,5 @@
-//! Creating what is written into, a file or a folder of them: for its owner's eyes only, never through a
-//! link, never over something that is there, and with no other rights than whoever called has.
+//! Creates output files and folders: readable only by their owner, never through a link, never over something that
+//! exists, and with no more rights than the caller has.
 
 use std::{
     fs::{self, File, Metadata},
@@ -62,7 +62,7 @@ impl From<CreateError> for io::Error {
     }
 }
 
-/// Whether another name could mend an error; if not, the machine is to blame: no room, say.
+/// Whether another name could avoid an error. If not, it is the machine's: no room, for example.
 pub fn is_wrong_name(error: &io::Error) -> bool {
     use io::ErrorKind::{
         AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
@@ -83,8 +83,8 @@ pub fn is_wrong_name(error: &io::Error) -> bool {
         )
 }
 
-/// Whether a file can be created later: its name is free, or with `overwrite` that of a regular file, and
-/// its folder can be written to.
+/// Whether a file can be created later: its name is free, or with `overwrite` that of a regular file, and its folder is
+/// writable.
 ///
 /// # Errors
 /// If not.
@@ -100,7 +100,7 @@ pub fn check(path: &Path, overwrite: bool) -> Result<(), CreateError> {
         _ => {}
     }
     let folder = folder(path);
-    // By the rights that count for files; access(2) itself goes by those of a program's caller.
+    // By the rights that apply to files; access(2) itself uses the real user.
     let can_write = || Ok(accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?);
     as_caller(can_write).map_err(|error| CreateError::new(path, error))
 }
@@ -110,18 +110,18 @@ pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-/// Creates a file that only its owner can read: whoever called. With `overwrite`, a regular file of that
-/// name is removed first.
+/// Creates a file that only its owner, the caller, can read. With `overwrite`, a regular file of that name is removed
+/// first.
 ///
 /// # Errors
-/// If something has that name already, be it a link to nowhere, and what open(2) says.
+/// If something has that name already, even a dangling link, and what open(2) says.
 pub fn create(path: &Path, overwrite: bool) -> Result<File, CreateError> {
     let create = || {
         if overwrite && let Ok(there) = path.symlink_metadata() {
             if !there.is_file() {
                 return Ok(None);
             }
-            // Should it have become a link meanwhile, then that is what is removed.
+            // If it has become a link meanwhile, the link is removed.
             fs::remove_file(path)?;
         }
         create_in(None, path).map(Some)
@@ -155,7 +155,7 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().ok().zip(path.symlink_metadata().ok()).is_some_and(|(here, there)| same(here, there))
 }
 
-/// What to say of one that has not: `path` was its name.
+/// The message for one that has not: `path` was its name.
 pub fn gone(path: &Path) -> String {
     format!(
         "{}: somebody removed or renamed it while it was written; under this name nothing of it is left",
@@ -171,7 +171,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Creates a folder that only its owner can look into, likewise.
+    /// Creates a folder that only its owner can enter, likewise.
     ///
     /// # Errors
     /// If something has that name already, and what mkdir(2) says.
@@ -185,7 +185,7 @@ impl Folder {
         Ok(Self { folder, path: path.to_owned() })
     }
 
-    /// Creates a file in it, wherever its path leads by now.
+    /// Creates a file in it, even if its path leads elsewhere by now.
     ///
     /// # Errors
     /// See [`create`].
@@ -196,7 +196,7 @@ impl Folder {
 
     /// Removes it, with files of these names.
     ///
-    /// # Errors
+    /// What rmdir(2) says: that it is not empty, for example.
     /// What rmdir(2) says: it is not empty, say.
     pub fn remove(path: &Path, names: &[&str]) -> io::Result<()> {
         as_caller(|| {

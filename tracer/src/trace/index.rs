@@ -1,5 +1,5 @@
-//! Where the chunks of a trace file are: as the index at its end says, or, where there is none that can
-//! be believed, by going through the file.
+//! Where the chunks of a trace file are: from the index at its end or, if there is none that can be trusted, from a
+//! scan of the file.
 
 use std::{
     fs::File,
@@ -16,11 +16,10 @@ use super::{
     reader::{Frame, Next, frame},
 };
 
-/// Where a chunk is. Small, as there are as many as a file claims.
+/// The place of a chunk. Small, because a file can claim many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Bytes from the beginning of the file; the highest bit says whether it has a keyframe, or a part of
-    /// one.
+    /// Bytes from the beginning of the file; the highest bit says whether it has a keyframe, or part of one.
     place: u64,
     /// Nanoseconds since 1970 of its first message.
     pub begins: u64,
@@ -43,8 +42,8 @@ impl Place {
     }
 }
 
-/// The most chunks of a file that are read: five weeks of a machine on which nothing happens, and a
-/// bound for what a file can make its reader remember (64 MiB).
+/// How many chunks of a file are read: five weeks of an idle machine, and a bound on what a file can make its reader
+/// remember (64 MiB).
 const PLACES: usize = 1 << 22;
 
 /// The footer and the magic bytes that end a file: type, length, two offsets and a checksum.
@@ -69,7 +68,7 @@ pub(super) fn index(file: &mut File) -> io::Result<Option<Vec<Place>>> {
                 let Ok(Record::ChunkIndex(chunk)) = mcap::parse_record(op::CHUNK_INDEX, &body) else { return Ok(None) };
                 let has_keyframe = chunk.message_index_offsets.contains_key(&KEYFRAMES);
                 let place = Place::new(chunk.chunk_start_offset, chunk.message_start_time, has_keyframe);
-                // In the order of the file, or a chunk could be played again and again.
+                // They must be in file order, or a chunk could be played again and again.
                 let is_after = places.last().is_none_or(|last| last.offset() < place.offset());
                 if !is_after || chunk.chunk_start_offset >= begin || places.len() == PLACES {
                     return Ok(None);
@@ -81,14 +80,14 @@ pub(super) fn index(file: &mut File) -> io::Result<Option<Vec<Place>>> {
             Frame::End(_) | Frame::Nonsense(..) => return Ok(None),
         }
     }
-    // The sum goes on to its own place in the footer.
+    // The checksum covers the footer up to its own place.
     let (covered, sum) = footer.split_at(1 + 8 + 8 + 8);
     summed.sum.update(covered);
     let is_right = sum.starts_with(&summed.sum.finalize().to_le_bytes());
     Ok(is_right.then_some(places))
 }
 
-/// A reader that sums up what goes through it.
+/// A reader that computes the checksum of what it reads.
 struct Summed<R> {
     from: R,
     sum: crc32fast::Hasher,
@@ -102,16 +101,16 @@ impl<R: Read> Read for Summed<R> {
     }
 }
 
-/// Goes from record to record, for a trace whose recorder was killed or is still at work; what is after
-/// the last whole one comes second. Where a record's beginning is damaged, or a power cut has left zeros,
-/// the next chunk is looked for.
+/// Scans record by record, for a trace whose recorder was killed or is still at work; also returns how many bytes
+/// follow the last whole record. Where the beginning of a record is damaged, or a power cut has left zeros, it searches
+/// for the next chunk.
 pub(super) fn scan(file: &mut File) -> io::Result<(Vec<Place>, Next)> {
     let size = file.metadata()?.len();
     let mut places: Vec<Place> = Vec::new();
     let mut head = Vec::new();
     let mut from = MAGIC.len() as u64;
     let end = loop {
-        // Type and length, and the beginning of the body: two times of a chunk, the channel of an index.
+        // Type, length and the beginning of the body: the two times of a chunk, the channel of an index.
         file.seek(SeekFrom::Start(from))?;
         head.clear();
         file.take(9 + 8).read_to_end(&mut head)?;
@@ -134,7 +133,7 @@ pub(super) fn scan(file: &mut File) -> io::Result<(Vec<Place>, Next)> {
             }
             (Some(_), Some(_)) => {}
             (Some(_), None) => match find_chunk(file, from + 1)? {
-                // What is between counts as one damaged chunk.
+                // What is in between counts as one damaged chunk.
                 Some(found) if places.len() < PLACES => {
                     places.push(Place::new(from, 0, false));
                     from = found;
@@ -155,8 +154,8 @@ fn next_record(head: &[u8], from: u64) -> Option<u64> {
     (head[0] != 0).then_some(from + 9 + length)
 }
 
-/// What is in a chunk between its head and its messages, as this project writes it: the name of the way
-/// of packing. Then come the length of what is packed, and the magic bytes of zstd.
+/// What is in a chunk between its head and its messages, as `tracer` writes it: the name of the compression. Then
+/// follow the compressed length, and the magic bytes of zstd.
 const ZSTD: &[u8] = b"\x04\0\0\0zstd";
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 /// Bytes of a chunk before that: type, length, two times, size, checksum.
@@ -164,7 +163,7 @@ const BEFORE: usize = 1 + 8 + 8 + 8 + 8 + 4;
 /// All bytes by which a chunk is recognised.
 const HEAD: usize = BEFORE + ZSTD.len() + 8 + ZSTD_MAGIC.len();
 
-/// The next place from there on where a chunk seems to be. Whether it is one its checksum will tell.
+/// The next place from there on that looks like a chunk. Its checksum will show whether it is one.
 fn find_chunk(file: &mut File, from: u64) -> io::Result<Option<u64>> {
     let size = file.metadata()?.len();
     let mut at = from;

@@ -1,5 +1,5 @@
-//! Reads a trace chunk by chunk: what is damaged is said and left out, and nothing that a file claims
-//! is believed before it is checked.
+//! Reads a trace chunk by chunk: reports and skips what is damaged, and checks whatever a file claims before believing
+//! it.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ pub enum TraceError {
     /// It cannot be opened or read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is none of the things that can be read.
+    /// It is not a format that can be read.
     #[error("it is a directory, and a trace is one file")]
     Directory,
     /// There is nothing in it.
@@ -41,7 +41,7 @@ pub enum TraceError {
     /// Its first bytes are not those of the container.
     #[error("it is no trace (a trace is an MCAP file, as `tracer record` writes it)")]
     NotATrace,
-    /// The container is right, its contents are not ours.
+    /// The container is right, but its contents are not ours.
     #[error("it is an MCAP file of another tool (its profile is {}); tracer reads its own traces only", quote(.0))]
     OtherTool(String),
     /// A format that is not known yet.
@@ -72,9 +72,9 @@ pub enum Next {
     Chunk(Vec<Message>),
     /// Something that cannot be read, and why.
     Damaged(String),
-    /// Nothing; the trace was closed as it should be.
+    /// The end; the trace was closed properly.
     End,
-    /// Nothing, but the trace has no end: so many bytes after the last chunk belong to none.
+    /// The end, but the trace was not closed: so many bytes after the last chunk belong to no chunk.
     Cut(u64),
 }
 
@@ -90,7 +90,7 @@ pub struct Reader {
 }
 
 enum Input {
-    /// A file, of which it is known where the chunks are: damage to one does not hide the next.
+    /// A file whose chunks are located: damage to one does not hide the next.
     File { file: File, places: Vec<Place>, next: usize, end: Option<Next> },
     /// A pipe: one after the other.
     Pipe { from: Box<dyn Read>, done: bool },
@@ -106,7 +106,7 @@ impl Reader {
             return Self::pipe(Box::new(io::stdin()));
         }
         let mut file = File::open(path)?;
-        // `open` takes a directory, and read(2) then says so.
+        // open(2) accepts a directory; read(2) then fails.
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {
             return Err(TraceError::Directory);
@@ -146,8 +146,7 @@ impl Reader {
         self.bytes.get(message.data.clone()).unwrap_or_default()
     }
 
-    /// The messages of the first chunk that can be read, or of the last, whatever comes next; none of a
-    /// pipe.
+    /// The messages of the first or the last chunk that can be read, whatever is read next; `None` for a pipe.
     ///
     /// # Errors
     /// Only what read(2) says.
@@ -165,9 +164,8 @@ impl Reader {
         Ok(Vec::new())
     }
 
-    /// Goes on at the last chunk that begins with an image of the world, whole, and is not later than a
-    /// time, in nanoseconds since 1970. False where there is none, or the input is a pipe; then nothing
-    /// has changed.
+    /// Continues at the last chunk that begins with a complete image of the world and is not later than a time, in
+    /// nanoseconds since 1970. Returns false, and changes nothing, if there is none or the input is a pipe.
     ///
     /// # Errors
     /// Only what read(2) says.
@@ -186,7 +184,7 @@ impl Reader {
         Ok(false)
     }
 
-    /// Reads on.
+    /// Reads the next item.
     ///
     /// # Errors
     /// Only what read(2) says.
@@ -224,8 +222,8 @@ impl Reader {
     }
 }
 
-/// Magic bytes, header and metadata: that it is a trace, of a version that is known, and of what run
-/// (`None` if just that is damaged).
+/// Checks magic bytes, header and metadata: that it is a trace, of a known version, and of which run (`None` if only
+/// that is damaged).
 fn beginning(from: &mut dyn Read) -> Result<Option<StartInfo>, TraceError> {
     let mut magic = Vec::new();
     from.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
@@ -267,7 +265,7 @@ fn metadata_start(metadata: &BTreeMap<String, String>) -> Option<StartInfo> {
 pub(super) enum Frame {
     /// It is whole, and this is its type.
     Record(u8),
-    /// There is no whole one left, only so many bytes.
+    /// No whole record is left, only so many bytes.
     End(u64),
     /// It cannot be a record: its type is 0, or it cannot be that long.
     Nonsense(u8, u64),
@@ -284,18 +282,18 @@ fn frame_of(from: &mut (impl Read + ?Sized), body: &mut Vec<u8>, most: usize) ->
     from.take(9).read_to_end(&mut head)?;
     let Some((&op, length)) = head.split_first() else { return Ok(Frame::End(0)) };
     let Ok(length) = length.try_into().map(u64::from_le_bytes) else { return Ok(Frame::End(head.len() as u64)) };
-    // Zeros are what a file system shows in the place of what it never wrote.
+    // Zeros are what a file system shows in place of what it never wrote.
     if op == 0 || length > most as u64 {
         return Ok(Frame::Nonsense(op, length));
     }
     body.clear();
-    // Room comes as bytes do: a length that is a lie takes none.
+    // Memory grows as bytes arrive: a false length takes none.
     from.take(length).read_to_end(body)?;
     let whole = body.len() as u64 == length;
     Ok(if whole { Frame::Record(op) } else { Frame::End(9 + body.len() as u64) })
 }
 
-/// Reads the chunk that should be in a place.
+/// Reads the chunk that should be at a place.
 fn chunk_at(
     file: &mut File,
     place: Place,
@@ -310,8 +308,8 @@ fn chunk_at(
     })
 }
 
-/// Whether the first of these chunks begins with an image of the world that is whole. A large one is in
-/// many messages, all of the same number, and in many chunks.
+/// Whether the first of these chunks begins with a complete image of the world. A large one spans many messages, all of
+/// the same number, and many chunks.
 fn begins_image(
     file: &mut File,
     places: &[Place],
@@ -387,7 +385,7 @@ fn try_unpack(
     messages(bytes)
 }
 
-/// The messages of an unpacked chunk; other records in it are passed over.
+/// The messages of an unpacked chunk; other records in it are skipped.
 fn messages(bytes: &[u8]) -> Result<Vec<Message>, String> {
     /// Channel, sequence, and two times.
     const HEAD: usize = 2 + 4 + 8 + 8;

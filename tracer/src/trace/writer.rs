@@ -1,7 +1,7 @@
-//! Writes a trace: records into messages, messages into packed chunks, an index at the end.
+//! Writes a trace: records into messages, messages into compressed chunks, an index at the end.
 //!
-//! Nothing reaches the file but whole chunks, one write each: whatever ends the program or the machine,
-//! what was flushed before can be read.
+//! Only whole chunks reach the file, one write each: however the program or the machine ends, what was flushed before
+//! can be read.
 
 use std::{
     collections::BTreeMap,
@@ -27,13 +27,13 @@ use crate::{
 const MESSAGE: usize = 64 << 10;
 /// Bytes of messages after which a chunk is closed.
 const CHUNK: usize = 1 << 20;
-/// Room that is kept on the disk while a chunk is being filled, so that the file can be closed as it
-/// should be when the disk is full: that chunk at its worst, and an index.
+/// Disk space that is reserved while a chunk is filled, so that the file can be closed properly when the disk is full:
+/// that chunk at its largest, and an index.
 const RESERVE: u64 = 2 << 20;
-/// zstd's fastest: higher levels save nothing here, and cost the more.
+/// zstd's fastest level: higher ones save nothing here and cost more.
 const LEVEL: u32 = 1;
 
-/// A trace that is being written. Closed when dropped, though [`Writer::finish`] tells what went wrong.
+/// A trace that is being written. Dropping it closes it, but only [`Writer::finish`] reports errors.
 pub struct Writer {
     mcap: mcap::Writer<NoSeek<Out>>,
     /// Another handle of the same file.
@@ -55,7 +55,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a trace in an empty file; `start` is what its first record will say.
+    /// Begins a trace in an empty file; `start` becomes its first record.
     ///
     /// # Errors
     /// From writing.
@@ -67,7 +67,7 @@ impl Writer {
             .chunk_size(None)
             .compression_level(LEVEL)
             .compression_threads(0)
-            // A chunk is written when it is whole, not patched afterwards.
+            // A chunk is written when it is complete, never patched afterwards.
             .disable_seeking(true)
             .create(NoSeek::new(out))
             .map_err(io_error)?;
@@ -105,8 +105,7 @@ impl Writer {
         if self.batch.len() >= MESSAGE { self.close_message() } else { Ok(()) }
     }
 
-    /// Appends the last record, in a chunk of its own: should the one before it be damaged, it says how
-    /// much is missing.
+    /// Appends the last record, in a chunk of its own: if the one before it is damaged, it shows how much is missing.
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
@@ -115,13 +114,12 @@ impl Writer {
         self.record(at, record)
     }
 
-    /// Appends an image of the world as it is after the last record, at that boot time: records, one
-    /// after the other.
+    /// Appends an image of the world after the last record, at that boot time: records in sequence.
     ///
     /// # Errors
     /// From writing; see [`Writer::flush`].
     pub fn keyframe(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
-        // At the beginning of a chunk, so that nothing else must be unpacked to begin with it.
+        // At the beginning of a chunk, so that a reader who starts there unpacks nothing else.
         self.flush()?;
         for part in parts(image, MESSAGE) {
             self.message(KEYFRAMES, self.next, at, part)?;
@@ -129,7 +127,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts all that has been given into the file.
+    /// Writes everything so far into the file.
     ///
     /// # Errors
     /// From writing. [`io::ErrorKind::StorageFull`] comes while there is still room to
@@ -139,17 +137,17 @@ impl Writer {
         self.close_chunk()
     }
 
-    /// Closes the file as it should be: with an index.
+    /// Closes the file properly, with an index.
     ///
     /// # Errors
     /// From writing.
     pub fn finish(&mut self) -> io::Result<()> {
         let flushed = self.flush();
         self.mcap.finish().map_err(io_error)?;
-        // Gives back what was kept in reserve.
+        // Releases the reserved space.
         self.size = self.file.metadata()?.len();
         self.file.set_len(self.size)?;
-        // Nothing is left that needs room.
+        // Nothing more needs room.
         match flushed {
             Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(error),
             _ => Ok(()),
@@ -195,16 +193,16 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes sure that the next chunk, and the end of the file after it, will find room.
+    /// Ensures that the next chunk, and the end of the file after it, will find room.
     fn reserve(&mut self) -> io::Result<()> {
         let end = self.file.metadata()?.len();
         self.size = end;
-        // The index has some 150 bytes a chunk, and a chunk has a thousand times that.
+        // The index takes some 150 bytes per chunk, and a chunk a thousand times that.
         let room = RESERVE + end / 512;
-        // On tmpfs a signal interrupts it (`shmem_fallocate()`): Ctrl-C, say.
+        // On tmpfs, a signal such as Ctrl-C interrupts it (`shmem_fallocate()`).
         let reserve = || rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room);
         match rustix::io::retry_on_intr(reserve) {
-            // A file system that cannot promise room: then the end may be missing.
+            // A file system that cannot reserve room: then the end may be missing.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -213,16 +211,16 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // Whoever wants to know has called it before.
+        // Callers that care have called `finish` before.
         let _ = self.finish();
     }
 }
 
-/// What the container itself says of the run, for readers that look no further.
+/// What the container itself says about the run, for readers that look no further.
 fn metadata(start: &StartInfo) -> Metadata {
     let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let StartInfo { version, kernel, boot_id, host, wall_offset_ns, .. } = start;
-    // A structure of strings and numbers, which JSON holds always.
+    // A struct of strings and numbers, which JSON can always represent.
     let json = serde_json::to_string(start).unwrap_or_default();
     let metadata = BTreeMap::from([
         text("version", version),

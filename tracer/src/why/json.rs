@@ -68,7 +68,7 @@ struct Recorded<'a, F> {
     lost: Counts,
 }
 
-/// A moment, twice.
+/// A moment, in both forms.
 #[derive(Serialize)]
 struct Time {
     at: Wall,
@@ -81,7 +81,7 @@ impl Time {
     }
 }
 
-/// A time at which something was so for the last time.
+/// The last time that something was so, in both forms.
 #[derive(Serialize)]
 struct Last {
     last_at: Wall,
@@ -197,7 +197,7 @@ struct Other<'a> {
     gone_at_boot_ns: Option<Digits>,
 }
 
-/// What a recording says of a process.
+/// What a recording says about a process.
 pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Serialize + use<'a> {
     let recorded::Page {
         life,

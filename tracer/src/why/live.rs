@@ -19,27 +19,26 @@ use crate::{
     why::{Missing, NAMED, WhoArg, who::is_called},
 };
 
-/// All of it. Pids are as this process counts.
+/// All of it. Pids are as seen from this process.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The process.
     pub process: Facts,
     /// Its container, if it is known to belong to one.
     pub container: Option<Container>,
-    /// Pid 1 of its pid namespace, where that is below the one that this runs in.
+    /// Pid 1 of its pid namespace, if that is below the one that `tracer` runs in.
     pub init: Option<Facts>,
-    /// It came into its pid namespace from outside: its parent has no pid there.
+    /// It entered its pid namespace from outside: its parent has no pid there.
     pub is_outsider: bool,
-    /// Its parent, grandparent and so on, up to whom no parent can be seen of.
+    /// Its parent, grandparent and so on, as far as they can be seen.
     pub parents: Vec<Facts>,
-    /// Who holds it by ptrace.
+    /// Its ptrace tracer.
     pub tracer: Option<Facts>,
-    /// Zombies that it has to wait for.
+    /// Zombies that it must wait for.
     pub zombies: Vec<Facts>,
     /// Its children that live.
     pub children: Vec<Facts>,
-    /// The signal with which it would be asked to end: its container's, if it is the first process of
-    /// one, else SIGTERM.
+    /// The signal that would ask it to end: that of its container if it is the first process there, else SIGTERM.
     pub signal: Signal,
     /// What it would do then.
     pub forecast: Forecast,
@@ -50,10 +49,10 @@ const PLACE: &str = "on this host";
 /// The longest chain of parents that is shown.
 const MOST_PARENTS: usize = 64;
 
-/// Looks once; at a shell that waits for a child a second time, a second later.
+/// Looks once; at a shell that waits for a child a second time, one second later.
 ///
 /// # Errors
-/// If nobody is meant, or it is not clear who.
+/// If there is no such process, or it is not clear which one is meant.
 pub fn page(who: &WhoArg) -> Result<Page, Missing> {
     let mut all = facts::all();
     let (pid, container) = match who {
@@ -88,7 +87,7 @@ pub fn page(who: &WhoArg) -> Result<Page, Missing> {
     })
 }
 
-/// Who has to wait for a process: whoever traces it, else its parent.
+/// The process that must wait for a process: its tracer if there is one, else its parent.
 fn debtor(one: &Facts) -> i32 {
     if one.tracer == 0 { one.ppid } else { one.tracer }
 }
@@ -195,8 +194,8 @@ fn candidate(one: &Facts) -> String {
     format!("{}, {state} {age} ago{command}", one.name())
 }
 
-/// Whoever may be the first process of a container, or have been brought into one: pid 1 of a namespace,
-/// and who is in another control group than its parent.
+/// Processes that may be the first of a container, or have been brought into one: pid 1 of a namespace, or in another
+/// control group than the parent.
 fn ways_in(all: &BTreeMap<i32, Facts>) -> impl Iterator<Item = &Facts> {
     let groups: BTreeMap<i32, String> = all.keys().map(|&pid| (pid, group(pid))).collect();
     all.values().filter(move |one| {
@@ -209,8 +208,8 @@ fn group(pid: i32) -> String {
     procfs::text(&format!("/proc/{pid}/cgroup"))
 }
 
-/// The container of a process: by its control group, or by the shim that watches over pid 1 of its
-/// namespace. The shim of the first process in that group knows the name.
+/// The container of a process: by its control group, or by the shim that is the parent of pid 1 of its namespace. The
+/// shim of the first process in that group knows the name.
 fn container_of(all: &BTreeMap<i32, Facts>, world: &audit::World<'_>, process: &Facts) -> Option<Container> {
     let own = group(process.pid);
     let top = parents(all, process).take_while(|parent| group(parent.pid) == own).last();

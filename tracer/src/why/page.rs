@@ -44,9 +44,9 @@ pub fn print_live_json(page: &live::Page, out: impl Write) -> io::Result<()> {
     lines.flush()
 }
 
-/// Reading gets hard on lines that are longer.
+/// Longer lines are hard to read.
 const WIDEST: usize = 100;
-/// Columns before what an entry says: two blanks, a time of day or a word, two blanks.
+/// Columns before the text of an entry: two blanks, a time of day or a word, two blanks.
 const MARGIN: usize = 16;
 
 /// A page that is being written.
@@ -68,7 +68,7 @@ impl<W: Write> Sheet<W> {
         writeln!(self.out, "\n{}", self.screen.paint(BOLD, heading))
     }
 
-    /// `lead` in a column of its own, beside a text that is broken where the screen ends.
+    /// `lead` in a column of its own, beside a text wrapped to the screen.
     fn entry(&mut self, style: Style, lead: &str, text: &str) -> io::Result<()> {
         let columns = MARGIN - 4;
         write!(self.out, "  {}  ", self.screen.paint(style, style::pad(lead, columns)))?;
@@ -80,7 +80,7 @@ impl<W: Write> Sheet<W> {
         self.entry(CALM, lead, text)
     }
 
-    /// Text from the margin on, where the pen is already.
+    /// Text from the margin on, where the cursor already is.
     fn rest(&mut self, text: &str) -> io::Result<()> {
         for (i, line) in style::wrap(text, self.width()).iter().enumerate() {
             match i {

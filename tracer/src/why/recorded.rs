@@ -1,7 +1,7 @@
 //! The life of one process, gathered from the events of a recording.
 //!
-//! Whom a name means is known at the end only: who has a pid last, which container is called so. So
-//! whoever it may mean is followed ([`Life`]), and one of them is chosen ([`Follow::page`]).
+//! Which process a name means is known only at the end: the last owner of a pid, the container of that name. So all
+//! candidates are followed ([`Life`]), and one is chosen ([`Follow::page`]).
 
 use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
@@ -28,12 +28,12 @@ use namesakes::{Namesake, Namesakes};
 
 pub use life::{Life, Parent, Program, Reaped, Received, Sent, Stop};
 
-/// Processes that are followed at a time: a bound for what a recording can make its reader hold.
+/// How many processes are followed at a time: a bound on what a recording can make its reader hold.
 const MOST_FOLLOWED: usize = 4096;
-/// Zombies, children and other owners of the pid that are listed.
+/// How many zombies, children and other owners of the pid are listed.
 const LISTED: usize = 10;
 
-/// Whoever may be meant, so far.
+/// The candidates so far.
 #[derive(Debug)]
 pub struct Follow {
     asked: WhoArg,
@@ -42,7 +42,7 @@ pub struct Follow {
     /// Processes that are called so, if it may be the name of a program.
     namesakes: Option<Namesakes>,
     lives: FxHashMap<ProcKey, Life>,
-    /// Lives that were given up to stay within the bound.
+    /// Lives that were dropped to stay within the bound.
     forgotten: u64,
     /// Processes that have the pid inside a pid namespace, and how many there were.
     inside: Vec<Identity>,
@@ -55,29 +55,29 @@ pub struct Follow {
     lost: Loss,
 }
 
-/// All that a recording says of a process, up to a moment.
+/// Everything that a recording says about a process, up to a moment.
 #[derive(Debug)]
 pub struct Page {
-    /// What it lived through.
+    /// Its life.
     pub life: Life,
-    /// The moment of which it speaks.
+    /// The moment that the page describes.
     pub at: BootNs,
-    /// When the recording began, likewise.
+    /// When the recording began.
     pub began: BootNs,
     /// What was recorded, and how.
     pub start: Option<Box<StartInfo>>,
-    /// Who has to wait for it now: whoever traces it, else its parent.
+    /// The process that must wait for it now: its tracer if there is one, else its parent.
     pub owed_by: Option<Identity>,
-    /// Zombies that it has to wait for, oldest first.
+    /// Zombies that it must wait for, oldest first.
     pub zombies: Vec<Zombie>,
-    /// How many there are, those included that are not listed.
+    /// How many there are, including those not listed.
     pub zombie_count: u64,
     /// Its living children, oldest first.
     pub children: Vec<Identity>,
     /// How many there are.
     pub child_count: u64,
-    /// Who else could be meant, oldest first, and when each was gone: earlier owners of the pid, or
-    /// first processes of containers that were called so.
+    /// Other candidates, oldest first, and when each was gone: earlier owners of the pid, or first processes of other
+    /// containers of that name.
     pub others: Vec<(Identity, Option<BootNs>)>,
     /// How many there are.
     pub other_count: u64,
@@ -85,7 +85,7 @@ pub struct Page {
     pub others_are_namesakes: bool,
     /// Records that are missing from the whole recording up to the moment.
     pub lost: Loss,
-    /// Not every signal was recorded, only those that findings can rest on.
+    /// Not every signal was recorded, only those that findings can depend on.
     pub lacks_signals: bool,
 }
 
@@ -170,7 +170,7 @@ impl Follow {
         }
     }
 
-    /// Begins to follow whoever may be meant.
+    /// Begins to follow candidates.
     fn find(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;
         if let Some(key) = self.key {
@@ -179,7 +179,7 @@ impl Follow {
         }
         match self.asked {
             WhoArg::Pid(pid) => {
-                // Whatever made it known: it may have been an exec whose fork was lost.
+                // Whatever introduced it: it may be an exec whose fork was lost.
                 if let Some(process) = world.by_pid(pid) {
                     self.follow(world, process.key, at);
                 }
@@ -197,7 +197,7 @@ impl Follow {
                         self.follow(world, key, at);
                     }
                 }
-                // One without a pid namespace of its own.
+                // A container without a pid namespace of its own.
                 if let &EventKind::Contained(key, _) = &step.event.kind {
                     self.follow(world, key, at);
                     self.look(world, key);
@@ -221,7 +221,7 @@ impl Follow {
         self.look(world, key);
     }
 
-    /// Remembers who has the pid in some namespace below the host's.
+    /// Remembers the processes that have the pid in a namespace below the host's.
     fn note_inside(&mut self, world: &World, key: ProcKey, pid: u32) {
         let Some(process) = world.get(key).filter(|process| process.ns_level > 0) else { return };
         if process.ns_pid != pid && !process.mid_pids.contains(&pid) {
@@ -232,7 +232,7 @@ impl Follow {
         }
         self.inside_count += 1;
         if self.inside.len() >= NAMED {
-            // The later, the likelier.
+            // The later, the more likely.
             self.inside.remove(0);
         }
         self.inside.push(process.identity());
@@ -317,7 +317,7 @@ impl Follow {
         }
     }
 
-    /// A finding is about whom it names, about who owes the wait, and about each that a signal ended.
+    /// A finding is about the process that it names, the one that owes the wait, and each that a signal ended.
     fn found(&mut self, finding: &Finding) {
         let mut keys = vec![finding.process.key];
         keys.extend(finding.facts.processes(&[Role::Debtor, Role::Victims]).iter().map(|process| process.key));
@@ -331,11 +331,11 @@ impl Follow {
         }
     }
 
-    /// All of the one that is meant, as it was known after the last step. `file` is the recording, as the
-    /// command line names it.
+    /// The page about the process that is meant, as of the last step. `file` is the recording, as the command line
+    /// names it.
     ///
     /// # Errors
-    /// If nobody is meant, or it is not clear who.
+    /// If there is no such process, or it is not clear which one is meant.
     pub fn page(mut self, world: &World, file: &str) -> Result<Page, Missing> {
         let keys: Vec<_> = self.lives.keys().copied().collect();
         keys.into_iter().for_each(|key| self.look(world, key));
@@ -409,8 +409,7 @@ impl Follow {
         Err(Missing::Inside { pid, place, candidates, count, first, file })
     }
 
-    /// The first process of the container that is called so, and those of others by that name, oldest
-    /// first.
+    /// The first process of the container of that name, and those of others with the same name, oldest first.
     fn first_of(&mut self, name: &str, world: &World, place: String) -> Result<(Life, Vec<Life>), Missing> {
         let all: Vec<_> = world.containers().collect();
         let called = Container::called(all.iter().copied(), name);
@@ -476,7 +475,7 @@ fn zombies(world: &World, key: ProcKey) -> (Vec<Zombie>, u64) {
 
 /// A process in an error: with its container, if it has one.
 fn named(world: &World, identity: Identity) -> String {
-    // More may be known of it by now.
+    // More may be known about it by now.
     let identity = world.get(identity.key).map_or(identity, Process::identity);
     let container = world.container_of(&identity);
     let container = container.map_or_else(String::new, |container| format!(" of {}", style::container(container)));

@@ -7,7 +7,7 @@ use crate::{
     ident::{Args, Comm},
 };
 
-/// Whom somebody means.
+/// What the command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhoArg {
     /// The process with this pid on the host.
@@ -19,7 +19,7 @@ pub enum WhoArg {
 impl FromStr for WhoArg {
     type Err = String;
 
-    /// A number that can be a pid is one; ids of containers have more digits.
+    /// A number that can be a pid is one; the ids of containers have more digits.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(pid @ 1..=PID_MAX) if !text.starts_with(['0', '+']) => Ok(Self::Pid(pid)),

@@ -361,7 +361,7 @@ fn a_process_of_this_machine() {
     child.wait().unwrap();
     assert!(text.starts_with(&format!("cat (pid {pid})\n")), "{text}");
     assert!(text.contains("child of      ") && text.contains(&std::process::id().to_string()), "{text}");
-    assert!(text.contains("so that the default action ends it"), "{text}");
+    assert!(text.contains("so the default action ends it"), "{text}");
     assert!(text.contains(&format!("tracer why {pid} FILE")), "{text}");
     assert_eq!(line["parents"][0]["pid"], std::process::id());
     assert_eq!((&line["acts"], &line["signal"]), (&true.into(), &"SIGTERM".into()));

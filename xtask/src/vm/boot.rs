@@ -1,4 +1,4 @@
-//! One boot: the console is read line by line, and a machine that is stuck is ended.
+//! One boot: reads the console line by line, and ends a machine that is stuck.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use super::machine::Machine;
 use crate::process::shown;
 
-/// What the kernel says when nothing good can follow.
+/// Kernel messages after which nothing useful can follow.
 const MARKERS: [&str; 7] = [
     "Kernel panic - not syncing",
     "BUG: unable to handle",
@@ -27,7 +27,7 @@ const MARKERS: [&str; 7] = [
 ];
 /// How long the rest of such a message may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// A machine that says nothing for so long is stuck. A test says something within 20 s.
+/// A machine that prints nothing for so long is stuck. A test prints something within 20 s.
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// How a boot ended.

@@ -1,4 +1,4 @@
-//! What the lines of a console mean.
+//! Interprets the lines of a console.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! What an ordinary user can do to whoever looks at their processes.
+//! What an ordinary user can do to whoever inspects their processes.
 
 use std::{
     fs::{self, File},
@@ -30,7 +30,7 @@ fn idle() -> ! {
 /// Its arguments are 8 GiB, of which none takes any memory.
 pub fn arguments() {
     become_nobody();
-    // What became another user is not looked at by its own user any more, this process included.
+    // After the change of user, even its own user may not look at it, this process included.
     nix::sys::prctl::set_dumpable(true).expect("PR_SET_DUMPABLE");
     const LENGTH: usize = 8 << 30;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

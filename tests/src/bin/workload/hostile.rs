@@ -1,4 +1,4 @@
-//! Names that mean harm: to a terminal, to JSON, to HTML, to whoever believes in UTF-8.
+//! Malicious names: for a terminal, JSON, HTML, and anything that trusts UTF-8.
 
 use std::{
     ffi::{CStr, OsStr},

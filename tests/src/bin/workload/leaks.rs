@@ -1,4 +1,4 @@
-//! Acts that use up what there is little of: parents that collect zombies, and whoever holds terminals.
+//! Acts that use up limited resources: parents that collect zombies, and holders of terminals.
 
 use std::{thread, time::Duration};
 
@@ -15,8 +15,8 @@ use rustix::pty::{OpenptFlags, openpt};
 
 use crate::talk::{announce, await_step, exit, fork, next_step, rest, say};
 
-/// A parent that at a step `child` tries to have a child that exits at once, so many milliseconds after
-/// the last, and says its pid, or 0 if there is no room for one; at a step `reap` it reaps them all.
+/// At each step `child`, a parent tries to create a child that exits at once, so many milliseconds after the last, and
+/// reports its pid, or 0 if there is no room for one; at a step `reap` it reaps them all.
 pub fn leak(interval: u64) {
     announce("parent");
     while let Some(step) = next_step() {
@@ -42,8 +42,8 @@ pub fn leak(interval: u64) {
 
 const CHILDREN: usize = 8;
 
-/// Children end while their parent blocks SIGCHLD, so that it gets one for all; its handler waits
-/// `once` for each signal, or for `all` that have ended.
+/// Children end while their parent blocks SIGCHLD, so that it gets one for all of them. Its handler waits `once` per
+/// signal, or for `all` that have ended.
 pub fn together(how: &str) {
     let handler = match how {
         "once" => SigHandler::Handler(wait_once),

@@ -1,4 +1,4 @@
-//! Stages one situation of the kernel, so that a test can see what `tracer` says of it.
+//! Stages one situation of the kernel, so that a test can see what `tracer` reports about it.
 //!
 //! `workload ACT [ARGUMENT…]` talks to the test over its standard streams (see [`talk`]): every
 //! process that matters writes its name and its pid when it is ready, and the next step follows

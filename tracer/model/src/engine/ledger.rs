@@ -1,4 +1,4 @@
-//! Findings that last: told once, then again at longer and longer intervals, and when they are over.
+//! Lasting findings: reported once, then again at longer and longer intervals, and when they are over.
 
 use std::collections::BTreeMap;
 
@@ -8,29 +8,28 @@ use crate::{
     time::{BootNs, Seq, Span},
 };
 
-/// How long after it was told first something is told again; from then on whenever that
-/// is this many times as long ago.
+/// How long after the first report a finding is reported again; later, whenever that is this many times as long ago.
 const AGAIN_AFTER: Span = Span::seconds(60);
 const LONGER: u64 = 4;
-/// How long after it was told a rule is asked whether it is still so, at the earliest.
+/// The earliest time after a report at which the rule is asked whether the finding still holds.
 const ASK_AFTER: Span = Span::seconds(5);
-/// What has grown by this factor is told again at once.
+/// A finding that has grown by this factor is reported again at once.
 const GROWN: u64 = 2;
-/// How long something that goes up and down must have been better before it is over.
+/// How long a fluctuating situation must have been better before it counts as over.
 const SETTLED_AFTER: Span = Span::seconds(5);
 
-/// What was told, and is not over as far as is known: by what it is about, and by rule.
+/// Open findings, by subject and rule.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     open: BTreeMap<(Subject, usize), Open>,
-    /// What is better for the moment.
+    /// Findings whose situation is better for the moment.
     settling: BTreeMap<(Subject, usize), Settling>,
 }
 
 /// See [`Ledger::settle`].
 #[derive(Debug)]
 struct Settling {
-    /// When it is over.
+    /// When it counts as over.
     at: BootNs,
     seq: Seq,
     how: String,
@@ -38,17 +37,17 @@ struct Settling {
 
 #[derive(Debug)]
 struct Open {
-    /// As it was told last.
+    /// As last reported.
     finding: Finding,
-    /// When it was told first.
+    /// When it was first reported.
     first: BootNs,
-    /// When it is told again.
+    /// When it is to be reported again.
     next: BootNs,
 }
 
 impl Open {
-    /// When to ask the rule whether it is still so: more often than it is told, or it would be over long
-    /// before anybody says so.
+    /// When to ask the rule whether it still holds: more often than it is reported, or its end would be noticed much
+    /// too late.
     fn ask_again(&self, now: BootNs) -> BootNs {
         let age = now - self.first;
         self.next.min(now + (age / LONGER).max(ASK_AFTER))
@@ -56,7 +55,7 @@ impl Open {
 }
 
 impl Ledger {
-    /// Takes in what a rule has found; gives it back if it is to be told, and when to ask for it again.
+    /// Takes a finding of a rule; returns it if it is to be reported, and when to ask about it again.
     pub(super) fn found(&mut self, rule: usize, mut finding: Finding) -> (Option<Finding>, BootNs) {
         let now = finding.at;
         let subject = (finding.subject(), rule);
@@ -81,7 +80,7 @@ impl Ledger {
         (Some(finding), open.ask_again(now))
     }
 
-    /// What a rule has told about somebody is over, at that time, in the words of the rule.
+    /// A finding of a rule is over, at that time, in the rule's words.
     pub(super) fn over(&mut self, rule: usize, subject: Subject, at: BootNs, seq: Seq, how: String) -> Option<Finding> {
         let finding = self.close(rule, subject)?;
         Some(Finding { stage: Stage::Resolved, at, headline: how, evidence: vec![seq], ..finding })
@@ -107,7 +106,7 @@ impl Ledger {
         Some(Finding { notes: Vec::new(), fixes: Vec::new(), ..finding })
     }
 
-    /// What a rule has told is better for the moment, in the words of the rule, or is not, after all.
+    /// The situation is better for the moment, in the rule's words; or it is not, after all.
     pub(super) fn settle(&mut self, rule: usize, subject: Subject, now: BootNs, seq: Seq, how: Option<String>) {
         let subject = (subject, rule);
         let Some(how) = how.filter(|_| self.open.contains_key(&subject)) else {
@@ -118,7 +117,7 @@ impl Ledger {
         self.settling.insert(subject, Settling { at, seq, how });
     }
 
-    /// What has been better for long enough.
+    /// Those that have been better for long enough.
     pub(super) fn settled(&mut self, now: BootNs) -> Vec<Finding> {
         let due = self.settling.extract_if(.., |_, settling| settling.at <= now);
         let due: Vec<_> = due.collect();
@@ -128,7 +127,7 @@ impl Ledger {
         over.collect()
     }
 
-    /// What was told about that and is not over, each with its rule; of a process, about its signals as well.
+    /// Open findings about that subject, each with its rule; for a process, those about its signals as well.
     pub(super) fn about(&self, subject: Subject) -> impl Iterator<Item = (usize, &Finding)> {
         let itself = self.open.range((subject, 0)..=(subject, usize::MAX));
         let signals = match subject {
@@ -141,7 +140,7 @@ impl Ledger {
         itself.chain(signals.into_iter().flatten()).map(|(&(_, rule), open)| (rule, &open.finding))
     }
 
-    /// Forgets what something else speaks for from now on.
+    /// Drops the findings that another one covers from now on.
     pub(super) fn join(&mut self, is_part: impl Fn(&Finding) -> bool) {
         self.open.retain(|_, open| !is_part(&open.finding));
     }

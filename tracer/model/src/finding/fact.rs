@@ -1,5 +1,5 @@
-//! Facts: what is particular to a finding. A rule declares its facts once; whoever shows, filters or compares
-//! findings loops over them, or asks for those that have a role.
+//! Facts: the particulars of a finding. A rule declares its facts once; code that shows, filters or compares findings
+//! iterates over them, or asks for those with a role.
 
 use std::sync::Arc;
 
@@ -12,21 +12,20 @@ use crate::{
     time::Span,
 };
 
-/// What a fact of a rule is: the one declaration from which JSON, its schema, its documentation and the tests
-/// of both come.
+/// The declaration of a fact, from which JSON, its schema, its documentation and the tests of both are derived.
 #[derive(Clone, Copy, Debug)]
 pub struct FactDef {
     /// Its name in JSON.
     pub name: &'static str,
     /// Its type.
     pub kind: Kind,
-    /// What it is to those who do not know the rule.
+    /// Its meaning to code that does not know the rule.
     pub role: Role,
     /// Whether it is always there.
     pub presence: Presence,
-    /// Who gets to see it.
+    /// Which outputs show it.
     pub visibility: Visibility,
-    /// A finding that lasts is about this, more than about its process.
+    /// A lasting finding is about this rather than about its process.
     pub is_subject: bool,
     /// What it means, for the documentation.
     pub meaning: &'static str,
@@ -37,7 +36,7 @@ pub struct FactDef {
 pub enum Kind {
     /// A signal, by its name.
     Signal,
-    /// Who sent a signal: a process, the kernel, or nobody knows.
+    /// Who sent a signal: a process, the kernel, or unknown.
     Sender,
     /// A process.
     Process,
@@ -65,16 +64,16 @@ pub enum Kind {
     Record(&'static [FactDef]),
     /// A list of such.
     List(&'static [FactDef]),
-    /// What findings that are alike have in common.
+    /// What similar findings have in common.
     Key,
 }
 
-/// What a fact is to those who do not know the rule.
+/// What a fact is to code that does not know the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Nothing in particular.
     Plain,
-    /// The signal that did not do what it was sent for.
+    /// The signal that did not have the intended effect.
     Signal,
     /// The signal that ended the process, or at which it ended itself.
     FatalSignal,
@@ -82,17 +81,17 @@ pub enum Role {
     Code,
     /// Who sent it.
     Sender,
-    /// The client that had asked an engine for it, then its ancestors.
+    /// The client that asked an engine for it, then its ancestors.
     AskedBy,
-    /// Whoever owes the process a wait.
+    /// The process that owes the wait.
     Debtor,
-    /// Whoever has adopted the process.
+    /// The process that adopted the process.
     Adopter,
     /// The client on whose behalf the process runs.
     Client,
-    /// Somebody else who takes part.
+    /// Another party.
     Party,
-    /// Whom a signal ended.
+    /// The processes that a signal ended.
     Victims,
     /// How many were ended.
     Killed,
@@ -102,9 +101,9 @@ pub enum Role {
     Reason,
     /// How a process ended.
     Status,
-    /// How much of it there is: what has doubled is reported again at once.
+    /// Its size: a finding that has doubled is reported again at once.
     Size,
-    /// What it has in common with findings that are like it.
+    /// What it has in common with similar findings.
     Alike,
 }
 
@@ -119,19 +118,19 @@ pub enum Presence {
     Optional,
 }
 
-/// Who gets to see a fact.
+/// Which outputs show a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// Every output.
     Shown,
     /// Only filters and their like.
     Hidden,
-    /// Likewise, and it is so large that whoever keeps findings leaves it out ([`Facts::brief`]).
+    /// Likewise, and so large that stored findings leave it out ([`Facts::brief`]).
     Bulky,
 }
 
 impl FactDef {
-    /// One that is always there and that every output shows.
+    /// A fact that is always there and that every output shows.
     pub const fn new(name: &'static str, kind: Kind, meaning: &'static str) -> Self {
         Self {
             name,
@@ -150,25 +149,25 @@ impl FactDef {
         Self { role, ..self }
     }
 
-    /// The same, `null` where there is none.
+    /// The same, `null` if there is none.
     #[must_use]
     pub const fn nullable(self) -> Self {
         Self { presence: Presence::Nullable, ..self }
     }
 
-    /// The same, left out where there is none.
+    /// The same, absent if there is none.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { presence: Presence::Optional, ..self }
     }
 
-    /// The same, which a finding that lasts is about.
+    /// The same, as the subject of a lasting finding.
     #[must_use]
     pub const fn subject(self) -> Self {
         Self { is_subject: true, ..self }
     }
 
-    /// Whom a signal ended and no output names.
+    /// The processes that a signal ended and no output names.
     pub const fn bulky(name: &'static str, meaning: &'static str) -> Self {
         Self {
             visibility: Visibility::Bulky,
@@ -176,7 +175,7 @@ impl FactDef {
         }
     }
 
-    /// What findings of the rule have in common that are alike. A rule without it has each reported by itself.
+    /// What similar findings of the rule have in common. A rule without it has each finding reported by itself.
     pub const fn alike() -> Self {
         Self {
             visibility: Visibility::Hidden,
@@ -227,7 +226,7 @@ pub enum Value {
     Key(Vec<Part>),
 }
 
-/// A part of what findings that are alike have in common.
+/// A part of what similar findings have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is what its type is")]
 pub enum Part {
@@ -324,7 +323,7 @@ pub struct Facts(Vec<(&'static FactDef, Value)>);
 static NONE: Value = Value::None;
 
 impl Facts {
-    /// Those that are declared, with these values; the others have none.
+    /// The declared facts with these values; the others have none.
     pub fn of<const N: usize>(defs: &'static [FactDef], values: [(&'static str, Value); N]) -> Self {
         if cfg!(debug_assertions) {
             for (name, value) in &values {
@@ -358,12 +357,12 @@ impl Facts {
         self.0.iter().find(|(def, _)| def.name == name).map_or(&NONE, |(_, value)| value)
     }
 
-    /// The first that has the role, not one inside of another.
+    /// The first with this role, not nested.
     pub fn own(&self, role: Role) -> Option<&Value> {
         self.0.iter().find(|(def, value)| def.role == role && !value.is_none()).map(|(_, value)| value)
     }
 
-    /// All that have the role, those inside of others after the rest.
+    /// All with this role, nested ones last.
     pub fn all(&self, role: Role) -> Vec<&Value> {
         let own = self.0.iter().filter(|(def, value)| def.role == role && !value.is_none()).map(|(_, value)| value);
         let mut all: Vec<_> = own.collect();
@@ -377,12 +376,12 @@ impl Facts {
         all
     }
 
-    /// The first that has the role, if need be one inside of another.
+    /// The first with this role, possibly nested.
     pub fn first(&self, role: Role) -> Option<&Value> {
         self.own(role).or_else(|| self.all(role).into_iter().next())
     }
 
-    /// Whoever is named by facts of these roles, those inside of others as well.
+    /// The processes named by facts with these roles, nested ones included.
     pub fn processes(&self, roles: &[Role]) -> Vec<&Identity> {
         roles.iter().flat_map(|&role| self.all(role)).flat_map(Value::processes).collect()
     }
@@ -435,7 +434,7 @@ impl Facts {
         facts
     }
 
-    /// Without what is bulky, for whoever keeps it.
+    /// Without bulky facts, for keeping.
     #[must_use]
     pub fn brief(&self) -> Self {
         let brief = |value: &Value| match value {

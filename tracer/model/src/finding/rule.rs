@@ -1,4 +1,4 @@
-//! What a rule is, apart from how it judges: its name, how urgent its findings are, and what they mean.
+//! What a rule is, apart from its logic: its name, the severity of its findings, and what they mean.
 
 use crate::finding::{FactDef, Severity};
 
@@ -9,13 +9,13 @@ pub struct RuleDef {
     pub name: &'static str,
     /// How urgent its findings are.
     pub severity: Severity,
-    /// What it says, in one line.
+    /// What it reports, in one line.
     pub summary: &'static str,
-    /// What it finds goes on until it is over: it is told of again at longer and longer intervals, and
-    /// when it has ended.
+    /// What it finds lasts until it is over: it is reported again at longer and longer intervals, and when it has
+    /// ended.
     pub lasts: bool,
-    /// What is particular to its findings.
+    /// The facts of its findings.
     pub facts: &'static [FactDef],
-    /// What it means, why the kernel does so, how to see it, what to do: Markdown.
+    /// What it means, why the kernel behaves like that, how to reproduce it, what to do: Markdown.
     pub explanation: &'static str,
 }

@@ -1,16 +1,16 @@
-//! The kernel's type information (BTF): just enough of the format to say where a field of a structure is.
+//! The kernel's type information (BTF): just enough of the format to locate a field of a structure.
 //!
-//! <https://docs.kernel.org/bpf/btf.html>, `include/uapi/linux/btf.h`. Whatever the bytes are, reading them ends: a
-//! type that is not there, or that contains itself, is a field that was not found.
+//! <https://docs.kernel.org/bpf/btf.html>, `include/uapi/linux/btf.h`. Parsing terminates on any bytes: a type that is
+//! missing, or that contains itself, is a field that was not found.
 
 use std::collections::HashSet;
 
 use rustc_hash::FxHashMap;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-/// The first bytes, of this machine's order: kernels speak their own.
+/// The first bytes, in this machine's byte order: a kernel uses its own.
 const MAGIC: u16 = 0xeb9f;
-/// Hops over names and qualifiers of a type (`const`, typedefs) before it is taken for a circle.
+/// How many names and qualifiers of a type (`const`, typedefs) are followed before it counts as a cycle.
 const HOPS: usize = 64;
 
 /// Kinds of types (`BTF_KIND_*`).
@@ -39,13 +39,13 @@ mod kind {
 /// Why bytes are no type information.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BtfError {
-    /// Not this format, or of a machine with another order of bytes.
+    /// Another format, or another byte order.
     #[error("it does not begin as type information does")]
     NoBtf,
     /// It ends too early.
     #[error("it is cut off")]
     Cut,
-    /// A kind of types that came after this program.
+    /// A kind of type that is newer than this program.
     #[error("it has types of the unknown kind {0}")]
     UnknownKind(u32),
 }
@@ -193,7 +193,7 @@ impl<'a> Btf<'a> {
         let mut names = path.split('.');
         let structure = names.next()?;
         let names: Vec<_> = names.collect();
-        // Several types can share a name; the one that is a structure with this field is meant.
+        // Several types can share a name; the structure with this field is meant.
         self.named(structure).iter().find_map(|&number| {
             let mut place = Place { bits: 0, element_size: 0 };
             let mut of = number;
@@ -219,8 +219,7 @@ impl<'a> Btf<'a> {
         self.by_name.get(name.as_bytes()).map_or(&[], Vec::as_slice)
     }
 
-    /// The bits before a field, and its type. The fields of an anonymous structure or union count as the outer
-    /// one's.
+    /// The bits before a field, and its type. The fields of an anonymous structure or union belong to the outer one.
     fn field(&self, of: u32, name: &[u8]) -> Option<(u32, u32)> {
         if name.is_empty() {
             return None;
@@ -230,7 +229,7 @@ impl<'a> Btf<'a> {
         let mut left = vec![(0, of)];
         while let Some((bits, of)) = left.pop() {
             let (structure, at) = self.get(of)?;
-            // Within one that was seen it has not been found.
+            // A structure that was already searched does not have it.
             if !matches!(structure.kind(), kind::STRUCT | kind::UNION) || !seen.insert(of) {
                 continue;
             }
@@ -301,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    /// Type information that is made by hand.
+    /// Hand-made type information.
     #[derive(Default)]
     struct Made {
         types: Vec<u8>,

@@ -9,7 +9,7 @@ use crate::{
     programs::is_init,
 };
 
-/// A `config.json` (config.md of the OCI runtime specification), as far as it is used.
+/// The parts of a `config.json` that are used (config.md of the OCI runtime specification).
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Config {
@@ -37,7 +37,7 @@ struct Namespace {
     path: String,
 }
 
-/// One of the containers that podman lists, beside their directories.
+/// A container in podman's list, which is beside the containers' directories.
 #[derive(Deserialize)]
 struct Listed {
     id: String,
@@ -54,7 +54,7 @@ struct Metadata {
     image_name: Option<String>,
 }
 
-/// What a `config.json` says of its container; nothing if it is none.
+/// What a `config.json` says about its container; nothing if it is not one.
 pub fn config(text: &[u8], container: &mut Container) {
     if let Ok(config) = serde_json::from_slice(text) {
         take(config, container);
@@ -81,7 +81,7 @@ fn take(config: Config, container: &mut Container) {
     }
 }
 
-/// Whose pid namespace a configuration asks for, if not one of its own.
+/// The container or path whose pid namespace a configuration asks for, if not one of its own.
 fn pid_mode(namespaces: &[Namespace]) -> Option<String> {
     match namespaces.iter().find(|namespace| namespace.r#type == "pid") {
         None => Some("host".to_owned()),
@@ -89,7 +89,7 @@ fn pid_mode(namespaces: &[Namespace]) -> Option<String> {
     }
 }
 
-/// What podman's `containers.json` says of one of its containers, if it is there.
+/// What podman's `containers.json` says about a container, if it lists it.
 pub fn podman(text: &[u8], container: &mut Container) {
     let listed = serde_json::from_slice::<Vec<Listed>>(text).ok();
     let Some(listed) = listed.and_then(|all| all.into_iter().find(|listed| listed.id == container.id)) else { return };

@@ -7,7 +7,7 @@ use crate::host::Engine;
 /// Characters of an id that an engine made.
 const ID: usize = 64;
 
-/// What a control group's path says.
+/// What the path of a control group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Whose container it is.
@@ -16,7 +16,7 @@ pub struct Named {
     pub id: String,
     /// It lies within the group of another container.
     pub is_nested: bool,
-    /// Where the group that names it is, below the place where control groups are mounted.
+    /// The path of the group that names it, below the mount point.
     pub group: PathBuf,
 }
 
@@ -35,9 +35,9 @@ pub fn container(text: &str) -> Option<Named> {
     })
 }
 
-/// The unit of systemd that `/proc/PID/cgroup` names; none of those that hold units. Below a unit, and so
-/// below a user's own service manager, groups have the names that somebody else has given them: a unit of
-/// such a manager is told with it.
+/// The systemd unit that `/proc/PID/cgroup` names, but no unit that contains others. Below a unit, and so below a
+/// user's own service manager, others choose the names of groups; a unit of such a manager is reported together with
+/// it.
 pub fn unit(text: &str) -> Option<String> {
     let systemds = |line: &&str| line.starts_with("0::") || line.contains(":name=systemd:");
     text.lines().filter(systemds).find_map(|line| {
@@ -55,7 +55,7 @@ pub fn unit(text: &str) -> Option<String> {
 }
 
 fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
-    // By systemd a scope, without it a plain directory.
+    // A scope with systemd, a plain directory without it.
     let name = name.strip_suffix(".scope").unwrap_or(name);
     let prefixed = [
         ("docker-", Engine::Docker),
@@ -71,7 +71,7 @@ fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
     is_engines_id(id).then(|| (engine, id.to_owned()))
 }
 
-/// Whether an engine may have made that id.
+/// Whether the id has the form that engines use.
 pub fn is_engines_id(id: &str) -> bool {
     id.len() == ID && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
@@ -94,7 +94,7 @@ mod tests {
             (format!("0::/kubepods.slice/kubepods-pod1.slice/crio-{ID}.scope"), Engine::CriO),
             (format!("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope"), Engine::Containerd),
             (format!("0::/kubepods/besteffort/pod-1/{ID}"), Engine::Containerd),
-            // One hierarchy may know what the other does not.
+            // One hierarchy may show what another does not.
             (format!("1:name=systemd:/\n2:cpu:/docker/{ID}\n0::/"), Engine::Docker),
         ] {
             let named = container(&path).map(|named| (named.engine, named.id, named.is_nested));

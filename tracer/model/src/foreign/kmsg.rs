@@ -5,17 +5,17 @@ use crate::host::OutOfMemory;
 /// Reads the records one after the other.
 #[derive(Debug, Default)]
 pub struct Kmsg {
-    /// The last group that was at its limit, and whom the kernel chose in it.
+    /// The last group that was at its limit, and the process that the kernel chose in it.
     chosen: Option<(u32, String)>,
 }
 
 impl Kmsg {
-    /// Takes in a record: the pid on the host of whom the kernel has killed, and why, if it says so.
+    /// Takes a record; returns the host pid of the process that the kernel killed, and why, if it says so.
     pub fn record(&mut self, record: &[u8]) -> Option<(u32, OutOfMemory)> {
         self.take(message(record)?)
     }
 
-    /// Takes in a message; whom the kernel has killed, and why, if it says so.
+    /// Takes a message; returns the process that the kernel killed, and why, if it says so.
     fn take(&mut self, message: &str) -> Option<(u32, OutOfMemory)> {
         if let Some(choice) = message.strip_prefix("oom-kill:constraint=CONSTRAINT_MEMCG,") {
             self.chosen = group_of(choice);
@@ -32,16 +32,16 @@ impl Kmsg {
     }
 }
 
-/// The message of a record, if the kernel wrote it: `PRIORITY,NUMBER,TIME,FLAGS;MESSAGE`, and lines about
-/// devices behind that. What a program writes there is of another facility.
+/// The message of a record, if the kernel wrote it: `PRIORITY,NUMBER,TIME,FLAGS;MESSAGE`, followed by lines about
+/// devices. Messages from programs have another facility.
 fn message(record: &[u8]) -> Option<&str> {
     let (prefix, message) = str::from_utf8(record).ok()?.split_once(';')?;
     let priority: u32 = prefix.split(',').next()?.parse().ok()?;
     (priority >> 3 == 0).then(|| message.lines().next())?
 }
 
-/// The group that was at its limit, and whom the kernel chose: `…,oom_memcg=PATH,task_memcg=PATH,task=NAME,pid=N,uid=N`
-/// (`dump_oom_victim()`). Others chose the paths and the name.
+/// The group that was at its limit, and the process that the kernel chose:
+/// `…,oom_memcg=PATH,task_memcg=PATH,task=NAME,pid=N,uid=N` (`dump_oom_victim()`). Others chose the paths and the name.
 fn group_of(choice: &str) -> Option<(u32, String)> {
     let (rest, _uid) = choice.rsplit_once(",uid=")?;
     let (rest, pid) = rest.rsplit_once(",pid=")?;
@@ -54,7 +54,7 @@ fn group_of(choice: &str) -> Option<(u32, String)> {
 mod tests {
     use super::*;
 
-    /// What a log of these messages tells.
+    /// The result of a log of these messages.
     fn told(messages: &[&str]) -> Vec<(u32, OutOfMemory)> {
         let mut log = Kmsg::default();
         messages.iter().filter_map(|message| log.take(message)).collect()

@@ -1,4 +1,4 @@
-//! What the command lines of container runtimes, and of the shims that watch over containers, say.
+//! Parses the command lines of container runtimes and of shims.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use crate::{host::Engine, ident::Args, programs};
 pub struct Call {
     /// Its id.
     pub id: String,
-    /// Whose directories its bundle lies in.
+    /// The engine whose directories hold its bundle.
     pub engine: Engine,
     /// The directory of its OCI bundle, where `config.json` is.
     pub bundle: Option<PathBuf>,
-    /// The user whose bundle it must be, by their id on the host: whoever has started the runtime, or the shim.
+    /// The user who must own the bundle, by their id on the host: the user who started the runtime or the shim.
     pub owner: u32,
 }
 
@@ -35,9 +35,10 @@ const FLAGS: [&str; 11] = [
 ];
 
 impl Call {
-    /// Reads a command line; `None` if it does not bring anybody into a container. `owner` says whose it is.
+    /// Reads a command line; `None` if it does not bring a process into a container. `owner` is the user who started
+    /// it.
     pub fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
-        // Of nearly every exec this is all.
+        // For nearly every exec, this decides.
         if !args.iter().next().is_some_and(is_runtime) {
             return None;
         }
@@ -64,33 +65,32 @@ impl Call {
                 bundle = value.map(PathBuf::from);
             }
         }
-        // A line that was cut may end in the middle of the id.
+        // The id may be incomplete if the line was cut.
         let of_bundle = || id_of_bundle(bundle.as_deref()?);
         let id = if args.cut { of_bundle() } else { id.map(str::to_owned).or_else(of_bundle) }?;
         let engine = words.iter().find_map(|word| engine_of(word)).unwrap_or_default();
         (!id.is_empty()).then(|| Self { id, engine, bundle, owner: owner() })
     }
 
-    /// The ordinary user whose word that is; none for root's.
+    /// The ordinary user who started it; `None` for root.
     pub fn uid(&self) -> Option<u32> {
         (self.owner != 0).then_some(self.owner)
     }
 
-    /// The bundle of another container of the same shim: that of a pod watches over all of it.
+    /// The bundle of another container of the same shim: the shim of a pod serves all of its containers.
     pub fn bundle_of(&self, id: &str) -> Option<PathBuf> {
         let bundle = self.bundle.as_ref()?;
         if self.id == id { Some(bundle.clone()) } else { Some(bundle.parent()?.join(id)) }
     }
 }
 
-/// Bundles of containerd and docker are called after the container; of podman and CRI-O, the
-/// directory around them is.
+/// containerd and docker name the bundle after the container; podman and CRI-O, the directory around it.
 fn id_of_bundle(bundle: &Path) -> Option<String> {
     let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
     name(bundle).filter(|name| name != "userdata").or_else(|| name(bundle.parent()?))
 }
 
-/// Whose directories a path lies in.
+/// The engine whose directories contain a path.
 fn engine_of(path: &str) -> Option<Engine> {
     let engines = [
         ("/moby/", Engine::Docker),
@@ -103,20 +103,20 @@ fn engine_of(path: &str) -> Option<Engine> {
     engines.iter().find_map(|&(part, engine)| path.contains(part).then_some(engine))
 }
 
-/// Whether this is runc at work inside, which will become the container's program.
+/// Whether this is runc at work inside the container; it will become the container's program.
 pub fn is_setup(args: &Args) -> bool {
     let mut words = args.iter();
     let is_itself = |word: &[u8]| is_runtime(word) || word.starts_with(b"/proc/self/");
     words.next().is_some_and(is_itself) && words.next() == Some(b"init")
 }
 
-/// Whether a program, by its path or name, is an OCI runtime (docker called its own `docker-runc` once).
+/// Whether a program, by its path or name, is an OCI runtime (docker once called its own `docker-runc`).
 fn is_runtime(program: &[u8]) -> bool {
     let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     programs::is_runtime(name) || name == b"docker-runc"
 }
 
-/// The container that a shim was started for; `directory` is where it works, `owner` whose it is.
+/// The container that a shim was started for; `directory` is its working directory, `owner` the user who started it.
 pub fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Call> {
     let value = |option: &str| {
         let at = words.iter().position(|word| word == option)?;

@@ -5,11 +5,11 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// The unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every
-/// architecture that Linux still runs on with eBPF.
+/// The unit of the start time in `/proc/PID/stat`: USER_HZ is 100 on every architecture that has Linux with eBPF.
 const TICK: Span = Span::ms(10);
 
-/// What `stat` says of the process that started at that time; nothing of another one. The fields are behind the name, which ends with the last `)`: the name itself may hold anything.
+/// What `stat` says about the process that started at that time, or nothing if it is about another. The fields follow
+/// the name, which can contain anything and ends with the last `)`.
 pub fn stat(text: &[u8], start: BootNs) -> Option<Looked> {
     let end = text.iter().rposition(|&b| b == b')')?;
     let rest = std::str::from_utf8(text.get(end + 2..)?).ok()?;

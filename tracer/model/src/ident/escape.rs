@@ -1,19 +1,19 @@
-//! What others chose, made safe to print: one list of characters that are escaped, and one way to quote a
-//! name that stands among our own words.
+//! Makes untrusted strings safe to print: one list of characters that are escaped, and one way to quote a name among
+//! our own words.
 //!
-//! Terminals, editors and web pages show what is printed, and build servers look for commands in it. So a
-//! name may only say characters that everybody sees, and none that start a command. What is done to a name can
-//! be undone: a backslash is doubled, and stands for itself nowhere.
+//! Terminals, editors and web pages interpret what is printed, and build servers look for commands in it. So a name may
+//! contain only visible characters, and none that start a command. Escaping can be undone: a backslash is doubled, and
+//! never stands for itself.
 
 use std::path::Path;
 
 use unicode_width::UnicodeWidthChar;
 
-/// Makes bytes that somebody else chose safe to print. Valid UTF-8 of which each character can be seen stays;
-/// all else becomes `\\`, `\n`, `\x1b`, `\u{202e}`, and so do the signs with which a line of a log becomes a
-/// command of GitHub, Azure or TeamCity (`::error::`, `##[error]`).
+/// Makes untrusted bytes safe to print. Valid UTF-8 of visible characters stays; everything else becomes `\\`, `\n`,
+/// `\x1b`, `\u{202e}`, and so do the characters that turn a line of a log into a command of GitHub, Azure or TeamCity
+/// (`::error::`, `##[error]`).
 pub fn escape(bytes: &[u8]) -> String {
-    // Nearly always.
+    // The usual case.
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\\' | b'#' | b':');
     if bytes.iter().all(is_plain) {
         return String::from_utf8_lossy(bytes).into_owned();
@@ -38,8 +38,8 @@ pub fn escape(bytes: &[u8]) -> String {
     disarm(out)
 }
 
-/// A name that stands among our own words: as it is if it has nothing but ASCII letters, digits and
-/// `_./:+@-`, else escaped and between quotation marks, so that no punctuation of it can be taken for ours.
+/// A name among our own words: unchanged if it has only ASCII letters, digits and `_./:+@-`, else escaped and in
+/// quotation marks, so that no punctuation in it can be taken for ours.
 pub fn quote(name: impl AsRef<[u8]>) -> String {
     let name = name.as_ref();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:+@-".contains(byte);
@@ -54,8 +54,8 @@ pub fn file_name(path: impl AsRef<Path>) -> String {
     quote(path.as_ref().as_os_str().as_encoded_bytes())
 }
 
-/// A text that was put together elsewhere (by a library, by the system), with its lines and backslashes as they
-/// are, but nothing in it that cannot be seen.
+/// A text that was composed elsewhere (by a library, by the system): its lines and backslashes stay, but anything
+/// invisible is escaped.
 pub fn tame(text: &str) -> String {
     let lines = text.split('\n').map(|line| {
         let line: String =
@@ -65,16 +65,16 @@ pub fn tame(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Whether everybody sees a character, in columns of its own. Control characters, marks that change how their
-/// neighbours are shown or ordered, blanks other than the space, and what Unicode has not assigned (or leaves
-/// to others, or says is no character) are none; neither is what is put onto its neighbour.
+/// Whether a character is visible, in columns of its own. Not: control characters, marks that change how their
+/// neighbours are shown or ordered, blanks other than the space, combining characters, and what Unicode has not
+/// assigned, leaves to private use, or calls a noncharacter.
 pub fn is_visible(c: char) -> bool {
     match c {
         ' '..='~' => true,
-        // Letters and symbols that are blank: the filler of Hangul, Braille without a dot, the null notehead.
+        // Letters and symbols that look blank: the Hangul filler, Braille without dots, the null notehead.
         '\u{115f}' | '\u{2800}' | '\u{1d159}' => false,
-        // The standard library knows what can be printed, from the general categories of Unicode; the terminal's
-        // columns tell the rest.
+        // The standard library knows what is printable, from the general categories of Unicode; the column width
+        // decides the rest.
         _ => c.escape_debug().len() == 1 && c.width().is_some_and(|columns| columns > 0),
     }
 }
@@ -92,7 +92,7 @@ pub fn commands(text: &str) -> impl Iterator<Item = usize> {
     (0..bytes.len()).filter(is_command)
 }
 
-/// Takes the meaning away from commands for build servers; what it does can be read back as the rest.
+/// Disarms commands for build servers; the result can be read back like the rest.
 fn disarm(text: String) -> String {
     let mut rest = 0;
     let mut out = String::new();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::ident::lies::LIES;
 
-    /// Blank, unseen, or shown in another place: from the blocks of Unicode, by name.
+    /// Blank, invisible, or shown elsewhere: from the blocks of Unicode, by name.
     const UNSEEN: [std::ops::RangeInclusive<char>; 24] = [
         '\0'..='\x1f',
         '\x7f'..='\u{a0}',
@@ -225,7 +225,7 @@ mod tests {
         assert!(is_harmless(&escaped) && is_harmless(&quoted), "{escaped} {quoted}");
         assert_eq!(read_back(&escaped_only(&escaped)), name);
         assert_eq!(read_back(&quoted), name);
-        // The quotation mark that ends it is the first that no backslash stands before.
+        // The closing quotation mark is the first without a backslash before it.
         let inner = quoted.strip_prefix('"').map_or("", |rest| rest.strip_suffix('"').unwrap());
         let mut is_escaped = false;
         for c in inner.chars() {

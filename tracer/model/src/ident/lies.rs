@@ -1,7 +1,7 @@
-//! Names with which somebody could lie: to a reader, to a terminal, to a spreadsheet, to a build server. For tests,
+//! Names that could deceive a reader, a terminal, a spreadsheet or a build server. For tests, including the program's.
 //! those of the program too.
 
-/// Each is the name of a process, and whatever else somebody can choose.
+/// Each can be the name of a process, or anything else that somebody can choose.
 pub const LIES: [&[u8]; 40] = [
     b"sshd (pid 1) <",
     b"sshd (pid 1)",

@@ -1,4 +1,4 @@
-//! `coalesced-sigchld`: SIGCHLDs merged, and a parent that waits once for each leaves zombies.
+//! `coalesced-sigchld`: SIGCHLDs merged, so a parent that waits once for each of them leaves zombies.
 
 use crate::{
     change::Change,
@@ -13,13 +13,13 @@ use crate::{
 };
 
 const FACTS: &[FactDef] = &[
-    FactDef::new("zombies", Kind::Count, "children that were not reaped"),
+    FactDef::new("zombies", Kind::Count, "children that it has not reaped"),
     FactDef::new(
         "merged",
         Kind::Count,
-        "SIGCHLDs to `process` that merged with one that was pending, as far as they were seen",
+        "SIGCHLDs to `process` that merged with one that was already pending; a lower bound",
     ),
-    FactDef::new("reaped", Kind::Count, "children that were reaped since the first of those"),
+    FactDef::new("reaped", Kind::Count, "children that it has reaped since the first of those"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -39,9 +39,9 @@ struct Coalesced {
     after: Span,
 }
 
-/// A child that ends so long before or after SIGCHLDs that merged is one of theirs.
+/// How far from the merged SIGCHLDs a child may end and still count as one that they announced.
 const TOGETHER: Span = Span::seconds(1);
-/// Zombies that are looked at.
+/// How many zombies are looked at.
 const LOOKED_AT: usize = 64;
 
 impl Rule for Coalesced {
@@ -74,7 +74,7 @@ impl Rule for Coalesced {
         let count = |n| words::count(n, "child", "children");
         Opinion::Found(Box::new(Finding {
             headline: format!(
-                "{} left {} unreaped: their SIGCHLDs merged, and it reaps one for each",
+                "{} left {} unreaped: their SIGCHLDs merged, and it reaps one per SIGCHLD",
                 words::short(&name),
                 count(zombies)
             ),
@@ -82,18 +82,15 @@ impl Rule for Coalesced {
                 Note::new(
                     "SIGCHLD",
                     format!(
-                        "at least {} merged with one that was pending: it waits once, however often it is sent",
+                        "at least {} merged with one that was pending: the kernel keeps only one at a time",
                         merged.count
                     ),
                 ),
-                Note::new(
-                    "reaped",
-                    format!("{} since then; each further SIGCHLD will have it reap one of the rest", count(reaped)),
-                ),
+                Note::new("reaped", format!("{} since then; it reaps one more at each further SIGCHLD", count(reaped))),
             ],
             fixes: vec![format!(
                 "have the SIGCHLD handler of {} call waitpid(-1, …, WNOHANG) in a loop until it returns 0 or fails with \
-                 ECHILD, not once for each signal",
+                 ECHILD, not just once per signal",
                 name.comm
             )],
             evidence: vec![merged.seq],
@@ -148,8 +145,8 @@ pub(super) fn can_explain(parent: &Process, zombie: &Process) -> bool {
     parent.reaps_orphans || zombie.present_adoption().is_none()
 }
 
-/// How many zombies a parent has, unreaped for that long, because their SIGCHLDs merged
-/// and it waits once for each: it has reaped some of them, and all it has left ended then.
+/// How many zombies, unreaped for at least `after`, a parent has because their SIGCHLDs merged and it waits once per
+/// SIGCHLD. Inferred: it has reaped some children since, and all that it left ended around the merge.
 pub(super) fn left(world: &World, parent: ProcKey, after: Span) -> Option<(&Process, Merged, u64)> {
     let process = world.get(parent)?;
     let merged = process.merged?;

@@ -1,4 +1,4 @@
-//! What keeps a process from going on, as a look has found it, in words for several rules.
+//! What keeps a process from going on, as a look has found it, in phrases that several rules share.
 
 use crate::{
     event::{Held, Looked},
@@ -18,7 +18,7 @@ pub(super) enum Why<'a> {
     Stopped,
     /// It sleeps in the kernel where nothing can interrupt it.
     Asleep,
-    /// It has not left the kernel, or has not got a processor.
+    /// It has not left the kernel, or gets no processor.
     Busy,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Why<'a> {
         }
     }
 
-    /// What the last look has found. `Busy` if nothing keeps it that could be seen.
+    /// The result of the last look. `Busy` if no obstacle is visible.
     pub(super) fn of(world: &World, process: &'a Process) -> Self {
         let state = process.look.map(|(_, Looked { state, .. })| state);
         let thread = held(process).and_then(|held| held.state.bytes().next());
@@ -65,7 +65,7 @@ impl<'a> Why<'a> {
         }
     }
 
-    /// The same in full.
+    /// The same, in full.
     pub(super) fn in_full(self, process: &Process) -> String {
         let held = held(process);
         match self {
@@ -89,7 +89,7 @@ impl<'a> Why<'a> {
         }
     }
 
-    /// What helps.
+    /// Fixes.
     pub(super) fn fixes(self, process: &Process) -> Vec<String> {
         let pid = process.key.tgid;
         match self {

@@ -1,4 +1,4 @@
-//! `left-behind`: the command of a recording has ended, and some of its descendants have not.
+//! `left-behind`: the recorded command has ended, and some of its descendants still run or are zombies.
 
 use crate::{
     change::Change,
@@ -15,13 +15,13 @@ const FACTS: &[FactDef] = &[
     FactDef::new("status", Kind::Status, "how the command ended").role(Role::Status),
     FactDef::new("running", Kind::Count, "its descendants that still run"),
     FactDef::new("zombies", Kind::Count, "those that are zombies"),
-    FactDef::new("processes", Kind::List(LEFT), "the oldest ten of both"),
+    FactDef::new("processes", Kind::List(LEFT), "the ten oldest of both"),
 ];
 
 const LEFT: &[FactDef] = &[
-    FactDef::new("process", Kind::Process, "which"),
-    FactDef::new("parent", Kind::Process, "who owes it a wait, now or once it ends").nullable(),
-    FactDef::new("state", Kind::Word(&["running", "zombie"]), "what it does"),
+    FactDef::new("process", Kind::Process, "the process"),
+    FactDef::new("parent", Kind::Process, "who must reap it, now or when it ends").nullable(),
+    FactDef::new("state", Kind::Word(&["running", "zombie"]), "its state"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -37,27 +37,27 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
     Box::new(LeftBehind { after: thresholds.unreaped_after })
 }
 
-/// What is on its way out gets this long since the end of the command, or of another descendant.
+/// Descendants that are still exiting get this long after the end of the command, or of the last descendant.
 const MOMENT: Span = Span::ms(100);
-/// But not longer than this since the end of the command.
+/// But no longer than this after the end of the command.
 const LONGEST: Span = Span::seconds(1);
-/// A zombie that is not overdue by then is not waited for.
+/// A zombie that is not overdue this long after the end of the command is not waited for.
 const MOST_PATIENT: Span = Span::seconds(10);
-/// Processes that are named.
+/// How many processes are named.
 const NAMED: usize = 10;
-/// Processes that are looked at: more are certain enough.
+/// How many processes are looked at; beyond that, the finding is certain enough.
 const LOOKED_AT: usize = 64;
 
 struct LeftBehind {
-    /// A zombie is one that is not reaped for so long.
+    /// How long a zombie must have been unreaped to count.
     after: Span,
 }
 
-/// What there is to be said about a command that has ended.
+/// What a command left behind.
 enum Remains<'a> {
     /// Nothing was left behind.
     None,
-    /// That will be known later.
+    /// Too early to tell.
     Unknown,
     /// These.
     Left(Vec<&'a Process>),
@@ -82,19 +82,19 @@ fn remains<'a>(world: &'a World, command: &Command, end: End, after: Span) -> Re
     if !(is_settled && is_quiet) && world.now() < end.at + LONGEST {
         return Remains::Unknown;
     }
-    // Whoever has got one of the others just now has not had the time to wait for it.
+    // The others were adopted only now: their new parent has had no time to wait for them.
     left.retain(|process| is_due(process));
     Remains::Left(left)
 }
 
-/// How long after the end of its command a recording should go on, so that all that is to be said
-/// of what that has left behind is said: as things stand, with zombies that are told after so long.
+/// How long a recording must go on after the end of its command for this rule to report all that it will, as things
+/// stand. `after` is how long a zombie must be unreaped to count.
 pub fn patience(world: &World, after: Span) -> Span {
     let Some((command, end)) = world.command().and_then(|command| Some((command, command.end?))) else {
         return Span::ZERO;
     };
     match remains(world, command, end, after) {
-        // The release of the command itself comes some milliseconds after it was reaped.
+        // The release of the command itself is reported some milliseconds after it was reaped.
         Remains::None if world.get(command.identity.key).is_none() => Span::ZERO,
         Remains::None => LONGEST,
         Remains::Unknown | Remains::Left(_) => LONGEST + MOST_PATIENT,
@@ -108,7 +108,7 @@ impl Rule for LeftBehind {
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match *change {
-            // The command itself is gone soon.
+            // About nobody: the command itself is gone by then.
             Change::CommandEnded(_) => Opinion::Recheck(world.now() + MOMENT, NOBODY),
             _ => Opinion::Quiet,
         }
@@ -170,7 +170,7 @@ fn finding(world: &World, command: &Command, end: End, left: &[&Process]) -> Fin
 /// A process that a command left behind.
 struct Left {
     process: Identity,
-    /// Who owes it a wait, now or once it ends.
+    /// Who must reap it, now or when it ends.
     parent: Option<Identity>,
     /// It has ended already.
     is_zombie: bool,
@@ -212,7 +212,9 @@ fn fixes(running: u64, named: &[Left]) -> Vec<String> {
             "end background jobs and wait for them before the command ends (in a shell: trap 'kill $(jobs -p); wait' \
              EXIT)"
                 .to_owned(),
-            "run it below an init of its own that takes the rest along (unshare --pid --fork --kill-child)".to_owned(),
+            "run the command under an init of its own, which takes everything with it when it ends (unshare --pid \
+             --fork --kill-child)"
+                .to_owned(),
         ];
     }
     vec![match named.iter().find_map(|left| left.parent) {

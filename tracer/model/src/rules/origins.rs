@@ -1,4 +1,5 @@
-//! What findings say of where a signal comes from: the chain behind it, and the call that sent it to many.
+//! What findings say about the origin of a signal: the chain that led to it, and the call that sent it to several
+//! processes.
 
 use crate::{
     finding::{FactDef, Facts, Kind, Note, Role},
@@ -42,7 +43,7 @@ const STEP: &[FactDef] = &[
     ),
 ];
 
-/// `at` is when the signal was sent that all this led to.
+/// `at` is when the final signal was sent.
 pub(super) fn facts(origin: &[Step], at: BootNs) -> Vec<Facts> {
     let next = origin.iter().skip(1).map(|step| step.at).chain([at]);
     let of = |(step, next): (&Step, BootNs)| {
@@ -127,7 +128,7 @@ pub(super) fn key(signal: Signal) -> Option<&'static str> {
     }
 }
 
-/// Who is to blame in the first place, if a process is: whom to ask why.
+/// The process to ask why, if one started it all.
 pub(super) fn first(origin: &[Step]) -> Option<&Identity> {
     let sent = origin.first()?.sent.as_ref()?;
     match (&sent.asked_by[..], &sent.sender) {
@@ -137,7 +138,7 @@ pub(super) fn first(origin: &[Step]) -> Option<&Identity> {
     }
 }
 
-/// The facts about a call that was for many, or a key.
+/// The facts about a call or a key that sent to several processes.
 pub(super) const CALL: FactDef = FactDef::new(
     "call",
     Kind::Record(CALL_FACTS),
@@ -179,7 +180,7 @@ pub(super) fn call_facts(call: &Call) -> Facts {
     )
 }
 
-/// Whom a call was for, and who of them handled it.
+/// The processes that a call sent to, and those that handled it.
 pub(super) fn call_note(call: &Call) -> Note {
     let group = match (call.terminal, call.aim) {
         (Some(terminal), _) => format!("process group {} in the foreground of {terminal}", call.group),

@@ -1,4 +1,4 @@
-//! `orphan-adopted`: a parent died, and the kernel gave its children to somebody else.
+//! `orphan-adopted`: a parent died, and the kernel gave its children a new one.
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
@@ -16,24 +16,25 @@ const FACTS: &[FactDef] = &[
     FactDef::new(
         "adopter_class",
         Kind::Word(&["thread", "subreaper", "namespace-init"]),
-        "why that one: another thread of the same process, the nearest living ancestor that asked for orphans, or pid 1 of \
-         the namespace",
+        "why the kernel chose it: another thread of the same process, the nearest living ancestor that asked for \
+         orphans, or pid 1 of the namespace",
     )
     .role(Role::Reason),
     FactDef::new(
         "adopter_known",
         Kind::Word(&["exact", "verified", "predicted"]),
-        "how it is known: `exact` (a hook saw it), `verified` (it was looked up in `/proc` afterwards) or `predicted` (by \
-         the kernel's rules)",
+        "how it is known: `exact` (a hook saw it), `verified` (a look in `/proc` confirmed it) or `predicted` (by the \
+         kernel's rules)",
     ),
-    FactDef::new("dead_parent", Kind::Process, "the parent that died; with `thread`, the process itself").role(Role::Party),
+    FactDef::new("dead_parent", Kind::Process, "the parent that died; with `thread`, the process itself")
+        .role(Role::Party),
     FactDef::alike(),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "orphan-adopted",
     severity: Severity::Info,
-    summary: "a parent died and its child was given to a sibling thread, a subreaper or the namespace's init",
+    summary: "a parent died, and the kernel gave its child to a sibling thread, a subreaper or the namespace's init",
     lasts: false,
     facts: FACTS,
     explanation: include_str!("orphan_adopted.md"),
@@ -43,11 +44,12 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
     Box::new(OrphanAdopted { threads: thresholds.thread_adoptions })
 }
 
-/// Who detaches has been made so shortly before its parent ends, at the most: the parent may wait until it is ready.
+/// How young a process can be at the end of its parent and still count as detaching: the parent may wait until it is
+/// ready.
 const DETACHES: Span = Span::seconds(5);
 
 struct OrphanAdopted {
-    /// Speaks of children that stay with their process, too.
+    /// Also reports adoptions by another thread of the same process.
     threads: bool,
 }
 
@@ -59,12 +61,12 @@ impl Rule for OrphanAdopted {
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let Change::Adopted { child, adoption } = change else { return Opinion::Quiet };
         let Some(process) = world.get(*child) else { return Opinion::Quiet };
-        // A dead child is a matter of reaping, and an end of the namespace has its own finding.
+        // A dead child is a matter of reaping, and the end of a namespace has its own finding.
         if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
             return Opinion::Quiet;
         }
         let Adoption { from, to, class, known, .. } = *adoption;
-        // Programs in Go do so all the time, and each container begins so.
+        // Go programs end threads all the time, and every container starts with an adoption by its shim.
         let is_ordinary = match class {
             AdopterClass::Thread => !self.threads,
             AdopterClass::Subreaper => is_runtime(from.comm.bytes()) && is_watcher(to.comm.bytes()),
@@ -76,16 +78,16 @@ impl Rule for OrphanAdopted {
         }
         let name = process.identity();
         let (child, parent, new) = (words::short(&name), words::short(&from), words::short(&to));
-        // To reap is what the init of a host is for.
+        // The init of a host is there to reap.
         let is_of_host = to.ns_level == 0 && class == AdopterClass::NamespaceInit;
-        let owes = || Note::new("reaping", format!("{} has to reap it, once it ends", to.comm));
-        let outlives = "if it should have ended with its parent, have it ask for that (PR_SET_PDEATHSIG)".to_owned();
+        let owes = || Note::new("reaping", format!("{} must reap it when it ends", to.comm));
+        let outlives = "if it should end with its parent, have it call prctl(PR_SET_PDEATHSIG, SIGTERM)".to_owned();
         let (headline, notes, fixes) = match class {
             AdopterClass::Thread => (
-                format!("{child} stays a child of {new}, though the thread that had created it exited"),
+                format!("{child} stays a child of {new}, although the thread that created it exited"),
                 vec![Note::new(
                     "parent",
-                    format!("{}: the process is the same, another of its threads has the child", words::who(&to)),
+                    format!("{}: the same process; the child belongs to another of its threads now", words::who(&to)),
                 )],
                 vec!["none is needed: any thread of the process can wait for it".to_owned()],
             ),
@@ -110,7 +112,7 @@ impl Rule for OrphanAdopted {
                     [Some(adopter), (!is_of_host).then(owes)].into_iter().flatten().collect()
                 },
                 {
-                    let reaps = || format!("make sure that {} is a program that reaps what it adopts", to.comm);
+                    let reaps = || format!("make sure that {} reaps the children that it adopts", to.comm);
                     [Some(outlives), (!is_of_host).then(reaps)].into_iter().flatten().collect()
                 },
             ),
@@ -128,7 +130,7 @@ impl Rule for OrphanAdopted {
                 )
             } else if known == Known::Predicted {
                 Confidence::Incomplete(
-                    "the adopter began to exit itself before it could be seen that it has the child".into(),
+                    "the adopter began to exit before a look could confirm that it has the child".into(),
                 )
             } else {
                 Confidence::Certain
@@ -152,7 +154,7 @@ impl Rule for OrphanAdopted {
     }
 }
 
-/// Whether it was left to an init on purpose, as daemons do: whoever had made it ended without an error, a moment later.
+/// Whether it was left to an init on purpose, as daemons do: its creator exited with code 0 shortly afterwards.
 fn is_detached(process: &Process, adoption: &Adoption) -> bool {
     let Adoption { at, status, to, class, .. } = *adoption;
     let is_init = match class {
@@ -168,7 +170,8 @@ fn init_reason(init: &crate::ident::Identity) -> String {
     if init.ns_level == 0 {
         "the init of the host, because no living ancestor asked for orphans".to_owned()
     } else {
-        "the init of its namespace: orphans never leave their pid namespace, and no subreaper was in between".to_owned()
+        "the init of its namespace: orphans never leave their pid namespace, and no living ancestor there asked for them"
+            .to_owned()
     }
 }
 

@@ -15,30 +15,30 @@ use crate::{
 
 const FACTS: &[FactDef] = &[
     FactDef::new("used", Kind::Count, "pids in use"),
-    FactDef::new("most", Kind::Count, "the most that there can be"),
+    FactDef::new("most", Kind::Count, "how many there can be"),
     FactDef::new(
         "of_machine",
         Kind::Flag,
-        "of the machine, where `process` is pid 1; else of a control group, of which it is the oldest process",
+        "true: the machine's pids, and `process` is pid 1; false: a control group's, and `process` is the oldest in it",
     ),
-    FactDef::new("failed", Kind::Count, "processes or threads that could not be started for want of one just now")
+    FactDef::new("failed", Kind::Count, "processes or threads that could not be started just now: no pid was free")
         .role(Role::Size),
-    FactDef::new("holders", Kind::List(HOLDER), "processes whose children have most of them"),
-    FactDef::new("zombies", Kind::Count, "zombies among all"),
+    FactDef::new("holders", Kind::List(HOLDER), "the processes whose children hold most of them"),
+    FactDef::new("zombies", Kind::Count, "zombies that hold one"),
     FactDef::new(
         "group",
         Kind::Group,
-        "the path of the control group below the root of its hierarchy; not there in old recordings",
+        "the path of the control group below the root of its hierarchy; absent in old recordings",
     )
     .optional()
     .subject(),
 ];
 
-/// Who has most of what runs out.
+/// A process that holds much of what is running out.
 pub(super) const HOLDER: &[FactDef] =
     &[FactDef::new("process", Kind::Process, "who").role(Role::Party), FactDef::new("count", Kind::Count, "how many")];
 
-/// Those, each with how many it has.
+/// Holders as a fact, each with how many it holds.
 pub(super) fn holder_facts(holders: &[(Identity, u64)]) -> Value {
     let facts =
         |&(process, count): &(Identity, u64)| Facts::of(HOLDER, [("process", process.into()), ("count", count.into())]);
@@ -59,11 +59,11 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct PidPressure {
-    /// Of a hundred.
+    /// Percent in use from which the rule reports.
     at: u64,
 }
 
-/// Parents that are named, by how many pids their children have.
+/// How many parents are named, those whose children hold most pids.
 const NAMED: usize = 3;
 
 impl Rule for PidPressure {
@@ -94,16 +94,16 @@ impl Rule for PidPressure {
     }
 }
 
-/// Pids that are counted together.
+/// The pids of a control group or of the machine, which share a limit.
 struct Pids<'a> {
-    /// Who stands for them.
+    /// The process that the finding is about: the oldest of the group, or pid 1.
     process: Identity,
-    /// Escaped.
+    /// The name of the group or the machine, escaped.
     whose: String,
-    /// The control group; none, if it is the machine.
+    /// The control group; `None` for the machine.
     group: Option<(GroupKey, &'a GroupRoom)>,
     room: Room,
-    /// Forks that have failed.
+    /// Forks that failed since the last look.
     failed: u64,
 }
 
@@ -125,7 +125,8 @@ impl<'a> Pids<'a> {
     }
 }
 
-/// What a group is. A container has a group with its id in the name; others around that have the same oldest process.
+/// How a group is named: as its container if its own name holds the container's id. The groups around that one can
+/// have the same oldest process.
 fn whose(world: &World, process: &Identity, path: &str) -> String {
     let own = world.container_of(process).filter(|container| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -138,7 +139,7 @@ fn whose(world: &World, process: &Identity, path: &str) -> String {
     }
 }
 
-/// Others chose it, and it can be long: its end tells most.
+/// A path, quoted and cut: others chose it, it can be long, and its end says most.
 fn shown(path: &str) -> String {
     let from = path.len().saturating_sub(LONGEST_PATH);
     match path.get(from..) {
@@ -158,7 +159,7 @@ fn found(world: &World, pids: Pids<'_>, seq: Seq) -> Opinion {
         Some((_, group)) => group.members.iter().filter_map(|&key| world.get(key)).collect(),
         None => world.processes().filter(|process| process.death().is_none()).collect(),
     };
-    // Where they were started.
+    // A zombie counts in the group that it was started in.
     let zombies = members.iter().flat_map(|member| world.unreaped(member.key, Span::ZERO)).map(|(zombie, _)| zombie);
     let zombies: Vec<_> = zombies.collect();
     let holders = holders(world, members.iter().chain(&zombies).copied());
@@ -171,7 +172,7 @@ fn found(world: &World, pids: Pids<'_>, seq: Seq) -> Opinion {
                 "{whose} ran out of pids: {} could not be started",
                 words::count(n, "process or thread", "processes or threads")
             ),
-            format!("{used} of {most}; those that failed got EAGAIN just now"),
+            format!("{used} of {most}; fork() and clone() just failed with EAGAIN"),
         ),
     };
     let oldest = group.map(|(_, group)| match &group.path[..] {
@@ -182,19 +183,22 @@ fn found(world: &World, pids: Pids<'_>, seq: Seq) -> Opinion {
         Note::maybe("in use", failure),
         oldest.map(|oldest| Note::new("group", oldest)),
         Note::maybe("children", named.join(", ")),
-        (zombies > 0).then(|| Note::new("zombies", format!("{zombies} of them"))),
-        Some(Note::new("counted", "each process, each thread and each zombie")),
+        (zombies > 0).then(|| Note::new("zombies", format!("{zombies} of these pids"))),
+        Some(Note::new("counted", "every process, thread and zombie")),
     ];
     let limit = if of_machine { "kernel.pid_max or kernel.threads-max" } else { "pids.max: docker run --pids-limit" };
     let fixes = if zombies * 2 >= used {
         vec!["most of them are zombies: have their parent wait for them (see `tracer explain zombie-leak`)".to_owned()]
     } else {
-        vec!["find out why there are so many processes and threads".to_owned(), format!("raise the limit ({limit})")]
+        vec![
+            "find out why there are so many processes and threads (ps -eLf lists both)".to_owned(),
+            format!("raise the limit ({limit})"),
+        ]
     };
     let confidence = match group {
         Some((_, group)) if failed > 0 && group.failed_is_inferred => Confidence::Incomplete(
-            "control groups with limits lie around it, and the kernel does not say which limit kept processes or \
-             threads from being started: this one has the least left"
+            "the control groups around it have limits too, and the kernel does not say which limit was reached: this \
+             one has the least room"
                 .into(),
         ),
         _ => Confidence::Certain,
@@ -226,7 +230,7 @@ fn found(world: &World, pids: Pids<'_>, seq: Seq) -> Opinion {
     }))
 }
 
-/// Whose children have most of the pids.
+/// The processes whose children hold most of the pids.
 fn holders<'a>(world: &World, members: impl Iterator<Item = &'a Process>) -> Vec<(Identity, u64)> {
     let mut counts: BTreeMap<ProcKey, u64> = BTreeMap::new();
     for process in members {

@@ -16,17 +16,17 @@ use crate::{
 
 const FACTS: &[FactDef] = &[
     FactDef::new("used", Kind::Count, "pseudo-terminals in use (`kernel.pty.nr`)"),
-    FactDef::new("most", Kind::Count, "the most that there can be (`kernel.pty.max`)"),
+    FactDef::new("most", Kind::Count, "how many there can be (`kernel.pty.max`)"),
     FactDef::new("of_machine", Kind::Flag, "always true"),
-    FactDef::new("failed", Kind::Count, "always 0: that is not known").role(Role::Size),
-    FactDef::new("holders", Kind::List(HOLDER), "processes that hold most of them, at the side of the master"),
+    FactDef::new("failed", Kind::Count, "always 0: failures are not known").role(Role::Size),
+    FactDef::new("holders", Kind::List(HOLDER), "the processes that hold most of them, on the master side"),
     FactDef::new("zombies", Kind::Count, "always 0"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "pty-pressure",
     severity: Severity::Warning,
-    summary: "the pseudo-terminals of the machine are running out, and who holds them",
+    summary: "the machine is running out of pseudo-terminals",
     lasts: true,
     facts: FACTS,
     explanation: include_str!("pty_pressure.md"),
@@ -37,7 +37,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct PtyPressure {
-    /// Of a hundred.
+    /// Percent in use from which the rule reports.
     at: u64,
 }
 
@@ -58,10 +58,12 @@ impl Rule for PtyPressure {
         let kept = match (ptys.reserve, of_containers.free()) {
             (0, _) => String::new(),
             (reserve, 0) => {
-                format!("the host keeps {reserve} of them for itself (kernel.pty.reserve): containers get no more")
+                format!("the host keeps {reserve} of them for itself (kernel.pty.reserve): containers can open no more")
             }
             (reserve, left) => {
-                format!("the host keeps {reserve} of them for itself (kernel.pty.reserve): containers get {left} more")
+                format!(
+                    "the host keeps {reserve} of them for itself (kernel.pty.reserve): containers can open {left} more"
+                )
             }
         };
         let holders: Vec<_> =
@@ -70,16 +72,16 @@ impl Rule for PtyPressure {
         let notes = [
             Note::maybe("held", named.join(", ")),
             Note::maybe("reserve", kept),
-            Some(Note::new("effect", "without one no terminal, ssh or exec -t can be opened")),
+            Some(Note::new("effect", "once none is left, no terminal, ssh session or `docker exec -t` can be opened")),
         ];
         Opinion::Found(Box::new(Finding {
             headline: format!("{used} of {most} pseudo-terminals of this machine are in use"),
             notes: notes.into_iter().flatten().collect(),
             fixes: vec![
-                "end the sessions that nobody uses any more (see `tracer explain exec-leftover`; `tracer audit` lists who came \
-                 into a container from outside)"
+                "end sessions that nobody uses any more (`tracer audit` lists what entered a container from outside; see \
+                 `tracer explain exec-leftover`)"
                     .to_owned(),
-                "raise kernel.pty.max".to_owned(),
+                "raise the limit (sysctl kernel.pty.max)".to_owned(),
             ],
             evidence: vec![seq],
             facts: Facts::of(
@@ -141,7 +143,7 @@ mod tests {
             let left = if used < 3_072 { "72" } else { "no" };
             let want = format!(
                 "{used} of 4096 pseudo-terminals of this machine are in use. Reserve: the host keeps 1024 of them for itself \
-                 (kernel.pty.reserve): containers get {left} more."
+                 (kernel.pty.reserve): containers can open {left} more."
             );
             assert!(said.iter().all(|said| said.starts_with(&want)), "{said:?}");
         }

@@ -1,4 +1,4 @@
-//! `signal-queue-overflow`: a queued signal was lost, or lost its siginfo.
+//! `signal-queue-overflow`: the kernel had no room to queue a signal, or its siginfo.
 
 use crate::{
     change::{Change, Signalled},
@@ -14,18 +14,14 @@ use crate::{
 const FACTS: &[FactDef] = &[
     FactDef::new("signal", Kind::Signal, "the signal").role(Role::Signal),
     FactDef::new("sender", Kind::Sender, "who sent the last of them").role(Role::Sender),
-    FactDef::new(
-        "lost",
-        Kind::Count,
-        "how many were lost since `since`, as far as they were seen: of a burst that is not all, unless `all_signals` is true",
-    ),
-    FactDef::new("siginfo_lost", Kind::Count, "how many came without their siginfo, likewise"),
+    FactDef::new("lost", Kind::Count, "how many were lost since `since`; a lower bound unless `all_signals` is true"),
+    FactDef::new("siginfo_lost", Kind::Count, "how many lost only their siginfo, likewise"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-queue-overflow",
     severity: Severity::Warning,
-    summary: "a signal was lost, or who sent it and its value, because too many signals wait already",
+    summary: "a signal was lost, or its sender and value, because too many signals are queued already",
     lasts: false,
     facts: FACTS,
     explanation: include_str!("signal_queue_overflow.md"),
@@ -47,9 +43,9 @@ impl Rule for SignalQueueOverflow {
         if !matches!(sent.verdict, signal::Verdict::QueueOverflow | signal::Verdict::InfoLost) {
             return Opinion::Quiet;
         }
-        // Of a process that is not known nothing was counted.
+        // Nothing is counted for an unknown process.
         let Some(overflow) = world.overflow(sent.target.key, sent.signal) else { return Opinion::Quiet };
-        // The first, the tenth, the hundredth: who finds the queue full often tries again at once.
+        // The first, the tenth, the hundredth: a sender that finds the queue full often tries again at once.
         if !is_power_of_ten(overflow.lost + overflow.siginfo_lost) {
             return Opinion::Quiet;
         }
@@ -58,14 +54,13 @@ impl Rule for SignalQueueOverflow {
             headline: headline(world, sent, overflow),
             notes: notes(sent, overflow),
             fixes: vec![
-                format!("have {} take its signals sooner, and not block them for long", sent.target.comm),
+                format!("have {} take its signals sooner and not block them for long", sent.target.comm),
                 format!(
-                    "raise the limit (ulimit -i, LimitSIGPENDING=); SigQ in /proc/{}/status shows it, and how many wait for \
-                     its user",
+                    "raise the limit (ulimit -i, LimitSIGPENDING=); SigQ in /proc/{}/status shows how many signals are \
+                     queued for its user, and the limit",
                     sent.target.key.tgid
                 ),
-                "where one notification is as good as many, send a signal below SIGRTMIN: that cannot be lost"
-                    .to_owned(),
+                "if one notification is as good as many, send a signal below SIGRTMIN, which cannot be lost".to_owned(),
             ],
             evidence: Some(first).filter(|&first| first != seq).into_iter().chain([seq]).collect(),
             facts: Facts::of(
@@ -77,7 +72,7 @@ impl Rule for SignalQueueOverflow {
                     ("siginfo_lost", siginfo_lost.into()),
                 ],
             ),
-            // The kernel decided each in an event that was seen, so it is certain.
+            // Certain: the tracepoint itself reports what the kernel decided.
             ..Finding::new(&DEF, world.now(), since, sent.target)
         }))
     }
@@ -93,13 +88,15 @@ fn headline(world: &World, sent: &Signalled, overflow: &Overflow) -> String {
     let target = words::short(target);
     if lost + siginfo_lost == 1 {
         return match verdict {
-            signal::Verdict::QueueOverflow => format!("{signal} to {target} was lost: its queue of signals is full"),
-            _ => format!("{signal} to {target} lost its sender and its value: its queue of signals is full"),
+            signal::Verdict::QueueOverflow => format!("{signal} to {target} was lost: too many signals are queued"),
+            _ => format!("{signal} to {target} lost its sender and its value: too many signals are queued"),
         };
     }
     let within = seconds(world.now() - since);
     match (lost, siginfo_lost) {
-        (0, torn) => format!("{signal} to {target} came without its siginfo at least {torn} times within {within}"),
+        (0, torn) => {
+            format!("{signal} to {target} lost its sender and its value at least {torn} times within {within}")
+        }
         (lost, _) => format!("{signal} to {target} was lost at least {lost} times within {within}"),
     }
 }
@@ -114,16 +111,13 @@ fn notes(sent: &Signalled, overflow: &Overflow) -> Vec<Note> {
     let from = if lost + siginfo_lost == 1 { "sent by" } else { "last from" };
     let torn = match (lost, siginfo_lost) {
         (_, 0) => String::new(),
-        (0, 1) => "who sent it, and the value sent along".to_owned(),
-        (_, n) => format!(
-            "at least {} without who sent it and the value sent along",
-            words::count(n, "more came", "more came")
-        ),
+        (0, 1) => "who sent it, and the value sent with it".to_owned(),
+        (_, n) => format!("at least {} without sender and value", words::count(n, "more came", "more came")),
     };
     let notes = [
         Some(Note::new(from, format!("{}{got}", words::from(sender, target)))),
         Note::maybe("missing", torn),
-        Some(Note::new("limit", "its user's processes have as many signals waiting as they may (RLIMIT_SIGPENDING)")),
+        Some(Note::new("limit", "RLIMIT_SIGPENDING, which counts the queued signals of all processes of its user")),
     ];
     notes.into_iter().flatten().collect()
 }
@@ -162,7 +156,7 @@ mod tests {
     fn a_lost_signal_is_told_of_with_its_sender() {
         let finding = story().signal(sent(OVERFLOW_FAIL)).only();
         assert_eq!(finding.process.key.tgid, 10);
-        assert_eq!(finding.headline, "SIGRTMIN+1 to server (pid 10) was lost: its queue of signals is full");
+        assert_eq!(finding.headline, "SIGRTMIN+1 to server (pid 10) was lost: too many signals are queued");
         assert!(finding.message().contains("Sent by: sender (pid 2), which got EAGAIN."), "{}", finding.message());
         assert_eq!(finding.facts.process("sender").map(|sender| sender.key.tgid), Some(2));
     }

@@ -1,4 +1,4 @@
-//! `stopped-by`: a signal asked somebody to end, and he did so by himself: who sent it.
+//! `stopped-by`: a signal asked a process to end, and it ended by itself: who sent the signal.
 
 use crate::{
     change::Change,
@@ -61,7 +61,7 @@ impl Rule for StoppedBy {
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let key = match *change {
             Change::Died { key, .. } if !world.get(key).is_some_and(is_init_of_namespace) => key,
-            // What came of the end of a container is known by now.
+            // What else ended with a container is known by now.
             Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| ns.ending) {
                 Some(ending) if !is_told_otherwise(world, &ending) => ending.init.key,
                 _ => return Opinion::Quiet,
@@ -72,12 +72,12 @@ impl Rule for StoppedBy {
     }
 }
 
-/// An end that came of a request.
+/// An end that followed a request.
 struct Answer<'a> {
     asked: &'a Request,
     is_certain: bool,
     death: &'a Death,
-    /// What the process was the main one of.
+    /// What it is the main process of.
     what: &'static str,
     passed_to: &'a [Identity],
 }
@@ -86,7 +86,7 @@ fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
     let process = world.get(key)?;
     let (stop, death) = process.stop.as_deref().zip(process.death())?;
     let (asked, is_certain) = stop.answered(death.at)?;
-    // A look has found that it still waited.
+    // A look has found that the signal was still pending.
     let was_left = world.waiting(key).iter().any(|waiting| waiting.signal == asked.signal && waiting.masks.is_some());
     let is_by_itself = death.exact && death.status.signal().is_none();
     if !is_by_itself || was_left || is_end_of_child(world, process, asked, death) {
@@ -100,7 +100,7 @@ fn is_init_of_namespace(process: &Process) -> bool {
     process.roles.init && process.ns_level > 0
 }
 
-/// What a process is the main one of: nobody asks who has stopped a helper.
+/// What a process is the main process of: nobody asks who has stopped a helper.
 fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static str> {
     if world.command().is_some_and(|command| command.is(process.key)) {
         return Some("command");
@@ -109,12 +109,12 @@ fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static
         return Some("container");
     }
     let parent = world.parent(process.key)?;
-    // A service manager of a user has the name of that of the machine.
+    // A user's service manager has the same name as the machine's.
     let is_manager = parent.is_init_of_host() || (parent.roles.subreaper && parent.comm.bytes() == b"systemd");
     if is_manager {
         return Some("service");
     }
-    // With the pid namespace of the host a container has no init; an exec has no process of the host's.
+    // In the host's pid namespace, a container has no init; a process brought in by an exec has no parent on the host.
     let is_of_host = process.ns_level == 0;
     if is_of_host && is_watcher(parent.comm.bytes()) && process.container.is_some() {
         return Some("container");
@@ -122,12 +122,12 @@ fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static
     (is_of_host && process.container.is_none() && asked.is_to_leader).then_some("session")
 }
 
-/// Other rules tell of an end that others died of, or that was part of another end.
+/// Other rules report an end that took other processes with it, or that was part of another end.
 fn is_told_otherwise(world: &World, ending: &Ending) -> bool {
     ending.nested || ending.bystanders > 0 || signal_not_forwarded::of_end(world, ending).is_some()
 }
 
-/// It passed the signal on to a child, which died of it, and its own status says so: that end is told of.
+/// It passed the signal on to a child, which died of it, and exited with a status that says so: that end is reported.
 fn is_end_of_child(world: &World, process: &Process, asked: &Request, death: &Death) -> bool {
     let of_signal = 128 + i32::from(asked.signal.0);
     process.roles.init && death.status.code() == of_signal && world.has_just_killed(process.key, asked.signal)

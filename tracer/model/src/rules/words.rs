@@ -1,5 +1,5 @@
-//! Words that several rules use for the same things: processes and those who started them, ends, numbers, and
-//! what helps against a stop signal that does nothing.
+//! Phrases that several rules share: processes and their ancestors, exits, counts, and fixes for a stop signal that
+//! has no effect.
 
 use crate::{
     event::ExitStatus,
@@ -36,10 +36,10 @@ pub(super) fn from(sender: &Sender, target: &Identity) -> String {
     }
 }
 
-/// Ancestors that are named.
+/// How many ancestors are named.
 const ANCESTORS: usize = 3;
 
-/// Somebody and their ancestors, of whom the first are named: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
+/// A process and its nearest ancestors: `kill (pid 12) < bash (pid 3) < sshd (pid 2)`.
 pub(super) fn line(first: String, ancestors: &[Identity]) -> String {
     let more = ancestors.len().saturating_sub(ANCESTORS);
     let more = (more > 0).then(|| format!("… {more} more"));
@@ -47,17 +47,17 @@ pub(super) fn line(first: String, ancestors: &[Identity]) -> String {
     std::iter::once(first).chain(ancestors).chain(more).collect::<Vec<_>>().join(" < ")
 }
 
-/// The client that had asked an engine for it, and its ancestors.
+/// The note about the client that asked an engine for a signal, and the client's ancestors.
 pub(super) fn asked_by(asked_by: &[Identity]) -> Option<Note> {
     let (client, ancestors) = asked_by.split_first()?;
     Some(Note::new("asked by", line(short(client), ancestors)))
 }
 
-/// The same, as an end of a clause.
+/// The same, to end a clause with.
 pub fn on_behalf(asked_by: &[Identity]) -> String {
     match asked_by.split_first() {
         Some((client, ancestors)) => {
-            format!(", as {} had asked", line(short(client), ancestors))
+            format!(", on behalf of {}", line(short(client), ancestors))
         }
         None => String::new(),
     }
@@ -77,18 +77,18 @@ pub(super) fn origin(request: &Request) -> Note {
     let sender = line(who(&request.sender), &request.ancestors);
     match request.killer {
         Killer::ParentDeath => {
-            Note::new("cause", format!("it had asked for that (PR_SET_PDEATHSIG); its parent was {sender}"))
+            Note::new("cause", format!("it had requested that signal (PR_SET_PDEATHSIG); its parent was {sender}"))
         }
         _ => Note::new("sent by", sender),
     }
 }
 
-/// Whom to ask if nobody meant it.
+/// The fix if the stop was not intended.
 pub(super) fn unmeant(request: &Request) -> String {
     let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
     match request.killer {
-        Killer::ParentDeath => format!("if it was not meant, find out why {sender} ended"),
-        _ => format!("if it was not meant, find out why {sender} sent it (whoever stands behind it has started it)"),
+        Killer::ParentDeath => format!("if this was not intended, find out why {sender} ended"),
+        _ => format!("if this was not intended, find out why {sender} sent it, and who started it"),
     }
 }
 
@@ -158,13 +158,13 @@ pub(super) fn to(passed_to: &[Identity]) -> String {
     }
 }
 
-/// Some of so many.
+/// The named ones of `count` processes, and how many more there are.
 pub(super) fn names(named: &[Identity], count: u64) -> String {
     let named: Vec<_> = named.iter().map(short).collect();
     and_more(&named, count)
 }
 
-/// How a process ended, as the end of a sentence about it.
+/// How a process ended, as the predicate of a sentence about it.
 pub(super) fn ended(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) => format!("was killed by {signal}"),
@@ -182,13 +182,13 @@ pub(super) fn the_processes(n: u64) -> String {
     if n == 1 { "the process".to_owned() } else { format!("the {n} processes") }
 }
 
-/// What helps where the kernel drops a signal that pid 1 has no handler for: what fits the program first.
+/// Fixes where the kernel drops a signal that pid 1 has no handler for. The one that fits the program comes first.
 pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<String> {
     let handler = format!("give {} a handler for {signal}", init.comm);
     if init.ns_level == 0 {
         return vec![handler];
     }
-    let init_above = "run it below an init that passes signals on, so that it is not pid 1 (docker run --init, tini, \
+    let init_above = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, \
                       shareProcessNamespace)";
     let mut fixes = Vec::new();
     if is_shell(init.comm.bytes()) {
@@ -239,11 +239,11 @@ pub(super) fn bare(signal: Signal) -> String {
     name.strip_prefix("SIG").unwrap_or(&name).to_owned()
 }
 
-/// The fact about who had asked for a signal.
+/// The fact about who asked for a signal.
 pub(super) const ASKED_BY: FactDef = FactDef::new(
     "asked_by",
     Kind::Processes,
-    "where a runtime sent it, the client that had asked an engine for that (`docker stop`), then its parent and so on up \
-     to the init of its namespace; empty if none was seen, such as a program that talks to the engine itself",
+    "if a runtime sent it: the client that asked the engine for it (`docker stop`), its parent, and so on up to the \
+     init of its namespace; empty if no client was seen (a program may have called the engine's API itself)",
 )
 .role(Role::AskedBy);

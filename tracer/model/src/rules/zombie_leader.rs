@@ -1,4 +1,4 @@
-//! `zombie-leader`: the main thread has exited, the process lives on.
+//! `zombie-leader`: the main thread has exited, and the process lives on.
 
 use crate::{
     change::Change,
@@ -19,7 +19,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leader",
     severity: Severity::Info,
-    summary: "the main thread of a process has exited while others live: it looks defunct and cannot be reaped",
+    summary: "a main thread has exited and other threads live on: the process looks defunct, but is not a zombie",
     lasts: true,
     facts: FACTS,
     explanation: include_str!("zombie_leader.md"),
@@ -40,7 +40,7 @@ impl Rule for ZombieLeader {
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let Change::LeaderDied(key) = *change else { return Opinion::Quiet };
-        // In an ordinary exit of a process with threads the leader is often not the last.
+        // At an ordinary exit, too, the leader is often gone before the last thread.
         match world.get(key).map(|process| process.state) {
             Some(State::LeaderDead { since, .. }) => Opinion::Recheck(since + self.after, key),
             _ => Opinion::Quiet,
@@ -59,11 +59,11 @@ impl Rule for ZombieLeader {
                 seconds(age_ns)
             ),
             notes: vec![
-                Note::new("looks like", "<defunct>, but it is no zombie"),
-                Note::new("reaping", "its parent cannot reap it before the last thread has ended"),
+                Note::new("looks like", "<defunct> in ps, but it is not a zombie"),
+                Note::new("reaping", "its parent cannot reap it until the last thread ends"),
             ],
             fixes: vec![
-                "none is needed, if it is meant to go on: there is nothing for the parent to do".to_owned(),
+                "none, if the process is meant to go on: there is nothing for its parent to do".to_owned(),
                 "to end it, have its main thread call exit(), not pthread_exit(), or have the other threads end"
                     .to_owned(),
             ],
@@ -81,7 +81,7 @@ impl Rule for ZombieLeader {
                 words::short(&open.process)
             )),
             Change::Execed { key, .. } if *key == open.process.key => Some(format!(
-                "another thread of {} executed a program and is its main thread now",
+                "another thread of {} executed a program, and is its main thread now",
                 words::short(&open.process)
             )),
             _ => None,

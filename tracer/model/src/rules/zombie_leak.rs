@@ -1,4 +1,4 @@
-//! `zombie-leak`: one parent collects zombies, how fast, and when no pid will be left.
+//! `zombie-leak`: one parent collects zombies: how many, how fast, and when no pid will be left.
 
 use std::collections::BTreeMap;
 
@@ -23,25 +23,25 @@ const FACTS: &[FactDef] = &[
     FactDef::new(
         "per_hour",
         Kind::Count,
-        "how many more there would be in an hour at the present rate; 0 if they become no more",
+        "how many more there will be in an hour at this rate; 0 if their number does not grow",
     ),
     FactDef::new("names", Kind::List(NAMED), "the most frequent names among them"),
     FactDef::new(
         "limit",
         Kind::Record(LIMIT),
-        "what is reached first if that goes on; null if nothing is within 30 days",
+        "the limit that is reached first at this rate; null if none is within 30 days",
     )
     .nullable(),
 ];
 
 const NAMED: &[FactDef] =
-    &[FactDef::new("comm", Kind::Name, "the name"), FactDef::new("count", Kind::Count, "how many are called so")];
+    &[FactDef::new("comm", Kind::Name, "the name"), FactDef::new("count", Kind::Count, "how many have it")];
 
 const LIMIT: &[FactDef] = &[
     FactDef::new("used", Kind::Count, "pids in use"),
-    FactDef::new("most", Kind::Count, "the most that there can be"),
-    FactDef::new("of_machine", Kind::Flag, "of the machine; else of the control group"),
-    FactDef::new("in_ns", Kind::Span, "when it will be reached, from now"),
+    FactDef::new("most", Kind::Count, "how many there can be"),
+    FactDef::new("of_machine", Kind::Flag, "true: the machine's limit; false: a control group's"),
+    FactDef::new("in_ns", Kind::Span, "how long until it is reached"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -62,13 +62,13 @@ struct ZombieLeak {
     at: u64,
 }
 
-/// Zombies that are looked at before they are counted; more are certain enough.
+/// How many zombies are looked at before they are counted; beyond that, the count is certain enough.
 const LOOKED_AT: usize = 64;
-/// Names of zombies that are told.
+/// How many names of zombies are reported.
 const NAMES: usize = 3;
-/// What is to happen later than this is not foretold.
+/// How far ahead the rule forecasts.
 const FORETOLD: Span = Span::seconds(30 * 86_400);
-/// If the last of them is older than so many times what usually lies between two, there are no more to come.
+/// If the last zombie is older than this many average intervals, the leak has stopped.
 const STOPPED: u64 = 10;
 
 impl Rule for ZombieLeak {
@@ -136,7 +136,7 @@ impl Rule for ZombieLeak {
     }
 
     fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
-        // Whatever comes to it by adoption will be one more.
+        // Zombies that the parent adopts later belong to the leak as well.
         part.part_of() == Some(whole.process.key)
     }
 }
@@ -154,7 +154,7 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
         others => called.push(format!("{others} others")),
     }
     let called = match &names[..] {
-        [(comm, _)] => format!("all of them {comm}"),
+        [(comm, _)] => format!("all named {comm}"),
         _ => called.join(", "),
     };
     let growth = rate.as_ref().map_or_else(String::new, |rate| format!("one more every {}", seconds(rate.interval)));
@@ -162,17 +162,15 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
     let foretold = match limit {
         Some(Reached { room, of_machine, in_ns }) => {
             let whose = match (of_machine, world.container_of(&name)) {
-                (true, _) => "the machine's limit of pids".to_owned(),
-                (false, Some(container)) => {
-                    format!("the limit of pids of {}", container.place())
-                }
-                (false, None) => "the limit of pids of its control group".to_owned(),
+                (true, _) => "the machine".to_owned(),
+                (false, Some(container)) => container.place(),
+                (false, None) => "its control group".to_owned(),
             };
             format!(
-                "{whose} ({} of {} in use) is reached in {} at this rate; then nothing can be started there any more",
+                "{whose} runs out of pids in {} at this rate ({} of {} are in use); then nothing can be started there",
+                seconds(in_ns),
                 room.used,
-                room.most,
-                seconds(in_ns)
+                room.most
             )
         }
         None => String::new(),
@@ -225,20 +223,20 @@ impl Reached {
 
 const HOUR: Span = Span::seconds(3_600);
 
-/// How fast zombies become more.
+/// How fast the number of zombies grows.
 struct Rate {
-    /// Nanoseconds between two of them, on average.
+    /// The average time between two of them.
     interval: Span,
 }
 
 impl Rate {
-    /// None if they do not become more, or if that is not known.
+    /// `None` if their number does not grow, or if that is not known.
     fn of(world: &World, zombies: &[(&Process, &Death)]) -> Option<Self> {
         let known = || zombies.iter().filter(|(_, death)| death.exact).map(|(_, death)| death.at);
         let (first, last, n) = (known().min()?, known().max()?, known().count() as u64);
         let interval = (last - first) / n.checked_sub(1).filter(|&n| n > 0)?;
         let since_last = world.now() - last;
-        // Those that end at once are no rate.
+        // Zombies that ended together give no rate.
         (interval > Span::MS && since_last < interval * STOPPED).then_some(Self { interval })
     }
 }
@@ -369,7 +367,11 @@ mod tests {
         let finding = story.only();
         let limit = finding.facts.record("limit").unwrap();
         assert_eq!((limit.flag("of_machine"), limit.count("in_ns") / 1_000_000_000), (false, 20));
-        assert!(finding.message().contains("(60 of 100 in use) is reached in 20.0 s"), "{}", finding.message());
+        assert!(
+            finding.message().contains("runs out of pids in 20.0 s at this rate (60 of 100 are in use)"),
+            "{}",
+            finding.message()
+        );
     }
 
     #[test]

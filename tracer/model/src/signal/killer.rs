@@ -1,17 +1,17 @@
-//! Who ends a process by a signal, as far as the kernel shows it where the signal is sent.
+//! What ends a process by a signal, as far as the kernel shows it when the signal is sent.
 
 use tracer_common::{record::signal_flags as bit, signal};
 
 use crate::signal::{KernelSender, SI_KERNEL, Signal, SignalSent, origin};
 
-/// Who, or what, a signal that ends a process comes from.
+/// Where a signal that ends a process comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Killer {
     /// Another process, by kill(2), tgkill(2), sigqueue(3) or a pidfd.
     Process,
     /// The process itself: abort(3), raise(3), kill(2).
     Itself,
-    /// The end of its parent, as it had asked for with `PR_SET_PDEATHSIG`.
+    /// The end of its parent, as it requested by `PR_SET_PDEATHSIG`.
     ParentDeath,
     /// Whoever wrote to `cgroup.kill`.
     CgroupKill,
@@ -19,7 +19,7 @@ pub enum Killer {
     TracerExit,
     /// The end of a process that held its terminal, or without which its process group is orphaned.
     HangUp,
-    /// A key on its terminal, or that being hung up.
+    /// A key on its terminal, or a hang-up of the terminal.
     Terminal,
     /// What the program did: a bad address, an illegal instruction.
     Fault,
@@ -88,7 +88,7 @@ impl Killer {
         }
     }
 
-    /// The current task was not there by chance: it is the cause.
+    /// Whether the current task is the cause, not merely the task that was running.
     pub fn has_sender(self) -> bool {
         matches!(
             self,
@@ -96,14 +96,14 @@ impl Killer {
         )
     }
 
-    /// The same cause can end many processes at once.
+    /// Whether the same cause can end many processes at once.
     pub fn can_end_many(self) -> bool {
         let of_others = matches!(self, Self::Terminal | Self::Oom | Self::Kernel | Self::Unknown);
         of_others || (self.has_sender() && self != Self::Itself)
     }
 }
 
-/// Who sends a signal that may end its target.
+/// Where a signal that may end its target comes from.
 pub fn killer(sent: &SignalSent) -> Killer {
     let SignalSent { current, target, signal, code, flags, .. } = *sent;
     let has = |bit: u16| flags & bit != 0;
@@ -111,11 +111,11 @@ pub fn killer(sent: &SignalSent) -> Killer {
     if let Some(kernel) = origin(sent) {
         return match kernel {
             KernelSender::NamespaceEnd => Killer::NamespaceEnd,
-            // exit_ptrace() sends to a task that it traces; who exits can also be short of memory.
+            // exit_ptrace() sends to a task that it traces; an exiting task can also run out of memory.
             KernelSender::Other if signal == Signal::KILL && has(bit::SENDER_EXITING) && !is_own => {
                 if has(bit::TRACED) && !has(bit::GROUP) { Killer::TracerExit } else { Killer::Kernel }
             }
-            // `check_process_timers()`, in the interrupt that met one of its threads.
+            // `check_process_timers()`, in a timer interrupt of one of its threads.
             KernelSender::Other if signal == Signal::XCPU => Killer::CpuLimit,
             KernelSender::Other if signal == Signal::KILL && is_own && code != SI_KERNEL => Killer::CpuLimit,
             KernelSender::Terminal if signal == Signal::HUP && has(bit::SENDER_EXITING) => Killer::HangUp,
@@ -123,18 +123,17 @@ pub fn killer(sent: &SignalSent) -> Killer {
             KernelSender::Timer => Killer::Timer,
             KernelSender::Fault if signal == Signal::SYS => Killer::Seccomp,
             KernelSender::Fault => Killer::Fault,
-            // Which of the kernel's own SIGKILLs are for want of memory is seen when the process ends.
+            // Which of the kernel's own SIGKILLs are from the OOM killer shows when the process ends.
             KernelSender::Oom | KernelSender::Other => Killer::Kernel,
         };
     }
-    // send_sig(…, 0) and its like: on behalf of the current task, though that has not asked for it.
+    // send_sig(…, 0) and the like: on behalf of the current task, though it did not ask for it.
     if has(bit::NO_INFO) {
         match signal {
             Signal::PIPE if is_own => return Killer::BrokenPipe,
             Signal::XFSZ if is_own => return Killer::FileSizeLimit,
             _ if is_own => {}
-            // Whoever exits calls nothing any more; reparent to a new parent is what it still does
-            // (`forget_original_parent()`).
+            // An exiting task makes no system calls: `forget_original_parent()` sends the signal of `PR_SET_PDEATHSIG`.
             _ if has(bit::SENDER_EXITING) => return Killer::ParentDeath,
             // `__cgroup_kill()` sends to a task. What kill(2) sends is for a process, and what tgkill(2)
             // sends has a siginfo; `PTRACE_KILL` has none either (since 5.19).
@@ -146,8 +145,8 @@ pub fn killer(sent: &SignalSent) -> Killer {
     if is_own && !sent.aim.is_many() { Killer::Itself } else { Killer::Process }
 }
 
-/// Whether the kernel accepted a signal that could be why a process ends: the rule by which the
-/// programs in the kernel send signals that nobody has asked to see.
+/// Whether the kernel accepted a signal that could be why a process ends: the rule by which the programs in the kernel
+/// send signals that nobody has asked to see.
 pub fn could_end(sent: &SignalSent) -> bool {
     let SignalSent { signal, flags, result, .. } = *sent;
     signal::is_accepted(result) && signal::could_end(flags & bit::HANDLER_MASK, signal.0.into())
@@ -160,7 +159,7 @@ pub fn fault(signal: Signal, code: i32) -> &'static str {
         (11, 2) => "it used mapped memory in a way that its protection forbids",
         (11, 3) => "an address failed a bounds check",
         (11, 4) => "it used memory that a protection key forbids",
-        // exc_general_protection() says no more than that; force_sigsegv() has no room for the frame of a handler.
+        // exc_general_protection() reports no more than that; force_sigsegv() had no room for a handler's frame.
         (11, SI_KERNEL) => {
             "the processor refused an instruction of it (one that needs privileges, or an address that cannot be), or \
              its stack had no room for a signal"
@@ -210,7 +209,7 @@ mod tests {
             (2, Signal::KILL, PLAIN | group | EXITING, 0, Killer::ParentDeath),
             (2, Signal::KILL, KERNEL | bit::TRACED | EXITING, 0, Killer::TracerExit),
             (2, Signal::KILL, KERNEL | bit::TRACED | EXITING | bit::SENDER_INIT, 0, Killer::TracerExit),
-            // It exits and wants memory: the out-of-memory killer, or its like.
+            // It exits and needs memory: the OOM killer, or the like.
             (2, Signal::KILL, KERNEL | group | EXITING, 0, Killer::Kernel),
             (2, Signal::KILL, KERNEL | bit::TRACED | group | EXITING, 0, Killer::Kernel),
             (2, Signal::KILL, KERNEL | group | EXITING | bit::SENDER_INIT, 0, Killer::NamespaceEnd),

@@ -1,5 +1,5 @@
-//! From the bytes of a record to an [`Event`]. Bytes that make no sense are an error, never a
-//! panic: the caller counts them as lost.
+//! From the bytes of a record to an [`Event`]. Invalid bytes are an error, never a panic: the caller counts them as
+//! lost.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// Why bytes are no record.
+/// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Fewer bytes than the kind has.
@@ -40,7 +40,7 @@ pub enum DecodeError {
         /// Bytes needed.
         want: usize,
     },
-    /// More bytes than any recorder writes: somebody wants them to be held.
+    /// More bytes than any recorder writes: somebody wants to make the reader hold them.
     #[error("a record of kind {kind} has {have} bytes, and {most} are the most that are taken")]
     Long {
         /// The record's kind.
@@ -53,39 +53,39 @@ pub enum DecodeError {
     /// No such kind.
     #[error("there is no record of kind {0}")]
     UnknownKind(u8),
-    /// The signal's number is none.
+    /// Not a signal number.
     #[error("there is no signal {0}")]
     UnknownSignal(u8),
-    /// The start of a stream says nothing that can be understood.
+    /// The contents of the first record cannot be parsed.
     #[error("the start of the stream is damaged")]
     BadStart,
-    /// The path of a control group is no text.
+    /// The path of a control group is not UTF-8.
     #[error("a record about a control group is damaged")]
     BadGroup,
-    /// What is said of limits cannot be understood.
+    /// The limits cannot be parsed.
     #[error("a record about limits is damaged")]
     BadRooms,
     /// What is said to keep a process from going on cannot be understood.
     #[error("a record about what holds up a process is damaged")]
     BadHeld,
-    /// What is said of a container cannot be understood.
+    /// The description of a container cannot be parsed.
     #[error("a record about a container is damaged")]
     BadContainer,
 }
 
-/// The most bytes of what is said of a container: its id, name, image and pod, each as long as engines
-/// allow. There can be as many as there are containers.
+/// The most bytes of a container's description: its id, name, image and pod, each as long as engines allow. There can
+/// be one per container.
 const CONTAINER_MAX: usize = 4 << 10;
 /// Of what keeps a process from going on: the name of a function, and two paths, which JSON may escape.
 const HELD_MAX: usize = 32 << 10;
-/// Of a container's id where a process is said to belong to it.
+/// Of a container's id in a record of a member.
 const CONTAINER_ID_MAX: usize = 512;
-/// Of what is said of the run, and of limits.
+/// Of the description of the run, and of limits.
 pub const JSON_MAX: usize = 1 << 20;
 /// Of the path of a control group (`PATH_MAX`).
 const PATH_MAX: usize = 4 << 10;
 
-/// Decodes one record. Longer ones than this version knows are taken, the rest is ignored.
+/// Decodes one record. Of a longer one than this version knows, the rest is ignored.
 ///
 /// # Errors
 /// See [`DecodeError`].
@@ -212,7 +212,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let EndRecord { header: _, began, cpu_ns, signals, walks_cut } = read(bytes)?;
             EventKind::End(End { began: BootNs(began), cpu_ns: Span(cpu_ns), signals, walks_cut })
         }
-        // Stands only inside of another record.
+        // Appears only inside another record.
         RecordKind::Survey => return Err(unknown),
     };
     Ok(Event { at: BootNs(header.at), cpu: header.cpu, kind })
@@ -272,18 +272,18 @@ fn rest<T: Recorded>(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     bytes.get(size_of::<T>()..want).ok_or(DecodeError::Short { kind: T::KIND as u8, have: bytes.len(), want })
 }
 
-/// The same of a kind of which a reader keeps what it says.
+/// The same for kinds whose text a reader keeps.
 fn short<T: Recorded>(bytes: &[u8], most: usize) -> Result<&[u8], DecodeError> {
     let rest = rest::<T>(bytes)?;
     if rest.len() <= most { Ok(rest) } else { Err(DecodeError::Long { kind: T::KIND as u8, have: rest.len(), most }) }
 }
 
-/// The same as an object.
+/// The same, parsed as a JSON object.
 fn json<T: Recorded, J: DeserializeOwned>(bytes: &[u8], most: usize, bad: DecodeError) -> Result<J, DecodeError> {
     serde_json::from_slice(short::<T>(bytes, most)?).map_err(|_| bad)
 }
 
-/// A stream of a version with more kinds counts more; what this one cannot name is undecodable here.
+/// A newer version counts more kinds; the ones unknown here count as undecodable.
 fn loss(bytes: &[u8]) -> Result<Loss, DecodeError> {
     let LostRecord { header: _, undecodable, missed, unreadable } = read(bytes)?;
     let mut loss = Loss { undecodable, missed, unreadable, ..Loss::default() };
@@ -300,7 +300,7 @@ fn loss(bytes: &[u8]) -> Result<Loss, DecodeError> {
 fn scope(bytes: &[u8]) -> Result<Scope, DecodeError> {
     let CommandScopeRecord { header: Header { kind, .. }, processes, namespaces } = read(bytes)?;
     let mut rest = rest::<CommandScopeRecord>(bytes)?;
-    // What a record claims takes room only as far as its bytes go.
+    // Allocates only what the bytes at hand justify, whatever the record claims.
     let want = (processes as usize).saturating_mul(size_of::<TaskId>()).saturating_add(4 * namespaces as usize);
     let short = DecodeError::Short { kind, have: rest.len(), want };
     let mut scope = Scope::default();
@@ -340,7 +340,7 @@ fn known_ref(id: TaskId) -> TaskRef {
     TaskRef { key: ProcKey { start: BootNs(start), tgid }, tid }
 }
 
-/// Pid 0 is the idle task: nobody.
+/// Pid 0 is the idle task: no process.
 fn task_ref(id: TaskId) -> Option<TaskRef> {
     (id.tgid != 0).then(|| known_ref(id))
 }
@@ -404,7 +404,7 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
     })
 }
 
-/// No more than any source keeps, as each process has some.
+/// At most as many as any source keeps: every process has some.
 fn arguments(bytes: &[u8], is_cut: bool) -> Args {
     let kept = bytes.get(..ARGS_MAX).unwrap_or(bytes);
     Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len(), trust: Trust::Unknown }
@@ -437,7 +437,7 @@ fn exit(record: &ExitRecord) -> Exit {
             adopter::UNKNOWN => Adopter::Unknown,
             _ => Adopter::None,
         },
-        // wait(2) reports the code of the group once it is exiting as one.
+        // wait(2) reports the group's code once the process is exiting as a whole.
         status: ExitStatus(if has(exit_flags::GROUP_EXIT) { group_code } else { exit_code }),
         live,
         leader: has(exit_flags::LEADER),

@@ -1,7 +1,6 @@
-//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::wire::decode), for
-//! what user space itself adds to the stream, and for what an image of the world is made of
-//! ([`World::image`](crate::world::World::image)). Only tests need those that the programs in the kernel
-//! write: what comes from there stays as it came.
+//! From an [`Event`] to the bytes of a record: the inverse of [`decode`](crate::wire::decode), for events that user
+//! space adds to the stream and for images of the world ([`World::image`](crate::world::World::image)). Records of the
+//! programs in the kernel are kept as they came; only tests encode those.
 
 use std::mem::offset_of;
 
@@ -81,7 +80,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         EventKind::Rename(key, comm) => {
             out.fixed(&RenameRecord { id: leader(*key), comm: comm.0, ..Default::default() });
         }
-        // Structures of strings and numbers, which JSON holds always.
+        // Structs of strings and numbers, which JSON can always represent.
         EventKind::Awaited(Awaited { task, waiter, only }) => {
             let only = u32::from(*only);
             out.fixed(&AwaitedRecord { id: id(*task), waiter: id(*waiter), only, ..Default::default() });
@@ -168,7 +167,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
     }
 }
 
-/// An image of the world ([`World::image`]) as records, one after the other.
+/// An image of the world ([`World::image`]) as records in sequence.
 pub fn image(world: &World) -> Vec<u8> {
     let mut records = Vec::new();
     for event in world.image() {
@@ -177,7 +176,7 @@ pub fn image(world: &World) -> Vec<u8> {
     records
 }
 
-/// Where a record goes, and what its header says besides kind and length.
+/// The target of a record, and the rest of its header besides kind and length.
 struct Out<'a> {
     at: BootNs,
     cpu: u16,
@@ -185,12 +184,12 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    /// Appends a record that has nothing behind its fixed part.
+    /// Appends a record without a variable part.
     fn fixed(self, fixed: &(impl Recorded + IntoBytes + Immutable)) {
         self.record(fixed, &[]);
     }
 
-    /// Appends a fixed part, the header of which is filled in, and what follows it.
+    /// Appends a fixed part, with its header filled in, and what follows it.
     fn record<T: Recorded + IntoBytes + Immutable>(self, fixed: &T, rest: &[u8]) {
         let Self { at, cpu, to } = self;
         let len = (size_of::<T>() + rest.len()) as u32;
@@ -333,7 +332,7 @@ fn set(bits: &[(bool, u32)]) -> u32 {
     bits.iter().filter(|(holds, _)| *holds).map(|(_, bit)| bit).sum()
 }
 
-/// The inverse of what decoding makes of the number.
+/// The number of a system call, as decoding reads it.
 fn call_number(call: Option<WaitCall>) -> i32 {
     match call {
         Some(WaitCall::Wait4) => 61,

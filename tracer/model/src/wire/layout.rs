@@ -1,7 +1,7 @@
-//! Where the fields of each kind of record are: the table that every trace carries inside, so that a
-//! reader of another language, or of a later version, needs nothing else; and reading by that table.
+//! Where the fields of each kind of record are: the table that every trace carries, so that a reader in another
+//! language, or of a later version, needs nothing else; and reading by that table.
 //!
-//! All of it is made of the descriptions in [`tracer_common::record`].
+//! All of it is derived from the descriptions in [`tracer_common::record`].
 
 use std::mem::offset_of;
 
@@ -31,8 +31,8 @@ fn json(record: &Record, told: &mut Vec<&'static str>) -> Value {
     })
 }
 
-/// Fields of structures in structures by dotted names: `task.id.start`. What a field of a structure
-/// means is told once: each trace carries the table twice, once unpacked.
+/// Nested fields get dotted names: `task.id.start`. The meaning of a nested structure's field is written only once,
+/// because each trace carries the table twice, once uncompressed.
 fn flatten(layout: &Layout, path: &str, base: usize, told: &mut Vec<&'static str>, to: &mut Vec<Value>) {
     let is_new = !told.contains(&layout.name);
     for field in layout.fields {
@@ -67,7 +67,7 @@ fn plain(form: Form) -> Result<String, &'static Layout> {
     })
 }
 
-/// What a field says, with its unit, and what its bits and values mean.
+/// The text of a field, with its unit, and the meaning of its bits and values.
 fn about(field: &Field) -> String {
     let text = field.about.trim();
     match field.meaning {
@@ -85,14 +85,13 @@ fn words(words: &[Word]) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// A record, read by the table alone.
+/// A record, read with the table alone.
 pub struct Plain {
     /// Name of its kind, or its number.
     pub name: String,
     /// The fields and their values. Text is escaped.
     pub fields: Vec<(String, Value)>,
-    /// What follows the fields, escaped; of a kind that is not known, the whole record as hexadecimal
-    /// digits.
+    /// What follows the fields, escaped; for an unknown kind, the whole record in hexadecimal.
     pub rest: String,
 }
 
@@ -115,7 +114,7 @@ pub fn read(record: &[u8]) -> Plain {
     Plain { name: kind.name().to_owned(), fields, rest: escape(bytes) }
 }
 
-/// How many bytes of arguments follow, as the record itself says.
+/// How many bytes of arguments follow, according to the record.
 pub fn arguments_length(layout: &Layout, fixed: &[u8]) -> usize {
     let field = layout.fields.iter().find(|field| matches!(field.meaning, Meaning::ArgumentsLength));
     let length = field.and_then(|field| fixed.get(field.offset..)?.first_chunk());

@@ -1,5 +1,5 @@
-//! How an event changes the world: one small function per kind. None of them can fail, whatever
-//! is missing or comes in the wrong order. Parents are in `kinship`, ends in `leave`.
+//! How an event changes the world: one small function per kind. None can fail, whatever is missing or out of order.
+//! Parents are in `kinship`, ends in `leave`.
 
 use crate::{
     change::{Change, Signalled},
@@ -18,17 +18,17 @@ use crate::{
 };
 use tracer_common::record::signal_flags;
 
-/// Signals of one init whose senders are kept while they wait.
+/// How many pending signals of one init are kept with their senders.
 const MOST_PENDING: usize = 256;
-/// And of all inits together.
+/// How many of all inits together.
 const MOST_PENDING_OF_ALL: usize = 65_536;
 
 impl World {
-    /// Takes an event in. What it changed is added to `changes`.
+    /// Applies an event, and adds what it changed to `changes`.
     pub fn apply(&mut self, event: &Event, seq: Seq, changes: &mut Vec<Change>) {
         let Event { at, cpu: _, kind } = event;
         let at = *at;
-        // The first snapshot is the beginning of all that is known.
+        // The first snapshot is where all knowledge begins.
         if kind.tells_time() || self.snapshot == 0 {
             self.now = self.now.max(at);
         }
@@ -78,7 +78,7 @@ impl World {
                 self.gap = Some(at);
                 (self.is_synced, self.is_torn) = (false, true);
                 self.is_unread |= lost.unreadable > 0;
-                // Of a damaged trace: it may have been part of the list.
+                // Of a damaged trace: the missing part may have been in the list.
                 self.is_listing &= lost.unreadable == 0;
                 changes.push(Change::Gap);
             }
@@ -127,23 +127,23 @@ impl World {
         }
     }
 
-    /// Enters or completes a process; true if it was not known at all.
+    /// Adds or completes a process; true if it was entirely unknown.
     fn learn(&mut self, at: BootNs, seq: Seq, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
         let is_new = self.know(info.key, at, changes);
         let Some(process) = self.processes.get_mut(&info.key) else { return false };
-        // A birth that is read after a row knows less than that.
+        // A birth that is read after a row knows less than the row.
         if is_new || process.named_at <= at {
             process.named_at = at;
             self.take_over(info);
         }
-        // An exit or an adoption that overtook this event knows the parent better.
+        // An exit or an adoption that overtook this event has the later parent.
         if is_new || self.get(info.key).is_some_and(|process| process.parent.is_none()) {
             self.told_parent(at, seq, info.key, info.parent, changes);
         }
         is_new
     }
 
-    /// Takes the kernel's word for who a process is, but for its parent.
+    /// Takes over the kernel's description of a process, except for its parent.
     pub(super) fn take_over(&mut self, info: &TaskInfo) {
         let Some(process) = self.processes.get_mut(&info.key) else { return };
         let before = process.pid_ns;
@@ -154,8 +154,8 @@ impl World {
         }
     }
 
-    /// Makes sure that a process is in the world, as an event says that it was there at that time; true if it was
-    /// not.
+    /// Ensures that a process is in the world, because an event shows that it was there at that time; true if it was
+    /// unknown.
     pub(super) fn know(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
         if self.processes.contains_key(&key) {
             self.found(key, at);
@@ -164,13 +164,13 @@ impl World {
         if self.bring_back(key, at, changes) {
             return false;
         }
-        // A pid is given out again only after its process was released.
+        // A pid is reused only after its process was released.
         match self.by_pid.get(&key.tgid) {
             Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, changes),
             _ => {}
         }
         if self.processes.len() >= MOST_PROCESSES {
-            // It stays unknown, and what rests on the world from here on is incomplete.
+            // It stays unknown, and conclusions from here on are incomplete.
             (self.gap, self.is_synced) = (Some(at), false);
             return false;
         }
@@ -178,8 +178,7 @@ impl World {
         process.seen_at = at;
         self.members.insert((process.pid_ns, key));
         self.processes.insert(key, Box::new(process));
-        // It was there before the iterator went round, and was not met. How it ended may have been before
-        // anybody watched.
+        // It existed before the iterator started, and was not listed. It may have ended before tracing began.
         if at < self.listed_at {
             self.not_found(key, self.listed_at);
         }
@@ -233,7 +232,7 @@ impl World {
         let before = self.identity(task.key);
         let mut words = Args::default();
         if let Some(process) = self.processes.get_mut(&task.key) {
-            // What was looked up meanwhile is younger.
+            // Looks in between are more recent.
             if process.named_at <= at {
                 (process.comm, process.named_at) = (*comm, at);
             }
@@ -246,7 +245,7 @@ impl World {
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
-            // Another thread than the leader called exec: the leader died, the process did not.
+            // A thread other than the leader called exec: the leader died, but not the process.
             if process.death().is_none_or(|death| death.at < at) {
                 process.state = State::Running;
             }
@@ -283,7 +282,7 @@ impl World {
         }
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
-        // Its parent is exiting too, and whichever is first: in the end it is the heir who is told.
+        // Its parent is exiting too, in whichever order: in the end, the heir is notified.
         let autoreap = autoreap || process.orphaned.is_some_and(|orphaned| orphaned.heir_ignores());
         let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
@@ -296,7 +295,7 @@ impl World {
                     (death.at, death.exact, death.status, death.autoreap) = (at, true, status, autoreap);
                     death.tearing_down &= is_namespace_init;
                 }
-                // Two threads that exit together may both see that nobody is left.
+                // Two threads that exit together may both see that no thread is left.
                 Some(_) => {}
             }
         } else if leader {
@@ -305,8 +304,8 @@ impl World {
                     process.state = State::LeaderDead { since: at, live, seq };
                     changes.push(Change::LeaderDied(task.key));
                 }
-                // The last thread was on its way out meanwhile, and its record came first. It may not yet have
-                // seen what the main thread exits with (`do_exit()` counts a thread off before it sets that).
+                // The last thread was exiting meanwhile, and its record came first. It may not have seen the main
+                // thread's exit code yet (`do_exit()` decrements `live` before it sets the code).
                 Some(death) => death.status = status,
             }
         }
@@ -384,9 +383,9 @@ impl World {
         });
     }
 
-    /// One process less in each ending namespace around it.
-    /// `is_by_end`: the kernel has killed it for that. Who was on its way out already, whom somebody else had
-    /// killed, or who handled its last moments itself, was not.
+    /// One process less in each ending namespace around it. `is_by_end`: the kernel killed it because of that end. It
+    /// did not if the process was already exiting, somebody else had killed it, or it ended by itself in its last
+    /// moments.
     pub(super) fn count_death(
         &mut self,
         key: ProcKey,
@@ -414,7 +413,7 @@ impl World {
         });
     }
 
-    /// Does something to a namespace, and to each around it.
+    /// Applies something to a namespace and to each around it.
     fn each_outwards(&mut self, ns: PidNs, mut act: impl FnMut(&mut Namespace)) {
         let mut next = Some(ns);
         for _ in 0..MOST_NESTED {
@@ -437,7 +436,7 @@ impl World {
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
         if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
             if matches!(verdict, Verdict::Queued | Verdict::InfoLost) {
-                // A standard signal waits once; of the others each does, in order.
+                // A standard signal is pending at most once; real-time signals queue, in order.
                 let before = process.pending.len();
                 if signal.0 < 32 || before >= MOST_PENDING {
                     process.pending.retain(|pending| pending.signal != signal);
@@ -449,7 +448,7 @@ impl World {
                     self.pending += 1;
                 }
             }
-            // A SIGCHLD asks for nothing.
+            // SIGCHLD does not ask for anything.
             let is_accepted = matches!(verdict, Verdict::Queued | Verdict::Delivered);
             if is_accepted && !signal.is_ignored_by_default() && matches!(sender, Sender::Process(_)) {
                 process.signalled_by = Some(current.key);
@@ -539,13 +538,12 @@ impl World {
             self.inherit_container(key, task.parent.map(|task| task.key), task.pid_ns);
             self.inherit_root(key, task.parent.map(|task| task.key));
         }
-        // The kernel is right about the present parent.
+        // The kernel's word about the present parent counts.
         self.told_parent(at, seq, key, task.parent, changes);
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.told_tracer(at, *tracer);
         process.snapshot = self.snapshot;
-        // A task that is on its way out was running a moment ago, and will say itself when it is
-        // dead; an earlier word of its end stands.
+        // An exiting task was running a moment ago, and will report its own death; an earlier report of its end stands.
         if !leader_dead && !task.exiting {
             process.state = State::Running;
         }
@@ -558,21 +556,21 @@ impl World {
         if *leader_dead && *live == 0 {
             match process.death_mut() {
                 None => self.die(key, Death::new(since, false, *status, seq), changes),
-                // It was first seen on its way out, perhaps before it said how it ends.
+                // It was first seen while it exited, perhaps before its status was set.
                 Some(death) if !death.exact => {
                     death.status = *status;
                     death.at = death.at.min(since);
                 }
                 Some(_) => {}
             }
-            // Whatever is expected of its end, it is a zombie.
+            // Whatever was expected of its end, it is a zombie.
             let is_held = tracer.is_some();
             if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
                 (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
             }
         } else if task.exiting && *live == 0 {
-            // Held up on its way out. That its last thread is on it may not be known: the record was
-            // lost, or comes yet.
+            // Its exit is held up. That its last thread is exiting may not be known: the record was lost, or is still
+            // to come.
             if process.death().is_none() {
                 self.die(key, Death::new(since, false, *status, seq), changes);
             }
@@ -587,7 +585,7 @@ impl World {
     }
 
     fn rename(&mut self, at: BootNs, key: ProcKey, comm: Comm) {
-        // Who is not known yet will be told of in full, and by the new name.
+        // A process that is not known yet will be reported in full, with the new name.
         if let Some(process) = self.processes.get_mut(&key) {
             process.seen_at = process.seen_at.max(at);
             if process.named_at <= at {
@@ -598,8 +596,8 @@ impl World {
 
     fn survey(&mut self, at: BootNs, survey: &Survey) {
         let Survey { began, found } = survey;
-        // Who is not on the list is neither traced nor a subreaper; an exit that came meanwhile
-        // knows its own tracer better.
+        // A process that is not on the list is neither traced nor a subreaper; but an exit in between knows its own
+        // tracer better.
         for process in self.processes.values_mut().filter(|process| process.seen_at < *began) {
             process.roles.subreaper = false;
             if process.tracer_at < *began {
@@ -615,7 +613,7 @@ impl World {
     }
 
     fn snapshot_end(&mut self, changes: &mut Vec<Change>) {
-        // Of a damaged trace: the list has no beginning, or lacks some. Who is not on it may be there.
+        // Of a damaged trace: the list has no beginning, or gaps. A process that is not on it may exist.
         if !std::mem::take(&mut self.is_listing) {
             return;
         }
@@ -626,8 +624,8 @@ impl World {
             .filter(|process| process.snapshot != self.snapshot && process.seen_at < self.snapshot_began)
             .map(|process| process.key)
             .collect();
-        // What makes up for the unreadable part of a trace is an image of the world: who is not in it was known to be
-        // gone.
+        // An image of the world makes up for the unreadable part of a trace: a process that is not in it was known to
+        // be gone.
         if std::mem::take(&mut self.is_unread) {
             self.bury(unlisted, self.snapshot_began, changes);
         } else {

@@ -1,8 +1,8 @@
 //! Who asked an engine to stop or kill a container.
 //!
-//! Of `docker stop` the kernel sees two strangers, as of an exec (`entered.rs`): a client, which talks to a
-//! daemon and waits, and a runtime, which the daemon has send the signal. They belong together by the
-//! container that the client's command line names.
+//! The kernel sees two unrelated processes behind a `docker stop`, as behind an exec (`entered.rs`): a client that
+//! talks to a daemon and waits, and a runtime that the daemon starts to send the signal. The container in the client's
+//! command line connects them.
 
 use crate::{
     host::Container,
@@ -13,9 +13,9 @@ use crate::{
 
 /// Commands of clients that end a container, or send it a signal.
 const ENDS: [&[u8]; 5] = [b"stop", b"kill", b"restart", b"rm", b"delete"];
-/// Those behind which one of these words may be another program's.
+/// Those after which one of these words may belong to another program.
 const OTHERS: [&[u8]; 3] = [b"exec", b"run", b"create"];
-/// Options of them that have a value of their own: it names no container.
+/// Their options that take a value, which is not a container.
 const WITH_VALUE: [&[u8]; 6] = [b"-t", b"--time", b"--timeout", b"-s", b"--signal", b"--grace-period"];
 
 /// Whether a command line asks for the end of a container, or for a signal to it.
@@ -37,10 +37,10 @@ fn asks_for_end(args: &Args, container: &Container) -> bool {
     words.any(|word| !std::mem::replace(&mut is_value, WITH_VALUE.contains(&word)) && is_meant(word))
 }
 
-/// Clients of one user that are compared; with more, which of them asked cannot be told.
+/// How many clients of one user are compared; with more, it cannot be said which of them asked.
 const MOST_COMPARED: usize = 256;
 
-/// Whose clients stand together in the index: root's, and those that are believed like root's, are 0.
+/// The user by whom clients are indexed: 0 for root, and for those who are believed like root.
 fn group_of(args: &Args) -> Option<u64> {
     if !args.iter().next().is_some_and(is_client) {
         return None;
@@ -48,7 +48,7 @@ fn group_of(args: &Args) -> Option<u64> {
     match args.trust {
         Trust::Unknown | Trust::Root => Some(0),
         Trust::User(uid) => Some(group_of_user(uid)),
-        // Nobody asks an engine for anything.
+        // It asks an engine for nothing.
         Trust::Nobody => None,
     }
 }
@@ -58,7 +58,7 @@ fn group_of_user(uid: u32) -> u64 {
 }
 
 impl World {
-    /// A process has a command line of its own, instead of `before`.
+    /// A process has a command line of its own now, in place of `before`.
     pub(super) fn note_client(&mut self, key: ProcKey, before: &Args) {
         self.forget_client(key, before);
         if let Some(group) = self.get(key).and_then(|process| group_of(&process.args)) {
@@ -66,15 +66,15 @@ impl World {
         }
     }
 
-    /// It has ended, or has another one.
+    /// It has ended, or has another command line.
     pub(super) fn forget_client(&mut self, key: ProcKey, args: &Args) {
         if let Some(group) = group_of(args) {
             self.engine_clients.remove(&(group, key));
         }
     }
 
-    /// The living clients that may ask for something of a container, oldest first: of root, and of the user
-    /// whose it is. `None` if there are too many to compare.
+    /// The living clients that may ask for something of a container, oldest first: those of root, and of the
+    /// container's user. `None` if there are too many to compare.
     pub(super) fn clients_of(&self, container: &Container) -> Option<Vec<&Process>> {
         let groups = std::iter::once(0).chain(container.uid.map(group_of_user));
         let clients: Vec<_> = groups
@@ -87,8 +87,8 @@ impl World {
         (clients.len() <= MOST_COMPARED).then_some(clients)
     }
 
-    /// On whose behalf a process sends a signal to a container, if it is a runtime and that can be seen: the
-    /// client that asks for it, then its parent and so on. Nobody, if two could have asked.
+    /// The client on whose behalf a process sends a signal to a container, if it is a runtime and that can be seen;
+    /// then the client's parent and so on. Nobody, if two could have asked.
     pub(super) fn asked_by(&self, sender: ProcKey, target: ProcKey) -> Vec<Identity> {
         let Some(process) = self.get(sender) else { return Vec::new() };
         let comm = process.comm.bytes();
@@ -96,7 +96,7 @@ impl World {
             return Vec::new();
         }
         let Some(container) = self.container_of(&self.identity(target)) else { return Vec::new() };
-        // Anybody can be called like a runtime.
+        // Anybody can use a runtime's name.
         let is_believed = process.args.trust.is_believed_of(container.uid);
         let clients = self.clients_of(container).filter(|_| is_believed).unwrap_or_default();
         let asking = clients.into_iter().filter(|client| asks_for_end(&client.args, container));
@@ -105,7 +105,7 @@ impl World {
         if self.upwards(sender).any(|ancestor| asking.contains(&ancestor)) {
             return Vec::new();
         }
-        // One that has another do it is no second one.
+        // A client that has another client do the work is not a second one.
         let is_above = |one: ProcKey, other: ProcKey| one != other && self.is_below(other, one);
         let mut asking = asking.iter().filter(|&&one| !asking.iter().any(|&other| is_above(one, other)));
         match (asking.next(), asking.next()) {
@@ -144,7 +144,7 @@ mod tests {
         story
     }
 
-    /// Nobody is said to have asked.
+    /// No client is named.
     const NONE: [u32; 0] = [];
 
     fn executes(story: &mut Story, pid: u32, line: &str, trust: Trust) {
@@ -160,7 +160,7 @@ mod tests {
         })));
     }
 
-    /// Who is said to have asked, where these processes have a client's command line.
+    /// The client that is named if these processes have a client's command line.
     fn asked(uid: Option<u32>, clients: &[(u32, u32, Trust)]) -> Vec<u32> {
         let mut story = stopped(uid);
         for &(pid, parent, trust) in clients {

@@ -1,4 +1,4 @@
-//! One call, or one key, that sends a signal to many: who got it, and who handled it.
+//! One call, or one key, that sends a signal to several processes: which ones got it, and which handled it.
 
 use crate::{
     event::SignalSent,
@@ -12,10 +12,10 @@ use crate::{
 /// Signals of one call follow each other within this time: the kernel goes from one process of
 /// the group to the next (`__kill_pgrp_info()`).
 const APART: Span = Span::ms(10);
-/// Processes that handled it and are named.
+/// How many processes that handled it are named.
 const HANDLERS: usize = 5;
 
-/// Which call it was: on whose account it is kept, and the number of its first event.
+/// Identifies a call: the process that it is attributed to, and the number of its first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CallId {
     pub owner: ProcKey,
@@ -27,22 +27,22 @@ pub(super) struct CallId {
 pub(super) struct LastCall {
     seq: Seq,
     signal: Signal,
-    /// Whom it met first: nobody is met twice.
+    /// The first process that got it: no process gets it twice.
     first: ProcKey,
-    /// When it met the last one.
+    /// When the last one got it.
     last: BootNs,
     call: Call,
 }
 
 impl World {
-    /// A signal that could end its target is one of those that a call or a key sends, perhaps.
+    /// A fatal signal may be one of several that a call or a key sends.
     pub(super) fn note_call(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, killer: Killer) -> Option<CallId> {
         let SignalSent { current, target, signal, aim, place, .. } = *sent;
         let Place { group, session, terminal } = place;
         let leader = self.by_pid(session).map(Process::identity);
         let (owner, aim) = match killer {
             Killer::Process if aim.is_many() => (current.key, aim),
-            // The kernel sends it in whoever runs just then.
+            // The kernel sends it in the context of any task.
             Killer::Terminal if group != 0 => (leader.map_or(current.key, |leader| leader.key), Aim::Group),
             _ => return None,
         };
@@ -72,7 +72,7 @@ impl World {
         Some(CallId { owner, seq: last.seq })
     }
 
-    /// All that is known of a call by now, unless its process is gone or has made another one.
+    /// What is known about a call by now, unless its process is gone or has made another one.
     pub(super) fn call(&self, id: CallId) -> Option<&Call> {
         let last = self.get(id.owner)?.call.as_deref()?;
         (last.seq == id.seq).then_some(&last.call)

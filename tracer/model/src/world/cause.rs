@@ -1,4 +1,4 @@
-//! Signals that could be why a process ends: what is remembered of each, until it does.
+//! Signals that could be why a process ends: what is remembered about each, until it ends.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::{
     world::{World, call::CallId},
 };
 
-/// How long after it has handled a signal a process that raises it is taken to pass it on.
+/// If a process raises a signal within this time after it handled it, it counts as passing it on.
 pub(super) const RAISED_AGAIN: Span = Span::seconds(10);
-/// Ancestors of a sender that are kept.
+/// How many ancestors of a sender are kept.
 const MOST_ANCESTORS: usize = 16;
 
 /// A signal that could be why a process will end.
@@ -34,16 +34,16 @@ pub(super) struct Cause {
     pub asked_by: Vec<Identity>,
     /// What led to it.
     pub origin: Origin,
-    /// What sent it to others as well.
+    /// The call that sent it to others as well.
     pub call: Option<CallId>,
-    /// Whatever its default action is, it did not come about at once.
+    /// Even if its default action ends the process, it did not take effect at once.
     pub is_taken: bool,
     pub at: BootNs,
     pub seq: Seq,
 }
 
 impl Cause {
-    /// It as the reason for what came after it.
+    /// This signal as the reason for later ones.
     pub fn sent(&self) -> Sent {
         let Self { signal, killer, sender, ref asked_by, .. } = *self;
         Sent { signal, killer, sender, asked_by: asked_by.clone() }
@@ -57,32 +57,32 @@ impl Cause {
         }
     }
 
-    /// It was raised by the process itself, for itself alone.
+    /// The process raised it itself, for itself alone.
     pub fn is_own(&self) -> bool {
         self.killer == Killer::Itself
     }
 }
 
-/// The last of them, of each number; those that the program handles apart from those that end it by default.
+/// The last signal of each number; handled ones apart from those whose default action ends the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Causes {
-    /// Their default action ends the process. A process that is stopped can have several that wait.
+    /// Their default action ends the process. A stopped process can have several pending.
     fatal: Vec<Arc<Cause>>,
-    /// The program handles them: requests to end, from somebody else.
+    /// The program handles them: requests to end, from other processes.
     handled: Vec<Arc<Cause>>,
 }
 
 impl Causes {
-    /// Another program has no handlers yet.
+    /// A new program has no handlers yet.
     pub fn exec(&mut self) {
         self.handled.clear();
     }
 
-    /// There are 64 numbers, and no more of them.
+    /// At most one per number, of which there are 64.
     fn note(&mut self, cause: Cause, is_handled: bool) {
         let causes = if is_handled { &mut self.handled } else { &mut self.fatal };
         match causes.iter_mut().find(|known| known.signal == cause.signal) {
-            // Nothing can come after the first of these, nor before what it does.
+            // Nothing can follow the first of these, nor precede its effect.
             Some(_) if cause.signal == Signal::KILL => {}
             Some(known) => *known = Arc::new(cause),
             None => causes.push(Arc::new(cause)),
@@ -105,21 +105,21 @@ impl Causes {
         last_first(self.handled.iter())
     }
 
-    /// Why a process has ended by that signal, and whether it raised it itself, once it had handled it.
+    /// Why a process ended by that signal, and whether it raised it itself after it had handled it.
     pub fn of(&self, signal: Signal, died_at: BootNs) -> (Option<Arc<Cause>>, bool) {
         let of = |causes: &[Arc<Cause>]| causes.iter().find(|cause| cause.signal == signal).cloned();
         let (fatal, handled) = (of(&self.fatal), of(&self.handled));
         match (fatal, handled) {
             (Some(fatal), Some(handled)) => {
                 let soon = died_at - handled.at <= RAISED_AGAIN;
-                // What was handled before is why.
+                // The handled signal is the reason.
                 if fatal.is_own() && handled.at <= fatal.at && soon {
                     (Some(handled), true)
                 } else {
                     (Some(fatal), false)
                 }
             }
-            // The handler was taken away before the signal was.
+            // The handler was removed before the signal was taken.
             (fatal, handled) => (fatal.or(handled), false),
         }
     }
@@ -147,7 +147,7 @@ impl World {
         let SignalSent { current, target, signal, .. } = *sent;
         let is_handled = sent.has_handler();
         let killer = match killer(sent) {
-            // An init that exits can be short of memory, and whoever is killed for that lives elsewhere.
+            // An exiting init can run out of memory, and the process that is killed for that lives elsewhere.
             Killer::NamespaceEnd if !self.is_below_init(target.key, current.key) => Killer::Kernel,
             killer => killer,
         };
@@ -163,7 +163,7 @@ impl World {
         let code = signalled.seen_code();
         let current = current.key;
         let origin = Origin::default();
-        // An init takes only what it waits for, which older versions do not say.
+        // An init takes only what it waits for, which older recordings do not show.
         let taken = signal_flags::BLOCKED | signal_flags::AWAITED | signal_flags::UNKILLABLE;
         let is_taken = sent.flags & taken != 0;
         let cause =
@@ -173,16 +173,16 @@ impl World {
         process.causes.get_or_insert_default().note(cause, is_handled);
     }
 
-    /// What led to the last signal of that number that a process accepted and that could end it: what its
-    /// sender had received that explains it, the first cause first.
+    /// What led to the last accepted fatal signal of that number to a process: what its sender had received that
+    /// explains it, the first cause first.
     pub fn origin(&self, target: ProcKey, signal: Signal) -> &[Step] {
         let causes = self.get(target).and_then(|process| process.causes.as_ref());
         let last = causes.and_then(|causes| causes.all().find(|cause| cause.signal == signal));
         last.map_or(&[], |cause| &cause.origin)
     }
 
-    /// Whether a process that raises a signal now does so in order to end as it would have: it had handled
-    /// that signal from somebody else, or a child of it has ended by it.
+    /// Whether a process that raises a signal now does so to end with that status: it had handled that signal from
+    /// another process, or a child of it has ended by it.
     pub fn raises_again(&self, key: ProcKey, signal: Signal) -> bool {
         let Some(process) = self.get(key) else { return false };
         let is_soon = |cause: &Arc<Cause>| cause.signal == signal && self.now - cause.at <= RAISED_AGAIN;

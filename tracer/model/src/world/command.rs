@@ -1,5 +1,5 @@
-//! The command that a recording is about, and its scope: whoever descends from it, and whoever lives
-//! in a pid namespace that came about while it ran.
+//! The command that a recording is about, and its scope: its descendants, and the processes of pid namespaces that were
+//! created while it ran.
 
 use rustc_hash::FxHashSet;
 
@@ -15,17 +15,17 @@ use crate::{
 /// A command that was started for the recording.
 #[derive(Debug)]
 pub struct Command {
-    /// Its process, by the name that it was last seen with.
+    /// Its process, with its last known name.
     pub identity: Identity,
     /// What was started.
     pub args: Args,
     /// Set when it has ended.
     pub end: Option<End>,
     descent: Descent,
-    /// A container is no descendant of the client that asked for it, so nothing but the time tells
-    /// that it belongs to the command.
+    /// Pid namespaces that were created while it ran. A container is no descendant of the client that asked for it, so
+    /// only the time connects it to the command.
     namespaces: FxHashSet<PidNs>,
-    /// When a descendant was last seen to die.
+    /// When a descendant last died.
     last_death: BootNs,
 }
 
@@ -51,12 +51,12 @@ impl Command {
         self.identity.key == key
     }
 
-    /// Whether a process is it or was seen below it, also if it is gone by now.
+    /// Whether a process is it or was seen below it, even if it is gone by now.
     pub fn has_descendant(&self, key: ProcKey) -> bool {
         self.descent.has(key)
     }
 
-    /// Whether a host pid is or was, as far as is remembered, one of its descendants.
+    /// Whether a host pid is or was one of its descendants, as far as is remembered.
     pub fn had_pid(&self, pid: u32) -> bool {
         self.descent.keys().any(|key| key.tgid == pid)
     }
@@ -66,14 +66,14 @@ impl Command {
         let of_others = self.descent.keys().filter(|&key| key != self.identity.key);
         let mut left: Vec<_> = of_others
             .filter_map(|key| world.get(key))
-            // Nobody has to wait for it: it goes by itself.
+            // Nobody must wait for it: it goes by itself.
             .filter(|process| process.death().is_none_or(|death| !death.autoreap))
             .collect();
         left.sort_unstable_by_key(|process| process.key);
         left
     }
 
-    /// When a descendant was last seen to die; 0 for never.
+    /// When a descendant last died; 0 for never.
     pub fn last_death(&self) -> BootNs {
         self.last_death
     }
@@ -104,7 +104,7 @@ impl Command {
                 if self.end.is_none() || outer.is_some_and(|outer| self.namespaces.contains(&outer)) {
                     self.namespaces.insert(process.pid_ns);
                 } else {
-                    // Inode numbers are used again: this namespace is another one by the same number.
+                    // Inode numbers are reused: this namespace is a later one with the same number.
                     self.namespaces.remove(&process.pid_ns);
                 }
             }
@@ -121,8 +121,7 @@ impl World {
         self.command.as_ref()
     }
 
-    /// Whether a process belongs to that part of the command that the stream is about; any does where
-    /// there is none.
+    /// Whether a process belongs to that scope of the command; any does if there is no command.
     pub fn is_in_scope(&self, process: &Identity, part: Part) -> bool {
         match (&self.command, part) {
             (_, Part::Host) => true,
@@ -133,7 +132,7 @@ impl World {
     }
 
     pub(super) fn command_started(&mut self, key: ProcKey, args: &Args, changes: &mut Vec<Change>) {
-        // An image after a loss says it again.
+        // An image after a loss repeats it.
         if self.command.as_ref().is_some_and(|command| command.identity.key == key) {
             return;
         }
@@ -171,10 +170,10 @@ impl World {
         self.command = Some(command);
     }
 
-    /// Has the command keep up with what an event changed.
+    /// Updates the command with the changes of an event.
     pub(super) fn follow_command(&mut self, event: &EventKind, changes: &[Change]) {
         let Some(mut command) = self.command.take() else { return };
-        // CLONE_PARENT makes a child of somebody else's; it descends from its creator all the same.
+        // CLONE_PARENT makes it another's child; it still descends from its creator.
         if let EventKind::Fork(fork) = event
             && let Fork { task, creator: Some(creator) } = &**fork
             && command.descent.has(creator.key)

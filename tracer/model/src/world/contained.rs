@@ -1,8 +1,7 @@
-//! Which container a process belongs to: told of a few, known of all.
+//! Which container a process belongs to: reported for a few, derived for all.
 //!
-//! A process belongs where its parent did when it was born, wherever it is adopted later; what
-//! was there before anybody looked, to the nearest ancestor's container, or to that of its pid
-//! namespace.
+//! A process belongs where its parent did when it was born, even if it is adopted later. A process from before tracing
+//! began belongs to the container of its nearest ancestor, or to that of its pid namespace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +14,11 @@ use crate::{
     world::World,
 };
 
-/// The most that have members: a bound for what a trace can make its reader hold. Processes of more have
-/// none.
+/// How many containers can have members: a bound on what a trace can make its reader hold. Processes of further ones
+/// have none.
 const MOST_CONTAINERS: usize = 1 << 16;
-/// The most that are remembered without: findings speak of those that are gone, and whoever can have
-/// containers made of nothing must not push out those that are.
+/// How many containers without members are remembered, because findings can be about processes that are gone. A user
+/// who creates empty containers must not displace others.
 const MOST_EMPTY: usize = 4096;
 
 /// What is remembered of containers.
@@ -27,22 +26,22 @@ const MOST_EMPTY: usize = 4096;
 pub(super) struct Containers {
     all: BTreeMap<ContainerNo, Known>,
     by_id: FxHashMap<String, ContainerNo>,
-    /// Those without members, by when that came about.
+    /// Those without members, by when they lost the last.
     empty: BTreeSet<(u64, ContainerNo)>,
-    /// Numbers that were given out.
+    /// How many numbers were given out.
     given: u32,
-    /// How often one has lost its last member, or was new.
+    /// How often a container has lost its last member, or was new.
     turns: u64,
 }
 
 #[derive(Debug)]
 struct Known {
     container: Container,
-    /// More was said of it than its id.
+    /// More is known about it than its id.
     is_told: bool,
-    /// Processes of the world, zombies included.
+    /// How many of its processes are in the world, zombies included.
     members: usize,
-    /// Its place among those without.
+    /// Its place among those without members.
     empty: u64,
 }
 
@@ -64,7 +63,7 @@ impl Containers {
         Some(number)
     }
 
-    /// One has no members: it is forgotten when many others have lost theirs after it.
+    /// A container has no members: it is forgotten after many others have lost theirs.
     fn is_empty(&mut self, number: ContainerNo) {
         let Some(known) = self.all.get_mut(&number) else { return };
         self.turns += 1;
@@ -107,7 +106,7 @@ impl World {
         self.container_of(identity).map_or_else(|| format!("pid namespace {}", identity.pid_ns), Container::place)
     }
 
-    /// All containers that are remembered, in the order in which they were heard of.
+    /// All containers that are remembered, in the order in which they became known.
     pub fn containers(&self) -> impl Iterator<Item = &Container> {
         self.containers.all.values().map(|known| &known.container)
     }
@@ -118,7 +117,7 @@ impl World {
         Some((&known.container, known.members))
     }
 
-    /// Takes in what is known of one. What root says of an id, no user can have said before or say again.
+    /// Takes in a description. Once root has described an id, no user can change that, neither before nor after.
     pub(super) fn learn_container(&mut self, container: &Container) {
         let Some(number) = self.containers.number(&container.id) else { return };
         let Some(known) = self.containers.all.get_mut(&number) else { return };
@@ -150,13 +149,13 @@ impl World {
         number.into_iter().for_each(|number| self.containers.leave(number));
     }
 
-    /// A process belongs to a container, and with it who came to where it is until then.
+    /// A process belongs to a container, with all that inherited their place from it until then.
     pub(super) fn contain(&mut self, key: ProcKey, id: &str) {
         let Some(process) = self.get(key) else { return };
         let (before, ns) = (process.container, process.pid_ns);
         let is_ns = process.roles.init && process.ns_level > 0;
         let Some(number) = self.containers.number(id) else {
-            // It stays unknown, and what rests on the world from here on is incomplete.
+            // It stays unknown, and conclusions from here on are incomplete.
             (self.gap, self.is_synced) = (Some(self.now), false);
             return;
         };
@@ -166,15 +165,15 @@ impl World {
         let below = std::iter::once(key).chain(self.below(key));
         let inside = is_ns.then(|| self.members_of(ns).map(|process| process.key));
         for key in below.chain(inside.into_iter().flatten()).collect::<Vec<_>>() {
-            // Who belongs to another one by now, because that was told of it, stays there.
+            // A process that was itself reported as another container's stays there.
             if self.get(key).is_some_and(|process| process.container == before) {
                 self.put_in(key, Some(number));
             }
         }
     }
 
-    /// Where somebody belongs who is new, and of whom nothing is told: where the parent does, or the
-    /// init of the pid namespace.
+    /// Where a new process belongs that nothing was reported about: where its parent does, or the init of its pid
+    /// namespace.
     pub(super) fn inherit_container(&mut self, key: ProcKey, creator: Option<ProcKey>, ns: PidNs) {
         if self.containers.all.is_empty() {
             return;
@@ -186,7 +185,7 @@ impl World {
         }
     }
 
-    /// What makes it again, in an image of the world.
+    /// The events that restore it, in an image of the world.
     pub(super) fn image_of_containers(&self) -> Vec<EventKind> {
         let mut members: Vec<_> =
             self.processes().filter_map(|process| Some((process.container?, process.key))).collect();

@@ -1,5 +1,4 @@
-//! A process and whoever was seen below it: by birth, or by adoption. Members stay when they are
-//! adopted away.
+//! A process and all that were seen below it, by birth or by adoption. Members stay members when others adopt them.
 
 use std::collections::VecDeque;
 
@@ -7,7 +6,7 @@ use rustc_hash::FxHashSet;
 
 use crate::{change::Change, ident::ProcKey, world::World};
 
-/// Members that are remembered after their end, because findings about them come late.
+/// How many members are remembered after their end, because findings about them come late.
 const GONE_KEPT: usize = 16_384;
 
 /// The members of a tree.
@@ -24,7 +23,7 @@ impl Descent {
         self.keys.contains(&key)
     }
 
-    /// All members, in no order; for a while also those that are gone.
+    /// All members, in no order; includes recently gone ones.
     pub fn keys(&self) -> impl Iterator<Item = ProcKey> {
         self.keys.iter().copied()
     }
@@ -37,7 +36,7 @@ impl Descent {
         }
     }
 
-    /// Keeps up with a change: who is born to a member, or adopted by one, belongs to them.
+    /// Follows a change: a process that is born to a member, or adopted by one, becomes a member.
     pub fn follow(&mut self, world: &World, change: &Change) {
         match change {
             &Change::Born(key) | &Change::Learned(key) | &Change::Adopted { child: key, adoption: _ } => {

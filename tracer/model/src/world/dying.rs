@@ -1,4 +1,4 @@
-//! Who was killed and is still there, and what keeps somebody from going on.
+//! Processes that were killed and still exist, and what keeps a process from going on.
 
 use tracer_common::record::signal_flags as bit;
 
@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// A signal that ends a process without a word of its own: SIGKILL, or one whose default action is to.
+/// A signal that ends a process without running its code: SIGKILL, or one whose default action ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fatal {
     /// Which.
@@ -23,13 +23,13 @@ pub struct Fatal {
     pub seq: Seq,
 }
 
-/// By default these write a core file first, which takes its time: such a signal has to be taken before the process
-/// dies (`sig_kernel_coredump()`).
+/// By default these write a core file first, which takes time: such a signal must be taken before the process dies
+/// (`sig_kernel_coredump()`).
 const DUMPS_CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 
 impl World {
-    /// Remembers the first signal at which the kernel has begun to end a process: it has a SIGKILL for each of its
-    /// threads then (`complete_signal()`).
+    /// Remembers the first signal at which the kernel began to end a process: by then, each of its threads has a
+    /// SIGKILL (`complete_signal()`).
     pub(super) fn note_fatal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, sender: Sender, verdict: Verdict) {
         let SignalSent { target, signal, flags, .. } = *sent;
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
@@ -41,14 +41,14 @@ impl World {
         }
     }
 
-    /// What keeps a process from going on was looked at.
+    /// The result of a look at what keeps a process from going on.
     pub(super) fn note_held(&mut self, at: BootNs, key: ProcKey, held: &Held) {
         if let Some(process) = self.processes.get_mut(&key) {
             process.held = Some(Box::new((at, held.clone())));
         }
     }
 
-    /// Two processes were looked at for the two ends of a pipe.
+    /// The result of a look at two processes for the two ends of a pipe.
     pub(super) fn note_pipe(&mut self, at: BootNs, pipe: Pipe) {
         let Pipe { reader, writer, shared } = pipe;
         let Some(process) = self.processes.get_mut(&reader) else { return };

@@ -1,8 +1,8 @@
-//! Who came into a container from outside, on whose behalf, and whether that one is still there.
+//! Which processes came into a container from outside, on whose behalf, and whether that client is still there.
 //!
-//! Of `docker exec` the kernel sees two strangers: a client, which talks to a daemon, and a process that
-//! the daemon has a runtime put into the container. They belong together by their command lines: the
-//! client's ends with the container and the command that the other one runs.
+//! The kernel sees two unrelated processes behind a `docker exec`: a client that talks to a daemon, and a process that
+//! the daemon has a runtime put into the container. Their command lines connect them: the client's ends with the
+//! container and the command that the process runs.
 
 use crate::{
     change::{AdopterClass, Adoption, Change},
@@ -23,10 +23,9 @@ pub struct Entry {
     pub client: Identity,
     /// How.
     pub way: Way,
-    /// No other one could have been it.
+    /// No other client could have asked for it.
     pub is_alone: bool,
-    /// Its end, once it has ended: when, how, and the number of
-    /// that event; neither of these if nobody saw it end.
+    /// When and how the client ended, and the number of that event; status and event are unknown if nobody saw it end.
     pub ended: Option<(BootNs, Option<ExitStatus>, Option<Seq>)>,
 }
 
@@ -50,7 +49,7 @@ fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
     Some(words[exec + 1..].to_vec())
 }
 
-/// Whether an option leaves the command alone: `-d`, `-td`, `--detach`.
+/// Whether an option detaches: `-d`, `-td`, `--detach`.
 pub(super) fn detaches(word: &[u8]) -> bool {
     let is_cluster = |letters: &[u8]| !letters.is_empty() && letters.iter().all(|letter| b"itd".contains(letter));
     word == b"--detach"
@@ -58,19 +57,19 @@ pub(super) fn detaches(word: &[u8]) -> bool {
         || word.strip_prefix(b"-").is_some_and(|letters| is_cluster(letters) && letters.contains(&b'd'))
 }
 
-/// Whether a command line asks for a process of a container, and waits for it. What names the container may
-/// also be the value of an option (`-u 0`), so each word is tried.
+/// Whether a command line asks for a process in a container, and waits for it. The word for the container may also be
+/// the value of an option (`-u 0`), so each word is tried.
 fn asks_for(client: &Process, process: &Process, container: &Container) -> bool {
     let Some(words) = words_of_client(&client.args) else { return false };
     let command: Vec<_> = process.args.iter().collect();
     let named = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| container.is_called(word));
     let is_command = |rest: &[&[u8]]| match (client.args.cut, process.args.cut) {
         (false, false) => rest == command,
-        // What was cut off cannot be compared.
+        // A line that was cut cannot be compared.
         _ => rest.first() == command.first(),
     };
     (0..words.len()).filter(|&at| named(words[at])).any(|at| {
-        // A shell may stand before the container's own name: `kubectl exec POD -- COMMAND`.
+        // Another name may stand before the container's: `kubectl exec POD -- COMMAND`.
         let rest = &words[at + 1..];
         let rest = rest.strip_prefix(&[&b"--"[..]]).unwrap_or(rest);
         is_command(rest) && !words[..at].iter().any(|&word| detaches(word))
@@ -83,8 +82,7 @@ impl World {
         self.get(key)?.entry.as_deref()
     }
 
-    /// Whether a living client could have asked for a process that came in; also if there are too many to
-    /// tell.
+    /// Whether a living client could have asked for a process that came in; also true if there are too many to compare.
     pub fn has_client(&self, key: ProcKey) -> bool {
         self.get(key).is_some_and(|process| self.clients_for(process).is_none_or(|clients| !clients.is_empty()))
     }
@@ -121,7 +119,7 @@ impl World {
         self.clients.range(first..=last).map(|&(_, key)| key)
     }
 
-    /// A process executes a program: if it came from outside, finds out for whom. Of clients with equal words
+    /// A process executes a program: if it came from outside, this finds its client. Among clients with equal words,
     /// each has one process, and the first that asked gets the first.
     pub(super) fn note_entry(&mut self, key: ProcKey) {
         let Some(process) = self.get(key) else { return };
@@ -138,8 +136,8 @@ impl World {
         }
     }
 
-    /// A process has ended, or is gone: those that came in for it are on their own, unless a client with
-    /// equal words lives that has none. Which of the two they belonged to nobody can tell.
+    /// A client has ended, or is gone: the processes that came in for it are on their own, unless a living client with
+    /// equal words has no process. It cannot be known which of the two they belonged to.
     pub(super) fn end_client(
         &mut self,
         client: ProcKey,
@@ -200,7 +198,7 @@ impl World {
         }
     }
 
-    /// A client that was taken for gone is in the world again: who came in on its behalf is not on its own.
+    /// A client that was taken for gone is in the world again: its processes are not on their own.
     pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.death().is_none()) else { return };
         let Some(entry) = process.entry.as_mut().filter(|entry| entry.client.key == client) else { return };
@@ -208,13 +206,13 @@ impl World {
         self.clients.insert((client, key));
     }
 
-    /// Somebody outside adopts a process that came in: whoever brought it there has ended, and was no
-    /// runtime that leaves it to a watcher.
+    /// A process outside adopts one that came in: whoever brought it in has ended, and was not a runtime that leaves it
+    /// to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
         let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
-        // Runtimes set up what they bring in through several processes that end before its program begins.
+        // Runtimes set up a new process through several short-lived ones, before its program begins.
         let is_at_work = process.args.iter().nth(1) != Some(b"init");
         let is_from_outside = self.get(from.key).is_none_or(|from| !self.is_in(from.pid_ns, process.pid_ns));
         let detached = self.get(from.key).is_some_and(|from| from.args.iter().any(detaches));

@@ -1,5 +1,5 @@
-//! What a parent does for its children besides waiting: whether a stop signal goes on to them, and
-//! SIGCHLDs that merged on the way back.
+//! What a parent does for its children besides waiting: whether they get its stop signal; and SIGCHLDs from them that
+//! merged.
 
 use crate::{
     event::SignalSent,
@@ -9,22 +9,22 @@ use crate::{
     world::{Death, Process, World},
 };
 
-/// SIGCHLDs that merged with one that was pending, and had a handler.
+/// SIGCHLDs that merged with a pending one, and had a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Merged {
     /// When the first of them was sent.
     pub since: BootNs,
     /// When the last of them was.
     pub last: BootNs,
-    /// How many were seen; of many at once not all are.
+    /// How many were seen; in a burst, not all are.
     pub count: u64,
     /// Number of the last event.
     pub seq: Seq,
-    /// Children that had been reaped before.
+    /// How many children had been reaped before.
     pub reaped_before: u64,
 }
 
-/// A child that is younger than this is likely to be gone soon: the `sleep 1` of a loop.
+/// A child younger than this will probably end soon: the `sleep 1` of a loop.
 const LASTS: Span = Span::ms(1_100);
 
 /// A release is told of so long after the reaping at the most.
@@ -39,15 +39,15 @@ impl Process {
         self.heard_at >= at
     }
 
-    /// Whether it was since then, and ignored the last of them.
+    /// Whether it was since then, and ignores the last such signal.
     pub(super) fn has_ignored_since(&self, at: BootNs) -> bool {
         self.heard_since(at) && self.ignored_at == self.heard_at
     }
 }
 
 impl World {
-    /// A process was sent a signal: it was told, whatever became of that. It may ignore it, or have had one
-    /// of that number already.
+    /// A process was sent a signal. It counts as notified, whatever became of the signal: it may ignore it, or have the
+    /// same one pending already.
     pub(super) fn note_heard(
         &mut self,
         at: BootNs,
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Remembers a SIGCHLD that has merged with one that was pending, if there is a handler for it.
+    /// Remembers a SIGCHLD that merged with a pending one, if there is a handler for it.
     pub(super) fn note_merged(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, verdict: Verdict) {
         if sent.signal != Signal::CHLD || verdict != Verdict::Merged || !sent.has_handler() {
             return;
@@ -95,7 +95,7 @@ impl World {
     /// The children of a process that live, had lasted for a while at that time, and were its own then; and whether
     /// they were sent a signal since, or anybody below them.
     pub(super) fn family(&self, parent: ProcKey, since: BootNs) -> impl Iterator<Item = (&Process, bool)> {
-        // Who comes to it by adoption meanwhile was left by somebody who may have been told.
+        // A child that it adopted meanwhile had another parent, which may have notified it.
         let came = |child: &Process| {
             let orphaned = child.orphaned.as_ref().map(|orphaned| orphaned.at);
             orphaned.or_else(|| Some(child.adoption.as_ref()?.at))
@@ -106,7 +106,7 @@ impl World {
     }
 
     fn was_told(&self, process: &Process, since: BootNs, depth: usize) -> bool {
-        // Deep enough for who passes a signal on to whom; a chain can be as long as there are pids.
+        // Deep enough for signals that are passed on; a chain can be as long as there are pids.
         const DEEPEST: usize = 64;
         process.heard_since(since)
             || (depth < DEEPEST && self.children(process.key).any(|child| self.was_told(child, since, depth + 1)))

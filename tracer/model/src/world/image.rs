@@ -1,5 +1,4 @@
-//! The world as events that make it again: what a trace keeps now and then, so that a reader can
-//! begin in the middle.
+//! The world as events that restore it: traces hold such images, so that a reader can start in the middle.
 
 use crate::{
     event::{Adopter, Event, EventKind, Exit, Notify, Row, TaskInfo},
@@ -9,10 +8,9 @@ use crate::{
 };
 
 impl World {
-    /// A snapshot as the kernel's task iterator gives it, made from what is known: each process with
-    /// its command line, then the ends of those that have ended. Who takes it into an empty world has
-    /// the same processes, parents, namespaces, states and ages; the past of a process (who it was
-    /// born to, signals that wait) is not in it, but for who belongs to the command.
+    /// A snapshot as from the task iterator: each process with its command line, then the ends of those that have
+    /// ended. Applied to an empty world, it restores processes, parents, namespaces, states and ages. It does not hold
+    /// a process's past (its first parent, pending signals), except for membership in the command's tree.
     pub fn image(&self) -> Vec<Event> {
         let now = self.now();
         let event = |at, kind| Event { at, cpu: 0, kind };
@@ -28,7 +26,7 @@ impl World {
                 ends.push((death.at, process, death));
             }
         }
-        // In the order in which they died: whom an init leaves behind must be there when it ends.
+        // In order of death: an init's remaining processes must be there when it ends.
         ends.sort_by_key(|&(at, process, _)| (at, process.key));
         for (at, process, death) in ends {
             events.push(event(at, EventKind::Exit(Box::new(exit_of(process, death)))));
@@ -36,7 +34,7 @@ impl World {
                 events.push(event(at, EventKind::Notify(notify)));
             }
         }
-        // Before the end: with that, a reader has enough.
+        // Before the end, at which a reader has all it needs.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
         let limits = self.image_of_limits().map(|rooms| EventKind::Rooms(Box::new(rooms)));
         let others = self.image_of_containers().into_iter().chain(limits).chain(command);
@@ -45,9 +43,8 @@ impl World {
         events
     }
 
-    /// A process as the iterator would show it, and when. One that has ended at a known time is shown
-    /// as it was before; one that had ended before anybody looked, as a zombie of that time, or as one
-    /// whose exit is held up.
+    /// A process as the iterator would show it, and when. One that ended at a known time is shown as it was before; one
+    /// that had ended before tracing began, as a zombie since then, or as one whose exit is held up.
     fn row_of(&self, process: &Process) -> (BootNs, Row) {
         let now = self.now();
         let (at, idle, leader_dead, live) = match process.state {
@@ -60,7 +57,7 @@ impl World {
         (at, Row { task: self.task_of(process), tracer: process.tracer, idle, status, leader_dead, live })
     }
 
-    /// A process as the kernel would tell of it.
+    /// A process as the kernel would describe it.
     pub(super) fn task_of(&self, process: &Process) -> TaskInfo {
         let Process {
             key, parent, comm, cgroup, pid_ns, ns_level, ns_pid, mid_pids, roles, exit_signal, threads, ..
@@ -88,7 +85,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         task: leader(process),
         parent: process.parent,
         tracer: process.tracer,
-        // Its children have been handed on already.
+        // Its children have already got another parent.
         adopter: Adopter::None,
         status: death.status,
         live: 0,

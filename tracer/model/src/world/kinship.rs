@@ -1,6 +1,6 @@
-//! Who is whose parent. The kernel says so of a child's birth, and of its own end; of an orphan it
-//! says so only by the exact hook. Without that hook the new parent is predicted when the old one
-//! begins to exit, and verified by a look at the child a little later.
+//! Who is whose parent. The kernel reports the parent at a birth and at an exit; for an orphan, only the exact hook
+//! reports the new one. Without that hook, the new parent is predicted when the old one begins to exit, and verified by
+//! a look at the child a little later.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use crate::{
     world::World,
 };
 
-/// A child whose parent is exiting, and whose new parent is not known for certain yet.
+/// A child whose parent is exiting, and whose new parent is not certain yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Orphaned {
     /// When the parent began to exit.
@@ -60,20 +60,18 @@ impl World {
         }
     }
 
-    /// A process is never below itself: whoever is whose parent was there before, be it by birth or by adoption
-    /// (`find_new_reaper()` goes by ancestors, and takes the first process of a namespace for want of one). What
-    /// says the contrary is older than what is known, or made up.
+    /// No process is ever below itself: a parent is older, be it by birth or by adoption (`find_new_reaper()` follows
+    /// ancestors, or else takes the init of the namespace). An event that says otherwise is outdated or forged.
     fn may_be_parent(&self, parent: ProcKey, child: ProcKey) -> bool {
         match parent.start.cmp(&child.start) {
             Ordering::Less => true,
             Ordering::Greater => false,
-            // A coarse clock.
+            // Equal times: the clock is coarse.
             Ordering::Equal => parent != child && !self.is_below(parent, child),
         }
     }
 
-    /// Takes the kernel's word for the present parent of a process, unless it was given before the
-    /// last change.
+    /// Takes the kernel's word for the present parent of a process, unless it is from before the last change.
     pub(super) fn told_parent(
         &mut self,
         at: BootNs,
@@ -98,8 +96,8 @@ impl World {
         }
     }
 
-    /// Whether the kernel has taken this process's children from it, or is about to. A namespace's
-    /// init keeps them until the last of them is gone (`zap_pid_ns_processes()`).
+    /// Whether the kernel has given away this process's children, or is about to. A namespace's init keeps them until
+    /// the last of them is gone (`zap_pid_ns_processes()`).
     fn has_left_its_children(&self, key: ProcKey) -> bool {
         match self.get(key) {
             Some(process) => process.death().is_some() && !(process.roles.init && process.ns_level > 0),
@@ -107,14 +105,13 @@ impl World {
         }
     }
 
-    /// Gives the children of an exiting thread to whom the kernel is expected to give them.
+    /// Predicts the new parents of an exiting thread's children.
     pub(super) fn hand_on(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
         let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, status, .. } = *exit;
         let heir = |to, class| Some(Heir { to, class, ignores });
         let expected = match adopter {
-            // The last thread has no child. What is known here as a child of the process was another
-            // thread's, which is on its way out too and has not handed it on yet; to whom, its own
-            // record was too early to tell.
+            // The last thread has no child. Those recorded as children of the process belong to another thread, which
+            // is exiting too and has not given them away yet. Its own record came too early to show the heir.
             Adopter::None if group_dead && self.has_left_its_children(from.key) => None,
             Adopter::None => return,
             Adopter::Unknown => None,
@@ -140,14 +137,14 @@ impl World {
             }
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
-            // `reparent_leader()` tells the heir of a zombie anew.
+            // `reparent_leader()` notifies the heir of a zombie again.
             if let Some(death) = self.processes.get_mut(&child).and_then(|process| process.death_mut()) {
                 death.autoreap |= heir.ignores;
             }
         }
     }
 
-    /// The parent of a process is not known for certain any more.
+    /// The parent of a process is no longer certain.
     pub(super) fn doubt(
         &mut self,
         at: BootNs,
@@ -177,7 +174,7 @@ impl World {
         let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
         let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
         self.adopted(child, orphaned, to, class, known, changes);
-        // It went to somebody whose own exit had begun, and did not hand it on with the others.
+        // It went to a process whose own exit had begun, so it was not given away with the others.
         if self.has_left_its_children(to.key) {
             self.doubt(at, None, child, self.identity(to.key), None, changes);
         }
@@ -203,7 +200,7 @@ impl World {
         self.note_left_outside(child, &adoption, changes);
     }
 
-    /// Why a process adopts that was not expected to.
+    /// Why a process adopts that was not predicted to.
     fn class_of(&self, from: Identity, to: ProcKey) -> AdopterClass {
         match self.get(to) {
             _ if to == from.key => AdopterClass::Thread,
@@ -212,7 +209,7 @@ impl World {
         }
     }
 
-    /// The kernel says who adopts, when it happens.
+    /// The kernel reports an adoption when it happens.
     pub(super) fn adopt(&mut self, at: BootNs, seq: Seq, adopt: &Adopt, changes: &mut Vec<Change>) {
         let Adopt { child, from, to } = *adopt;
         if self.gone.contains(child.key, at) {
@@ -226,8 +223,8 @@ impl World {
         self.settle(at, child.key, to, Known::Exact, changes);
     }
 
-    /// Another thread than the leader called exec, and took the leader's number
-    /// (`exchange_tids()`): its children are the leader's now.
+    /// A thread other than the leader called exec and took over the leader's tid (`exchange_tids()`): its children are
+    /// the leader's now.
     pub(super) fn renumber(&mut self, key: ProcKey, old_tid: u32, tid: u32) {
         for child in self.child_keys(key).collect::<Vec<_>>() {
             if let Some(parent) = self.processes.get_mut(&child).and_then(|child| child.parent.as_mut())
@@ -238,7 +235,7 @@ impl World {
         }
     }
 
-    /// A close look at one process: is it there, does it live, whose child is it?
+    /// A look at one process: whether it exists, whether it lives, and who its parent is.
     pub(super) fn look(&mut self, at: BootNs, look: &Look, changes: &mut Vec<Change>) {
         let Look { key, found } = *look;
         let Some(found) = found else {
@@ -251,27 +248,26 @@ impl World {
         process.look = Some((at, found));
         let is_held = process.tracer.is_some();
         if let Some(death) = process.death_mut() {
-            // It should have vanished by itself, or with its namespace; or something that is not
-            // known here holds its exit up.
+            // It should have gone by itself or with its namespace; or something unknown holds up its exit.
             let is_zombie = found.state == b'Z';
             death.autoreap &= !is_zombie || is_held;
             death.tearing_down = !is_zombie;
         }
-        // Whoever is believed to live and is seen dead stays as it is: it may be the main thread alone,
-        // and how a process ended is not seen. The record comes, or the snapshot that follows its loss.
+        // A process that is believed alive but looks dead is left unchanged: only its main thread may be dead, and the
+        // status is not visible. The record will come, or the snapshot that follows its loss.
         self.seen_below(at, key, parent, changes);
         self.plan_look(key, at);
         changes.push(Change::Looked(key));
     }
 
-    /// A look saw that process as the parent, `None` if it is not known here.
+    /// A look found that process as the parent; `None` if it is not known here.
     fn seen_below(&mut self, at: BootNs, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;
             return;
         };
-        // Which of its threads holds the child is not seen; the leader stands for them.
+        // The look does not show which thread has the child; the leader stands for all.
         let told = TaskRef { key: parent, tid: parent.tgid };
         let Some(orphaned) = process.orphaned else {
             if process.parent.is_none_or(|believed| believed.key != parent) {
@@ -281,7 +277,7 @@ impl World {
         };
         let expected = orphaned.expected.map(|heir| heir.to).filter(|to| to.key == parent);
         if parent == orphaned.from.key && expected.is_none() {
-            // It has not been handed on yet: closing files can hold an exit up.
+            // It has not been given away yet: closing files can delay an exit.
             self.set_parent(child, Some(told));
         } else {
             self.settle(at, child, expected.unwrap_or(told), Known::Verified, changes);

@@ -11,9 +11,9 @@ use crate::{
 /// How it became known that a process is gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Leave {
-    /// It is no longer there; nobody knows since when.
+    /// It no longer exists; since when is not known.
     Unseen,
-    /// Whoever looked for it did not find it: first and last.
+    /// Looks did not find it: the first and the last.
     NotFound { first: BootNs, last: BootNs },
     /// The kernel released it at that time, and it had been reaped before.
     Freed(BootNs),
@@ -33,9 +33,9 @@ impl World {
         }
     }
 
-    /// The exact moment. The thread in which it happens has waited, or nobody had to: it is the
-    /// process's own end, or that of a parent which leaves it to one that ignores SIGCHLD, or the
-    /// release of a thread that outlived all others (which its tracer may have waited for).
+    /// The exact moment. The thread in which it happens has waited, or nobody had to: then it is the process's own
+    /// exit, or the exit of a parent whose heir ignores SIGCHLD, or the release of a thread that outlived all others
+    /// (for which its tracer may have waited).
     pub(super) fn reap(&mut self, at: BootNs, reap: &Reap, changes: &mut Vec<Change>) {
         let Reap { task, reaper, call } = *reap;
         let is_owed = self.owed_by(task.key) == Some(reaper.key);
@@ -52,7 +52,7 @@ impl World {
     pub(super) fn notify(&mut self, at: BootNs, notify: &Notify) {
         let Notify { task, to, traced, signal: _ } = *notify;
         let Some(process) = self.processes.get_mut(&task.key) else { return };
-        // A tracer that hands it to a parent which ignores SIGCHLD was the only one to wait.
+        // If a tracer hands it to a parent that ignores SIGCHLD, only the tracer has waited.
         if traced || !process.death().is_some_and(|death| death.autoreap) {
             process.told_tracer(at, traced.then_some(to));
         }
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Takes a process out of the world; false if it is not in it.
+    /// Removes a process from the world; false if it is not in it.
     pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
         if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
             self.leave_before(key, at, changes);
@@ -75,14 +75,14 @@ impl World {
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
         }
-        // What the kernel has released never comes back.
+        // A process that the kernel released never comes back.
         self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { BootNs::MAX });
         self.missing.remove(&key);
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
         self.forget_group(key, changes);
         let brought: Vec<_> = self.entries_of(key).collect();
-        // Whoever has ended said so then; of this one the end was not seen.
+        // An end that was seen has been reported; this one was not seen.
         self.end_client(key, self.now, None, None, changes);
         if let Some(entry) = &process.entry {
             self.clients.remove(&(entry.client.key, key));
@@ -92,7 +92,7 @@ impl World {
         }
         self.forget_look(key, process.look_at);
         let death = process.death().copied();
-        // A tracer that waits gives the zombie back, and the parent waits once more (`wait_task_zombie()`).
+        // A tracer that has waited gives the zombie back, and the parent waits again (`wait_task_zombie()`).
         let is_autoreaped = death.is_some_and(|death| death.autoreap);
         let inferred = if is_autoreaped { process.tracer } else { process.parent }.map(|task| task.key);
         let (at, by, exact) = match leave {
@@ -105,7 +105,7 @@ impl World {
             && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
         {
             parent.reaped += 1;
-            // What the kernel takes at the end of a namespace is no wait of its init.
+            // What the kernel releases at the end of a namespace was not reaped by its init.
             let is_adopted = process.adoption.is_some_and(|adoption| adoption.to.key == parent.key);
             parent.reaps_orphans |= is_adopted && !is_autoreaped && parent.death().is_none();
             if !is_autoreaped && process.parent.is_some_and(|task| task.key == parent.key) {
@@ -133,14 +133,13 @@ impl World {
         true
     }
 
-    /// A namespace's init is released after everybody else in it (`zap_pid_ns_processes()`). RCU
-    /// may tell so in another order, and of a child whose parent is gone nobody would know who
-    /// reaped it.
+    /// A namespace's init is released after everything else in it (`zap_pid_ns_processes()`). RCU may report that in
+    /// another order; the reaper of a child whose parent is already gone would then be unknown.
     fn leave_before(&mut self, init: ProcKey, at: BootNs, changes: &mut Vec<Change>) {
         let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
         let Some(death) = init.death() else { return };
-        // The number of a namespace is given to a new one at once. Who has another init, or is younger
-        // than the end of this one, is not of this namespace.
+        // The number of a namespace can be reused at once. A process with another init, or younger than the end of this
+        // namespace, is not of this one.
         if self.namespaces.get(&init.pid_ns).is_none_or(|ns| ns.init != Some(init.key)) {
             return;
         }
@@ -148,13 +147,13 @@ impl World {
         let mut left: Vec<_> = self.members_of(init.pid_ns).filter(is_left).map(|process| process.key).collect();
         // Children are younger than their parents.
         left.sort_unstable();
-        // Those of nested namespaces are among them.
+        // Processes of nested namespaces are included.
         for key in left.into_iter().rev() {
             self.remove_one(key, Leave::Freed(at), changes);
         }
     }
 
-    /// Children that were not seen to be handed on: a look will tell the new parent.
+    /// Children without a new parent so far: a look will find it.
     fn leave_children(&mut self, gone: Identity, at: BootNs, changes: &mut Vec<Change>) {
         let key = gone.key;
         for child in self.child_keys(key).collect::<Vec<_>>() {
@@ -188,7 +187,7 @@ impl World {
         if ns.init == Some(key) {
             ns.init = None;
         }
-        // The init is the last to be released, except for what never had one in sight.
+        // The init is released last, except in a namespace whose init was never seen.
         let may_go = ns.init.is_none() && self.initial_ns != Some(left);
         if may_go && self.own_members(left).next().is_none() {
             let outer = self.namespaces.remove(&left).and_then(|ns| ns.parent);

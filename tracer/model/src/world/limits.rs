@@ -1,4 +1,4 @@
-//! How much is left of what runs out, and who uses it up.
+//! How much is left of limited resources, and who uses them.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{
     world::World,
 };
 
-/// What was told last.
+/// As last reported.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     ptys: Option<Ptys>,
@@ -25,11 +25,11 @@ pub(super) struct Limits {
 #[derive(Clone, Debug)]
 struct Group {
     told: GroupRoom,
-    /// What failed between that and what was told before it.
+    /// Forks that failed between that and the report before it.
     failed_now: u64,
 }
 
-/// Control groups that are remembered: a bound for what a trace can make its reader hold.
+/// How many control groups are remembered: a bound on what a trace can make its reader hold.
 const MOST_GROUPS: usize = 1 << 15;
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         self.limits.ptys
     }
 
-    /// Who holds most of them, if few were left when that was told.
+    /// Its largest holders, if few were left when that was reported.
     pub fn pty_holders(&self) -> &[Holder] {
         &self.limits.pty_holders
     }
@@ -48,18 +48,18 @@ impl World {
         self.limits.pids
     }
 
-    /// Pids of a control group, and how many more could not be had for it since that was told before.
+    /// Pids of a control group, and how many forks have failed because of it since the previous report.
     pub fn group(&self, key: GroupKey) -> Option<(&GroupRoom, u64)> {
         let Group { told, failed_now } = self.limits.groups.get(&key)?;
         Some((told, *failed_now))
     }
 
-    /// Control groups that are not looked at, as there are too many or they lie too deep; at least.
+    /// How many control groups, at least, are not looked at because there are too many or they are too deep.
     pub fn groups_left_out(&self) -> u64 {
         self.limits.groups_left_out
     }
 
-    /// Pids that a process can still have, if that was asked for just now.
+    /// Pids that a process can still have, if that was just asked for.
     pub fn pids_of(&self, key: ProcKey) -> Option<Room> {
         self.limits.of.filter(|&(of, _)| of == key).map(|(_, room)| room)
     }
@@ -86,7 +86,7 @@ impl World {
             if self.get(told.process).is_none() || (before.is_none() && self.limits.groups.len() >= MOST_GROUPS) {
                 continue;
             }
-            // What failed before it was told for the first time is not new.
+            // What had failed before the first report is not new.
             let since = || told.failed.saturating_sub(before.map_or(told.failed, |group| group.told.failed));
             let failed_now = told.failed_now.unwrap_or_else(since);
             self.limits.groups.insert(key, Group { told: told.clone(), failed_now });
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// In old traces a group is known by its oldest process only, and is told anew with the next one.
+    /// In old traces, a group is known only by its oldest process, and reported anew with the next one.
     pub(super) fn forget_group(&mut self, process: ProcKey, changes: &mut Vec<Change>) {
         let key = GroupKey::Of(process);
         if self.limits.groups.remove(&key).is_some() {
@@ -108,10 +108,10 @@ impl World {
         }
     }
 
-    /// What makes it again, in an image of the world.
+    /// The events that restore it, in an image of the world.
     pub(super) fn image_of_limits(&self) -> Option<Rooms> {
         let Limits { ptys, pty_holders, pids, groups, groups_left_out, of: _ } = &self.limits;
-        // What failed a moment before is not new to who reads the image.
+        // Failures from before the image are not new to its reader.
         let groups = groups.values().map(|group| GroupRoom { failed_now: None, ..group.told.clone() }).collect();
         let rooms = Rooms {
             ptys: ptys.map(|ptys| ptys.room),

@@ -1,4 +1,4 @@
-//! Whose a process is, by what nobody can choose: its container, else whom it descends from by birth.
+//! Whose a process is, by facts that nobody can choose: its container, else its ancestry by birth.
 
 use crate::{
     ident::{Identity, ProcKey},
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl World {
-    /// Whose a process is. Of one that is gone, whose those were who stood above it: its parent first.
+    /// Whose a process is. For one that is gone, by its former ancestors, the parent first.
     pub fn family_of(&self, process: &Identity, ancestors: &[Identity]) -> Family {
         if process.container.is_some() {
             return Family { container: process.container, ..Family::default() };
@@ -15,12 +15,12 @@ impl World {
         let known = [process].into_iter().chain(ancestors).filter_map(|one| self.get(one.key));
         match known.filter(|one| !one.is_init_of_host()).map(|one| (one.root, one.cgroup)).next() {
             Some((root, cgroup)) => Family { container: None, root, cgroup },
-            // Nobody else is taken for it.
+            // It cannot be confused with any other.
             None => Family { container: None, root: process.key, cgroup: 0 },
         }
     }
 
-    /// Who is new is of the family of whoever made it, for ever: an orphan, too.
+    /// A new process belongs to the family of its creator for good, even as an orphan.
     pub(super) fn inherit_root(&mut self, key: ProcKey, creator: Option<ProcKey>) {
         let creator = creator.and_then(|creator| self.get(creator)).filter(|creator| !creator.is_init_of_host());
         let root = creator.map_or(key, |creator| creator.root);

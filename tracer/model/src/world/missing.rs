@@ -1,10 +1,10 @@
-//! Who was looked for and not found: gone, or hidden for a moment.
+//! Processes that were looked for and not found: gone, or hidden for a moment.
 //!
-//! A look at `/proc`, and a run of the task iterator, tell of the present, and the stream may be behind that:
-//! what says how somebody ended is still to come. And both miss a process in which another thread than the
-//! leader executes a program: `de_thread()` gives that one the leader's number, and who finds the leader right
-//! before finds nobody. So nobody is buried before the stream has come to the time of the look, nor without a
-//! second look if the end was not seen; and whoever does something later is there.
+//! A look at `/proc`, or a run of the task iterator, shows the present, and the stream can lag behind: the record of an
+//! end may still be to come. And both miss a process in which a thread other than the leader calls exec: `de_thread()`
+//! gives that thread the leader's tid, and a look that found the leader right before finds nothing. So a process is
+//! removed only once the stream has reached the time of the look, and, if its end was not seen, after a second look;
+//! and if it does anything later, it comes back.
 
 use crate::{
     change::Change,
@@ -13,41 +13,41 @@ use crate::{
     world::{Process, World, leave::Leave},
 };
 
-/// When somebody was not found.
+/// When a process was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Missing {
     first: BootNs,
-    /// The second time. What comes later adds nothing: somebody may be looked for at every tick.
+    /// The second time. Later ones add nothing: a process may be looked for at every tick.
     again: Option<BootNs>,
 }
 
 impl Missing {
-    /// Nobody has missed it again.
+    /// It was not missed a second time.
     pub(super) fn was_once(self) -> bool {
         self.again.is_none()
     }
 }
 
-/// Somebody who was buried too early, if it comes to that.
+/// A process that was removed, in case that was too early.
 #[derive(Debug)]
 pub(super) struct Mislaid {
     process: Box<Process>,
-    /// Who had come into a container on its behalf.
+    /// Processes that came into a container on its behalf.
     brought: Vec<ProcKey>,
 }
 
-/// Of how many that is kept.
+/// For how many that is kept.
 const MOST_MISLAID: usize = 64;
 
 impl Process {
-    /// Whoever looked for it last did not find it, and it was not seen to be released.
+    /// The last look did not find it, and its release was not seen.
     pub fn is_missing(&self) -> bool {
         self.missing.is_some()
     }
 }
 
 impl World {
-    /// Whoever looked for a process did not find it, at that time.
+    /// A look at that time did not find a process.
     pub(super) fn not_found(&mut self, key: ProcKey, at: BootNs) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
         let missing = process.missing.get_or_insert(Missing { first: at, again: None });
@@ -58,7 +58,7 @@ impl World {
         self.plan_look(key, at);
     }
 
-    /// Something proves that a process was there at that time.
+    /// An event proves that a process existed at that time.
     pub(super) fn found(&mut self, key: ProcKey, at: BootNs) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.seen_at = at.max(process.seen_at);
@@ -70,8 +70,8 @@ impl World {
         self.plan_look(key, at);
     }
 
-    /// The stream has come to that time: who was not found by then, and whose end is known or who was not found
-    /// again, is gone.
+    /// The stream has reached that time: a process that was not found by then is gone if its end is known, or if it was
+    /// not found a second time.
     pub(super) fn bury_missing(&mut self, at: BootNs, changes: &mut Vec<Change>) {
         let is_gone = |key: &ProcKey| {
             let process = self.get(*key)?;
@@ -86,7 +86,7 @@ impl World {
         }
     }
 
-    /// Those who were certainly gone by that time.
+    /// Processes that were certainly gone by that time.
     pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: BootNs, changes: &mut Vec<Change>) {
         keys.sort_unstable();
         for key in keys.into_iter().rev() {
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    /// Keeps somebody who left the world because nobody found it, unless its end was seen.
+    /// Keeps a process that was removed because it was not found, unless its end was seen.
     pub(super) fn mislay(&mut self, process: Box<Process>, brought: Vec<ProcKey>) {
         if process.death().is_some() {
             return;
@@ -105,7 +105,8 @@ impl World {
         }
     }
 
-    /// Brings back who did something after it was not found, with all that was known of it; false if nothing is.
+    /// Brings back a process that did something after it was not found, with all that was known about it; false if
+    /// nothing is.
     pub(super) fn bring_back(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
         let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.process.key == key) else { return false };
         let Some(Mislaid { process: mut kept, brought }) = self.mislaid.remove(i) else { return false };
@@ -115,7 +116,7 @@ impl World {
         let task = self.task_of(&kept);
         let (container, parent) = (kept.container.take(), kept.parent.take());
         let Some(process) = self.processes.get_mut(&key) else { return false };
-        // What an index has of the new one stays as it is; `take_over()` and the calls below put the rest there.
+        // Index entries of the new one stay; `take_over()` and the calls below restore the rest.
         let Process { pid_ns, look_at, missing, seen_at, .. } = **process;
         **process = Process { pid_ns, look_at, missing, seen_at, orphaned: None, ..*kept };
         self.pending += process.pending.len();
@@ -127,7 +128,7 @@ impl World {
             self.note_client_again(key, entry);
         }
         if let Some(parent) = parent {
-            // Who may have handed it on meanwhile.
+            // Its parent may have given it away meanwhile.
             self.set_parent(key, Some(parent));
             self.doubt(at, None, key, self.identity(parent.key), None, changes);
         }

@@ -1,7 +1,7 @@
-//! Why a process sends a signal: what it had received shortly before, or whose end it had seen.
+//! Why a process sends a signal: what it received shortly before, or whose end it saw.
 //!
-//! Nothing is guessed. A step is `seen` if what it is shows that the two belong together, such as the same signal
-//! at once; it is `likely` if only who took part and when does. What fits less well is not told.
+//! Nothing is guessed. A step is `seen` if its nature shows that the two belong together, such as the same signal at
+//! once; it is `likely` if only the parties and the time do. Anything weaker is not reported.
 
 use std::sync::Arc;
 
@@ -18,24 +18,23 @@ use crate::{
     },
 };
 
-/// Who does the same so soon, passes it on.
+/// A process that sends the same signal within this time passes it on.
 const AT_ONCE: Span = Span::SECOND;
-/// And so long after that it may still be the reason.
+/// Up to this time later, it may still be the reason.
 const SOON: Span = Span::seconds(10);
-/// A harsher signal comes so long after the milder one at the most (systemd: 90 s).
+/// The longest time between a milder signal and a harsher one (systemd: 90 s).
 const GRACE: Span = Span::seconds(120);
-/// Whoever waits for a child does something about its end within this time.
+/// A parent that waits for a child reacts to its end within this time.
 const REACTION: Span = Span::ms(100);
-/// A shell runs one command after the other: the end of one that has not lasted so long, is no
-/// reason for the next.
+/// A shell runs one command after another: the end of one that lasted less than this is no reason for the next.
 const LASTS: Span = Span::SECOND;
-/// The processes of a pipeline are started together.
+/// The processes of a pipeline start within this time.
 const PIPELINE: Span = Span::ms(100);
-/// Ends of children that are remembered: the last ones.
+/// How many ends of children are remembered: the last ones.
 const MOST_ENDS: usize = 4;
-/// Whoever passes a signal on may have a helper do it, such as `kill`, and that one its own.
+/// A process that passes a signal on may do so through a helper such as `kill`, which may have its own.
 const HELPERS: usize = 3;
-/// How far up somebody is looked for.
+/// How many levels up are searched.
 const DEEPEST: usize = 64;
 
 /// A child that has ended.
@@ -45,7 +44,7 @@ pub(super) struct EndOfChild {
     status: ExitStatus,
     at: BootNs,
     seq: Seq,
-    /// By whose signal, or after which one that it handled.
+    /// The sender of the signal that ended it, or the one that it had handled before.
     cause: Option<Arc<Cause>>,
 }
 
@@ -65,7 +64,7 @@ impl World {
         steps.unwrap_or_default()
     }
 
-    /// Somebody had asked the same process to end, and it had not.
+    /// Another signal had asked the same process to end, in vain.
     fn escalation(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
         let is_harsher = |milder: Signal| {
             cause.signal != milder
@@ -87,9 +86,9 @@ impl World {
         })
     }
 
-    /// The sender, or whom it helps, had received a signal.
+    /// The sender, or the process that it helps, had received a signal.
     fn received(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
-        // Whoever helps was started for that.
+        // A helper was started for this.
         let mut helper = cause.current;
         for key in self.upwards(cause.current).take(HELPERS) {
             let process = self.get(key)?;
@@ -97,7 +96,7 @@ impl World {
             let passed = |earlier: &Cause| {
                 let is_same = earlier.signal == cause.signal;
                 let span = cause.at - earlier.at;
-                // A person who has pressed Ctrl-C at a shell may give the next command.
+                // After Ctrl-C at a shell, a person may give the next command.
                 let is_at_prompt = earlier.signal == Signal::INT && is_shell(process.comm.bytes());
                 let is_why = span <= if is_at_prompt { AT_ONCE } else { SOON }
                     && earlier.current != cause.current
@@ -117,12 +116,12 @@ impl World {
         None
     }
 
-    /// A child of the sender had ended, and it does something about the others.
+    /// A child of the sender had ended, and it acts on the others.
     fn child_ended(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
         let process = self.get(cause.current)?;
         let end = process.ended_children.back()?;
         let lasted = end.at - end.child.key.start;
-        // Of those that end all the time none is one.
+        // A child of a kind that ends all the time is not the reason.
         let is_alone = process.ended_children.iter().rev().nth(1).is_none_or(|before| before.at + AT_ONCE < end.at);
         let is_reason = is_alone
             && end.status != ExitStatus(0)
@@ -134,22 +133,21 @@ impl World {
         Some(end.step(How::ChildEnded, Certainty::Likely))
     }
 
-    /// A child had ended by the signal that a process raises at itself: whoever waits for the process is to see
-    /// the same.
+    /// A child had ended by the signal that a process raises for itself, so that its waiter sees the same status.
     pub(super) fn repeats(&self, key: ProcKey, signal: Signal, at: BootNs) -> Option<Origin> {
         let ends = &self.get(key)?.ended_children;
         let is_same = |end: &&EndOfChild| end.status.signal() == Some(signal) && at - end.at <= AT_ONCE;
         Some(ends.iter().rev().find(is_same)?.step(How::ChildEnded, Certainty::Seen))
     }
 
-    /// The end of a process is why: what had brought that about?
+    /// The end of the process is the reason: what had caused that?
     fn ended(&self, key: ProcKey) -> Option<Origin> {
         let process = self.get(key)?;
         let death = process.death()?;
         Some(end_of(process.identity(), death, process.ended_by.clone()).step(How::Ended, Certainty::Seen))
     }
 
-    /// Whoever had read the pipe has ended: of those that were started together with the writer, the last one.
+    /// The reader of the pipe has ended: of those started together with the writer, the last one.
     fn reader_ended(&self, writer: ProcKey) -> Option<Origin> {
         let parent = self.get(writer)?.parent?.key;
         let end = self.get(parent)?.ended_children.back()?;
@@ -157,7 +155,7 @@ impl World {
         is_of_pipeline.then(|| end.step(How::Ended, Certainty::Likely))
     }
 
-    /// A process has ended: by which signal, or after which one that it had handled; and its parent will know.
+    /// A process has ended: remembers for its parent by which signal, or after which one that it had handled.
     pub(super) fn note_end(&mut self, key: ProcKey, death: &Death, cause: Option<Arc<Cause>>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.ended_by.clone_from(&cause);
@@ -187,7 +185,7 @@ impl EndOfChild {
     }
 }
 
-/// A signal explains what came after it.
+/// A signal explains a later one.
 pub(super) fn after(cause: &Cause, to: Identity, how: How, certainty: Certainty) -> Origin {
     let step = Step { sent: Some(cause.sent()), to, status: None, at: cause.at, seq: cause.seq, how, certainty };
     chain(&cause.origin, step)
@@ -200,7 +198,7 @@ fn chain(earlier: &[Step], step: Step) -> Origin {
     first.chain(earlier.iter().skip(1 + skipped)).cloned().chain([step]).collect()
 }
 
-/// Whether the same led to two ends: to each by itself where a step is about whom it ended.
+/// Whether two ends have the same cause; a step about the ended process itself may differ.
 pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
     let is_same_step = |one: &Step, other: &Step| {
         let is_of_each = matches!(one.how, How::Escalation | How::Before);
@@ -209,18 +207,19 @@ pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_step(one, other))
 }
 
-/// Two signals come from the same client, or from children of the same parent: a runtime lives for a moment.
+/// Whether two signals come from the same client, or from children of the same parent: a runtime lives only for a
+/// moment.
 fn is_of_one_family(one: &Cause, other: &Cause) -> bool {
     let is_same = |one: &[Identity], other: &[Identity]| match (one.first(), other.first()) {
         (Some(one), Some(other)) => one.key == other.key,
         _ => false,
     };
-    // Anybody can be a child of an init.
+    // Anything can be a child of an init.
     let has_init = one.ancestors.first().is_none_or(|parent| parent.ns_pid == 1);
     is_same(&one.asked_by, &other.asked_by) || (!has_init && is_same(&one.ancestors, &other.ancestors))
 }
 
-/// It asks a process to end, or tells it that its time is up.
+/// It asks a process to end, or announces a limit.
 pub(super) fn is_request(cause: &Cause) -> bool {
     match cause.killer {
         Killer::Timer => cause.signal == Signal::ALRM,
@@ -228,7 +227,7 @@ pub(super) fn is_request(cause: &Cause) -> bool {
     }
 }
 
-/// What a process had handled before another one ended it.
+/// What a process had handled before another signal ended it.
 pub(super) fn before(handled: &Cause, fatal: &Cause, victim: Identity) -> Option<Origin> {
     let is_meant =
         handled.signal == fatal.signal || matches!(handled.signal, Signal::INT | Signal::QUIT | Signal::TERM);

@@ -7,7 +7,7 @@ use crate::{
     world::World,
 };
 
-/// Signals of one number to one process that found the queue full.
+/// Lost signals of one number to one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow {
     /// Which signal.
@@ -16,18 +16,17 @@ pub struct Overflow {
     pub since: BootNs,
     /// Number of that event.
     pub seq: Seq,
-    /// Signals that are lost; of many at once not all are seen.
+    /// Signals that were lost; in a burst, not all are seen.
     pub lost: u64,
-    /// Signals that came, but not who sent them nor their value; likewise.
+    /// Signals that lost their sender and value; likewise.
     pub siginfo_lost: u64,
 }
 
-/// Numbers of signals that are counted for a process: a bound for what a trace can make its reader
-/// remember.
+/// How many signal numbers are counted per process: a bound on what a trace can make its reader remember.
 const MOST: usize = 64;
 
 impl World {
-    /// What is known of lost signals of that number to that process.
+    /// What is known about lost signals of that number to that process.
     pub fn overflow(&self, key: ProcKey, signal: Signal) -> Option<&Overflow> {
         self.get(key)?.overflows.iter().find(|overflow| overflow.signal == signal)
     }

@@ -24,8 +24,7 @@ use crate::{
 pub struct Process {
     /// Who it is.
     pub key: ProcKey,
-    /// Who owes it a wait, and the thread that holds it; `None` if it has no parent or the
-    /// parent was lost from sight.
+    /// Who owes it a wait, and which thread has the child; `None` if it has no parent, or the parent is not known.
     pub parent: Option<TaskRef>,
     /// Its name; empty if only its key is known.
     pub comm: Comm,
@@ -39,18 +38,17 @@ pub struct Process {
     pub ns_pid: u32,
     /// Its pids at the levels 1, 2 and 3, 0 where it has none.
     pub mid_pids: [u32; 3],
-    /// What it is besides a process.
+    /// What else it is (init, subreaper, …).
     pub roles: Roles,
     /// Whether it lives.
     pub state: State,
-    /// Who holds it by ptrace. While it lives this may be a second old: nothing tells when
-    /// somebody attaches.
+    /// Its ptrace tracer. For a living process this can be a second old: no event shows that a tracer attaches.
     pub tracer: Option<TaskRef>,
     /// How it came to its parent, if not by birth.
     pub adoption: Option<Adoption>,
-    /// Children that were released while they were its own.
+    /// How many children were released while they were its own.
     pub reaped: u64,
-    /// It has reaped one that it had adopted: it waits for any child, sooner or later.
+    /// It has reaped a child that it had adopted: it waits for any child, sooner or later.
     pub reaps_orphans: bool,
     /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
     /// was reaped.
@@ -59,7 +57,7 @@ pub struct Process {
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
     pub cgroup: u64,
-    /// The container that it belongs to, if it was told of.
+    /// The container that it belongs to, if that was reported.
     pub container: Option<ContainerNo>,
     /// See [`Family`](crate::kill::Family).
     pub(super) root: ProcKey,
@@ -67,7 +65,7 @@ pub struct Process {
     pub exit_signal: i32,
     /// Signals that its program has ignored from its start, a bit each from signal 1; `None` if that is not known.
     pub ignored_at_exec: Option<u64>,
-    /// The last close look, and when.
+    /// The last look at it, and when.
     pub look: Option<(BootNs, Looked)>,
     /// The last look at what keeps it from going on, and when.
     pub held: Option<Box<(BootNs, Held)>>,
@@ -79,7 +77,7 @@ pub struct Process {
     pub pipe: Option<(BootNs, ProcKey)>,
     /// The thread of its parent that waits for it as it ends, if it may do so in vain.
     pub(super) awaited: Option<Awaited>,
-    /// Signals that wait for it.
+    /// Signals that are pending for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
@@ -93,7 +91,7 @@ pub struct Process {
     pub merged: Option<Merged>,
     /// How somebody tries to stop it.
     pub stop: Option<Box<Stop>>,
-    /// For an init: who sent the last signal that the kernel accepted for it.
+    /// For an init: the sender of the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
@@ -105,27 +103,27 @@ pub struct Process {
     pub(super) ended_children: VecDeque<EndOfChild>,
     /// Signals to it that were lost, by their number.
     pub(super) overflows: Vec<Overflow>,
-    /// Blocked signals that wait for an init: the kernel may drop them later.
+    /// Blocked signals that are pending for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
     /// When `tracer` was last told.
     pub(super) tracer_at: BootNs,
     /// Set while its parent is a prediction.
     pub(super) orphaned: Option<Orphaned>,
-    /// When to look at it; with its key, an entry of [`World::looks`](crate::world::World).
+    /// When to look at it; together with its key, an entry of [`World::looks`](crate::world::World).
     pub(super) look_at: Option<BootNs>,
     /// When an event last proved that it exists.
     pub(super) seen_at: BootNs,
-    /// Set while whoever looked for it last did not find it.
+    /// Set while the last look did not find it.
     pub(super) missing: Option<Missing>,
-    /// Of when its name, and all else that the kernel says of a process at once, is.
+    /// The time of its name, and of all else that the kernel reports about a process at once.
     pub(super) named_at: BootNs,
-    /// Of when its command line is.
+    /// The time of its command line.
     pub(super) args_at: BootNs,
     /// The snapshot that last showed it.
     pub(super) snapshot: u64,
 }
 
-/// A signal that was accepted and waits.
+/// A signal that was accepted and is pending.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub signal: Signal,
@@ -159,17 +157,17 @@ pub enum State {
 pub struct Death {
     /// When.
     pub at: BootNs,
-    /// `at` is when it ended; otherwise it ended before, nobody knows when.
+    /// `at` is when it ended; otherwise it had ended before, at an unknown time.
     pub exact: bool,
-    /// When it became a zombie, if that is known to be later: with the exact hook, or for an init
-    /// whose namespace had to end first.
+    /// When it became a zombie, if that is known to be later: with the exact hook, or for an init whose namespace had
+    /// to end first.
     pub notified: Option<BootNs>,
-    /// Its exit is held up, and it is no zombie before that has ended: an init waits for the last
-    /// process of its namespace to be reaped (`zap_pid_ns_processes()`), or a look has seen so.
+    /// Its exit is held up, and it is no zombie until that is over: an init waits for the last process of its namespace
+    /// to be reaped (`zap_pid_ns_processes()`), or a look has shown it.
     pub tearing_down: bool,
     /// How.
     pub status: ExitStatus,
-    /// Its parent ignores SIGCHLD: once no tracer holds it no zombie is left, and nobody reaps.
+    /// Its parent ignores SIGCHLD: once no tracer holds it, no zombie remains, and nobody reaps.
     pub autoreap: bool,
     /// The out-of-memory killer chose it.
     pub oom: bool,
@@ -194,14 +192,14 @@ impl Death {
         }
     }
 
-    /// From when on it was a zombie, as far as that is known.
+    /// When it became a zombie, as far as that is known.
     pub fn zombie_since(&self) -> BootNs {
         self.notified.unwrap_or(self.at)
     }
 }
 
 impl Process {
-    /// A process of which nothing is known but that it exists.
+    /// A process that is only known to exist.
     pub(super) fn unknown(key: ProcKey, pid_ns: PidNs) -> Self {
         Self {
             key,
@@ -256,7 +254,7 @@ impl Process {
         }
     }
 
-    /// Takes over what the kernel says of its identity; the parent is the world's business.
+    /// Takes over the kernel's description of its identity; the world sets the parent.
     pub(super) fn learn(&mut self, info: &TaskInfo) {
         let TaskInfo {
             key: _,
@@ -284,7 +282,7 @@ impl Process {
         self.threads = threads;
     }
 
-    /// Takes the kernel's word for who holds it by ptrace, unless a later one is known.
+    /// Takes the kernel's word for its tracer, unless a later one is known.
     pub(super) fn told_tracer(&mut self, at: BootNs, tracer: Option<TaskRef>) {
         if at >= self.tracer_at {
             self.tracer = tracer;
@@ -292,7 +290,7 @@ impl Process {
         }
     }
 
-    /// How an output names it.
+    /// As outputs name it.
     pub fn identity(&self) -> Identity {
         let Self { key, comm, pid_ns, ns_pid, ns_level, container, .. } = *self;
         Identity { key, comm, pid_ns, ns_pid, ns_level, container }
@@ -318,7 +316,7 @@ impl Process {
         self.roles.init && self.ns_level == 0
     }
 
-    /// It has ended, somebody has to wait for it, and nobody was seen to have done so.
+    /// It has ended, somebody must wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
@@ -338,8 +336,7 @@ impl Process {
         death.zombie_since().max(self.child_since())
     }
 
-    /// Its pid in a namespace at that level that it is visible in; 0 below the third level
-    /// where it is not its own.
+    /// Its pid in a namespace at that level in which it is visible; 0 below the third level, unless it is its own.
     pub fn pid_at(&self, level: u32) -> u32 {
         if level == 0 {
             self.key.tgid

@@ -1,4 +1,4 @@
-//! The world against a small kernel that does anything: in order, and in any order with any loss.
+//! The world against a small random kernel: in order, and in any order with any loss.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -17,7 +17,7 @@ use crate::{
     wire::{decode::decode, encode::encode},
 };
 
-/// What a small kernel does in one go.
+/// One step of the small kernel.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     /// The nth living process forks.
@@ -51,7 +51,7 @@ struct Entry {
     ns: u32,
 }
 
-/// A kernel with processes of one thread.
+/// A kernel whose processes have one thread.
 #[derive(Debug)]
 struct Kernel {
     table: Vec<Entry>,
@@ -189,7 +189,7 @@ fn assert_equal(world: &World, kernel: &Kernel) {
     assert_eq!(have, want);
 }
 
-/// Whoever is in doubt is looked at, as long as there is somebody.
+/// Looks at processes in doubt until none is left.
 fn look_again(world: &mut World, kernel: &Kernel, mut at: BootNs) {
     for _ in 0..3 {
         at += 20 * MS;
@@ -296,8 +296,8 @@ proptest! {
         assert_equal(&world, &kernel);
     }
 
-    /// Looks that find nobody, as in the middle of `de_thread()`, however many and whenever, hurt nobody who is heard
-    /// of again; the others are found by the next snapshot.
+    /// Looks that find nothing, as in the middle of `de_thread()`, however many and whenever, harm no process that is
+    /// seen again; the next snapshot finds the others.
     #[test]
     fn looks_that_find_nobody_change_nothing_for_long(
         ops in ops(),

@@ -1,7 +1,7 @@
 //! Containers that a client has started and is attached to (`docker run`, `podman run`): whether they outlive it.
 //!
-//! Podman's client starts the watcher of its container itself, so that the two are related. Docker's and containerd's
-//! clients talk to a daemon: they belong to their container by the words of their command lines.
+//! Podman's client itself starts the watcher of its container, so the two are related. The clients of docker and
+//! containerd talk to a daemon: their command lines connect them to their container.
 
 use crate::{
     change::Change,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Between the first process of a container and its watcher, a runtime can stand for a moment.
+/// A runtime can briefly be between the first process of a container and its watcher.
 const MOST_ABOVE: usize = 4;
 
 /// The words behind `run` of a client that stays attached.
@@ -29,7 +29,7 @@ fn words_of_run(args: &Args) -> Option<Vec<&[u8]>> {
     (!words.is_empty() && !words.iter().any(|&word| detaches(word))).then_some(words)
 }
 
-/// Whether a client asks for that container: by its name, else by its image and the command behind that.
+/// Whether a client asked for that container: by its name, or by its image and the command after that.
 fn asks_for(words: &[&[u8]], command: &Args, container: &Container) -> bool {
     let named = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| container.is_called(word));
     let name = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix(b"--name") {
@@ -47,7 +47,8 @@ fn asks_for(words: &[&[u8]], command: &Args, container: &Container) -> bool {
 }
 
 impl World {
-    /// A process executes a program: a watcher of a client's container, perhaps, or the first program of that container.
+    /// A process executes a program: perhaps the watcher of a client's container, or the first program of that
+    /// container.
     pub(super) fn note_run(&mut self, key: ProcKey) {
         let Some(process) = self.get(key) else { return };
         if is_watcher(process.comm.bytes()) {
@@ -72,7 +73,7 @@ impl World {
         }
     }
 
-    /// A client of a daemon was killed: the container that it had started, and that lives, is on its own.
+    /// A client of a daemon was killed: the container that it had started is on its own if it lives.
     pub(super) fn note_left_running(
         &mut self,
         client: ProcKey,
@@ -81,7 +82,7 @@ impl World {
         seq: Option<Seq>,
         changes: &mut Vec<Change>,
     ) {
-        // Who ends by itself has waited for the end, or has left on purpose.
+        // A client that ends by itself has waited for the end, or left on purpose.
         if status.and_then(ExitStatus::signal).is_none() {
             return;
         }
@@ -95,7 +96,7 @@ impl World {
                 |container: &Container| trust.is_believed_of(container.uid) && asks_for(&words, &init.args, container);
             init.key > client && init.death().is_none() && init.entry.is_none() && container.is_some_and(is_its)
         });
-        // With two of them, which one it was nobody can tell.
+        // With two of them, it cannot be known which one it was.
         let (Some(init), None) = (its.next().map(|init| init.key), its.next()) else { return };
         let client = process.identity();
         if let Some(init) = self.processes.get_mut(&init) {

@@ -1,4 +1,4 @@
-//! What many processes cost, in processes that are visited: with four times as many, about four times as much.
+//! Costs with many processes, counted in visited processes: four times as many cost about four times as much.
 
 use std::cell::Cell;
 
@@ -97,7 +97,7 @@ fn a_container_of_each_process() {
     });
 }
 
-/// None of this may go by recursion: a chain can be as long as there are pids.
+/// None of this may recurse: a chain can be as long as there are pids.
 #[test]
 fn a_chain_as_long_as_there_can_be() {
     let mut world = World::default();

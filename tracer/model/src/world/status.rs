@@ -1,4 +1,4 @@
-//! Exit statuses that whoever waits for them cannot get.
+//! Exit statuses that their waiters cannot get.
 
 use crate::{
     change::{Change, ExactReap, StatusLost, WhyLost},
@@ -23,8 +23,8 @@ impl World {
 
     /// A process has ended whose parent ignores SIGCHLD: the kernel keeps no status for it.
     ///
-    /// A program that has chosen to ignore it wants none, unless it waits for that very child. One that has it from
-    /// whoever started it does not know that it will get none.
+    /// A program that chose to ignore it wants no status, unless it waits for that very child. A program that inherited
+    /// this does not know that it will get none.
     pub(super) fn lost_by_ignoring(&self, key: ProcKey, death: &Death) -> Option<Change> {
         let process = self.get(key)?;
         if !death.autoreap || !is_worth_having(death.status) {
@@ -39,7 +39,7 @@ impl World {
         Some(lost(process, parent, death, WhyLost::Ignored { from_start }))
     }
 
-    /// A process was reaped by another thread of its parent than the one that had waited for exactly that one.
+    /// A process was reaped by another thread of its parent than the one that had waited for exactly this process.
     pub(super) fn lost_to_another(
         &self,
         process: &Process,

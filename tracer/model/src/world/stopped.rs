@@ -9,8 +9,8 @@ use crate::{
     world::World,
 };
 
-/// A signal that has stopped a process, as far as signals tell: what is ignored in an orphaned process group, and what
-/// a tracer keeps from it, looks the same.
+/// A signal that has stopped a process, as far as signals show it: one that is ignored in an orphaned process group, or
+/// suppressed by a tracer, looks the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
     /// Which.
@@ -26,7 +26,7 @@ pub struct Stopped {
 }
 
 impl World {
-    /// Remembers what stops a process, until it is continued; true if that is now.
+    /// Remembers what stops a process, until it is continued; true if it is continued now.
     pub(super) fn note_stopped(
         &mut self,
         at: BootNs,

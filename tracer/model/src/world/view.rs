@@ -7,12 +7,12 @@ use crate::{
     world::{Process, World},
 };
 
-/// A line of a tree, in the order in which it is read.
+/// A line of a tree, in reading order.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// The process.
     pub process: &'a Process,
-    /// How deep it stands, 0 for a root.
+    /// Its depth, 0 for a root.
     pub depth: usize,
 }
 
@@ -20,7 +20,7 @@ pub struct Line<'a> {
 #[derive(Debug)]
 pub struct Forest<'a> {
     world: &'a World,
-    /// Who has no parent in a namespace that it is visible in, oldest first.
+    /// Processes without a parent in a namespace in which they are visible, oldest first.
     roots: FxHashMap<PidNs, Vec<ProcKey>>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> Forest<'a> {
         for process in world.processes() {
             let parent = world.parent(process.key);
             for ns in world.outwards(process.pid_ns) {
-                // Whoever is in a namespace is in each around it, too.
+                // A process is in each namespace around its own, too.
                 if parent.is_some_and(|parent| world.is_in(parent.pid_ns, ns)) {
                     break;
                 }
@@ -41,8 +41,8 @@ impl<'a> Forest<'a> {
         Self { world, roots }
     }
 
-    /// The tree of a namespace: its init first, then what has no parent in it, each with its descendants.
-    /// Of a nested namespace only the way in is part of it.
+    /// The tree of a namespace: its init first, then processes without a parent in it, each with its descendants. Of a
+    /// nested namespace, only its first processes are part of it.
     pub fn tree(&self, ns: PidNs) -> Vec<Line<'a>> {
         let init = self.world.namespace(ns).and_then(|ns| ns.init);
         let roots = self.roots.get(&ns).map_or(&[][..], Vec::as_slice);

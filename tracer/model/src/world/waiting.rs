@@ -1,4 +1,4 @@
-//! Signals that should end or stop a process, and wait.
+//! Signals that should end or stop a process, and are pending.
 
 use tracer_common::signal::set;
 
@@ -10,14 +10,14 @@ use crate::{
     world::World,
 };
 
-/// A signal that waits for a process, as far as is known.
+/// A signal that is pending for a process, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Which.
     pub signal: Signal,
     /// Who sent it.
     pub sender: Sender,
-    /// The thread that it was for.
+    /// The thread that it was sent to.
     pub target: TaskRef,
     /// When it was sent.
     pub at: BootNs,
@@ -27,16 +27,16 @@ pub struct Waiting {
     pub masks: Option<(BootNs, Masks)>,
 }
 
-/// Signals of one process that are remembered, by number and thread.
+/// How many signals of one process are remembered, by number and thread.
 const MOST: usize = 64;
 
 impl World {
-    /// What waits for a process.
+    /// The signals that are pending for a process.
     pub fn waiting(&self, key: ProcKey) -> &[Waiting] {
         self.get(key).map_or(&[], |process| &process.waiting)
     }
 
-    /// Whether a signal of that number waits for a process.
+    /// Whether a signal of that number is pending for a process.
     pub fn waits(&self, key: ProcKey, signal: Signal) -> bool {
         self.waiting(key).iter().any(|waiting| waiting.signal == signal)
     }
@@ -45,7 +45,7 @@ impl World {
     /// handler, is remembered in any case: who is frozen, or sleeps in the kernel, does not take it either.
     pub(super) fn note_waiting(&mut self, waiting: Waiting, verdict: Verdict, has_handler: bool) {
         let is_handled = verdict == Verdict::Delivered && has_handler && waiting.signal.is_in(set::REQUESTS);
-        // A SIGSTOP waits only for who is stopped.
+        // SIGSTOP stays pending only for a stopped process.
         if (verdict != Verdict::Queued && !is_handled)
             || waiting.signal.is_ignored_by_default()
             || waiting.signal.is_kernel_only()
@@ -55,7 +55,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };
         let is_same = |known: &&mut Waiting| (known.signal, known.target.tid) == (waiting.signal, waiting.target.tid);
         if let Some(known) = process.waiting.iter_mut().find(is_same) {
-            // Of the others one waits: the one before was taken, or this would have merged with it.
+            // Other signals are pending once: the previous one was taken, or this one would have merged with it.
             if !waiting.signal.is_real_time() {
                 *known = waiting;
             }

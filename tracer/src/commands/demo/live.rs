@@ -1,4 +1,4 @@
-//! The stage with its processes, and beside it the live source and the engine as `watch` has them.
+//! The demo played live: the stage with its processes, and the live source and the engine as in `watch`.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -28,7 +28,7 @@ use crate::{
     world::World,
 };
 
-/// Whatever is waited for comes within a second, if it comes; a loaded machine gets more.
+/// Whatever is waited for comes within a second if it comes at all; a loaded machine gets more.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Short, because somebody is watching.
 pub(super) const UNREAPED_AFTER: Duration = Duration::from_millis(500);
@@ -47,16 +47,16 @@ pub(super) struct Impossible(pub anyhow::Error);
 pub(super) struct LiveScene {
     stage: Stage,
     pump: Pump,
-    /// Where to keep it.
+    /// The file to record to.
     recorder: Option<Recorder>,
     heard: Vec<Finding>,
     leave: Leave,
-    /// Since when the same thing is waited for, and what.
+    /// What is being waited for, and since when.
     waiting: Option<(String, Instant)>,
 }
 
 impl LiveScene {
-    /// Attaches, takes in what exists, and sets the stage. Must be called within a tokio runtime.
+    /// Attaches, lists the existing processes, and sets the stage. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`Impossible`], or that the recording cannot be written.
@@ -67,8 +67,8 @@ impl LiveScene {
         let live = Live::attach(&options).map_err(|error| Impossible(error.into()))?;
         // From here on, so that no signal ends us before the stage is cleared.
         let leave = Leave::new()?;
-        // Whoever started us may have had SIGCHLD ignored, so that no zombie is left, here or on the
-        // stage: a handler undoes that, as an exec resets it to the default.
+        // If SIGCHLD was ignored when we were started, no zombie would be left, neither here nor on the stage. A
+        // handler undoes that, because an exec resets it to the default.
         let _ = signal(SignalKind::child())?;
         let pump = Pump::start(live, &options, &thresholds, &mut |world, step| keep(&mut recorder, world, step))?;
         let stage = Stage::open(init).map_err(|error| Impossible(cannot_open(error)))?;
@@ -94,7 +94,7 @@ fn keep(recorder: &mut Option<Recorder>, world: &World, step: &Step<'_>) -> std:
     recorder.as_mut().map_or(Ok(()), |recorder| recorder.step(world, step))
 }
 
-/// Live tracing is content with less than what this takes.
+/// Live tracing needs less than the demo does.
 fn cannot_open(error: std::io::Error) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::PermissionDenied => {

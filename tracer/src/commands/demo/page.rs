@@ -1,4 +1,4 @@
-//! What the demo prints: acts, actions, and what the tool says of them.
+//! What the demo prints: acts, actions, and what the tool reports about them.
 
 use std::{
     io::{self, Write},
@@ -19,12 +19,12 @@ use crate::{
     time::BootNs,
 };
 
-/// Reading gets hard on lines that are longer.
+/// Longer lines are hard to read.
 const WIDEST: usize = 100;
 /// Columns before an action, and before what can be seen of it.
 const ACTION: usize = 3;
 const SEEN: usize = 5;
-/// Before each line of what the tool says.
+/// Before each line of the tool's report.
 const GUTTER: &str = "     │ ";
 /// Columns of an action before the remark beside it.
 const COMMAND: usize = 40;
@@ -72,7 +72,7 @@ impl<W: Write> Page<W> {
         self.out.flush()
     }
 
-    /// What the tool says; `since` is the boot time of what it speaks of.
+    /// What the tool reports; `since` is the boot time of what it reports on.
     pub(super) fn says(&mut self, since: BootNs, finding: &Finding) -> io::Result<()> {
         let Self { out, screen } = self;
         let remark = format!("after {}: ", seconds(finding.at - since));
@@ -81,7 +81,7 @@ impl<W: Write> Page<W> {
         self.out.flush()
     }
 
-    /// That what follows is a recording, and why.
+    /// A note that what follows is a recording, and why.
     pub(super) fn recording(&mut self, start: &StartInfo, why: Option<&str>) -> io::Result<()> {
         let text =
             format!("This is a recording, made by tracer {} on Linux {}.", quote(&start.version), quote(&start.kernel));

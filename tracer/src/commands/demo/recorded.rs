@@ -1,4 +1,4 @@
-//! The demo as it was recorded: the same story, of which every action is looked for in the events.
+//! The demo from a recording: the same story, with each action found in the recorded events.
 
 use std::{ops::ControlFlow, vec};
 
@@ -32,7 +32,7 @@ pub(super) struct RecordedScene {
 }
 
 impl RecordedScene {
-    /// Plays the recording up to where pid 1 runs.
+    /// Plays the recording to the point at which pid 1 runs.
     pub(super) async fn open(init: &[&str]) -> Result<Self> {
         let mut trace = Trace::new(Reader::pipe(Box::new(RECORDING))?)?;
         let start = trace.start().clone();
@@ -82,7 +82,7 @@ impl Scene for RecordedScene {
 
     async fn run(&mut self, command: &[&str]) -> Result<u32> {
         let ns = self.ns;
-        // Oldest first: its children have its command line until they run something else.
+        // Oldest first: until its children run another program, they have its command line.
         self.until("a command of the recording", |scene| {
             let mut inside = scene.world().processes().filter(|process| process.pid_ns == ns);
             Ok(inside.find(|process| is_command(&process.args, command)).map(|process| process.key.tgid))

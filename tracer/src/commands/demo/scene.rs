@@ -1,4 +1,4 @@
-//! What the story is played on: live on a stage of its own, or a recording of that.
+//! Where the story is played: live on a stage of its own, or in a recording of that.
 
 use anyhow::Result;
 use rustix::process::Signal;
@@ -11,7 +11,7 @@ use crate::{
     world::World,
 };
 
-/// A pid namespace whose pid 1 runs, and what is seen of it.
+/// A pid namespace whose pid 1 runs, and what is known about it.
 pub(super) trait Scene {
     /// What is known now.
     fn world(&self) -> &World;
@@ -25,10 +25,10 @@ pub(super) trait Scene {
     /// The host pid of its pid 1.
     fn init(&self) -> u32;
 
-    /// What was found about the namespace and not yet taken.
+    /// Findings about the namespace that were not taken yet.
     fn heard(&mut self) -> &mut Vec<Finding>;
 
-    /// Starts a command in it; gives its host pid when its program runs.
+    /// Starts a command in it; returns its host pid once its program runs.
     async fn run(&mut self, command: &[&str]) -> Result<u32>;
 
     /// Sends a signal to a process that was started there.
@@ -37,7 +37,7 @@ pub(super) trait Scene {
     /// How a command ended, `None` while it lives.
     fn ended(&mut self, pid: u32) -> Result<Option<ExitStatus>>;
 
-    /// Takes in what comes next; fails when nothing more can come of `what` is waited for.
+    /// Takes in what comes next; fails if nothing more can come that `what` waits for.
     async fn go_on(&mut self, what: &str) -> Result<()>;
 
     /// Goes on until there is an answer.
@@ -50,7 +50,7 @@ pub(super) trait Scene {
         }
     }
 
-    /// Waits for a finding of that rule about the namespace; gives it after those that came before it.
+    /// Waits for a finding of that rule about the namespace; returns it after those that came before it.
     async fn hear(&mut self, rule: &str) -> Result<Vec<Finding>> {
         self.until(&format!("a finding of `{rule}`"), |scene| {
             let heard = scene.heard();

@@ -33,8 +33,8 @@ impl Stage {
     /// Makes a namespace with that command as its pid 1, which runs when this returns.
     pub(super) fn open(init: &[&str]) -> io::Result<Self> {
         let own = File::open("/proc/self/ns/pid")?;
-        // SAFETY: the flag changes nothing but where later children are born; no descriptor and
-        // no memory of ours is affected.
+        // SAFETY: the flag only changes where later children are created; it affects no descriptor and no memory of
+        // ours.
         unsafe { unshare_unsafe(UnshareFlags::NEWPID) }?;
         let started = {
             let _home = Home(own.as_fd());
@@ -67,8 +67,8 @@ impl Stage {
         Ok(pid)
     }
 
-    /// Waits for whatever of the children has ended: a namespace cannot end while a zombie is
-    /// left in it, and the zombies of those that entered from outside are ours.
+    /// Reaps every child that has ended: a namespace cannot end while it holds a zombie, and the zombies of processes
+    /// that entered from outside are ours.
     pub(super) fn reap(&mut self) -> io::Result<()> {
         self.children.iter_mut().try_for_each(|child| child.try_wait().map(drop))
     }
@@ -87,11 +87,10 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// The end of pid 1 ends all; then all are waited for, pid 1 last, because its own end waits
-    /// for the others to be reaped.
+    /// The end of pid 1 ends all others. They are reaped before it, because its own end waits for them.
     fn drop(&mut self) {
         for child in &mut self.children {
-            // It has ended already, or ends now: there is no other way for this to fail.
+            // Failure means only that it has ended already, or ends now.
             let _ = child.kill();
         }
         for child in self.children.iter_mut().rev() {
@@ -100,7 +99,7 @@ impl Drop for Stage {
     }
 }
 
-/// Takes this process home when dropped: its next children are born in its own namespace again.
+/// Puts this process back when dropped: its next children are created in its own namespace again.
 struct Home<'a>(BorrowedFd<'a>);
 
 impl Drop for Home<'_> {
@@ -113,7 +112,7 @@ impl Drop for Home<'_> {
 fn start(command: &[&str]) -> io::Result<Child> {
     let (program, args) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    // A process group of its own: Ctrl-C is for us, and we end the others in order.
+    // A process group of its own: Ctrl-C is meant for us, and we end the others in order.
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     // SAFETY: prctl(2) is safe between fork and exec; the closure takes no lock and allocates nothing.
     unsafe {

@@ -1,4 +1,4 @@
-//! The four acts: what is done, and what the tool says.
+//! The four acts: what is done, and what the tool reports.
 
 use std::io::Write;
 
@@ -99,7 +99,7 @@ impl<S: Scene, W: Write> Theatre<'_, S, W> {
 
     /// Waits for what the tool says, and shows it.
     async fn says(&mut self, since: BootNs, rule: &str) -> Result<()> {
-        // Whom the story itself ends needs no finding.
+        // Processes that the story itself ends need no finding.
         for finding in self.scene.hear(rule).await?.iter().filter(|finding| finding.rule.name != "killed-by") {
             self.page.says(since, finding)?;
         }

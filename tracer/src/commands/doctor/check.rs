@@ -1,4 +1,4 @@
-//! One line of the report: what was looked at, and how it is.
+//! One line of the report: what was checked, and the result.
 
 use std::{borrow::Cow, error::Error};
 
@@ -14,25 +14,25 @@ pub(super) struct Section {
     pub checks: Vec<Check>,
 }
 
-/// What was looked at, and how it is. The fields are those of the JSON line.
+/// What was checked, and the result. The fields are those of the JSON line.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename = "check")]
 pub(super) struct Check {
     /// A stable name for scripts.
     pub name: Cow<'static, str>,
-    /// Whether it is well.
+    /// The result.
     pub status: Status,
-    /// How it is, in words.
+    /// What was found, in words.
     pub detail: String,
     /// What to do about it, where there is something to do.
     pub next_step: Option<String>,
 }
 
-/// Whether something is well.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
-    /// It is, or it does not matter.
+    /// Fine, or without consequence.
     Ok,
     /// Something works less well than it could, or will soon not work.
     Warn,
@@ -41,12 +41,12 @@ pub(super) enum Status {
 }
 
 impl Check {
-    /// Something that is well.
+    /// A check that is fine.
     pub(super) fn ok(name: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self { name: name.into(), status: Status::Ok, detail: detail.into(), next_step: None }
     }
 
-    /// Something to know of, and what to do.
+    /// Something worth knowing, and what to do about it.
     pub(super) fn warn(
         name: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
@@ -55,7 +55,7 @@ impl Check {
         Self { status: Status::Warn, next_step: Some(next_step.into()), ..Self::ok(name, detail) }
     }
 
-    /// Something that is in the way of live tracing, and what to do.
+    /// Something that prevents live tracing, and what to do about it.
     pub(super) fn fail(
         name: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
@@ -74,8 +74,7 @@ impl Check {
     }
 }
 
-/// An error with its root cause. Of a verifier's log, which can have a thousand lines, only the
-/// line that says why.
+/// An error with its root cause. A verifier's log can have a thousand lines; only the line that says why is kept.
 pub(super) fn sentence(error: &LoadError) -> String {
     let root = std::iter::successors(error.source(), |&cause| cause.source()).last();
     match root {
@@ -84,7 +83,7 @@ pub(super) fn sentence(error: &LoadError) -> String {
     }
 }
 
-/// The verifier ends its log with statistics; what it did not like stands above them.
+/// The verifier ends its log with statistics; its complaint stands above them.
 fn last_useful_line(text: &str) -> &str {
     const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states"];
     text.lines()

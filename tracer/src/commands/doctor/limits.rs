@@ -1,4 +1,4 @@
-//! Limits of the machine that end in failed forks, and settings that make tracing dear.
+//! Limits of the machine that make forks fail, and settings that make tracing expensive.
 
 use rustix::process::{Resource, getrlimit};
 
@@ -36,7 +36,7 @@ fn tasks(loadavg: &str) -> Option<u64> {
     loadavg.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
 }
 
-/// A limit that nine tenths of are used up is worth a warning.
+/// A limit of which nine tenths are used is worth a warning.
 fn is_near(used: u64, max: u64) -> bool {
     used.saturating_mul(10) >= max.saturating_mul(9)
 }

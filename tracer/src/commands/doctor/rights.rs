@@ -10,7 +10,7 @@ use crate::source::{
     procfs,
 };
 
-/// `works`: the hooks attach, so nothing can be in the way.
+/// `works`: the hooks attach, so nothing prevents tracing.
 pub(super) fn checks(works: bool) -> Vec<Check> {
     vec![
         pid_namespace(),
@@ -48,7 +48,7 @@ fn user_namespace(uid_map: &str) -> Check {
     }
 }
 
-/// Those that decide something here.
+/// The capabilities that matter here.
 const TELLING: [(CapabilitySet, &str); 5] = [
     (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN"),
     (CapabilitySet::BPF, "CAP_BPF"),

@@ -18,7 +18,7 @@ use crate::{
     summary::seconds,
 };
 
-/// What came of it.
+/// The outcome.
 pub(super) struct Trial {
     /// A line for each thing that was tried.
     pub checks: Vec<Check>,
@@ -26,7 +26,7 @@ pub(super) struct Trial {
     pub reason: Option<String>,
     /// The moments that are exact here.
     pub exact: BTreeSet<Moment>,
-    /// Processes that one of /proc and the iterator does not show.
+    /// How many processes one of /proc and the iterator does not show.
     pub hidden: Hidden,
 }
 
@@ -41,7 +41,7 @@ impl Trial {
                 let size = style::size(u64::from(options.ring_size));
                 trial.checks.push(Check::ok("ring-buffer", format!("{size}, the default size, can be had")));
             }
-            // With less memory the programs may load all the same.
+            // With less memory, the programs may still load.
             Err(error @ LoadError::NoMemory(_)) => trial.failed("ring-buffer", &error),
             Err(error) => {
                 trial.failed("load", &error);
@@ -64,7 +64,7 @@ impl Trial {
         trial
     }
 
-    /// In the way that `watch` would choose; none of them is needed.
+    /// As `watch` would choose them; none of them is required.
     fn exact_hooks(&mut self) {
         for hook in &EXACT {
             let name = format!("exact:{}", hook.name);
@@ -114,7 +114,7 @@ impl Trial {
     }
 }
 
-/// Nobody reads the ring: the smallest is enough.
+/// Nobody reads the ring buffer, so the smallest is enough.
 fn small() -> LoadOptions {
     LoadOptions { ring_size: 4096, ..LoadOptions::default() }
 }
@@ -124,8 +124,8 @@ fn attach(hook: &str) -> Result<(), LoadError> {
     load(&small())?.attach(hook, hook)
 }
 
-/// Who is there, by /proc and by the iterator in turn: whoever stands in both lists of one kind
-/// was there when the other was made in between.
+/// Lists the processes by /proc and by the iterator in turn: a process in both lists of one kind was there when the
+/// list of the other kind between them was made.
 struct Census {
     proc: [BTreeSet<u32>; 2],
     iterator: [BTreeSet<u32>; 2],
@@ -163,8 +163,8 @@ fn in_proc() -> io::Result<BTreeSet<u32>> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// Not [`Live::snapshot`](crate::source::live::Live::snapshot), which makes up from /proc for what
-/// the iterator does not show.
+/// Not [`Live::snapshot`](crate::source::live::Live::snapshot), which fills in from /proc what the iterator does not
+/// show.
 fn in_iterator(loaded: &mut Loaded) -> io::Result<BTreeSet<u32>> {
     let bytes = loaded.iterate(ITERATOR)?;
     let rows = bytes.chunks(size_of::<RowRecord>()).filter_map(|row| decode(row).ok());

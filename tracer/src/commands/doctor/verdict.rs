@@ -16,7 +16,7 @@ pub(super) struct Verdict {
     pub claims: Vec<Claim>,
 }
 
-/// One thing that a person may want to know, and whether the tool can.
+/// One thing that a person may want to know, and how far the tool can prove it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     /// How far.
@@ -67,7 +67,7 @@ const CLAIMS: [(Proof, &str); 6] = [
     ),
 ];
 
-/// What a moment allows to be said if it is exact, and if it is not.
+/// What can be said about a moment that is exact, and about one that is not.
 fn claim_of(moment: Moment, is_exact: bool) -> (Proof, &'static str) {
     match (moment, is_exact) {
         (Moment::Adoption, true) => {

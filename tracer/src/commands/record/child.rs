@@ -1,4 +1,4 @@
-//! The command of a recording: started as whoever called sudo, and waited for.
+//! The command of a recording: started as the user who called sudo, and waited for.
 
 use std::{
     ffi::OsString,
@@ -25,10 +25,10 @@ use crate::{
     ident::Args,
 };
 
-/// A command that runs, or has ended and waits to be reaped.
+/// A command that runs, or has ended and must be reaped.
 pub struct Child {
     process: process::Child,
-    /// Can be read when it has ended.
+    /// Readable once it has ended.
     pidfd: AsyncFd<OwnedFd>,
 }
 
@@ -41,9 +41,8 @@ pub enum Started {
 }
 
 impl Child {
-    /// Starts a command with this process's standard streams, directory and environment, no signal
-    /// blocked; as the user who called sudo or the like, if that is how this was started. Needs the event
-    /// loop.
+    /// Starts a command with this process's standard streams, directory and environment, and no signal blocked; as the
+    /// user who called sudo or the like, if there is one. Needs the event loop.
     ///
     /// # Errors
     /// If it is not known who called, or the kernel gives no process or descriptor.
@@ -59,7 +58,7 @@ impl Child {
         }
         let become_caller = move || {
             caller.map_or(Ok(()), Caller::become_for_good)?;
-            // What this process blocks to read it from a descriptor.
+            // The signals that this process blocks to read them from a descriptor.
             Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
         };
         // SAFETY: what is called between fork and exec makes system calls only.
@@ -86,7 +85,7 @@ impl Child {
 
     /// Waits until it has ended; it is a zombie then.
     pub async fn ended(&self) {
-        // It fails only where the event loop is gone.
+        // Fails only if the event loop is gone.
         let _ = self.pidfd.readable().await;
     }
 
@@ -122,7 +121,7 @@ pub fn exit_code(status: ExitStatus) -> u8 {
     }
 }
 
-/// Tells a program for whom it runs; it has not been called by sudo.
+/// Sets the variables of a program to the user whom it runs as; sudo did not call it.
 fn theirs(command: &mut process::Command, caller: &Caller) {
     for name in caller::VARIABLES {
         command.env_remove(name);

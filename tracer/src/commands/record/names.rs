@@ -1,4 +1,4 @@
-//! Files that a recording writes and that must not be one and the same.
+//! Files that a recording writes, which must all be different.
 
 use std::{ffi::OsString, io, os::unix::fs::MetadataExt, path::Path};
 
@@ -13,7 +13,7 @@ use crate::{
     trace::file::folder,
 };
 
-/// Where a path leads, by whatever other path: the folder's device and inode, and the name in it.
+/// Where a path leads, however it is spelled: device and inode of the folder, and the name in it.
 type Place = (u64, u64, OsString);
 
 /// Makes sure that no report replaces the recording, or a part of it, or another report.

@@ -1,4 +1,4 @@
-//! The end of a recording: what it says, its reports, and its exit code.
+//! The end of a recording: its summary, its reports, and its exit code.
 
 use std::io::{self, Write};
 
@@ -22,18 +22,18 @@ use super::{recording::Recording, signals::Signals};
 
 /// The exit code for a finding that `--fail-on` names.
 pub(in crate::commands) const HIT: u8 = 3;
-/// And for a failure of the recording.
+/// The exit code for a failure of the recording.
 const FAILED: u8 = 1;
-/// Records from which on an average means something.
+/// From how many records an average means something.
 const MANY: u64 = 10_000;
-/// Findings that are told in full.
+/// How many findings are printed in full.
 const TOLD: usize = 20;
 
-/// Says what there is to say, writes the reports, and chooses the exit code.
+/// Prints the summary, writes the reports, and chooses the exit code.
 pub async fn conclude(options: &cli::Record, recording: &Recording, command: Option<u8>, signals: &Signals) -> u8 {
     let gate = recording.gate();
     let mut said = Vec::new();
-    // It is memory, which takes all.
+    // Writing to memory cannot fail.
     let _ = print(&mut said, options, recording);
     stderr::print(String::from_utf8_lossy(&said).trim_end());
     let mut code = command.unwrap_or_default();
@@ -57,7 +57,7 @@ pub async fn conclude(options: &cli::Record, recording: &Recording, command: Opt
     if gate.hits > 0 { HIT } else { code }
 }
 
-/// Standard output. Whoever reads it is waited for, until a signal asks not to.
+/// Standard output. Waits for its reader until a signal asks not to.
 async fn put_out(text: &[u8], signals: &Signals) -> Result<()> {
     if text.is_empty() {
         return Ok(());
@@ -71,7 +71,7 @@ async fn put_out(text: &[u8], signals: &Signals) -> Result<()> {
     match written {
         Ok(0) => Ok(()),
         Ok(lines) => bail!("{} of the report were not written, as nobody read them", style::count(lines, "line")),
-        // Who closed it does not want to read it.
+        // The reader closed it, and does not want more.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(error).context("cannot write to standard output"),
     }
@@ -83,7 +83,7 @@ fn print(out: &mut impl Write, options: &cli::Record, recording: &Recording) -> 
         Diagnostic::new(finding).print(out, Screen { colour: true, ..Screen::stderr() })?;
     }
     let (records, size) = (recorder.records(), recorder.size());
-    // What a trace begins with is most of a small one.
+    // The header is most of a small trace.
     let each = match records {
         MANY.. => format!(", {:.1} bytes each", size as f64 / records as f64),
         _ => String::new(),

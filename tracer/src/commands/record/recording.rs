@@ -1,4 +1,4 @@
-//! The recording beside a command: it can fail at any time, and nobody but itself is the worse for it.
+//! The recording beside a command: it can fail at any time without disturbing the command.
 
 use std::{io, time::Duration};
 
@@ -23,19 +23,19 @@ use super::child::Child;
 
 /// A recording that goes on, or has ended.
 pub struct Recording {
-    /// Gone when it has ended.
+    /// `None` once it has ended.
     pump: Option<Pump>,
     pace: Pace,
     sinks: Tee<Gate, Recorder>,
-    /// A zombie is one that is not reaped for so long.
+    /// How long a zombie must have been unreaped to count.
     unreaped_after: Span,
     /// Why it could not go on.
     failure: Option<Error>,
 }
 
 impl Recording {
-    /// Begins the stream: from here on nothing is missed. The processes that exist come with the next turns.
-    /// Where there is no room for a file it has failed already: that is no reason not to run the command.
+    /// Begins the stream: from here on nothing is missed. The existing processes follow with the next turns. If there
+    /// is no room for a file, the recording counts as failed, but the command still runs.
     ///
     /// # Errors
     /// If the processes cannot be listed, a filter names what does not exist, or the file has a name
@@ -87,32 +87,32 @@ impl Recording {
         self.sinks.1.size()
     }
 
-    /// A child was started, and is what the recording is about.
+    /// A child was started; the recording is about it.
     pub fn expect_command(&mut self, pid: u32, args: Args) {
         if let Some(pump) = &mut self.pump {
             pump.await_command(pid, args);
         }
     }
 
-    /// Takes what has come up; says how long to wait before the next turn, `None` once it has ended.
+    /// Takes what has happened. Returns how long to wait before the next turn, `None` once it has ended.
     pub fn turn(&mut self) -> Option<Duration> {
         let (drained, is_behind) = self.try_with(|pump, show| Ok((pump.turn(show)?, pump.is_behind())))?;
         Some(self.pace.after(drained, is_behind))
     }
 
-    /// Whether processes that exist are still to be listed.
+    /// Whether existing processes are still to be listed.
     pub fn is_listing(&self) -> bool {
         self.pump.as_ref().is_some_and(Pump::is_listing)
     }
 
-    /// Takes what has come up; gives the world then.
+    /// Takes what has happened. Returns the world after it.
     pub fn catch_up(&mut self) -> Option<&World> {
         self.turn()?;
         self.pump.as_ref().map(Pump::world)
     }
 
-    /// The command has ended: reaps it, and goes on until what it left behind has had its moment. How
-    /// it ended; `None` if that cannot be found out.
+    /// The command has ended: reaps it, and goes on until what it left behind has had its time. Returns how it ended,
+    /// `None` if that cannot be found out.
     pub async fn command_ends(&mut self, child: &mut Child) -> Option<ExitStatus> {
         self.try_with(|pump, show| pump.command_ending(show));
         let status = match child.reap() {
@@ -130,12 +130,12 @@ impl Recording {
         Some(status)
     }
 
-    /// Nothing is left to be said about what the command left behind.
+    /// Nothing more can be reported about what the command left behind.
     fn is_settled(&self) -> bool {
         let Some(world) = self.pump.as_ref().map(Pump::world) else { return true };
         let Some(end) = world.command().and_then(|command| command.end) else { return true };
         let is_said = self.gate().summary.findings.contains_key("left-behind");
-        // The pump lets time pass a few times a second.
+        // The pump lets time pass several times a second.
         is_said
             || match left_behind_patience(world, self.unreaped_after) {
                 Span::ZERO => true,
@@ -153,7 +153,7 @@ impl Recording {
         }
     }
 
-    /// Ends it because of an error, with all that could be taken.
+    /// Ends it because of an error, keeping all that could be taken.
     pub fn give_up(&mut self, error: Error) {
         let Some(pump) = self.pump.take() else { return };
         self.sinks.0.summary.conclude(pump.world());
@@ -166,7 +166,7 @@ impl Recording {
         self.failure = Some(error);
     }
 
-    /// Does something with the stream; `None` if it has ended, or ends by this.
+    /// Runs `act` on the stream; `None` if it has ended, or ends by this.
     fn try_with<T>(
         &mut self,
         act: impl FnOnce(&mut Pump, &mut dyn FnMut(&World, &Step<'_>) -> io::Result<()>) -> Result<T>,

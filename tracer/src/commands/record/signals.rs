@@ -1,4 +1,4 @@
-//! Signals that this process gets while it records: who sent them decides what they mean.
+//! Signals to this process while it records: what they mean depends on the sender.
 
 use std::io;
 
@@ -13,10 +13,10 @@ use tokio::io::unix::AsyncFd;
 
 use crate::{signal::SI_KERNEL, world::World};
 
-/// Those that end a recording without a command.
+/// Signals that end a recording without a command.
 const LEAVE: &[Signal] = &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-/// Those that are passed on to a command. Not SIGTSTP, SIGCONT and SIGWINCH: a terminal sends them to
-/// the command as well, and this process must stop with it, or the shell would not notice.
+/// Signals that are passed on to a command. Not SIGTSTP, SIGCONT and SIGWINCH: a terminal sends them to the command as
+/// well, and this process must stop with it, or the shell would not notice.
 const PASS_ON: &[Signal] =
     &[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
@@ -33,7 +33,7 @@ pub struct Came {
 }
 
 impl Signals {
-    /// From here on they do not do what they do by themselves. Needs the event loop.
+    /// From here on these signals no longer have their default effect. Needs the event loop.
     ///
     /// # Errors
     /// If the kernel gives no descriptor.
@@ -59,11 +59,11 @@ impl Signals {
 }
 
 impl Came {
-    /// Whether the command is to have it, too.
+    /// Whether to pass the signal on to the command.
     ///
-    /// Not if the kernel sent it: a key, or the end of a terminal, reaches the whole foreground, and so
-    /// the command itself. Nor if the command or a descendant of it did: `kill 0` in a shell means its
-    /// own process group, and would come back to it for ever.
+    /// Not if the kernel sent it: a key, or a hang-up of the terminal, reaches the whole foreground group, and so the
+    /// command itself. Nor if the command or a descendant sent it: `kill 0` in a shell addresses its own process group,
+    /// and would come back to it for ever.
     pub fn is_for_command(self, world: &World) -> bool {
         let Self { signal: _, code, sender } = self;
         if code == SI_KERNEL {
@@ -102,7 +102,7 @@ mod tests {
             (21, 0, false),
             (30, 0, true),
             (10, 0, true),
-            // Somebody who ended before anybody looked, or of another pid namespace.
+            // The sender ended before it could be looked at, or lives in another pid namespace.
             (999, 0, true),
             (0, 0, true),
         ] {

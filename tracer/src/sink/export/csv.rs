@@ -25,7 +25,7 @@ use crate::{
     world::World,
 };
 
-/// Writes a header, then a line an item.
+/// Writes a header, then one line per item.
 pub struct Csv<W: Write> {
     select: Select,
     out: csv::Writer<W>,
@@ -38,7 +38,7 @@ impl<W: Write> Csv<W> {
     }
 }
 
-/// A line. The order of the fields is that of the columns, and their names are the header.
+/// A line. Its fields are the columns, in order, and their names are the header.
 #[derive(Default, Serialize)]
 struct Line {
     #[serde(rename = "type")]
@@ -56,7 +56,7 @@ struct Line {
     ns_level: Option<u32>,
     container: Option<Text>,
     container_id: Option<Text>,
-    /// What `other_…` is to the process.
+    /// What the `other_…` process is to the process.
     other: Option<&'static str>,
     other_pid: Option<u32>,
     other_start_boot_ns: Option<BootNs>,
@@ -80,8 +80,8 @@ struct Line {
     fix: Option<Text>,
 }
 
-/// Text that somebody else had a hand in. A spreadsheet takes a cell that begins with one of a few
-/// characters for a formula, and may run it: such a cell gets an apostrophe before it, which
+/// Text that others control. A spreadsheet takes a cell that begins with certain characters for a formula and may run
+/// it, so such a cell gets a leading apostrophe, which spreadsheets read as "this is text".
 /// spreadsheets take for "this is text".
 #[derive(Serialize)]
 struct Text(String);
@@ -89,7 +89,7 @@ struct Text(String);
 impl Text {
     fn new(text: impl ToString) -> Self {
         let text = text.to_string();
-        // The full-width forms count as the plain ones in some languages' settings.
+        // In some locales the full-width forms count as the plain ones.
         let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
         Self(if is_formula { format!("'{text}") } else { text })
     }

@@ -1,6 +1,6 @@
-//! Parquet: a folder of four tables, each a file that a query names: `processes`, `signals`, `events`
-//! and `findings`. In one table of everything most columns of a row would be empty, and every query
-//! would have to put together anew who lived how long.
+//! Parquet: a folder of four tables, each a file that a query names: `processes`, `signals`, `events` and `findings`.
+//! In one table of everything, most columns of a row would be empty, and every query would have to reconstruct who
+//! lived how long.
 
 use std::{io, path::Path};
 

@@ -1,6 +1,5 @@
-//! Perfetto's protocol buffers: a track for each process, grouped by pid namespace, on which its life
-//! and its time as a zombie are slices; arrows from who sends a signal to who gets it; findings as
-//! instants.
+//! Perfetto's protocol buffers: a track per process, grouped by pid namespace, with slices for its life and its time as
+//! a zombie; arrows from the sender of a signal to its target; findings as instants.
 
 use std::{
     collections::VecDeque,
@@ -36,15 +35,15 @@ const NAMESPACE: &str = "namespace";
 const LOSS: &str = "loss";
 const COMMAND: &str = "command";
 
-/// Writes each packet as soon as it is known; what is kept is a few words for each living process.
+/// Writes each packet as soon as it is known; keeps only a few words per living process.
 pub struct Perfetto<W: Write> {
     tracks: Tracks<W>,
     lives: FxHashMap<ProcKey, Life>,
-    /// Processes that are gone and whose tracks are there, the last of them: a finding may speak of one a
-    /// moment later, when its namespace is another.
+    /// The last processes that are gone but have tracks: a finding may refer to one a moment later, when its namespace
+    /// number is another's.
     gone: VecDeque<ProcKey>,
-    /// What is to stand on the track of a pid 1 that has not executed its program yet. What sets a container
-    /// up is called otherwise, and whose it is, is known with that program.
+    /// What is held for the track of a pid 1 that has not executed its program yet. The program that sets up a
+    /// container has another name; name and container are known with that first exec.
     held: FxHashMap<ProcKey, Vec<Mark>>,
     /// The last track of each number of a namespace, for those that the world no longer knows.
     namespaces: FxHashMap<PidNs, Track>,
@@ -54,16 +53,16 @@ pub struct Perfetto<W: Write> {
 
 /// A process that is in the process table.
 struct Life {
-    /// What its track was told last: slices must not run backwards, whatever overtook what.
+    /// The last time that was written to its track: slices must not run backwards, even if events overtake each other.
     last: BootNs,
     phase: Phase,
 }
 
-/// What the open slice of a process says.
+/// What the open slice of a process shows.
 #[derive(Clone, Debug, PartialEq)]
 enum Phase {
-    /// None is open: nothing but its birth is known, and whether that was seen. Its track gets the name
-    /// that it takes with its first exec.
+    /// No slice is open: only the birth is known, and whether it was seen. The track gets the name that the process
+    /// takes with its first exec.
     Unborn { before: Option<Identity>, born: BootNs, is_seen: bool },
     /// It lives.
     Alive,
@@ -71,13 +70,13 @@ enum Phase {
     Exiting,
     /// It has ended, and waits to be reaped.
     Zombie,
-    /// It has ended, and nobody waits for it.
+    /// It has ended, and nobody must wait for it.
     Over,
 }
 
-/// Processes that are gone, and are remembered.
+/// How many processes that are gone are remembered.
 const MOST_GONE: usize = 8192;
-/// Instants that are held for a process, and processes for which some are.
+/// How many instants are held for a process, and for how many processes.
 const MOST_HELD: usize = 64;
 
 impl<W: Write> Perfetto<W> {
@@ -175,7 +174,7 @@ impl<W: Write> Perfetto<W> {
         self.phase(world, at, key, track, phase)
     }
 
-    /// An init whose namespace has ended since is a zombie now.
+    /// An init whose namespace has ended is a zombie from then on.
     fn released(&mut self, world: &World, at: BootNs, key: ProcKey) -> io::Result<()> {
         let is_exiting = self.lives.get(&key).is_some_and(|life| life.phase == Phase::Exiting);
         if is_exiting && world.get(key).is_some_and(Process::is_zombie) {
@@ -202,7 +201,7 @@ impl<W: Write> Perfetto<W> {
         self.instant(world, mark)
     }
 
-    /// Ends the open slice of a process, and begins the one of a phase.
+    /// Ends the open slice of a process, and begins one for the new phase.
     fn phase(&mut self, world: &World, at: BootNs, key: ProcKey, track: Track, phase: Phase) -> io::Result<()> {
         let Some(life) = self.lives.get_mut(&key) else { return Ok(()) };
         life.last = life.last.max(at);
@@ -228,12 +227,12 @@ impl<W: Write> Perfetto<W> {
         let to = self.track_of(world, at, target)?;
         let mut arrives = Mark::new(at, to, SIGNAL, format!("{signal} {}", verdict.id()));
         arrives.facts = facts(signalled);
-        // Zero would be no arrow.
+        // 0 would mean no arrow.
         let flow = seq.next().0;
         if let Sender::Process(from) = sender
             && from.key != target.key
         {
-            // An arrow begins before it ends, in the file too.
+            // An arrow must begin before it ends, in the file too.
             self.release(world, at, from)?;
             let from = self.make(world, at, from)?;
             let mut sent = Mark::new(at, from, SIGNAL, format!("sends {signal}"));
@@ -241,7 +240,7 @@ impl<W: Write> Perfetto<W> {
             sent.flow = Some(flow);
             self.instant(world, sent)?;
             match verdict {
-                // It may be taken later, and the arrow go on to there.
+                // The signal may be taken later, and the arrow continue to that point.
                 Verdict::Queued => arrives.flow = Some(flow),
                 _ => arrives.last_of_flow = Some(flow),
             }
@@ -282,7 +281,7 @@ impl<W: Write> Perfetto<W> {
         self.track_of(world, at, &world.identity(key))
     }
 
-    /// The track of a process, for something to be put on it.
+    /// The track of a process, created if necessary.
     fn track_of(&mut self, world: &World, at: BootNs, identity: &Identity) -> io::Result<Track> {
         let key = identity.key;
         let is_held = self.held.contains_key(&key);
@@ -293,7 +292,7 @@ impl<W: Write> Perfetto<W> {
         self.make(world, at, identity)
     }
 
-    /// Whether a process is pid 1 of a namespace, was born just so, and has not executed anything.
+    /// Whether a process is pid 1 of a namespace, was just born, and has not executed anything.
     fn is_being_set_up(&self, world: &World, key: ProcKey) -> bool {
         let is_new = self
             .lives
@@ -303,7 +302,7 @@ impl<W: Write> Perfetto<W> {
         is_new && world.get(key).is_some_and(is_init)
     }
 
-    /// Makes the track that was waited with, and puts on it what was held.
+    /// Creates the track that was held back, and writes what was held for it.
     fn release(&mut self, world: &World, at: BootNs, identity: &Identity) -> io::Result<()> {
         let Some(marks) = self.held.remove(&identity.key) else { return Ok(()) };
         self.make(world, at, identity)?;
@@ -341,12 +340,12 @@ impl<W: Write> Perfetto<W> {
                 life.last = born;
                 let mut first = alive(world, born, track, &before.unwrap_or(*identity));
                 if before.is_some() {
-                    // It is that of the next slice.
+                    // That is the name of the next slice.
                     first.facts.retain(|(name, _)| *name != COMMAND);
                 }
                 self.tracks.slice(first)?;
             }
-            // It was gone before anything stood on its track, or was never seen.
+            // It was gone before anything was on its track, or was never seen.
             _ if world.get(key).is_none() => {}
             _ => {
                 self.lives.insert(key, Life { last: at, phase: Phase::Alive });
@@ -383,7 +382,7 @@ impl<W: Write> Perfetto<W> {
     }
 }
 
-/// The slice of a life, until the next exec.
+/// The slice of a life up to the next exec.
 fn alive(world: &World, at: BootNs, track: Track, identity: &Identity) -> Mark {
     let Identity { key, comm, pid_ns: _, ns_pid, ns_level, container: _ } = *identity;
     let mut facts = vec![("pid", key.tgid.into())];
@@ -418,7 +417,7 @@ fn label(world: &World, identity: &Identity) -> Option<String> {
     world.container_of(identity).map(Container::shown)
 }
 
-/// What stands beside a signal at its receiver. The arrow, the track and the name say the rest.
+/// What a signal's slice says at its target, besides arrow, track and name.
 fn facts(signalled: &Signalled) -> Facts {
     let mut facts = vec![("from", signalled.sender.to_string().into()), ("code", signalled.seen_code().into())];
     facts.extend(signalled.result_id().map(|result| ("result", result.into())));
@@ -454,7 +453,7 @@ impl<W: Write> Sink for Perfetto<W> {
     fn finish(&mut self, world: &World, _summary: &Summary) -> io::Result<()> {
         let end = world.now();
         for process in world.processes() {
-            // Of threads of the kernel there are hundreds, and most do nothing.
+            // Kernel threads number in the hundreds, and most do nothing.
             if !process.roles.kthread {
                 self.release(world, end, &process.identity())?;
                 self.make(world, end, &process.identity())?;

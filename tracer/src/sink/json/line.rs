@@ -1,5 +1,5 @@
-//! The lines of `tracer watch -o json`, one struct a type. The order of the fields is the order
-//! in which they are printed.
+//! The lines of `tracer watch -o json`, one struct per type. Fields are printed in the order in which they are
+//! declared.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -41,7 +41,7 @@ impl Wall {
 
 impl Serialize for Wall {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Beyond the year 9999 there is no RFC 3339; a broken clock is no reason to stop.
+        // RFC 3339 ends with the year 9999; a broken clock is no reason to stop.
         let time = jiff::Timestamp::from_nanosecond(self.0).unwrap_or(jiff::Timestamp::MAX);
         serializer.collect_str(&format_args!("{time:.9}"))
     }
@@ -323,7 +323,7 @@ pub(super) fn container<'a>(world: &World, moment: Moment, container: &'a Contai
     ContainerLine { at: Wall::new(world, at), at_boot_ns: Digits(at), seq, label: container.label(), container }
 }
 
-/// Lost records by what they would have told.
+/// Lost records by the kind of what they would have reported.
 #[derive(Serialize)]
 pub(crate) struct Counts {
     fork: u64,
@@ -400,9 +400,9 @@ struct Unwritten {
     lines: u64,
 }
 
-/// The line that stands for so many that nobody read in time, with its end.
+/// The line, with its line end, that stands for so many that nobody read in time.
 pub fn unwritten_line(lines: u64) -> String {
-    // A structure of a number, which JSON holds always.
+    // A struct of one number, which JSON can always represent.
     serde_json::to_string(&Unwritten { lines }).unwrap_or_default() + "\n"
 }
 

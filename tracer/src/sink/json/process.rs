@@ -31,7 +31,7 @@ struct Zombie<'a> {
     age_ns: Span,
     age_is_lower_bound: bool,
     status: Status,
-    /// Null if the parent was lost from sight.
+    /// Null if the parent is not known.
     owed_by: Option<line::Process<'a>>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn state(process: &Process) -> &'static str {
     match &process.state {
         State::Running => "running",
         State::LeaderDead { .. } => "leader-dead",
-        // Nobody has to wait for it: it is about to go.
+        // Nobody must wait for it: it is about to go.
         State::Dead(_) if !process.is_zombie() => "exiting",
         State::Dead(_) => "zombie",
     }

@@ -1,5 +1,5 @@
-//! The JSON Schema of the lines (`docs/schema.json`). Findings come from what the rules declare, thresholds from their
-//! declaration; the other lines are listed here.
+//! The JSON Schema of the lines (`docs/schema.json`). Findings follow from the facts that rules declare, thresholds
+//! from their declaration; the other lines are listed here.
 
 use serde_json::{Map, Value, json};
 
@@ -9,8 +9,8 @@ use crate::{
     thresholds::{THRESHOLDS, Unit},
 };
 
-/// The fields of the lines that are no findings, each with its type: by the type of the line, and the kind of an
-/// event. A field with a question mark may be missing; a type with one may be null.
+/// The fields of all lines except findings, each with its type: by the type of the line and the kind of event. A
+/// question mark after a field means that it may be absent, after a type that it may be null.
 const LINES: &[(&str, &str, &str)] = &[
     (
         "start",
@@ -68,7 +68,7 @@ const EVENT: &str = "at:time at_boot_ns:boot cpu:count seq:count";
 const FINDING: &str = "at:time at_boot_ns:boot since:time since_boot_ns:boot process:process confidence_note?:text \
                        headline:text message:text fix:text evidence:numbers times?:count signals?:counts";
 
-/// The schema of every line of `tracer watch -o json`, and of a replay. The lines of other commands pass as they are.
+/// The schema of every line of `tracer watch -o json` and of a replay. Lines of other commands are not checked.
 pub fn schema() -> Value {
     let mut defs = Map::new();
     for (name, def) in shared() {
@@ -104,7 +104,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// What several lines are made of.
+/// Definitions that several lines share.
 fn shared() -> Vec<(&'static str, Value)> {
     let mut process = Object::default();
     process.fields(
@@ -170,7 +170,7 @@ fn fact(def: &FactDef) -> Value {
         Kind::Text | Kind::Name | Kind::Group => of("text"),
         Kind::Record(defs) => record(defs),
         Kind::List(defs) => json!({ "type": "array", "items": record(defs) }),
-        // Nobody sees it.
+        // It is never printed.
         Kind::Key => json!(false),
     }
 }
@@ -185,7 +185,7 @@ fn or_null(def: Value) -> Value {
     json!({ "oneOf": [def, { "type": "null" }] })
 }
 
-/// An object of which all fields are known.
+/// An object whose fields are all known.
 #[derive(Default)]
 struct Object {
     properties: Map<String, Value>,
@@ -260,14 +260,14 @@ pub fn table(defs: &[FactDef]) -> String {
     table
 }
 
-/// Facts and those inside of them, by their paths.
+/// Facts and nested facts, by their paths.
 fn rows(path: &str, defs: &'_ [FactDef]) -> Vec<(String, FactDef)> {
     let mut all = Vec::new();
     for def in defs.iter().filter(|def| def.is_shown()) {
         let name = format!("{path}{}", def.name);
         all.push((name.clone(), *def));
         match def.kind {
-            // What another rule declares is explained there.
+            // Facts that another rule declares are explained there.
             Kind::Record(inner) if !inner.iter().any(|def| def.role == Role::FatalSignal) => {
                 all.extend(rows(&format!("{name}."), inner));
             }

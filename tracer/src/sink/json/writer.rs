@@ -1,5 +1,5 @@
-//! Writes objects as lines that are safe to show: beyond what JSON asks, it escapes every character that
-//! cannot be seen ([`is_visible`]) and what a build server takes for a command.
+//! Writes objects as lines that are safe to show: beyond what JSON requires, it escapes every invisible character
+//! ([`is_visible`]) and whatever a build server takes for a command.
 
 use std::io::{self, BufWriter, Write};
 
@@ -29,7 +29,7 @@ impl<W: Write> Lines<W> {
         self.out.write_all(b"\n")
     }
 
-    /// Hands everything on.
+    /// Flushes everything.
     ///
     /// # Errors
     /// Only from writing.
@@ -37,7 +37,7 @@ impl<W: Write> Lines<W> {
         self.out.flush()
     }
 
-    /// Gives the output back, without what was not flushed.
+    /// Returns the output, without what was not flushed.
     pub fn into_inner(self) -> W {
         self.out.into_parts().0
     }
@@ -53,13 +53,13 @@ pub fn to_string(object: &impl Serialize) -> serde_json::Result<String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Compact JSON. serde_json escapes quotes, backslashes and the characters below U+0020 itself,
-/// and hands what is between them to [`Formatter::write_string_fragment`].
+/// Compact JSON. serde_json itself escapes quotes, backslashes and the characters below U+0020, and passes what is
+/// between them to [`Formatter::write_string_fragment`].
 struct Careful;
 
 impl Formatter for Careful {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Nearly always: no DEL, nothing beyond ASCII, no command for a build server.
+        // The usual case: no DEL, nothing beyond ASCII, no command for a build server.
         if fragment.bytes().all(|byte| byte < 0x7f && byte != b'#') {
             return CompactFormatter.write_string_fragment(out, fragment);
         }
@@ -67,7 +67,7 @@ impl Formatter for Careful {
         let mut rest = 0;
         for (at, c) in fragment.char_indices() {
             let is_command = commands.next_if_eq(&at).is_some();
-            // `::` is one only where a line begins, and no string does.
+            // `::` is a command only at the beginning of a line, where no string is.
             if is_visible(c) && !(is_command && c == '#') {
                 continue;
             }

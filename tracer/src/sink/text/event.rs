@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// Columns that the processes of a line get; long names push the rest to the right.
+/// Columns for the processes of a line; longer names push the rest to the right.
 const PARTIES: usize = 40;
 
 /// Writes what happened, without time and kind, up to the end of the line.
@@ -83,7 +83,7 @@ pub(super) fn print(out: &mut impl Write, screen: Screen, world: &World, event: 
     }
 }
 
-/// What became of a signal: loud where somebody may wait for it in vain.
+/// What became of a signal; emphasized if somebody may wait for it in vain.
 fn verdict(out: &mut impl Write, screen: Screen, signalled: &Signalled) -> io::Result<()> {
     let id = signalled.verdict.id();
     match signalled.verdict {
@@ -103,8 +103,8 @@ fn verdict(out: &mut impl Write, screen: Screen, signalled: &Signalled) -> io::R
     }
 }
 
-/// `sleep(981)`; `sleep(981|1)` with its pid inside its namespace where that is another, and
-/// `sleep(981|1)@web` where it belongs to a container.
+/// `sleep(981)`; `sleep(981|1)` if its pid inside its namespace differs, and `sleep(981|1)@web` if it belongs to a
+/// container.
 fn short(world: &World, identity: &Identity) -> String {
     let Identity { key, comm: _, pid_ns: _, ns_pid, ns_level, container: _ } = identity;
     let name = identity.comm;

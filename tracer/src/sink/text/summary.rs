@@ -51,7 +51,7 @@ pub(super) fn print(
         ),
     )?;
     listed(out, screen, "events", events)?;
-    row(out, screen, "signals", format_args!("{signals_seen} seen by the kernel's hooks"))?;
+    row(out, screen, "signals", format_args!("{signals_seen} generated on the machine"))?;
     listed(out, screen, "findings", shown)?;
     let hidden = less(findings, shown);
     if !hidden.is_empty() {
@@ -72,14 +72,14 @@ pub(super) fn print(
         row(out, screen, "cut", what)?;
     }
     if *cpu_ns == Span::ZERO {
-        // A part of a recording: what it cost is known of the whole.
+        // Only a part was shown, but the cost is known only of the whole recording.
         return Ok(());
     }
     let percent = cpu_ns.0 as f64 * 100.0 / duration_ns.0.max(1) as f64;
     row(out, screen, "cpu", format_args!("{}, {percent:.1} % of one processor", seconds(*cpu_ns)))
 }
 
-/// How many of each, broken where the screen ends.
+/// How many of each, wrapped to the screen.
 fn listed<'a>(
     out: &mut impl Write,
     screen: Screen,

@@ -1,5 +1,5 @@
-//! A flight recorder: the last while is kept in memory, and becomes a trace when a rule finds
-//! something. What is in one file is not in the next.
+//! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. No two files
+//! overlap.
 
 use std::{
     collections::VecDeque,
@@ -24,26 +24,26 @@ use crate::{
     trace::{CHUNK_MAX, file, parts},
 };
 
-/// How long after a finding the trace goes on: its consequences belong to it.
+/// How long the trace continues after a finding: its consequences belong to it.
 const AFTER: Span = Span::seconds(5);
-/// The most bytes, packed, that are kept in memory: some seven million events.
+/// How many bytes, compressed, are kept in memory: some seven million events.
 const MEMORY: usize = 64 << 20;
-/// Bytes of records that are packed at once.
+/// How many bytes of records are compressed at a time.
 const BLOCK: usize = 1 << 20;
 /// zstd's fastest, as in the file.
 const LEVEL: i32 = 1;
 
-/// Keeps, and writes when there is something to write.
+/// Keeps records, and writes them when a rule has found something.
 pub struct Flight {
     path: PathBuf,
     overwrite: bool,
-    /// Nanoseconds that are kept.
+    /// How long records are kept, in nanoseconds.
     before: Span,
     info: Option<StartInfo>,
     segments: VecDeque<Segment>,
     /// Bytes of all segments.
     kept: usize,
-    /// Records of the last segment that are not packed yet.
+    /// Records of the last segment that are not compressed yet.
     open: Vec<u8>,
     /// Boot time of the last of them.
     open_at: BootNs,
@@ -51,20 +51,20 @@ pub struct Flight {
     shot: Option<Shot>,
     /// Files that were written, and what each is about.
     written: Vec<Written>,
-    /// What was to be kept for a file, and found no room in memory.
+    /// What was to be kept for a file but found no room in memory.
     cut: u64,
-    /// What was found, and could not be written.
+    /// Findings whose files could not be written.
     failed: Option<&'static str>,
 }
 
-/// A stretch of the stream that can be understood without what came before.
+/// A stretch of the stream that can be read without what came before.
 struct Segment {
     /// Boot time of its beginning.
     at: BootNs,
-    /// The world then, packed, in parts, as it can be large; nothing for the first one, which begins with a
-    /// snapshot.
+    /// The world at that time, compressed, in parts, because it can be large; empty for the first segment, which begins
+    /// with a snapshot.
     image: Vec<Vec<u8>>,
-    /// Records, packed, and the boot time of the last in each.
+    /// Records, compressed in blocks, with the boot time of the last record of each.
     blocks: Vec<(BootNs, Vec<u8>)>,
     size: usize,
     /// Signals that were generated in it.
@@ -85,15 +85,15 @@ struct Shot {
 struct Written {
     path: PathBuf,
     rule: &'static str,
-    /// Nanoseconds before the finding that are in it.
+    /// How long before the finding it begins, in nanoseconds.
     before: Span,
     size: u64,
-    /// It had lost its name when it was closed.
+    /// Its name was gone when it was closed.
     is_gone: bool,
 }
 
 impl Flight {
-    /// Writes into that file, and later ones with a number, what happened so long before.
+    /// Writes into that file, and later ones with a number, what happened up to `before` a finding.
     ///
     /// # Errors
     /// If the name is taken, and is not to be replaced.
@@ -126,7 +126,7 @@ impl Flight {
         Ok(())
     }
 
-    /// Packs what has come since.
+    /// Compresses what has come since.
     fn pack(&mut self) -> io::Result<()> {
         let Some(segment) = self.segments.back_mut().filter(|_| !self.open.is_empty()) else { return Ok(()) };
         let block = zstd::bulk::compress(&self.open, LEVEL)?;
@@ -137,7 +137,7 @@ impl Flight {
         Ok(())
     }
 
-    /// Forgets what is too old, or too much.
+    /// Drops what is too old, or too much.
     fn forget(&mut self, now: BootNs) {
         while let [_, next, ..] = &*self.segments.make_contiguous() {
             let is_old = next.at + self.before <= now;
@@ -156,7 +156,7 @@ impl Flight {
         (self.before / 8).clamp(Span::ms(500), Span::seconds(10))
     }
 
-    /// The next name: the one that was given, then the same with a number.
+    /// The next name: the given one, then the same with a number.
     fn next_path(&self) -> PathBuf {
         let names =
             (self.written.len() as u32 + 1..).map(|n| if n == 1 { self.path.clone() } else { numbered(&self.path, n) });
@@ -164,7 +164,7 @@ impl Flight {
         free.next().unwrap_or_else(|| self.path.clone())
     }
 
-    /// Writes what is kept, and forgets it.
+    /// Writes what is kept, and drops it.
     fn shoot(&mut self, view: View<'_>, rule: &'static str) -> io::Result<()> {
         self.pack()?;
         let (Some(info), Some(first)) = (&self.info, self.segments.front()) else { return Ok(()) };
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_was_found_and_what_was_removed_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
-        // By the time that something is found, somebody has taken the folder away.
+        // By the time of the finding, the folder is gone.
         let place = folder.path().join("none");
         std::fs::create_dir(&place).unwrap();
         let (flight, result) = fly(&place.join("run.mcap"), 1, || std::fs::remove_dir(&place).unwrap());

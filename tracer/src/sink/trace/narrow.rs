@@ -1,5 +1,5 @@
-//! Leaves signals out of a trace that nobody wants to see; but never what the world or a finding
-//! rests on, so that a replay believes and finds the same.
+//! Leaves unwanted signals out of a trace; but never one that the world or a finding depends on, so that a replay
+//! concludes and finds the same.
 
 use std::io;
 
@@ -22,7 +22,7 @@ pub struct Narrow {
 }
 
 impl Narrow {
-    /// Takes what the filter shows.
+    /// Keeps what the filter shows.
     pub fn new(filter: Filter) -> Self {
         Self { select: Select::new(filter, &[Kind::Signal, Kind::Deliver]), left_out: 0 }
     }
@@ -53,8 +53,8 @@ impl Narrow {
     }
 }
 
-/// The rule of the programs in the kernel: what befalls an init can be a finding, what it passes on, what
-/// could end a process, what the queue had no room for, and SIGCHLDs that merge.
+/// The rule of the programs in the kernel: what happens to an init, what an init passes on, what could end a process,
+/// what the queue had no room for, and SIGCHLDs that merge.
 fn matters(sent: &SignalSent) -> bool {
     let has = |bit: u16| sent.flags & bit != 0;
     has(signal_flags::UNKILLABLE | signal_flags::SENDER_INIT)

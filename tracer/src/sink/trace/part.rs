@@ -17,12 +17,11 @@ use crate::{
     trace::{file, writer::Writer},
 };
 
-/// Records after which an image of the world is due: a reader needs a tenth of a second for as many.
+/// How many records until an image of the world is due; a reader takes a tenth of a second for them.
 const KEYFRAME_RECORDS: u64 = 250_000;
-/// And the longest time without one.
+/// The longest time without an image.
 const KEYFRAME_TIME: Span = Span::seconds(60);
-/// The longest time for which records are kept in memory: what may be missing from the
-/// file when the recorder is killed.
+/// The longest time that records stay in memory: what may be missing from the file if the recorder is killed.
 const FLUSH_TIME: Span = Span::ms(800);
 
 /// A file.
@@ -45,7 +44,7 @@ impl Part {
     pub fn at(path: &Path, overwrite: bool, at: BootNs, info: &StartInfo) -> io::Result<Self> {
         let created = file::create(path, overwrite)?;
         Self::create(created, at, info).map_err(|error| {
-            // What cannot be removed either is found when it is used.
+            // If it cannot be removed either, that shows when it is used.
             let _ = file::remove(path);
             naming(path, error)
         })
@@ -80,7 +79,7 @@ impl Part {
         Ok(())
     }
 
-    /// Takes records as they are, one after the other; the last one is of that boot time.
+    /// Takes records as they are, in sequence; the last one is from that boot time.
     ///
     /// # Errors
     /// See [`Part::record`].
@@ -112,7 +111,7 @@ impl Part {
     /// From writing.
     pub fn close(&mut self, end: Option<&Event>) -> io::Result<()> {
         if let Some(end) = end {
-            // In the chunk that room was kept for.
+            // In the chunk for which room was reserved.
             self.writer.record(end.at, &record_of(end.at, end.kind.clone()))?;
         }
         self.writer.finish()

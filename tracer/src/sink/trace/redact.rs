@@ -1,7 +1,6 @@
-//! Takes from records what must not leave the house: arguments, or all names.
+//! Removes from records what must not be shown to others: arguments, or all names.
 //!
-//! Records are changed where the text lies, and nothing else of them is. Where that is, their descriptions
-//! say ([`tracer_common::describe`]).
+//! Records are changed only where text lies. Their descriptions say where that is ([`tracer_common::describe`]).
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -24,29 +23,29 @@ use crate::{
 /// What to take away.
 pub struct Redactor {
     what: Option<Redact>,
-    /// Nobody knows this but the process, so nobody can try out names.
+    /// A secret of this process, so that nobody can try out names.
     key: RandomState,
 }
 
 impl Default for Redactor {
-    /// Takes nothing away.
+    /// Removes nothing.
     fn default() -> Self {
         Self::new(None)
     }
 }
 
 impl Redactor {
-    /// Takes away that much.
+    /// Removes this.
     pub fn new(what: Option<Redact>) -> Self {
         Self { what, key: RandomState::new() }
     }
 
-    /// It takes nothing away.
+    /// Whether it removes nothing.
     pub fn is_idle(&self) -> bool {
         self.what.is_none()
     }
 
-    /// Changes what the first record says.
+    /// Redacts the contents of the first record.
     pub fn redact_start(&self, info: &mut StartInfo) {
         match self.what {
             None => {}
@@ -60,7 +59,7 @@ impl Redactor {
         }
     }
 
-    /// Changes a record, which may become shorter.
+    /// Redacts a record, which may become shorter.
     pub fn redact(&self, record: &mut Vec<u8>) {
         let Some(what) = self.what else { return };
         let number = record.get(offset_of!(Header, kind)).copied().unwrap_or_default();
@@ -76,7 +75,7 @@ impl Redactor {
         let redacted = match (rest, &record[layout.size..]) {
             (Rest::Nothing | Rest::Data(_), _) => return,
             (Rest::Arguments, arguments) => self.arguments(what, arguments),
-            // Behind the arguments stand numbers, which stay.
+            // The arguments are followed by numbers, which stay.
             (Rest::ArgumentsAnd(_), bytes) => {
                 let length = arguments_length(layout, record).min(bytes.len());
                 let (arguments, behind) = bytes.split_at(length);
@@ -113,10 +112,10 @@ impl Redactor {
         }
     }
 
-    /// What is kept of arguments: the program.
+    /// What remains of arguments: the program.
     fn arguments(&self, what: Redact, arguments: &[u8]) -> Arguments {
         let program = arguments.split(|&byte| byte == 0).next().unwrap_or_default();
-        // Some programs write all that they want to say into this one: `sshd: alice@pts/0`.
+        // Some programs write all that they want to say into the first argument: `sshd: alice@pts/0`.
         let program = program.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         let mut kept = match what {
             Redact::Argv => program.to_vec(),
@@ -130,11 +129,11 @@ impl Redactor {
         Arguments { is_cut: kept.len() < arguments.len(), kept }
     }
 
-    /// What a JSON object says, with pseudonyms.
+    /// A JSON object with pseudonyms in place of names.
     fn json(&self, kind: RecordKind, bytes: &[u8]) -> Vec<u8> {
-        // What cannot be read cannot be made safe.
+        // What cannot be parsed cannot be made safe.
         let json = match kind {
-            // That was done before it became a record.
+            // The start was redacted before it became a record.
             RecordKind::Start => return bytes.to_vec(),
             RecordKind::Container => serde_json::from_slice(bytes).and_then(|container| {
                 let container = self.container(container);
@@ -168,26 +167,26 @@ impl Redactor {
         container
     }
 
-    /// The pseudonym of a process's name, which is the same for the path that ends in it.
+    /// The pseudonym of a process's name; a path that ends in the name gets the same one.
     fn name(&self, name: &[u8]) -> Comm {
         let name = &name[..name.len().min(15)];
         if name.is_empty() { Comm::default() } else { Comm::from(self.pseudonym(name).as_str()) }
     }
 
     fn pseudonym(&self, name: &[u8]) -> String {
-        // 48 bits of SipHash: no two of a machine's names will meet.
+        // 48 bits of SipHash: no two names of a machine will collide.
         format!("n{:012x}", self.key.hash_one(name) >> 16)
     }
 }
 
-/// What is kept of what follows a record's fields.
+/// What remains of the part that follows a record's fields.
 struct Arguments {
     kept: Vec<u8>,
     /// Less than there was.
     is_cut: bool,
 }
 
-/// Writes a number into the field of that meaning.
+/// Writes a number into the field with that meaning.
 fn set(layout: &Layout, record: &mut [u8], number: u16, is_it: impl Fn(Meaning) -> bool) {
     let Some(field) = layout.fields.iter().find(|field| is_it(field.meaning)) else { return };
     let Some(place) = record.get_mut(field.offset..) else { return };
@@ -198,7 +197,7 @@ fn set(layout: &Layout, record: &mut [u8], number: u16, is_it: impl Fn(Meaning) 
     };
 }
 
-/// Puts something else in the place of a record's end.
+/// Replaces the variable part of a record.
 fn replace(record: &mut Vec<u8>, begin: usize, end: &[u8]) {
     record.truncate(begin);
     record.extend_from_slice(end);
@@ -357,7 +356,7 @@ mod tests {
             let text = match rest {
                 Rest::Arguments | Rest::ArgumentsAnd(_) => "/bin/secret\0--secret\0",
                 Rest::Name(_) => "secret",
-                // What no reader understands is not kept. The start is redacted before it is a record.
+                // A record that no reader understands is not kept. The start is redacted before it is a record.
                 Rest::Json if *kind != RecordKind::Start => "{\"secret\": 1",
                 Rest::Json | Rest::Nothing | Rest::Data(_) => "",
             };

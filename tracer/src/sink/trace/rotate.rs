@@ -1,5 +1,5 @@
-//! A trace in pieces: a new file at a certain size, of which the last ones stay. Each is a trace in
-//! itself: it begins with the start of the run and the world as it was then, and ends as a trace does.
+//! A trace in parts: a new file at a certain size, of which the last ones are kept. Each is a complete trace: it begins
+//! with the start of the run and the world at that time, and ends as a trace does.
 
 use std::{
     io,
@@ -26,20 +26,20 @@ pub struct Rotating {
     overwrite: bool,
     /// Bytes after which a file is closed.
     limit: u64,
-    /// Closed files that stay.
+    /// How many closed files are kept.
     keep: u32,
     info: Option<StartInfo>,
     part: Option<Part>,
-    /// What the parts before this one cost, and when this one began: for the last record of each.
+    /// What the earlier parts cost, and when this one began: for the last record of each part.
     before: End,
     /// Signals that were generated since the beginning.
     signals: u64,
     cpu_before: Span,
-    /// Files that were closed, those included that did not stay.
+    /// How many files were closed, including those that were not kept.
     closed: u32,
-    /// Bytes in the open file once it is closed, too; `None` if there is none.
+    /// Bytes in the open file, including its end; `None` if no file is open.
     last_size: Option<u64>,
-    /// It had lost its name by then.
+    /// Its name was gone by then.
     is_gone: bool,
 }
 
@@ -69,7 +69,7 @@ impl Rotating {
         })
     }
 
-    /// Closes the file as a trace that ended here, makes room for its new name, and begins the next.
+    /// Closes the file as a trace that ends here, moves it to its new name, and begins the next.
     fn rotate(&mut self, view: View<'_>) -> io::Result<()> {
         let (Some(info), Some(mut part)) = (self.info.clone(), self.part.take()) else { return Ok(()) };
         let now = view.now();
@@ -88,7 +88,7 @@ impl Rotating {
         Ok(())
     }
 
-    /// What belongs to the open file of what belongs to the whole run.
+    /// The share of the open file in the totals of the run.
     fn share(&self, end: End) -> End {
         let End { began: _, cpu_ns, signals, walks_cut } = end;
         End {
@@ -176,9 +176,9 @@ pub fn numbered(path: &Path, n: u32) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whether a name is that of a path with some number.
+/// Whether a name is that of a path with a number.
 pub fn is_numbered(name: &Path, path: &Path) -> bool {
-    // What stands before the ending, if it has one.
+    // The stem, and the extension if there is one.
     let stem = if path.extension().is_some() { name.file_stem() } else { name.file_name() };
     let number = stem.and_then(|stem| Path::new(stem).extension()?.to_str()?.parse().ok());
     number.is_some_and(|n| numbered(path, n).file_name() == name.file_name())

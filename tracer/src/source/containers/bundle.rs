@@ -1,8 +1,7 @@
-//! What the OCI bundle of a container tells, and what lies beside it: annotations of Kubernetes, podman and nerdctl, its
+//! What the OCI bundle of a container, and the files beside it, say: annotations of Kubernetes, podman and nerdctl, its
 //! pid namespace, and the socket of its containerd.
 //!
-//! A command line says where that is, so all of it is read as something that somebody else has chosen: see
-//! [`read_owned`].
+//! A command line says where the bundle is, so all of it is read as untrusted input: see [`read_owned`].
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +13,12 @@ use crate::{
     source::{reads::read_owned, walk::find},
 };
 
-/// The most that a configuration holds: engines write some ten thousand bytes.
+/// The most that is read of a configuration; engines write some ten thousand bytes.
 const CONFIG_MAX: usize = 1 << 20;
-/// The most that podman's list of all containers holds: it writes a thousand bytes for each.
+/// The most that is read of podman's list of all containers; it writes a thousand bytes per container.
 const LIST_MAX: usize = 4 << 20;
 
-/// What is known of a container by its bundle: nothing but what the call says, if there is none that is to be believed.
+/// What the bundle says about a container; only what the call says, if there is no bundle to believe.
 pub(super) fn container(call: &Call) -> Container {
     let Call { id, engine, bundle, owner } = call;
     let mut container = Container { id: id.clone(), engine: *engine, uid: call.uid(), ..Container::default() };
@@ -67,7 +66,7 @@ mod tests {
         Call { id: "abc".into(), engine, bundle: Some(bundle.into()), owner: geteuid().as_raw() }
     }
 
-    /// What a bundle with this configuration tells.
+    /// What a bundle with this configuration says.
     fn told(config: &str) -> Container {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.json"), config).unwrap();
@@ -106,7 +105,7 @@ mod tests {
         let call = call(Engine::Oci, directory.path());
         assert_eq!(container(&call).name.as_deref(), Some("web"));
         assert_eq!(container(&Call { owner: call.owner + 1, ..call.clone() }).name, None);
-        // By a directory that is a link it is still that user's file.
+        // A directory that is a link does not change whose file it is.
         let outer = tempfile::tempdir().unwrap();
         let link = outer.path().join("link");
         symlink(directory.path(), &link).unwrap();

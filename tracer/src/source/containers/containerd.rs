@@ -1,4 +1,4 @@
-//! What containerd itself knows of a container: of one of `ctr` or `nerdctl`, only that has the image.
+//! What containerd itself knows about a container. For those of `ctr` and `nerdctl`, only it knows the image.
 
 use std::{collections::HashMap, path::Path};
 
@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 
 use crate::host::Container;
 
-/// The call of `containerd.services.containers.v1`; below are those fields of its messages that are used.
+/// The call of `containerd.services.containers.v1`; below are the fields of its messages that are used.
 const GET: &str = "/containerd.services.containers.v1.Containers/Get";
 
 #[derive(Clone, PartialEq, Message)]
@@ -36,11 +36,11 @@ struct Known {
     image: String,
 }
 
-/// The most of an answer that is taken: a container and its labels.
+/// The most that is read of an answer: a container and its labels.
 const ANSWER_MAX: usize = 1 << 20;
 
-/// Completes what is known of a container by what the containerd says that listens there. Ends only if it answers: to be
-/// called with a time limit.
+/// Completes what is known about a container with what the containerd at that socket says. Ends only if it answers, so
+/// call it with a time limit.
 pub(super) async fn complete(container: &mut Container, socket: &Path, namespace: &str) -> Result<(), Status> {
     let endpoint = Endpoint::from_shared(format!("unix:{}", socket.to_string_lossy())).map_err(failed)?;
     let channel = endpoint.connect().await.map_err(failed)?;

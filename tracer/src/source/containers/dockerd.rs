@@ -1,5 +1,5 @@
-//! What dockerd says of a container, asked over its socket (the Docker Engine API), in bounds: it is asked for nothing
-//! but one container, and no more of an answer is taken than such an answer can have.
+//! What dockerd says about a container, over its socket (the Docker Engine API), within bounds: each request is for one
+//! container, and no more of an answer is read than such an answer can have.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,16 +25,16 @@ use crate::{
     host::Container,
 };
 
-/// The most of an answer that is taken: dockerd tells some ten thousand bytes of a container.
+/// The most that is read of an answer; dockerd writes some ten thousand bytes about a container.
 const ANSWER_MAX: usize = 4 << 20;
-/// And at once, before it is taken.
+/// The most that is buffered at once.
 const BUFFER_MAX: usize = 64 << 10;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where dockerd listens: where `DOCKER_HOST` says, or at the usual place.
 pub(super) struct Dockerd {
-    /// `None` for a way that is not spoken here.
+    /// `None` for a transport that is not supported.
     socket: Option<PathBuf>,
     /// The newest version of its API; empty for a daemon that does not say.
     version: Mutex<Option<String>>,
@@ -54,10 +54,10 @@ fn socket(host: Option<&str>) -> Option<PathBuf> {
 }
 
 impl Dockerd {
-    /// Asks, in this order, what is quickly known and what is not; `answer` gets what is known so far. Ends only if
-    /// dockerd answers: to be called with a time limit.
+    /// Asks first for what dockerd knows at once, then for the rest; `answer` gets what is known so far. Ends only if
+    /// dockerd answers, so call it with a time limit.
     pub(super) async fn complete(&self, container: &mut Container, answer: impl Fn(&Container)) -> Result<(), Error> {
-        // The id becomes part of a path. All of docker's are such.
+        // The id becomes part of a path. All of docker's ids look like this.
         let Some(socket) = self.socket.as_deref().filter(|_| is_engines_id(&container.id)) else { return Ok(()) };
         let mut connection = Connection::new(socket).await?;
         let known = self.version.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -68,12 +68,12 @@ impl Dockerd {
                 self.version.lock().unwrap_or_else(PoisonError::into_inner).insert(version).clone()
             }
         };
-        // What it tells also while it starts it: of `filters={"id":["ID"]}`.
+        // dockerd answers this even while it starts the container: `filters={"id":["ID"]}`.
         let id = &container.id;
         let path = format!("{version}/containers/json?all=1&filters=%7B%22id%22%3A%5B%22{id}%22%5D%7D");
         listed(&connection.get(&path).await?, container)?;
         answer(container);
-        // What it tells once it has started.
+        // dockerd answers this once the container has started.
         inspected(&connection.get(&format!("{version}/containers/{}/json", container.id)).await?, container)?;
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Dockerd {
 
 struct Connection {
     requests: SendRequest<Empty<Bytes>>,
-    /// What moves the bytes, as long as this lives.
+    /// Moves the bytes for as long as it lives.
     _mover: JoinSet<()>,
 }
 
@@ -90,13 +90,13 @@ impl Connection {
         let stream = TokioIo::new(UnixStream::connect(socket).await?);
         let (requests, connection) = http1::Builder::new().max_buf_size(BUFFER_MAX).handshake(stream).await?;
         let mut mover = JoinSet::new();
-        // How it ended, its requests say, too.
+        // The requests report how it ended, too.
         mover.spawn(async { drop(connection.await) });
         Ok(Self { requests, _mover: mover })
     }
 
-    /// The beginning of paths: older daemons know no newer version than their own, and newer ones would be asked
-    /// without one no longer.
+    /// The beginning of paths. Older daemons refuse versions newer than their own; newer daemons may drop paths without
+    /// a version.
     async fn version(&mut self) -> Result<String, Error> {
         let response = self.ask("/_ping").await?;
         let version = response.headers().get("api-version").and_then(|version| version.to_str().ok());
@@ -121,7 +121,7 @@ impl Connection {
     }
 }
 
-/// All of an answer, if that is not too much.
+/// The whole answer, if it is not too large.
 async fn body(response: Response<Incoming>) -> Result<Bytes, Error> {
     Ok(Limited::new(response.into_body(), ANSWER_MAX).collect().await?.to_bytes())
 }

@@ -1,8 +1,8 @@
-//! What engines call their containers: asked for beside the stream, in a thread of its own.
+//! The engines' names for their containers, looked up beside the stream in a thread of its own.
 //!
-//! An engine that is not there, or does not answer in time, is no error: the container is known
-//! by its id then. One that is looked up never waits for another for long: several are looked up at once, each step has
-//! its time, and a file system that does not answer keeps only those waiting whose owner chose to be there.
+//! An engine that is missing or does not answer in time is no error: the container then goes by its id. No look-up
+//! waits long for another: several run at once, each step has a time limit, and a file system that does not answer
+//! delays only the containers whose owner chose it.
 
 use std::{
     collections::HashMap,
@@ -30,19 +30,20 @@ use crate::{
     host::{Container, Engine},
 };
 
-/// Questions that may wait.
+/// How many questions may wait.
 const MOST_WAITING: usize = 4096;
-/// Questions that are worked on at once. So many reads of one owner's files may hang; no more of theirs are begun then.
+/// How many questions are worked on at once. That many reads of one owner's files may hang; then no more of theirs are
+/// started.
 const AT_ONCE: usize = 16;
-/// Threads that read files: those of so many owners may hang.
+/// How many threads read files; the files of that many owners may hang.
 const READERS: usize = 16 * AT_ONCE;
-/// How long files may take to be read.
+/// How long reading files may take.
 const PATIENCE_WITH_FILES: Duration = Duration::from_secs(1);
 /// How long an engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one that did not answer is left alone.
+/// How long an engine that did not answer is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Engines that are remembered as silent, and owners of files.
+/// How many silent engines, and owners of files, are remembered.
 const MOST_KNOWN: usize = 1024;
 
 /// A thread that asks, and what it has found out.
@@ -60,11 +61,12 @@ struct Thread {
 }
 
 impl Lookup {
-    /// Asks for a container. A question too many is counted and not asked: that container goes by its id.
+    /// Asks for a container. If there are too many questions, this one is counted and dropped: that container goes by
+    /// its id.
     pub(super) fn ask(&mut self, call: &Call) {
         let thread = match &mut self.thread {
             Some(thread) => thread,
-            // Where no thread can be had, containers go by their ids.
+            // If no thread can be started, containers go by their ids.
             None => match Thread::start() {
                 Some(thread) => self.thread.insert(thread),
                 None => return,
@@ -72,7 +74,7 @@ impl Lookup {
         };
         if thread.questions.try_send(call.clone()).is_err() {
             self.unasked += 1;
-            // The first, then each time that there are twice as many.
+            // The first time, then whenever the number has doubled.
             if self.unasked.is_power_of_two() {
                 say(format_args!(
                     "{} containers go by their ids: more have started than could be looked up",
@@ -87,7 +89,7 @@ impl Lookup {
         self.thread.iter().flat_map(|thread| thread.answers.try_iter())
     }
 
-    /// Waits for all that was asked, for so long at the most; what was found out since the last call.
+    /// Waits for everything that was asked, up to a limit; returns what was found out since the last call.
     pub(super) fn finish(self, at_most: Duration) -> Vec<Container> {
         let Some(Thread { questions, answers }) = self.thread else { return Vec::new() };
         // The thread ends when it has answered.
@@ -105,7 +107,7 @@ impl Thread {
             let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build();
             let Ok(runtime) = runtime else { return };
             runtime.block_on(serve(asked, answer));
-            // What hangs in a read is left behind.
+            // A read that hangs is abandoned.
             runtime.shutdown_background();
         };
         thread::Builder::new().name("containers".into()).spawn(work).ok()?;
@@ -124,7 +126,7 @@ async fn serve(mut asked: Receiver<Call>, answer: mpsc::Sender<Container>) {
         let (engines, answer) = (engines.clone(), answer.clone());
         tasks.spawn(async move {
             let container = engines.look_up(call, &answer).await;
-            // Nobody may listen any more.
+            // The receiver may be gone.
             let _ = answer.send(container);
             drop(permit);
         });
@@ -132,29 +134,29 @@ async fn serve(mut asked: Receiver<Call>, answer: mpsc::Sender<Container>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Whom to ask, and how they have been.
+/// The engines, and how they have answered so far.
 #[derive(Default)]
 struct Engines {
     dockerd: Dockerd,
     dockerds: Patience,
     /// By their sockets.
     containerds: Mutex<HashMap<PathBuf, Arc<Patience>>>,
-    /// Reads that may still be begun, by whose files they are.
+    /// Reads that may still be started, by owner of the files.
     readers: Mutex<HashMap<u32, Arc<Semaphore>>>,
 }
 
 impl Engines {
-    /// All that can be found out in time; `answer` gets what is known before all is.
+    /// Everything that can be found out in time; `answer` also gets what is known before that.
     async fn look_up(&self, call: Call, answer: &mpsc::Sender<Container>) -> Container {
         let bare = Container { id: call.id.clone(), engine: call.engine, uid: call.uid(), ..Container::default() };
         let Call { engine, .. } = call;
         let (mut container, containerd) = self.read(call).await.unwrap_or((bare, None));
-        // dockerd's socket is root's: what a user says of ids asks it nothing.
+        // dockerd's socket is root's: it is never asked about an id that a user claimed.
         if engine == Engine::Docker && container.uid.is_none() {
             let so_far = |container: &Container| drop(answer.send(container.clone()));
             self.dockerds.wait_for(self.dockerd.complete(&mut container, so_far)).await;
         }
-        // For Kubernetes all is in the bundle.
+        // For Kubernetes, the bundle has everything.
         let is_whole = container.name.is_some() && container.image.is_some();
         if let (Engine::Containerd, Some((socket, namespace)), false) = (engine, containerd, is_whole) {
             let patience = of(&self.containerds, socket.clone(), Patience::default);
@@ -163,8 +165,8 @@ impl Engines {
         container
     }
 
-    /// What the files of a container say. They are where whoever started it wants them to be: on a file system that
-    /// does not answer, too.
+    /// What the files of a container say. Whoever started the container chose where they are, possibly on a file system
+    /// that does not answer.
     async fn read(&self, call: Call) -> Option<(Container, Option<(PathBuf, String)>)> {
         call.bundle.as_ref()?;
         let permit = of(&self.readers, call.owner, || Semaphore::new(AT_ONCE)).try_acquire_owned().ok()?;
@@ -177,10 +179,10 @@ impl Engines {
     }
 }
 
-/// What belongs to a key, new for a new one.
+/// The value of a key, a new one for a new key.
 fn of<K: Eq + Hash, V>(all: &Mutex<HashMap<K, Arc<V>>>, key: K, new: impl FnOnce() -> V) -> Arc<V> {
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-    // Each is as good as new before long.
+    // Each is soon as good as new.
     if all.len() >= MOST_KNOWN && !all.contains_key(&key) {
         all.clear();
     }
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_file_that_does_not_come_keeps_no_other_waiting() {
-        // A permit that is taken is a read that hangs.
+        // A permit that stays taken is a read that hangs.
         let engines = Engines::default();
         let mine = of(&engines.readers, geteuid().as_raw(), || Semaphore::new(AT_ONCE));
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Who may use the engine's socket: for the engine they are as good as root.
+//! Who may use the engine's socket. To the engine, they are as good as root.
 
 use std::{env, fs, os::unix::fs::MetadataExt};
 
@@ -12,7 +12,7 @@ pub(super) fn may_use(key: ProcKey, uid: u32) -> bool {
     let host = env::var("DOCKER_HOST").unwrap_or_default();
     let Ok(socket) = fs::metadata(host.strip_prefix("unix://").unwrap_or(USUAL)) else { return false };
     let status = procfs::text(&format!("/proc/{}/status", key.tgid));
-    // Another process with that pid is told apart by its start time.
+    // The start time tells whether another process has that pid now.
     allows(socket.mode(), socket.uid(), socket.gid(), uid, &status) && procfs::look(key).found.is_some()
 }
 

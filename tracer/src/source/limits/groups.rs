@@ -1,5 +1,5 @@
-//! Control groups that limit pids: the tree is walked once, from its root, within bounds of depth, number
-//! and time, as whoever was given a part of it may have made that as deep and wide as they like.
+//! Control groups that limit pids. The tree is walked once, from its root, with bounds on depth, number and time: a
+//! user to whom a part of it was delegated may make that as deep and wide as they like.
 
 use std::{
     ffi::{CStr, OsStr},
@@ -21,62 +21,62 @@ use rustix::{
 
 use crate::{host::Room, source::procfs::text};
 
-/// Where the old hierarchy of the controller is mounted. Where it is not, the unified one counts.
+/// Where the old hierarchy of the controller is mounted. If it is not, the unified one is used.
 const OLD: &str = "/sys/fs/cgroup/pids";
-/// Where the unified one is mounted, the second beside old hierarchies.
+/// Where the unified hierarchy is mounted; the second is beside old hierarchies.
 const UNIFIED: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// Levels below the root that are looked at.
+/// How many levels below the root are looked at.
 const MOST_DEEP: usize = 64;
-/// Groups that are looked at: of those that root has made, of all others, and of one tree that somebody else
-/// was given, which must not keep tracer from looking at the rest.
+/// How many groups are looked at: of those that root made, of all others, and of one delegated tree, which must not
+/// keep `tracer` from looking at the rest.
 const MOST: u32 = 16_384;
 const MOST_OF_OTHERS: u32 = 16_384;
 const MOST_OF_ONE: u32 = 1_024;
-/// How long that may take, of each of the first two.
+/// How long each of the first two may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pids of members that are read, and bytes of each list.
 const MOST_PIDS: usize = 1 << 18;
 const LIST: usize = 1 << 17;
 /// Bytes of a file with a number or two.
 const SHORT: usize = 512;
-/// The path of a group is kept so far.
+/// How many bytes of a group's path are kept.
 const PATH: usize = 512;
 
 /// A control group that limits pids.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Unlike its name it is never used again (`kernfs_node.id`).
+    /// Unlike its name, this id is never reused (`kernfs_node.id`).
     pub id: u64,
     /// Below the root of the hierarchy, not escaped; cut at its beginning if it is very long.
     pub path: String,
-    /// The limited group that it lies in, by its place in the list, which is before its own.
+    /// The limited group that it lies in, by its index in the list, which is lower than its own.
     pub around: Option<usize>,
     /// Pids in use, of its limit.
     pub room: Room,
-    /// Processes in it, but for those of limited groups inside: host pids.
+    /// Host pids of the processes in it, without those of limited groups inside.
     pub members: Vec<u32>,
-    /// What it has counted, and the groups without a limit inside.
+    /// Its counters, and those of the groups without a limit inside.
     pub counters: Vec<Counter>,
 }
 
-/// How often a process or thread could not be had, since the group was made.
+/// How many processes or threads could not be started since the group was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counter {
     /// Of which group.
     pub id: u64,
-    /// So many times.
+    /// The count.
     pub failed: u64,
-    /// Because of this group's own limit; otherwise for its members, whichever limit around them it was.
+    /// Because of this group's own limit; otherwise of its members, whichever limit around them was reached.
     pub is_own: bool,
 }
 
-/// What a walk has seen.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// An outer one comes before those in it.
+    /// A group comes before those inside it.
     pub groups: Vec<Group>,
-    /// Groups that were not looked at; what is in them is not counted.
+    /// Groups that were not looked at, nor counted.
     pub left_out: u64,
 }
 
@@ -111,7 +111,7 @@ fn root() -> &'static Path {
 #[derive(Default)]
 struct Walk {
     seen: Seen,
-    /// Trees that belong to somebody else than root: for later.
+    /// Trees that belong to another user than root: walked later.
     given: Vec<Place>,
     /// They are walked now.
     is_given: bool,
@@ -119,11 +119,11 @@ struct Walk {
     left_of_others: u32,
     until: Option<Instant>,
     pids: usize,
-    /// `pids.events.local` counts for members (the mount option `pids_localevents`).
+    /// `pids.events.local` counts the failures of members (mount option `pids_localevents`).
     is_by_member: bool,
 }
 
-/// Where in the tree.
+/// A place in the tree.
 #[derive(Clone, Default)]
 struct Place {
     path: PathBuf,
@@ -147,7 +147,7 @@ impl Walk {
                 continue;
             }
             if self.until.is_some_and(|until| Instant::now() > until) {
-                // And whatever comes after it: nobody knows how many.
+                // Nor what comes after it: the number is not known.
                 self.seen.left_out += 1;
                 break;
             }
@@ -167,12 +167,12 @@ impl Walk {
         }
     }
 
-    /// Who is gone by now is not missed.
+    /// Processes that are gone by now are not missed.
     fn not_opened(&mut self, error: Errno) {
         self.seen.left_out += u64::from(!matches!(error, Errno::NOENT | Errno::NODEV));
     }
 
-    /// Reads a group; the innermost limited group that its children lie in, which may be itself. `None` if it
+    /// Reads a group. Returns the innermost limited group that its children lie in, which may be itself; `None` if it
     /// is gone.
     fn group(&mut self, folder: &OwnedFd, place: &Place) -> Option<Option<usize>> {
         let id = fstat(folder).ok()?.st_ino;
@@ -209,8 +209,8 @@ impl Walk {
     }
 }
 
-/// Pids that a process can still have: in each control group around it a process more counts, and the one
-/// that has the least left decides. `None` also for one that lies too deep to tell.
+/// How many pids a process can still have: one more counts in each control group around it, and the group with the
+/// least room decides. `None` also for a process that lies too deep.
 pub(crate) fn pids_of(pid: u32) -> Option<Room> {
     let groups = Process::new(pid as i32).ok()?.cgroups().ok()?.0;
     let of_pids = groups.iter().find(|group| group.controllers.iter().any(|controller| controller == "pids"));
@@ -219,7 +219,7 @@ pub(crate) fn pids_of(pid: u32) -> Option<Room> {
         None => groups.iter().find(|group| group.hierarchy == 0)?,
     };
     let below: Vec<_> = Path::new(&group.pathname).components().skip(1).collect();
-    // A process outside of the own cgroup namespace has a path that begins with `..`.
+    // The path of a process outside the own cgroup namespace begins with `..`.
     let is_below = below.iter().all(|part| matches!(part, Component::Normal(_)));
     if !is_below || below.len() > MOST_DEEP {
         return None;
@@ -254,7 +254,7 @@ fn read(folder: BorrowedFd<'_>, name: &CStr, most: usize) -> String {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = openat(folder, name, flags, Mode::empty()) else { return String::new() };
     let mut bytes = Vec::new();
-    // What was read before an error stands: a group can go meanwhile.
+    // What was read before an error counts: a group can vanish meanwhile.
     _ = File::from(file).take(most as u64).read_to_end(&mut bytes);
     if bytes.len() == most {
         bytes.truncate(bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
@@ -262,7 +262,7 @@ fn read(folder: BorrowedFd<'_>, name: &CStr, most: usize) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// A path from the root on, of which the end tells most.
+/// A path from the root on; its end says most.
 fn shown(path: &Path) -> String {
     let text = path.to_string_lossy();
     match text.len().checked_sub(PATH) {
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A folder that looks like a tree of control groups.
+    /// A directory that looks like a tree of control groups.
     fn tree(groups: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (path, most) in groups {

@@ -15,7 +15,7 @@ use crate::{
     why::live::Page,
 };
 
-/// Processes that are named where there are many.
+/// How many processes are named.
 const NAMED: usize = 10;
 
 /// Prints the page.
@@ -157,7 +157,7 @@ fn masks(sheet: &mut Sheet<impl Write>, process: &Facts) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals of a mask; of real-time ones how many.
+/// The signals of a mask; real-time ones are only counted.
 fn names(mask: u64) -> String {
     let (known, real_time): (Vec<_>, Vec<_>) = signals(mask).partition(|signal| !signal.is_real_time());
     let mut names: Vec<_> = known.iter().map(Signal::to_string).collect();

@@ -29,7 +29,7 @@ use crate::{
     world::{State, World},
 };
 
-/// Prints the page; times of day in that zone. `world` is as the page's moment left it.
+/// Prints the page, with times of day in that zone. `world` is as of the page's moment.
 ///
 /// # Errors
 /// Only from writing.
@@ -46,7 +46,7 @@ pub fn print(world: &World, page: &Page, screen: Screen, zone: &TimeZone, out: i
     printer.sheet.out.flush()
 }
 
-/// Pid 1 and this one have no parent.
+/// Like pid 1, kthreadd has no parent.
 const KTHREADD: u32 = 2;
 
 struct Printer<'a, W> {
@@ -62,7 +62,7 @@ impl<W: Write> Printer<'_, W> {
         Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
     }
 
-    /// The time of day, with the date where that is not the one of the page.
+    /// The time of day, with the date if it differs from that of the page.
     fn clock(&self, at: BootNs) -> String {
         let time = self.zoned(at);
         let format = if time.date() == self.zoned(self.page.at).date() { "%H:%M:%S%.3f" } else { "%F %H:%M:%S" };
@@ -161,7 +161,7 @@ impl<W: Write> Printer<'_, W> {
             moments.push((death.at, format!("{}{by_then}{oom}{autoreap}", ended(death.status))));
         }
         moments.extend(reaped.as_ref().map(|reaped| (reaped.at, self.reap(reaped))));
-        // What came at the same time stays in the order of a life.
+        // Moments at the same time stay in the order of a life.
         moments.sort_by_key(|&(at, _)| at);
         for (at, text) in moments {
             let clock = self.clock(at);
@@ -343,7 +343,7 @@ impl<W: Write> Printer<'_, W> {
         Ok(())
     }
 
-    /// `fixes` are those that the page has shown already.
+    /// `fixes` are those that the page has already shown.
     fn finding<'a>(&mut self, (finding, count): &'a (Finding, u64), fixes: &mut Vec<&'a [String]>) -> io::Result<()> {
         let Finding { stage, at, fixes: own, .. } = finding;
         let times = if *count == 1 { String::new() } else { format!("{count} times: ") };
@@ -413,7 +413,7 @@ impl<W: Write> Printer<'_, W> {
             self.sheet.entry(BAD, "lost", &text)?;
         }
         if *lacks_signals {
-            let text = "not every signal was recorded, only those that findings can rest on: \
+            let text = "not every signal was recorded, only those that findings can depend on: \
                         use `tracer record`, or `tracer watch --events --record FILE`";
             self.sheet.entry(WARN, "signals", text)?;
         }

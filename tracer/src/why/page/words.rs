@@ -28,7 +28,7 @@ pub(in crate::why) fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// What came of a signal that asked to stop, so much later.
+/// The effect of a signal that asked to stop, and how much later it came.
 pub(super) fn outcome(signal: Signal, verdict: Verdict, status: ExitStatus, after: &str) -> String {
     match (status.signal(), verdict.is_loss()) {
         (Some(by), _) if by == signal => format!("it ended by it, {after} later"),
@@ -38,7 +38,7 @@ pub(super) fn outcome(signal: Signal, verdict: Verdict, status: ExitStatus, afte
     }
 }
 
-/// What became of a signal, in words; loud where somebody may wait for it in vain.
+/// What became of a signal, in words; emphasized if somebody may wait for it in vain.
 pub(super) fn fate(verdict: Verdict) -> (Style, &'static str) {
     match verdict {
         Verdict::Delivered => (DIM, "delivered"),

@@ -1,4 +1,4 @@
-//! What one process lived through, as far as it was seen; of long lists both ends.
+//! What one process went through, as far as it was seen; of long lists, both ends.
 
 use crate::{
     change::{AdopterClass, Adoption, ExactReap, Known, Signalled},
@@ -12,7 +12,7 @@ use crate::{
     world::{Process, State, World},
 };
 
-/// Kept of either end of the lists.
+/// How many are kept at either end of the lists.
 const PROGRAMS: usize = 8;
 const PARENTS: usize = 8;
 const RECEIVED: usize = 20;
@@ -24,36 +24,36 @@ const FINDINGS: usize = 8;
 pub struct Life {
     /// The process as it was last seen.
     pub process: Process,
-    /// It was seen to be born. When that was, [`ProcKey::start`] says in any case.
+    /// Its birth was seen. [`ProcKey::start`] says when it was in any case.
     pub is_born: bool,
-    /// Who called clone, if that is not the first parent (`CLONE_PARENT`).
+    /// Who called clone, if that is not its first parent (`CLONE_PARENT`).
     pub creator: Option<Identity>,
-    /// What it was called and what it executed, as it was first seen and since.
+    /// Its names and programs, from when it was first seen.
     pub programs: Ends<Program>,
-    /// Who owed it a wait, as it was first seen and since.
+    /// Its parents, from when it was first seen.
     pub parents: Ends<Parent>,
     /// When its main thread ended while others lived on.
     pub leader_died: Option<BootNs>,
-    /// When it ended, it was to leave no zombie; a later parent may not wait either.
+    /// At its end it was not to become a zombie; a later parent may not wait either.
     pub autoreap: bool,
     /// It was released.
     pub reaped: Option<Reaped>,
-    /// Signals to it, equal ones as one, by the time of the first.
+    /// Signals to it, with equal ones combined, ordered by the first of each.
     pub received: Ends<Received>,
     /// Signals that it sent, likewise, without the SIGCHLD of its own end.
     pub sent: Ends<Sent>,
     /// The last signal that asked it to stop: SIGTERM, or that of its container.
     pub stop: Option<Stop>,
-    /// Findings about it with the same words, the first of them and how many; of one that lasts, as it was told
-    /// last, and its end.
+    /// Findings about it, with equal ones combined: the first, and how many; a lasting one as it was last reported,
+    /// with its end.
     pub findings: Ends<(Finding, u64)>,
     /// Children that were born to it.
     pub children_born: u64,
-    /// Children that came to it otherwise.
+    /// Children that it got otherwise.
     pub children_adopted: u64,
     /// Children that it reaped.
     pub children_reaped: u64,
-    /// Records that are missing from the time in which it was there.
+    /// Records missing from the time in which it was there.
     pub lost: Loss,
 }
 
@@ -64,31 +64,30 @@ pub struct Program {
     pub at: BootNs,
     /// The name.
     pub comm: Comm,
-    /// The command line that came with it: by exec, or as it was first seen; `None` if only the name
-    /// changed.
+    /// The command line that came with it, by exec or when it was first seen; `None` if only the name changed.
     pub args: Option<Args>,
 }
 
 /// A parent that it had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent {
-    /// Since when; where nothing told, when it was found so.
+    /// Since when; without an event, when it was found out.
     pub at: BootNs,
-    /// Who; `None` if it has none, or was lost from sight.
+    /// The parent; `None` if it has none, or is not known.
     pub parent: Option<Identity>,
-    /// Who died, why it was this one that adopted, and how that is known; `None` for the first parent,
-    /// and where only the outcome was seen.
+    /// The parent that died, why this one adopted, and how that is known; `None` for the first parent, and if only the
+    /// outcome was seen.
     pub adoption: Option<(Identity, AdopterClass, Known)>,
 }
 
 /// See [`Change::Reaped`](crate::change::Change::Reaped).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// When; an upper bound if it is not exact.
+    /// When; an upper bound if not exact.
     pub at: BootNs,
     /// Who reaped it.
     pub by: Option<Identity>,
-    /// How long it was a zombie at the most.
+    /// How long it was a zombie at most.
     pub zombie_for: Option<Span>,
     /// How exactly that is known.
     pub exact: Option<ExactReap>,
@@ -101,11 +100,11 @@ pub struct Received {
     pub signal: Signal,
     /// Who sent it; the last of them.
     pub sender: Sender,
-    /// Others have sent it too: of SIGCHLD, each child that ends does.
+    /// Others have sent it too: each child that ends sends SIGCHLD.
     pub has_others: bool,
     /// What became of it.
     pub verdict: Verdict,
-    /// That is what became of it when it was taken from the queue, not when it was sent.
+    /// The verdict is from when it was taken from the queue, not from when it was sent.
     pub is_taken: bool,
     /// How many.
     pub count: u64,
@@ -141,7 +140,7 @@ pub struct Stop {
     pub signal: Signal,
     /// Who sent it.
     pub sender: Sender,
-    /// The client that had asked an engine for it, and its ancestors, if that was seen.
+    /// The client that asked an engine for it, and its ancestors, if that was seen.
     pub asked_by: Vec<Identity>,
     /// When.
     pub at: BootNs,
@@ -191,7 +190,7 @@ impl Life {
         self.process.death().map(|death| death.at).or(self.gone_at())
     }
 
-    /// Takes over what the world knows of it.
+    /// Takes over what the world knows about it.
     pub(super) fn look(&mut self, process: &Process) {
         self.process = process.clone();
         if let State::LeaderDead { since, .. } = process.state {
@@ -248,7 +247,7 @@ impl Life {
         }
     }
 
-    /// A parent that it is found with at the end, and that nothing told of.
+    /// A parent that it has at the end, without an event for it.
     pub(super) fn settle(&mut self, world: &World) {
         let Some(process) = world.get(self.process.key) else { return };
         let now = process.parent.map(|parent| world.identity(parent.key));
@@ -261,7 +260,7 @@ impl Life {
     pub(super) fn is_sent(&mut self, world: &World, at: BootNs, signalled: &Signalled) {
         let Signalled { signal, sender, verdict, .. } = *signalled;
         self.note(at, signalled, false);
-        // Of a second one while the first is at work nothing is to be learned.
+        // A further stop signal that merges, or comes during the exit, says nothing new.
         let is_late = self.stop.is_some() && matches!(verdict, Verdict::Merged | Verdict::TargetExiting);
         let stop_signal = world.container_of(&signalled.target).and_then(Container::own_stop_signal);
         if (signal == Signal::TERM || Some(signal) == stop_signal) && !is_late {

@@ -1,4 +1,5 @@
-//! The table of processes: a row for each when it has left the process table, and at the end one for
+//! The table of processes: a row for each when it leaves the process table, and at the end one for each that is still
+//! there.
 //! each that is still there.
 
 use std::io;
@@ -20,13 +21,13 @@ use crate::{
     world::{Death, Process, World},
 };
 
-/// The dead, as the world forgets them when they are reaped.
+/// Dead processes, as the world last knew them when they were reaped.
 #[derive(Default)]
 pub(super) struct Processes {
     dead: FxHashMap<ProcKey, Past>,
 }
 
-/// What there is to say of a process beside its identity.
+/// What the table says about a process besides its identity.
 struct Past {
     args: Args,
     /// Who owed it a wait.
@@ -60,7 +61,7 @@ impl Past {
             parent_start_boot_ns: parent.map(|parent| signed(parent.key.start)),
             parent_comm: parent.map(|parent| name(parent.comm)),
             started_at: time(key.start),
-            // Of one that had ended before, nobody knows when.
+            // It had ended before the recording, at an unknown time.
             ended_at: death.filter(|death| death.exact).map(|death| time(death.at)),
             status_code,
             status_signal,

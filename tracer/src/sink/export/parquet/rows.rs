@@ -1,5 +1,5 @@
-//! The rows of the tables: `docs/export.md` says what the columns mean. None has the name of a word
-//! of SQL that would have to be quoted.
+//! The rows of the tables; `docs/export.md` says what the columns mean. No column has the name of an SQL keyword that
+//! would need quotes.
 
 use std::fs::File;
 

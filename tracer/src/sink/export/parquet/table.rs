@@ -1,5 +1,5 @@
-//! A Parquet file that is written row by row: rows are gathered in columns, and columns written as a
-//! row group when there are enough.
+//! A Parquet file that is written row by row: rows are collected in columns, and full columns are written as a row
+//! group.
 
 use std::{fs::File, io, marker::PhantomData, sync::Arc};
 
@@ -18,7 +18,7 @@ use parquet::{
 
 use crate::sink::export::failed;
 
-/// Rows of a row group: it is kept in memory until it is written.
+/// Rows of a row group, which stays in memory until it is written.
 const ROWS: usize = 32_768;
 
 /// A kind of row, made by [`row!`].
@@ -87,7 +87,7 @@ impl<D: DataType> Default for Column<D> {
 impl<D: DataType> Column<D> {
     pub(super) fn write(&mut self, group: &mut SerializedRowGroupWriter<'_, File>) -> Result<()> {
         if let Some(mut column) = group.next_column()? {
-            // A column that always has a value takes no notice of the levels.
+            // A required column ignores the levels.
             column.typed::<D>().write_batch(&self.values, Some(&self.levels), None)?;
             column.close()?;
         }
@@ -118,7 +118,7 @@ pub(super) trait Value: Sized {
     /// A line of the schema.
     fn column(name: &str) -> String {
         let physical = match Self::Physical::get_physical_type() {
-            // Parquet's language calls it otherwise than the file does.
+            // Parquet's schema language has another name for it than the file format.
             parquet::basic::Type::BYTE_ARRAY => "BINARY".to_owned(),
             other => other.to_string(),
         };

@@ -1,7 +1,6 @@
-//! The few messages of Perfetto's `trace.proto` that are written here, with the field numbers that are
-//! theirs for ever. A crate with all of them would bring some hundred messages, and a compiler for
-//! protocol buffers that must be there when tracer is built. The tests read the files with Perfetto's
-//! own definitions.
+//! The few messages of Perfetto's `trace.proto` that are written here, with their fixed field numbers. A crate with all
+//! of them would bring hundreds of messages and need a protocol buffer compiler at build time. The tests read the files
+//! with Perfetto's own definitions.
 
 use prost::{Enumeration, Message};
 
@@ -14,7 +13,7 @@ pub(super) struct Trace {
 
 #[derive(Message)]
 pub(super) struct TracePacket {
-    /// Nanoseconds of the boot-time clock, which is the one that is meant where none is named.
+    /// Nanoseconds of the boot-time clock, the default clock.
     #[prost(uint64, optional, tag = "8")]
     pub timestamp: Option<u64>,
     #[prost(uint32, optional, tag = "10")]

@@ -20,16 +20,16 @@ use crate::{
     time::BootNs,
 };
 
-/// All packets come from one writer, and so are in order.
+/// All packets come from one sequence, so they are in order.
 const SEQUENCE: u32 = 1;
 
 /// What a track is for; its number in the file follows from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Track {
-    /// What concerns no process.
+    /// Whatever concerns no process.
     Tracer,
-    /// All processes of a pid namespace, with the start of its init: the kernel gives numbers of
-    /// namespaces again.
+    /// All processes of a pid namespace. The start of its init is part of the key, because the kernel reuses the
+    /// numbers of namespaces.
     Namespace(PidNs, BootNs),
     /// A process.
     Process(ProcKey),
@@ -37,7 +37,7 @@ pub(super) enum Track {
 
 impl Track {
     fn uuid(self) -> u64 {
-        // The same in every run: it has no random keys.
+        // A hasher without random keys, so the numbers are the same in every run.
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
@@ -54,7 +54,7 @@ pub(super) struct Mark {
     pub category: &'static str,
     pub name: String,
     pub facts: Facts,
-    /// The arrow that begins or goes on here.
+    /// The arrow that begins here or continues.
     pub flow: Option<u64>,
     /// The arrow that ends here.
     pub last_of_flow: Option<u64>,
@@ -148,7 +148,7 @@ impl<W: Write> Tracks<W> {
             name: Some(name),
             parent_uuid: Some(group.uuid()),
             sibling_order_rank: Some(rank.cast_signed()),
-            // Pids are given again.
+            // Pids are reused.
             sibling_merge_behavior: Some(SiblingMergeBehavior::None.into()),
             ..TrackDescriptor::default()
         })
