@@ -174,7 +174,7 @@ fn at_the_end_of_a_tracer() {
 
 fn from_a_terminal() {
     let mut run = start();
-    for (step, signal, says) in [("interrupt", "SIGINT", "Ctrl-C"), ("close", "SIGHUP", "was hung up")] {
+    for (step, signal, says) in [("interrupt", "SIGINT", "from /dev/pts/"), ("close", "SIGHUP", "was hung up")] {
         let (mut stage, process) = act(&run, &["on-a-terminal"]);
         stage.step(step);
         stage.ends();

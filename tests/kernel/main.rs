@@ -26,6 +26,7 @@ mod load;
 mod loss;
 mod namespaces;
 mod orders;
+mod origins;
 mod orphans;
 mod queue;
 mod real_inits;
@@ -55,6 +56,7 @@ fn main() {
         ("attacks", attacks::trials()),
         ("signals", signals::trials()),
         ("kills", kills::trials()),
+        ("origins", origins::trials()),
         ("queue", queue::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),

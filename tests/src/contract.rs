@@ -60,7 +60,7 @@ const FIELDS: &[(&str, &str)] = &[
 /// The closed sets, by the field that holds a word of them.
 const WORDS: &[(&str, &[&str])] = &[
     ("severity", &["info", "warning", "error"]),
-    ("stage", &["new", "ongoing", "resolved", "repeated"]),
+    ("stage", &["new", "ongoing", "resolved", "withdrawn", "repeated"]),
     ("confidence", &["certain", "incomplete"]),
     ("adopter_class", &["thread", "subreaper", "namespace-init"]),
     ("call", &["wait4", "waitid", "io_uring"]),
@@ -210,7 +210,8 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
                 return Err(format!("says {key:?} is {value}, which is no UTC time with nanoseconds"));
             }
             // What is over needs no fix.
-            ("fix", Value::String(text)) if text.is_empty() && object["stage"] == "resolved" => {}
+            ("fix", Value::String(text))
+                if text.is_empty() && object["stage"] == "resolved" || object["stage"] == "withdrawn" => {}
             ("headline" | "message" | "fix", Value::String(text))
                 if text.is_empty() || text.contains(char::is_control) =>
             {
@@ -351,6 +352,8 @@ pub struct Finding {
     pub how: Option<String>,
     pub ancestors: Option<Vec<Process>>,
     pub asked_by: Option<Vec<Process>>,
+    pub origin: Option<Vec<Step>>,
+    pub call: Option<Call>,
     pub children_told: Option<u64>,
     pub children_not_told: Option<u64>,
     pub count: Option<u64>,
@@ -381,6 +384,36 @@ impl Finding {
     pub fn is_new(&self) -> bool {
         self.stage == "new"
     }
+}
+
+/// What led to a signal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Step {
+    pub signal: Option<String>,
+    pub from: Option<String>,
+    pub sender: Option<Sender>,
+    pub asked_by: Vec<Process>,
+    pub to: Process,
+    pub status: Option<Value>,
+    pub before_ns: u64,
+    pub how: String,
+    pub certainty: String,
+}
+
+/// One call, or one key, for many.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Call {
+    pub aim: String,
+    pub group: Option<u32>,
+    pub session: Option<Process>,
+    pub terminal: Option<String>,
+    pub sent: u64,
+    pub handled: u64,
+    pub handlers: Vec<Process>,
 }
 
 /// A limit that a leak will reach.

@@ -234,6 +234,9 @@ impl Stream {
             }
             EventKind::Start(_)
             | EventKind::Rename(..)
+            | EventKind::Awaited(_)
+            | EventKind::Held(..)
+            | EventKind::Pipe(_)
             | EventKind::SnapshotBegin
             | EventKind::Row(_)
             | EventKind::SnapshotEnd

@@ -23,7 +23,7 @@ pub mod task;
 pub use config::{Config, Offsets, Stats};
 pub use describe::Recorded;
 pub use record::{
-    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    RecordKind, RenameRecord, RowRecord, SignalRecord, SurveyRecord,
+    AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
+    ReapRecord, RecordKind, RenameRecord, RowRecord, SignalRecord, SurveyRecord,
 };
 pub use task::{Task, TaskId};

@@ -95,11 +95,12 @@ records! {
         result: u8 as Meaning::OneOf(signal::result::WORDS),
         /// Whom the sender named. Older versions wrote neither this nor what follows.
         aim: u32 as Meaning::OneOf(aim::WORDS),
-        /// The target's process group, by its number on the host; 0: unknown.
+        /// If it may be for others, too (the kernel sent it, or its sender named more than one): the target's process
+        /// group, by its number on the host; 0: unknown.
         group: u32,
-        /// The target's session, likewise.
+        /// Likewise: its session.
         session: u32,
-        /// If the kernel sent it: the target's controlling terminal, as major number << 20 | minor number;
+        /// If the kernel sent it: its controlling terminal, as major number << 20 | minor number;
         /// 0: none.
         terminal: u32,
     };
@@ -183,6 +184,19 @@ records! {
         tracer: TaskId,
         /// Only the bit of a subreaper.
         flags: u32 as Meaning::Bits(task::flags::WORDS),
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
+
+    /// A process ends whose status somebody waits for and may not get: the parent ignores SIGCHLD, or
+    /// another of its threads could wait first. Before the record of the end.
+    13 Awaited "awaited" from "`sched_process_exit`": AwaitedRecord of 56 bytes {
+        /// The process.
+        id: TaskId,
+        /// The thread of its parent that waits for it, in wait4(2) or waitid(2).
+        waiter: TaskId,
+        /// 1: it waits for exactly this process; 0: for any child, where the parent ignores SIGCHLD.
+        only: u32,
         /// Nothing.
         reserved: u32 as Meaning::Reserved,
     };
@@ -317,6 +331,24 @@ records! {
         /// Nothing.
         reserved: u32 as Meaning::Reserved,
     } then Rest::Name("the path of the control group, where it is known");
+
+    /// What keeps a process from going on, found before that is said.
+    81 Held "held" from "`/proc/PID/wchan`, `syscall`, `fd`, `cgroup`": HeldRecord of 32 bytes {
+        /// The process.
+        id: TaskId,
+    } then Rest::Json;
+
+    /// Whether one process has the writing end of a pipe of which another one has the reading end.
+    82 Pipe "pipe" from "`/proc/PID/fd`": PipeRecord of 56 bytes {
+        /// Who has the reading end.
+        reader: TaskId,
+        /// Who may have the writing end.
+        writer: TaskId,
+        /// 1: it has.
+        shared: u32,
+        /// Nothing.
+        reserved: u32 as Meaning::Reserved,
+    };
 }
 
 /// The first kind that no program in the kernel writes.

@@ -9,7 +9,14 @@ pub mod number {
     pub const HUP: u32 = 1;
     pub const INT: u32 = 2;
     pub const QUIT: u32 = 3;
+    pub const ILL: u32 = 4;
+    pub const ABRT: u32 = 6;
+    pub const BUS: u32 = 7;
+    pub const FPE: u32 = 8;
     pub const KILL: u32 = 9;
+    pub const USR1: u32 = 10;
+    pub const SEGV: u32 = 11;
+    pub const USR2: u32 = 12;
     pub const PIPE: u32 = 13;
     pub const ALRM: u32 = 14;
     pub const TERM: u32 = 15;
@@ -25,7 +32,10 @@ pub mod number {
 
 /// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`.
 pub mod set {
-    use super::number::{ALRM, CHLD, CONT, HUP, INT, KILL, PIPE, QUIT, STOP, TERM, TSTP, TTIN, TTOU, URG, WINCH};
+    use super::number::{
+        ABRT, ALRM, BUS, CHLD, CONT, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, STOP, TERM, TSTP, TTIN, TTOU, URG,
+        USR1, USR2, WINCH,
+    };
 
     const fn set(signals: &[u32]) -> u64 {
         let (mut set, mut i) = (0, 0);
@@ -45,7 +55,7 @@ pub mod set {
     /// Programs handle them in order to end.
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
     /// Some programs do so with these, too; others are sent them all the time.
-    pub const OCCASIONS: u64 = set(&[PIPE, ALRM]);
+    pub const OCCASIONS: u64 = set(&[ILL, ABRT, BUS, FPE, USR1, SEGV, USR2, PIPE, ALRM]);
     /// They cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub const KERNEL_ONLY: u64 = set(&[KILL, STOP]);
 }

@@ -29,6 +29,13 @@ struct News {
 #[map]
 static NEWS: PerCpuArray<News> = PerCpuArray::with_max_entries(1, 0);
 
+/// Until when what falls into one of these places is no news to [`is_rare`].
+#[map]
+static RARE: PerCpuArray<u64> = PerCpuArray::with_max_entries(PLACES, 0);
+
+/// Places of [`RARE`] for each processor; a power of 2.
+const PLACES: u32 = 64;
+
 /// How long the same is no news, in nanoseconds.
 const STALE: u64 = 10_000_000;
 
@@ -47,6 +54,23 @@ pub fn is_news(sender: u32, target: u32, signal: u32) -> bool {
         return false;
     }
     *last = News { until: now + STALE, what };
+    true
+}
+
+/// The same for signals that some programs are sent all the time, many at once: whatever else falls into the
+/// same place is no news either, so that the number of records is bounded.
+#[inline(always)]
+pub fn is_rare(sender: u32, target: u32, signal: u32) -> bool {
+    let place = (sender ^ target.rotate_left(3) ^ signal) % PLACES;
+    let Some(until) = RARE.get_ptr_mut(place) else { return true };
+    // SAFETY: as in `is_news`.
+    let until = unsafe { &mut *until };
+    // SAFETY: a helper without arguments that cannot fail.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if now < *until {
+        return false;
+    }
+    *until = now + STALE;
     true
 }
 

@@ -8,6 +8,7 @@ use crate::{
     emit::{emit, header},
     kernel::{Pointer, SIGCHLD, SIGNAL_GROUP_EXIT, TaskPtr, Typed, config, has, offset},
     reaper::{self, Adopter},
+    waiter,
 };
 
 /// `sched_process_exit(task)`: fires in the exiting thread, before `exit_notify()` hands its
@@ -58,6 +59,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     if live == 0 {
         let is_ignored = exit_signal == SIGCHLD as i32 && parent.ignores_children();
         set(exit_flags::AUTOREAP, is_ignored || reaps_itself(leader));
+        waiter::tell(leader, parent, is_ignored);
     }
     set(exit_flags::ADOPTER_IGNORES, ignores_children);
     set(exit_flags::OOM_VICTIM, signal.u64(offset!(signal_oom_mm)) != 0);

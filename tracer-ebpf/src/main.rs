@@ -19,6 +19,7 @@ mod rename;
 mod signal;
 mod snapshot;
 mod start;
+mod waiter;
 
 /// Helpers that are marked GPL-only are used, `bpf_probe_read_kernel` among them.
 #[unsafe(link_section = "license")]

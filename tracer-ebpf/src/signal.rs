@@ -8,7 +8,7 @@ use tracer_common::{
 };
 
 use crate::{
-    emit::{count, emit, header, is_news},
+    emit::{count, emit, header, is_news, is_rare},
     kernel::{
         PF_EXITING, PF_KTHREAD, PIDTYPE_PGID, PIDTYPE_SID, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP,
         SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek,
@@ -66,6 +66,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     set(bit::NO_INFO, info == SEND_SIG_NOINFO);
     set(bit::KERNEL_INFO, info == SEND_SIG_PRIV);
     set(bit::GROUP, is_for_process);
+    // kill(2) sends to processes, and what the kernel sends may come from a terminal.
+    let aim = if info == SEND_SIG_PRIV || !is_for_process { aim::UNKNOWN } else { aim_of_call() };
+    let is_for_many = info == SEND_SIG_PRIV || aim > aim::ONE;
     emit(SignalRecord {
         header: header::<SignalRecord>(),
         sender,
@@ -74,10 +77,9 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         flags,
         signal: signal as u8,
         result,
-        aim: if info == SEND_SIG_PRIV { aim::UNKNOWN } else { aim_of_call() },
-        group: target.number_of(PIDTYPE_PGID),
-        session: target.number_of(PIDTYPE_SID),
-        // Of what others send it says nothing, and costs four loads.
+        aim,
+        group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
+        session: if is_for_many { target.number_of(PIDTYPE_SID) } else { 0 },
         terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
     });
     0
@@ -135,17 +137,21 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     let is_overflow = result == result::OVERFLOW_FAIL || result == result::LOSE_INFO;
     let handler = handler_class(target, signal);
     let could_end = is_accepted && could_end(handler, signal);
-    let is_often = handler == bit::HANDLER && contains(set::OCCASIONS, signal);
+    // It counts only if the program raises it again, or passes it on.
+    if could_end && handler == bit::HANDLER && contains(set::OCCASIONS, signal) {
+        return !blocks(target, signal) && is_rare(with_current!(|sender| sender.tgid()), target.tgid(), signal);
+    }
     // What does not wait ends its target, which happens once.
-    if could_end && !is_often && !blocks(target, signal) && !awaits(target, signal) {
+    if could_end && !blocks(target, signal) && !awaits(target, signal) {
         return true;
     }
-    // A terminal, or a shell, waits for a process to stop that blocks it.
-    let waits = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT && blocks(target, signal);
-    // One that waits says nothing of those behind it that found no room, and one that the program handles nothing
-    // of the same that it then raises.
-    let what = if is_overflow { signal | OVERFLOW } else { signal | u32::from(handler) << 16 };
-    (could_end || waits || is_overflow) && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
+    let stops = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT;
+    // `prepare_signal()` has continued the process by now.
+    let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
+    // One that waits says nothing of those behind it that found no room.
+    let what = if is_overflow { signal | OVERFLOW } else { signal };
+    let matters = could_end || stops || continues || is_overflow;
+    matters && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 
 /// The bits that tell of the sender.

@@ -124,15 +124,18 @@ pub fn plain(finding: &Finding) -> String {
     String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
-/// Its severity, or that it is over.
+/// Its severity, or that it is over or was wrong.
 fn word(finding: &Finding) -> &'static str {
-    if finding.stage == Stage::Resolved { finding.stage.id() } else { finding.rule.severity.id() }
+    match finding.stage {
+        Stage::New | Stage::Ongoing => finding.rule.severity.id(),
+        Stage::Resolved | Stage::Withdrawn => finding.stage.id(),
+    }
 }
 
 /// The colour of its word.
 pub fn colour(finding: &Finding) -> Style {
     match finding.rule.severity {
-        _ if finding.stage == Stage::Resolved => GOOD,
+        _ if matches!(finding.stage, Stage::Resolved | Stage::Withdrawn) => GOOD,
         Severity::Info => CALM,
         Severity::Warning => WARN,
         Severity::Error => BAD,

@@ -47,21 +47,44 @@ pub enum Missing {
         /// The recording, with a blank before it, as the command line names it; empty without one.
         file: String,
     },
-    /// No container is called so.
-    #[error("no container {place} is called {}; {}", quote(.name), if .known.is_empty() {
-        "none is known there".to_owned()
+    /// No container is called so, and no program.
+    #[error("no container and no program {place} is called {}; {}", quote(.name), if .known.is_empty() {
+        next.clone()
     } else {
-        format!("known are {}", and_more(.known, *.count))
+        format!("containers are {}; {next}", and_more(.known, *.count))
     })]
-    Container {
+    Name {
         /// What it should be called.
         name: String,
         /// Where it was looked for.
         place: String,
-        /// Those that are known, quoted.
+        /// Containers that are known, quoted.
         known: Vec<String>,
         /// How many there are.
         count: u64,
+        /// What to do next.
+        next: String,
+    },
+    /// More than one process is called so, and nothing says which is meant.
+    #[error(
+        "{count} processes {place} are called {}; ask for one by its pid (tracer why {first}{file}):\n  {}{}",
+        quote(.name),
+        .candidates.join("\n  "),
+        if *.count > .candidates.len() as u64 { format!("\n  and {} more", .count - .candidates.len() as u64) } else { String::new() }
+    )]
+    Programs {
+        /// What it should be called.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// The latest of them, and how each ended, escaped.
+        candidates: Vec<String>,
+        /// How many there are.
+        count: u64,
+        /// The host pid of the latest.
+        first: u32,
+        /// The recording, with a blank before it, as the command line names it; empty without one.
+        file: String,
     },
     /// More than one container is called so.
     #[error(

@@ -63,5 +63,5 @@ pub fn fidelity(options: Options) -> Result<ExitCode> {
     }
     let mut arguments = arguments(50_000);
     arguments.extend(EMULATED.map(str::to_owned));
-    vm::run(&series, &[Job::Program("fidelity", arguments)], seconds)
+    vm::run(&series, |_| vec![Job::Program("fidelity", arguments.clone())], seconds)
 }

@@ -45,7 +45,7 @@ pub fn traces(which: &[Which]) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let which = if which.is_empty() { Which::value_variants() } else { which };
     let jobs: Vec<_> = which.iter().map(|which| which.job()).collect();
-    let code = vm::run(&[KERNEL.to_owned()], &jobs, AT_MOST)?;
+    let code = vm::run(&[KERNEL.to_owned()], |_| jobs.clone(), AT_MOST)?;
     if code != ExitCode::SUCCESS {
         return Ok(code);
     }

@@ -36,5 +36,5 @@ pub fn verdicts(options: Options) -> Result<ExitCode> {
             return Ok(code);
         }
     }
-    vm::run(&series, &[Job::Program("verdicts", arguments)], seconds)
+    vm::run(&series, |_| vec![Job::Program("verdicts", arguments.clone())], seconds)
 }

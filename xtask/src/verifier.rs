@@ -54,7 +54,7 @@ pub fn in_kernels(program: &'static str, kernels: Vec<String>, seconds: u64) -> 
     if series.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    vm::run(&series, &[Job::Program(program, Vec::new())], seconds)
+    vm::run(&series, |_| vec![Job::Program(program, Vec::new())], seconds)
 }
 
 /// Builds a program of the package `tracer-tests` and runs it here, as root.

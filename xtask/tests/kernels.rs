@@ -6,6 +6,7 @@
 use std::{
     env,
     process::{Command, Output},
+    thread::available_parallelism,
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -17,8 +18,8 @@ const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
 
 fn main() {
     let mut arguments = Arguments::from_args();
-    // Emulation keeps little more than one processor busy.
-    arguments.test_threads.get_or_insert(2);
+    // Emulation keeps one processor busy.
+    arguments.test_threads.get_or_insert(available_parallelism().map_or(2, |processors| processors.get().max(2)));
     let why_not = why_not();
     let trials = SERIES.map(|series| match &why_not {
         None => Trial::test(format!("kernel::{series}"), move || boot(series)),

@@ -27,6 +27,15 @@ pub enum Change {
     Signalled(Box<Signalled>),
     /// A signal that had been accepted was taken from the queue.
     Taken(Box<Signalled>),
+    /// A stopped process was continued by a signal.
+    Continued {
+        /// Which.
+        key: ProcKey,
+        /// By whom.
+        by: Sender,
+    },
+    /// Whoever waits for a process that has ended cannot get its status.
+    StatusLost(Box<StatusLost>),
     /// The main thread exited; other threads of the process live on.
     LeaderDied(ProcKey),
     /// A process ended. It is a zombie until it is reaped.
@@ -145,6 +154,42 @@ impl Signalled {
     }
 }
 
+/// See [`Change::StatusLost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusLost {
+    /// The child.
+    pub child: Identity,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// When.
+    pub at: BootNs,
+    /// Number of the event.
+    pub seq: Seq,
+    /// The parent.
+    pub parent: Identity,
+    /// Its thread that waited, if one was seen.
+    pub waiter: Option<u32>,
+    /// Why.
+    pub why: WhyLost,
+}
+
+/// Why a status is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyLost {
+    /// The parent ignores SIGCHLD: the kernel keeps no status for it.
+    Ignored {
+        /// It has done so since its program began.
+        from_start: bool,
+    },
+    /// Another thread of it has taken the status.
+    Taken {
+        /// The thread, on the host.
+        tid: u32,
+        /// By which call.
+        call: WaitCall,
+    },
+}
+
 /// How a child came to its present parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adoption {
@@ -154,6 +199,8 @@ pub struct Adoption {
     pub seq: Option<Seq>,
     /// The parent that died, or lost a thread.
     pub from: Identity,
+    /// How it ended, if that was seen; `None` if only a thread did.
+    pub status: Option<ExitStatus>,
     /// The new parent.
     pub to: Identity,
     /// Why that one.

@@ -40,13 +40,16 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
     let both = match change {
         Change::Reaped { identity, by, .. } => [Some(identity.key), *by],
         Change::Adopted { child, adoption } => [Some(*child), Some(adoption.from.key)],
-        Change::Died { key, .. } | Change::Execed { key, .. } | Change::Looked(key) | Change::Masked(key) => {
-            [Some(*key), None]
-        }
+        Change::Died { key, .. }
+        | Change::Execed { key, .. }
+        | Change::Looked(key)
+        | Change::Masked(key)
+        | Change::Continued { key, .. } => [Some(*key), None],
         Change::Taken(signalled) => [Some(signalled.target.key), None],
         Change::Born(_)
         | Change::Learned(_)
         | Change::Signalled(_)
+        | Change::StatusLost(_)
         | Change::LeaderDied(_)
         | Change::Killed(_)
         | Change::NamespaceEnding(_)
@@ -154,6 +157,10 @@ impl Asked {
     /// Tells what a change has put an end to.
     fn close(&mut self, world: &World, rules: &[Box<dyn Rule>], change: &Change, seq: Seq) {
         for subject in subjects(change).into_iter().flatten() {
+            let wrong = |(i, open): (usize, &Finding)| Some((i, open.subject(), rules[i].wrong(world, change, open)?));
+            for (i, subject, why) in self.ledger.about(subject).filter_map(wrong).collect::<Vec<_>>() {
+                self.findings.extend(self.ledger.wrong(i, subject, world.now(), seq, why));
+            }
             let about = self.ledger.about(subject);
             let gone = || match change {
                 Change::Reaped { identity, .. } if Subject::Process(identity.key) == subject => {

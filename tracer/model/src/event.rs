@@ -4,6 +4,7 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
+use serde::{Deserialize, Serialize};
 use tracer_common::RecordKind;
 
 use crate::{
@@ -50,6 +51,9 @@ pub enum EventKind {
     Notify(Notify),
     /// A process has another name (`task_rename`); an exec says so itself.
     Rename(ProcKey, Comm),
+    /// A process is about to end, and a thread of its parent that waits for it may not get its status
+    /// (`sched_process_exit`).
+    Awaited(Awaited),
     /// A signal was generated, whatever became of it (`signal_generate`).
     Signal(SignalSent),
     /// A signal was taken from the queue (`signal_deliver`).
@@ -68,6 +72,10 @@ pub enum EventKind {
     Look(Look),
     /// The signals of a thread, read from `/proc/PID/task/TID/status`; `None` if it is gone.
     Masks(TaskRef, Option<Masks>),
+    /// What keeps a process from going on, read from `/proc`; nothing if it is gone.
+    Held(ProcKey, Box<Held>),
+    /// Whether two processes have the two ends of a pipe, read from `/proc/PID/fd`.
+    Pipe(Pipe),
     /// How much is left of what runs out: what has changed since it was said last.
     Rooms(Box<Rooms>),
     /// Records are missing from the stream here.
@@ -107,6 +115,7 @@ impl EventKind {
             | Self::Reap(_)
             | Self::Notify(_)
             | Self::Rename(..)
+            | Self::Awaited(_)
             | Self::Signal(_)
             | Self::Deliver(_)
             | Self::Tick
@@ -119,6 +128,8 @@ impl EventKind {
             | Self::CommandLine(..)
             | Self::Look(_)
             | Self::Masks(..)
+            | Self::Held(..)
+            | Self::Pipe(_)
             | Self::Rooms(_)
             | Self::Lost(_)
             | Self::CommandEnded(..)
@@ -142,6 +153,7 @@ impl EventKind {
             | Self::Adopt(_)
             | Self::Notify(_)
             | Self::Rename(..)
+            | Self::Awaited(_)
             | Self::Survey(_)
             | Self::SnapshotBegin
             | Self::Row(_)
@@ -149,6 +161,8 @@ impl EventKind {
             | Self::CommandLine(..)
             | Self::Look(_)
             | Self::Masks(..)
+            | Self::Held(..)
+            | Self::Pipe(_)
             | Self::Rooms(_)
             | Self::Lost(_)
             | Self::Tick
@@ -357,6 +371,17 @@ pub struct Notify {
     pub signal: i32,
 }
 
+/// See [`EventKind::Awaited`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The process that ends.
+    pub task: TaskRef,
+    /// The thread that waits for it.
+    pub waiter: TaskRef,
+    /// It waits for exactly that one; otherwise for any child.
+    pub only: bool,
+}
+
 /// See [`EventKind::Survey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
@@ -412,6 +437,35 @@ pub struct Looked {
     pub ppid: u32,
     /// The number of the pseudo-terminal that controls it (`/dev/pts/N`), if one does.
     pub pts: Option<u16>,
+}
+
+/// What keeps a process from going on. Its texts are for a person: they are not escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// The state letter of proc(5) of the thread that is told of: the first in uninterruptible sleep or in the hands
+    /// of a tracer, else the main thread; empty if the process is gone.
+    pub state: String,
+    /// The function in which that thread sleeps in the kernel (`/proc/PID/wchan`); empty if it does not, or that may
+    /// not be known.
+    pub wchan: String,
+    /// The file that the system call works on in which it is; empty if it is none of those that work on one, or that
+    /// is not known.
+    pub file: String,
+    /// The file of a control group by which somebody has frozen that: its own group, or one around it. Empty if it is
+    /// not frozen.
+    pub frozen: String,
+}
+
+/// See [`EventKind::Pipe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pipe {
+    /// Who has the reading end.
+    pub reader: ProcKey,
+    /// Who may have the writing end.
+    pub writer: ProcKey,
+    /// Whether it has.
+    pub shared: bool,
 }
 
 /// Signals of a thread, a bit each from signal 1. A thread that blocks none and has none has all 0, as

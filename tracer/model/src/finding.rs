@@ -25,7 +25,7 @@ pub struct Finding {
     pub rule: &'static RuleDef,
     /// Whether it is told for the first time.
     pub stage: Stage,
-    /// When it was found; when it was over, once it is.
+    /// When it was found; when it was over or withdrawn, once it is.
     pub at: BootNs,
     /// When it began, likewise.
     pub since: BootNs,
@@ -37,7 +37,7 @@ pub struct Finding {
     pub headline: String,
     /// The rest of the story, for a person: no more than [`MOST_NOTES`].
     pub notes: Vec<Note>,
-    /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over.
+    /// What to do about it, likewise: alternatives, the one that fits the case first. None, if it is over or withdrawn.
     pub fixes: Vec<String>,
     /// Numbers of the events behind it.
     pub evidence: Vec<Seq>,
@@ -136,6 +136,8 @@ pub enum Stage {
     Ongoing,
     /// It was told before and is over.
     Resolved,
+    /// It was told before and was wrong: what came later has shown that.
+    Withdrawn,
 }
 
 impl Stage {
@@ -145,6 +147,7 @@ impl Stage {
             Self::New => "new",
             Self::Ongoing => "ongoing",
             Self::Resolved => "resolved",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     event::ExitStatus,
     host::OutOfMemory,
-    ident::{ContainerNo, Identity, ProcKey},
+    ident::{Args, ContainerNo, Identity, ProcKey},
     origin::Origin,
     signal::{Aim, Sender, Signal, Terminal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
@@ -40,6 +40,8 @@ pub struct Kill {
     pub origin: Origin,
     /// What sent it to all of a group, if that is what ended them.
     pub call: Option<Call>,
+    /// What the engine had brought into the container by itself, and ended.
+    pub exec: Option<EngineExec>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
     pub sender_lives: bool,
@@ -112,17 +114,33 @@ impl Kill {
         }
     }
 
+    /// It has ended nobody but whoever sent it.
+    pub(crate) fn is_of_sender_alone(&self) -> bool {
+        match (&self.sender, &self.victims[..]) {
+            (Sender::Process(sender), [victim]) => sender.key == victim.key,
+            _ => false,
+        }
+    }
+
     /// A call that was for all of a group met only whoever made it.
     pub(crate) fn is_of_itself(&self) -> bool {
-        let is_alone = self.count == 1 && self.call.as_ref().is_some_and(|call| call.sent == 1);
-        is_alone
-            && matches!((&self.sender, self.victims.first()), (Sender::Process(sender), Some(victim)) if sender.key == victim.key)
+        self.is_of_sender_alone() && self.call.as_ref().is_some_and(|call| call.sent == 1)
     }
 
     /// It was the end of an init that had been asked to stop for so long.
     pub fn was_slow_stop(&self, after: Span) -> bool {
         self.wasted_ns.is_some_and(|wasted| wasted >= after)
     }
+}
+
+/// A process that an engine had brought into a container, of which no client is known: a health check, a probe, a
+/// hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineExec {
+    /// Its command line.
+    pub args: Args,
+    /// How long it had run.
+    pub age: Span,
 }
 
 /// One call of kill(2), or one key of a terminal, that sent a signal to all of a group.

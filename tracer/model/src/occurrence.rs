@@ -87,6 +87,8 @@ impl<'a> Occurrence<'a> {
                 Change::Born(_)
                 | Change::Execed { .. }
                 | Change::Died { .. }
+                | Change::Continued { .. }
+                | Change::StatusLost(_)
                 | Change::LeaderDied(_)
                 | Change::Learned(_)
                 | Change::Adopted { .. }

@@ -9,8 +9,10 @@ use crate::{
     world::World,
 };
 
+mod cannot_die;
 mod coalesced_sigchld;
 mod exec_leftover;
+mod held;
 mod init_ignored_signal;
 mod killed_by;
 mod left_behind;
@@ -24,7 +26,9 @@ mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
 mod slow_stop;
+mod status_lost;
 mod stopped_by;
+mod stopped_job;
 mod unreaped_child;
 mod words;
 mod zombie_leader;
@@ -60,6 +64,11 @@ pub enum Wanted {
     Room(ProcKey),
     /// Which signals wait for a thread ([`crate::event::Masks`]).
     Masks(TaskRef),
+    /// What keeps a process from going on ([`crate::event::Held`]).
+    Held(ProcKey),
+    /// Whether the first has the reading end of a pipe, and the second its writing end
+    /// ([`crate::event::Pipe`]).
+    Pipe(ProcKey, ProcKey),
 }
 
 /// In place of a process, where a question is about none that could be gone.
@@ -87,6 +96,11 @@ pub trait Rule {
     /// Whether a change that has to do with the process of a lasting finding has put an end to that, and
     /// how: a headline. When the process is gone it is over in any case.
     fn over(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
+        None
+    }
+
+    /// Whether a change proves that a lasting finding of its own was wrong, and why: a headline. It is withdrawn.
+    fn wrong(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
         None
     }
 
@@ -123,6 +137,9 @@ rules! {
     zombie_leader,
     left_behind,
     killed_by,
+    status_lost,
+    stopped_job,
+    cannot_die,
     signal_stuck_blocked,
     signal_queue_overflow,
     exec_leftover,

@@ -177,7 +177,7 @@ impl Aim {
 /// Where a process stands among those that share a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Its process group, by its number on the host; 0 if it is not known.
+    /// Its process group, by its number on the host; 0 if it is not known, or nobody else can be meant.
     pub group: u32,
     /// Its session, likewise.
     pub session: u32,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::{End, EventKind, Loss},
+    finding::{Finding, Stage},
     step::Step,
     time::{BootNs, Span},
     world::World,
@@ -20,7 +21,7 @@ pub struct Summary {
     pub ended_at: BootNs,
     /// Events of the stream by kind ([`EventKind::name`]).
     pub events: BTreeMap<&'static str, u64>,
-    /// Findings by rule, those included that a filter kept from being shown.
+    /// Findings by rule, those included that a filter kept from being shown, without those that were withdrawn.
     pub findings: BTreeMap<&'static str, u64>,
     /// Signals that the kernel generated, those included that never entered the stream.
     pub signals_seen: u64,
@@ -55,9 +56,7 @@ impl Summary {
         {
             *self.events.entry(name).or_default() += 1;
         }
-        for finding in step.findings.iter().filter(|finding| finding.is_new()) {
-            *self.findings.entry(finding.rule.name).or_default() += 1;
-        }
+        step.findings.iter().for_each(|finding| tally(&mut self.findings, finding));
         match &step.event.kind {
             EventKind::Lost(loss) => self.lost.add(loss),
             &EventKind::End(End { began, cpu_ns, signals, walks_cut }) => {
@@ -83,6 +82,19 @@ impl Summary {
             self.signals_seen = self.events.get("signal").copied().unwrap_or(0);
         }
         self.duration_ns = self.ended_at - self.began;
+    }
+}
+
+/// Counts a finding by its rule, when it is new; one that is withdrawn does not count, after all.
+pub fn tally(counts: &mut BTreeMap<&'static str, u64>, finding: &Finding) {
+    match finding.stage {
+        Stage::New => *counts.entry(finding.rule.name).or_default() += 1,
+        Stage::Withdrawn => {
+            if let Some(count) = counts.get_mut(finding.rule.name) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        Stage::Ongoing | Stage::Resolved => {}
     }
 }
 

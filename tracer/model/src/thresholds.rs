@@ -122,6 +122,10 @@ thresholds! {
     zombie_leak_at: Count = 10;
     /// Report a signal that has waited for this long while the process blocks it
     stuck_blocked_after: Time = Span::seconds(10);
+    /// Report a process that has been stopped for this long, and was not meant to be by whoever works at its terminal
+    stopped_after: Time = Span::seconds(5);
+    /// Report a process that is still there this long after it was killed
+    cannot_die_after: Time = Span::seconds(5);
     /// Report an init that took a stop signal and has passed nothing on for this long
     not_forwarded_after: Time = Span::seconds(2);
     /// Report what an exec brought into a container and has been without its client for this long

@@ -22,6 +22,7 @@ mod command;
 mod contained;
 pub mod descent;
 mod doubt;
+mod dying;
 mod entered;
 mod family;
 mod image;
@@ -37,20 +38,25 @@ mod overflow;
 mod process;
 #[cfg(test)]
 mod random;
+mod run;
 #[cfg(test)]
 mod scale;
+mod status;
 mod stop;
+mod stopped;
 #[cfg(test)]
 mod tests;
 pub mod view;
 mod waiting;
 
 pub use command::{Command, End};
-pub use entered::Entry;
+pub use dying::Fatal;
+pub use entered::{Entry, Way};
 pub use family::Merged;
 pub use namespace::Namespace;
 pub use overflow::Overflow;
 pub use process::{Death, Process, State};
+pub use stopped::Stopped;
 pub use waiting::Waiting;
 
 /// What is known now.
@@ -153,6 +159,12 @@ impl World {
         self.child_keys(key).filter_map(|child| self.get(child))
     }
 
+    /// The children that are younger than a process, oldest first.
+    pub fn children_since(&self, key: ProcKey, since: ProcKey) -> impl Iterator<Item = &Process> {
+        let last = ProcKey { start: BootNs::MAX, tgid: u32::MAX };
+        self.edges.range((key, since)..=(key, last)).filter_map(|&(_, child)| self.get(child))
+    }
+
     fn child_keys(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         let first = (key, ProcKey::default());
         let last = (key, ProcKey::LAST);
@@ -232,6 +244,11 @@ impl World {
         inside.flat_map(|ns| self.own_members(ns)).filter_map(|key| self.get(key))
     }
 
+    /// Those of them that have not ended.
+    pub fn living_of(&self, ns: PidNs) -> impl Iterator<Item = &Process> {
+        self.members_of(ns).filter(|process| process.death().is_none())
+    }
+
     fn level(&self, ns: PidNs) -> Option<u32> {
         self.namespaces.get(&ns).map(|ns| ns.level)
     }
@@ -256,6 +273,16 @@ impl World {
     /// Whether a process is another one or descends from it, by present parents.
     pub fn is_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
         self.upwards(key).any(|key| key == ancestor)
+    }
+
+    /// A process, its parent, and so on.
+    pub fn ancestry(&self, key: ProcKey) -> impl Iterator<Item = &Process> {
+        self.upwards(key).filter_map(|key| self.get(key))
+    }
+
+    /// Whoever descends from a process, by present parents.
+    pub fn descendants(&self, key: ProcKey) -> impl Iterator<Item = &Process> {
+        self.below(key).filter_map(|key| self.get(key))
     }
 
     /// A process, its parent, and so on.

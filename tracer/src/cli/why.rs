@@ -12,17 +12,23 @@ use crate::{when::When, why::WhoArg};
 #[command(after_help = "Examples:
   tracer why 4242                        this machine, now: what can be seen of pid 4242
   sudo tracer why web                    pid 1 of the container web
+  sudo tracer why redis-server           the program of that name, or the unit of systemd
   sudo tracer record -o run.mcap         history needs a recording, until Ctrl-C
   tracer why 4242 run.mcap               the life of pid 4242 as it was recorded
   tracer why web run.mcap --at -10s      as it was known ten seconds before the end
+  tracer why redis-server run.mcap       the program of that name, or a list if there are several
 
 Pids are those of the host, or of the host that was recorded. Where one was used more than once, the
 last process that had it is shown; with --at, the last up to that moment.
 
+A name is first a container's (name or id), then a program's: its file's, or as `ps` shows it.
+Of several processes of a name, the one is shown about which something was found, or the one that
+has started the others. If that leaves several, they are listed, with how each ended.
+
 Without a recording nothing but /proc is read: no eBPF, and no root for one's own processes.")]
 pub struct Why {
-    /// A process by its host pid, or pid 1 of a container by name or id (or its beginning)
-    #[arg(value_name = "PID|CONTAINER")]
+    /// A host pid; or the name of a container (or its id), of a program, or of a unit of systemd
+    #[arg(value_name = "PID|NAME")]
     pub who: WhoArg,
 
     /// A recording to take it from; `-` is standard input [default: this machine, now]

@@ -2,7 +2,7 @@
 
 use std::{io::BufWriter, path::Path, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     cli::{self, Output},
@@ -12,7 +12,7 @@ use crate::{
     },
     console::{stdout::Stdout, style::Screen},
     engine::Engine,
-    ident::file_name,
+    ident::{file_name, quote},
     source::trace::Trace,
     time::BootNs,
     why::{
@@ -51,19 +51,34 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
 
 /// From the beginning, as an image of the world in the middle says nothing of what happened before it.
 fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
+    let (mut engine, mut follow, mut trace) = read(options, file, Follow::new(&options.who))?;
+    let name = file_name(file);
+    // A program is known by its name at the end only; a pipe cannot be read again.
+    if let Some(meant) = follow.program(engine.world(), &zone::local(), &name)? {
+        ensure!(
+            trace.span()?.is_some(),
+            "{} is the name of a program; to look for it, save the recording to a file first, or give its pid",
+            quote(&options.who.to_string())
+        );
+        (engine, follow, trace) = read(options, file, Follow::only(&options.who, meant))?;
+    }
+    complain(file, &trace);
+    let page = follow.page(engine.world(), &name)?;
+    Ok((engine, page))
+}
+
+/// Plays the recording to the moment.
+fn read(options: &cli::Why, file: &Path, mut follow: Follow) -> Result<(Engine, Follow, Trace)> {
     let mut trace = Trace::open(file)?;
     let until = match options.at {
         Some(at) => moment(at, &mut trace)?,
         None => BootNs::MAX,
     };
     let mut engine = Engine::new(&trace.start().thresholds);
-    let mut follow = Follow::new(&options.who);
     let progress = Progress::new("reading", trace.span()?);
     play(&mut trace, &mut engine, until, progress, |world, step| {
         follow.step(world, step);
         Ok(())
     })?;
-    complain(file, &trace);
-    let page = follow.page(engine.world(), &file_name(file))?;
-    Ok((engine, page))
+    Ok((engine, follow, trace))
 }

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, io};
 
 use crate::{
     filter::Filter,
-    finding::{Finding, RuleDef, Severity},
+    finding::{Finding, RuleDef, Severity, Stage},
     sink::{
         Sink,
         select::{Item, Select},
     },
     step::Step,
-    summary::Summary,
+    summary::{Summary, tally},
     time::BootNs,
     world::World,
 };
@@ -27,7 +27,7 @@ pub enum FailOn {
 /// Findings that are kept as they are; beyond that they are counted.
 const KEPT: usize = 10_000;
 
-/// What was found, of what a filter shows.
+/// What was found, of what a filter shows, without what was withdrawn.
 pub struct Gate {
     select: Select,
     fail_on: Vec<FailOn>,
@@ -86,14 +86,25 @@ impl Sink for Gate {
         summary.count(step, BootNs::ZERO);
         *wall_offset_ns = world.wall_offset_ns();
         select.step(world, step, |_, item| {
-            if let Item::Finding(finding) = item
-                && finding.is_new()
-            {
-                *counts.entry(finding.rule.name).or_default() += 1;
-                *hits += u64::from(is_hit(fail_on, finding));
-                if findings.len() < KEPT {
-                    findings.push(finding.brief());
+            let Item::Finding(finding) = item else { return Ok(()) };
+            tally(counts, finding);
+            let hit = u64::from(is_hit(fail_on, finding));
+            match finding.stage {
+                Stage::New => {
+                    *hits += hit;
+                    if findings.len() < KEPT {
+                        findings.push(finding.brief());
+                    }
                 }
+                Stage::Withdrawn => {
+                    *hits = hits.saturating_sub(hit);
+                    let is_it =
+                        |told: &Finding| told.rule.name == finding.rule.name && told.subject() == finding.subject();
+                    if let Some(told) = findings.iter().rposition(is_it) {
+                        findings.remove(told);
+                    }
+                }
+                Stage::Ongoing | Stage::Resolved => {}
             }
             Ok(())
         })

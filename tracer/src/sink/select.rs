@@ -13,6 +13,7 @@ use crate::{
     occurrence::Occurrence,
     sink::alike::{Alike, Together},
     step::Step,
+    summary::tally,
     time::{BootNs, Seq},
     world::World,
 };
@@ -138,7 +139,7 @@ impl Select {
                 Item::Start(_) => true,
                 _ if moment.at < *from => false,
                 Item::Finding(finding) => {
-                    count(shown, finding);
+                    tally(shown, finding);
                     alike.as_mut().is_none_or(|alike| alike.tells(finding))
                 }
                 _ => true,
@@ -215,7 +216,7 @@ impl Select {
         if let Phase::Starting { info: _, held } = std::mem::replace(phase, Phase::Running) {
             release(filter, world, held, &mut |moment, item| {
                 if let Item::Finding(finding) = &item {
-                    count(shown, finding);
+                    tally(shown, finding);
                 }
                 show(moment, item)
             })?;
@@ -225,12 +226,6 @@ impl Select {
             show(moment, Item::Repeated(&last, &count))?;
         }
         filter.conclude(world).map_err(missing)
-    }
-}
-
-fn count(shown: &mut BTreeMap<&'static str, u64>, finding: &Finding) {
-    if finding.is_new() {
-        *shown.entry(finding.rule.name).or_default() += 1;
     }
 }
 

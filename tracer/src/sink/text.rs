@@ -214,7 +214,7 @@ impl<W: Write> Page<W> {
                 format!("{count} more within {}, the last: ", seconds(*at - *since))
             }
             (Stage::Ongoing, None) => "still: ".to_owned(),
-            (Stage::New | Stage::Resolved, None) => String::new(),
+            (Stage::New | Stage::Resolved | Stage::Withdrawn, None) => String::new(),
         };
         // Who reads of it again has read what to do.
         let with_fixes = *stage == Stage::New && repeated.is_none();

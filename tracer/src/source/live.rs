@@ -14,13 +14,13 @@ use log::Log;
 use tracer_common::{Stats, SurveyRecord};
 
 use crate::{
-    event::{Event, EventKind, Loss, Survey},
+    event::{Event, EventKind, Loss, Pipe, Survey},
     host::{Rooms, StartInfo},
     ident::{Args, ProcKey},
     rules::Wanted,
     source::{
         decode::{decode, decode_surveyed},
-        hooks, limits,
+        held, hooks, limits,
         listing::Listing,
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
@@ -300,6 +300,10 @@ impl Live {
                 EventKind::Rooms(Box::new(Rooms { of, ..Rooms::default() }))
             }
             Wanted::Masks(task) => EventKind::Masks(task, procfs::masks(task)),
+            Wanted::Held(key) => EventKind::Held(key, Box::new(held::held(key))),
+            Wanted::Pipe(reader, writer) => {
+                EventKind::Pipe(Pipe { reader, writer, shared: held::share_pipe(reader, writer) })
+            }
         };
         Event { at, cpu: 0, kind }
     }

@@ -74,6 +74,13 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("signal_struct.autoreap", ""),
     ("signal_struct.quick_threads", ""),
     ("signal_struct.oom_mm", "who was killed for want of memory is guessed"),
+    ("signal_struct.wait_chldexit.head", WAITS),
+    ("wait_queue_entry.entry", WAITS),
+    ("wait_queue_entry.private", WAITS),
+    ("wait_opts.child_wait", WAITS),
+    ("wait_opts.wo_type", WAITS),
+    ("wait_opts.wo_flags", WAITS),
+    ("wait_opts.wo_pid", WAITS),
     ("pid_namespace.parent", "nested pid namespaces look unrelated"),
     ("mm_struct.arg_start", "command lines of programs that start are not known"),
     ("mm_struct.arg_end", "command lines of programs that start are not known"),
@@ -94,6 +101,7 @@ pub const CONSEQUENCES: &[(&str, &str)] = &[
 const EXEC_IDS: &str = "children with another exit signal than SIGCHLD count as zombies where the kernel reaps them \
                         because their parent has called exec and ignores SIGCHLD";
 
+const WAITS: &str = "whether somebody waits for the status of a process that is lost is not known";
 const TERMINALS: &str = "on which terminal a key was pressed is not known";
 
 const CREDENTIALS: &str = "who starts a program is not known, so that containers that start while tracing, and who \

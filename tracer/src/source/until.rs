@@ -92,7 +92,8 @@ fn is_of_start(kind: &EventKind) -> bool {
 
 /// What comes through the ring buffer.
 fn is_of_probe(kind: &EventKind) -> bool {
-    kind.name().is_some() || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..))
+    kind.name().is_some()
+        || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..) | EventKind::Awaited(_))
 }
 
 #[cfg(test)]

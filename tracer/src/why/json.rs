@@ -211,6 +211,7 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         child_count,
         others,
         other_count,
+        others_are_namesakes: _,
         lost,
         lacks_signals,
     } = page;

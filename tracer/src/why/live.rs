@@ -9,11 +9,14 @@ use crate::{
         stop::Forecast,
     },
     console::style,
+    foreign::cgroup,
     host::Container,
     ident::quote,
     signal::Signal,
     source::{containers, procfs},
-    why::{Missing, NAMED, WhoArg},
+    summary::seconds,
+    time::Span,
+    why::{Missing, NAMED, WhoArg, who::is_called},
 };
 
 /// All of it. Pids are as this process counts.
@@ -55,16 +58,18 @@ pub fn page(who: &WhoArg) -> Result<Page, Missing> {
     let mut all = facts::all();
     let (pid, container) = match who {
         WhoArg::Pid(pid) => (by_pid(&all, *pid)?.pid, None),
-        WhoArg::Container(name) => {
-            by_container(&all, name).map(|(process, container)| (process.pid, Some(container)))?
-        }
+        WhoArg::Name(name) => match by_container(&all, name)? {
+            Some((process, container)) => (process.pid, Some(container)),
+            None => (by_name(&all, name)?.pid, None),
+        },
     };
     facts::look_closer(&mut all, [pid]);
     let mut world = audit::World::of(&all);
     let process = &all[&pid];
+    let is_asked = container.is_some();
     let container = container.or_else(|| container_of(&all, &world, process));
     let init = world.init_of(process);
-    let is_first = process.is_init() || matches!(who, WhoArg::Container(_));
+    let is_first = process.is_init() || is_asked;
     let signal = audit::own(container.as_ref().filter(|_| is_first));
     let forecast = world.forecast(process, signal);
     let children = world.children(process.pid);
@@ -118,22 +123,14 @@ fn by_pid(all: &BTreeMap<i32, Facts>, pid: u32) -> Result<&Facts, Missing> {
     })
 }
 
-/// The first process of the container that is called so.
-fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Facts, Container), Missing> {
-    let found = containers::of(ways_in(all).map(|one| (one.pid as u32, one.ppid as u32)));
+/// The first process of the container that is called so, if one is.
+fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<Option<(&'a Facts, Container)>, Missing> {
+    let found = known(all);
     let called = Container::called(found.values(), name);
-    let distinct = |containers: &mut dyn Iterator<Item = &Container>| {
-        let by_id: BTreeMap<_, _> = containers.map(|one| (one.id.clone(), style::container(one))).collect();
-        let count = by_id.len() as u64;
-        (by_id.into_values().take(NAMED).collect::<Vec<_>>(), count)
-    };
-    let (candidates, count) = distinct(&mut called.iter().copied());
+    let (candidates, count) = distinct(called.iter().copied());
     let (name, place) = (name.to_owned(), PLACE.to_owned());
     match count {
-        0 => {
-            let (known, count) = distinct(&mut found.values());
-            return Err(Missing::Container { name, place, known, count });
-        }
+        0 => return Ok(None),
         1 => {}
         _ => return Err(Missing::Ambiguous { name, place, candidates, count }),
     }
@@ -143,7 +140,59 @@ fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<(&'a Fa
     let first = members.min_by_key(|(one, _)| (!one.is_init(), one.ns_pids.len(), Reverse(one.age), one.pid));
     let next = "it has ended meanwhile";
     let (first, container) = first.ok_or_else(|| Missing::Empty { name: quote(name), place, next })?;
-    Ok((first, container.clone()))
+    Ok(Some((first, container.clone())))
+}
+
+/// The containers that there are, by their first processes and those that were brought into them.
+fn known(all: &BTreeMap<i32, Facts>) -> BTreeMap<u32, Container> {
+    containers::of(ways_in(all).map(|one| (one.pid as u32, one.ppid as u32)))
+}
+
+/// Some of them as a person is told of them, and how many there are.
+fn distinct<'a>(containers: impl Iterator<Item = &'a Container>) -> (Vec<String>, u64) {
+    let by_id: BTreeMap<_, _> = containers.map(|one| (one.id.clone(), style::container(one))).collect();
+    let count = by_id.len() as u64;
+    (by_id.into_values().take(NAMED).collect(), count)
+}
+
+/// The process of the program of that name, or of the unit: the only one, else the one that started all others.
+fn by_name<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<&'a Facts, Missing> {
+    let is_called = |one: &&Facts| is_called(name, one.comm.as_bytes(), &one.argv);
+    let mut called: BTreeMap<i32, &Facts> = all.values().filter(is_called).map(|one| (one.pid, one)).collect();
+    if called.is_empty() {
+        let is_in = |one: &&Facts| {
+            let unit = cgroup::unit(&group(one.pid));
+            let own = unit.as_deref().and_then(|unit| unit.rsplit('/').next());
+            own.is_some_and(|unit| unit == name || unit.strip_suffix(".service") == Some(name))
+        };
+        called = all.values().filter(is_in).map(|one| (one.pid, one)).collect();
+    }
+    let mut top = called.values().filter(|one| !called.contains_key(&one.ppid));
+    match (top.next(), top.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(first), Some(_)) => Err(Missing::Programs {
+            name: name.to_owned(),
+            place: PLACE.into(),
+            candidates: called.values().take(NAMED).map(|one| candidate(one)).collect(),
+            count: called.len() as u64,
+            first: first.pid as u32,
+            file: String::new(),
+        }),
+        (None, _) => {
+            let next =
+                "if it has ended, only a recording can tell of it: tracer record -o FILE, then tracer why NAME FILE";
+            let (known, count) = distinct(known(all).values());
+            Err(Missing::Name { name: name.to_owned(), place: PLACE.into(), known, count, next: next.into() })
+        }
+    }
+}
+
+/// One of several of a name.
+fn candidate(one: &Facts) -> String {
+    let age = seconds(Span::seconds(one.age));
+    let command = if one.argv.is_empty() { String::new() } else { format!(": {}", one.argv) };
+    let state = if one.has_ended() { "a zombie, begun" } else { "begun" };
+    format!("{}, {state} {age} ago{command}", one.name())
 }
 
 /// Whoever may be the first process of a container, or have been brought into one: pid 1 of a namespace,

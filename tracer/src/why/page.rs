@@ -19,7 +19,7 @@ use crate::{
 
 mod live_text;
 mod recorded_text;
-mod words;
+pub(super) mod words;
 
 pub use live_text::print as print_live;
 pub use recorded_text::print as print_recorded;

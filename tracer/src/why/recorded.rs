@@ -3,6 +3,7 @@
 //! Whom a name means is known at the end only: who has a pid last, which container is called so. So
 //! whoever it may mean is followed ([`Life`]), and one of them is chosen ([`Follow::page`]).
 
+use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 };
 
 mod life;
+mod namesakes;
+
+use namesakes::{Namesake, Namesakes};
 
 pub use life::{Life, Parent, Program, Reaped, Received, Sent, Stop};
 
@@ -33,12 +37,18 @@ const LISTED: usize = 10;
 #[derive(Debug)]
 pub struct Follow {
     asked: WhoArg,
+    /// Only this process, whoever else could be meant.
+    key: Option<ProcKey>,
+    /// Processes that are called so, if it may be the name of a program.
+    namesakes: Option<Namesakes>,
     lives: FxHashMap<ProcKey, Life>,
     /// Lives that were given up to stay within the bound.
     forgotten: u64,
     /// Processes that have the pid inside a pid namespace, and how many there were.
     inside: Vec<Identity>,
     inside_count: u64,
+    /// Namesakes of the one that is followed.
+    others: Vec<(Identity, Option<BootNs>)>,
     start: Option<Box<StartInfo>>,
     /// Boot time of the first event.
     began: Option<BootNs>,
@@ -71,10 +81,20 @@ pub struct Page {
     pub others: Vec<(Identity, Option<BootNs>)>,
     /// How many there are.
     pub other_count: u64,
+    /// They are processes of the same name.
+    pub others_are_namesakes: bool,
     /// Records that are missing from the whole recording up to the moment.
     pub lost: Loss,
     /// Not every signal was recorded, only those that findings can rest on.
     pub lacks_signals: bool,
+}
+
+/// Whom the name of a program means.
+#[derive(Debug)]
+pub struct Meant {
+    key: ProcKey,
+    /// Others of that name, and when each was gone.
+    others: Vec<(Identity, Option<BootNs>)>,
 }
 
 /// A child that has ended.
@@ -93,22 +113,34 @@ pub struct Zombie {
 impl Follow {
     /// Nothing has happened yet.
     pub fn new(asked: &WhoArg) -> Self {
+        let namesakes = if let WhoArg::Name(name) = asked { Some(Namesakes::new(name)) } else { None };
         Self {
             asked: asked.clone(),
+            key: None,
+            namesakes,
             lives: FxHashMap::default(),
             forgotten: 0,
             inside: Vec::new(),
             inside_count: 0,
+            others: Vec::new(),
             start: None,
             began: None,
             lost: Loss::default(),
         }
     }
 
+    /// The same, and it is known whom: the others could be meant as well.
+    pub fn only(asked: &WhoArg, Meant { key, others }: Meant) -> Self {
+        Self { key: Some(key), namesakes: None, others, ..Self::new(asked) }
+    }
+
     /// Takes a step in; `world` is as it is after it.
     pub fn step(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;
         self.began.get_or_insert(at);
+        if let Some(namesakes) = &mut self.namesakes {
+            namesakes.step(world, step);
+        }
         self.find(world, step);
         for change in step.changes {
             self.change(world, step, change);
@@ -141,6 +173,10 @@ impl Follow {
     /// Begins to follow whoever may be meant.
     fn find(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;
+        if let Some(key) = self.key {
+            self.follow(world, key, at);
+            return;
+        }
         match self.asked {
             WhoArg::Pid(pid) => {
                 // Whatever made it known: it may have been an exec whose fork was lost.
@@ -153,7 +189,7 @@ impl Follow {
                     }
                 }
             }
-            WhoArg::Container(_) => {
+            WhoArg::Name(_) => {
                 for change in step.changes {
                     if let &(Change::Born(key) | Change::Learned(key)) = change
                         && world.get(key).is_some_and(|process| process.roles.init && process.ns_level > 0)
@@ -259,7 +295,9 @@ impl Follow {
                     life.takes(at, taken);
                 }
             }
-            Change::Killed(_)
+            Change::Continued { .. }
+            | Change::StatusLost(_)
+            | Change::Killed(_)
             | Change::NamespaceEnding(_)
             | Change::NamespaceEnded(_)
             | Change::Looked(_)
@@ -302,15 +340,18 @@ impl Follow {
         let keys: Vec<_> = self.lives.keys().copied().collect();
         keys.into_iter().for_each(|key| self.look(world, key));
         let place = format!("in the recording {file}");
-        let (mut life, others) = match self.asked.clone() {
-            WhoArg::Pid(pid) => self.owner(pid, world, file, place)?,
-            WhoArg::Container(name) => self.first_of(&name, world, place)?,
+        let (mut life, others) = match (self.key, self.asked.clone()) {
+            (Some(key), asked) => (self.lives.remove(&key).ok_or_else(|| unknown(&asked, world, place))?, Vec::new()),
+            (None, WhoArg::Pid(pid)) => self.owner(pid, world, file, place)?,
+            (None, WhoArg::Name(name)) => self.first_of(&name, world, place)?,
         };
         let key = life.process.key;
         life.settle(world);
+        let others = others.iter().map(|life| (life.process.identity(), life.gone_at()));
+        let others: Vec<_> = others.chain(self.others).collect();
         let other_count = others.len() as u64 + self.forgotten;
         let first = others.len().saturating_sub(LISTED);
-        let others = others[first..].iter().map(|life| (life.process.identity(), life.gone_at())).collect();
+        let others = others[first..].to_vec();
 
         let (zombies, zombie_count) = zombies(world, key);
         let living = world.children(key).filter(|child| child.death().is_none());
@@ -328,8 +369,28 @@ impl Follow {
             children: living.into_iter().take(LISTED).collect(),
             others,
             other_count,
+            others_are_namesakes: self.key.is_some(),
             lost: self.lost,
         })
+    }
+
+    /// Whom the name of a program means, if no container is called so. To tell of it from its birth on, the recording
+    /// is to be read again.
+    ///
+    /// # Errors
+    /// If several are called so, and nothing says which is meant; times in that zone.
+    pub fn program(&mut self, world: &World, zone: &TimeZone, file: &str) -> Result<Option<Meant>, Missing> {
+        let (WhoArg::Name(name), Some(namesakes)) = (&self.asked, &mut self.namesakes) else { return Ok(None) };
+        let containers: Vec<_> = world.containers().collect();
+        if !Container::called(containers.iter().copied(), name).is_empty() {
+            return Ok(None);
+        }
+        if let Some((key, others)) = namesakes.meant(world) {
+            let gone = |one: &Namesake| (one.identity, one.ended.map(|(at, _)| at));
+            return Ok(Some(Meant { key, others: others.iter().map(gone).collect() }));
+        }
+        let place = format!("in the recording {file}");
+        namesakes.missing(world, zone, place, file).map_or(Ok(None), Err)
     }
 
     /// The last owner of a pid, and those before it, oldest first.
@@ -353,13 +414,8 @@ impl Follow {
     fn first_of(&mut self, name: &str, world: &World, place: String) -> Result<(Life, Vec<Life>), Missing> {
         let all: Vec<_> = world.containers().collect();
         let called = Container::called(all.iter().copied(), name);
-        let shown =
-            |some: &[&Container]| some.iter().take(NAMED).map(|&container| style::container(container)).collect();
         match called[..] {
-            [] => {
-                let (known, count) = (shown(&all), all.len() as u64);
-                return Err(Missing::Container { name: name.into(), place, known, count });
-            }
+            [] => return Err(unknown(&self.asked, world, place)),
             // Of several with the same name each has had its time.
             [first, _, ..] if !first.is_exactly(name) => {
                 let (candidates, count) = (shown(&called), called.len() as u64);
@@ -391,6 +447,17 @@ impl Follow {
         });
         first.map(|process| process.key)
     }
+}
+
+fn shown(some: &[&Container]) -> Vec<String> {
+    some.iter().take(NAMED).map(|&container| style::container(container)).collect()
+}
+
+/// Nobody is called so.
+fn unknown(asked: &WhoArg, world: &World, place: String) -> Missing {
+    let all: Vec<_> = world.containers().collect();
+    let next = "`tracer tree FILE` lists all processes of its end, `--at WHEN` those of a moment".to_owned();
+    Missing::Name { name: asked.to_string(), place, known: shown(&all), count: all.len() as u64, next }
 }
 
 /// The zombies that a process has to wait for.

@@ -222,7 +222,11 @@ fn who_is_not_there_is_told_with_those_who_are() {
          host: tracer why 55 run.mcap"
     );
     let unknown = error("shop");
-    assert!(unknown.starts_with("no container in the recording run.mcap is called shop; known are web ("), "{unknown}");
+    assert!(
+        unknown
+            .starts_with("no container and no program in the recording run.mcap is called shop; containers are web ("),
+        "{unknown}"
+    );
     let mut events = contained();
     events.push(EventKind::Container(Box::new(Container {
         id: format!("0f1e{}", "0".repeat(60)),
@@ -232,6 +236,73 @@ fn who_is_not_there_is_told_with_those_who_are() {
     assert!(ambiguous.starts_with("0f1e can mean any of 2 containers in the recording run.mcap: web ("), "{ambiguous}");
     let empty = page(&events, "0f1e0").err().unwrap().to_string();
     assert!(empty.starts_with("no process of the container 0f1e0 is known in the recording run.mcap"), "{empty}");
+}
+
+/// Bash with two servers, of which the first is killed.
+fn servers(second: &str) -> Vec<EventKind> {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend([
+        fork(info(200, 10, "bash")),
+        exec(200, "myserver", b"./myserver\0--one\0"),
+        fork(info(201, 10, "bash")),
+        exec(201, second, b"/opt/second\0"),
+        EventKind::Exit(Box::new(exit(200, 10, 9))),
+        EventKind::Free(task(200)),
+    ]);
+    events
+}
+
+/// Lives through events twice: whom the name of a program means is known at the end.
+fn program(events: &[EventKind], name: &str) -> Result<Option<Page>, Missing> {
+    let follow = |mut follow: Follow| {
+        let mut engine = Engine::new(&Thresholds::default());
+        for (i, kind) in (0..).zip(events) {
+            let event = Event { at: after_boot(100_000 + i * 10), cpu: 0, kind: kind.clone() };
+            let (step, world) = engine.step(&event, &[]);
+            follow.step(world, &step);
+        }
+        (engine, follow)
+    };
+    let who = name.parse().unwrap();
+    let (engine, mut first) = follow(Follow::new(&who));
+    let Some(meant) = first.program(engine.world(), &TimeZone::UTC, "run.mcap")? else { return Ok(None) };
+    let (engine, again) = follow(Follow::only(&who, meant));
+    again.page(engine.world(), "run.mcap").map(Some)
+}
+
+#[test]
+fn a_program_by_its_name_has_its_whole_life() {
+    let page = program(&servers("other"), "myserver").unwrap().unwrap();
+    assert_eq!((page.life.process.key, page.other_count), (key(200), 0));
+    assert!(page.life.reaped.is_some());
+    // By the name of its file, too.
+    assert_eq!(program(&servers("other"), "second").unwrap().unwrap().life.process.key, key(201));
+    assert!(program(&servers("other"), "nobody").unwrap().is_none());
+}
+
+#[test]
+fn of_several_programs_of_a_name_the_one_is_shown_that_matters_or_all_are_listed() {
+    let mut events = servers("myserver");
+    let error = program(&events, "myserver").err().unwrap().to_string();
+    let list = "2 processes in the recording run.mcap are called myserver; ask for one by its pid (tracer why 201 \
+                run.mcap):\n  myserver (pid 201), since 2026-11-22 09:58:20: it lives\n  myserver (pid 200), since \
+                2026-11-22 09:58:20: ended by SIGKILL at 2026-11-22 10:00:00";
+    assert_eq!(error, list);
+    // The second was started by the first.
+    events.push(fork(info(210, 201, "myserver")));
+    events.push(exec(210, "myserver", b"worker\0"));
+    assert!(program(&events, "myserver").is_err());
+    let mut family = vec![story::start()];
+    family.extend(story::snapshot());
+    family.extend([
+        fork(info(300, 10, "bash")),
+        exec(300, "master", b"./master\0"),
+        fork(info(301, 300, "master")),
+        fork(info(302, 300, "master")),
+    ]);
+    let page = program(&family, "master").unwrap().unwrap();
+    assert_eq!((page.life.process.key, page.other_count), (key(300), 2));
 }
 
 fn fails(args: &[&str]) -> String {
@@ -245,11 +316,14 @@ fn fails(args: &[&str]) -> String {
 fn errors_say_what_to_do() {
     let recording = format(1);
     assert!(fails(&["why", "4000000", &recording]).contains("there is no process with pid 4000000 in the recording"));
-    assert!(fails(&["why", "web", &recording]).ends_with("is called web; none is known there\n"));
+    assert!(fails(&["why", "web", &recording]).contains("no container and no program in the recording"));
     assert!(fails(&["why", "1", "/nowhere.mcap"]).starts_with("tracer: cannot read the trace /nowhere.mcap: "));
     assert!(fails(&["why", "1", "Cargo.toml"]).contains("it is no trace"));
     assert!(fails(&["why", "4000000"]).contains("only a recording can tell of it: tracer record -o FILE"));
-    assert!(fails(&["why", "no-such-container"]).contains("no container on this host is called no-such-container; "));
+    assert!(
+        fails(&["why", "no-such-container"])
+            .contains("no container and no program on this host is called no-such-container; ")
+    );
 }
 
 #[test]
@@ -322,5 +396,5 @@ fn a_closed_pipe_ends_quietly() {
 #[test]
 fn who_is_asked_for_reads_back() {
     assert_eq!(WhoArg::Pid(7).to_string(), "7");
-    assert_eq!(WhoArg::Container("web".into()).to_string(), "web");
+    assert_eq!(WhoArg::Name("web".into()).to_string(), "web");
 }

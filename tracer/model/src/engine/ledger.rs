@@ -83,10 +83,28 @@ impl Ledger {
 
     /// What a rule has told about somebody is over, at that time, in the words of the rule.
     pub(super) fn over(&mut self, rule: usize, subject: Subject, at: BootNs, seq: Seq, how: String) -> Option<Finding> {
+        let finding = self.close(rule, subject)?;
+        Some(Finding { stage: Stage::Resolved, at, headline: how, evidence: vec![seq], ..finding })
+    }
+
+    /// It was wrong, for the reason that the rule gives.
+    pub(super) fn wrong(
+        &mut self,
+        rule: usize,
+        subject: Subject,
+        at: BootNs,
+        seq: Seq,
+        why: String,
+    ) -> Option<Finding> {
+        let finding = self.close(rule, subject)?;
+        Some(Finding { stage: Stage::Withdrawn, at, headline: why, evidence: vec![seq], ..finding })
+    }
+
+    /// What was told last, without what to do about it.
+    fn close(&mut self, rule: usize, subject: Subject) -> Option<Finding> {
         self.settling.remove(&(subject, rule));
         let Open { finding, .. } = self.open.remove(&(subject, rule))?;
-        let (notes, fixes) = (Vec::new(), Vec::new());
-        Some(Finding { stage: Stage::Resolved, at, headline: how, notes, fixes, evidence: vec![seq], ..finding })
+        Some(Finding { notes: Vec::new(), fixes: Vec::new(), ..finding })
     }
 
     /// What a rule has told is better for the moment, in the words of the rule, or is not, after all.

@@ -117,9 +117,35 @@ impl Rule for Coalesced {
         }
     }
 
-    fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
-        part.facts.own(Role::Debtor).is_some() && part.part_of() == Some(whole.process.key)
+    fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let parent = open.process;
+        let Change::Reaped { by, .. } = *change else { return None };
+        let is_passed_over = || has_passed_over(world, parent.key).next().is_some();
+        (by == Some(parent.key) && is_passed_over()).then(|| {
+            format!(
+                "{} has reaped a child that ended later and left these: merged SIGCHLDs are not why",
+                words::short(&parent)
+            )
+        })
     }
+
+    fn speaks_for(&self, whole: &Finding, part: &Finding) -> bool {
+        let is_adopted = part.facts.word("blame").starts_with("adopted");
+        part.facts.own(Role::Debtor).is_some() && !is_adopted && part.part_of() == Some(whole.process.key)
+    }
+}
+
+/// Zombies of a parent that it has not waited for, although it has waited for others since.
+pub(super) fn has_passed_over(world: &World, parent: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
+    let is_suspect = world.get(parent).is_some_and(|parent| parent.merged.is_some());
+    let zombies = is_suspect.then(|| world.unreaped(parent, Span::ZERO)).into_iter().flatten();
+    zombies.filter(|(zombie, death)| world.is_passed_over(zombie, death)).map(|(zombie, _)| zombie.key)
+}
+
+/// Whether merged SIGCHLDs can be why a process does not wait for a zombie. Who has adopted it and was never seen to
+/// wait for any such may wait for its own children only.
+pub(super) fn can_explain(parent: &Process, zombie: &Process) -> bool {
+    parent.reaps_orphans || zombie.present_adoption().is_none()
 }
 
 /// How many zombies a parent has, unreaped for that long, because their SIGCHLDs merged
@@ -129,8 +155,8 @@ pub(super) fn left(world: &World, parent: ProcKey, after: Span) -> Option<(&Proc
     let merged = process.merged?;
     let together = merged.since - TOGETHER..=merged.last + TOGETHER;
     let mut zombies = 0;
-    for (_, death) in world.unreaped(parent, after) {
-        if !together.contains(&death.at) {
+    for (zombie, death) in world.unreaped(parent, after).filter(|(zombie, _)| can_explain(process, zombie)) {
+        if !together.contains(&death.at) || world.is_passed_over(zombie, death) {
             return None;
         }
         zombies += 1;
@@ -146,8 +172,10 @@ mod tests {
     use super::*;
     use crate::finding::Stage;
     use crate::{
-        event::{Adopter, SignalSent},
-        story::{Story, born, end, kill},
+        event::{Adopter, EventKind, Exit, SignalSent, Survey, Surveyed, TaskInfo},
+        ident::TaskRef,
+        story::{Story, born, end, key, kill, task},
+        time::BootNs,
     };
 
     /// Children of 10 end together; their SIGCHLDs merge.
@@ -166,11 +194,8 @@ mod tests {
     }
 
     fn wait(story: &mut Story, ms: u64) -> Vec<(&'static str, Stage)> {
-        let left: Vec<_> = story
-            .world()
-            .unreaped(crate::story::key(10), Span::ZERO)
-            .map(|(zombie, _)| (zombie.key.tgid, b'Z', 10))
-            .collect();
+        let left: Vec<_> =
+            story.world().unreaped(key(10), Span::ZERO).map(|(zombie, _)| (zombie.key.tgid, b'Z', 10)).collect();
         story.wait(ms, &[&[(10, b'S', 1)], left.as_slice()].concat());
         story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect()
     }
@@ -195,5 +220,56 @@ mod tests {
             all.free(pid);
         }
         assert_eq!(wait(&mut all, 2_001), []);
+    }
+
+    /// A child of 10 that is made now, ends and is reaped.
+    fn another(story: &mut Story, pid: u32) {
+        let start = story.now;
+        let key = ProcKey { start, tgid: pid };
+        let of = TaskRef { key, tid: pid };
+        story.fork(TaskInfo { key, ..born(pid, 10) }).exit(Exit { task: of, ..end(pid, 10, Adopter::None) });
+        story.event(EventKind::Free(of));
+    }
+
+    #[test]
+    fn who_then_reaps_a_later_child_does_not_wait_for_any() {
+        let mut story = burst();
+        (102..120).for_each(|pid| _ = story.free(pid));
+        assert_eq!(wait(&mut story, 2_001), [("coalesced-sigchld", Stage::New)]);
+        another(&mut story, 200);
+        let withdrawn = story.only();
+        assert_eq!((withdrawn.rule.name, withdrawn.stage), ("coalesced-sigchld", Stage::Withdrawn));
+        assert!(withdrawn.fixes.is_empty() && withdrawn.headline.ends_with("are not why"), "{}", withdrawn.headline);
+        assert_eq!(wait(&mut story, 100), [("unreaped-child", Stage::New); 2]);
+        // It is said once.
+        another(&mut story, 201);
+        assert_eq!(wait(&mut story, 100), []);
+    }
+
+    #[test]
+    fn orphans_of_an_init_that_waits_for_its_own_are_not_merged_signals() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).event(EventKind::Survey(Box::new(Survey {
+            began: BootNs::MAX,
+            found: vec![Surveyed { key: key(10), tracer: None, subreaper: true }],
+        })));
+        // 20 leaves three children to it, and ends with them and some of its own.
+        story.fork(born(20, 10));
+        (30..33).for_each(|pid| _ = story.fork(born(pid, 20)));
+        (40..43).for_each(|pid| _ = story.fork(born(pid, 10)));
+        story.exit(end(20, 10, Adopter::Subreaper(task(10))));
+        for pid in (30..33).chain(40..43) {
+            story.exit(end(pid, 10, Adopter::None));
+            story.signal(SignalSent {
+                code: 1,
+                flags: bit::GROUP | bit::HANDLER,
+                result: 2,
+                ..kill(pid, 10, Signal::CHLD)
+            });
+        }
+        story.free(20).free(40).free(41).free(42);
+        let told = wait(&mut story, 2_500);
+        assert!(told.contains(&("unreaped-child", Stage::New)), "{told:?}");
+        assert!(told.iter().all(|(rule, _)| *rule != "coalesced-sigchld"), "{told:?}");
     }
 }

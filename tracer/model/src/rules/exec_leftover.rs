@@ -11,7 +11,7 @@ use crate::{
     summary::seconds,
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
-    world::{Entry, Process, World},
+    world::{Entry, Process, Way, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -26,7 +26,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "exec-leftover",
     severity: Severity::Warning,
-    summary: "a process that an exec brought into a container lives on without its client",
+    summary: "what an exec brought into a container, or the container of a killed `run`, lives on without its client",
     lasts: true,
     facts: FACTS,
     explanation: include_str!("exec_leftover.md"),
@@ -59,12 +59,12 @@ impl Rule for ExecLeftover {
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(process) = world.get(key).filter(|process| process.death().is_none()) else { return Opinion::Quiet };
         match world.entry(key) {
-            Some(&Entry { client, is_alone, ended: Some((at, status, seq)) }) => {
+            Some(&Entry { client, way, is_alone, ended: Some((at, status, seq)) }) => {
                 let due = at + self.after;
                 if world.now() < due {
                     return Opinion::Recheck(due, key);
                 }
-                Opinion::Found(Box::new(finding(world, process, Some(Left { client, is_alone, at, status, seq }))))
+                Opinion::Found(Box::new(finding(world, process, Some(Left { client, way, is_alone, at, status, seq }))))
             }
             Some(_) => Opinion::Quiet,
             // A health check has no client that could be seen; what has a terminal had one.
@@ -118,6 +118,7 @@ fn terminal(process: &Process) -> Option<u16> {
 /// The end of the client that had asked for a process.
 struct Left {
     client: Identity,
+    way: Way,
     is_alone: bool,
     at: BootNs,
     status: Option<ExitStatus>,
@@ -152,12 +153,18 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
         ),
         None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
     };
+    let is_run = left.as_ref().is_some_and(|left| left.way == Way::Run);
+    let came = if is_run {
+        format!("the first of {place}, which its client had started and was attached to")
+    } else {
+        format!("it came into {place} from outside")
+    };
     let children = match world.children(process.key).count() as u64 {
         0 => String::new(),
         n => words::count(n, "child of its own", "children of its own"),
     };
     let notes = [
-        Some(Note::new("process", format!("{}: it came into {place} from outside", words::who(&name)))),
+        Some(Note::new("process", format!("{}: {came}", words::who(&name)))),
         Some(Note::new("client", client)),
         pts.map(|pts| Note::new("holds", format!("the terminal /dev/pts/{pts}, which nobody reads any more"))),
         Note::maybe("has", children),
@@ -168,7 +175,11 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
         headline,
         notes: notes.into_iter().flatten().collect(),
         fixes: vec![
-            format!("end it (kill -HUP {pid}, then kill -KILL {pid})"),
+            if is_run {
+                "stop the container (docker stop, podman stop): nobody else will".to_owned()
+            } else {
+                format!("end it (kill -HUP {pid}, then kill -KILL {pid})")
+            },
             "for a client that may be killed, have the command end by itself (`timeout 1h COMMAND`, a shell with TMOUT, \
              a loop that reads its input and ends with it)"
                 .to_owned(),
@@ -249,6 +260,64 @@ mod tests {
         );
         story.exit(end(30, 2, Adopter::None));
         assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
+    }
+
+    /// A client (20) that podman's watcher (22) belongs to, and its container (30); or one of docker's.
+    fn ran(line: &str, is_podman: bool) -> Story {
+        let mut story = Story::new();
+        story.fork(born(5, 1)).exec(5, "containerd-shim").fork(born(20, 1)).exec(20, line);
+        story.fork(born(21, 20)).exec(21, "conmon -c 0123").fork(born(22, 21));
+        story.exit(end(21, 20, Adopter::NamespaceInit(task(1)))).free(21).wait(20, &[]);
+        story.fork(born_in(NS, 30, 1, if is_podman { 22 } else { 5 }));
+        let image = Some("busybox".to_owned());
+        let job = Container { id: "0123456789abcdef".into(), name: Some("job".into()), image, ..Container::default() };
+        story.event(EventKind::Container(Box::new(job.clone()))).event(EventKind::Contained(key(30), job.id));
+        story.exec(30, "sh -c top");
+        story
+    }
+
+    #[test]
+    fn a_container_outlives_the_client_that_had_started_it() {
+        for (line, is_podman) in [
+            ("podman run -t --rootfs /x sh -c top", true),
+            ("docker run -it --name job alpine sh -c top", false),
+            ("docker run --name=job alpine", false),
+            ("docker run -it busybox sh -c top", false),
+            ("docker run busybox", false),
+        ] {
+            let mut story = ran(line, is_podman);
+            killed(&mut story, 20);
+            story.wait(5_100, &[(30, b'S', 22)]);
+            let [finding] = &found(&mut story)[..] else { panic!("{line}") };
+            let message = finding.message();
+            assert!(message.starts_with("sh (pid 30) lives on in container job 5.1 s after its client"), "{message}");
+            assert!(message.contains("the first of container job, which its client had started"), "{message}");
+            assert!(finding.fix().starts_with("stop the container"), "{}", finding.fix());
+            story.exit(end(30, 22, Adopter::None));
+            assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
+        }
+    }
+
+    #[test]
+    fn a_container_that_was_left_on_purpose_or_is_another_ones_is_quiet() {
+        for (line, is_podman) in [
+            ("podman run -d --rootfs /x sh -c top", true),
+            ("docker run -d --name job busybox", false),
+            ("docker run --name other busybox sh -c top", false),
+            ("docker run alpine sh -c top", false),
+            ("docker run busybox sh -c ls", false),
+            ("docker attach job", false),
+        ] {
+            let mut story = ran(line, is_podman);
+            killed(&mut story, 20);
+            story.wait(60_000, &[(30, b'S', 22)]);
+            assert!(found(&mut story).is_empty(), "{line}");
+        }
+        for is_podman in [true, false] {
+            let mut story = ran("docker run --name job busybox", is_podman);
+            story.exit(end(20, 1, Adopter::None)).free(20).wait(60_000, &[(30, b'S', 22)]);
+            assert!(found(&mut story).is_empty(), "it has detached by itself");
+        }
     }
 
     #[test]

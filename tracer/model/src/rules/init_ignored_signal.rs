@@ -3,6 +3,7 @@
 use crate::{
     change::{Change, Signalled},
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    host::Container,
     rules::{Opinion, Rule, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
@@ -123,7 +124,7 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
 fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
     let Signalled { signal, target, verdict, .. } = sent;
     let is_stop = matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)
-        || world.container_of(target).and_then(|container| container.own_stop_signal()) == Some(*signal);
+        || world.container_of(target).and_then(Container::own_stop_signal) == Some(*signal);
     match verdict {
         signal::Verdict::KillFromInside if target.ns_level == 0 => {
             vec!["shut the machine down in its own way; pid 1 of a host cannot be killed".to_owned()]

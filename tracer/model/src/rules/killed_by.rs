@@ -9,7 +9,7 @@ use crate::{
     },
     host::OutOfMemory,
     ident::{Identity, quote},
-    kill::Kill,
+    kill::{EngineExec, Kill},
     origin::How,
     rules::{
         Opinion, Rule, origins,
@@ -19,6 +19,7 @@ use crate::{
         self, Aim, Sender, Signal,
         killer::{self, Killer},
     },
+    summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
     world::World,
@@ -52,6 +53,12 @@ pub(super) const FACTS: &[FactDef] = &[
     words::ASKED_BY,
     origins::ORIGIN,
     origins::CALL.nullable(),
+    FactDef::new(
+        "exec",
+        Kind::Record(EXEC),
+        "only of a process that an engine had brought into a container without a client, and ended",
+    )
+    .optional(),
     FactDef::new("count", Kind::Count, "how many it ended within 100 ms").role(Role::Killed),
     FactDef::new("victims", Kind::Processes, "the first ten of them").role(Role::Victims),
     FactDef::new("raised_again", Kind::Count, "how many of them had handled the signal and then raised it once more"),
@@ -62,6 +69,11 @@ pub(super) const FACTS: &[FactDef] = &[
         .role(Role::Status)
         .optional(),
     FactDef::alike(),
+];
+
+const EXEC: &[FactDef] = &[
+    FactDef::new("command", Kind::Text, "its command line"),
+    FactDef::new("age_ns", Kind::Span, "how long it had run"),
 ];
 
 const OUT_OF_MEMORY: &[FactDef] = &[
@@ -96,6 +108,7 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("asked_by", kill.asked_by.clone().into()),
             ("origin", origins::facts(&kill.origin, kill.sent_at.unwrap_or(kill.died_at)).into()),
             ("call", kill.call.as_ref().map(origins::call_facts).into()),
+            ("exec", kill.exec.as_ref().map(exec_facts).into()),
             ("count", kill.count.into()),
             ("victims", kill.victims.clone().into()),
             ("raised_again", kill.raised_again.into()),
@@ -106,6 +119,10 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("alike", alike.into()),
         ],
     )
+}
+
+fn exec_facts(exec: &EngineExec) -> Facts {
+    Facts::of(EXEC, [("command", exec.args.to_string().into()), ("age_ns", exec.age.into())])
 }
 
 /// What the sender of ends that are alike has in common.
@@ -187,6 +204,10 @@ fn headline(kill: &Kill, first: &Identity) -> String {
         }
         Killer::Itself if *signal == Signal::ABRT => format!("{first} ended itself by {signal}: it called abort()"),
         Killer::Itself => format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid"),
+        Killer::Process if let Some(exec) = &kill.exec => {
+            let age = seconds(exec.age);
+            format!("{first} was ended by {signal}: the engine gave up this exec of its own after {age}")
+        }
         _ if *raised_again > 0 => {
             format!("{first} handled {signal}{}, and then ended itself by it", briefly(kill))
         }
@@ -263,7 +284,11 @@ fn notes(kill: &Kill) -> Vec<Note> {
     let sent_at = kill.sent_at.unwrap_or(kill.died_at);
     let because = origins::notes(&kill.origin, sent_at);
     let call = kill.call.as_ref().filter(|call| call.sent > 1 || call.terminal.is_some()).map(origins::call_note);
-    let first = [words::asked_by(&kill.asked_by), origin(kill), call].into_iter().flatten();
+    let exec = kill.exec.as_ref().filter(|_| *count == 1).map(|exec| {
+        let why = "no client is known, so most likely a health check, a probe or a hook";
+        Note::new("exec", format!("{}; {why}", exec.args))
+    });
+    let first = [words::asked_by(&kill.asked_by), origin(kill), exec, call].into_iter().flatten();
     first.chain(because).chain([ended, handled, cores].into_iter().flatten()).collect()
 }
 
@@ -327,6 +352,10 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     };
     let core = "look at a core dump, which shows where (ulimit -c unlimited, coredumpctl, gdb)";
     let all: &[&str] = match kill.killer {
+        Killer::Process if kill.exec.is_some() && kill.count == 1 => &[
+            "give it more time (--health-timeout, timeoutSeconds of a probe), or have it do less",
+            "find out what it waits for: what it asks may hang",
+        ],
         Killer::Process => {
             let who = if kill.ancestors.is_empty() { "" } else { " (whoever stands behind it has started it)" };
             let way = if kill.signal == Signal::KILL {

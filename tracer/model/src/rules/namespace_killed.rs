@@ -6,10 +6,10 @@ use crate::{
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Fallen, Kill},
-    rules::{Opinion, Rule, killed_by, signal_not_forwarded, words},
+    rules::{Opinion, Rule, Wanted, held::Why, killed_by, signal_not_forwarded, words},
     signal::Sender,
     stop::{Request, Stop},
-    summary::seconds,
+    summary::{and_more, seconds},
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
     world::World,
@@ -98,6 +98,12 @@ impl Rule for NamespaceKilled {
         }
     }
 
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        let ns = world.get(key).map(|init| init.pid_ns).filter(|&ns| world.is_ending(ns));
+        let living = ns.into_iter().flat_map(|ns| world.living_of(ns).take(NAMED));
+        living.flat_map(|process| [Wanted::Look(process.key), Wanted::Held(process.key)]).collect()
+    }
+
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(process) = world.get(key) else { return Opinion::Quiet };
         match ending(world, process.pid_ns) {
@@ -150,7 +156,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         (others > 0).then(|| Note::new("also", format!("{} of it ended by the same", count(others)))),
         killed_note,
         between.as_ref().map(|(note, _)| note.clone()),
-        (left > 0).then(|| Note::new("stuck", format!("{} of it cannot die yet", count(left)))),
+        (left > 0).then(|| Note::new("stuck", stuck(world, &init, left))),
     ];
     let fixes = if let Some((_, fix)) = between {
         vec![fix]
@@ -222,6 +228,22 @@ fn between(stop: &Stop, asked: &Request, fallen: &[Fallen]) -> Option<(Note, Str
         asked.signal
     );
     Some((Note::new("between", note), fix))
+}
+
+/// Processes of a namespace that are looked at and named where its end hangs.
+const NAMED: usize = 5;
+
+/// The oldest that have not died yet, and what a look at them has found.
+fn stuck(world: &World, init: &Identity, left: u64) -> String {
+    let named = world.living_of(init.pid_ns).take(NAMED).map(|process| {
+        let name = words::short(&process.identity());
+        match Why::of(world, process) {
+            Why::Busy => name,
+            why => format!("{name}, as {}", why.briefly()),
+        }
+    });
+    let named = and_more(&named.collect::<Vec<_>>(), left);
+    format!("{} of it cannot die yet: {named}", words::count(left, "process", "processes"))
 }
 
 /// Ends of several namespaces by one signal are alike, and ends of one container, which is started again and again.
@@ -368,7 +390,8 @@ mod tests {
         story.exit(killed(11)).wait(6_000, &[(10, b'S', 1)]);
         let finding = story.only();
         assert_eq!((finding.facts.count("killed"), finding.facts.count("left")), (1, 1));
-        assert!(finding.message().ends_with("1 process of it cannot die yet."), "{}", finding.message());
+        let message = finding.message();
+        assert!(message.ends_with("1 process of it cannot die yet: p12 (pid 12)."), "{message}");
     }
 
     /// Pid 1 takes SIGTERM from p1, as one that handles it.

@@ -110,6 +110,9 @@ fn by(sent: &Sent) -> String {
             Some(key) => format!(" from its terminal ({key})"),
             None => " from its terminal".to_owned(),
         },
+        (Killer::NamespaceEnd, _) => " at the end of its pid namespace".to_owned(),
+        (Killer::Oom, _) => " from the out-of-memory killer".to_owned(),
+        (Killer::Fault, _) => " for what it did".to_owned(),
         (_, Sender::Kernel(_)) => " from the kernel".to_owned(),
         (_, Sender::Unknown) => String::new(),
     }

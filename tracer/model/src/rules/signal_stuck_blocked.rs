@@ -4,7 +4,7 @@ use crate::{
     change::{Change, Signalled},
     finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Opinion, Rule, Wanted, words},
+    rules::{Opinion, Rule, Wanted, held::Why, words},
     signal::Verdict,
     summary::seconds,
     thresholds::Thresholds,
@@ -43,7 +43,9 @@ impl Rule for StuckBlocked {
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         match change {
             Change::Signalled(signalled) => match &**signalled {
-                Signalled { verdict: Verdict::Queued, target, signal, .. } if world.waits(target.key, *signal) => {
+                Signalled { verdict: Verdict::Queued | Verdict::Delivered, target, signal, .. }
+                    if world.waits(target.key, *signal) =>
+                {
                     Opinion::Recheck(world.now() + self.after, target.key)
                 }
                 _ => Opinion::Quiet,
@@ -53,7 +55,8 @@ impl Rule for StuckBlocked {
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        world.waiting(key).iter().map(|waiting| Wanted::Masks(waiting.target)).collect()
+        let waiting = world.waiting(key).iter().map(|waiting| Wanted::Masks(waiting.target));
+        waiting.chain([Wanted::Held(key)]).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -86,33 +89,15 @@ impl StuckBlocked {
         let Some((_, masks)) = masks.filter(|&(looked, _)| looked >= due) else { return Opinion::Quiet };
         let name = process.identity();
         let age_ns = world.now() - at;
-        let state = process.look.map(|(_, look)| look.state);
-        let is_stopped = matches!(state, Some(b'T' | b't'));
+        let why = Why::of(world, process);
         // What would stop it has nothing to do, and is dropped when it is continued (`prepare_signal()`).
-        if is_stopped && signal.is_stop() {
+        if matches!(why, Why::Stopped | Why::Traced(_)) && signal.is_stop() {
             return Opinion::Quiet;
         }
         let pid = target.key.tgid;
-        let (briefly, why, fixes) = match state {
-            Some(b'T' | b't') => (
-                "it is stopped",
-                "stopped: it takes no signal before it is continued",
-                vec![
-                    format!("continue it (kill -CONT {pid}, or `fg` in its shell): it takes {signal} then"),
-                    "if a debugger holds it, have that let it go".to_owned(),
-                    format!("kill -KILL {pid} ends it as it is"),
-                ],
-            ),
-            Some(b'D') => (
-                "it sleeps in the kernel",
-                "asleep in the kernel, where it cannot be interrupted",
-                vec![format!(
-                    "find out what it waits for (a disk, NFS, FUSE; /proc/{pid}/stack): no signal reaches it before, and \
-                     most such sleeps not even SIGKILL ends"
-                )],
-            ),
-            _ => {
-                let (briefly, why) = if signal.is_in(masks.blocked) {
+        let (briefly, state, fixes) = match why {
+            Why::Busy => {
+                let (briefly, state) = if signal.is_in(masks.blocked) {
                     ("the process blocks it", "it blocks the signal, which does nothing until then")
                 } else {
                     ("the process has not taken it", "it has not taken the signal, which does nothing until then")
@@ -124,15 +109,23 @@ impl StuckBlocked {
                         .to_owned(),
                     format!("kill -KILL {pid} ends it in any case"),
                 ];
-                (briefly, why, fixes)
+                (briefly.to_owned(), state.to_owned(), fixes)
             }
+            Why::Stopped => {
+                let fixes = vec![
+                    format!("continue it (kill -CONT {pid}, or `fg` in its shell): it takes {signal} then"),
+                    format!("kill -KILL {pid} ends it as it is"),
+                ];
+                (why.briefly(), why.in_full(process), fixes)
+            }
+            Why::Frozen(_) | Why::Traced(_) | Why::Asleep => (why.briefly(), why.in_full(process), why.fixes(process)),
         };
         Opinion::Found(Box::new(Finding {
             headline: format!("{signal} has waited for {} for {}: {briefly}", words::short(&name), seconds(age_ns)),
             notes: vec![
                 Note::new("sent by", words::from(&sender, &name)),
                 Note::new("sent to", words::who(&name)),
-                Note::new("state", why),
+                Note::new("state", state),
             ],
             fixes,
             evidence: vec![seq],

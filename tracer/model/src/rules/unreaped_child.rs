@@ -5,7 +5,7 @@ use crate::{
     finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     programs::is_init,
-    rules::{Opinion, Rule, coalesced_sigchld, words},
+    rules::{Opinion, Rule, Wanted, coalesced_sigchld, words},
     summary::seconds,
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
@@ -18,6 +18,13 @@ const FACTS: &[FactDef] = &[
     FactDef::new("age_ns", Kind::Span, "how long it has been a zombie").role(Role::Cost),
     FactDef::new("age_is_lower_bound", Kind::Flag, "it may have been one for longer: it died before tracing began"),
     FactDef::new("blame", Kind::Word(Blame::WORDS), "why nobody waits").role(Role::Reason),
+    FactDef::new(
+        "pipe_writer",
+        Kind::Process,
+        "who has the writing end of a pipe of which the parent has the reading end, if it may wait for that",
+    )
+    .role(Role::Party)
+    .nullable(),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -45,6 +52,10 @@ impl Rule for UnreapedChild {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        if let Change::Reaped { by: Some(by), .. } = *change {
+            let left = coalesced_sigchld::has_passed_over(world, by).take(self.leak as usize);
+            return Opinion::Each(left.map(|zombie| Opinion::Recheck(world.now(), zombie)).collect());
+        }
         // A zombie that gets another parent is another one's to reap.
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
@@ -52,6 +63,10 @@ impl Rule for UnreapedChild {
             Some(death) => Opinion::Recheck(due(world, process, death, self.after), key),
             None => Opinion::Quiet,
         }
+    }
+
+    fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
+        writers(world, key).into_iter().map(|(reader, writer)| Wanted::Pipe(reader, writer)).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -80,7 +95,8 @@ impl Rule for UnreapedChild {
             let told = self.leak.div_ceil(NAMED);
             unreaped(world, debtor, self.after, told.saturating_add(1)) > told
                 || is_leak(world, debtor, self.after, self.leak)
-                || coalesced_sigchld::left(world, debtor, self.after).is_some()
+                || coalesced_sigchld::left(world, debtor, self.after)
+                    .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
         };
         if process.tracer.is_none() && is_spoken_for() {
             return Opinion::Quiet;
@@ -106,6 +122,22 @@ impl Rule for UnreapedChild {
             None => format!("{name} is gone{after}"),
         })
     }
+}
+
+/// Processes that are asked whether they hold a pipe that the parent reads.
+const WRITERS: usize = 24;
+
+/// The parent of a zombie, which may read a pipe to its end before it waits, with each of those that may hold the other
+/// end: its other children, and orphans, if they are younger than the zombie.
+fn writers(world: &World, zombie: ProcKey) -> Vec<(ProcKey, ProcKey)> {
+    let Some(parent) = world.parent(zombie).filter(|parent| parent.death().is_none()) else { return Vec::new() };
+    let is_heir = |above: &&Process| above.roles.init || above.roles.subreaper;
+    let heir = world.ancestry(parent.key).skip(1).find(is_heir);
+    let younger = |of: &Process| world.children_since(of.key, zombie).take(WRITERS).map(|child| child.key).collect();
+    let mut found: Vec<_> = younger(parent);
+    found.extend(heir.map_or_else(Vec::new, younger));
+    found.retain(|&writer| writer != zombie && world.get(writer).is_some_and(|writer| writer.death().is_none()));
+    found.into_iter().map(|writer| (parent.key, writer)).collect()
 }
 
 /// From when on a zombie has waited for too long: whoever adopted it, and was seen to reap what it adopted, does so
@@ -206,7 +238,10 @@ impl Blame {
             Self::Parent => {
                 let mut fixes = vec![
                     format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),
-                    format!("if {comm} does not want the status, have it set SIGCHLD to SIG_IGN"),
+                    format!(
+                        "if nobody wants the status of any child, have {comm} set SIGCHLD to SIG_IGN: then all statuses are \
+                         lost, and programs that it executes begin with SIGCHLD ignored too"
+                    ),
                 ];
                 // To end it where its heir does not reap either would help nobody.
                 fixes.extend(reaping_heir(world, debtor.key).map(|heir| {
@@ -245,6 +280,22 @@ fn reaping_heir(world: &World, key: ProcKey) -> Option<&Process> {
             return (process.reaps_orphans || is_init()).then_some(process);
         }
     }
+}
+
+fn holds_pipe(writer: &Identity) -> String {
+    format!(
+        "its parent has the reading end of one that {} holds open, and may wait for the end of it",
+        words::who(writer)
+    )
+}
+
+fn pipe_fixes(parent: &Identity, writer: &Identity) -> Vec<String> {
+    let (reader, writer) = (parent.comm, words::short(writer));
+    vec![
+        format!("start {writer} with its output somewhere else (>/dev/null 2>&1): the pipe ends with its last writer"),
+        format!("have {reader} wait for its child first, or read the pipe with a time limit"),
+        format!("end {writer}: the pipe ends, and {reader} goes on"),
+    ]
 }
 
 fn init_fixes() -> Vec<String> {
@@ -294,6 +345,8 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
             format!("{}, which must wait for it before its parent can", words::who(&parent)),
         ),
     };
+    let writer = world.get(debtor).and_then(|debtor| debtor.pipe).map(|(_, writer)| world.identity(writer));
+    let writer = writer.filter(|_| blame == Blame::Parent);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
         n => format!("{} of it meanwhile", words::count(n, "other child", "other children")),
@@ -301,13 +354,17 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     let notes = [
         Some(Note::new("zombie", words::who(&name))),
         Some(Note::new(label, reason)),
+        writer.map(|writer| Note::new("pipe", holds_pipe(&writer))),
         Note::maybe("reaped", others),
         Some(Note::new("cost", "it keeps its pid until it is reaped")),
     ];
     Finding {
         headline: format!("{} has been a zombie for {at_least}{age}: {briefly}", words::short(&name)),
         notes: notes.into_iter().flatten().collect(),
-        fixes: blame.fixes(world, &parent),
+        fixes: match writer {
+            Some(writer) => pipe_fixes(&parent, &writer),
+            None => blame.fixes(world, &parent),
+        },
         evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
         facts: Facts::of(
             FACTS,
@@ -316,6 +373,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
                 ("age_ns", age_ns.into()),
                 ("age_is_lower_bound", (!death.exact).into()),
                 ("blame", blame.words().into()),
+                ("pipe_writer", writer.into()),
             ],
         ),
         ..Finding::new(&DEF, world.now(), death.zombie_since(), name)

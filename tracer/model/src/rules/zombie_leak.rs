@@ -77,6 +77,11 @@ impl Rule for ZombieLeak {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
+        if let Change::Reaped { by: Some(by), .. } = *change
+            && coalesced_sigchld::has_passed_over(world, by).next().is_some()
+        {
+            return Opinion::Recheck(world.now(), by);
+        }
         let (Change::Died { key, .. } | Change::Adopted { child: key, .. }) = *change else { return Opinion::Quiet };
         let Some(process) = world.get(key).filter(|process| process.is_zombie()) else { return Opinion::Quiet };
         match (process.death(), process.parent) {
@@ -99,7 +104,8 @@ impl Rule for ZombieLeak {
                 None => Opinion::Quiet,
             };
         }
-        if coalesced_sigchld::left(world, key, self.after).is_some() {
+        let is_all = |merged: u64| world.unreaped(key, self.after).count() as u64 == merged;
+        if coalesced_sigchld::left(world, key, self.after).is_some_and(|(_, _, merged)| is_all(merged)) {
             return Opinion::Quiet;
         }
         let zombies: Vec<_> = world.unreaped(key, Span::ZERO).collect();

@@ -244,7 +244,7 @@ mod tests {
         for refused in [1, 2, 3] {
             assert!(!could_end(&SignalSent { result: refused, ..default }), "{refused}");
         }
-        assert!(!could_end(&SignalSent { flags: bit::HANDLER, ..kill(2, 10, Signal(10)) }));
+        assert!(!could_end(&SignalSent { flags: bit::HANDLER, ..kill(2, 10, Signal::VTALRM) }));
         assert!(!could_end(&SignalSent { flags: bit::IGNORE | bit::BLOCKED, ..kill(2, 10, Signal::TERM) }));
         // A trace can claim any number.
         assert!(could_end(&kill(2, 10, Signal(0))) && could_end(&kill(2, 10, Signal(200))));

@@ -4,12 +4,13 @@
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tracer_common::{
-    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
+    AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
+    ReapRecord, RecordKind, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, EndRecord, ExecContext, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord, NEVER,
-        OutOfMemoryRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter, aim, exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
+        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter,
+        aim, exit_flags,
     },
     task::flags,
 };
@@ -17,8 +18,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     event::{
-        Adopt, Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Notify, Reap,
-        Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks,
+        Notify, Pipe, Reap, Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
@@ -64,6 +65,9 @@ pub enum DecodeError {
     /// What is said of limits cannot be understood.
     #[error("a record about limits is damaged")]
     BadRooms,
+    /// What is said to keep a process from going on cannot be understood.
+    #[error("a record about what holds up a process is damaged")]
+    BadHeld,
     /// What is said of a container cannot be understood.
     #[error("a record about a container is damaged")]
     BadContainer,
@@ -72,6 +76,8 @@ pub enum DecodeError {
 /// The most bytes of what is said of a container: its id, name, image and pod, each as long as engines
 /// allow. There can be as many as there are containers.
 const CONTAINER_MAX: usize = 4 << 10;
+/// Of what keeps a process from going on: the name of a function, and two paths, which JSON may escape.
+const HELD_MAX: usize = 32 << 10;
 /// Of a container's id where a process is said to belong to it.
 const CONTAINER_ID_MAX: usize = 512;
 /// Of what is said of the run, and of limits.
@@ -132,6 +138,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let RenameRecord { header: _, id, comm } = read(bytes)?;
             EventKind::Rename(known_ref(id).key, Comm(comm))
         }
+        RecordKind::Awaited => {
+            let AwaitedRecord { header: _, id, waiter, only, reserved: _ } = read(bytes)?;
+            EventKind::Awaited(Awaited { task: known_ref(id), waiter: known_ref(waiter), only: only != 0 })
+        }
         RecordKind::Start => EventKind::Start(json::<StartRecord, _>(bytes, JSON_MAX, DecodeError::BadStart)?),
         RecordKind::SnapshotBegin => EventKind::SnapshotBegin,
         RecordKind::SnapshotEnd => EventKind::SnapshotEnd,
@@ -174,6 +184,15 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
                 read_grown(bytes, MASKS_WITHOUT_CAUGHT)?;
             let masks = Masks { pending, shared_pending, blocked, caught };
             EventKind::Masks(known_ref(id), (masks != Masks::default()).then_some(masks))
+        }
+        RecordKind::Held => {
+            let HeldRecord { header: _, id } = read(bytes)?;
+            EventKind::Held(known_ref(id).key, json::<HeldRecord, _>(bytes, HELD_MAX, DecodeError::BadHeld)?)
+        }
+        RecordKind::Pipe => {
+            let PipeRecord { header: _, reader, writer, shared, reserved: _ } = read(bytes)?;
+            let (reader, writer) = (known_ref(reader).key, known_ref(writer).key);
+            EventKind::Pipe(Pipe { reader, writer, shared: shared != 0 })
         }
         RecordKind::OutOfMemory => {
             let OutOfMemoryRecord { header: _, id, of_group, reserved: _ } = read(bytes)?;

@@ -6,13 +6,13 @@
 use std::mem::offset_of;
 
 use tracer_common::{
-    AdoptRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord, ReapRecord,
-    Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
+    AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
+    ReapRecord, Recorded, RenameRecord, RowRecord, SignalRecord, SurveyRecord, Task, TaskId,
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
-        ContainerRecord, EndRecord, ExecContext, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
-        OutOfMemoryRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord, SurveyedRecord,
-        TickRecord, adopter, aim, exit_flags,
+        ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
+        OutOfMemoryRecord, PipeRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
+        SurveyedRecord, TickRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -20,8 +20,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     event::{
-        Adopt, Adopter, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify, Reap, Roles, Row, Scope,
-        SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify, Pipe, Reap, Roles,
+        Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
@@ -82,11 +82,23 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.fixed(&RenameRecord { id: leader(*key), comm: comm.0, ..Default::default() });
         }
         // Structures of strings and numbers, which JSON holds always.
+        EventKind::Awaited(Awaited { task, waiter, only }) => {
+            let only = u32::from(*only);
+            out.fixed(&AwaitedRecord { id: id(*task), waiter: id(*waiter), only, ..Default::default() });
+        }
         EventKind::Start(info) => {
             out.record(&StartRecord::default(), &serde_json::to_vec(info).unwrap_or_default());
         }
         EventKind::Container(container) => {
             out.record(&ContainerRecord::default(), &serde_json::to_vec(container).unwrap_or_default());
+        }
+        EventKind::Held(key, held) => {
+            let json = serde_json::to_vec(held).unwrap_or_default();
+            out.record(&HeldRecord { id: leader(*key), ..Default::default() }, &json);
+        }
+        EventKind::Pipe(Pipe { reader, writer, shared }) => {
+            let (reader, writer, shared) = (leader(*reader), leader(*writer), u32::from(*shared));
+            out.fixed(&PipeRecord { reader, writer, shared, ..Default::default() });
         }
         EventKind::Rooms(rooms) => {
             out.record(&RoomsRecord::default(), &serde_json::to_vec(rooms).unwrap_or_default());
@@ -349,7 +361,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{ExitStatus, Looked},
+        event::{ExitStatus, Held, Looked},
         host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
         ident::{Comm, PidNs, Trust},
         signal::{Signal, Terminal},
@@ -533,6 +545,18 @@ mod tests {
             }
             RecordKind::Notify => (task(), task(), any::<(bool, i32)>())
                 .prop_map(|(task, to, (traced, signal))| EventKind::Notify(Notify { task, to, traced, signal }))
+                .boxed(),
+            RecordKind::Awaited => {
+                let awaited = (task(), task(), any::<bool>());
+                awaited.prop_map(|(task, waiter, only)| EventKind::Awaited(Awaited { task, waiter, only })).boxed()
+            }
+            RecordKind::Held => (key(), any::<[String; 4]>())
+                .prop_map(|(key, [state, wchan, file, frozen])| {
+                    EventKind::Held(key, Box::new(Held { state, wchan, file, frozen }))
+                })
+                .boxed(),
+            RecordKind::Pipe => (key(), key(), any::<bool>())
+                .prop_map(|(reader, writer, shared)| EventKind::Pipe(Pipe { reader, writer, shared }))
                 .boxed(),
             RecordKind::Rename => (key(), comm()).prop_map(|(key, comm)| EventKind::Rename(key, comm)).boxed(),
             // A record of the kind survey stands only inside of this one.

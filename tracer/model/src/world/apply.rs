@@ -49,6 +49,7 @@ impl World {
             EventKind::Notify(notify) => self.notify(at, notify),
             EventKind::Rename(key, comm) => self.rename(at, *key, *comm),
             EventKind::Survey(survey) => self.survey(at, survey),
+            EventKind::Awaited(awaited) => self.note_awaited(at, *awaited, changes),
             EventKind::Signal(sent) => self.signal(at, seq, sent, changes),
             EventKind::Deliver(taken) => self.deliver(taken, changes),
             EventKind::SnapshotBegin => {
@@ -70,6 +71,8 @@ impl World {
                 self.note_masks(at, *task, *masks);
                 changes.push(Change::Masked(task.key));
             }
+            EventKind::Held(key, held) => self.note_held(at, *key, held),
+            EventKind::Pipe(pipe) => self.note_pipe(at, *pipe),
             EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
             EventKind::Lost(lost) => {
                 self.gap = Some(at);
@@ -113,10 +116,11 @@ impl World {
             self.inherit_root(task.key, maker);
         }
         // The program is the parent's until an exec.
-        let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec));
+        let program =
+            self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec, parent.runs_for));
         if is_new {
             if let (Some(process), Some(program)) = (self.processes.get_mut(&task.key), program) {
-                (process.args, process.ignored_at_exec) = program;
+                (process.args, process.ignored_at_exec, process.runs_for) = program;
             }
             self.count_birth(task.pid_ns);
             changes.push(Change::Born(task.key));
@@ -238,7 +242,7 @@ impl World {
                 (process.args, process.args_at) = (args.clone(), at);
             }
             process.threads = 1;
-            process.ignored_at_exec = *ignored;
+            (process.ignored_at_exec, process.runs_for) = (*ignored, None);
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
@@ -251,6 +255,7 @@ impl World {
         self.note_client(task.key, &words);
         self.plan_look(task.key, at);
         self.note_entry(task.key);
+        self.note_run(task.key);
         changes.push(Change::Execed { key: task.key, before });
     }
 
@@ -317,6 +322,7 @@ impl World {
         }
         self.plan_look(key, death.at);
         changes.push(Change::Died { key, status: death.status });
+        changes.extend(self.lost_by_ignoring(key, &death));
         self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
         let is_by_end = self.note_kill(key, &death, changes);
         self.count_death(key, ns, death.at, is_by_end, changes);
@@ -464,10 +470,12 @@ impl World {
         let by = matches!(sender, Sender::Process(_)).then_some(current.key);
         self.note_heard(at, by, target.key, signal, verdict);
         self.note_merged(at, seq, sent, verdict);
-        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict);
+        self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict, sent.has_handler());
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
             self.note_cause(at, seq, sent, sender, &signalled);
         }
+        self.note_fatal(at, seq, sent, sender, verdict);
+        let continued = self.note_stopped(at, seq, sent, sender, verdict);
         if let Sender::Process(sender) = sender {
             // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
             // (`complete_signal()`).
@@ -490,6 +498,7 @@ impl World {
             self.note_request(request, &signalled.asked_by);
         }
         changes.push(Change::Signalled(Box::new(signalled)));
+        changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }
 
     fn deliver(&mut self, taken: &SignalTaken, changes: &mut Vec<Change>) {

@@ -6,7 +6,7 @@ use crate::{
     kill::Call,
     signal::{Aim, Place, Signal, killer::Killer},
     time::{BootNs, Seq, Span},
-    world::World,
+    world::{Process, World},
 };
 
 /// Signals of one call follow each other within this time: the kernel goes from one process of
@@ -39,7 +39,7 @@ impl World {
     pub(super) fn note_call(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, killer: Killer) -> Option<CallId> {
         let SignalSent { current, target, signal, aim, place, .. } = *sent;
         let Place { group, session, terminal } = place;
-        let leader = self.by_pid(session).map(|leader| leader.identity());
+        let leader = self.by_pid(session).map(Process::identity);
         let (owner, aim) = match killer {
             Killer::Process if aim.is_many() => (current.key, aim),
             // The kernel sends it in whoever runs just then.

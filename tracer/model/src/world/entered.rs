@@ -9,9 +9,11 @@ use crate::{
     event::ExitStatus,
     host::Container,
     ident::{Args, Identity, ProcKey},
+    kill::EngineExec,
     programs::{is_client, is_watcher},
+    signal::killer::Killer,
     time::{BootNs, Seq},
-    world::{Process, World},
+    world::{Process, World, cause::Cause},
 };
 
 /// A process that came in, on behalf of somebody outside.
@@ -19,11 +21,22 @@ use crate::{
 pub struct Entry {
     /// Who asked for it: the client, or the parent outside.
     pub client: Identity,
+    /// How.
+    pub way: Way,
     /// No other one could have been it.
     pub is_alone: bool,
     /// Its end, once it has ended: when, how, and the number of
     /// that event; neither of these if nobody saw it end.
     pub ended: Option<(BootNs, Option<ExitStatus>, Option<Seq>)>,
+}
+
+/// How a process came into a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From outside, into one that was there.
+    Exec,
+    /// As its first process: the client has started the container.
+    Run,
 }
 
 /// The words of a command line `docker … exec … CONTAINER COMMAND …`, split behind `exec`.
@@ -38,7 +51,7 @@ fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
 }
 
 /// Whether an option leaves the command alone: `-d`, `-td`, `--detach`.
-fn detaches(word: &[u8]) -> bool {
+pub(super) fn detaches(word: &[u8]) -> bool {
     let is_cluster = |letters: &[u8]| !letters.is_empty() && letters.iter().all(|letter| b"itd".contains(letter));
     word == b"--detach"
         || word == b"--detach=true"
@@ -85,6 +98,19 @@ impl World {
         Some(clients)
     }
 
+    /// What an engine does on its own account: a process that it had brought into a container, and for which no
+    /// client is known, is ended by whoever watches over the container.
+    pub(super) fn exec_of_engine(&self, key: ProcKey, cause: &Cause) -> Option<EngineExec> {
+        let process = self.get(key).filter(|process| process.roles.outsider && process.ns_level > 0)?;
+        let sender = self.get(cause.current).filter(|sender| is_watcher(sender.comm.bytes()))?;
+        // Anybody can be called like a watcher.
+        let container = self.container_of(&process.identity())?;
+        let is_its = sender.args.trust.is_believed_of(container.uid) && process.parent?.key == sender.key;
+        let is_alone = process.entry.is_none() && !self.has_client(key) && cause.asked_by.is_empty();
+        let is_of_engine = cause.killer == Killer::Process && is_its && is_alone;
+        is_of_engine.then(|| EngineExec { args: process.args.clone(), age: cause.at - key.start })
+    }
+
     /// Whether somebody who lives came in on behalf of a client.
     fn is_taken(&self, client: ProcKey) -> bool {
         self.entries_of(client).next().is_some()
@@ -108,7 +134,7 @@ impl World {
         let client = client.identity();
         self.clients.insert((client.key, key));
         if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(Entry { client, is_alone, ended: None }));
+            process.entry = Some(Box::new(Entry { client, way: Way::Exec, is_alone, ended: None }));
         }
     }
 
@@ -122,9 +148,23 @@ impl World {
         seq: Option<Seq>,
         changes: &mut Vec<Change>,
     ) {
-        for key in self.entries_of(client).collect::<Vec<_>>() {
+        let brought: Vec<_> = self.entries_of(client).collect();
+        if brought.is_empty() {
+            self.note_left_running(client, at, status, seq, changes);
+        }
+        for key in brought {
             self.clients.remove(&(client, key));
             let Some(process) = self.get(key) else { continue };
+            if process.entry.as_ref().is_some_and(|entry| entry.way == Way::Run) {
+                // Who ends by itself has left on purpose.
+                if status.and_then(ExitStatus::signal).is_some()
+                    && let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut())
+                {
+                    entry.ended = Some((at, status, seq));
+                    changes.push(Change::ClientEnded(key));
+                }
+                continue;
+            }
             let others = self.clients_for(process);
             let is_unclear = others.is_none();
             let free = others.into_iter().flatten().find(|&other| other.key != client && !self.is_taken(other.key));
@@ -171,7 +211,7 @@ impl World {
     /// Somebody outside adopts a process that came in: whoever brought it there has ended, and was no
     /// runtime that leaves it to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
-        let Adoption { at, seq, from, to, class, known: _ } = *adoption;
+        let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
         // Runtimes set up what they bring in through several processes that end before its program begins.
@@ -186,7 +226,8 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry = Some(Box::new(Entry { client: from, is_alone: true, ended: Some((at, status, seq)) }));
+            process.entry =
+                Some(Box::new(Entry { client: from, way: Way::Exec, is_alone: true, ended: Some((at, status, seq)) }));
             changes.push(Change::ClientEnded(child));
         }
     }

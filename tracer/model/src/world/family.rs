@@ -6,7 +6,7 @@ use crate::{
     ident::ProcKey,
     signal::{Signal, Verdict},
     time::{BootNs, Seq, Span},
-    world::{Process, World},
+    world::{Death, Process, World},
 };
 
 /// SIGCHLDs that merged with one that was pending, and had a handler.
@@ -26,6 +26,9 @@ pub struct Merged {
 
 /// A child that is younger than this is likely to be gone soon: the `sleep 1` of a loop.
 const LASTS: Span = Span::ms(1_100);
+
+/// A release is told of so long after the reaping at the most.
+const RELEASED: Span = Span::SECOND;
 
 /// SIGCHLDs that come later than this after the last are another story.
 const APART: Span = Span::seconds(10);
@@ -80,6 +83,13 @@ impl World {
         }
         (merged.last, merged.seq) = (at, seq);
         merged.count += 1;
+    }
+
+    /// Whether the parent of a zombie has reaped a child that came to it later and ended later: a wait for any child
+    /// takes the first in the order in which they came (`do_wait_thread()`), so that it waits for some by their pids.
+    pub fn is_passed_over(&self, zombie: &Process, death: &Death) -> bool {
+        let reaped = self.parent(zombie.key).and_then(|parent| parent.latest_reaped);
+        reaped.is_some_and(|(came, at)| came > zombie.child_since() && at > death.zombie_since() + RELEASED)
     }
 
     /// The children of a process that live, had lasted for a while at that time, and were its own then; and whether

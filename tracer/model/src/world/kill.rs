@@ -16,7 +16,7 @@ use crate::{
     world::{
         Death, World,
         cause::{Cause, RAISED_AGAIN},
-        origin::{before, is_same},
+        origin::{before, is_request, is_same},
     },
 };
 
@@ -81,7 +81,8 @@ impl World {
         let Some(process) = self.processes.get_mut(&key) else { return false };
         let causes = process.causes.take().map(|causes| *causes).unwrap_or_default();
         let Some(signal) = death.status.signal() else {
-            let asked = causes.handled().find(|cause| death.at - cause.at <= RAISED_AGAIN).cloned();
+            let is_why = |cause: &&Arc<Cause>| is_request(cause) && death.at - cause.at <= RAISED_AGAIN;
+            let asked = causes.handled().find(is_why).cloned();
             self.note_end(key, death, asked);
             return false;
         };
@@ -100,16 +101,19 @@ impl World {
         let earlier =
             cause.as_ref().and_then(|fatal| causes.handled().find_map(|earlier| before(earlier, fatal, identity)));
         let call = cause.as_ref().and_then(|cause| cause.call);
+        let exec = cause.as_ref().and_then(|cause| self.exec_of_engine(key, cause));
         let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return false };
         if let Some(earlier) = earlier {
             kill.origin = earlier.iter().chain(kill.origin.iter()).cloned().collect();
         }
         let call = call.and_then(|call| self.call(call)).cloned();
+        kill.exec = exec;
         let join = Join { init: is_init.then_some(key), ..join };
         let is_full = self.kills.len() >= MOST_OPEN && !self.kills.contains_key(&join);
         let has_room = self.other_victims < MOST_OTHERS;
         let outwards: Vec<_> = self.outwards(ns).collect();
         let origin = Arc::clone(&kill.origin);
+        let is_sender = matches!(&kill.sender, Sender::Process(sender) if sender.key == key);
         let kill = if is_full {
             &mut kill
         } else {
@@ -121,8 +125,10 @@ impl World {
         if is_init && signal == Signal::KILL {
             kill.wasted_ns = wasted_ns;
         }
-        // Each may have been ended for a reason of its own.
-        if kill.count > 0 && !is_same(&kill.origin, &origin) {
+        // Whoever ends itself with others has no other reason; of these each may have one of its own.
+        if kill.count == 0 || (!is_sender && kill.is_of_sender_alone()) {
+            kill.origin = origin;
+        } else if !is_sender && !is_same(&kill.origin, &origin) {
             kill.origin = Origin::default();
         }
         // It grows while the kernel goes through the group.
@@ -199,6 +205,7 @@ impl World {
             asked_by,
             origin,
             call: None,
+            exec: None,
             sent_at: is_seen.then_some(at),
             died_at: death.at,
             status: death.status,

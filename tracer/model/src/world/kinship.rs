@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
-    event::{Adopt, Adopter, Exit, Look},
+    event::{Adopt, Adopter, Exit, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
     time::{BootNs, Seq},
     world::World,
@@ -21,6 +21,8 @@ pub(super) struct Orphaned {
     seq: Option<Seq>,
     /// The parent.
     from: Identity,
+    /// How it ended, if that was seen.
+    status: Option<ExitStatus>,
     /// Who will adopt it, by the rules of `find_new_reaper()`.
     expected: Option<Heir>,
 }
@@ -107,7 +109,7 @@ impl World {
 
     /// Gives the children of an exiting thread to whom the kernel is expected to give them.
     pub(super) fn hand_on(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
-        let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, .. } = *exit;
+        let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, status, .. } = *exit;
         let heir = |to, class| Some(Heir { to, class, ignores });
         let expected = match adopter {
             // The last thread has no child. What is known here as a child of the process was another
@@ -133,6 +135,9 @@ impl World {
             .collect();
         for child in children {
             self.doubt(at, Some(seq), child, self.identity(from.key), expected, changes);
+            if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
+                orphaned.status = group_dead.then_some(status);
+            }
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
             // `reparent_leader()` tells the heir of a zombie anew.
@@ -153,7 +158,7 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let Some(process) = self.processes.get_mut(&child) else { return };
-        let before = process.orphaned.replace(Orphaned { at, seq, from, expected });
+        let before = process.orphaned.replace(Orphaned { at, seq, from, status: None, expected });
         // Too late to look: the adopter is dying itself.
         if let Some(before) = before
             && let Some(Heir { to, class, ignores: _ }) = before.expected
@@ -187,8 +192,8 @@ impl World {
         known: Known,
         changes: &mut Vec<Change>,
     ) {
-        let Orphaned { at, seq, from, .. } = orphaned;
-        let adoption = Adoption { at, seq, from, to: self.identity(to.key), class, known };
+        let Orphaned { at, seq, from, status, expected: _ } = orphaned;
+        let adoption = Adoption { at, seq, from, status, to: self.identity(to.key), class, known };
         if class != AdopterClass::Thread
             && let Some(process) = self.processes.get_mut(&child)
         {

@@ -108,6 +108,9 @@ impl World {
             // What the kernel takes at the end of a namespace is no wait of its init.
             let is_adopted = process.adoption.is_some_and(|adoption| adoption.to.key == parent.key);
             parent.reaps_orphans |= is_adopted && !is_autoreaped && parent.death().is_none();
+            if !is_autoreaped && process.parent.is_some_and(|task| task.key == parent.key) {
+                parent.latest_reaped = parent.latest_reaped.max(Some((process.child_since(), at.unwrap_or_default())));
+            }
         }
         if death.is_none() {
             // Its end was not seen.
@@ -116,6 +119,7 @@ impl World {
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
         self.leave_namespace(key, process.pid_ns);
         self.pending -= process.pending.len();
+        changes.extend(self.lost_to_another(&process, by, exact));
         changes.push(Change::Reaped {
             identity: process.identity(),
             by,

@@ -221,7 +221,7 @@ fn is_of_one_family(one: &Cause, other: &Cause) -> bool {
 }
 
 /// It asks a process to end, or tells it that its time is up.
-fn is_request(cause: &Cause) -> bool {
+pub(super) fn is_request(cause: &Cause) -> bool {
     match cause.killer {
         Killer::Timer => cause.signal == Signal::ALRM,
         _ => matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),

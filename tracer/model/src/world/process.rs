@@ -4,13 +4,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     change::Adoption,
-    event::{ExitStatus, Looked, Roles, TaskInfo},
+    event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     stop::Stop,
     time::{BootNs, Seq},
     world::{
-        Entry, Merged, Overflow, Waiting,
+        Entry, Fatal, Merged, Overflow, Stopped, Waiting,
         call::LastCall,
         cause::{Cause, Causes},
         kinship::Orphaned,
@@ -52,6 +52,9 @@ pub struct Process {
     pub reaped: u64,
     /// It has reaped one that it had adopted: it waits for any child, sooner or later.
     pub reaps_orphans: bool,
+    /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
+    /// was reaped.
+    pub(super) latest_reaped: Option<(BootNs, BootNs)>,
     /// Threads when it was last seen in full.
     pub threads: u32,
     /// Id of its cgroup in the unified hierarchy, 0 when unknown.
@@ -66,10 +69,22 @@ pub struct Process {
     pub ignored_at_exec: Option<u64>,
     /// The last close look, and when.
     pub look: Option<(BootNs, Looked)>,
+    /// The last look at what keeps it from going on, and when.
+    pub held: Option<Box<(BootNs, Held)>>,
+    /// What was sent to end it, at once and without a word of its own.
+    pub fatal: Option<Box<Fatal>>,
+    /// What has stopped it.
+    pub stopped: Option<Box<Stopped>>,
+    /// Who has the writing end of a pipe of which it has the reading end: when that was found, and who.
+    pub pipe: Option<(BootNs, ProcKey)>,
+    /// The thread of its parent that waits for it as it ends, if it may do so in vain.
+    pub(super) awaited: Option<Awaited>,
     /// Signals that wait for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
     pub(super) entry: Option<Box<Entry>>,
+    /// A watcher of the container of that client, which waits for it.
+    pub(super) runs_for: Option<ProcKey>,
     /// When it was last sent a signal that asks for something.
     pub(super) heard_at: BootNs,
     /// When it was last sent one that it ignores, likewise.
@@ -191,6 +206,7 @@ impl Process {
             adoption: None,
             reaped: 0,
             reaps_orphans: false,
+            latest_reaped: None,
             threads: 1,
             cgroup: 0,
             container: None,
@@ -198,8 +214,14 @@ impl Process {
             exit_signal: i32::from(Signal::CHLD.0),
             ignored_at_exec: None,
             look: None,
+            held: None,
+            fatal: None,
+            stopped: None,
+            pipe: None,
+            awaited: None,
             waiting: Vec::new(),
             entry: None,
+            runs_for: None,
             heard_at: BootNs::ZERO,
             ignored_at: BootNs::ZERO,
             merged: None,
@@ -289,11 +311,19 @@ impl Process {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
     }
 
-    /// Since when its present parent owes it a wait: it has ended by
-    /// then, and that one is its parent.
+    /// How it came to its present parent, if not by birth.
+    pub fn present_adoption(&self) -> Option<Adoption> {
+        self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key))
+    }
+
+    /// Since when its present parent is its parent.
+    pub(super) fn child_since(&self) -> BootNs {
+        self.present_adoption().map_or(self.key.start, |adoption| adoption.at)
+    }
+
+    /// Since when its present parent owes it a wait: it has ended by then, and that one is its parent.
     pub fn owed_since(&self, death: &Death) -> BootNs {
-        let adopted = self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key));
-        death.zombie_since().max(adopted.map_or(BootNs::ZERO, |adoption| adoption.at))
+        death.zombie_since().max(self.child_since())
     }
 
     /// Its pid in a namespace at that level that it is visible in; 0 below the third level

@@ -1,5 +1,7 @@
 //! Signals that should end or stop a process, and wait.
 
+use tracer_common::signal::set;
+
 use crate::{
     event::Masks,
     ident::{ProcKey, TaskRef},
@@ -39,10 +41,15 @@ impl World {
         self.waiting(key).iter().any(|waiting| waiting.signal == signal)
     }
 
-    /// Remembers a signal, if the kernel has accepted it and nobody takes it now.
-    pub(super) fn note_waiting(&mut self, waiting: Waiting, verdict: Verdict) {
+    /// Remembers a signal, if the kernel has accepted it and nobody takes it now. What asks a program to end, and has a
+    /// handler, is remembered in any case: who is frozen, or sleeps in the kernel, does not take it either.
+    pub(super) fn note_waiting(&mut self, waiting: Waiting, verdict: Verdict, has_handler: bool) {
+        let is_handled = verdict == Verdict::Delivered && has_handler && waiting.signal.is_in(set::REQUESTS);
         // A SIGSTOP waits only for who is stopped.
-        if verdict != Verdict::Queued || waiting.signal.is_ignored_by_default() || waiting.signal.is_kernel_only() {
+        if (verdict != Verdict::Queued && !is_handled)
+            || waiting.signal.is_ignored_by_default()
+            || waiting.signal.is_kernel_only()
+        {
             return;
         }
         let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };

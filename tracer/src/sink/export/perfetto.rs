@@ -141,7 +141,9 @@ impl<W: Write> Perfetto<W> {
                 None => Ok(()),
             },
             Change::Looked(key) => self.released(world, at, *key),
-            Change::Killed(_)
+            Change::Continued { .. }
+            | Change::StatusLost(_)
+            | Change::Killed(_)
             | Change::Masked(_)
             | Change::Measured(_)
             | Change::ClientEnded(_)

@@ -147,7 +147,7 @@ fn finding(rule: &RuleDef) -> Value {
     object.constant("type", "finding");
     object.constant("rule", rule.name);
     object.constant("severity", rule.severity.id());
-    object.field("stage", json!({ "enum": ["new", "ongoing", "resolved", "repeated"] }), true);
+    object.field("stage", json!({ "enum": ["new", "ongoing", "resolved", "withdrawn", "repeated"] }), true);
     object.field("confidence", json!({ "enum": ["certain", "incomplete"] }), true);
     object.fields(FINDING);
     object.facts(rule.facts);

@@ -14,6 +14,7 @@ use tracer_common::{
 };
 
 use crate::{
+    event::Held,
     host::{Container, Rooms, StartInfo},
     ident::Comm,
     sink::trace::Redact,
@@ -144,6 +145,12 @@ impl Redactor {
                     *path = self.pseudonym(path.as_bytes());
                 }
                 serde_json::to_vec(&rooms)
+            }),
+            RecordKind::Held => serde_json::from_slice(bytes).and_then(|mut held: Held| {
+                for path in [&mut held.file, &mut held.frozen].into_iter().filter(|path| !path.is_empty()) {
+                    *path = self.pseudonym(path.as_bytes());
+                }
+                serde_json::to_vec(&held)
             }),
             _ => return Vec::new(),
         };

@@ -392,7 +392,7 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn missing(&mut self) -> io::Result<()> {
-        let Page { life, others, other_count, lost, lacks_signals, .. } = self.page;
+        let Page { life, others, other_count, others_are_namesakes, lost, lacks_signals, .. } = self.page;
         if lost.total() == 0 && !lacks_signals && *other_count == 0 {
             return Ok(());
         }
@@ -423,12 +423,20 @@ impl<W: Write> Printer<'_, W> {
                 format!("{} ({gone})", self.name(identity))
             };
             let names: Vec<_> = others.iter().rev().map(name).collect();
-            let text = format!(
-                "this is the last of {}; the others were {}. To see one of them give a moment at which it was \
+            let text = if *others_are_namesakes {
+                let all = and_more(&names, *other_count);
+                format!(
+                    "{} called so, too: {all}. To see one of them give its pid",
+                    style::count(*other_count, "other process")
+                )
+            } else {
+                format!(
+                    "this is the last of {}; the others were {}. To see one of them give a moment at which it was \
                  there: --at 12:34:09",
-                other_count + 1,
-                and_more(&names, *other_count)
-            );
+                    other_count + 1,
+                    and_more(&names, *other_count)
+                )
+            };
             self.sheet.entry(WARN, "others", &text)?;
         }
         Ok(())

@@ -20,7 +20,7 @@ pub(super) fn executes(program: &Program) -> String {
 }
 
 /// How a process ended.
-pub(super) fn ended(status: ExitStatus) -> String {
+pub(in crate::why) fn ended(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) if status.dumped_core() => format!("ended by {signal}, with a core dump"),
         Some(signal) => format!("ended by {signal}"),

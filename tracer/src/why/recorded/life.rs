@@ -219,7 +219,7 @@ impl Life {
     }
 
     pub(super) fn adopted(&mut self, adoption: Adoption) {
-        let Adoption { at, seq: _, from, to, class, known } = adoption;
+        let Adoption { at, seq: _, from, status: _, to, class, known } = adoption;
         // From one thread to another: the parent is the same.
         if from.key == to.key {
             return;
@@ -335,7 +335,9 @@ impl Life {
             other.rule.name == finding.rule.name
                 && match finding.stage {
                     Stage::New => (&other.headline, &other.notes) == (&finding.headline, &finding.notes),
-                    Stage::Ongoing => (other.since, other.process.key) == (finding.since, finding.process.key),
+                    Stage::Ongoing | Stage::Withdrawn => {
+                        (other.since, other.process.key) == (finding.since, finding.process.key)
+                    }
                     // What it was is told before.
                     Stage::Resolved => false,
                 }

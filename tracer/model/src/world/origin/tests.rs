@@ -3,10 +3,13 @@
 use tracer_common::record::signal_flags as bit;
 
 use crate::{
-    event::{Adopter, Exit, ExitStatus, SignalSent},
+    event::{Adopter, EventKind, Exec, Exit, ExitStatus, Roles, SignalSent, TaskInfo},
     finding::{Facts, Finding},
+    host::Container,
+    ident::{Args, Trust},
     signal::{Aim, Place, Signal, Terminal},
-    story::{MS, Story, born, born_in, end, kill},
+    story::{MS, Story, args, born, born_in, end, key, kill, task},
+    time::Span,
 };
 
 /// `bash` (2) with `main` (10) and its workers (11, 12); `systemd` (3) beside them.
@@ -238,6 +241,83 @@ fn a_broken_pipe_that_is_raised_again_is_no_suicide() {
     story.exit(end(101, 100, Adopter::None)).fork(born(992, 100));
     let sent = SignalSent { flags: bit::NO_INFO, ..kill(992, 992, Signal::PIPE) };
     assert_eq!(ended(&mut story, sent).1, NOBODY);
+}
+
+#[test]
+fn whoever_ends_itself_with_its_child_has_the_reason_that_ended_the_child() {
+    let mut story = story();
+    story.signal(handled(kill(10, 11, Signal::TERM))).wait(500, &[]);
+    let place = Place { group: 10, session: 2, terminal: None };
+    let call = |pid| SignalSent { aim: Aim::OwnGroup, place, ..kill(10, pid, Signal::KILL) };
+    story.signal(call(10)).signal(call(11));
+    dies(&mut story, 10, 2, Signal::KILL);
+    dies(&mut story, 11, 2, Signal::KILL);
+    let (finding, steps) = found(&mut story);
+    assert_eq!(finding.facts.count("count"), 2);
+    assert_eq!(steps, [(Some(Signal::TERM), 10, 11, "escalation", "seen")]);
+}
+
+#[test]
+fn two_that_the_same_ended_for_reasons_of_their_own_have_none_in_common() {
+    let mut story = story();
+    story.signal(handled(kill(2, 10, Signal::TERM))).wait(50, &[]);
+    story.signal(kill(10, 11, Signal::TERM)).signal(kill(10, 3, Signal::TERM)).wait(1, &[]);
+    story.signal(kill(10, 12, Signal::KILL)).signal(kill(10, 3, Signal::KILL));
+    dies(&mut story, 12, 10, Signal::KILL);
+    dies(&mut story, 3, 1, Signal::KILL);
+    let (finding, steps) = found(&mut story);
+    assert_eq!((finding.facts.count("count"), steps), (2, NOBODY.to_vec()));
+}
+
+#[test]
+fn what_a_program_handles_and_raises_again_is_no_suicide_whatever_signal_it_is() {
+    let mut story = story();
+    story.signal(handled(kill(3, 10, Signal(10))));
+    let (finding, _) = ended(&mut story, kill(10, 10, Signal(10)));
+    assert_eq!(finding.headline, "main (pid 10) handled SIGUSR1 from systemd (pid 3), and then ended itself by it");
+    let mut story = self::story();
+    story.signal(SignalSent { code: 1, flags: bit::HANDLER, ..kill(10, 10, Signal::SEGV) });
+    let (finding, _) = ended(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::SEGV) });
+    assert_eq!((finding.facts.word("how"), finding.facts.count("raised_again")), ("fault", 1));
+}
+
+#[test]
+fn an_exec_of_the_engine_that_took_too_long_is_told_as_that() {
+    for (name, trust, client, want) in [
+        ("containerd-shim", Trust::Root, None, true),
+        ("containerd-shim", Trust::Root, Some("docker exec web check"), false),
+        ("containerd-shim", Trust::Nobody, None, false),
+        ("sh", Trust::Root, None, false),
+    ] {
+        let mut story = Story::new();
+        story.fork(born(29, 1));
+        let args = Args { trust, ..args(name) };
+        story.event(EventKind::Exec(Box::new(Exec {
+            task: task(29),
+            comm: name.into(),
+            old_tid: 29,
+            args,
+            mount_ns: 0,
+            ignored: None,
+        })));
+        story.fork(born_in(77, 30, 1, 29)).exec(30, "web");
+        let web = Container { id: "web".into(), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(30), "web".into()));
+        if let Some(line) = client {
+            story.fork(born(31, 1)).exec(31, line);
+        }
+        let outsider = Roles { outsider: true, ..Roles::default() };
+        story.fork(TaskInfo { roles: outsider, ..born_in(77, 32, 9, 29) }).exec(32, "check");
+        story.event(EventKind::Contained(key(32), "web".into()));
+        let (finding, _) = ended(&mut story, kill(29, 32, Signal::KILL));
+        assert_eq!(
+            finding.headline.contains("the engine gave up this exec of its own after"),
+            want,
+            "{}",
+            finding.headline
+        );
+        assert_eq!(finding.facts.record("exec").is_some_and(|exec| exec.span("age_ns") > Span::ZERO), want);
+    }
 }
 
 #[test]

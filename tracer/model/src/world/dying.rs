@@ -1,0 +1,61 @@
+//! Who was killed and is still there, and what keeps somebody from going on.
+
+use tracer_common::record::signal_flags as bit;
+
+use crate::{
+    event::{Held, Pipe},
+    ident::ProcKey,
+    signal::{Sender, Signal, SignalSent, Verdict},
+    time::{BootNs, Seq},
+    world::World,
+};
+
+/// A signal that ends a process without a word of its own: SIGKILL, or one whose default action is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fatal {
+    /// Which.
+    pub signal: Signal,
+    /// Who sent it.
+    pub sender: Sender,
+    /// When.
+    pub at: BootNs,
+    /// Number of the event.
+    pub seq: Seq,
+}
+
+/// By default these write a core file first, which takes its time: such a signal has to be taken before the process
+/// dies (`sig_kernel_coredump()`).
+const DUMPS_CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+
+impl World {
+    /// Remembers the first signal at which the kernel has begun to end a process: it has a SIGKILL for each of its
+    /// threads then (`complete_signal()`).
+    pub(super) fn note_fatal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, sender: Sender, verdict: Verdict) {
+        let SignalSent { target, signal, flags, .. } = *sent;
+        let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
+        let ends =
+            is_default && !signal.is_ignored_by_default() && !signal.is_stop() && !DUMPS_CORE.contains(&signal.0);
+        let is_fatal = verdict == Verdict::Delivered && (signal == Signal::KILL || ends);
+        if let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) {
+            process.fatal.get_or_insert_with(|| Box::new(Fatal { signal, sender, at, seq }));
+        }
+    }
+
+    /// What keeps a process from going on was looked at.
+    pub(super) fn note_held(&mut self, at: BootNs, key: ProcKey, held: &Held) {
+        if let Some(process) = self.processes.get_mut(&key) {
+            process.held = Some(Box::new((at, held.clone())));
+        }
+    }
+
+    /// Two processes were looked at for the two ends of a pipe.
+    pub(super) fn note_pipe(&mut self, at: BootNs, pipe: Pipe) {
+        let Pipe { reader, writer, shared } = pipe;
+        let Some(process) = self.processes.get_mut(&reader) else { return };
+        match process.pipe {
+            Some((_, before)) if before == writer && !shared => process.pipe = None,
+            None if shared => process.pipe = Some((at, writer)),
+            _ => {}
+        }
+    }
+}

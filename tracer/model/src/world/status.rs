@@ -1,0 +1,71 @@
+//! Exit statuses that whoever waits for them cannot get.
+
+use crate::{
+    change::{Change, ExactReap, StatusLost, WhyLost},
+    event::{Awaited, ExitStatus},
+    ident::ProcKey,
+    signal::Signal,
+    time::BootNs,
+    world::{Death, Process, World},
+};
+
+impl World {
+    /// A process is about to end, and a thread that waits for it may not get its status.
+    pub(super) fn note_awaited(&mut self, at: BootNs, awaited: Awaited, changes: &mut Vec<Change>) {
+        if self.gone.contains(awaited.task.key, at) {
+            return;
+        }
+        self.know(awaited.task.key, at, changes);
+        if let Some(process) = self.processes.get_mut(&awaited.task.key) {
+            process.awaited = Some(awaited);
+        }
+    }
+
+    /// A process has ended whose parent ignores SIGCHLD: the kernel keeps no status for it.
+    ///
+    /// A program that has chosen to ignore it wants none, unless it waits for that very child. One that has it from
+    /// whoever started it does not know that it will get none.
+    pub(super) fn lost_by_ignoring(&self, key: ProcKey, death: &Death) -> Option<Change> {
+        let process = self.get(key)?;
+        if !death.autoreap || !is_worth_having(death.status) {
+            return None;
+        }
+        let parent = self.get(process.parent?.key)?;
+        let waiter = process.awaited.filter(|awaited| awaited.waiter.key == parent.key);
+        let from_start = parent.ignored_at_exec.is_some_and(|ignored| Signal::CHLD.is_in(ignored));
+        if !from_start && !waiter.is_some_and(|awaited| awaited.only) {
+            return None;
+        }
+        Some(lost(process, parent, death, WhyLost::Ignored { from_start }))
+    }
+
+    /// A process was reaped by another thread of its parent than the one that had waited for exactly that one.
+    pub(super) fn lost_to_another(
+        &self,
+        process: &Process,
+        by: Option<ProcKey>,
+        exact: Option<ExactReap>,
+    ) -> Option<Change> {
+        let (death, ExactReap { tid, call }) = (process.death()?, exact?);
+        let awaited = process.awaited.filter(|awaited| awaited.only && Some(awaited.waiter.key) == by)?;
+        let parent = self.get(by?)?;
+        let is_lost = awaited.waiter.tid != tid && !death.autoreap && is_worth_having(death.status);
+        is_lost.then_some(lost(process, parent, death, WhyLost::Taken { tid, call: call? }))
+    }
+}
+
+fn is_worth_having(status: ExitStatus) -> bool {
+    status != ExitStatus(0)
+}
+
+fn lost(process: &Process, parent: &Process, death: &Death, why: WhyLost) -> Change {
+    Change::StatusLost(Box::new(StatusLost {
+        child: process.identity(),
+        status: death.status,
+        at: death.at,
+        seq: death.seq,
+        parent: parent.identity(),
+        waiter: process.awaited.map(|awaited| awaited.waiter.tid),
+        why,
+    }))
+}

@@ -1,0 +1,55 @@
+//! What has stopped a process.
+
+use tracer_common::record::signal_flags as bit;
+
+use crate::{
+    ident::Identity,
+    signal::{Sender, Signal, SignalSent, Verdict},
+    time::{BootNs, Seq},
+    world::World,
+};
+
+/// A signal that has stopped a process, as far as signals tell: what is ignored in an orphaned process group, and what
+/// a tracer keeps from it, looks the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Which.
+    pub signal: Signal,
+    /// Who sent it.
+    pub sender: Sender,
+    /// On whose behalf: its parent, grandparent and so on then, up to the init of its namespace.
+    pub ancestors: Vec<Identity>,
+    /// When.
+    pub at: BootNs,
+    /// Number of the event.
+    pub seq: Seq,
+}
+
+impl World {
+    /// Remembers what stops a process, until it is continued; true if that is now.
+    pub(super) fn note_stopped(
+        &mut self,
+        at: BootNs,
+        seq: Seq,
+        sent: &SignalSent,
+        sender: Sender,
+        verdict: Verdict,
+    ) -> bool {
+        let SignalSent { target, signal, flags, .. } = *sent;
+        if signal == Signal::CONT {
+            return self.processes.get_mut(&target.key).and_then(|process| process.stopped.take()).is_some();
+        }
+        let stops = signal.is_stop() && flags & bit::HANDLER_MASK == bit::DEFAULT && verdict == Verdict::Delivered;
+        if !stops || self.get(target.key).is_none_or(|process| process.stopped.is_some()) {
+            return false;
+        }
+        let ancestors = match sender {
+            Sender::Process(sender) => self.ancestors(sender.key),
+            Sender::Kernel(_) | Sender::Unknown => Vec::new(),
+        };
+        if let Some(process) = self.processes.get_mut(&target.key) {
+            process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq }));
+        }
+        false
+    }
+}
