@@ -25,6 +25,7 @@ mod doubt;
 mod dying;
 mod entered;
 mod family;
+mod former;
 mod image;
 mod kill;
 mod kinship;
@@ -97,6 +98,8 @@ pub struct World {
     clients: BTreeSet<(ProcKey, ProcKey)>,
     /// Clients of engines that live, by whose they are.
     engine_clients: BTreeSet<(u64, ProcKey)>,
+    /// Whose pids were before.
+    formers: former::Formers,
     gap: Option<BootNs>,
     is_synced: bool,
     snapshot: u64,
