@@ -35,6 +35,7 @@ mod record;
 mod record_files;
 mod signals;
 mod start;
+mod stops;
 mod threads;
 mod tree;
 mod verdicts;
@@ -73,6 +74,7 @@ fn main() {
         ("verdicts", verdicts::trials()),
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
+        ("stops", stops::trials()),
         ("start", start::trials()),
         ("endings", endings::trials()),
         ("load", load::trials()),

@@ -387,6 +387,24 @@ pub struct Finding {
     pub waiter_tid: Option<i32>,
     pub taker_tid: Option<i32>,
     pub pipe_writer: Option<Process>,
+    pub what: Option<String>,
+    pub status: Option<Value>,
+    pub passed_to: Option<Vec<Process>>,
+    pub named: Option<Vec<Fallen>>,
+    pub former: Option<Process>,
+}
+
+/// One that died with its namespace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/json.md explains the fields")]
+pub struct Fallen {
+    pub process: Process,
+    pub signal: Option<String>,
+    pub verdict: Option<String>,
+    pub before_ns: Option<u64>,
+    pub from_outside: bool,
+    pub left_by: Option<Process>,
 }
 
 impl Finding {

@@ -191,7 +191,7 @@ impl Options {
             lines: Vec::new(),
             own: Rc::default(),
             expected: Vec::new(),
-            allowed: vec!["killed-by"],
+            allowed: vec!["killed-by", "stopped-by"],
             took_to_start: Duration::ZERO,
             trace,
             beside: None,
@@ -317,6 +317,11 @@ impl Run {
     /// Ends by signals count as well; otherwise they are ignored, because tests end many processes that way.
     pub fn judge_kills(&mut self) {
         self.allowed.retain(|rule| *rule != "killed-by");
+    }
+
+    /// Whoever ends in order at a signal counts, too.
+    pub fn judge_stops(&mut self) {
+        self.allowed.retain(|rule| *rule != "stopped-by");
     }
 
     /// Ignores findings of that rule about the test's own processes.

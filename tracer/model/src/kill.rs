@@ -42,6 +42,8 @@ pub struct Kill {
     pub call: Option<Call>,
     /// What the engine had brought into the container by itself, and ended.
     pub exec: Option<EngineExec>,
+    /// Of the first of them: whose its pid had been until a moment before, if that was another program.
+    pub former: Option<Former>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
     pub sender_lives: bool,
@@ -172,6 +174,15 @@ pub struct Family {
     pub(crate) root: ProcKey,
     /// And the id of the control group that it was born in, 0 when unknown.
     pub(crate) cgroup: u64,
+}
+
+/// Who had the pid of a process before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Which.
+    pub process: Identity,
+    /// When it ended.
+    pub ended: BootNs,
 }
 
 /// One that the kernel has killed with its namespace.

@@ -99,7 +99,8 @@ pub trait Rule {
         None
     }
 
-    /// Whether a change proves that a lasting finding of its own was wrong, and why: a headline. It is withdrawn.
+    /// Whether a change proves that a lasting finding of its own was wrong, or has another rule tell all of it, and
+    /// why: a headline. It is withdrawn.
     fn wrong(&self, _world: &World, _change: &Change, _open: &Finding) -> Option<String> {
         None
     }

@@ -24,6 +24,7 @@ mod doubt;
 mod dying;
 mod entered;
 mod family;
+mod former;
 mod image;
 mod kill;
 mod kinship;
@@ -96,6 +97,8 @@ pub struct World {
     clients: BTreeSet<(ProcKey, ProcKey)>,
     /// Living clients of engines, by user.
     engine_clients: BTreeSet<(u64, ProcKey)>,
+    /// Whose pids were before.
+    formers: former::Formers,
     gap: Option<BootNs>,
     is_synced: bool,
     snapshot: u64,

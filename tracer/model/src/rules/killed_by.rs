@@ -62,6 +62,13 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::new("count", Kind::Count, "how many it ended within 100 ms").role(Role::Killed),
     FactDef::new("victims", Kind::Processes, "the first ten of them").role(Role::Victims),
     FactDef::new("raised_again", Kind::Count, "how many of them had handled the signal and then raised it once more"),
+    FactDef::new(
+        "former",
+        Kind::Process,
+        "of the first victim: whose its pid had been until it got it, less than 10 minutes before, if that was another \
+         program; null if nothing such was seen",
+    )
+    .nullable(),
     FactDef::new("core_dumps", Kind::Count, "how many left a core dump"),
     FactDef::new("out_of_memory", Kind::Record(OUT_OF_MEMORY), "only of `oom`, where the kernel's log could be read").nullable(),
     FactDef::bulky("others", "the other victims"),
@@ -112,6 +119,7 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("count", kill.count.into()),
             ("victims", kill.victims.clone().into()),
             ("raised_again", kill.raised_again.into()),
+            ("former", kill.former.map(|former| former.process).into()),
             ("core_dumps", kill.cores.into()),
             ("out_of_memory", exhausted.into()),
             ("others", Value::from(Arc::clone(&kill.others))),
@@ -291,8 +299,15 @@ fn notes(kill: &Kill) -> Vec<Note> {
         let why = "no client is known, so most likely a health check, a probe or a hook";
         Note::new("exec", format!("{}; {why}", exec.args))
     });
-    let first = [words::asked_by(&kill.asked_by), origin(kill), exec, call].into_iter().flatten();
+    let first = [words::asked_by(&kill.asked_by), origin(kill), former(kill), exec, call].into_iter().flatten();
     first.chain(because).chain([ended, handled, cores].into_iter().flatten()).collect()
+}
+
+/// Whose the pid was, which somebody may have written down.
+fn former(kill: &Kill) -> Option<Note> {
+    let former = kill.former.as_ref().filter(|_| kill.count == 1)?;
+    let before = seconds(kill.sent_at.unwrap_or(kill.died_at) - former.ended);
+    Some(Note::new("pid", format!("that of {} until {before} before", former.process.comm)))
 }
 
 /// Where the signal came from, in full.
@@ -366,7 +381,15 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
             } else {
                 format!("; a program that is to end in order handles {}", kill.signal)
             };
-            return vec![format!("if it was not meant, find out why {sender} sent it{who}{way}")];
+            let stale = kill.former.as_ref().filter(|_| kill.count == 1).map(|former| {
+                format!(
+                    "if {} was meant, whose pid that was before, check the pid in a pid file against the program before you \
+                     use it (start-stop-daemon --exec), or have its service manager signal it",
+                    former.process.comm
+                )
+            });
+            let unmeant = format!("if it was not meant, find out why {sender} sent it{who}{way}");
+            return stale.into_iter().chain([unmeant]).collect();
         }
         Killer::CgroupKill => {
             return vec![format!(

@@ -7,7 +7,7 @@ use crate::{
     kill::Ending,
     programs::is_shell,
     rules::{Opinion, Rule, words},
-    signal::Sender,
+    signal::{Sender, Signal},
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -27,17 +27,19 @@ pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-not-forwarded",
     severity: Severity::Warning,
     summary: "pid 1 of a container took the stop signal and did not pass it on to its children",
-    lasts: false,
+    lasts: true,
     facts: FACTS,
     explanation: include_str!("signal_not_forwarded.md"),
 };
 
 pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
-    Box::new(NotForwarded { after: thresholds.not_forwarded_after })
+    Box::new(NotForwarded { after: thresholds.not_forwarded_after, slow_stop_after: thresholds.slow_stop_after })
 }
 
 struct NotForwarded {
     after: Span,
+    /// What SIGKILL put an end to then another rule tells, this part of it included.
+    slow_stop_after: Span,
 }
 
 impl Rule for NotForwarded {
@@ -80,6 +82,20 @@ impl Rule for NotForwarded {
             },
             None => Opinion::Quiet,
         }
+    }
+
+    // What comes of its end is a finding of its own.
+    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Change::Died { key, .. } = *change else { return None };
+        (key == open.process.key).then(|| format!("pid 1 of {} has ended", world.place_of(&open.process)))
+    }
+
+    fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+        let Change::Died { key, status } = *change else { return None };
+        let process = world.get(key).filter(|_| status.signal() == Some(Signal::KILL))?;
+        let wasted = process.stop.as_deref()?.wasted_ns().filter(|&wasted| wasted >= self.slow_stop_after)?;
+        let place = world.place_of(&open.process);
+        Some(format!("pid 1 of {place} was killed {} after its stop signal: slow-stop tells it all", seconds(wasted)))
     }
 }
 
@@ -183,8 +199,8 @@ mod tests {
     use super::*;
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        finding::Stage,
         host::StartInfo,
-        signal::Signal,
         story::{MS, Story, born, born_in, end, kill, task},
     };
 
@@ -203,7 +219,8 @@ mod tests {
     }
 
     fn found(story: &mut Story) -> Vec<Finding> {
-        story.found.drain(..).filter(|finding| finding.rule.name == DEF.name).collect()
+        let is_new = |finding: &Finding| finding.rule.name == DEF.name && finding.is_new();
+        story.found.drain(..).filter(is_new).collect()
     }
 
     #[test]
@@ -373,5 +390,19 @@ mod tests {
             found(&mut story).len()
         };
         assert_eq!((story(5_000), story(50_000)), (1, 0));
+    }
+
+    #[test]
+    fn what_sigkill_ends_slow_stop_tells_alone() {
+        let mut story = stopping();
+        story.wait(2_100, &[(10, b'S', 1)]);
+        assert_eq!(found(&mut story).len(), 1);
+        let kill = kill(3, 10, Signal::KILL);
+        story.signal(SignalSent { flags: kill.flags | bit::OUTSIDE, ..kill });
+        for pid in [10, 11, 12] {
+            story.exit(by_the_kernel(pid));
+        }
+        let told: Vec<_> = story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect();
+        assert_eq!(told, [("signal-not-forwarded", Stage::Withdrawn), ("slow-stop", Stage::New)]);
     }
 }

@@ -327,6 +327,7 @@ impl World {
         changes.extend(self.lost_by_ignoring(key, &death));
         self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
         let is_by_end = self.note_kill(key, &death, changes);
+        self.note_former(key, death.at);
         self.count_death(key, ns, death.at, is_by_end, changes);
         if is_init {
             self.begin_end(key, ns, asked_by, death, changes);

@@ -194,6 +194,10 @@ impl World {
             Sender::Process(sender) => Some(self.family_of(sender, &ancestors)),
             Sender::Kernel(_) | Sender::Unknown => None,
         };
+        let former = match (killer, &sender) {
+            (Killer::Process, Sender::Process(sender)) => self.former(key, sender),
+            _ => None,
+        };
         let kill = Kill {
             chain,
             family: self.family_of(&self.identity(key), &[]),
@@ -216,6 +220,7 @@ impl World {
             raised_again: 0,
             cores: 0,
             out_of_memory: None,
+            former,
             sender_lives: false,
             wasted_ns: None,
             ending: None,

@@ -4,9 +4,10 @@ use tracer_common::record::signal_flags;
 
 use super::*;
 use crate::{
-    event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+    event::{Adopter, EventKind, Exec, Exit, ExitStatus, SignalSent, TaskInfo},
     finding::{Facts, Finding},
-    story::{MS, Story, born, born_in, end, key, kill, zombie},
+    ident::TaskRef,
+    story::{MS, Story, args, born, born_in, end, key, kill, zombie},
 };
 
 fn by(signal: Signal) -> ExitStatus {
@@ -332,7 +333,7 @@ fn a_nested_namespace_that_ends_by_the_same_is_part_of_the_outer_one() {
     let mut story = story();
     namespace(&mut story, 100, 1);
     let inner = PidNs(4_026_530_999);
-    let nested = |pid, ns_pid, parent| crate::event::TaskInfo {
+    let nested = |pid, ns_pid, parent| TaskInfo {
         pid_ns: inner,
         parent_ns: Some(PidNs(4_026_530_100)),
         ns_level: 2,
@@ -387,4 +388,36 @@ fn an_exiting_task_that_is_short_of_memory_is_no_tracer() {
         story.exit(Exit { status: by(Signal::KILL), oom: true, ..end(10, 1, Adopter::None) }).wait(200, &[]);
         assert_eq!(told(&mut story), [(Killer::Oom, None, 1)]);
     }
+}
+
+#[test]
+fn whose_the_pid_was_before_is_told_to_whom_it_may_explain() {
+    let former = |sender: u32, gap: u64, name: &str| {
+        let mut story = story();
+        let of = |start| TaskRef { key: ProcKey { start, tgid: 40 }, tid: 40 };
+        let (old, parent) = (of(story.now), 10);
+        story.fork(TaskInfo { key: old.key, ..born(40, parent) });
+        let exec = |task, name: &str| Exec {
+            task,
+            comm: name.into(),
+            old_tid: 40,
+            args: args(name),
+            mount_ns: 0,
+            ignored: Some(0),
+        };
+        story.event(EventKind::Exec(Box::new(exec(old, "oldserver")))).wait(1_000, &[]);
+        story.exit(Exit { task: old, ..end(40, parent, Adopter::None) }).event(EventKind::Free(old)).wait(gap, &[]);
+        let new = of(story.now);
+        story.fork(TaskInfo { key: new.key, ..born(40, parent) });
+        story.event(EventKind::Exec(Box::new(exec(new, name))));
+        story.found.clear();
+        story.signal(SignalSent { target: new, ..kill(sender, 40, Signal::TERM) });
+        story.exit(Exit { task: new, status: by(Signal::TERM), ..end(40, parent, Adopter::None) }).wait(200, &[]);
+        let finding = story.found.drain(..).find(|finding| finding.rule.name == "killed-by").unwrap();
+        finding.facts.process("former").map(|former| former.comm.to_string())
+    };
+    assert_eq!(former(2, 100, "victim").as_deref(), Some("oldserver"));
+    assert_eq!(former(2, 700_000, "victim"), None, "long ago");
+    assert_eq!(former(2, 100, "oldserver"), None, "the same program");
+    assert_eq!(former(10, 100, "victim"), None, "its parent knows whom it means");
 }

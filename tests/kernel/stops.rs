@@ -1,0 +1,96 @@
+//! Stops of containers: who asked for them, what came of that, and who died of it.
+
+use rustix::process::Signal;
+use tracer_tests::{
+    Run,
+    contract::{Line, Sender},
+    machine::Need,
+    stage::kill,
+};
+
+use crate::{Test, live};
+
+pub fn trials() -> Vec<Test> {
+    let unshare = Need::Program("unshare");
+    vec![
+        live("a_container_that_ends_in_order", a_container_that_ends_in_order).needs(unshare),
+        live("a_helper_that_ends_in_order", a_helper_that_ends_in_order).needs(unshare),
+        live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
+        live("a_shell_that_stands_between", a_shell_that_stands_between).needs(unshare),
+    ]
+}
+
+fn me() -> i32 {
+    std::process::id() as i32
+}
+
+fn a_container_that_ends_in_order() {
+    let mut run = Run::start();
+    let script = "trap 'exit 3' TERM; echo ready 0; while :; do sleep 0.1; done";
+    let (mut namespace, init) = run.unshare(&["sh", "-c", script]);
+    namespace.hears("ready");
+    kill(init, Signal::TERM);
+    namespace.ends();
+    let found = run.expect_finding("stopped-by").about(init).signal("SIGTERM").certain().once();
+    assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{found:?}");
+    assert_eq!(found.what.as_deref(), Some("container"), "{found:?}");
+    assert!(found.headline.contains("exited with code 3"), "{}", found.headline);
+    run.finish();
+}
+
+fn a_helper_that_ends_in_order() {
+    let mut run = Run::start();
+    run.judge_stops();
+    let script =
+        "sh -c 'trap \"exit 0\" TERM; echo helper $$; while :; do sleep 0.1; done' & wait; echo over 0; read line";
+    let (mut namespace, _) = run.unshare(&["sh", "-c", script]);
+    let pid_inside = namespace.pid("helper");
+    assert!(pid_inside > 1);
+    let helper = run.find("the helper", |line| match line {
+        Line::Event(event) if event.kind == "exec" => event
+            .process
+            .as_ref()
+            .filter(|process| process.ns_level > 0 && process.ns_pid == pid_inside)
+            .map(|process| process.pid),
+        _ => None,
+    });
+    kill(helper, Signal::TERM);
+    namespace.hears("over");
+    run.finish();
+}
+
+fn a_signal_that_met_the_entrypoint() {
+    let mut run = Run::options().slow_stop_after("1us").start();
+    let (mut namespace, init) = run.unshare(&["sh", "-c", "echo ready 0; read line; exec sleep 100"]);
+    namespace.hears("ready");
+    kill(init, Signal::TERM);
+    run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM").once();
+    namespace.step("go");
+    run.find("the later program", |line| match line {
+        Line::Event(event) if event.kind == "exec" => {
+            event.process.as_ref().filter(|process| process.pid == init).map(|_| ())
+        }
+        _ => None,
+    });
+    kill(init, Signal::KILL);
+    namespace.ends();
+    let slow = run.expect_finding("slow-stop").about(init).signal("SIGTERM").certain().once();
+    assert!(slow.headline.contains("met sh"), "{}", slow.headline);
+    run.finish();
+}
+
+fn a_shell_that_stands_between() {
+    let mut run = Run::start();
+    let script = "sh -c 'sleep 1000 && echo never' & trap 'kill -TERM $!; wait $!; exit 0' TERM; echo ready 0; wait";
+    let (mut namespace, init) = run.unshare(&["sh", "-c", script]);
+    namespace.hears("ready");
+    // A child that has hardly begun is taken for a helper.
+    std::thread::sleep(std::time::Duration::from_millis(1_300));
+    kill(init, Signal::TERM);
+    namespace.ends();
+    let found = run.expect_finding("namespace-killed").about(init).once();
+    let [left] = &found.named.as_ref().expect("they are named")[..] else { panic!("{found:?}") };
+    assert!(left.left_by.is_some() && left.signal.is_none(), "{found:?}");
+    assert!(found.message.contains("passed nothing on"), "{}", found.message);
+    run.finish();
+}
