@@ -27,6 +27,7 @@ pub fn trials() -> Vec<Test> {
         seen("an_init_without_a_handler", an_init_without_a_handler).needs(Need::Program("unshare")),
         seen("a_parent_that_never_waits", a_parent_that_never_waits),
         seen("who_came_from_outside", who_came_from_outside),
+        seen("a_program_by_its_name", a_program_by_its_name),
         seen("what_is_expected_happens", what_is_expected_happens),
         seen("a_container", a_container).needs(Need::Program("dockerd")).needs(Need::Program("busybox")),
         live("a_recording", a_recording).needs(Need::Program("unshare")),
@@ -129,6 +130,32 @@ fn who_came_from_outside() {
         let why = String::from_utf8_lossy(&refused.stderr);
         assert_eq!(refused.status.code(), Some(1), "{why}");
         assert!(why.contains("inside of pid namespaces") && why.contains(&format!("(pid {inside})")), "{why}");
+    }
+}
+
+fn a_program_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = format!("a: b {}", std::process::id() % 100_000);
+    let program = folder.path().join(&name);
+    std::os::unix::fs::symlink("/bin/sleep", &program).expect("a link");
+    let start = || {
+        let ours = Ours(Command::new(&program).arg("1000").process_group(0).spawn().expect("sleep runs"));
+        let comm = format!("/proc/{}/comm", ours.0.id());
+        while fs::read_to_string(&comm).is_ok_and(|comm| comm.trim_end() != name) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        ours
+    };
+    let first = start();
+    let (_, page) = page(&[&name]);
+    assert_eq!((&page["process"]["pid"], &page["process"]["comm"]), (&first.0.id().into(), &(&*name).into()));
+    // Of two that have nothing to do with each other none is taken for the one that is meant.
+    let second = start();
+    let refused = output(tracer(&["why", &name]));
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{why}");
+    for ours in [&first, &second] {
+        assert!(why.contains(&format!("(pid {})", ours.0.id())), "{why}");
     }
 }
 

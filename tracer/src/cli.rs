@@ -298,6 +298,7 @@ pub struct Audit {
     #[arg(short, long, value_name = "SIGNAL")]
     pub signal: Option<Signal>,
 
+    // The threshold of the same name in words of its own: here nothing is reported from then on.
     /// Pids or pseudo-terminals of which so much is in use, of a hundred, are running out
     #[arg(long, value_name = "PERCENT", default_value_t = Thresholds::default().pressure_at, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub pressure_at: u64,

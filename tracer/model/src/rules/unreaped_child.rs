@@ -92,8 +92,8 @@ impl Rule for UnreapedChild {
         }
         let is_spoken_for = || {
             // One more of several is no news before it is a leak.
-            let told = self.leak.div_ceil(NAMED);
-            unreaped(world, debtor, self.after, told.saturating_add(1)) > told
+            let named = world.unreaped(debtor, self.after).take(self.leak.div_ceil(NAMED) as usize);
+            !named.into_iter().any(|(zombie, _)| zombie.key == key)
                 || is_leak(world, debtor, self.after, self.leak)
                 || coalesced_sigchld::left(world, debtor, self.after)
                     .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
