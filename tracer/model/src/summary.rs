@@ -89,11 +89,10 @@ impl Summary {
 pub fn tally(counts: &mut BTreeMap<&'static str, u64>, finding: &Finding) {
     match finding.stage {
         Stage::New => *counts.entry(finding.rule.name).or_default() += 1,
-        Stage::Withdrawn => {
-            if let Some(count) = counts.get_mut(finding.rule.name) {
-                *count = count.saturating_sub(1);
-            }
-        }
+        Stage::Withdrawn => match counts.get_mut(finding.rule.name) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => _ = counts.remove(finding.rule.name),
+        },
         Stage::Ongoing | Stage::Resolved => {}
     }
 }
