@@ -58,7 +58,7 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
         ensure!(
             trace.span()?.is_some(),
             "{} is the name of a program; to look for it, save the recording to a file first, or give its pid",
-            quote(&options.who.to_string())
+            quote(options.who.to_string())
         );
         (engine, follow, trace) = read(options, file, Follow::only(&options.who, meant))?;
     }

@@ -155,7 +155,7 @@ fn frozen_at(place: &str, path: &str, is_unified: bool) -> Option<String> {
     let (asked, file) =
         if is_unified { ("cgroup.freeze", "cgroup.freeze") } else { ("freezer.self_freezing", "freezer.state") };
     let groups = Path::new(path).ancestors().take(MOST_GROUPS);
-    groups.map(|group| format!("{place}{}", group.display())).find_map(|group| {
+    groups.filter_map(Path::to_str).map(|group| format!("{place}{group}")).find_map(|group| {
         let group = group.trim_end_matches('/');
         (procfs::line(&format!("{group}/{asked}")) == "1").then(|| format!("{group}/{file}"))
     })

@@ -364,7 +364,7 @@ mod tests {
         assert!(exits(&mut left, 10, 0).is_none() && exits(&mut left, 11, 9).is_none(), "the kernel killed another");
         let mut passed = story();
         passed.fork(born_in(NS, 11, 2, 10)).signal(handled(3, 10, Signal::TERM)).signal(kill(10, 11, Signal::TERM));
-        assert!(exits(&mut passed, 11, 15).is_none() && exits(&mut passed.free(11), 10, 143 << 8).is_none());
+        assert!(exits(&mut passed, 11, 15).is_none() && exits(passed.free(11), 10, 143 << 8).is_none());
         assert_eq!(passed.wait(200, &[]).rules(), ["killed-by"], "the end of the child says it all");
     }
 

@@ -288,7 +288,7 @@ impl World {
         if group_dead {
             match process.death_mut() {
                 None => {
-                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, changes)
+                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, changes);
                 }
                 // A snapshot saw it before this record was read.
                 Some(death) if !death.exact => {
