@@ -68,7 +68,7 @@ fn a_signal_that_met_the_entrypoint() {
     namespace.step("go");
     run.find("the later program", |line| match line {
         Line::Event(event) if event.kind == "exec" => {
-            event.process.as_ref().filter(|process| process.pid == init).map(|_| ())
+            event.process.as_ref().filter(|process| process.pid == init && process.comm != "sh").map(|_| ())
         }
         _ => None,
     });
