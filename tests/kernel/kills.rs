@@ -87,7 +87,7 @@ fn by_itself_or_for_what_it_did() {
     let mut run = start();
     for (act_of, signal, how, says) in [
         ("by-abort", "SIGABRT", "itself", "called abort()"),
-        ("by-raise", "SIGUSR1", "itself", "with raise()"),
+        ("by-raise", "SIGUSR1", "itself", "(raise(), or kill()"),
         ("by-fault", "SIGSEGV", "fault", "nothing is mapped"),
         ("by-pipe", "SIGPIPE", "broken-pipe", "nobody reads"),
         ("by-timer", "SIGALRM", "timer", "its own timer"),

@@ -75,7 +75,7 @@ fn a_signal_that_met_the_entrypoint() {
     kill(init, Signal::KILL);
     namespace.ends();
     let slow = run.expect_finding("slow-stop").about(init).signal("SIGTERM").certain().once();
-    assert!(slow.headline.contains("met sh"), "{}", slow.headline);
+    assert!(slow.headline.contains("came while sh ran"), "{}", slow.headline);
     run.finish();
 }
 

@@ -312,7 +312,7 @@ fn docker_out_of_memory() {
     let memory = found.out_of_memory.as_ref().expect("the log of the kernel can be read");
     let id = found.process.container_id.as_ref().expect("it is in a container");
     assert!(memory.whose == "group" && memory.group.as_ref().is_some_and(|path| path.contains(id)), "{memory:?}");
-    assert!(found.message.contains("at its limit of memory"), "{}", found.message);
+    assert!(found.message.contains("at its memory limit"), "{}", found.message);
     run.finish();
 }
 

@@ -18,7 +18,7 @@ const FACTS: &[FactDef] = &[
         .nullable(),
     FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
     FactDef::new("age_ns", Kind::Span, "how long ago that was").role(Role::Cost),
-    FactDef::new("exiting", Kind::Flag, "it has begun to exit, and does not come to the end of that"),
+    FactDef::new("exiting", Kind::Flag, "it has begun to exit, but its exit hangs"),
     FactDef::new("reason", Kind::Word(Why::IDS), "what keeps it").role(Role::Reason),
     FactDef::new("wchan", Kind::Text, "the function in which it sleeps in the kernel").nullable(),
     FactDef::new("file", Kind::Text, "the file that its system call works on").nullable(),
@@ -143,7 +143,7 @@ fn finding(world: &World, process: &Process, end: &End) -> Finding {
         end.fatal.map(|fatal| Note::new("sent by", words::from(&fatal.sender, &name))),
         Some(Note::new("process", words::who(&name))),
         Some(Note::new("state", why.in_full(process))),
-        end.exiting.then(|| Note::new("exit", "it has begun to exit, and is held up in that")),
+        end.exiting.then(|| Note::new("exit", "it has begun to exit, and its exit hangs")),
     ];
     Finding {
         headline: format!("{} {what} and is still there: {}", words::short(&name), why.briefly()),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const FACTS: &[FactDef] = &[
-    FactDef::new("client", Kind::Process, "the client that had asked for it; null if it was not seen")
+    FactDef::new("client", Kind::Process, "the client that asked for it; null if it was not seen")
         .role(Role::Client)
         .nullable(),
     FactDef::new("client_status", Kind::Status, "how the client ended").role(Role::Status).nullable(),
@@ -115,7 +115,7 @@ fn terminal(process: &Process) -> Option<u16> {
     process.look.and_then(|(_, look)| look.pts)
 }
 
-/// The end of the client that had asked for a process.
+/// The end of the client that asked for a process.
 struct Left {
     client: Identity,
     way: Way,
@@ -137,18 +137,19 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
             let (age, ended) = (seconds(age_ns), status.map_or_else(|| "was gone".to_owned(), words::ended));
             (
                 format!("{lives} {age} after its client {ended}"),
-                format!("{}, which had asked for it, {ended} {age} ago", words::short(client)),
+                format!("{}, which asked for it, {ended} {age} ago", words::short(client)),
             )
         }
         None => (
-            format!("{lives}, and no client that asked for it can be found"),
-            "no process of this machine looks like one that has asked for it".to_owned(),
+            format!("{lives}, and no client of it can be found"),
+            "no process on this machine looks like its client".to_owned(),
         ),
     };
     let confidence = match left {
         Some(Left { is_alone: true, .. }) => Confidence::Certain,
         Some(_) => Confidence::Incomplete(
-            "several clients had asked for the same command in this container, and which process was whose is not known"
+            "several clients asked for the same command in this container, and it is not known which process belonged to \
+             which client"
                 .to_owned(),
         ),
         None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
@@ -157,17 +158,17 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
     let came = if is_run {
         format!("the first of {place}, which its client had started and was attached to")
     } else {
-        format!("it came into {place} from outside")
+        format!("it entered {place} from outside")
     };
     let children = match world.children(process.key).count() as u64 {
         0 => String::new(),
-        n => words::count(n, "child of its own", "children of its own"),
+        n => n.to_string(),
     };
     let notes = [
         Some(Note::new("process", format!("{}: {came}", words::who(&name)))),
         Some(Note::new("client", client)),
         pts.map(|pts| Note::new("holds", format!("the terminal /dev/pts/{pts}, which nobody reads any more"))),
-        Note::maybe("has", children),
+        Note::maybe("children", children),
     ];
     let pid = name.key.tgid;
     Finding {
@@ -180,7 +181,7 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
             } else {
                 format!("end it (kill -HUP {pid}, then kill -KILL {pid})")
             },
-            "for a client that may be killed, have the command end by itself (`timeout 1h COMMAND`, a shell with TMOUT, \
+            "if a client may be killed, use a command that ends by itself (`timeout 1h COMMAND`, a shell with TMOUT, \
              a loop that reads its input and ends with it)"
                 .to_owned(),
         ],
@@ -254,10 +255,7 @@ mod tests {
             "sh (pid 30) lives on in container web 5.1 s after its client was killed by SIGKILL"
         );
         let message = finding.message();
-        assert!(
-            message.contains("docker (pid 20), which had asked for it, was killed by SIGKILL 5.1 s ago"),
-            "{message}"
-        );
+        assert!(message.contains("docker (pid 20), which asked for it, was killed by SIGKILL 5.1 s ago"), "{message}");
         story.exit(end(30, 2, Adopter::None));
         assert_eq!(found(&mut story)[0].stage, Stage::Resolved);
     }
@@ -399,7 +397,7 @@ mod tests {
         story.wait(20, &[(30, b'S', 1)]).wait(5_100, &[(30, b'S', 1)]);
         let [finding] = &found(&mut story)[..] else { panic!() };
         let message = finding.message();
-        assert!(message.contains("nsenter (pid 20), which had asked for it, was killed"), "{message}");
+        assert!(message.contains("nsenter (pid 20), which asked for it, was killed"), "{message}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl<'a> Why<'a> {
             Self::Frozen(file) => {
                 format!("frozen: somebody has frozen its control group by {}", escape(file.as_bytes()))
             }
-            Self::Traced(_) => "it stops for its tracer, which has not let it go on".to_owned(),
+            Self::Traced(_) => "its tracer holds it at a stop".to_owned(),
             Self::Stopped => "stopped: it takes no signal but SIGKILL before it is continued".to_owned(),
             Self::Asleep => {
                 let wchan = held.map_or("", |held| &held.wchan);
@@ -101,7 +101,7 @@ impl<'a> Why<'a> {
                 )]
             }
             Self::Traced(Some(tracer)) => vec![format!(
-                "have {} let it go on, or end that: a tracer that ends lets go of what it holds",
+                "have {} let it go on, or end that: a tracer that ends releases what it traces",
                 words::short(&tracer)
             )],
             Self::Traced(None) => vec!["end its tracer (TracerPid in /proc/PID/status)".to_owned()],

@@ -116,7 +116,8 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
         words::asked_by(asked_by),
         Some(Note::new("sent by", words::from(sender, &target))),
         Some(Note::new("sent to", format!("{}, {init_of}", words::short(&target)))),
-        is_stop.then(|| Note::new("effect", "whoever waits for it to stop waits in vain, and then sends SIGKILL")),
+        is_stop
+            .then(|| Note::new("effect", "it does not stop: an engine waits out its grace period, then sends SIGKILL")),
     ];
     notes.into_iter().flatten().collect()
 }
@@ -127,7 +128,7 @@ fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
         || world.container_of(target).and_then(Container::own_stop_signal) == Some(*signal);
     match verdict {
         signal::Verdict::KillFromInside if target.ns_level == 0 => {
-            vec!["shut the machine down in its own way; pid 1 of a host cannot be killed".to_owned()]
+            vec!["to shut the machine down, use shutdown or systemctl: pid 1 of a host cannot be killed".to_owned()]
         }
         signal::Verdict::KillFromInside => vec![
             "send it from outside the namespace (docker kill, kubectl delete pod, kill on the host)".to_owned(),
@@ -239,7 +240,7 @@ mod tests {
             let mut story = container();
             story.signal(dropped(2, signal));
             let fix = story.only().fix();
-            assert_eq!(fix.contains("run it below an init"), is_advised, "{fix}");
+            assert_eq!(fix.contains("run it under an init"), is_advised, "{fix}");
             assert_eq!(fix.contains("do not put an init before it"), !is_advised, "{fix}");
         }
     }

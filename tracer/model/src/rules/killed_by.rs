@@ -31,8 +31,7 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::new("code", Kind::Number, "its `si_code`, as the receiver would have seen it; 0 if it was not seen")
         .role(Role::Code),
     FactDef::new("code_name", Kind::Text, "its name in sigaction(2)").nullable(),
-    FactDef::new("how", Kind::Word(Killer::IDS), "what it came from")
-        .role(Role::Reason),
+    FactDef::new("how", Kind::Word(Killer::IDS), "where it came from").role(Role::Reason),
     FactDef::new(
         "sender",
         Kind::Sender,
@@ -42,13 +41,13 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::new(
         "sender_lives",
         Kind::Flag,
-        "only of `parent-death`: only the thread of the parent ended that had created the process, and the parent lives on",
+        "only for `parent-death`: whether the parent lives on, because only the thread that created the process ended",
     )
     .optional(),
     FactDef::new(
         "ancestors",
         Kind::Processes,
-        "parent, grandparent and so on of the sender when it sent it, up to the init of its namespace",
+        "the sender's parent, grandparent and so on at that time, up to the init of its namespace",
     ),
     words::ASKED_BY,
     origins::ORIGIN,
@@ -70,7 +69,8 @@ pub(super) const FACTS: &[FactDef] = &[
     )
     .nullable(),
     FactDef::new("core_dumps", Kind::Count, "how many left a core dump"),
-    FactDef::new("out_of_memory", Kind::Record(OUT_OF_MEMORY), "only of `oom`, where the kernel's log could be read").nullable(),
+    FactDef::new("out_of_memory", Kind::Record(OUT_OF_MEMORY), "only of `oom`, where the kernel's log could be read")
+        .nullable(),
     FactDef::bulky("others", "the other victims"),
     FactDef { visibility: Visibility::Hidden, ..FactDef::new("status", Kind::Status, "how the first of them ended") }
         .role(Role::Status)
@@ -193,7 +193,7 @@ fn confidence(kill: &Kill) -> Confidence {
         }
         Killer::Kernel => "the kernel does not say why it sends such a signal",
         Killer::CpuLimit if kill.signal == Signal::KILL => {
-            "the kernel does not say why; no other reason is known for which it sends one to a process that runs just then"
+            "the kernel does not say why; no other reason is known for sending SIGKILL to the process that is running"
         }
         _ => return Confidence::Certain,
     };
@@ -208,16 +208,16 @@ fn headline(kill: &Kill, first: &Identity) -> String {
     }
     match kill.killer {
         Killer::Itself if let Some(child) = repeated(kill) => {
-            format!("{first} ended itself by {signal}, as its child {} had ended by it", short(child))
+            format!("{first} ended itself with {signal}, because its child {} died of it", short(child))
         }
-        Killer::Itself if *signal == Signal::ABRT => format!("{first} ended itself by {signal}: it called abort()"),
-        Killer::Itself => format!("{first} ended itself by {signal}, with raise() or a kill() of its own pid"),
+        Killer::Itself if *signal == Signal::ABRT => format!("{first} ended itself with {signal}: it called abort()"),
+        Killer::Itself => format!("{first} ended itself with {signal} (raise(), or kill() on its own pid)"),
         Killer::Process if let Some(exec) = &kill.exec => {
             let age = seconds(exec.age);
-            format!("{first} was ended by {signal}: the engine gave up this exec of its own after {age}")
+            format!("{first} was ended by {signal}: the engine gave up on its own exec after {age}")
         }
         _ if *raised_again > 0 => {
-            format!("{first} handled {signal}{}, and then ended itself by it", briefly(kill))
+            format!("{first} handled {signal}{}, then raised it again and ended", briefly(kill))
         }
         _ => format!("{first} was ended by {signal}{}", briefly(kill)),
     }
@@ -255,26 +255,28 @@ pub(super) fn briefly(kill: &Kill) -> String {
             }
         },
         Killer::Fault => match signal::code_name(kill.signal, kill.code) {
-            Some(name) => format!(" for what it did ({name})"),
-            None => " for what it did".to_owned(),
+            Some(name) => format!(" after a fault ({name})"),
+            None => " after a fault".to_owned(),
         },
         Killer::Seccomp if kill.signal == Signal::KILL => {
             ": seccomp's strict mode allows only read, write, exit and sigreturn".to_owned()
         }
         Killer::Seccomp => ": its seccomp filter forbids a system call".to_owned(),
         Killer::BrokenPipe => ": it wrote to a pipe or socket that nobody reads".to_owned(),
-        Killer::Timer => ": its own timer ran out, and it has no handler".to_owned(),
-        Killer::CpuLimit => ": it used up its processor time (RLIMIT_CPU)".to_owned(),
-        Killer::FileSizeLimit => ": it wrote more to a file than it may (RLIMIT_FSIZE)".to_owned(),
+        Killer::Timer => ": its own timer expired, and it has no handler".to_owned(),
+        Killer::CpuLimit => ": it exceeded its CPU time limit (RLIMIT_CPU)".to_owned(),
+        Killer::FileSizeLimit => ": it exceeded its file size limit (RLIMIT_FSIZE)".to_owned(),
         Killer::Oom => match &kill.out_of_memory {
             None => " from the out-of-memory killer".to_owned(),
             Some(OutOfMemory::Machine) => ": the machine was out of memory".to_owned(),
-            Some(OutOfMemory::Group(_)) => format!(": {its} control group was at its limit of memory"),
+            Some(OutOfMemory::Group(_)) => format!(": {its} control group was at its memory limit"),
         },
         Killer::NamespaceEnd => format!(" at the end of {its} pid namespace"),
-        Killer::Kernel if kill.signal == Signal::KILL => " from the kernel, most likely for want of memory".to_owned(),
+        Killer::Kernel if kill.signal == Signal::KILL => {
+            " from the kernel, most likely because memory ran out".to_owned()
+        }
         Killer::Kernel => " from the kernel".to_owned(),
-        Killer::Unknown => "; who sent it was not seen".to_owned(),
+        Killer::Unknown => "; the sender was not seen".to_owned(),
     }
 }
 
@@ -283,9 +285,9 @@ fn notes(kill: &Kill) -> Vec<Note> {
     let ended = (*count > 1).then(|| Note::new("ended", words::names(victims, *count)));
     let handled = match (raised_again, count) {
         (0, _) => None,
-        (_, 1) => Some(Note::new("handled", "first by the program, which then raised it again, as is usual")),
-        (1, _) => Some(Note::new("handled", "first by one of them, which then raised it again, as is usual")),
-        (n, _) => Some(Note::new("handled", format!("first by {n} of them, which then raised it again, as is usual"))),
+        (_, 1) => Some(Note::new("handled", "by the program, which then raised it again (a common practice)")),
+        (1, _) => Some(Note::new("handled", "by one of them, which then raised it again (a common practice)")),
+        (n, _) => Some(Note::new("handled", format!("by {n} of them, which then raised it again (a common practice)"))),
     };
     let cores = match (cores, count) {
         (0, _) => None,
@@ -313,25 +315,23 @@ fn former(kill: &Kill) -> Option<Note> {
 /// Where the signal came from, in full.
 pub(super) fn origin(kill: &Kill) -> Option<Note> {
     let Kill { signal, code, killer, sender, count, .. } = kill;
-    let (it, its, has) = if *count == 1 { ("it", "its", "has") } else { ("they", "their", "have") };
+    let (it, its) = if *count == 1 { ("it", "its") } else { ("they", "their") };
     let them = if *count == 1 { "it" } else { "them" };
     let cause = match killer {
         Killer::Process => return Some(Note::new("sent by", chain(kill))),
         Killer::ParentDeath if kill.sender_lives => format!(
-            "{it} had asked for that ({SET_PDEATHSIG}): the thread of {its} parent {sender} that had created {them} ended; \
-             {sender} itself lives on"
+            "{it} requested that signal ({SET_PDEATHSIG}), and the thread of {its} parent {sender} that created {them} \
+             ended; {sender} itself lives on"
         ),
-        Killer::ParentDeath => format!("{it} had asked for that ({SET_PDEATHSIG})"),
+        Killer::ParentDeath => format!("{it} requested that signal ({SET_PDEATHSIG})"),
         Killer::CgroupKill => return Some(Note::new("sent by", format!("{}: it wrote to cgroup.kill", chain(kill)))),
-        Killer::TracerExit => format!("{sender} had asked for that (PTRACE_O_EXITKILL)"),
-        Killer::HangUp => format!(
-            "{it} {has} lost {its} terminal by that, or {its} stopped job would have been left without anybody to continue it"
-        ),
+        Killer::TracerExit => format!("{sender} requested that (PTRACE_O_EXITKILL)"),
+        Killer::HangUp => format!("{it} lost {its} terminal, or nobody was left who could continue {its} stopped job"),
         Killer::Terminal if *signal == Signal::HUP => "the window or the connection was closed".to_owned(),
         Killer::Fault => killer::fault(*signal, *code).to_owned(),
         Killer::Oom => match &kill.out_of_memory {
             Some(OutOfMemory::Group(Some(path))) => {
-                format!("the control group {} was at its limit of memory", quote(path))
+                format!("the control group {} was at its memory limit", quote(path))
             }
             _ => return None,
         },
@@ -372,14 +372,14 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     let all: &[&str] = match kill.killer {
         Killer::Process if kill.exec.is_some() && kill.count == 1 => &[
             "give it more time (--health-timeout, timeoutSeconds of a probe), or have it do less",
-            "find out what it waits for: what it asks may hang",
+            "find out what it waits for: the service that it queries may hang",
         ],
         Killer::Process => {
-            let who = if kill.ancestors.is_empty() { "" } else { " (whoever stands behind it has started it)" };
+            let who = if kill.ancestors.is_empty() { "" } else { " (its ancestors show who started it)" };
             let way = if kill.signal == Signal::KILL {
                 "; no program can handle SIGKILL".to_owned()
             } else {
-                format!("; a program that is to end in order handles {}", kill.signal)
+                format!("; a program that needs a clean end must handle {}", kill.signal)
             };
             let stale = kill.former.as_ref().filter(|_| kill.count == 1).map(|former| {
                 format!(
@@ -388,35 +388,36 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
                     former.process.comm
                 )
             });
-            let unmeant = format!("if it was not meant, find out why {sender} sent it{who}{way}");
+            let unmeant = format!("if this was not intended, find out why {sender} sent it{who}{way}");
             return stale.into_iter().chain([unmeant]).collect();
         }
         Killer::CgroupKill => {
             return vec![format!(
-                "if it was not meant, find out why {sender} ended the control group (systemd, runc and other runtimes do \
-                 so to stop a service or a container)"
+                "if this was not intended, find out why {sender} killed the control group (systemd and container runtimes \
+                 do that to stop a service or a container)"
             )];
         }
         Killer::Itself if repeated(kill).is_some() => {
-            &["find out why its child ended: it passes on how that did, so that whoever waits for it sees the same"]
+            &["find out why its child ended: it ends with the same signal, so that its own parent sees it"]
         }
         Killer::Itself if kill.signal == Signal::ABRT => &[
-            "see what it last said on standard error: abort() follows a failed assertion, a panic, or damage that the \
-             allocator found",
+            "look at its last output on standard error: abort() follows a failed assertion, a panic, or heap corruption \
+             that the allocator detected",
             core,
         ],
-        Killer::Itself => &["see its own log: nobody else ended it"],
+        Killer::Itself => &["look in its own log: no other process ended it"],
         Killer::ParentDeath if kill.sender_lives => &[
-            "have a thread that lives as long as the process start it (the main thread; in Go with \
+            "start it from a thread that lives as long as the process (the main thread; in Go, use \
              runtime.LockOSThread())",
-            "do without that signal: the kernel sends it when the thread ends that created the process",
+            "do not request that signal: the kernel sends it when the thread that created the process ends, even if the \
+             parent lives on",
         ],
         Killer::ParentDeath => &[
-            "who is to outlive its parent must not ask for that signal; the end of the thread that created it is enough \
-             to send it",
+            "a process that should outlive its parent must not request that signal; it is sent as soon as the thread that \
+             created it ends",
         ],
         Killer::TracerExit => {
-            &["detach from what should outlive its tracer before that ends", "trace it without PTRACE_O_EXITKILL"]
+            &["detach the tracer from processes that should outlive it", "trace it without PTRACE_O_EXITKILL"]
         }
         Killer::HangUp | Killer::Terminal => {
             &["run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)"]
@@ -519,12 +520,12 @@ mod tests {
                 Signal::KILL,
                 none | group | exiting,
                 0,
-                "that had created it ended; sshd (pid 2) itself lives",
+                "that created it ended; sshd (pid 2) itself lives",
                 "thread that lives",
             ),
-            (4, Signal::KILL, none, 0, "kill (pid 4) ended its control group", "kill ended the control"),
+            (4, Signal::KILL, none, 0, "kill (pid 4) ended its control group", "kill killed the control"),
             (4, Signal::KILL, kernel | exiting | bit::TRACED, 0, "its tracer kill (pid 4) ended", "PTRACE_O_EXITKILL"),
-            (2, Signal::HUP, kernel | exiting | group, 0, "it has lost its terminal", "setsid"),
+            (2, Signal::HUP, kernel | exiting | group, 0, "it lost its terminal", "setsid"),
             (2, Signal::INT, kernel | group, 0, "from its terminal (Ctrl-C).", "setsid"),
             (2, Signal::QUIT, kernel | group, 0, "from its terminal (Ctrl-\\).", "setsid"),
             (10, Signal::SEGV, 0, 1, "nothing is mapped", "core dump"),
@@ -535,8 +536,8 @@ mod tests {
             (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU)", "ulimit -t"),
             (10, Signal::XFSZ, none, 0, "(RLIMIT_FSIZE)", "ulimit -f"),
             (10, Signal::ABRT, 0, -6, "it called abort()", "failed assertion"),
-            (10, Signal::TERM, 0, -6, "with raise() or a kill() of its own pid", "nobody else"),
-            (2, Signal::KILL, kernel | group, 0, "most likely for want of memory", "dmesg"),
+            (10, Signal::TERM, 0, -6, "(raise(), or kill() on its own pid)", "no other process"),
+            (2, Signal::KILL, kernel | group, 0, "most likely because memory ran out", "dmesg"),
         ] {
             let finding = killed(&mut host(), SignalSent { flags, code, ..kill(from, 10, signal) });
             assert!(finding.message().contains(text), "{text}: {}", finding.message());
@@ -594,7 +595,7 @@ mod tests {
         story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(4, 10, Signal::INT) });
         let message = killed(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::INT) }).message();
         assert!(
-            message.starts_with("sleep (pid 10) handled SIGINT from kill (pid 4), and then ended itself by it."),
+            message.starts_with("sleep (pid 10) handled SIGINT from kill (pid 4), then raised it again and ended."),
             "{message}"
         );
     }

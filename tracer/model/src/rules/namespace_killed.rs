@@ -19,7 +19,7 @@ const FACTS: &[FactDef] = &[
     FactDef::new(
         "killed",
         Kind::Count,
-        "processes that the kernel killed, nested namespaces included, the init itself not",
+        "processes that the kernel killed, including nested namespaces, but not the init itself",
     )
     .role(Role::Killed),
     FactDef::new("took_ns", Kind::Span, "from the exit of the init to the death of the last").role(Role::Cost),
@@ -133,6 +133,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         None => words::ended(status),
     };
     let count = |n| words::count(n, "process", "processes");
+    let more = |n| words::count(n, "more process of it", "more processes of it");
     let rest = match killed + left {
         0 => String::new(),
         n => format!("; the kernel killed {} left in it", words::the_processes(n)),
@@ -153,7 +154,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         asked.and_then(|asked| words::asked_by(&asked.asked_by)),
         Some(Note::new("pid 1", format!("{}, which {how}{}", words::short(&init), at(asked, since)))),
         kill.and_then(killed_by::origin),
-        (others > 0).then(|| Note::new("also", format!("{} of it ended by the same", count(others)))),
+        (others > 0).then(|| Note::new("also", format!("the same cause ended {}", more(others)))),
         killed_note,
         between.as_ref().map(|(note, _)| note.clone()),
         (left > 0).then(|| Note::new("stuck", stuck(world, &init, left))),
@@ -163,19 +164,20 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
     } else if let Some(kill) = kill {
         let mut fixes = killed_by::fixes(kill);
         fixes.push(
-            "have what needs a clean end get its stop signal before pid 1 ends, as the kernel kills it then".into(),
+            "send processes that need a clean end their stop signal before pid 1 ends: the kernel kills them with it"
+                .into(),
         );
         fixes
     } else if left == 0 {
         vec![
-            "if the others should have lived, run them below an init that waits for all, or not as a background job of the \
-             entrypoint: pid 1 must not exit before them"
+            "if the others should have lived, use an init that waits for all of them, or do not start them as background \
+             jobs of the entrypoint: pid 1 must not exit first"
                 .to_owned(),
             "if they need a clean end, have pid 1 send them their stop signal first".to_owned(),
         ]
     } else {
         vec![
-            "look for state D (blocked in the kernel: disk, NFS, FUSE) among the rest".to_owned(),
+            "look for processes in state D (blocked in the kernel: disk, NFS, FUSE) in the namespace".to_owned(),
             "look for a zombie whose parent is outside the namespace and does not wait".to_owned(),
         ]
     };
@@ -218,7 +220,7 @@ fn stuck(world: &World, init: &Identity, left: u64) -> String {
         }
     });
     let named = and_more(&named.collect::<Vec<_>>(), left);
-    format!("{} of it cannot die yet: {named}", words::count(left, "process", "processes"))
+    format!("{} not died yet: {named}", words::count(left, "process of it has", "processes of it have"))
 }
 
 /// Which signal pid 1 ended at.
@@ -237,7 +239,7 @@ fn between(stop: &Stop, asked: &Request, fallen: &[Fallen]) -> Option<(Note, Str
     let (by, left) = fallen.iter().find_map(told)?;
     let (by_name, left_name) = (by.comm, left.comm);
     let note =
-        format!("{} was told by pid 1, ended, and passed nothing on to {}", words::short(&by), words::short(&left));
+        format!("{} was notified by pid 1, ended, and passed nothing on to {}", words::short(&by), words::short(&left));
     let fix = format!(
         "have {by_name} execute {left_name} in its own place (`exec` before the last command), so that {left_name} gets \
          {} itself, or have {by_name} pass it on and wait",
@@ -309,7 +311,7 @@ mod tests {
         let text = "pid 1 of pid namespace 4026532500 was ended by SIGKILL from runc (pid 2); the kernel killed the 2 processes \
                     left in it";
         assert_eq!(finding.headline, text);
-        assert!(finding.fix().starts_with("if it was not meant, find out why runc sent it"), "{}", finding.fix());
+        assert!(finding.fix().starts_with("if this was not intended, find out why runc sent it"), "{}", finding.fix());
         let kill = finding.facts.record("killed_by").unwrap();
         let victim = kill.process("victims").unwrap();
         assert_eq!((finding.facts.count("killed"), victim.key.tgid), (2, 10));
@@ -391,7 +393,7 @@ mod tests {
         let finding = story.only();
         assert_eq!((finding.facts.count("killed"), finding.facts.count("left")), (1, 1));
         let message = finding.message();
-        assert!(message.ends_with("1 process of it cannot die yet: p12 (pid 12)."), "{message}");
+        assert!(message.ends_with("1 process of it has not died yet: p12 (pid 12)."), "{message}");
     }
 
     /// Pid 1 takes SIGTERM from p1, as one that handles it.
@@ -441,7 +443,7 @@ mod tests {
         story.exit(killed(12));
         let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
         let between =
-            Note::new("between", "sh (pid 11) was told by pid 1, ended, and passed nothing on to app (pid 12)");
+            Note::new("between", "sh (pid 11) was notified by pid 1, ended, and passed nothing on to app (pid 12)");
         assert!(finding.notes.contains(&between), "{:?}", finding.notes);
         assert!(finding.fix().starts_with("have sh execute app in its own place"), "{}", finding.fix());
     }

@@ -113,7 +113,7 @@ fn by(sent: &Sent) -> String {
         },
         (Killer::NamespaceEnd, _) => " at the end of its pid namespace".to_owned(),
         (Killer::Oom, _) => " from the out-of-memory killer".to_owned(),
-        (Killer::Fault, _) => " for what it did".to_owned(),
+        (Killer::Fault, _) => " after a fault".to_owned(),
         (_, Sender::Kernel(_)) => " from the kernel".to_owned(),
         (_, Sender::Unknown) => String::new(),
     }

@@ -18,7 +18,7 @@ use crate::{
 const FACTS: &[FactDef] = &[
     FactDef::new("signal", Kind::Signal, "the stop signal").role(Role::Signal),
     FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
-    FactDef::new("count", Kind::Count, "children that were sent none"),
+    FactDef::new("count", Kind::Count, "children that were sent no signal"),
     FactDef::new("children", Kind::Processes, "the oldest of them").role(Role::Party),
     FactDef::new("has_ended", Kind::Flag, "`process` has ended since, and the kernel killed them"),
 ];
@@ -131,7 +131,7 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
                 format!("it ended {since} later, and the kernel killed {killed} left in the namespace with SIGKILL"),
             )
         }
-        None => (String::new(), format!("it lives on after {since}, and so do they")),
+        None => (String::new(), format!("{since} later it still runs, and so do they")),
     };
     let passed = match &passed_to[..] {
         [] => "none of its children".to_owned(),
@@ -141,13 +141,13 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     let notes = vec![
         Note::new("sent by", words::who(&asked.sender)),
         Note::new("pid 1", format!("{}, which handles {signal}", words::short(&name))),
-        Note::new("sent on", format!("to {passed}")),
+        Note::new("passed on", format!("to {passed}")),
         Note::new(label, words::names(named, *not_told)),
         Note::new("since then", then),
     ];
     let fixes = if passed_to.is_empty() {
         let above =
-            "run it below an init that passes signals on (docker run --init; tini -g for all of a process group)";
+            "run it under an init that passes signals on (docker run --init; tini -g signals the whole process group)";
         if is_shell(comm.bytes()) {
             vec![
                 words::exec_form(signal),
@@ -160,10 +160,10 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     } else {
         vec![
             format!(
-                "have {comm} signal all of them and wait for them: kill(-1, …) reaches everybody in its namespace (tini -g \
-                 reaches a process group only, and a daemon leaves that by setsid)"
+                "have {comm} signal all of them and wait for them: kill(-1, …) reaches every process in its namespace \
+                 (tini -g reaches only the process group of its child, which a daemon leaves by setsid)"
             ),
-            "have whoever starts a daemon end it".to_owned(),
+            "have the program that starts a daemon also stop it".to_owned(),
         ]
     };
     let mut evidence = vec![asked.seq];
@@ -172,7 +172,8 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     let what = if passed_to.is_empty() { "did not pass it on" } else { "did not pass it on to all" };
     Opinion::Found(Box::new(Finding {
         confidence: Confidence::Incomplete(
-            "it may have told them in another way (a pipe, a socket, a file), which no signal shows".to_owned(),
+            "it may have notified them without a signal (by a pipe, a socket or a file), which `tracer` cannot see"
+                .to_owned(),
         ),
         headline: format!("pid 1 of {whose} took {signal} and {what}{cost}"),
         notes,
@@ -246,7 +247,7 @@ mod tests {
         }
         let finding = story.only();
         assert!(finding.facts.flag("has_ended") && finding.facts.count("count") == 1);
-        let text = "Sent on: to none of its children. Not sent: app (pid 11). Since then: it ended 1 µs later, and the \
+        let text = "Passed on: to none of its children. Not sent: app (pid 11). Since then: it ended 1 µs later, and the \
                     kernel killed the 2 processes left in the namespace with SIGKILL.";
         assert!(finding.message().ends_with(text), "{}", finding.message());
     }
@@ -297,7 +298,7 @@ mod tests {
         story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
         let [finding] = &found(&mut story)[..] else { panic!("{:?}", story.rules()) };
         let message = finding.message();
-        assert!(message.contains("Sent on: to app (pid 11). Adopted: daemon (pid 13)."), "{message}");
+        assert!(message.contains("Passed on: to app (pid 11). Adopted: daemon (pid 13)."), "{message}");
         assert!(finding.fix().contains("kill(-1"), "{}", finding.fix());
     }
 

@@ -102,14 +102,14 @@ impl StuckBlocked {
         let (briefly, state, fixes) = match why {
             Why::Busy => {
                 let (briefly, state) = if signal.is_in(masks.blocked) {
-                    ("the process blocks it", "it blocks the signal, which does nothing until then")
+                    ("the process blocks it", "it blocks the signal, which has no effect until it is unblocked")
                 } else {
-                    ("the process has not taken it", "it has not taken the signal, which does nothing until then")
+                    ("the process has not taken it", "it has not taken the signal, which has no effect until then")
                 };
                 let fixes = vec![
                     format!("unblock {signal} where the program waits (sigprocmask, pthread_sigmask, ppoll)"),
                     "take it there (sigwait, signalfd)".to_owned(),
-                    "if its parent had blocked it, have that unblock all signals before exec: what is blocked is inherited"
+                    "if its parent blocked it, have the parent unblock all signals before exec: the mask is inherited"
                         .to_owned(),
                     format!("kill -KILL {pid} ends it in any case"),
                 ];
@@ -125,7 +125,11 @@ impl StuckBlocked {
             Why::Frozen(_) | Why::Traced(_) | Why::Asleep => (why.briefly(), why.in_full(process), why.fixes(process)),
         };
         Opinion::Found(Box::new(Finding {
-            headline: format!("{signal} has waited for {} for {}: {briefly}", words::short(&name), seconds(age_ns)),
+            headline: format!(
+                "{signal} to {} has been pending for {}: {briefly}",
+                words::short(&name),
+                seconds(age_ns)
+            ),
             notes: vec![
                 Note::new("sent by", words::from(&sender, &name)),
                 Note::new("sent to", words::who(&name)),
@@ -172,7 +176,7 @@ mod tests {
         let mut story = sent();
         look(&mut story, 10_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
         let finding = story.only();
-        assert_eq!(finding.headline, "SIGTERM has waited for p20 (pid 20) for 10.0 s: the process blocks it");
+        assert_eq!(finding.headline, "SIGTERM to p20 (pid 20) has been pending for 10.0 s: the process blocks it");
         assert!(finding.message().contains("Sent by: p10 (pid 10)."), "{}", finding.message());
         story.exit(end(20, 1, Adopter::None));
         assert_eq!(story.found.pop().unwrap().stage, Stage::Resolved);

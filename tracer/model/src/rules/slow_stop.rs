@@ -19,7 +19,7 @@ use crate::{
 
 const FACTS: &[FactDef] = &[
     FactDef::new("signal", Kind::Signal, "the signal that asked it to stop").role(Role::Signal),
-    FactDef::new("sender", Kind::Sender, "who sent that").role(Role::Sender),
+    FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
     FactDef::new("ancestors", Kind::Processes, "parent, grandparent and so on of the sender, up to the init of its namespace"),
     words::ASKED_BY,
     FactDef::new("verdict", Kind::Word(signal::Verdict::IDS), "what became of it, as in `signal`").role(Role::Reason),
@@ -30,7 +30,7 @@ const FACTS: &[FactDef] = &[
          not recorded",
     )
     .nullable(),
-    FactDef::new("children_not_told", Kind::Count, "how many were not; likewise").nullable(),
+    FactDef::new("children_not_told", Kind::Count, "how many of its children were not; null likewise").nullable(),
     FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel killed with it"),
     words::FALLEN,
     FactDef::new("killer", Kind::Sender, "who sent the SIGKILL").role(Role::Party),
@@ -140,14 +140,15 @@ fn headline(world: &World, process: &Process, stop: &Stop, asked: &Request, took
     let met = target.comm;
     let fate = match verdict {
         signal::Verdict::InitNoHandler if stop.later_program(asked).is_some() => {
-            format!("{signal} met {met}, and was dropped")
+            format!("{signal} came while {met} ran, and was dropped")
         }
         signal::Verdict::InitNoHandler => format!("{signal} was dropped"),
         signal::Verdict::IgnoredByChoice => format!("its pid 1 ignores {signal}"),
-        signal::Verdict::Queued => format!("{signal} had to wait"),
+        signal::Verdict::Queued if asked.is_stopped => "its pid 1 was stopped".to_owned(),
+        signal::Verdict::Queued => format!("its pid 1 blocked {signal}"),
         _ if stop.is_reload(asked) => format!("its pid 1 took {signal} for a reload"),
-        _ if stop.is_untaken(asked) => format!("its pid 1 did not run, and {signal} waited"),
-        _ if stop.later_program(asked).is_some() => format!("{signal} met {met}, which did not end"),
+        _ if stop.is_untaken(asked) => format!("its pid 1 was not running, and {signal} stayed pending"),
+        _ if stop.later_program(asked).is_some() => format!("{signal} came while {met} ran, which did not end"),
         _ => format!("its pid 1 did not end at {signal}"),
     };
     format!("{} took {} to stop: {fate}", world.place_of(&process.identity()), seconds(took_ns))
@@ -156,10 +157,10 @@ fn headline(world: &World, process: &Process, stop: &Stop, asked: &Request, took
 fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64, fallen: &str) -> Vec<Note> {
     let init = words::who(&asked.target);
     let fate = match asked.verdict {
-        signal::Verdict::InitNoHandler => "dropped, as pid 1 has no handler for it",
+        signal::Verdict::InitNoHandler => "dropped, because pid 1 has no handler for it",
         signal::Verdict::IgnoredByChoice => "ignored",
-        signal::Verdict::Queued if asked.is_stopped => "not taken, as pid 1 was stopped",
-        signal::Verdict::Queued => "not taken, as it was blocked",
+        signal::Verdict::Queued if asked.is_stopped => "not taken, because pid 1 was stopped",
+        signal::Verdict::Queued => "not taken, because it was blocked",
         _ if stop.is_untaken(asked) => "not taken, though it was not blocked",
         _ => "taken, but pid 1 did not end",
     };
@@ -187,14 +188,14 @@ fn since(stop: &Stop, asked: &Request) -> Option<Note> {
     let Executed { program, at, .. } = stop.executed.as_ref()?;
     let after = seconds(*at - asked.at);
     if stop.is_reload(asked) {
-        return Some(Note::new(
-            "reload",
-            format!("{} executed itself anew {after} later, and went on", short(program)),
-        ));
+        return Some(Note::new("reload", format!("{} re-executed itself {after} later, and went on", short(program))));
     }
     stop.later_program(asked)?;
     let untold = if stop.is_asked_since(*at) { "" } else { ", and was not sent it" };
-    Some(Note::new("program", format!("{} then; {} since {after} later{untold}", asked.target.comm, short(program))))
+    Some(Note::new(
+        "program",
+        format!("{} at that time; {} from {after} later on{untold}", asked.target.comm, short(program)),
+    ))
 }
 
 /// Whether a signal that was taken went on to the children.
@@ -203,8 +204,8 @@ fn children(children: &Told) -> Option<Note> {
     let text = match (told, not_told) {
         (0, 0) => return None,
         (_, 0) => "it passed a signal on to all of them".to_owned(),
-        (0, _) if passed_to.is_empty() => format!("it passed none on to {}", words::names(named, *not_told)),
-        _ => format!("these were sent none: {}", words::names(named, *not_told)),
+        (0, _) if passed_to.is_empty() => format!("it sent no signal to {}", words::names(named, *not_told)),
+        _ => format!("not sent any: {}", words::names(named, *not_told)),
     };
     Some(Note::new("children", text))
 }
@@ -214,7 +215,7 @@ fn ignoring(children: &Told) -> Option<Note> {
     match &children.ignoring[..] {
         [] => None,
         [one] => Some(Note::new("ignored", format!("{} ignores it", short(one)))),
-        many => Some(Note::new("ignored", format!("these ignore it: {}", words::names(many, many.len() as u64)))),
+        many => Some(Note::new("ignored", format!("{} ignore it", words::names(many, many.len() as u64)))),
     }
 }
 
@@ -234,10 +235,10 @@ fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<
         signal::Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
         signal::Verdict::IgnoredByChoice => vec![
             format!("set a stop signal that the program does not ignore ({})", manager.stop_signal()),
-            format!("have the program not ignore {signal}"),
+            format!("have the program handle {signal} instead of ignoring it"),
         ],
         signal::Verdict::Queued if asked.is_stopped => {
-            vec!["continue it before you stop it (kill -CONT); SIGKILL needs no such thing".to_owned()]
+            vec!["continue it before you stop it (kill -CONT); SIGKILL works without that".to_owned()]
         }
         signal::Verdict::Queued => vec![format!(
             "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd)"
@@ -261,8 +262,8 @@ fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<
             "have its clients disconnect first".to_owned(),
         ],
         _ => vec![
-            "find out what the program still did (connections that it drains, children that never got the signal), and \
-             have it end sooner"
+            "find out what kept the program (connections that it drains, children that never got the signal), and have it \
+             end sooner"
                 .to_owned(),
             format!("give it the time that it needs ({})", manager.grace()),
         ],
@@ -281,7 +282,7 @@ fn early(asked: &Request, later: &Executed, is_shell: bool) -> Vec<String> {
     vec![
         format!("have {met} end at {signal} until it executes {later}{trap}"),
         format!(
-            "run it below an init that passes signals on (docker run --init, tini): {met} is not pid 1 then, and {signal} ends it"
+            "run it under an init that passes signals on (docker run --init, tini): {met} is not pid 1 then, and {signal} ends it"
         ),
         format!("wait until {later} is up before you stop it"),
     ]
@@ -346,7 +347,7 @@ mod tests {
             finding.message(),
             format!(
                 "pid namespace {NS} took 3.0 s to stop: SIGTERM was dropped. SIGTERM: from runc (pid 3) < shim (pid 2) < p1 \
-                 (pid 1) to sleep (pid 10, pid 1 inside): dropped, as pid 1 has no handler for it. SIGKILL: 3.0 s later, \
+                 (pid 1) to sleep (pid 10, pid 1 inside): dropped, because pid 1 has no handler for it. SIGKILL: 3.0 s later, \
                  from runc (pid 4) < shim (pid 2) < p1 (pid 1)."
             )
         );
@@ -397,7 +398,7 @@ mod tests {
     fn what_became_of_the_signal_decides_what_helps() {
         for (more, result, says, helps) in [
             (bit::HANDLER, 0, "its pid 1 did not end at SIGTERM", "docker stop -t"),
-            (bit::BLOCKED, 0, "SIGTERM had to wait", "unblock SIGTERM"),
+            (bit::BLOCKED, 0, "its pid 1 blocked SIGTERM", "unblock SIGTERM"),
             (bit::IGNORE, 1, "its pid 1 ignores SIGTERM", "STOPSIGNAL"),
         ] {
             let mut story = container();
@@ -517,11 +518,11 @@ mod tests {
         story.exec(10, "appserver").wait(2_000, &LIVES);
         let finding = killed(&mut story).unwrap();
         assert!(
-            finding.headline.ends_with("took 3.0 s to stop: SIGTERM met sh, and was dropped"),
+            finding.headline.ends_with("took 3.0 s to stop: SIGTERM came while sh ran, and was dropped"),
             "{}",
             finding.headline
         );
-        let then = Note::new("program", "sh then; appserver (pid 10) since 1.0 s later, and was not sent it");
+        let then = Note::new("program", "sh at that time; appserver (pid 10) from 1.0 s later on, and was not sent it");
         assert!(finding.notes.contains(&then), "{:?}", finding.notes);
         let fix = finding.fix();
         assert!(fix.contains("have sh end at SIGTERM until it executes appserver (trap 'exit 143' TERM"), "{fix}");
@@ -537,7 +538,7 @@ mod tests {
         story.exec(10, "uwsgi --ini x").wait(2_000, &LIVES);
         let finding = killed(&mut story).unwrap();
         assert!(finding.headline.ends_with("its pid 1 took SIGTERM for a reload"), "{}", finding.headline);
-        assert!(finding.message().contains("Reload: uwsgi (pid 10) executed itself anew 300 ms later, and went on."));
+        assert!(finding.message().contains("Reload: uwsgi (pid 10) re-executed itself 300 ms later, and went on."));
         assert!(finding.fix().starts_with("set a stop signal at which it ends, such as SIGINT, which it handles ("));
     }
 
@@ -551,7 +552,11 @@ mod tests {
         let waits = Masks { shared_pending: 1 << 14, ..Masks::default() };
         frozen.event(EventKind::Masks(task(10), Some(waits))).wait(2_000, &LIVES);
         let finding = killed(&mut frozen).unwrap();
-        assert!(finding.headline.ends_with("its pid 1 did not run, and SIGTERM waited"), "{}", finding.headline);
+        assert!(
+            finding.headline.ends_with("its pid 1 was not running, and SIGTERM stayed pending"),
+            "{}",
+            finding.headline
+        );
         assert!(finding.fix().contains("thaw it before you stop it"), "{}", finding.fix());
     }
 

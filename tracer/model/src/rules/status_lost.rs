@@ -68,7 +68,8 @@ fn finding(world: &World, lost: &StatusLost) -> Finding {
     };
     let cause = match why {
         WhyLost::Ignored { from_start: true } => {
-            "SIGCHLD was ignored already when its program was executed: whoever started it had that so".to_owned()
+            "SIGCHLD was already ignored when its program was executed: it inherited that from whoever started it"
+                .to_owned()
         }
         WhyLost::Ignored { from_start: false } => "SIGCHLD is ignored by the program's own choice".to_owned(),
         WhyLost::Taken { tid, call } => format!("thread {tid} took the status, by {}", call.id()),

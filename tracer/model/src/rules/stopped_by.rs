@@ -144,7 +144,7 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
         words::asked_by(&asked.asked_by),
         Some(words::origin(asked)),
         is_init.then(|| Note::new("pid 1", words::short(&name))),
-        Note::maybe("sent on", words::to(passed_to)),
+        Note::maybe("passed on", words::to(passed_to)),
     ];
     let who = if is_init { format!("pid 1 of {}", world.place_of(&name)) } else { words::short(&name) };
     let container = name.container.map_or(Part::Nobody, Part::Container);
@@ -270,7 +270,7 @@ mod tests {
         assert!(exits(&mut story, 5, 0).is_none(), "whoever stops their main process stops them");
         let finding = exits(&mut story, 4, 0).unwrap();
         assert_eq!(finding.headline, "nginx (pid 4) took SIGQUIT from runc (pid 3) and exited with code 0 3 µs later");
-        assert!(finding.message().contains("Sent on: to worker (pid 5)"), "{}", finding.message());
+        assert!(finding.message().contains("Passed on: to worker (pid 5)"), "{}", finding.message());
     }
 
     #[test]

@@ -28,7 +28,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "stopped-job",
     severity: Severity::Warning,
-    summary: "a process is stopped: it used its terminal from the background, or somebody else has stopped it",
+    summary: "a process is stopped: it used its terminal from the background, or another process stopped it",
     lasts: true,
     facts: FACTS,
     explanation: include_str!("stopped_job.md"),
@@ -181,7 +181,7 @@ fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
         Note::maybe("with it", with_it),
         Note::maybe(
             "waiting",
-            if waiting.is_empty() { String::new() } else { format!("{waiting}: no use before it is continued") },
+            if waiting.is_empty() { String::new() } else { format!("{waiting}: no effect until it is continued") },
         ),
     ];
     Finding {

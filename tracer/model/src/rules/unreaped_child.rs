@@ -13,7 +13,7 @@ use crate::{
 };
 
 const FACTS: &[FactDef] = &[
-    FactDef::new("parent", Kind::Process, "whoever owes the wait: the tracer, where there is one, else the parent")
+    FactDef::new("parent", Kind::Process, "who owes the wait: the tracer if there is one, else the parent")
         .role(Role::Debtor),
     FactDef::new("age_ns", Kind::Span, "how long it has been a zombie").role(Role::Cost),
     FactDef::new("age_is_lower_bound", Kind::Flag, "it may have been one for longer: it died before tracing began"),
@@ -115,7 +115,7 @@ impl Rule for UnreapedChild {
             // Nobody who has ended waits for anybody.
             Some(by) if by.death().is_some() && by.roles.init => {
                 let init = words::short(&by.identity());
-                format!("{name} is gone{after}: the kernel took what was left when {init}, the init there, ended")
+                format!("{name} is gone{after}: the kernel reaped it when its init {init} ended")
             }
             Some(by) if by.death().is_some() => format!("{name} is gone{after}"),
             Some(by) => format!("{name} was reaped by {}{after}", words::short(&by.identity())),
@@ -261,8 +261,8 @@ impl Blame {
                 )]
             }
             Self::Tracer => vec![
-                format!("have {comm} wait for it: it traces it (ptrace) and must do so before its parent can"),
-                format!("end {comm}, which gives the zombie back to its parent"),
+                format!("have {comm} wait for it: as its ptrace tracer, {comm} must wait before the parent can"),
+                format!("end {comm}: the zombie then goes back to its parent"),
             ],
         }
     }
@@ -317,7 +317,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
         Blame::Parent => (
             format!("its parent {debtor_name} does not wait for it"),
             "parent",
-            format!("{}, which lives", words::who(&parent)),
+            format!("{}, which is alive", words::who(&parent)),
         ),
         Blame::AdoptingInit => (
             format!("{debtor_name} adopted it and does not wait for it"),
@@ -351,7 +351,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
-        n => format!("{} of it meanwhile", words::count(n, "other child", "other children")),
+        n => format!("{} meanwhile", words::count(n, "other child", "other children")),
     };
     let notes = [
         Some(Note::new("zombie", words::who(&name))),
@@ -442,7 +442,7 @@ mod tests {
         assert_eq!(story.only().stage, Stage::New);
         story.exit(end(10, 1, Adopter::None)).free(11);
         story.found.retain(|finding| finding.rule.name == DEF.name);
-        let want = "p11 (pid 11) is gone after 3.0 s: the kernel took what was left when pause (pid 10), the init there, ended";
+        let want = "p11 (pid 11) is gone after 3.0 s: the kernel reaped it when its init pause (pid 10) ended";
         assert_eq!(story.only().headline, want);
     }
 

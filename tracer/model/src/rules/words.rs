@@ -77,7 +77,7 @@ pub(super) fn origin(request: &Request) -> Note {
     let sender = line(who(&request.sender), &request.ancestors);
     match request.killer {
         Killer::ParentDeath => {
-            Note::new("cause", format!("it had requested that signal (PR_SET_PDEATHSIG); its parent was {sender}"))
+            Note::new("cause", format!("it requested that signal (PR_SET_PDEATHSIG); its parent was {sender}"))
         }
         _ => Note::new("sent by", sender),
     }

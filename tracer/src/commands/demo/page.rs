@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn what_the_tool_says_stands_behind_a_gutter() {
         let text =
-            printed(32, |page| page.paragraph(GUTTER, "fix: ", GOOD, "run it below an init that reaps").unwrap());
-        assert_eq!(text, "     │ fix: run it below an init\n     │      that reaps\n");
+            printed(32, |page| page.paragraph(GUTTER, "fix: ", GOOD, "run it under an init that reaps").unwrap());
+        assert_eq!(text, "     │ fix: run it under an init\n     │      that reaps\n");
     }
 
     #[test]

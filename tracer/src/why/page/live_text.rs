@@ -43,7 +43,7 @@ fn who(sheet: &mut Sheet<impl Write>, page: &Page) -> io::Result<()> {
     sheet.title(process.name())?;
     sheet.text("as /proc shows it now")?;
     writeln!(sheet.out)?;
-    sheet.word("pid", &format!("{}, since {} ago", process.pid, age(process)))?;
+    sheet.word("pid", &format!("{}, started {} ago", process.pid, age(process)))?;
     if let [_, .., own] = process.ns_pids[..] {
         let ns = process.pid_ns.map_or_else(|| "its pid namespace".to_owned(), |ns| format!("pid namespace {ns}"));
         let init = if process.is_init() { ": it is its init" } else { "" };
@@ -57,7 +57,7 @@ fn who(sheet: &mut Sheet<impl Write>, page: &Page) -> io::Result<()> {
     if !process.argv.is_empty() {
         sheet.word("command", &process.argv.to_string())?;
     } else if process.argv.cut {
-        sheet.word("command", "not known: the process keeps whoever reads it waiting")?;
+        sheet.word("command", "not known: reading it took too long")?;
     }
     if *is_outsider {
         sheet.word("is", "an outsider: it came into its pid namespace from outside")?;
@@ -91,7 +91,7 @@ fn state(page: &Page) -> String {
         't' => format!("stopped by its tracer ({threads})"),
         'R' => format!("runs ({threads})"),
         'S' => format!("sleeps ({threads})"),
-        'D' => format!("sleeps where no signal wakes it ({threads})"),
+        'D' => format!("in uninterruptible sleep, state D ({threads})"),
         'I' => format!("idle ({threads})"),
         other => format!("{} ({threads})", other.escape_default()),
     }

@@ -210,8 +210,8 @@ impl<W: Write> Printer<'_, W> {
         };
         let known = match known {
             Known::Exact => "exact",
-            Known::Verified => "found so by a look",
-            Known::Predicted => "predicted, and not seen",
+            Known::Verified => "confirmed by a look",
+            Known::Predicted => "predicted, not confirmed",
         };
         format!("adopted by {to}, {why}, as {} ended ({known})", self.name(from))
     }
@@ -381,7 +381,7 @@ impl<W: Write> Printer<'_, W> {
         }
         let (ended_at, status) = (life.ended_at(), life.process.death().map(|death| death.status));
         let outcome = match (ended_at, status) {
-            (None, _) => (*now, "it still ran: it had not ended by the signal up to here".to_owned()),
+            (None, _) => (*now, "it still runs at this moment: the signal has not ended it".to_owned()),
             (Some(end), None) => (end, "it was gone by then; how it ended was not seen".to_owned()),
             (Some(end), Some(status)) => {
                 let after = seconds(end - *at);
@@ -401,12 +401,11 @@ impl<W: Write> Printer<'_, W> {
             let all = style::count(lost.total(), "record");
             let own = life.lost.total();
             let text = if own == 0 {
-                format!("{all} missing from the recording, of times at which it was not there")
+                format!("{all} missing from the recording, but none from its lifetime")
             } else {
                 let kinds = kinds_lost(&life.lost);
                 format!(
-                    "{} missing from the time in which it was there ({kinds}): what this page tells of that may \
-                     lack something",
+                    "{} missing from its lifetime ({kinds}): this page may be incomplete",
                     style::count(own, "record")
                 )
             };
@@ -431,8 +430,8 @@ impl<W: Write> Printer<'_, W> {
                 )
             } else {
                 format!(
-                    "this is the last of {}; the others were {}. To see one of them give a moment at which it was \
-                 there: --at 12:34:09",
+                    "this is the last of {}; the others were {}. To see one of them give a moment at which it existed: \
+                 --at 12:34:09",
                     other_count + 1,
                     and_more(&names, *other_count)
                 )

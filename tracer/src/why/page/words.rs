@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn executes(program: &Program) -> String {
     let Program { at: _, comm, args } = program;
     match args {
-        None => format!("calls itself {comm}"),
+        None => format!("renames itself to {comm}"),
         Some(args) if args.is_empty() => format!("executes {comm}"),
         Some(args) => format!("executes {comm}: {args}"),
     }
@@ -42,7 +42,7 @@ pub(super) fn outcome(signal: Signal, verdict: Verdict, status: ExitStatus, afte
 pub(super) fn fate(verdict: Verdict) -> (Style, &'static str) {
     match verdict {
         Verdict::Delivered => (DIM, "delivered"),
-        Verdict::Queued => (WARN, "it waits, as it is blocked or the process is stopped"),
+        Verdict::Queued => (WARN, "pending: it is blocked, or the process is stopped"),
         Verdict::Merged => (WARN, "merged with one that was pending already, and left no trace"),
         Verdict::IgnoredByChoice => (DIM, "ignored, by the program's choice"),
         Verdict::IgnoredByDefault => (DIM, "ignored: there is no handler, and the default is to do nothing"),

@@ -159,7 +159,10 @@ fn whose_memory_had_run_out_is_told_with_the_end() {
     story.wait(200, &[]);
     let [finding] = story.found.as_slice() else { panic!("{:?}", story.found) };
     let message = finding.message();
-    assert!(message.contains("2 processes") && message.contains("group \"/\\x1bpod\" was at its limit"), "{message}");
+    assert!(
+        message.contains("2 processes") && message.contains("group \"/\\x1bpod\" was at its memory limit"),
+        "{message}"
+    );
 }
 
 #[test]

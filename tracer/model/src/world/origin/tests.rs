@@ -193,7 +193,7 @@ fn whoever_repeats_the_end_of_its_child_is_no_suicide() {
         dies(&mut story, 11, 10, signal);
         story.wait(wait, &[(11, b'Z', 10)]).wait(200, &[(11, b'Z', 10)]).found.clear();
         let (finding, steps) = ended(&mut story, kill(10, 10, Signal::ABRT));
-        let text = "main (pid 10) ended itself by SIGABRT, as its child worker (pid 11) had ended by it";
+        let text = "main (pid 10) ended itself with SIGABRT, because its child worker (pid 11) died of it";
         assert_eq!(finding.headline == text, want, "{}", finding.headline);
         assert_eq!(steps.len(), usize::from(want));
     }
@@ -274,7 +274,7 @@ fn what_a_program_handles_and_raises_again_is_no_suicide_whatever_signal_it_is()
     let mut story = story();
     story.signal(handled(kill(3, 10, Signal(10))));
     let (finding, _) = ended(&mut story, kill(10, 10, Signal(10)));
-    assert_eq!(finding.headline, "main (pid 10) handled SIGUSR1 from systemd (pid 3), and then ended itself by it");
+    assert_eq!(finding.headline, "main (pid 10) handled SIGUSR1 from systemd (pid 3), then raised it again and ended");
     let mut story = self::story();
     story.signal(SignalSent { code: 1, flags: bit::HANDLER, ..kill(10, 10, Signal::SEGV) });
     let (finding, _) = ended(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::SEGV) });
@@ -310,12 +310,7 @@ fn an_exec_of_the_engine_that_took_too_long_is_told_as_that() {
         story.fork(TaskInfo { roles: outsider, ..born_in(77, 32, 9, 29) }).exec(32, "check");
         story.event(EventKind::Contained(key(32), "web".into()));
         let (finding, _) = ended(&mut story, kill(29, 32, Signal::KILL));
-        assert_eq!(
-            finding.headline.contains("the engine gave up this exec of its own after"),
-            want,
-            "{}",
-            finding.headline
-        );
+        assert_eq!(finding.headline.contains("the engine gave up on its own exec after"), want, "{}", finding.headline);
         assert_eq!(finding.facts.record("exec").is_some_and(|exec| exec.span("age_ns") > Span::ZERO), want);
     }
 }
