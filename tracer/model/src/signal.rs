@@ -32,6 +32,7 @@ impl Signal {
     pub const INT: Self = Self(2);
     pub const QUIT: Self = Self(3);
     pub const ABRT: Self = Self(6);
+    pub const BUS: Self = Self(7);
     pub const KILL: Self = Self(9);
     pub const SEGV: Self = Self(11);
     pub const PIPE: Self = Self(13);

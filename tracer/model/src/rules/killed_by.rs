@@ -422,6 +422,15 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
         Killer::HangUp | Killer::Terminal => {
             &["run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)"]
         }
+        // BUS_ADRERR, then BUS_MCEERR_AR and BUS_MCEERR_AO (sigaction(2)).
+        Killer::Fault if (kill.signal, kill.code) == (Signal::BUS, 2) => &[
+            "make room on the file system of the mapped file (df shows which is full; in a container it is most often \
+             /dev/shm: docker run --shm-size)",
+            "do not truncate a file that a process still maps",
+        ],
+        Killer::Fault if kill.signal == Signal::BUS && matches!(kill.code, 4 | 5) => {
+            &["replace the machine's broken memory (the kernel's log names the address)"]
+        }
         Killer::Fault => &["it is a bug of the program or of its data; a core dump shows where (ulimit -c unlimited, \
                             coredumpctl, gdb)"],
         Killer::Seccomp if kill.signal == Signal::KILL => {
@@ -500,6 +509,15 @@ mod tests {
              p1 (pid 1)."
         );
         assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
+    }
+
+    #[test]
+    fn a_bus_error_of_a_mapped_file_leads_to_the_full_file_system() {
+        let of_kernel = kill(10, 10, Signal::BUS);
+        for (code, word) in [(1, "core dump"), (2, "/dev/shm"), (4, "broken memory")] {
+            let finding = killed(&mut host(), SignalSent { code, flags: 0, ..of_kernel });
+            assert!(finding.fix().contains(word), "{code}: {}", finding.fix());
+        }
     }
 
     #[test]
