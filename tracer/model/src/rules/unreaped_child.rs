@@ -345,9 +345,9 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
             format!("{}, which must wait for it before its parent can", words::who(&parent)),
         ),
     };
-    let pipe = world.get(debtor).and_then(|debtor| debtor.pipe).filter(|_| blame == Blame::Parent);
+    let pipe = world.get(debtor).and_then(|debtor| debtor.pipe.as_deref()).filter(|_| blame == Blame::Parent);
     // As seen since this one is a zombie, and still so.
-    let writer = pipe.filter(|&(at, _)| at >= process.owed_since(death)).and_then(|(_, writer)| world.get(writer));
+    let writer = pipe.filter(|(at, _)| *at >= process.owed_since(death)).and_then(|&(_, writer)| world.get(writer));
     let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),

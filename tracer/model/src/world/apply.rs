@@ -1,6 +1,8 @@
 //! How an event changes the world: one small function per kind. None can fail, whatever is missing or out of order.
 //! Parents are in `kinship`, ends in `leave`.
 
+use tracer_common::record::signal_flags;
+
 use crate::{
     change::{Change, Signalled},
     event::{Event, EventKind, Exec, Exit, Fork, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo},
@@ -13,10 +15,10 @@ use crate::{
     stop::Request,
     time::{BootNs, Seq},
     world::{
-        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, leave::Leave, process::Pending,
+        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, kinship::Orphaned, leave::Leave,
+        process::Pending,
     },
 };
-use tracer_common::record::signal_flags;
 
 /// How many pending signals of one init are kept with their senders.
 const MOST_PENDING: usize = 256;
@@ -283,7 +285,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
         // Its parent is exiting too, in whichever order: in the end, the heir is notified.
-        let autoreap = autoreap || process.orphaned.is_some_and(|orphaned| orphaned.heir_ignores());
+        let autoreap = autoreap || process.orphaned.as_deref().is_some_and(Orphaned::heir_ignores);
         let is_namespace_init = process.roles.init && process.ns_level > 0;
         if group_dead {
             match process.death_mut() {

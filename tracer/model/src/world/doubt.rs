@@ -29,7 +29,7 @@ impl World {
     pub(super) fn plan_look(&mut self, key: ProcKey, now: BootNs) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let next = |since: BootNs, at_least: Span| now + (now - since).clamp(at_least, RARELY);
-        let orphan = process.orphaned.map(|orphaned| next(orphaned.at, ORPHAN));
+        let orphan = process.orphaned.as_deref().map(|orphaned| next(orphaned.at, ORPHAN));
         let dead = process.death().map(|death| next(death.at, DEAD));
         // A dead process is known to go eventually.
         let missing = process.missing.filter(|missing| dead.is_none() && missing.was_once());

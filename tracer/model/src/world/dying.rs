@@ -52,9 +52,9 @@ impl World {
     pub(super) fn note_pipe(&mut self, at: BootNs, pipe: Pipe) {
         let Pipe { reader, writer, shared } = pipe;
         let Some(process) = self.processes.get_mut(&reader) else { return };
-        match process.pipe {
-            Some((_, before)) if before == writer && !shared => process.pipe = None,
-            None if shared => process.pipe = Some((at, writer)),
+        match process.pipe.as_deref() {
+            Some(&(_, before)) if before == writer && !shared => process.pipe = None,
+            None if shared => process.pipe = Some(Box::new((at, writer))),
             _ => {}
         }
     }

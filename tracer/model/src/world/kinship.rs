@@ -90,7 +90,7 @@ impl World {
             }
             return;
         }
-        match process.orphaned {
+        match process.orphaned.as_deref() {
             Some(orphaned) if told.key != orphaned.from.key => self.settle(at, child, told, Known::Verified, changes),
             _ => self.set_parent(child, parent),
         }
@@ -155,12 +155,12 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let Some(process) = self.processes.get_mut(&child) else { return };
-        let before = process.orphaned.replace(Orphaned { at, seq, from, status: None, expected });
+        let before = process.orphaned.replace(Box::new(Orphaned { at, seq, from, status: None, expected }));
         // Too late to look: the adopter is dying itself.
         if let Some(before) = before
             && let Some(Heir { to, class, ignores: _ }) = before.expected
         {
-            self.adopted(child, before, to, class, Known::Predicted, changes);
+            self.adopted(child, *before, to, class, Known::Predicted, changes);
         }
         self.plan_look(child, at);
     }
@@ -173,7 +173,7 @@ impl World {
         self.set_parent(child, Some(to));
         let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
         let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
-        self.adopted(child, orphaned, to, class, known, changes);
+        self.adopted(child, *orphaned, to, class, known, changes);
         // It went to a process whose own exit had begun, so it was not given away with the others.
         if self.has_left_its_children(to.key) {
             self.doubt(at, None, child, self.identity(to.key), None, changes);
@@ -269,7 +269,7 @@ impl World {
         };
         // The look does not show which thread has the child; the leader stands for all.
         let told = TaskRef { key: parent, tid: parent.tgid };
-        let Some(orphaned) = process.orphaned else {
+        let Some(orphaned) = process.orphaned.as_deref() else {
             if process.parent.is_none_or(|believed| believed.key != parent) {
                 self.set_parent(child, Some(told));
             }

@@ -119,7 +119,7 @@ impl World {
     /// A child of the sender had ended, and it acts on the others.
     fn child_ended(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
         let process = self.get(cause.current)?;
-        let end = process.ended_children.back()?;
+        let end = process.ended_children.last()?;
         let lasted = end.at - end.child.key.start;
         // A child of a kind that ends all the time is not the reason.
         let is_alone = process.ended_children.iter().rev().nth(1).is_none_or(|before| before.at + AT_ONCE < end.at);
@@ -150,7 +150,7 @@ impl World {
     /// The reader of the pipe has ended: of those started together with the writer, the last one.
     fn reader_ended(&self, writer: ProcKey) -> Option<Origin> {
         let parent = self.get(writer)?.parent?.key;
-        let end = self.get(parent)?.ended_children.back()?;
+        let end = self.get(parent)?.ended_children.last()?;
         let is_of_pipeline = (end.child.key.start - writer.start).max(writer.start - end.child.key.start) <= PIPELINE;
         is_of_pipeline.then(|| end.step(How::Ended, Certainty::Likely))
     }
@@ -162,9 +162,9 @@ impl World {
         let (identity, parent) = (process.identity(), process.parent);
         let Some(parent) = parent.and_then(|parent| self.processes.get_mut(&parent.key)) else { return };
         if parent.ended_children.len() >= MOST_ENDS {
-            parent.ended_children.pop_front();
+            parent.ended_children.remove(0);
         }
-        parent.ended_children.push_back(end_of(identity, death, cause));
+        parent.ended_children.push(end_of(identity, death, cause));
     }
 
     fn is_near_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {

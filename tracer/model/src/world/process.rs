@@ -1,6 +1,6 @@
 //! One process, as far as the events told.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     change::Adoption,
@@ -74,9 +74,9 @@ pub struct Process {
     /// What has stopped it.
     pub stopped: Option<Box<Stopped>>,
     /// Who has the writing end of a pipe of which it has the reading end: when that was found, and who.
-    pub pipe: Option<(BootNs, ProcKey)>,
+    pub pipe: Option<Box<(BootNs, ProcKey)>>,
     /// The thread of its parent that waits for it as it ends, if it may do so in vain.
-    pub(super) awaited: Option<Awaited>,
+    pub(super) awaited: Option<Box<Awaited>>,
     /// Signals that are pending for it.
     pub(super) waiting: Vec<Waiting>,
     /// On whose behalf it came into its container from outside.
@@ -100,7 +100,7 @@ pub struct Process {
     /// Once it has ended: the signal that ended it, or that it had handled a moment before.
     pub(super) ended_by: Option<Arc<Cause>>,
     /// The children of it that ended last.
-    pub(super) ended_children: VecDeque<EndOfChild>,
+    pub(super) ended_children: Vec<EndOfChild>,
     /// Signals to it that were lost, by their number.
     pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that are pending for an init: the kernel may drop them later.
@@ -108,7 +108,7 @@ pub struct Process {
     /// When `tracer` was last told.
     pub(super) tracer_at: BootNs,
     /// Set while its parent is a prediction.
-    pub(super) orphaned: Option<Orphaned>,
+    pub(super) orphaned: Option<Box<Orphaned>>,
     /// When to look at it; together with its key, an entry of [`World::looks`](crate::world::World).
     pub(super) look_at: Option<BootNs>,
     /// When an event last proved that it exists.
@@ -240,7 +240,7 @@ impl Process {
             causes: None,
             call: None,
             ended_by: None,
-            ended_children: VecDeque::new(),
+            ended_children: Vec::new(),
             overflows: Vec::new(),
             pending: Vec::new(),
             tracer_at: BootNs::ZERO,

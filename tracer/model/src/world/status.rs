@@ -17,7 +17,7 @@ impl World {
         }
         self.know(awaited.task.key, at, changes);
         if let Some(process) = self.processes.get_mut(&awaited.task.key) {
-            process.awaited = Some(awaited);
+            process.awaited = Some(Box::new(awaited));
         }
     }
 
@@ -31,7 +31,7 @@ impl World {
             return None;
         }
         let parent = self.get(process.parent?.key)?;
-        let waiter = process.awaited.filter(|awaited| awaited.waiter.key == parent.key);
+        let waiter = process.awaited.as_deref().filter(|awaited| awaited.waiter.key == parent.key);
         let from_start = parent.ignored_at_exec.is_some_and(|ignored| Signal::CHLD.is_in(ignored));
         if !from_start && !waiter.is_some_and(|awaited| awaited.only) {
             return None;
@@ -47,7 +47,7 @@ impl World {
         exact: Option<ExactReap>,
     ) -> Option<Change> {
         let (death, ExactReap { tid, call }) = (process.death()?, exact?);
-        let awaited = process.awaited.filter(|awaited| awaited.only && Some(awaited.waiter.key) == by)?;
+        let awaited = process.awaited.as_deref().filter(|awaited| awaited.only && Some(awaited.waiter.key) == by)?;
         let parent = self.get(by?)?;
         let is_lost = awaited.waiter.tid != tid && !death.autoreap && is_worth_having(death.status);
         is_lost.then_some(lost(process, parent, death, WhyLost::Taken { tid, call: call? }))
@@ -65,7 +65,7 @@ fn lost(process: &Process, parent: &Process, death: &Death, why: WhyLost) -> Cha
         at: death.at,
         seq: death.seq,
         parent: parent.identity(),
-        waiter: process.awaited.map(|awaited| awaited.waiter.tid),
+        waiter: process.awaited.as_deref().map(|awaited| awaited.waiter.tid),
         why,
     }))
 }
