@@ -133,8 +133,8 @@ fn finding(world: &World, process: &Process, end: &End) -> Finding {
     let age_ns = world.now() - end.at;
     let (why, age) = (Why::of(world, process), seconds(age_ns));
     let what = match end.fatal {
-        Some(Fatal { signal, .. }) => format!("was sent {signal} {age} ago"),
-        None => format!("began to exit {age} ago"),
+        Some(Fatal { signal, .. }) => format!("has not died {age} after {signal}"),
+        None => format!("has not died {age} after it began to exit"),
     };
     let sender = end.fatal.map_or(Sender::Unknown, |fatal| fatal.sender);
     let held = process.held.as_deref().map(|(_, held)| held);
@@ -146,7 +146,7 @@ fn finding(world: &World, process: &Process, end: &End) -> Finding {
         end.exiting.then(|| Note::new("exit", "it has begun to exit, and its exit hangs")),
     ];
     Finding {
-        headline: format!("{} {what} and is still there: {}", words::short(&name), why.briefly()),
+        headline: format!("{} {what}: {}", words::short(&name), why.briefly()),
         notes: notes.into_iter().flatten().collect(),
         fixes: why.fixes(process),
         evidence: vec![end.seq],
@@ -206,7 +206,7 @@ mod tests {
         let (wchan, file) = ("percpu_rwsem_wait".to_owned(), "/mnt/x".to_owned());
         look(&mut story, 20, 5_000, b'D', Held { state: "D".into(), wchan, file, ..Held::default() });
         let [finding] = &found(&mut story)[..] else { panic!() };
-        let want = "dd (pid 20) was sent SIGKILL 5.0 s ago and is still there: it sleeps in the kernel";
+        let want = "dd (pid 20) has not died 5.0 s after SIGKILL: it sleeps in the kernel";
         assert_eq!(finding.headline, want);
         let message = finding.message();
         assert!(message.contains("(state D, in percpu_rwsem_wait); its system call works on /mnt/x"), "{message}");
@@ -224,7 +224,7 @@ mod tests {
             let mut story = killed();
             look(&mut story, 20, 5_000, b'D', Held { state: "D".into(), frozen: file.into(), ..Held::default() });
             let [finding] = &found(&mut story)[..] else { panic!() };
-            assert!(finding.headline.ends_with("is still there: its control group is frozen"), "{}", finding.headline);
+            assert!(finding.headline.ends_with(" after SIGKILL: its control group is frozen"), "{}", finding.headline);
             assert!(finding.fix().starts_with(&format!("thaw it (echo {word} > {file}")), "{}", finding.fix());
         }
     }
@@ -263,7 +263,11 @@ mod tests {
         story.fork(born(20, 1)).exit(end(20, 1, Adopter::None));
         look(&mut story, 20, 5_000, b'D', Held { state: "D".into(), ..Held::default() });
         let [finding] = &found(&mut story)[..] else { panic!() };
-        assert!(finding.headline.starts_with("p20 (pid 20) began to exit 5.0 s ago"), "{}", finding.headline);
+        assert!(
+            finding.headline.starts_with("p20 (pid 20) has not died 5.0 s after it began to exit"),
+            "{}",
+            finding.headline
+        );
         story.free(20);
         assert_eq!(found(&mut story)[0].headline, "p20 (pid 20) is gone, 5.0 s after it began to exit");
         let mut story = Story::new();

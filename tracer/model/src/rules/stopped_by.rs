@@ -152,10 +152,10 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
     Opinion::Found(Box::new(Finding {
         confidence: confidence(asked, is_certain),
         headline: format!(
-            "{who} took {signal}{} and {} {} later",
-            words::briefly(asked),
+            "{who} {} {} after {signal}{}",
             words::ended(status),
-            seconds(took_ns)
+            seconds(took_ns),
+            words::briefly(asked)
         ),
         notes: notes
             .into_iter()
@@ -239,8 +239,7 @@ mod tests {
         assert_eq!(
             finding.message(),
             format!(
-                "pid 1 of pid namespace {NS} took SIGTERM from runc (pid 3) and exited with code 0 120 ms later. Sent by: \
-                 runc (pid 3) < shim (pid 2) < p1 (pid 1). Pid 1: redis (pid 10)."
+                "pid 1 of pid namespace {NS} exited with code 0 120 ms after SIGTERM from runc (pid 3). Sent by: runc (pid 3) < shim (pid 2) < p1 (pid 1). Pid 1: redis (pid 10)."
             )
         );
         let facts = &finding.facts;
@@ -257,7 +256,12 @@ mod tests {
         story.fork(born(20, 1)).exec(20, "bash").fork(born(21, 20)).exec(21, "docker stop web");
         story.signal(handled(3, 10, Signal::TERM));
         let finding = exits(&mut story, 10, 0).unwrap();
-        assert!(finding.headline.starts_with("pid 1 of container web took SIGTERM from runc"), "{}", finding.headline);
+        assert!(
+            finding.headline.starts_with("pid 1 of container web ")
+                && finding.headline.contains(" after SIGTERM from runc"),
+            "{}",
+            finding.headline
+        );
         assert_eq!(finding.notes[0], Note::new("asked by", "docker (pid 21) < bash (pid 20) < p1 (pid 1)"));
         assert!(finding.fix().contains("why docker sent it"), "{}", finding.fix());
     }
@@ -269,7 +273,7 @@ mod tests {
         story.signal(handled(3, 4, Signal::QUIT)).signal(handled(4, 5, Signal::TERM));
         assert!(exits(&mut story, 5, 0).is_none(), "whoever stops their main process stops them");
         let finding = exits(&mut story, 4, 0).unwrap();
-        assert_eq!(finding.headline, "nginx (pid 4) took SIGQUIT from runc (pid 3) and exited with code 0 3 µs later");
+        assert_eq!(finding.headline, "nginx (pid 4) exited with code 0 3 µs after SIGQUIT from runc (pid 3)");
         assert!(finding.message().contains("Passed on: to worker (pid 5)"), "{}", finding.message());
     }
 
@@ -374,10 +378,6 @@ mod tests {
         let sent = handled(3, 4, Signal::TERM);
         story.signal(SignalSent { flags: sent.flags | bit::NO_INFO | bit::SENDER_EXITING, ..sent });
         let finding = exits(&mut story, 4, 0).unwrap();
-        assert!(
-            finding.headline.contains("took SIGTERM, as its parent runc (pid 3) ended, and"),
-            "{}",
-            finding.headline
-        );
+        assert!(finding.headline.ends_with("after SIGTERM, as its parent runc (pid 3) ended"), "{}", finding.headline);
     }
 }

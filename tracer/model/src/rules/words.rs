@@ -67,7 +67,7 @@ pub fn on_behalf(asked_by: &[Identity]) -> String {
 pub(super) fn briefly(request: &Request) -> String {
     let sender = short(&request.sender);
     match request.killer {
-        Killer::ParentDeath => format!(", as its parent {sender} ended,"),
+        Killer::ParentDeath => format!(", as its parent {sender} ended"),
         _ => format!(" from {sender}"),
     }
 }
