@@ -232,7 +232,7 @@ fn a_container() {
     command.env("DOCKER_HOST", docker.host());
     let refused = output(command);
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && said.contains("is called shoe; known are"), "{said}");
+    assert!(refused.status.code() == Some(1) && said.contains("is called shoe; containers are"), "{said}");
     assert!(said.contains("shop (small:1, docker "), "{said}");
 }
 

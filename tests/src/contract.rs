@@ -211,7 +211,8 @@ fn check_words(object: &Map<String, Value>) -> Result<(), String> {
             }
             // What is over needs no fix.
             ("fix", Value::String(text))
-                if text.is_empty() && object["stage"] == "resolved" || object["stage"] == "withdrawn" => {}
+                if text.is_empty()
+                    && object.get("stage").is_some_and(|stage| stage == "resolved" || stage == "withdrawn") => {}
             ("headline" | "message" | "fix", Value::String(text))
                 if text.is_empty() || text.contains(char::is_control) =>
             {

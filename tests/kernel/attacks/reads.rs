@@ -251,7 +251,7 @@ fn descriptors_by_the_thousand() {
     let pid = stage.pid("descriptors").to_string();
     let output = output(tracer(&["why", &pid, "-o", "json"]));
     let page = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && page.contains("more descriptors or threads than are looked at"), "{page}");
+    assert!(output.status.success() && page.contains("more descriptors or threads than `tracer` looks at"), "{page}");
 }
 
 /// With nothing mounted on `/proc`, it reports that and goes on.

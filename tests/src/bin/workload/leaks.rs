@@ -63,8 +63,9 @@ pub fn together(how: &str) {
     }
     signal::sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&sigchld), None).expect("sigprocmask");
     say("unblocked", 0);
-    // One more, which is waited for by its pid.
+    // One more, which is waited for by its pid; later than it can take to see that one of the others was reaped.
     await_step("another");
+    thread::sleep(Duration::from_millis(1_500));
     signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&sigchld), None).expect("sigprocmask");
     let child = fork(|| {});
     waitpid(child, None).expect("waitpid");
