@@ -89,7 +89,7 @@ fn is_wrong(finding: &Finding, inits: &BTreeMap<i32, String>, deaf: &BTreeSet<i3
         "init-ignored-signal" | "slow-stop" if deaf.contains(&pid) => None,
         "init-ignored-signal" | "slow-stop" => Some("it ends when it is asked to"),
         // The loop's `sleep` may be there when its shell ends.
-        "namespace-killed" if inits.contains_key(&pid) && !deaf.contains(&pid) => None,
+        "namespace-killed" | "stopped-by" if inits.contains_key(&pid) && !deaf.contains(&pid) => None,
         "killed-by" if finding.how.as_deref() != Some("unknown") => None,
         // What an exec leaves behind for a moment.
         "orphan-adopted" if finding.confidence == "certain" => None,
