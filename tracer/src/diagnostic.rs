@@ -177,7 +177,7 @@ mod tests {
             assert!(line.starts_with("  ") && line.get(12..14) == Some("  "), "{line:?}");
         }
         assert!(text.contains("\n  fix         have lazy call waitpid()"), "{text}");
-        assert!(text.contains("\n              or: if lazy does not want"), "{text}");
+        assert!(text.contains("\n              or: if no child's status matters"), "{text}");
     }
 
     #[test]

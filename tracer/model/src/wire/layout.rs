@@ -99,12 +99,14 @@ pub struct Plain {
 pub fn read(record: &[u8]) -> Plain {
     let number = record.get(offset_of!(Header, kind)).copied().unwrap_or_default();
     let known = RecordKind::from_number(number).map(RecordKind::record);
-    let Some(Record { kind, layout, rest, .. }) = known.filter(|known| known.layout.size <= record.len()) else {
+    // An older version wrote fewer fields, where nothing follows them.
+    let is_whole = |known: &&Record| known.layout.size <= record.len() || matches!(known.rest, Rest::Nothing);
+    let Some(Record { kind, layout, rest, .. }) = known.filter(is_whole) else {
         let digits = record.iter().map(|byte| format!("{byte:02x}")).collect();
         return Plain { name: format!("kind {number}"), fields: Vec::new(), rest: digits };
     };
     let mut fields = Vec::new();
-    let (fixed, mut bytes) = record.split_at(layout.size);
+    let (fixed, mut bytes) = record.split_at(layout.size.min(record.len()));
     values(layout, "", fixed, &mut fields);
     if let Rest::ArgumentsAnd(behind) = rest {
         let (arguments, after) = bytes.split_at(arguments_length(layout, fixed).min(bytes.len()));
@@ -151,6 +153,8 @@ fn values(layout: &Layout, path: &str, bytes: &[u8], to: &mut Vec<(String, Value
 
 #[cfg(test)]
 mod tests {
+    use tracer_common::record::SIGNAL_WITHOUT_AIM;
+
     use super::*;
 
     #[test]
@@ -162,6 +166,15 @@ mod tests {
             let kind = RecordKind::ALL.iter().copied().find(|&kind| kind as u8 == number);
             assert_eq!(RecordKind::from_number(number), kind);
         }
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_lacks_its_later_fields() {
+        let mut old = [0; SIGNAL_WITHOUT_AIM];
+        old[offset_of!(Header, kind)] = RecordKind::Signal as u8;
+        let Plain { name, fields, .. } = read(&old);
+        let has = |wanted: &str| fields.iter().any(|(name, _)| name == wanted);
+        assert_eq!((&name[..], has("signal"), has("terminal")), ("signal", true, false));
     }
 
     #[test]
