@@ -385,7 +385,7 @@ layout! {
         /// Inode number of its mount namespace, 0: unknown.
         mount_ns: u32,
         /// Signals that it ignores (`SIG_IGN`), a bit each from signal 1: an exec keeps those, and resets
-        /// handlers only.
+        /// handlers only. Looked at are HUP, INT, QUIT, PIPE, TERM, CHLD, TSTP, TTIN and TTOU.
         ignored: u64,
     }
 }

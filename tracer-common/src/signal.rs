@@ -56,6 +56,8 @@ pub mod set {
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
     /// Some programs do so with these, too; others are sent them all the time.
     pub const OCCASIONS: u64 = set(&[ILL, ABRT, BUS, FPE, USR1, SEGV, USR2, PIPE, ALRM]);
+    /// What shells, nohup(1) and services ignore, and hand on to the programs that they start.
+    pub const HANDED_ON: u64 = REQUESTS | set(&[PIPE, CHLD, TSTP, TTIN, TTOU]);
     /// They cannot be caught, blocked or ignored (`sig_kernel_only()`).
     pub const KERNEL_ONLY: u64 = set(&[KILL, STOP]);
 }

@@ -11,6 +11,7 @@ use tracer_common::{
     Config, Task, TaskId,
     config::MISSING,
     record::{ExecContext, trust},
+    signal::{contains, number, set},
     task::flags,
 };
 
@@ -52,8 +53,6 @@ pub const PF_EXITING: u32 = 0x4;
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 /// The signal of a child's end.
 pub const SIGCHLD: u32 = 17;
-/// The signals are from 1 to this (`_NSIG`).
-const SIGNALS: u32 = 64;
 /// `SIG_IGN`, in place of a handler.
 const SIG_IGN: u64 = 1;
 /// `SA_NOCLDWAIT` of `sigaction.sa_flags`.
@@ -382,12 +381,12 @@ impl<P: Pointer> TaskPtr<P> {
         (trust, mount_ns)
     }
 
-    /// Signals that it ignores, a bit each from signal 1.
+    /// Those of [`set::HANDED_ON`] that it ignores. Each that is looked at costs the verifier as much as a small program.
     #[inline(always)]
     fn ignored(self) -> u64 {
         let (mut ignored, mut signal) = (0, 1);
-        while signal <= SIGNALS {
-            if self.action(signal).handler == SIG_IGN {
+        while signal <= number::TTOU {
+            if contains(set::HANDED_ON, signal) && self.action(signal).handler == SIG_IGN {
                 ignored |= 1 << (signal - 1);
             }
             signal += 1;

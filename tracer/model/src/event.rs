@@ -242,8 +242,8 @@ pub struct Exec {
     pub args: Args,
     /// Inode number of its mount namespace, 0 when unknown.
     pub mount_ns: u32,
-    /// Signals that the program ignores from its start, a bit each from signal 1; `None` in a stream of an older
-    /// version.
+    /// Signals that the program ignores from its start, of [`HANDED_ON`](tracer_common::signal::set::HANDED_ON), a bit
+    /// each from signal 1; `None` in a stream of an older version.
     pub ignored: Option<u64>,
 }
 
