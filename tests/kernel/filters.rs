@@ -9,7 +9,7 @@ use tracer_tests::{
     stage::kill,
 };
 
-use crate::{Test, live};
+use crate::{Test, live, me};
 
 pub fn trials() -> Vec<Test> {
     vec![
@@ -19,10 +19,6 @@ pub fn trials() -> Vec<Test> {
         live("tree", tree),
         live("rule_and_severity", rule_and_severity),
     ]
-}
-
-fn me() -> i32 {
-    std::process::id() as i32
 }
 
 /// The output of a run with these arguments, once `all` has seen everything.

@@ -10,7 +10,7 @@ use tracer_tests::{
     stage::{await_end_of, kill},
 };
 
-use crate::{Test, live};
+use crate::{Test, live, me};
 
 pub fn trials() -> Vec<Test> {
     vec![
@@ -32,11 +32,8 @@ pub fn trials() -> Vec<Test> {
     ]
 }
 
-fn me() -> i32 {
-    std::process::id() as i32
-}
-
-fn start() -> Run {
+/// A run in which ends by a signal count.
+pub fn start() -> Run {
     let mut run = Run::start();
     run.judge_kills();
     run

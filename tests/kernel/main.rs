@@ -111,6 +111,11 @@ struct Test {
     needs: Vec<Need>,
 }
 
+/// The pid of this process.
+fn me() -> i32 {
+    std::process::id() as i32
+}
+
 /// A test that traces live.
 fn live(name: &'static str, body: fn()) -> Test {
     Test { name, body, needs: vec![Need::Tracer, Need::Root, Need::HostPidNamespace, Need::Btf, Need::KernelPart] }

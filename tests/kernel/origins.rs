@@ -10,7 +10,7 @@ use tracer_tests::{
     stage::{await_end_of, kill},
 };
 
-use crate::{Test, live};
+use crate::{Test, kills::start, live, me};
 
 pub fn trials() -> Vec<Test> {
     // `bpf_task_pt_regs()`; the registers of other processors have other names.
@@ -29,16 +29,6 @@ pub fn trials() -> Vec<Test> {
         tests.push(live("one_by_one", one_by_one).needs(call));
     }
     tests
-}
-
-fn me() -> i32 {
-    std::process::id() as i32
-}
-
-fn start() -> Run {
-    let mut run = Run::start();
-    run.judge_kills();
-    run
 }
 
 fn shell(run: &Run, script: &str) -> Stage {

@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use tracer_tests::{Run, Stage, machine::Need, stage::kill};
 
-use crate::{Test, live};
+use crate::{Test, live, me};
 
 pub fn trials() -> Vec<Test> {
     vec![
@@ -18,10 +18,6 @@ pub fn trials() -> Vec<Test> {
         live("init_of_the_machine", init_of_the_machine),
         live("unshare_sleep", unshare_sleep).needs(Need::Program("unshare")).needs(Need::Program("nsenter")),
     ]
-}
-
-fn me() -> i32 {
-    std::process::id() as i32
 }
 
 fn enter(run: &Run, namespace_of: i32) -> (Stage, i32) {

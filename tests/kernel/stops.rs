@@ -8,7 +8,7 @@ use tracer_tests::{
     stage::kill,
 };
 
-use crate::{Test, live};
+use crate::{Test, live, me};
 
 pub fn trials() -> Vec<Test> {
     let unshare = Need::Program("unshare");
@@ -18,10 +18,6 @@ pub fn trials() -> Vec<Test> {
         live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
         live("a_shell_that_stands_between", a_shell_that_stands_between).needs(unshare),
     ]
-}
-
-fn me() -> i32 {
-    std::process::id() as i32
 }
 
 fn a_container_that_ends_in_order() {

@@ -381,7 +381,8 @@ impl<P: Pointer> TaskPtr<P> {
         (trust, mount_ns)
     }
 
-    /// Those of [`set::HANDED_ON`] that it ignores. Each that is looked at costs the verifier as much as a small program.
+    /// Those of [`set::HANDED_ON`] that it ignores. Each that is looked at costs the verifier as much as a small
+    /// program.
     #[inline(always)]
     fn ignored(self) -> u64 {
         let (mut ignored, mut signal) = (0, 1);

@@ -267,7 +267,7 @@ fn may_tell(world: &World, id: &str, uid: Option<u32>) -> bool {
 fn may_be_a_way_in(world: &World, process: &Process) -> bool {
     let is_shims = || world.parent(process.key).is_some_and(|parent| is_watcher(parent.comm.bytes()));
     let is_in_none = world.container_of(&process.identity()).is_none_or(|known| known.engine == Engine::Systemd);
-    is_in_none && ((process.roles.init && process.ns_level > 0) || process.roles.outsider || is_shims())
+    is_in_none && (process.is_init_of_namespace() || process.roles.outsider || is_shims())
 }
 
 /// The containers of existing processes, by their pids in this `/proc`; each pid comes with its parent's. Waits for the

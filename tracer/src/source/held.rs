@@ -62,21 +62,17 @@ fn stuck_thread(pid: u32) -> Option<(u32, String)> {
     let mut main = None;
     for thread in threads.take(MOST_THREADS) {
         let Some(tid) = thread.ok()?.file_name().to_str().and_then(|tid| tid.parse().ok()) else { continue };
-        let Some(state) = state(&procfs::text(&format!("/proc/{pid}/task/{tid}/stat"))) else { continue };
-        if state == "D" || state == "t" {
-            return Some((tid, state));
+        let Some(state) = stat::state(procfs::text(&format!("/proc/{pid}/task/{tid}/stat")).as_bytes()) else {
+            continue;
+        };
+        if matches!(state, 'D' | 't') {
+            return Some((tid, state.to_string()));
         }
         if tid == pid {
-            main = Some((tid, state));
+            main = Some((tid, state.to_string()));
         }
     }
     main
-}
-
-/// The state in a `stat`: after the name, which ends with the last `)`.
-fn state(stat: &str) -> Option<String> {
-    let (_, rest) = stat.rsplit_once(") ")?;
-    Some(rest.chars().next()?.to_string())
 }
 
 /// The file that the system call of a thread works on: by its descriptor, or by its path argument.
@@ -196,12 +192,6 @@ mod tests {
         let stat = procfs::text(&format!("/proc/{pid}/stat"));
         let ticks: u64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
         ProcKey { start: BootNs(ticks * 10_000_000), tgid: pid }
-    }
-
-    #[test]
-    fn the_state_stands_behind_the_name() {
-        assert_eq!(state("7 (a) D b) S 1 7").as_deref(), Some("S"));
-        assert_eq!(state("7 (a"), None);
     }
 
     #[test]

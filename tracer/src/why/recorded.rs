@@ -192,7 +192,7 @@ impl Follow {
             WhoArg::Name(_) => {
                 for change in step.changes {
                     if let &(Change::Born(key) | Change::Learned(key)) = change
-                        && world.get(key).is_some_and(|process| process.roles.init && process.ns_level > 0)
+                        && world.get(key).is_some_and(Process::is_init_of_namespace)
                     {
                         self.follow(world, key, at);
                     }
@@ -441,7 +441,7 @@ impl Follow {
             |process: &&Process| world.container_of(&process.identity()).is_some_and(|one| one.id == container.id);
         let members = self.lives.values().map(|life| &life.process).filter(is_in);
         let first = members.min_by_key(|process| {
-            let is_init = process.roles.init && process.ns_level > 0;
+            let is_init = process.is_init_of_namespace();
             (!is_init, process.ns_level, process.key)
         });
         first.map(|process| process.key)

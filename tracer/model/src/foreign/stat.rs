@@ -11,9 +11,7 @@ const TICK: Span = Span::ms(10);
 /// What `stat` says about the process that started at that time, or nothing if it is about another. The fields follow
 /// the name, which can contain anything and ends with the last `)`.
 pub fn stat(text: &[u8], start: BootNs) -> Option<Looked> {
-    let end = text.iter().rposition(|&b| b == b')')?;
-    let rest = std::str::from_utf8(text.get(end + 2..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
+    let mut fields = after_name(text)?;
     let state = *fields.next()?.as_bytes().first()?;
     let ppid = fields.next()?.parse().ok()?;
     // Field 7 of proc(5); the state is field 3, ppid field 4.
@@ -21,6 +19,16 @@ pub fn stat(text: &[u8], start: BootNs) -> Option<Looked> {
     // Field 22.
     let ticks: u64 = fields.nth(22 - 8)?.parse().ok()?;
     (ticks == (start - BootNs::ZERO) / TICK).then_some(Looked { state, ppid, pts: pts(tty) })
+}
+
+/// The state of a process or thread, whichever it is.
+pub fn state(text: &[u8]) -> Option<char> {
+    after_name(text)?.next()?.chars().next()
+}
+
+fn after_name(text: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    let end = text.iter().rposition(|&b| b == b')')?;
+    Some(std::str::from_utf8(text.get(end + 2..)?).ok()?.split_ascii_whitespace())
 }
 
 /// The number of a pseudo-terminal by its device number (`UNIX98_PTY_SLAVE_MAJOR`, of which there are 8).
@@ -68,6 +76,12 @@ mod tests {
     #[test]
     fn another_process_with_the_same_pid_is_not_meant() {
         assert_eq!(stat(STAT, BootNs::ZERO + 1235 * TICK), None);
+    }
+
+    #[test]
+    fn the_state_stands_behind_the_name() {
+        assert_eq!(state(b"7 (a) D b) S 1 7"), Some('S'));
+        assert_eq!(state(b"7 (a"), None);
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Rule for StoppedBy {
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
         let key = match *change {
-            Change::Died { key, .. } if !world.get(key).is_some_and(is_init_of_namespace) => key,
+            Change::Died { key, .. } if !world.get(key).is_some_and(Process::is_init_of_namespace) => key,
             // What else ended with a container is known by now.
             Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| ns.ending) {
                 Some(ending) if !is_told_otherwise(world, &ending) => ending.init.key,
@@ -96,16 +96,12 @@ fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
     Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
 }
 
-fn is_init_of_namespace(process: &Process) -> bool {
-    process.roles.init && process.ns_level > 0
-}
-
 /// What a process is the main process of: nobody asks who has stopped a helper.
 fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static str> {
     if world.command().is_some_and(|command| command.is(process.key)) {
         return Some("command");
     }
-    if is_init_of_namespace(process) {
+    if process.is_init_of_namespace() {
         return Some("container");
     }
     let parent = world.parent(process.key)?;
@@ -139,7 +135,7 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
     let took_ns = death.at - asked.at;
     let Request { signal, sender, .. } = *asked;
     let status = death.status;
-    let is_init = is_init_of_namespace(process);
+    let is_init = process.is_init_of_namespace();
     let notes = [
         words::asked_by(&asked.asked_by),
         Some(words::origin(asked)),

@@ -286,7 +286,7 @@ impl World {
         process.told_tracer(at, tracer);
         // Its parent is exiting too, in whichever order: in the end, the heir is notified.
         let autoreap = autoreap || process.orphaned.as_deref().is_some_and(Orphaned::heir_ignores);
-        let is_namespace_init = process.roles.init && process.ns_level > 0;
+        let is_namespace_init = process.is_init_of_namespace();
         if group_dead {
             match process.death_mut() {
                 None => {
@@ -318,7 +318,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.state = State::Dead(death);
         self.pending -= std::mem::take(&mut process.pending).len();
-        let (ns, is_init) = (process.pid_ns, process.roles.init && process.ns_level > 0);
+        let (ns, is_init) = (process.pid_ns, process.is_init_of_namespace());
         let (asked_by, args, entry) = (process.signalled_by, process.args.clone(), process.entry.clone());
         self.forget_client(key, &args);
         if let Some(entry) = entry {
@@ -484,7 +484,7 @@ impl World {
         if let Sender::Process(sender) = sender {
             // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
             // (`complete_signal()`).
-            let is_init = self.get(target.key).is_some_and(|process| process.roles.init && process.ns_level > 0);
+            let is_init = self.get(target.key).is_some_and(Process::is_init_of_namespace);
             let request = Request {
                 signal,
                 target: self.identity(target.key),

@@ -97,7 +97,7 @@ impl Command {
         self.descent.follow(world, change);
         match *change {
             Change::Born(key) => {
-                let Some(process) = world.get(key).filter(|process| process.roles.init && process.ns_level > 0) else {
+                let Some(process) = world.get(key).filter(|process| process.is_init_of_namespace()) else {
                     return;
                 };
                 let outer = world.namespace(process.pid_ns).and_then(|ns| ns.parent);

@@ -153,7 +153,7 @@ impl World {
     pub(super) fn contain(&mut self, key: ProcKey, id: &str) {
         let Some(process) = self.get(key) else { return };
         let (before, ns) = (process.container, process.pid_ns);
-        let is_ns = process.roles.init && process.ns_level > 0;
+        let is_ns = process.is_init_of_namespace();
         let Some(number) = self.containers.number(id) else {
             // It stays unknown, and conclusions from here on are incomplete.
             (self.gap, self.is_synced) = (Some(self.now), false);

@@ -130,9 +130,14 @@ impl World {
         let is_alone = clients.len() == 1;
         let Some(client) = clients.into_iter().find(|client| !self.is_taken(client.key)) else { return };
         let client = client.identity();
-        self.clients.insert((client.key, key));
+        self.enter(key, Entry { client, way: Way::Exec, is_alone, ended: None });
+    }
+
+    /// A process is in its container on behalf of a client that lives.
+    pub(super) fn enter(&mut self, key: ProcKey, entry: Entry) {
+        self.clients.insert((entry.client.key, key));
         if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(Entry { client, way: Way::Exec, is_alone, ended: None }));
+            process.entry = Some(Box::new(entry));
         }
     }
 

@@ -87,7 +87,7 @@ impl World {
             return false;
         };
         let (identity, ns) = (process.identity(), process.pid_ns);
-        let is_init = process.roles.init && process.ns_level > 0;
+        let is_init = process.is_init_of_namespace();
         let wasted_ns = process.stop.as_ref().and_then(|stop| stop.wasted_ns());
         let (cause, is_raised_again) = causes.of(signal, death.at);
         self.note_end(key, death, cause.clone());

@@ -100,7 +100,7 @@ impl World {
     /// the last of them is gone (`zap_pid_ns_processes()`).
     fn has_left_its_children(&self, key: ProcKey) -> bool {
         match self.get(key) {
-            Some(process) => process.death().is_some() && !(process.roles.init && process.ns_level > 0),
+            Some(process) => process.death().is_some() && !process.is_init_of_namespace(),
             None => self.gone.has(key),
         }
     }

@@ -136,7 +136,7 @@ impl World {
     /// A namespace's init is released after everything else in it (`zap_pid_ns_processes()`). RCU may report that in
     /// another order; the reaper of a child whose parent is already gone would then be unknown.
     fn leave_before(&mut self, init: ProcKey, at: BootNs, changes: &mut Vec<Change>) {
-        let Some(init) = self.get(init).filter(|process| process.roles.init && process.ns_level > 0) else { return };
+        let Some(init) = self.get(init).filter(|process| process.is_init_of_namespace()) else { return };
         let Some(death) = init.death() else { return };
         // The number of a namespace can be reused at once. A process with another init, or younger than the end of this
         // namespace, is not of this one.

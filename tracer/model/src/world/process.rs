@@ -316,6 +316,11 @@ impl Process {
         self.roles.init && self.ns_level == 0
     }
 
+    /// Pid 1 of a pid namespace other than the host's.
+    pub fn is_init_of_namespace(&self) -> bool {
+        self.roles.init && self.ns_level > 0
+    }
+
     /// It has ended, somebody must wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))

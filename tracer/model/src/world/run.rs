@@ -67,10 +67,7 @@ impl World {
             return;
         };
         let client = client.identity();
-        self.clients.insert((client.key, key));
-        if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(Entry { client, way: Way::Run, is_alone: true, ended: None }));
-        }
+        self.enter(key, Entry { client, way: Way::Run, is_alone: true, ended: None });
     }
 
     /// A client of a daemon was killed: the container that it had started is on its own if it lives.

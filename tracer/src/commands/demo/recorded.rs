@@ -45,7 +45,7 @@ impl RecordedScene {
         let events = events.into_iter();
         let mut scene = Self { start, events, engine, ns: PidNs::default(), init: 0, heard: Vec::new() };
         let find = |scene: &mut Self| {
-            let is_it = |process: &&Process| process.roles.init && process.ns_level > 0;
+            let is_it = |process: &&Process| process.is_init_of_namespace();
             let found = scene.world().processes().filter(is_it).find(|process| is_command(&process.args, init));
             Ok(found.map(|process| (process.pid_ns, process.key.tgid)))
         };

@@ -298,7 +298,7 @@ impl<W: Write> Perfetto<W> {
             .lives
             .get(&key)
             .is_some_and(|life| matches!(life.phase, Phase::Unborn { before: None, born: _, is_seen: true }));
-        let is_init = |process: &Process| process.roles.init && process.ns_level > 0 && process.death().is_none();
+        let is_init = |process: &Process| process.is_init_of_namespace() && process.death().is_none();
         is_new && world.get(key).is_some_and(is_init)
     }
 
