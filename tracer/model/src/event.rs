@@ -456,6 +456,8 @@ pub struct Held {
     /// The file of a control group by which somebody has frozen that: its own group, or one around it. Empty if it is
     /// not frozen.
     pub frozen: String,
+    /// The host pid of its ptrace tracer; 0 if nobody traces it.
+    pub tracer: u32,
 }
 
 /// See [`EventKind::Pipe`].

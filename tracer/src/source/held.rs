@@ -39,10 +39,11 @@ pub fn held(key: ProcKey) -> Held {
     let (tid, state) = stuck_thread(pid).unwrap_or((pid, String::new()));
     // 0: it does not sleep, or that may not be read.
     let wchan = Some(procfs::line(&format!("/proc/{pid}/task/{tid}/wchan"))).filter(|wchan| wchan != "0");
-    let masks = stat::masks(&procfs::text(&format!("/proc/{pid}/task/{tid}/status")));
-    let killed = masks.is_some_and(|masks| masks.waits(Signal::KILL));
+    let status = procfs::text(&format!("/proc/{pid}/task/{tid}/status"));
+    let killed = stat::masks(&status).is_some_and(|masks| masks.waits(Signal::KILL));
     let wchan = wchan.unwrap_or_default();
-    let mut held = Held { state, killed, wchan, file: String::new(), frozen: frozen(pid) };
+    let tracer = tracer(&status).unwrap_or_default();
+    let mut held = Held { state, killed, wchan, file: String::new(), frozen: frozen(pid), tracer };
     if held.state == "D" {
         reads::each(
             vec![(pid, tid)],
@@ -54,6 +55,12 @@ pub fn held(key: ProcKey) -> Held {
         );
     }
     held
+}
+
+/// The process whose thread traces a thread with that status: TracerPid is the id of a thread (`ptrace_parent()`).
+fn tracer(status: &str) -> Option<u32> {
+    let tid: u32 = stat::field(status, "TracerPid")?.parse().ok().filter(|&tid| tid != 0)?;
+    stat::field(&procfs::text(&format!("/proc/{tid}/status")), "Tgid")?.parse().ok()
 }
 
 /// The first thread that is in uninterruptible sleep or held by a tracer, else the main thread, and its state.

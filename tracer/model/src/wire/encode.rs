@@ -563,9 +563,9 @@ mod tests {
                 let awaited = (task(), task(), any::<bool>());
                 awaited.prop_map(|(task, waiter, only)| EventKind::Awaited(Awaited { task, waiter, only })).boxed()
             }
-            RecordKind::Held => (key(), any::<([String; 4], bool)>())
-                .prop_map(|(key, ([state, wchan, file, frozen], killed))| {
-                    EventKind::Held(key, Box::new(Held { state, killed, wchan, file, frozen }))
+            RecordKind::Held => (key(), any::<([String; 4], bool, u32)>())
+                .prop_map(|(key, ([state, wchan, file, frozen], killed, tracer))| {
+                    EventKind::Held(key, Box::new(Held { state, killed, wchan, file, frozen, tracer }))
                 })
                 .boxed(),
             RecordKind::Pipe => (key(), key(), any::<bool>())

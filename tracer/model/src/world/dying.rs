@@ -4,7 +4,7 @@ use tracer_common::record::signal_flags as bit;
 
 use crate::{
     event::{Held, Pipe},
-    ident::ProcKey,
+    ident::{ProcKey, TaskRef},
     signal::{Sender, Signal, SignalSent, Verdict},
     time::{BootNs, Seq},
     world::World,
@@ -43,8 +43,13 @@ impl World {
 
     /// The result of a look at what keeps a process from going on.
     pub(super) fn note_held(&mut self, at: BootNs, key: ProcKey, held: &Held) {
+        // The survey, which lists who is traced, comes only each second.
+        let tracer = self.by_pid(held.tracer).map(|tracer| TaskRef { key: tracer.key, tid: tracer.key.tgid });
         if let Some(process) = self.processes.get_mut(&key) {
             process.held = Some(Box::new((at, held.clone())));
+            if tracer.is_some() {
+                process.told_tracer(at, tracer);
+            }
         }
     }
 
