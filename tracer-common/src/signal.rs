@@ -10,6 +10,7 @@ pub mod number {
     pub const INT: u32 = 2;
     pub const QUIT: u32 = 3;
     pub const ILL: u32 = 4;
+    pub const TRAP: u32 = 5;
     pub const ABRT: u32 = 6;
     pub const BUS: u32 = 7;
     pub const FPE: u32 = 8;
@@ -27,14 +28,17 @@ pub mod number {
     pub const TTIN: u32 = 21;
     pub const TTOU: u32 = 22;
     pub const URG: u32 = 23;
+    pub const XCPU: u32 = 24;
+    pub const XFSZ: u32 = 25;
     pub const WINCH: u32 = 28;
+    pub const SYS: u32 = 31;
 }
 
 /// Sets of signals, as the kernel has them: signal `n` is bit `n - 1`.
 pub mod set {
     use super::number::{
-        ABRT, ALRM, BUS, CHLD, CONT, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, STOP, TERM, TSTP, TTIN, TTOU, URG,
-        USR1, USR2, WINCH,
+        ABRT, ALRM, BUS, CHLD, CONT, FPE, HUP, ILL, INT, KILL, PIPE, QUIT, SEGV, STOP, SYS, TERM, TRAP, TSTP, TTIN,
+        TTOU, URG, USR1, USR2, WINCH, XCPU, XFSZ,
     };
 
     const fn set(signals: &[u32]) -> u64 {
@@ -52,6 +56,8 @@ pub mod set {
     pub const STOPS: u64 = set(&[STOP, TSTP, TTIN, TTOU]);
     /// By default they leave the process alive. All others end it by default.
     pub const HARMLESS: u64 = IGNORED | STOPS;
+    /// By default they end the process once it takes them, as it writes a core file first (`sig_kernel_coredump()`).
+    pub const DUMPS_CORE: u64 = set(&[QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS]);
     /// Programs handle them as a request to end.
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
     /// Some programs do so with these, too; others are sent them all the time.

@@ -76,7 +76,7 @@ pub fn audit(signal: Option<Signal>) -> Audit {
     let mut all = facts::all();
     let inits: Vec<_> = all.values().filter(|one| one.is_init() && !one.has_ended()).map(|one| one.pid).collect();
     facts::look_closer(&mut all, inits);
-    let mut world = World::of(&all);
+    let mut world = Relations::of(&all);
     let mut containers = containers::of(world.inits().map(|init| (init.pid as u32, init.ppid as u32)));
     let signals: BTreeMap<i32, Signal> = world
         .inits()
@@ -101,7 +101,7 @@ pub(crate) fn own(container: Option<&Container>) -> Signal {
 }
 
 /// All processes and their relations.
-pub(crate) struct World<'a> {
+pub(crate) struct Relations<'a> {
     all: &'a BTreeMap<i32, Facts>,
     by_parent: BTreeMap<i32, Vec<&'a Facts>>,
     init_of: BTreeMap<u32, &'a Facts>,
@@ -126,7 +126,7 @@ impl Audit {
     }
 }
 
-impl<'a> World<'a> {
+impl<'a> Relations<'a> {
     pub(crate) fn of(all: &'a BTreeMap<i32, Facts>) -> Self {
         let mut by_parent: BTreeMap<i32, Vec<&Facts>> = BTreeMap::new();
         for one in all.values() {

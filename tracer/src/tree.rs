@@ -18,14 +18,14 @@ use crate::{
 
 /// Which part of the world to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct Extract {
     /// Only this namespace and those nested in it.
     pub ns: Option<PidNs>,
     /// Only zombies; in a tree, with their ancestors.
     pub zombies: bool,
 }
 
-impl Scope {
+impl Extract {
     fn holds(self, world: &World, ns: PidNs) -> bool {
         self.ns.is_none_or(|outer| world.is_in(ns, outer))
     }
@@ -35,7 +35,7 @@ impl Scope {
 ///
 /// # Errors
 /// Only from writing.
-pub fn print_json(world: &World, scope: Scope, out: impl Write) -> io::Result<()> {
+pub fn print_json(world: &World, scope: Extract, out: impl Write) -> io::Result<()> {
     let mut lines = Lines::new(out);
     for process in world.processes() {
         if scope.holds(world, process.pid_ns) && (!scope.zombies || process.is_zombie()) {
@@ -52,7 +52,7 @@ const DEEPEST: usize = 50;
 ///
 /// # Errors
 /// Only from writing.
-pub fn print_text(world: &World, scope: Scope, screen: Screen, mut out: impl Write) -> io::Result<()> {
+pub fn print_text(world: &World, scope: Extract, screen: Screen, mut out: impl Write) -> io::Result<()> {
     let forest = Forest::new(world);
     let mut is_first = true;
     for namespace in world.namespaces().filter(|namespace| scope.holds(world, namespace.id)) {

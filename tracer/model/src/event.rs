@@ -86,7 +86,7 @@ pub enum EventKind {
     /// It ended. Processes that it leaves behind may live on.
     CommandEnded(ProcKey, ExitStatus),
     /// The members of its tree. Only in an image of the world, which does not show who created whom.
-    CommandScope(Box<Scope>),
+    CommandScope(Box<CommandParts>),
     /// What is known about a container, or more than before.
     Container(Box<Container>),
     /// A process and its descendants belong to a container, by its id; if it is the init of a pid namespace, everything
@@ -541,7 +541,7 @@ impl Loss {
 
 /// See [`EventKind::CommandScope`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
+pub struct CommandParts {
     /// The processes.
     pub processes: Vec<ProcKey>,
     /// The pid namespaces.

@@ -49,7 +49,7 @@ mod tests;
 pub mod view;
 mod waiting;
 
-pub use command::{Command, End};
+pub use command::{Command, CommandEnd};
 pub use dying::Fatal;
 pub use entered::{Entry, Way};
 pub use family::Merged;

@@ -12,16 +12,16 @@ use crate::{
 
 mod cgroup;
 mod check;
+mod conclusion;
 mod limits;
 mod machine;
 mod print;
 mod rights;
 mod trial;
-mod verdict;
 
 use check::Section;
+use conclusion::Conclusion;
 use trial::Trial;
-use verdict::Verdict;
 
 /// Runs the command. The exit code says whether live tracing works.
 ///
@@ -36,13 +36,13 @@ pub fn run(options: &Doctor) -> anyhow::Result<ExitCode> {
         Output::Json => print::json(out, &report),
     }
     .context("cannot write to standard output")?;
-    Ok(if report.verdict.live_tracing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.conclusion.live_tracing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// All that is printed.
 struct Report {
     sections: Vec<Section>,
-    verdict: Verdict,
+    conclusion: Conclusion,
 }
 
 impl Report {
@@ -50,13 +50,13 @@ impl Report {
         let kernel = machine::Kernel::running();
         let types = machine::Types::read();
         let trial = Trial::run();
-        let verdict = Verdict::of(&trial, types.degraded());
+        let conclusion = Conclusion::of(&trial, types.degraded());
         let sections = vec![
             Section { title: "Machine", checks: machine::checks(&kernel, &types) },
             Section { title: "Rights", checks: rights::checks(trial.works()) },
             Section { title: "Live tracing, tried for real", checks: trial.checks },
             Section { title: "Limits", checks: limits::checks(&kernel) },
         ];
-        Self { sections, verdict }
+        Self { sections, conclusion }
     }
 }

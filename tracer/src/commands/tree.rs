@@ -23,7 +23,7 @@ use crate::{
     },
     thresholds::Thresholds,
     time::BootNs,
-    tree::{self, Scope},
+    tree::{self, Extract},
     when::When,
 };
 
@@ -41,7 +41,7 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
     let world = engine.world();
     let ns = ns.map(|ns| filter::find_ns(world, ns)).transpose();
     let ns = if file.is_some() { ns.map_err(Missing::at_moment) } else { ns };
-    let scope = Scope { ns: ns?, zombies };
+    let scope = Extract { ns: ns?, zombies };
     let out = BufWriter::new(Stdout::lock());
     match output {
         Output::Text => tree::print_text(world, scope, Screen::stdout(), out),

@@ -22,11 +22,11 @@ const MOST: usize = 4096;
 
 /// What similar findings have in common: their rule, and the parts that it declares. Anybody can choose a name, so the
 /// owner of the processes is part of it: what one user stages stands for nothing about another user or a container.
-type Kind = (&'static str, Vec<Part>);
+type Likeness = (&'static str, Vec<Part>);
 
 /// What was reported, by kind.
 #[derive(Debug, Default)]
-pub struct Alike(BTreeMap<Kind, Series>);
+pub struct Alike(BTreeMap<Likeness, Series>);
 
 /// Findings of one kind.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Alike {
 }
 
 /// `None` for a finding that is always reported by itself: a lasting one has its own way of not repeating too often.
-fn kind(finding: &Finding) -> Option<Kind> {
+fn kind(finding: &Finding) -> Option<Likeness> {
     match finding.facts.own(Role::Alike)? {
         Value::Key(key) if finding.stage == Stage::New => Some((finding.rule.name, key.clone())),
         _ => None,

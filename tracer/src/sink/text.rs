@@ -40,11 +40,11 @@ const MARGIN: usize = 14;
 /// Prints what is selected of each step.
 pub struct Text<W: Write> {
     select: Select,
-    page: Page<W>,
+    printer: Printer<W>,
 }
 
 /// The output and how it looks.
-struct Page<W: Write> {
+struct Printer<W: Write> {
     out: BufWriter<W>,
     screen: Screen,
     zone: TimeZone,
@@ -57,8 +57,8 @@ impl<W: Write> Text<W> {
     /// Findings that pass the filter, and events of those kinds that do; times of day in that
     /// zone.
     pub fn new(out: W, screen: Screen, zone: TimeZone, filter: Filter, kinds: &[Kind]) -> Self {
-        let page = Page { out: BufWriter::new(out), screen, zone, day: None, ring_size: 0 };
-        Self { select: Select::new(filter, kinds), page }
+        let printer = Printer { out: BufWriter::new(out), screen, zone, day: None, ring_size: 0 };
+        Self { select: Select::new(filter, kinds), printer }
     }
 
     /// Folds similar findings: prints the first few, then how many more there are.
@@ -69,14 +69,14 @@ impl<W: Write> Text<W> {
 
     /// Returns the output, without what was not flushed.
     pub fn into_inner(self) -> W {
-        self.page.out.into_parts().0
+        self.printer.out.into_parts().0
     }
 }
 
 impl<W: Write> Sink for Text<W> {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
-        let Self { select, page } = self;
-        select.step(world, step, |moment, item| page.item(world, moment, &item))
+        let Self { select, printer } = self;
+        select.step(world, step, |moment, item| printer.item(world, moment, &item))
     }
 
     fn show_from(&mut self, from: BootNs) {
@@ -84,18 +84,18 @@ impl<W: Write> Sink for Text<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.page.out.flush()
+        self.printer.out.flush()
     }
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
-        let Self { select, page } = self;
-        select.finish(world, |moment, item| page.item(world, moment, &item))?;
-        summary::print(&mut page.out, page.screen, world, summary, select.shown())?;
-        page.out.flush()
+        let Self { select, printer } = self;
+        select.finish(world, |moment, item| printer.item(world, moment, &item))?;
+        summary::print(&mut printer.out, printer.screen, world, summary, select.shown())?;
+        printer.out.flush()
     }
 }
 
-impl<W: Write> Page<W> {
+impl<W: Write> Printer<W> {
     fn item(&mut self, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
         let Moment { at, cpu: _, seq: _ } = moment;
         match item {

@@ -24,7 +24,7 @@ use crate::{
     event::{Event, EventKind, Exec},
     foreign::{
         cgroup::{self, Named},
-        runtime::{self, Call},
+        runtime::{self, Invocation},
     },
     host::{Container, Engine},
     ident::{Args, PidNs, ProcKey, Trust},
@@ -51,7 +51,7 @@ pub struct Containers {
     starting: FxHashMap<ProcKey, Starting>,
     /// What the processes of a snapshot say about containers, and whether they are in a control group within another
     /// container's.
-    found: Vec<(Call, bool, ProcKey)>,
+    found: Vec<(Invocation, bool, ProcKey)>,
     /// What is to be reported right after the last event.
     then: Vec<EventKind>,
     lookup: Lookup,
@@ -59,7 +59,7 @@ pub struct Containers {
 
 #[derive(Debug, Clone)]
 struct Starting {
-    call: Rc<Call>,
+    call: Rc<Invocation>,
     trust: Trust,
     /// The namespaces of the runtime itself.
     outside: PidNs,
@@ -91,7 +91,7 @@ impl Containers {
     fn executes(&mut self, exec: &Exec, world: &World) -> Vec<EventKind> {
         let (key, args) = (exec.task.key, &exec.args);
         let Some(process) = world.get(key) else { return Vec::new() };
-        if let Some(call) = Call::of(args, || args.trust.uid().unwrap_or(0)) {
+        if let Some(call) = Invocation::of(args, || args.trust.uid().unwrap_or(0)) {
             return self.is_called(exec, call, process.pid_ns, world);
         }
         if let (Trust::User(uid), Some(program)) = (args.trust, args.iter().next())
@@ -114,7 +114,7 @@ impl Containers {
     }
 
     /// A runtime was called.
-    fn is_called(&mut self, exec: &Exec, call: Call, outside: PidNs, world: &World) -> Vec<EventKind> {
+    fn is_called(&mut self, exec: &Exec, call: Invocation, outside: PidNs, world: &World) -> Vec<EventKind> {
         let trust = exec.args.trust;
         let mut events = Vec::new();
         if trust.is_believed_of(None) {
@@ -146,7 +146,7 @@ impl Containers {
                     return Vec::new();
                 }
                 // The path of the bundle is in the runtime's own mount namespace.
-                events = self.ask(&Call { bundle: None, engine: named.engine, ..(**call).clone() }, world);
+                events = self.ask(&Invocation { bundle: None, engine: named.engine, ..(**call).clone() }, world);
             }
         }
         events.push(EventKind::Contained(key, call.id.clone()));
@@ -229,7 +229,7 @@ impl Containers {
 
     /// Asks for a container that is not known yet, or has no processes (any more): it may be another one with that id.
     /// Returns what is known about it already.
-    fn ask(&mut self, call: &Call, world: &World) -> Vec<EventKind> {
+    fn ask(&mut self, call: &Invocation, world: &World) -> Vec<EventKind> {
         let known = world.container(&call.id);
         let is_same = known.is_some_and(|(known, _)| known.uid == call.uid());
         if !(is_same && known.is_some_and(|(_, members)| members > 0)) {
@@ -295,7 +295,7 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 
 /// The container of an existing process, by its cgroup; if that names none, by the shim that is its parent. Also
 /// whether its group lies within that of another container.
-fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bool)> {
+fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Invocation, bool)> {
     let shim = shim.and_then(|pid| {
         let line = procfs::command_lines(&[pid]).pop()?;
         let trust = procfs::trust(pid, &line, host_mount_ns);
@@ -308,7 +308,7 @@ fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Call, bo
             let owner = uid_of(&named).unwrap_or(0);
             // A user is not believed about where the bundle of one of root's containers is.
             let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
-            Some((Call { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
+            Some((Invocation { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
         }
         None => shim.map(|shim| (shim, false)),
     }

@@ -102,12 +102,12 @@ impl Sight {
 
 /// Looks again and again, and reports what has changed.
 #[derive(Debug)]
-pub struct Limits {
+pub struct LimitsWatch {
     /// In percent: from this use on, the holders are reported.
     pressure_at: u64,
     thread: Option<Thread>,
     next: Option<Instant>,
-    told: Told,
+    told: Reported,
 }
 
 #[derive(Debug)]
@@ -134,10 +134,10 @@ impl Thread {
     }
 }
 
-impl Limits {
+impl LimitsWatch {
     /// Nothing has been reported yet. Holders are reported from `pressure_at` percent on.
     pub fn new(pressure_at: u64) -> Self {
-        Self { pressure_at, thread: None, next: None, told: Told::default() }
+        Self { pressure_at, thread: None, next: None, told: Reported::default() }
     }
 
     /// Starts a look, unless one is in progress or has just ended.
@@ -189,7 +189,7 @@ impl Limits {
 
 /// What was reported last.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     ptys: Option<Ptys>,
     pids: Option<Room>,
     groups: BTreeMap<u64, GroupRoom>,
@@ -200,7 +200,7 @@ struct Told {
     is_whole: bool,
 }
 
-impl Told {
+impl Reported {
     fn changed(&mut self, pressure_at: u64, sight: Sight, world: &World) -> Rooms {
         let Sight { ptys, pty_holders, pids, groups: Seen { groups, left_out }, took: _ } = sight;
         let mut rooms = Rooms::default();
@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    fn told(told: &mut Told, groups: Vec<Group>, left_out: u64) -> Rooms {
+    fn told(told: &mut Reported, groups: Vec<Group>, left_out: u64) -> Rooms {
         let mut story = Story::new();
         story.fork(born(20, 1)).fork(born(30, 1));
         let sight = Sight { groups: Seen { groups, left_out }, ..Sight::default() };
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_had_failed_before_the_first_look_is_not_told() {
-        let mut all = Told::default();
+        let mut all = Reported::default();
         assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (7, true))], 0)), [(0, 0)]);
         assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (9, true))], 0)), [(2, 2)]);
         // That none are left to report is a change as well.
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn of_a_new_group_all_failures_are_new_unless_it_may_only_have_been_out_of_sight() {
         for (left_out, want) in [(0, 3), (1, 0)] {
-            let mut all = Told::default();
+            let mut all = Reported::default();
             told(&mut all, vec![], left_out);
             assert_eq!(failed(&told(&mut all, vec![group(1, None, 20, 5, (3, true))], 0)), [(want, want)]);
         }
@@ -381,7 +381,7 @@ mod tests {
         let nested =
             |is_own, failed| vec![group(1, None, 20, 10, (0, is_own)), group(2, Some(0), 30, 4, (failed, is_own))];
         for (is_own, want, is_inferred) in [(false, [5, 0], [true, false]), (true, [0, 5], [false, false])] {
-            let mut all = Told::default();
+            let mut all = Reported::default();
             told(&mut all, nested(is_own, 0), 0);
             let rooms = told(&mut all, nested(is_own, 5), 0);
             let of = |id| rooms.groups.iter().find(|group| group.id == id).cloned().unwrap_or_default();
@@ -393,14 +393,14 @@ mod tests {
     #[test]
     fn the_oldest_process_and_the_members_are_those_inside_too() {
         let groups = vec![group(1, None, 30, 9, (0, true)), group(2, Some(0), 20, 9, (0, true))];
-        let rooms = told(&mut Told::default(), groups, 0);
+        let rooms = told(&mut Reported::default(), groups, 0);
         let members: Vec<_> = rooms.groups.iter().map(|group| (group.process, group.members.clone())).collect();
         assert_eq!(members, [(key(20), vec![key(20), key(30)]), (key(20), vec![key(20)])]);
     }
 
     #[test]
     fn who_is_gone_is_told_but_not_who_may_only_be_out_of_sight() {
-        let mut all = Told::default();
+        let mut all = Reported::default();
         told(&mut all, vec![group(1, None, 20, 5, (0, true)), group(2, None, 30, 5, (0, true))], 0);
         let rooms = told(&mut all, vec![group(1, None, 20, 5, (0, true))], 4);
         assert_eq!((rooms.groups_gone, rooms.groups_left_out), (vec![], Some(4)));

@@ -41,19 +41,19 @@ pub struct Trace {
     is_uncounted: bool,
     /// Which part of the stream is being read.
     now: BootNs,
-    end: End,
+    end: FileEnd,
 }
 
 /// How a trace ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct End {
+pub struct FileEnd {
     /// Bytes after the last chunk that belong to no chunk, if the trace was not closed properly.
     pub cut: Option<u64>,
     /// What is wrong with the file, a sentence each.
     pub damage: Vec<String>,
 }
 
-impl End {
+impl FileEnd {
     /// What there is to report about the file, one sentence each.
     pub fn sentences(&self) -> Vec<String> {
         let Self { cut, damage } = self;
@@ -91,7 +91,7 @@ impl Trace {
     /// # Errors
     /// If it does not say what was recorded.
     pub fn new(mut reader: Reader) -> Result<Self, TraceError> {
-        let mut end = End::default();
+        let mut end = FileEnd::default();
         let start = match reader.start() {
             Some(start) => start.clone(),
             None => {
@@ -118,7 +118,7 @@ impl Trace {
     }
 
     /// How it ended, once it has been played.
-    pub fn end(&self) -> &End {
+    pub fn end(&self) -> &FileEnd {
         &self.end
     }
 

@@ -63,7 +63,7 @@ pub fn page(who: &WhoArg) -> Result<Page, Missing> {
         },
     };
     facts::look_closer(&mut all, [pid]);
-    let mut world = audit::World::of(&all);
+    let mut world = audit::Relations::of(&all);
     let process = &all[&pid];
     let is_asked = container.is_some();
     let container = container.or_else(|| container_of(&all, &world, process));
@@ -210,7 +210,7 @@ fn group(pid: i32) -> String {
 
 /// The container of a process: by its control group, or by the shim that is the parent of pid 1 of its namespace. The
 /// shim of the first process in that group knows the name.
-fn container_of(all: &BTreeMap<i32, Facts>, world: &audit::World<'_>, process: &Facts) -> Option<Container> {
+fn container_of(all: &BTreeMap<i32, Facts>, world: &audit::Relations<'_>, process: &Facts) -> Option<Container> {
     let own = group(process.pid);
     let top = parents(all, process).take_while(|parent| group(parent.pid) == own).last();
     let init = world.init_of(process);

@@ -10,7 +10,7 @@ use tracer::{
     host::StartInfo,
     source::{
         encode::image,
-        trace::{End, Trace},
+        trace::{FileEnd, Trace},
     },
     thresholds::Thresholds,
     time::BootNs,
@@ -76,7 +76,7 @@ fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
 struct Played {
     records: u64,
     lost: Loss,
-    end: End,
+    end: FileEnd,
     processes: usize,
 }
 
@@ -131,7 +131,7 @@ impl Example {
         let records = records(500);
         trace(&path, &records);
         let whole = play(&path).unwrap();
-        assert_eq!((whole.records, whole.lost.total(), &whole.end), (records.len() as u64, 0, &End::default()));
+        assert_eq!((whole.records, whole.lost.total(), &whole.end), (records.len() as u64, 0, &FileEnd::default()));
         Self { bytes: fs::read(&path).unwrap(), folder, total: whole.records, processes: whole.processes }
     }
 
@@ -284,7 +284,7 @@ fn what_is_written_comes_back_record_for_record() {
             Ok(ControlFlow::Continue(()))
         };
         trace.play_records(&mut take).unwrap();
-        assert_eq!(trace.end(), &End::default());
+        assert_eq!(trace.end(), &FileEnd::default());
         assert!(read == written, "{} records were written, {} read", written.len(), read.len());
     }
 }

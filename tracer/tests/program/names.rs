@@ -24,7 +24,7 @@ use tracer::{
         text::Text,
     },
     thresholds::Thresholds,
-    tree::{self, Scope},
+    tree::{self, Extract},
     why::{
         page::{print_recorded, print_recorded_json},
         recorded::Follow,
@@ -190,11 +190,11 @@ fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
     for (what, zombies) in [("tree", false), ("zombies", true)] {
         let mut lines = Vec::new();
         let screen = Screen { colour: false, width: None };
-        tree::print_text(&world, Scope { ns: None, zombies }, screen, &mut lines).unwrap();
+        tree::print_text(&world, Extract { ns: None, zombies }, screen, &mut lines).unwrap();
         out.push((what, of(lines)));
     }
     let mut lines = Vec::new();
-    tree::print_json(&world, Scope::default(), &mut lines).unwrap();
+    tree::print_json(&world, Extract::default(), &mut lines).unwrap();
     out.push(("tree as json", of(lines)));
     let mut annotations = Vec::new();
     report::write(&Report::Github, &gate, Path::new("run.mcap"), &mut annotations).unwrap();

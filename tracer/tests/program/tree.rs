@@ -3,7 +3,7 @@
 use tracer::{
     console::style::Screen,
     event::{EventKind, Roles, TaskInfo},
-    tree::{Scope, print_json, print_text},
+    tree::{Extract, print_json, print_text},
     world::World,
 };
 
@@ -42,7 +42,7 @@ fn world() -> World {
     world_of(&events)
 }
 
-fn text(scope: Scope, width: Option<usize>) -> String {
+fn text(scope: Extract, width: Option<usize>) -> String {
     let mut out = Vec::new();
     print_text(&world(), scope, Screen { colour: false, width }, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -50,17 +50,17 @@ fn text(scope: Scope, width: Option<usize>) -> String {
 
 #[test]
 fn every_namespace() {
-    insta::assert_snapshot!(text(Scope::default(), None));
+    insta::assert_snapshot!(text(Extract::default(), None));
 }
 
 #[test]
 fn only_zombies_and_the_way_to_them() {
-    insta::assert_snapshot!(text(Scope { ns: None, zombies: true }, None));
+    insta::assert_snapshot!(text(Extract { ns: None, zombies: true }, None));
 }
 
 #[test]
 fn one_namespace_and_what_is_nested() {
-    let text = text(Scope { ns: Some(INNER), zombies: false }, None);
+    let text = text(Extract { ns: Some(INNER), zombies: false }, None);
     let headings: Vec<_> = text.lines().filter(|line| line.starts_with("pid namespace")).collect();
     assert_eq!(headings.len(), 2, "{text}");
     assert!(headings[0].starts_with("pid namespace 4026532841 (level 1, in 4026531836): init sleep (pid 50)"));
@@ -68,7 +68,7 @@ fn one_namespace_and_what_is_nested() {
 
 #[test]
 fn commands_are_cut_at_the_screen() {
-    for line in text(Scope::default(), Some(40)).lines().filter(|line| line.ends_with('…')) {
+    for line in text(Extract::default(), Some(40)).lines().filter(|line| line.ends_with('…')) {
         assert!(line.chars().count() <= 40, "{line}");
     }
 }
@@ -76,14 +76,14 @@ fn commands_are_cut_at_the_screen() {
 #[test]
 fn no_zombies_is_an_answer() {
     let mut out = Vec::new();
-    print_text(&World::default(), Scope { ns: None, zombies: true }, Screen::default(), &mut out).unwrap();
+    print_text(&World::default(), Extract { ns: None, zombies: true }, Screen::default(), &mut out).unwrap();
     assert_eq!(out, b"no zombies\n");
 }
 
 #[test]
 fn json_lines_keep_the_contract() {
     let mut out = Vec::new();
-    print_json(&world(), Scope::default(), &mut out).unwrap();
+    print_json(&world(), Extract::default(), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text.lines().count(), world().process_count());
     for line in text.lines() {
@@ -95,7 +95,7 @@ fn json_lines_keep_the_contract() {
 #[test]
 fn json_of_zombies_only() {
     let mut out = Vec::new();
-    print_json(&world(), Scope { ns: Some(INNER), zombies: true }, &mut out).unwrap();
+    print_json(&world(), Extract { ns: Some(INNER), zombies: true }, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.lines().count() >= 1);
     assert!(text.lines().all(|line| line.contains(r#""state":"zombie""#) && line.contains(r#""owed_by":{"pid":50"#)));
@@ -110,6 +110,6 @@ fn containers_have_names() {
     let joined = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..inner(65, 22, 40, "sidecar") };
     events.extend([row(joined), EventKind::Contained(key(65), "joined".into())]);
     let mut out = Vec::new();
-    print_text(&world_of(&events), Scope::default(), Screen::default(), &mut out).unwrap();
+    print_text(&world_of(&events), Extract::default(), Screen::default(), &mut out).unwrap();
     insta::assert_snapshot!(String::from_utf8(out).unwrap());
 }

@@ -6,7 +6,7 @@ use crate::{host::Engine, ident::Args, programs};
 
 /// A container, as a command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct Invocation {
     /// Its id.
     pub id: String,
     /// The engine whose directories hold its bundle.
@@ -34,7 +34,7 @@ const FLAGS: [&str; 11] = [
     "--lazy-pages",
 ];
 
-impl Call {
+impl Invocation {
     /// Reads a command line; `None` if it does not bring a process into a container. `owner` is the user who started
     /// it.
     pub fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
@@ -117,7 +117,7 @@ fn is_runtime(program: &[u8]) -> bool {
 }
 
 /// The container that a shim was started for; `directory` is its working directory, `owner` the user who started it.
-pub fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Call> {
+pub fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Invocation> {
     let value = |option: &str| {
         let at = words.iter().position(|word| word == option)?;
         words.get(at + 1).filter(|value| !value.is_empty())
@@ -126,11 +126,11 @@ pub fn shim(words: &[String], directory: Option<&Path>, owner: u32) -> Option<Ca
         // conmon
         let id = value("-c")?.clone();
         let engine = engine_of(bundle).unwrap_or_default();
-        return Some(Call { id, engine, bundle: Some(bundle.into()), owner });
+        return Some(Invocation { id, engine, bundle: Some(bundle.into()), owner });
     }
     let id = value("-id")?.clone();
     let engine = if value("-namespace")? == "moby" { Engine::Docker } else { Engine::Containerd };
-    Some(Call { id, engine, bundle: directory.map(Path::to_owned), owner })
+    Some(Invocation { id, engine, bundle: directory.map(Path::to_owned), owner })
 }
 
 #[cfg(test)]
@@ -142,8 +142,8 @@ mod tests {
         Args { bytes: bytes.into_bytes().into(), ..Args::default() }
     }
 
-    fn call(line: &str) -> Option<Call> {
-        Call::of(&args(line), || 0)
+    fn call(line: &str) -> Option<Invocation> {
+        Invocation::of(&args(line), || 0)
     }
 
     #[test]
@@ -154,23 +154,26 @@ mod tests {
             "{docker} create --bundle /run/containerd/io.containerd.runtime.v2.task/moby/abc --pid-file /x/init.pid abc"
         );
         let bundle = Some("/run/containerd/io.containerd.runtime.v2.task/moby/abc".into());
-        assert_eq!(call(&created), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle, owner: 0 }));
+        assert_eq!(call(&created), Some(Invocation { id: "abc".into(), engine: Engine::Docker, bundle, owner: 0 }));
         let executed = format!("{docker} exec --process /tmp/runc-process1 --detach --pid-file /x/1.pid abc");
-        assert_eq!(call(&executed), Some(Call { id: "abc".into(), engine: Engine::Docker, bundle: None, owner: 0 }));
+        assert_eq!(
+            call(&executed),
+            Some(Invocation { id: "abc".into(), engine: Engine::Docker, bundle: None, owner: 0 })
+        );
         let podman = "/usr/bin/crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata \
                       --pid-file /run/pidfile def";
         let bundle = Some("/var/lib/containers/storage/overlay-containers/def/userdata".into());
-        assert_eq!(call(podman), Some(Call { id: "def".into(), engine: Engine::Podman, bundle, owner: 0 }));
+        assert_eq!(call(podman), Some(Invocation { id: "def".into(), engine: Engine::Podman, bundle, owner: 0 }));
         assert_eq!(
             call("runc run -d --bundle=b test"),
-            Some(Call { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()), owner: 0 })
+            Some(Invocation { id: "test".into(), engine: Engine::Oci, bundle: Some("b".into()), owner: 0 })
         );
         assert_eq!(call("runc exec -t -e A=b test sh -c x").map(|call| call.id), Some("test".into()));
     }
 
     #[test]
     fn a_line_that_was_cut_still_has_the_bundle() {
-        let cut = |line: &str| Call::of(&Args { cut: true, ..args(line) }, || 0).map(|call| call.id);
+        let cut = |line: &str| Invocation::of(&Args { cut: true, ..args(line) }, || 0).map(|call| call.id);
         let podman = "crun create --bundle /var/lib/containers/storage/overlay-containers/def/userdata --pid-file";
         assert_eq!(cut(podman), Some("def".into()));
         assert_eq!(cut("runc create --bundle /x/abc --pid-file y ab"), Some("abc".into()));
@@ -191,7 +194,10 @@ mod tests {
         let docker = words("/usr/bin/containerd-shim-runc-v2 -namespace moby -id abc -address /x.sock");
         let bundle = Path::new("/state/moby/abc");
         let call = shim(&docker, Some(bundle), 0).unwrap();
-        assert_eq!(call, Call { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()), owner: 0 });
+        assert_eq!(
+            call,
+            Invocation { id: "abc".into(), engine: Engine::Docker, bundle: Some(bundle.into()), owner: 0 }
+        );
         assert_eq!(call.bundle_of("other"), Some("/state/moby/other".into()));
         let podman = words("/usr/bin/conmon --api-version 1 -c def -u def -b /s/overlay-containers/def/userdata");
         assert_eq!(shim(&podman, None, 0).map(|call| (call.id, call.engine)), Some(("def".into(), Engine::Podman)));

@@ -54,7 +54,7 @@ impl Rule for CannotDie {
             Change::Died { key, .. } => *key,
             _ => return Opinion::Quiet,
         };
-        match world.get(key).and_then(end_of) {
+        match world.get(key).and_then(due) {
             Some(end) => Opinion::Recheck(end.at + self.after, key),
             None => Opinion::Quiet,
         }
@@ -68,7 +68,7 @@ impl Rule for CannotDie {
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(process) = world.get(key) else { return Opinion::Quiet };
-        let Some(end) = end_of(process) else { return Opinion::Quiet };
+        let Some(end) = due(process) else { return Opinion::Quiet };
         let due = end.at + self.after;
         if world.now() < due {
             return Opinion::Recheck(due, key);
@@ -112,7 +112,7 @@ fn is_zombie(process: &Process) -> bool {
 }
 
 /// What was to be the end of a process.
-struct End {
+struct Due {
     fatal: Option<Fatal>,
     /// When.
     at: BootNs,
@@ -122,13 +122,13 @@ struct End {
     exiting: bool,
 }
 
-fn end_of(process: &Process) -> Option<End> {
+fn due(process: &Process) -> Option<Due> {
     let (fatal, death) = (process.fatal.as_deref().copied(), process.death());
     let (at, seq) = fatal.map(|fatal| (fatal.at, fatal.seq)).or_else(|| death.map(|death| (death.at, death.seq)))?;
-    Some(End { fatal, at, seq, exiting: death.is_some() })
+    Some(Due { fatal, at, seq, exiting: death.is_some() })
 }
 
-fn finding(world: &World, process: &Process, end: &End) -> Finding {
+fn finding(world: &World, process: &Process, end: &Due) -> Finding {
     let name = process.identity();
     let age_ns = world.now() - end.at;
     let (why, age) = (Why::of(world, process), seconds(age_ns));

@@ -8,7 +8,7 @@ use crate::{
     summary::and_more,
     thresholds::Thresholds,
     time::{Seq, Span},
-    world::{Command, End, Process, World},
+    world::{Command, CommandEnd, Process, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -63,7 +63,7 @@ enum Remains<'a> {
     Left(Vec<&'a Process>),
 }
 
-fn remains<'a>(world: &'a World, command: &Command, end: End, after: Span) -> Remains<'a> {
+fn remains<'a>(world: &'a World, command: &Command, end: CommandEnd, after: Span) -> Remains<'a> {
     let due = |process: &Process| process.death().map(|death| process.owed_since(death) + after);
     let mut left = command.left(world);
     left.retain(|process| {
@@ -131,7 +131,7 @@ impl Rule for LeftBehind {
     }
 }
 
-fn finding(world: &World, command: &Command, end: End, left: &[&Process]) -> Finding {
+fn finding(world: &World, command: &Command, end: CommandEnd, left: &[&Process]) -> Finding {
     let zombies = left.iter().filter(|process| process.death().is_some()).count() as u64;
     let running = left.len() as u64 - zombies;
     let named: Vec<_> = left.iter().take(NAMED).map(|process| remnant(world, process)).collect();

@@ -18,8 +18,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     event::{
-        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks,
-        Notify, Pipe, Reap, Roles, Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, CommandParts, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss,
+        Masks, Notify, Pipe, Reap, Roles, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
@@ -297,13 +297,13 @@ fn loss(bytes: &[u8]) -> Result<Loss, DecodeError> {
     Ok(loss)
 }
 
-fn scope(bytes: &[u8]) -> Result<Scope, DecodeError> {
+fn scope(bytes: &[u8]) -> Result<CommandParts, DecodeError> {
     let CommandScopeRecord { header: Header { kind, .. }, processes, namespaces } = read(bytes)?;
     let mut rest = rest::<CommandScopeRecord>(bytes)?;
     // Allocates only what the bytes at hand justify, whatever the record claims.
     let want = (processes as usize).saturating_mul(size_of::<TaskId>()).saturating_add(4 * namespaces as usize);
     let short = DecodeError::Short { kind, have: rest.len(), want };
-    let mut scope = Scope::default();
+    let mut scope = CommandParts::default();
     for _ in 0..processes {
         let (id, after) = TaskId::read_from_prefix(rest).map_err(|_| short)?;
         scope.processes.push(known_ref(id).key);

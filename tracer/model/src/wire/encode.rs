@@ -19,8 +19,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 use crate::{
     event::{
-        Adopt, Adopter, Awaited, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify, Pipe, Reap, Roles,
-        Row, Scope, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Adopt, Adopter, Awaited, CommandParts, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify,
+        Pipe, Reap, Roles, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
@@ -134,7 +134,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.fixed(&fixed);
         }
         EventKind::CommandScope(scope) => {
-            let Scope { processes, namespaces } = &**scope;
+            let CommandParts { processes, namespaces } = &**scope;
             let counts = [processes.len() as u32, namespaces.len() as u32];
             let fixed = CommandScopeRecord { processes: counts[0], namespaces: counts[1], ..Default::default() };
             let processes: Vec<_> = processes.iter().copied().map(leader).collect();
@@ -616,7 +616,7 @@ mod tests {
             RecordKind::CommandScope => (vec(key(), 0..4), vec(any::<u32>(), 0..4))
                 .prop_map(|(processes, namespaces)| {
                     let namespaces = namespaces.into_iter().map(PidNs).collect();
-                    EventKind::CommandScope(Box::new(Scope { processes, namespaces }))
+                    EventKind::CommandScope(Box::new(CommandParts { processes, namespaces }))
                 })
                 .boxed(),
             RecordKind::Container => container().boxed(),

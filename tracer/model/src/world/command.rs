@@ -5,9 +5,9 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     change::Change,
-    event::{EventKind, ExitStatus, Fork, Scope},
+    event::{CommandParts, EventKind, ExitStatus, Fork},
     ident::{Args, Identity, PidNs, ProcKey},
-    scope::Scope as Part,
+    scope::Scope,
     time::{BootNs, Seq},
     world::{Process, World, descent::Descent},
 };
@@ -20,7 +20,7 @@ pub struct Command {
     /// What was started.
     pub args: Args,
     /// Set when it has ended.
-    pub end: Option<End>,
+    pub end: Option<CommandEnd>,
     descent: Descent,
     /// Pid namespaces that were created while it ran. A container is no descendant of the client that asked for it, so
     /// only the time connects it to the command.
@@ -31,7 +31,7 @@ pub struct Command {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct CommandEnd {
     /// When that was known.
     pub at: BootNs,
     /// Its wait status.
@@ -87,7 +87,7 @@ impl Command {
         namespaces.sort_unstable();
         let mut image = vec![
             EventKind::CommandStarted(key, self.args.clone()),
-            EventKind::CommandScope(Box::new(Scope { processes, namespaces })),
+            EventKind::CommandScope(Box::new(CommandParts { processes, namespaces })),
         ];
         image.extend(self.end.map(|end| EventKind::CommandEnded(key, end.status)));
         image
@@ -122,11 +122,11 @@ impl World {
     }
 
     /// Whether a process belongs to that scope of the command; any does if there is no command.
-    pub fn is_in_scope(&self, process: &Identity, part: Part) -> bool {
+    pub fn is_in_scope(&self, process: &Identity, part: Scope) -> bool {
         match (&self.command, part) {
-            (_, Part::Host) => true,
-            (Some(command), Part::Command) => command.has(process),
-            (Some(command), Part::Tree) => command.has_descendant(process.key),
+            (_, Scope::Host) => true,
+            (Some(command), Scope::Command) => command.has(process),
+            (Some(command), Scope::Tree) => command.has_descendant(process.key),
             (None, _) => !self.has_command,
         }
     }
@@ -152,7 +152,7 @@ impl World {
     pub(super) fn command_ended(&mut self, at: BootNs, seq: Seq, status: ExitStatus, changes: &mut Vec<Change>) {
         let Some(mut command) = self.command.take() else { return };
         if command.end.is_none() {
-            command.end = Some(End { at, status, seq });
+            command.end = Some(CommandEnd { at, status, seq });
             changes.push(Change::CommandEnded(command.identity.key));
         }
         if let Some(process) = self.get(command.identity.key) {
@@ -161,7 +161,7 @@ impl World {
         self.command = Some(command);
     }
 
-    pub(super) fn command_scope(&mut self, scope: &Scope) {
+    pub(super) fn command_scope(&mut self, scope: &CommandParts) {
         let Some(mut command) = self.command.take() else { return };
         for &key in &scope.processes {
             command.descent.add(self, key);

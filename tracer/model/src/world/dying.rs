@@ -1,6 +1,9 @@
 //! Processes that were killed and still exist, and what keeps a process from going on.
 
-use tracer_common::record::signal_flags as bit;
+use tracer_common::{
+    record::signal_flags as bit,
+    signal::{contains, set},
+};
 
 use crate::{
     event::{Held, Pipe},
@@ -23,18 +26,13 @@ pub struct Fatal {
     pub seq: Seq,
 }
 
-/// By default these write a core file first, which takes time: such a signal must be taken before the process dies
-/// (`sig_kernel_coredump()`).
-const DUMPS_CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
-
 impl World {
     /// Remembers the first signal at which the kernel began to end a process: by then, each of its threads has a
     /// SIGKILL (`complete_signal()`).
     pub(super) fn note_fatal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, sender: Sender, verdict: Verdict) {
         let SignalSent { target, signal, flags, .. } = *sent;
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
-        let ends =
-            is_default && !signal.is_ignored_by_default() && !signal.is_stop() && !DUMPS_CORE.contains(&signal.0);
+        let ends = is_default && !contains(set::HARMLESS | set::DUMPS_CORE, signal.0.into());
         let is_fatal = verdict == Verdict::Delivered && (signal == Signal::KILL || ends);
         if let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) {
             process.fatal.get_or_insert_with(|| Box::new(Fatal { signal, sender, at, seq }));

@@ -86,12 +86,13 @@ impl World {
         let Some(process) = self.get(client) else { return };
         let Some(words) = words_of_run(&process.args) else { return };
         let trust = process.args.trust;
-        let inits = self.namespaces.values().filter_map(|ns| self.get(ns.init?));
-        let mut its = inits.filter(|init| {
-            let container = self.container_of(&init.identity());
+        // A client is older than its container. Anybody can have many clients killed: what is cheap is asked first.
+        let inits = self.namespaces.values().filter_map(|ns| ns.init).filter(|&init| init > client);
+        let mut its = inits.filter_map(|init| self.get(init)).filter(|init| {
             let is_its =
                 |container: &Container| trust.is_believed_of(container.uid) && asks_for(&words, &init.args, container);
-            init.key > client && init.death().is_none() && init.entry.is_none() && container.is_some_and(is_its)
+            let is_alone = init.entry.is_none() && init.death().is_none();
+            is_alone && self.container_of(&init.identity()).is_some_and(is_its)
         });
         // With two of them, it cannot be known which one it was.
         let (Some(init), None) = (its.next().map(|init| init.key), its.next()) else { return };

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 use rustix::process::Signal;
 
-use super::{page::Page, scene::Scene};
+use super::{printer::Printer, scene::Scene};
 use crate::time::BootNs;
 
 /// Pid 1 of the stage.
@@ -15,9 +15,9 @@ const PARENT: &str = "sleep 1000 & wait";
 const WORKERS: &str = "sleep 1000 & sleep 1000 & wait";
 
 /// Plays it all.
-pub(super) async fn tell<S: Scene, W: Write>(scene: &mut S, page: &mut Page<W>) -> Result<()> {
-    page.title(scene)?;
-    let mut theatre = Theatre { scene, page };
+pub(super) async fn tell<S: Scene, W: Write>(scene: &mut S, printer: &mut Printer<W>) -> Result<()> {
+    printer.title(scene)?;
+    let mut theatre = Theatre { scene, printer };
     theatre.dropped_signal().await?;
     theatre.zombie().await?;
     theatre.orphan().await?;
@@ -27,42 +27,42 @@ pub(super) async fn tell<S: Scene, W: Write>(scene: &mut S, page: &mut Page<W>) 
 /// Everybody who takes part.
 struct Theatre<'a, S, W: Write> {
     scene: &'a mut S,
-    page: &'a mut Page<W>,
+    printer: &'a mut Printer<W>,
 }
 
 impl<S: Scene, W: Write> Theatre<'_, S, W> {
     async fn dropped_signal(&mut self) -> Result<()> {
         const KILL: &str = "kill -TERM 1";
-        self.page.act(1, "A stop signal that does nothing")?;
-        self.page.action(&format!("sh -c '{KILL}'"), "inside, as `docker exec` would run it")?;
+        self.printer.act(1, "A stop signal that does nothing")?;
+        self.printer.action(&format!("sh -c '{KILL}'"), "inside, as `docker exec` would run it")?;
         let since = self.scene.now();
         let shell = self.scene.run(&["sh", "-c", KILL]).await?;
         let status = self.scene.until("the end of `kill`", |scene| scene.ended(shell)).await?;
         anyhow::ensure!(status.0 == 0, "`{KILL}` inside the namespace failed");
-        self.page.note("kill exits with 0, as if all were well, and sleep goes on sleeping.")?;
+        self.printer.note("kill exits with 0, as if all were well, and sleep goes on sleeping.")?;
         self.says(since, "init-ignored-signal").await
     }
 
     async fn zombie(&mut self) -> Result<()> {
-        self.page.act(2, "A parent that never waits")?;
-        self.page.action(&format!("sh -c '{NEVER_WAITS}'"), "the child ends; its parent only sleeps")?;
+        self.printer.act(2, "A parent that never waits")?;
+        self.printer.action(&format!("sh -c '{NEVER_WAITS}'"), "the child ends; its parent only sleeps")?;
         let since = self.scene.now();
         self.scene.run(&["sh", "-c", NEVER_WAITS]).await?;
         self.says(since, "unreaped-child").await
     }
 
     async fn orphan(&mut self) -> Result<()> {
-        self.page.act(3, "An orphan, and a pid 1 that does not care")?;
-        self.page.action(&format!("sh -c '{PARENT}'"), "a shell with a child")?;
+        self.printer.act(3, "An orphan, and a pid 1 that does not care")?;
+        self.printer.action(&format!("sh -c '{PARENT}'"), "a shell with a child")?;
         let shell = self.scene.run(&["sh", "-c", PARENT]).await?;
         let child = self.children(shell, 1).await?[0];
 
-        self.page.action(&format!("kill -KILL {shell}"), "the shell is killed")?;
+        self.printer.action(&format!("kill -KILL {shell}"), "the shell is killed")?;
         let since = self.scene.now();
         self.scene.kill(shell, Signal::KILL)?;
         self.says(since, "orphan-adopted").await?;
 
-        self.page.action(&format!("kill -TERM {child}"), "the orphan ends, too")?;
+        self.printer.action(&format!("kill -TERM {child}"), "the orphan ends, too")?;
         let since = self.scene.now();
         self.scene.kill(child, Signal::TERM)?;
         self.says(since, "unreaped-child").await
@@ -70,12 +70,12 @@ impl<S: Scene, W: Write> Theatre<'_, S, W> {
 
     async fn end_of_namespace(&mut self) -> Result<()> {
         let init = self.scene.init();
-        self.page.act(4, "When pid 1 goes, all go")?;
-        self.page.action(&format!("sh -c '{WORKERS}'"), "three workers, beside the parent of 2.")?;
+        self.printer.act(4, "When pid 1 goes, all go")?;
+        self.printer.action(&format!("sh -c '{WORKERS}'"), "three workers, beside the parent of 2.")?;
         let shell = self.scene.run(&["sh", "-c", WORKERS]).await?;
         self.children(shell, 2).await?;
 
-        self.page.action(&format!("kill -KILL {init}"), "pid 1, from the host, so it counts")?;
+        self.printer.action(&format!("kill -KILL {init}"), "pid 1, from the host, so it counts")?;
         let since = self.scene.now();
         self.scene.kill(init, Signal::KILL)?;
         self.says(since, "namespace-killed").await
@@ -101,7 +101,7 @@ impl<S: Scene, W: Write> Theatre<'_, S, W> {
     async fn says(&mut self, since: BootNs, rule: &str) -> Result<()> {
         // Processes that the story itself ends need no finding.
         for finding in self.scene.hear(rule).await?.iter().filter(|finding| finding.rule.name != "killed-by") {
-            self.page.says(since, finding)?;
+            self.printer.says(since, finding)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::{
     Report,
     check::{Check, Section, Status},
-    verdict::{Claim, Proof, Verdict},
+    conclusion::{Claim, Conclusion, Proof},
 };
 use crate::{
     console::style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
@@ -16,12 +16,12 @@ use crate::{
 
 /// One object a line: a `check` each, then the `verdict`.
 pub(super) fn json(out: impl Write, report: &Report) -> io::Result<()> {
-    let Report { sections, verdict } = report;
+    let Report { sections, conclusion } = report;
     let mut lines = Lines::new(out);
     for check in sections.iter().flat_map(|section| &section.checks) {
         lines.print(check)?;
     }
-    lines.print(&verdict.line())?;
+    lines.print(&conclusion.line())?;
     lines.flush()
 }
 
@@ -30,28 +30,28 @@ const WIDEST: usize = 110;
 
 /// For a person: a line each, in columns.
 pub(super) fn text(out: impl Write, screen: Screen, report: &Report) -> io::Result<()> {
-    let Report { sections, verdict } = report;
+    let Report { sections, conclusion } = report;
     let names = sections.iter().flat_map(|section| &section.checks).map(|check| style::columns(&check.name));
     let name_width = names.max().unwrap_or(0);
     let screen = Screen { width: screen.width.map(|width| width.min(WIDEST)), ..screen };
-    let mut page = Page { out, screen };
+    let mut printer = Printer { out, screen };
     for Section { title, checks } in sections {
-        page.title(title)?;
+        printer.title(title)?;
         for check in checks {
-            page.check(check, name_width)?;
+            printer.check(check, name_width)?;
         }
-        writeln!(page.out)?;
+        writeln!(printer.out)?;
     }
-    page.verdict(verdict)?;
-    page.out.flush()
+    printer.conclusion(conclusion)?;
+    printer.out.flush()
 }
 
-struct Page<W> {
+struct Printer<W> {
     out: W,
     screen: Screen,
 }
 
-impl<W: Write> Page<W> {
+impl<W: Write> Printer<W> {
     fn title(&mut self, title: &str) -> io::Result<()> {
         writeln!(self.out, "{}", self.screen.paint(BOLD, title))
     }
@@ -70,9 +70,9 @@ impl<W: Write> Page<W> {
         Ok(())
     }
 
-    fn verdict(&mut self, verdict: &Verdict) -> io::Result<()> {
+    fn conclusion(&mut self, conclusion: &Conclusion) -> io::Result<()> {
         self.title("What this machine can and cannot prove")?;
-        for Claim { proof, sentence } in &verdict.claims {
+        for Claim { proof, sentence } in &conclusion.claims {
             let (word, look) = match proof {
                 Proof::Exact => ("yes", GOOD),
                 Proof::Partly => ("partly", WARN),
@@ -82,7 +82,7 @@ impl<W: Write> Page<W> {
             self.wrapped(10, sentence)?;
         }
         writeln!(self.out)?;
-        let (look, what) = match verdict.live_tracing {
+        let (look, what) = match conclusion.live_tracing {
             true => (GOOD, "Live tracing works. See it at work: `sudo tracer demo`"),
             false => (BAD, "Live tracing does not work here; the lines marked FAIL say why."),
         };
@@ -120,7 +120,7 @@ mod tests {
         let claims = vec![Claim { proof: Proof::No, sentence: "Live tracing does not work.".into() }];
         Report {
             sections: vec![Section { title: "Machine", checks }],
-            verdict: Verdict { live_tracing: false, claims },
+            conclusion: Conclusion { live_tracing: false, claims },
         }
     }
 

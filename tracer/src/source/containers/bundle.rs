@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use crate::{
-    foreign::{self, runtime::Call},
+    foreign::{self, runtime::Invocation},
     host::{Container, Engine},
     source::{reads::read_owned, walk::find},
 };
@@ -19,8 +19,8 @@ const CONFIG_MAX: usize = 1 << 20;
 const LIST_MAX: usize = 4 << 20;
 
 /// What the bundle says about a container; only what the call says, if there is no bundle to believe.
-pub(super) fn container(call: &Call) -> Container {
-    let Call { id, engine, bundle, owner } = call;
+pub(super) fn container(call: &Invocation) -> Container {
+    let Invocation { id, engine, bundle, owner } = call;
     let mut container = Container { id: id.clone(), engine: *engine, uid: call.uid(), ..Container::default() };
     let Some(bundle) = bundle else { return container };
     if let Ok(text) = read_owned(&bundle.join("config.json"), *owner, CONFIG_MAX) {
@@ -41,7 +41,7 @@ fn podman(bundle: &Path, owner: u32, container: &mut Container) {
 }
 
 /// The containerd that keeps a bundle: its socket, and the name of the containerd namespace.
-pub(super) fn containerd(call: &Call) -> Option<(PathBuf, String)> {
+pub(super) fn containerd(call: &Invocation) -> Option<(PathBuf, String)> {
     // STATE/io.containerd.runtime.v2.task/NAMESPACE/ID; the socket is in STATE, or beside it (dockerd's own).
     let mut around = call.bundle.as_deref()?.ancestors().skip(1);
     let namespace = around.next()?.file_name()?.to_str()?.to_owned();
@@ -62,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    fn call(engine: Engine, bundle: &Path) -> Call {
-        Call { id: "abc".into(), engine, bundle: Some(bundle.into()), owner: geteuid().as_raw() }
+    fn call(engine: Engine, bundle: &Path) -> Invocation {
+        Invocation { id: "abc".into(), engine, bundle: Some(bundle.into()), owner: geteuid().as_raw() }
     }
 
     /// What a bundle with this configuration says.
@@ -104,12 +104,12 @@ mod tests {
         fs::write(directory.path().join("config.json"), r#"{"annotations": {"nerdctl/name": "web"}}"#).unwrap();
         let call = call(Engine::Oci, directory.path());
         assert_eq!(container(&call).name.as_deref(), Some("web"));
-        assert_eq!(container(&Call { owner: call.owner + 1, ..call.clone() }).name, None);
+        assert_eq!(container(&Invocation { owner: call.owner + 1, ..call.clone() }).name, None);
         // A directory that is a link does not change whose file it is.
         let outer = tempfile::tempdir().unwrap();
         let link = outer.path().join("link");
         symlink(directory.path(), &link).unwrap();
-        assert_eq!(container(&Call { owner: call.owner + 1, bundle: Some(link), ..call }).name, None);
+        assert_eq!(container(&Invocation { owner: call.owner + 1, bundle: Some(link), ..call }).name, None);
     }
 
     #[test]
@@ -130,6 +130,6 @@ mod tests {
         let socket = state.path().join("containerd.sock");
         let _listener = UnixListener::bind(&socket).unwrap();
         assert_eq!(containerd(&call), Some((socket, "default".into())));
-        assert_eq!(containerd(&Call { owner: call.owner + 1, ..call }), None);
+        assert_eq!(containerd(&Invocation { owner: call.owner + 1, ..call }), None);
     }
 }

@@ -26,7 +26,7 @@ use tokio::{
 use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
     console::stderr::say,
-    foreign::runtime::Call,
+    foreign::runtime::Invocation,
     host::{Container, Engine},
 };
 
@@ -56,14 +56,14 @@ pub(super) struct Lookup {
 
 #[derive(Debug)]
 struct Thread {
-    questions: Sender<Call>,
+    questions: Sender<Invocation>,
     answers: mpsc::Receiver<Container>,
 }
 
 impl Lookup {
     /// Asks for a container. If there are too many questions, this one is counted and dropped: that container goes by
     /// its id.
-    pub(super) fn ask(&mut self, call: &Call) {
+    pub(super) fn ask(&mut self, call: &Invocation) {
         let thread = match &mut self.thread {
             Some(thread) => thread,
             // If no thread can be started, containers go by their ids.
@@ -116,7 +116,7 @@ impl Thread {
 }
 
 /// Answers questions until nobody asks any more.
-async fn serve(mut asked: Receiver<Call>, answer: mpsc::Sender<Container>) {
+async fn serve(mut asked: Receiver<Invocation>, answer: mpsc::Sender<Container>) {
     let (engines, free) = (Arc::new(Engines::default()), Arc::new(Semaphore::new(AT_ONCE)));
     let mut tasks = JoinSet::new();
     while let Some(call) = asked.recv().await
@@ -147,9 +147,9 @@ struct Engines {
 
 impl Engines {
     /// Everything that can be found out in time; `answer` also gets what is known before that.
-    async fn look_up(&self, call: Call, answer: &mpsc::Sender<Container>) -> Container {
+    async fn look_up(&self, call: Invocation, answer: &mpsc::Sender<Container>) -> Container {
         let bare = Container { id: call.id.clone(), engine: call.engine, uid: call.uid(), ..Container::default() };
-        let Call { engine, .. } = call;
+        let Invocation { engine, .. } = call;
         let (mut container, containerd) = self.read(call).await.unwrap_or((bare, None));
         // dockerd's socket is root's: it is never asked about an id that a user claimed.
         if engine == Engine::Docker && container.uid.is_none() {
@@ -167,7 +167,7 @@ impl Engines {
 
     /// What the files of a container say. Whoever started the container chose where they are, possibly on a file system
     /// that does not answer.
-    async fn read(&self, call: Call) -> Option<(Container, Option<(PathBuf, String)>)> {
+    async fn read(&self, call: Invocation) -> Option<(Container, Option<(PathBuf, String)>)> {
         call.bundle.as_ref()?;
         let permit = of(&self.readers, call.owner, || Semaphore::new(AT_ONCE)).try_acquire_owned().ok()?;
         let reading = spawn_blocking(move || {
@@ -215,8 +215,8 @@ mod tests {
 
     use super::*;
 
-    fn call(id: &str, bundle: Option<&Path>, engine: Engine) -> Call {
-        Call { id: id.into(), engine, bundle: bundle.map(Into::into), owner: geteuid().as_raw() }
+    fn call(id: &str, bundle: Option<&Path>, engine: Engine) -> Invocation {
+        Invocation { id: id.into(), engine, bundle: bundle.map(Into::into), owner: geteuid().as_raw() }
     }
 
     #[test]

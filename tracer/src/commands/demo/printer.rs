@@ -30,12 +30,12 @@ const GUTTER: &str = "     │ ";
 const COMMAND: usize = 40;
 
 /// The output. Each call is flushed: somebody is watching.
-pub(super) struct Page<W> {
+pub(super) struct Printer<W> {
     out: W,
     screen: Screen,
 }
 
-impl<W: Write> Page<W> {
+impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, screen: Screen) -> Self {
         Self { out, screen: Screen { width: screen.width.map(|width| width.min(WIDEST)), ..screen } }
     }
@@ -136,24 +136,24 @@ impl<W: Write> Page<W> {
 mod tests {
     use super::*;
 
-    fn printed(width: usize, print: impl FnOnce(&mut Page<&mut Vec<u8>>)) -> String {
+    fn printed(width: usize, print: impl FnOnce(&mut Printer<&mut Vec<u8>>)) -> String {
         let mut out = Vec::new();
-        print(&mut Page::new(&mut out, Screen { colour: false, width: Some(width) }));
+        print(&mut Printer::new(&mut out, Screen { colour: false, width: Some(width) }));
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn what_the_tool_says_stands_behind_a_gutter() {
         let text =
-            printed(32, |page| page.paragraph(GUTTER, "fix: ", GOOD, "run it under an init that reaps").unwrap());
+            printed(32, |printer| printer.paragraph(GUTTER, "fix: ", GOOD, "run it under an init that reaps").unwrap());
         assert_eq!(text, "     │ fix: run it under an init\n     │      that reaps\n");
     }
 
     #[test]
     fn commands_and_remarks_stand_in_columns() {
-        let text = printed(100, |page| {
-            page.action("kill -TERM 1", "a").unwrap();
-            page.action("sh -c 'sleep 1000 & wait'", "b").unwrap();
+        let text = printed(100, |printer| {
+            printer.action("kill -TERM 1", "a").unwrap();
+            printer.action("sh -c 'sleep 1000 & wait'", "b").unwrap();
         });
         let columns: Vec<_> = text.lines().map(|line| line.find('#')).collect();
         assert_eq!(columns, [Some(47); 2]);

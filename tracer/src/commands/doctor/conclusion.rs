@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The last part of the report.
-pub(super) struct Verdict {
+pub(super) struct Conclusion {
     /// `tracer watch` and `tracer tree` work here.
     pub live_tracing: bool,
     /// What can be proved, and what cannot.
@@ -95,7 +95,7 @@ fn claim_of(moment: Moment, is_exact: bool) -> (Proof, &'static str) {
     }
 }
 
-impl Verdict {
+impl Conclusion {
     pub(super) fn of(trial: &Trial, degraded: &[String]) -> Self {
         let claim = |proof, sentence: String| Claim { proof, sentence };
         let claims = match &trial.reason {
@@ -151,22 +151,22 @@ mod tests {
 
     #[test]
     fn what_this_kernel_lacks_is_named() {
-        let verdict = Verdict::of(&trial(None, vec![1]), &["this kernel has no `x`: y".to_owned()]);
-        assert!(verdict.live_tracing);
-        assert_eq!(verdict.claims.last().unwrap().sentence, "Beware: this kernel has no `x`: y.");
+        let conclusion = Conclusion::of(&trial(None, vec![1]), &["this kernel has no `x`: y".to_owned()]);
+        assert!(conclusion.live_tracing);
+        assert_eq!(conclusion.claims.last().unwrap().sentence, "Beware: this kernel has no `x`: y.");
     }
 
     #[test]
     fn hidden_processes_are_named() {
-        let verdict = Verdict::of(&trial(None, vec![1, 7, 8]), &[]);
-        assert!(verdict.claims.last().unwrap().sentence.contains("does not show 2 processes"));
+        let conclusion = Conclusion::of(&trial(None, vec![1, 7, 8]), &[]);
+        assert!(conclusion.claims.last().unwrap().sentence.contains("does not show 2 processes"));
     }
 
     #[test]
     fn exact_hooks_change_what_is_claimed() {
         let sentences = |exact: &[Moment]| {
             let trial = Trial { exact: exact.iter().copied().collect(), ..trial(None, vec![]) };
-            Verdict::of(&trial, &[]).claims.into_iter().map(|claim| claim.sentence).collect::<Vec<_>>().join(" ")
+            Conclusion::of(&trial, &[]).claims.into_iter().map(|claim| claim.sentence).collect::<Vec<_>>().join(" ")
         };
         assert!(sentences(&[]).contains("an upper bound"));
         assert!(!sentences(&[Moment::Reap]).contains("an upper bound"));
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn where_nothing_works_nothing_is_claimed() {
-        let verdict = Verdict::of(&trial(Some("no root"), vec![]), &[]);
-        let line = serde_json::to_string(&verdict.line()).unwrap();
+        let conclusion = Conclusion::of(&trial(Some("no root"), vec![]), &[]);
+        let line = serde_json::to_string(&conclusion.line()).unwrap();
         assert_eq!(
             line,
             r#"{"type":"verdict","live_tracing":false,"sentences":["Live tracing does not work here: no root.","So no signal, death, zombie or orphan can be seen; `tracer rules` and `tracer explain` work anywhere."]}"#
