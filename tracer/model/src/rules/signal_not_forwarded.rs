@@ -7,7 +7,7 @@ use crate::{
     kill::Ending,
     programs::is_shell,
     rules::{Opinion, Rule, words},
-    signal::{Sender, Signal},
+    signal::Sender,
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -91,9 +91,8 @@ impl Rule for NotForwarded {
     }
 
     fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Change::Died { key, status } = *change else { return None };
-        let process = world.get(key).filter(|_| status.signal() == Some(Signal::KILL))?;
-        let wasted = process.stop.as_deref()?.wasted_ns().filter(|&wasted| wasted >= self.slow_stop_after)?;
+        let Change::Died { key, .. } = *change else { return None };
+        let wasted = Some(world.get(key)?.forced_stop()?.wasted()).filter(|&wasted| wasted >= self.slow_stop_after)?;
         let place = world.place_of(&open.process);
         Some(format!("pid 1 of {place} was killed {} after its stop signal: slow-stop tells it all", seconds(wasted)))
     }
@@ -202,6 +201,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
         host::StartInfo,
+        signal::Signal,
         story::{MS, Story, born, born_in, end, kill, task},
     };
 
