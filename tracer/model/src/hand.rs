@@ -45,7 +45,11 @@ impl<'a> Hand<'a> {
             process.is_some_and(|process| process.ns_pid != 1 && !self.is_of_two_clients(other, process))
         };
         let is_entrypoint = |process: &Identity| process.ns_level > 0 && is_shell(process.comm.bytes());
+        // A shell executes its last command itself: the sender of the one has become an errand of the other.
+        let is_one = |one: Option<&Identity>, sender: &Identity| one.is_some_and(|one| one.key == sender.key);
         if self.sender.key == other.sender.key
+            || (is_one(one, other.sender) && is_common(one))
+            || (is_one(two, self.sender) && is_common(two))
             || (is_same(one, two) && (is_common(one) || one.is_some_and(is_entrypoint)))
         {
             return Some(Certainty::Seen);
@@ -90,6 +94,7 @@ mod tests {
         for (one, other) in [
             (&[(21, "kill"), shell, (10, "sshd")][..], &[(22, "kill"), shell, (10, "sshd")][..]),
             (&[shell, (10, "sshd")], &sudo),
+            (&[(21, "kill"), shell, (10, "sshd")], &[(20, "kill"), (10, "sshd")]),
             (&[(9, "app"), (1, "init")], &[(9, "app"), (1, "init")]),
             (&[(21, "kill"), (1, "sh")], &[(22, "kill"), (1, "sh")]),
         ] {

@@ -136,6 +136,16 @@ impl Stop {
             && self.masks.is_some_and(|(at, masks)| masks.waits(asked.signal) && at > asked.at + STILL)
     }
 
+    /// Whether a look before the SIGKILL has found that a request which had to wait did not wait any more: the process
+    /// has taken it by sigwait(3) or a signalfd(2), or was continued.
+    fn was_taken_late(&self, asked: &Request) -> bool {
+        let killed = self.kill.as_ref().map(|kill| kill.at);
+        asked.verdict == Verdict::Queued
+            && self.masks.is_some_and(|(at, masks)| {
+                at > asked.at && killed.is_none_or(|killed| at < killed) && !masks.waits(asked.signal)
+            })
+    }
+
     /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has:
     /// what has other meanings was a stop signal for whoever ended at it.
     pub fn taken(&self, ended: Option<BootNs>) -> Option<&Request> {
@@ -237,6 +247,8 @@ pub struct Told {
     pub passed_to: Vec<Identity>,
     /// Children that were sent one and ignore it, the oldest of them.
     pub ignoring: Vec<Identity>,
+    /// A child that had lasted for a while has ended meanwhile, perhaps because it was told otherwise than by a signal.
+    pub has_lost_child: bool,
 }
 
 /// Children that are named.
@@ -317,6 +329,11 @@ pub struct ForcedStop {
 }
 
 impl ForcedStop {
+    /// What became of the first signal until the SIGKILL.
+    pub fn verdict(&self) -> Verdict {
+        if self.stop.was_taken_late(&self.asked) { Verdict::Delivered } else { self.asked.verdict }
+    }
+
     /// How long the first signal was waited on in vain.
     pub fn wasted(&self) -> Span {
         self.kill.at - self.asked.at

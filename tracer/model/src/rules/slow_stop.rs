@@ -181,7 +181,7 @@ fn found(world: &World, forced: &ForcedStop, fallout: &Fallout) -> Opinion {
                 ("ancestors", asked.ancestors.clone().into()),
                 ("asked_by", asked.asked_by.clone().into()),
                 ("origin", origins::facts(&asked.origin, asked.at).into()),
-                ("verdict", asked.verdict.id().into()),
+                ("verdict", forced.verdict().id().into()),
                 ("children_told", told.map(|told| told.told).into()),
                 ("children_not_told", told.map(|told| told.not_told).into()),
                 ("left", fallout.count.into()),
@@ -209,7 +209,7 @@ fn confidence(forced: &ForcedStop) -> Confidence {
                 .to_owned(),
         );
     }
-    if asked.signal != Signal::TERM && asked.verdict == Verdict::Delivered {
+    if asked.signal != Signal::TERM && forced.verdict() == Verdict::Delivered {
         return Confidence::Incomplete(format!(
             "{} has other meanings as well, so it need not have asked for an end",
             asked.signal
@@ -220,11 +220,11 @@ fn confidence(forced: &ForcedStop) -> Confidence {
 
 fn headline(world: &World, forced: &ForcedStop, took_ns: Span) -> String {
     let ForcedStop { process, stop, asked, .. } = forced;
-    let Request { signal, verdict, target, .. } = asked;
+    let Request { signal, target, .. } = asked;
     let met = target.comm;
     let (what, it) =
         if forced.is_of_container() { (world.place_of(process), "its pid 1") } else { (short(process), "it") };
-    let fate = match verdict {
+    let fate = match forced.verdict() {
         Verdict::InitNoHandler if stop.later_program(asked).is_some() => {
             format!("{signal} came while {met} ran, and was dropped")
         }
@@ -244,7 +244,7 @@ fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
     let ForcedStop { stop, asked, kill, .. } = forced;
     let is_of_container = forced.is_of_container();
     let it = if is_of_container { "pid 1" } else { "it" };
-    let fate = match asked.verdict {
+    let fate = match forced.verdict() {
         Verdict::InitNoHandler => "dropped, because pid 1 has no handler for it".to_owned(),
         Verdict::IgnoredByChoice => "ignored".to_owned(),
         Verdict::Queued if asked.is_stopped => format!("not taken, because {it} was stopped"),
@@ -258,7 +258,7 @@ fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
         n => format!("; {} with it", words::count(n, "more process died", "more processes died")),
     };
     let later = seconds(forced.wasted());
-    let is_taken = asked.verdict == Verdict::Delivered && !stop.is_untaken(asked);
+    let is_taken = forced.verdict() == Verdict::Delivered && !stop.is_untaken(asked);
     let told = stop.told.as_ref().filter(|_| is_taken && !stop.is_reload(asked));
     let of_container = told.filter(|_| is_of_container);
     let of_shell = told.filter(|_| !is_of_container && forced.runs_shell());
@@ -293,7 +293,7 @@ fn since(forced: &ForcedStop) -> Option<Note> {
 
 /// Whether a signal that was taken went on to the children.
 fn children(children: &Told) -> Option<Note> {
-    let Told { told, not_told, named, adopted: _, passed_to, ignoring: _ } = children;
+    let Told { told, not_told, named, passed_to, .. } = children;
     let text = match (told, not_told) {
         (0, 0) => return None,
         (_, 0) => "it passed a signal on to all of them".to_owned(),
@@ -659,6 +659,16 @@ mod tests {
             assert!(finding.headline.ends_with(says), "{}", finding.headline);
             assert!(finding.fix().contains(helps), "{}", finding.fix());
         }
+    }
+
+    #[test]
+    fn a_signal_that_was_waited_for_was_taken() {
+        let mut story = supervised();
+        told(&mut story, 20, Signal::TERM, bit::BLOCKED, 0, 1_000);
+        story.event(EventKind::Masks(task(21), Some(Masks::default()))).wait(1_000, &[(21, b'S', 20)]);
+        let finding = then_killed(&mut story, 20);
+        assert_eq!(finding.facts.word("verdict"), "delivered");
+        assert!(finding.headline.ends_with("it did not end at SIGTERM"), "{}", finding.headline);
     }
 
     #[test]

@@ -162,6 +162,12 @@ impl World {
         parent.ended_children.push(end_of(identity, death, cause));
     }
 
+    /// Whether a child that had lasted for a while has ended since a time, as far as is remembered.
+    pub(super) fn has_lost_child_since(&self, key: ProcKey, since: BootNs) -> bool {
+        let has_lasted = |end: &EndOfChild| end.at >= since && end.child.key.start + LASTS < since;
+        self.get(key).is_some_and(|process| process.ended_children.iter().any(has_lasted))
+    }
+
     fn is_near_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
         self.upwards(key).skip(1).take(DEEPEST).any(|key| key == ancestor)
     }

@@ -14,10 +14,10 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
     if let Some(later) = stop.later_program(asked) {
         return early(forced, later);
     }
-    match asked.verdict {
+    match forced.verdict() {
         Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
         Verdict::IgnoredByChoice => vec![
-            format!("set a stop signal that the program does not ignore{}", of(manager.stop_signal())),
+            format!("stop it with a signal that the program does not ignore{}", of(manager.stop_signal())),
             format!("have the program handle {signal} instead of ignoring it"),
         ],
         Verdict::Queued if asked.is_stopped => {
