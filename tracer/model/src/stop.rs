@@ -298,7 +298,8 @@ impl Request {
             // A runtime lives for a moment; its shim sends both.
             (Some(_), true) => LONGEST_GRACE,
             (None, true) => USUAL_GRACE,
-            (_, false) if !is_meant => Span::default(),
+            // What comes from inside asks no container to stop.
+            (_, false) if !is_meant || is_init(&self.target) => Span::default(),
             // At a shell people do one thing after another.
             (Some(Certainty::Seen), false) if !self.hand().is_shell() => LONGEST_GRACE,
             (Some(_), false) => USUAL_GRACE,
@@ -348,6 +349,11 @@ impl ForcedStop {
 
     /// It is the init of a pid namespace, which all of that ends with.
     pub fn is_of_container(&self) -> bool {
-        self.process.ns_level > 0 && self.process.ns_pid == 1
+        is_init(&self.process)
     }
+}
+
+/// Whether a process is the init of a pid namespace below the host's.
+fn is_init(process: &Identity) -> bool {
+    process.ns_level > 0 && process.ns_pid == 1
 }

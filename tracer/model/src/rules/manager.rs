@@ -4,6 +4,7 @@
 use crate::{
     host::Engine,
     ident::{Args, Identity},
+    programs::is_runtime,
     stop::ForcedStop,
     world::World,
 };
@@ -39,7 +40,9 @@ impl Manager {
     /// Who wanted a stop: by the container, else by who sent the signal. Of a process in a container that is not its
     /// pid 1, the engine knows nothing.
     pub fn of(world: &World, forced: &ForcedStop) -> Self {
-        if !forced.is_of_container() {
+        // With `--pid host`, an engine stops a process that is no pid 1.
+        let is_of_engine = forced.is_of_container() || is_runtime(forced.asked.sender.comm.bytes());
+        if !is_of_engine {
             let args = |of: &Identity| world.get(of.key).map(|process| process.args.clone()).unwrap_or_default();
             let hand = forced.asked.hand();
             let of_sender =
