@@ -1,8 +1,10 @@
 //! Stops of containers: who asked for them, what came of that, and who died of it.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 use tracer_tests::{
-    Run,
+    Run, Stage,
     contract::{Line, Sender},
     machine::Need,
     stage::kill,
@@ -17,6 +19,10 @@ pub fn trials() -> Vec<Test> {
         live("a_helper_that_ends_in_order", a_helper_that_ends_in_order).needs(unshare),
         live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
         live("a_shell_that_stands_between", a_shell_that_stands_between).needs(unshare),
+        live("a_supervisor_that_gives_up", a_supervisor_that_gives_up),
+        live("a_supervisor_in_a_container", a_supervisor_in_a_container).needs(unshare),
+        live("two_kills_of_one_script", two_kills_of_one_script).needs(Need::Program("kill")),
+        live("two_strangers", two_strangers),
     ]
 }
 
@@ -88,5 +94,83 @@ fn a_shell_that_stands_between() {
     let [left] = &found.named.as_ref().expect("they are named")[..] else { panic!("{found:?}") };
     assert!(left.left_by.is_some() && left.signal.is_none(), "{found:?}");
     assert!(found.message.contains("passed nothing on"), "{}", found.message);
+    run.finish();
+}
+
+fn shell(run: &Run, script: &str) -> Stage {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    run.program(command)
+}
+
+/// A worker that takes SIGTERM and goes on, and says so.
+const WORKER: &str = "sh -c 'trap \"echo took 0\" TERM; echo worker $$; while :; do sleep 0.1; done'";
+
+fn impatient() -> Run {
+    let mut run = Run::options().slow_stop_after("1us").start();
+    run.judge_kills();
+    // The sleep of that moment lives on without the worker.
+    run.allow("orphan-adopted");
+    run
+}
+
+fn a_supervisor_that_gives_up() {
+    let mut run = impatient();
+    let mut stage = shell(&run, "trap '' TERM; echo worker $$; read line");
+    let worker = stage.pid("worker");
+    kill(worker, Signal::TERM);
+    kill(worker, Signal::KILL);
+    stage.ends();
+    let slow = run.expect_finding("slow-stop").about(worker).signal("SIGTERM").certain().once();
+    assert_eq!(slow.verdict.as_deref(), Some("ignored-by-choice"), "{slow:?}");
+    assert!(matches!(&slow.killer, Some(Sender::Process(killer)) if killer.pid == me()), "{slow:?}");
+    run.finish();
+}
+
+fn a_supervisor_in_a_container() {
+    let mut run = impatient();
+    let script = format!("{WORKER} & read line; kill -TERM $!; read line; kill -KILL $!; wait; echo over 0; read line");
+    let (mut namespace, init) = run.unshare(&["sh", "-c", &script]);
+    let inside = namespace.pid("worker");
+    let worker = run.find("the worker", |line| match line {
+        Line::Event(event) if event.kind == "exec" => {
+            let of_inside = event.process.as_ref().filter(|process| process.ns_level > 0 && process.ns_pid == inside);
+            of_inside.map(|process| process.pid)
+        }
+        _ => None,
+    });
+    namespace.step("ask");
+    namespace.hears("took");
+    namespace.step("kill");
+    namespace.hears("over");
+    let slow = run.expect_finding("slow-stop").about(worker).signal("SIGTERM").certain().once();
+    assert!(matches!(&slow.sender, Some(Sender::Process(sender)) if sender.pid == init), "{slow:?}");
+    run.finish();
+}
+
+fn two_kills_of_one_script() {
+    let mut run = impatient();
+    let mut stage =
+        shell(&run, &format!("{WORKER} & read line; env kill -TERM $!; read line; env kill -KILL $!; wait"));
+    let worker = stage.pid("worker");
+    stage.step("ask");
+    stage.hears("took");
+    stage.step("kill");
+    stage.ends();
+    let slow = run.expect_finding("slow-stop").about(worker).signal("SIGTERM").certain().once();
+    assert_eq!(slow.verdict.as_deref(), Some("delivered"), "{slow:?}");
+    run.finish();
+}
+
+fn two_strangers() {
+    let mut run = impatient();
+    let ask = "sh -c 'kill -TERM $1; :' sh $!";
+    let mut stage = shell(&run, &format!("{WORKER} & read line; {ask}; wait"));
+    let worker = stage.pid("worker");
+    stage.step("ask");
+    stage.hears("took");
+    kill(worker, Signal::KILL);
+    stage.ends();
+    run.expect_finding("killed-by").about(worker).signal("SIGKILL").certain().once();
     run.finish();
 }

@@ -195,24 +195,18 @@ impl Asked {
             Opinion::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
             Opinion::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
             Opinion::Found(finding) if self.is_told(rules, &finding) => {}
-            Opinion::Found(mut finding) => {
-                if finding.confidence == Confidence::Certain
-                    && finding.since < finding.at
-                    && world.is_gap_since(finding.since)
-                {
-                    finding.confidence = Confidence::Incomplete(
-                        "events were lost after this began, so part of the story may be missing".into(),
-                    );
-                }
-                if let Some(container) = world.container_of(&finding.process) {
-                    finding.notes.push(Note::new(container.engine.noun(), container.described()));
-                }
+            Opinion::Outcome(finding) => {
+                let outcome = self.ledger.outcome(rule, completed(world, *finding));
+                self.findings.push(outcome);
+            }
+            Opinion::Found(finding) => {
+                let finding = completed(world, *finding);
                 if !finding.rule.lasts {
-                    self.findings.push(*finding);
+                    self.findings.push(finding);
                     return;
                 }
                 let key = finding.process.key;
-                let (told, again) = self.ledger.found(rule, *finding);
+                let (told, again) = self.ledger.found(rule, finding);
                 self.rechecks.insert(again.max(later), rule, key);
                 if let Some(finding) = told {
                     self.ledger.join(|part| rules[rule].speaks_for(&finding, part));
@@ -221,6 +215,18 @@ impl Asked {
             }
         }
     }
+}
+
+/// Adds to a finding what holds for those of any rule: what a gap means for it, and its container.
+fn completed(world: &World, mut finding: Finding) -> Finding {
+    if finding.confidence == Confidence::Certain && finding.since < finding.at && world.is_gap_since(finding.since) {
+        finding.confidence =
+            Confidence::Incomplete("events were lost after this began, so part of the story may be missing".into());
+    }
+    if let Some(container) = world.container_of(&finding.process) {
+        finding.notes.push(Note::new(container.engine.noun(), container.described()));
+    }
+    finding
 }
 
 /// When to ask which rule again, and about which process: once per rule and process, at the earliest time that it

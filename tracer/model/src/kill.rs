@@ -8,6 +8,7 @@ use crate::{
     ident::{Args, ContainerNo, Identity, ProcKey},
     origin::Origin,
     signal::{Aim, Sender, Signal, Terminal, Verdict, killer::Killer},
+    stop::ForcedStop,
     time::{BootNs, Seq, Span},
 };
 
@@ -65,8 +66,8 @@ pub struct Kill {
     pub cores: u64,
     /// Who was out of memory, if that is why and the kernel's log could be read.
     pub out_of_memory: Option<OutOfMemory>,
-    /// The first of them is an init that had been asked to stop so long before.
-    pub wasted_ns: Option<Span>,
+    /// Of those that had been asked to stop before: the one that was asked first.
+    pub forced: Option<Box<ForcedStop>>,
     /// The first of them is an init, and with it others of its namespace were ended: those that are counted
     /// here by the same cause, those that are counted there by the kernel.
     pub ending: Option<Ending>,
@@ -129,9 +130,9 @@ impl Kill {
         self.is_of_sender_alone() && self.call.as_ref().is_some_and(|call| call.sent == 1)
     }
 
-    /// It was the end of an init that had been asked to stop for so long.
-    pub fn was_slow_stop(&self, after: Span) -> bool {
-        self.wasted_ns.is_some_and(|wasted| wasted >= after)
+    /// What it put an end to, if that had been asked to stop for so long.
+    pub fn slow_stop(&self, after: Span) -> Option<&ForcedStop> {
+        self.forced.as_deref().filter(|forced| forced.wasted() >= after)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod event;
 pub mod finding;
 pub mod foreign;
+mod hand;
 pub mod host;
 pub mod ident;
 pub mod kill;

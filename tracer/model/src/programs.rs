@@ -1,4 +1,5 @@
-//! Programs known by name: inits, shells, and the clients, runtimes and watchers of containers.
+//! Programs known by name: inits, shells, what only does the will of its parent, and the clients, runtimes and
+//! watchers of containers.
 
 /// Programs made to be pid 1: they pass signals on to their only child, reap, and end with that child. Engines rename
 /// some when they put them into a container.
@@ -23,6 +24,15 @@ const SHELLS: [&[u8]; 9] = [b"sh", b"dash", b"bash", b"ash", b"busybox", b"ksh",
 /// Whether a program of that name is a shell.
 pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
+}
+
+/// Programs that send the signal they are told to, or run another program on somebody's behalf.
+const ERRANDS: [&[u8]; 11] =
+    [b"kill", b"pkill", b"killall", b"killall5", b"skill", b"sudo", b"doas", b"env", b"nohup", b"xargs", b"nsenter"];
+
+/// Whether a program of that name does nothing but what its parent wants.
+pub fn is_errand(name: &[u8]) -> bool {
+    ERRANDS.contains(&name)
 }
 
 /// Whether a program of that name watches over containers: it is the parent of processes brought in, whether or not

@@ -49,6 +49,9 @@ pub enum Opinion {
     Recheck(BootNs, ProcKey),
     /// A finding. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
+    /// What a situation has come to: the last word of a lasting finding, or a finding without a sequel if none was
+    /// reported.
+    Outcome(Box<Finding>),
     /// The finding about that subject is over; the text says how, as a headline.
     Over(Subject, String),
     /// The same, if it stays like that for a while; `None`: it is not over, after all.

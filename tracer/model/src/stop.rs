@@ -2,8 +2,10 @@
 
 use crate::{
     event::Masks,
+    hand::Hand,
     ident::{Args, Identity},
-    origin::Origin,
+    origin::{Certainty, Origin},
+    programs::is_shell,
     signal::{Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
@@ -66,11 +68,13 @@ pub(crate) enum Meaning {
 
 /// Whoever asks again within this time waits since the first time.
 const AGAIN: Span = Span::seconds(30);
-/// A SIGKILL that comes later than this is a consequence of the request only if the same
+/// A SIGKILL that comes later than this is a consequence of the request only if the same supervisor
 /// sent both: no engine and no service manager waits for longer without being told to (systemd: 90 s).
 const USUAL_GRACE: Span = Span::seconds(120);
 /// And later than this it is none: nobody is told to wait for longer.
 const LONGEST_GRACE: Span = Span::seconds(3_600);
+/// A supervisor that sends SIGINT and then SIGKILL waits for less than this (pm2: 1.6 s; supervisord: 10 s).
+const SOON: Span = Span::seconds(30);
 /// Who ends so soon after a signal of many meanings has taken it for a request to stop.
 const AT_ONCE: Span = Span::seconds(10);
 /// An end by itself that comes so soon after a request is what came of it: of what asks for nothing but an
@@ -82,7 +86,8 @@ impl Stop {
     /// The signal that asked for the stop, and the SIGKILL that enforced it.
     ///
     /// What has other meanings (SIGQUIT prints the threads of a JVM) has asked for nothing if the program
-    /// took it and lived on, nor where something else has asked.
+    /// took it and lived on, nor where something else has asked. Supervisors use SIGINT (pm2): of those it counts if
+    /// the SIGKILL came soon.
     pub fn enforced(&self) -> Option<(&Request, &Request)> {
         let kill = self.kill.as_ref()?;
         let sure = self.since(|series| series.meaning == Meaning::End && series.first.could_end_in(kill));
@@ -93,7 +98,18 @@ impl Stop {
                 *meaning == Meaning::Perhaps && is_untaken && is_soon && first.could_end_in(kill)
             })
         };
-        Some((sure.or_else(unsure)?, kill))
+        let interrupt = || {
+            self.since(|Series { first, meaning, .. }| {
+                let is_of_supervisor = !first.is_to_container && !first.hand().is_shell();
+                let is_soon = kill.at - first.at < SOON;
+                *meaning == Meaning::Perhaps
+                    && first.signal == Signal::INT
+                    && is_of_supervisor
+                    && is_soon
+                    && first.could_end_in(kill)
+            })
+        };
+        Some((sure.or_else(unsure).or_else(interrupt)?, kill))
     }
 
     /// Whether a program has executed itself anew since a request: it took that for a reload.
@@ -120,10 +136,14 @@ impl Stop {
             && self.masks.is_some_and(|(at, masks)| masks.waits(asked.signal) && at > asked.at + STILL)
     }
 
-    /// Nanoseconds between the first signal and the SIGKILL that followed.
-    pub fn wasted_ns(&self) -> Option<Span> {
-        let (asked, kill) = self.enforced()?;
-        Some(kill.at - asked.at)
+    /// Whether a look before the SIGKILL has found that a request which had to wait did not wait any more: the process
+    /// has taken it by sigwait(3) or a signalfd(2), or was continued.
+    fn was_taken_late(&self, asked: &Request) -> bool {
+        let killed = self.kill.as_ref().map(|kill| kill.at);
+        asked.verdict == Verdict::Queued
+            && self.masks.is_some_and(|(at, masks)| {
+                at > asked.at && killed.is_none_or(|killed| at < killed) && !masks.waits(asked.signal)
+            })
     }
 
     /// The stop signal that the init has taken, and no SIGKILL followed. `ended` is when it ended, if it has:
@@ -227,6 +247,8 @@ pub struct Told {
     pub passed_to: Vec<Identity>,
     /// Children that were sent one and ignore it, the oldest of them.
     pub ignoring: Vec<Identity>,
+    /// A child that had lasted for a while has ended meanwhile, perhaps because it was told otherwise than by a signal.
+    pub has_lost_child: bool,
 }
 
 /// Children that are named.
@@ -264,17 +286,74 @@ pub struct Request {
 }
 
 impl Request {
+    /// Who sent it, and for whom.
+    pub(crate) fn hand(&self) -> Hand<'_> {
+        Hand { sender: &self.sender, ancestors: &self.ancestors, asked_by: &self.asked_by }
+    }
+
     /// Whether a SIGKILL can be what came of it.
     fn could_end_in(&self, kill: &Self) -> bool {
-        // A runtime lives for a moment; its shim, or the shell of a person, sends both.
-        let is_of_parent = |parent: &Identity| parent.ns_pid != 1 && kill.ancestors.first() == Some(parent);
-        let is_of_one = self.sender.key == kill.sender.key || self.ancestors.first().is_some_and(is_of_parent);
-        let grace = match (is_of_one, self.is_to_container) {
-            (true, _) => LONGEST_GRACE,
-            (false, true) => USUAL_GRACE,
+        let is_meant = matches!(kill.killer, Killer::Process | Killer::CgroupKill) && self.killer == Killer::Process;
+        let grace = match (self.hand().is_of(kill.hand()), self.is_to_container) {
+            // A runtime lives for a moment; its shim sends both.
+            (Some(_), true) => LONGEST_GRACE,
+            (None, true) => USUAL_GRACE,
+            // What comes from inside asks no container to stop.
+            (_, false) if !is_meant || is_init(&self.target) => Span::default(),
+            // At a shell people do one thing after another.
+            (Some(Certainty::Seen), false) if !self.hand().is_shell() => LONGEST_GRACE,
+            (Some(_), false) => USUAL_GRACE,
             // Of any other process strangers may want different things.
-            (false, false) => Span::default(),
+            (None, false) => Span::default(),
         };
         kill.at - self.at < grace
     }
+}
+
+/// A process that was asked to stop, did not, and was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForcedStop {
+    /// Which.
+    pub process: Identity,
+    /// Its command line.
+    pub args: Args,
+    /// How somebody had tried to stop it.
+    pub stop: Stop,
+    /// The signal that asked for it.
+    pub asked: Request,
+    /// The SIGKILL.
+    pub kill: Request,
+    /// When it ended.
+    pub ended: BootNs,
+    /// Number of that event.
+    pub seq: Seq,
+}
+
+impl ForcedStop {
+    /// What became of the first signal until the SIGKILL.
+    pub fn verdict(&self) -> Verdict {
+        if self.stop.was_taken_late(&self.asked) { Verdict::Delivered } else { self.asked.verdict }
+    }
+
+    /// How long the first signal was waited on in vain.
+    pub fn wasted(&self) -> Span {
+        self.kill.at - self.asked.at
+    }
+
+    /// The program that was asked was a shell: by its name, or by the command line that a script has.
+    pub fn runs_shell(&self) -> bool {
+        let args = self.stop.executed.as_ref().map_or(&self.args, |executed| &executed.before);
+        let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
+        is_shell(self.asked.target.comm.bytes()) || program.is_some_and(is_shell)
+    }
+
+    /// It is the init of a pid namespace, which all of that ends with.
+    pub fn is_of_container(&self) -> bool {
+        is_init(&self.process)
+    }
+}
+
+/// Whether a process is the init of a pid namespace below the host's.
+fn is_init(process: &Identity) -> bool {
+    process.ns_level > 0 && process.ns_pid == 1
 }

@@ -86,6 +86,17 @@ impl Ledger {
         Some(Finding { stage: Stage::Resolved, at, headline: how, evidence: vec![seq], ..finding })
     }
 
+    /// What a situation has come to.
+    pub(super) fn outcome(&mut self, rule: usize, finding: Finding) -> Finding {
+        match self.close(rule, finding.subject()) {
+            Some(open) => {
+                // What to do about it was said.
+                Finding { stage: Stage::Resolved, since: open.since, fixes: Vec::new(), ..finding }
+            }
+            None => finding,
+        }
+    }
+
     /// It was wrong, for the reason that the rule gives.
     pub(super) fn wrong(
         &mut self,

@@ -155,7 +155,7 @@ pub(super) fn make(thresholds: &Thresholds) -> Box<dyn Rule> {
 }
 
 struct KilledBy {
-    /// Of a container that was stopped so slowly another rule tells the whole story.
+    /// Of what was stopped so slowly another rule tells the whole story.
     slow_stop_after: Span,
 }
 
@@ -168,7 +168,7 @@ impl Rule for KilledBy {
         let Change::Killed(kill) = change else { return Opinion::Quiet };
         let Some(&first) = kill.victims.first() else { return Opinion::Quiet };
         // Others tell of that end, and of all that came of it.
-        if kill.was_slow_stop(self.slow_stop_after) || kill.ending.is_some() {
+        if kill.slow_stop(self.slow_stop_after).is_some() || kill.ending.is_some() {
             return Opinion::Quiet;
         }
         let of = [Part::Word(kill.killer.id()), Part::Name(first.comm), Part::Family(Some(kill.family))];

@@ -87,7 +87,7 @@ impl Rule for NamespaceKilled {
             Change::Killed(ref kill) => match kill.ending {
                 // What hangs was told of with the same words.
                 Some(ending)
-                    if !kill.was_slow_stop(self.slow_stop_after)
+                    if kill.slow_stop(self.slow_stop_after).is_none()
                         && (ending.left == 0 || world.now() < ending.since + self.stuck_after) =>
                 {
                     found(world, &ending, Some(kill), ending.seq)

@@ -2,12 +2,12 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     ident::ProcKey,
     kill::Ending,
     programs::is_shell,
     rules::{Opinion, Rule, words},
-    signal::{Sender, Signal},
+    signal::Sender,
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -57,12 +57,17 @@ impl Rule for NotForwarded {
                     _ => Opinion::Quiet,
                 }
             }
-            // It has ended without a word to the others, whom the kernel has killed then.
             Change::NamespaceEnded(ns) => {
-                let ending = world.namespace(*ns).and_then(|ns| ns.ending);
-                match ending.and_then(|ending| Some((ending, of_end(world, &ending)?))) {
-                    Some((ending, (init, asked, told))) => found(world, init, asked, told, Some(&ending), seq),
-                    None => Opinion::Quiet,
+                let Some(ending) = world.namespace(*ns).and_then(|ns| ns.ending) else { return Opinion::Quiet };
+                match of_end(world, &ending) {
+                    // It has ended without a word to the others, whom the kernel has killed then.
+                    Some((init, asked, told)) => {
+                        Opinion::Outcome(finding(world, init, asked, told, Some((&ending, self.after)), seq))
+                    }
+                    None => {
+                        let how = format!("pid 1 of {} has ended", world.place_of(&ending.init));
+                        Opinion::Over(Subject::Process(ending.init.key), how)
+                    }
                 }
             }
             _ => Opinion::Quiet,
@@ -76,7 +81,7 @@ impl Rule for NotForwarded {
             Some((process, asked)) => match world.told(key, asked.at) {
                 // To whom it has sent one, that one has work to do; what it left alone it may need for that.
                 Some(told) if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() => {
-                    found(world, process, asked, &told, None, asked.seq)
+                    Opinion::Found(finding(world, process, asked, &told, None, asked.seq))
                 }
                 _ => Opinion::Quiet,
             },
@@ -84,16 +89,9 @@ impl Rule for NotForwarded {
         }
     }
 
-    // What comes of its end is a finding of its own.
-    fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Change::Died { key, .. } = *change else { return None };
-        (key == open.process.key).then(|| format!("pid 1 of {} has ended", world.place_of(&open.process)))
-    }
-
     fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Change::Died { key, status } = *change else { return None };
-        let process = world.get(key).filter(|_| status.signal() == Some(Signal::KILL))?;
-        let wasted = process.stop.as_deref()?.wasted_ns().filter(|&wasted| wasted >= self.slow_stop_after)?;
+        let Change::Died { key, .. } = *change else { return None };
+        let wasted = Some(world.get(key)?.forced_stop()?.wasted()).filter(|&wasted| wasted >= self.slow_stop_after)?;
         let place = world.place_of(&open.process);
         Some(format!("pid 1 of {place} was killed {} after its stop signal: slow-stop tells it all", seconds(wasted)))
     }
@@ -116,8 +114,19 @@ pub(super) fn of_end<'a>(world: &'a World, ending: &Ending) -> Option<(&'a Proce
     Some((init, asked, told))
 }
 
-fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Option<&Ending>, seq: Seq) -> Opinion {
-    let Told { told: _, not_told, named, adopted, passed_to, ignoring: _ } = told;
+/// `ending` is how the namespace has ended, and how long those who knew of the stop would have stayed at most.
+fn finding(
+    world: &World,
+    init: &Process,
+    asked: &Request,
+    told: &Told,
+    ending: Option<(&Ending, Span)>,
+    seq: Seq,
+) -> Box<Finding> {
+    let is_long = ending.is_some_and(|(ending, long)| ending.since - asked.at >= long);
+    let is_certain = is_long && told.passed_to.is_empty() && !told.has_lost_child;
+    let ending = ending.map(|(ending, _)| ending);
+    let Told { not_told, named, adopted, passed_to, .. } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
     let comm = init.comm;
@@ -170,11 +179,16 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
     evidence.extend(ending.map(|ending| ending.seq));
     evidence.extend((!evidence.contains(&seq)).then_some(seq));
     let what = if passed_to.is_empty() { "did not pass it on" } else { "did not pass it on to all" };
-    Opinion::Found(Box::new(Finding {
-        confidence: Confidence::Incomplete(
+    let confidence = if is_certain {
+        Confidence::Certain
+    } else {
+        Confidence::Incomplete(
             "it may have notified them without a signal (by a pipe, a socket or a file), which `tracer` cannot see"
                 .to_owned(),
-        ),
+        )
+    };
+    Box::new(Finding {
+        confidence,
         headline: format!("pid 1 of {whose} took {signal} and {what}{cost}"),
         notes,
         fixes,
@@ -190,7 +204,7 @@ fn found(world: &World, init: &Process, asked: &Request, told: &Told, ending: Op
             ],
         ),
         ..Finding::new(&DEF, world.now(), asked.at, name)
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -202,6 +216,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
         host::StartInfo,
+        signal::Signal,
         story::{MS, Story, born, born_in, end, kill, task},
     };
 
@@ -210,12 +225,18 @@ mod tests {
     /// A runtime (3) has sent SIGTERM to a shell (10), which handles it and has a child (11) with one of
     /// its own (12).
     fn stopping() -> Story {
-        let mut story = Story::new();
-        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh");
-        story.fork(born_in(NS, 11, 2, 10)).exec(11, "app").fork(born_in(NS, 12, 3, 11));
+        let mut story = running();
         story.now += 10_000 * MS;
         let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
         story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+        story
+    }
+
+    /// The same before that.
+    fn running() -> Story {
+        let mut story = Story::new();
+        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh");
+        story.fork(born_in(NS, 11, 2, 10)).exec(11, "app").fork(born_in(NS, 12, 3, 11));
         story
     }
 
@@ -286,13 +307,11 @@ mod tests {
 
     #[test]
     fn who_told_its_child_and_not_what_it_has_adopted_is_told_so() {
-        let mut story = stopping();
+        let mut story = running();
         story.fork(born_in(NS, 13, 4, 12)).exec(13, "daemon");
         story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
-        story.now += 10_000 * MS;
         let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
         story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
-        story.found.clear();
         story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
         story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
         story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
@@ -391,6 +410,36 @@ mod tests {
             found(&mut story).len()
         };
         assert_eq!((story(5_000), story(50_000)), (1, 0));
+    }
+
+    /// What is told when its pid 1 has ended after so long, and the kernel has killed the others.
+    fn outcome(story: &mut Story, ms: u64) -> Vec<(Stage, bool)> {
+        story.wait(ms, &[(10, b'S', 1)]).exit(end(10, 1, Adopter::None));
+        for pid in [11, 12] {
+            if story.world().get(crate::story::key(pid)).is_some() {
+                story.exit(by_the_kernel(pid));
+            }
+        }
+        story.free(10).wait(300, &[]);
+        story.found.drain(..).map(|finding| (finding.stage, finding.confidence == Confidence::Certain)).collect()
+    }
+
+    #[test]
+    fn it_is_told_once_and_its_outcome_ends_it() {
+        assert_eq!(outcome(&mut stopping(), 0), [(Stage::New, false)], "there was no time to tell them otherwise");
+        assert_eq!(outcome(&mut stopping(), 5_000), [(Stage::New, false), (Stage::Resolved, true)]);
+    }
+
+    #[test]
+    fn children_that_end_meanwhile_may_have_been_told_otherwise() {
+        let mut story = Story::new();
+        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "nginx");
+        story.fork(born_in(NS, 11, 2, 10)).fork(born_in(NS, 12, 3, 10));
+        story.now += 10_000 * MS;
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+        story.exit(end(12, 10, Adopter::None)).free(12);
+        assert_eq!(outcome(&mut story, 5_000), [(Stage::New, false), (Stage::Resolved, false)]);
     }
 
     #[test]

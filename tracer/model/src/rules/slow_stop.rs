@@ -1,48 +1,69 @@
-//! `slow-stop`: a container was asked to stop, did not, and was killed.
+//! `slow-stop`: a container, or another process, was asked to stop, did not, and was killed by who had asked.
+
+use std::sync::Arc;
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
-    ident::{ProcKey, TaskRef},
+    finding::{Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Role, RuleDef, Severity, Value},
+    ident::{Identity, ProcKey, TaskRef},
+    kill::Kill,
+    origin::Certainty,
     rules::{
-        Opinion, Rule, Wanted,
-        manager::Manager,
+        Opinion, Rule, Wanted, origins,
         words::{self, line, short},
     },
-    signal::{self, Sender, Signal},
-    stop::{Executed, Request, Stop, Told},
+    signal::{Sender, Signal, Verdict},
+    stop::{Executed, ForcedStop, Request, Told},
     summary::seconds,
     thresholds::Thresholds,
-    time::{Seq, Span},
-    world::{Process, World},
+    time::{BootNs, Seq, Span},
+    world::{Namespace, World},
 };
 
+mod fixes;
+
+use fixes::fixes;
+
 const FACTS: &[FactDef] = &[
+    FactDef::new(
+        "what",
+        Kind::Word(&["container", "process"]),
+        "what was to stop: a container, whose pid 1 `process` is, or only that process",
+    ),
     FactDef::new("signal", Kind::Signal, "the signal that asked it to stop").role(Role::Signal),
     FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
     FactDef::new("ancestors", Kind::Processes, "parent, grandparent and so on of the sender, up to the init of its namespace"),
     words::ASKED_BY,
-    FactDef::new("verdict", Kind::Word(signal::Verdict::IDS), "what became of it, as in `signal`").role(Role::Reason),
+    origins::ORIGIN,
+    FactDef::new("verdict", Kind::Word(Verdict::IDS), "what became of it, as in `signal`").role(Role::Reason),
     FactDef::new(
         "children_told",
         Kind::Count,
-        "how many of its children were sent a signal before the SIGKILL; null if the signal did not reach it, or that was \
-         not recorded",
+        "of a container: how many of its children were sent a signal before the SIGKILL; null if the signal did not reach \
+         it, or that was not recorded",
     )
     .nullable(),
     FactDef::new("children_not_told", Kind::Count, "how many of its children were not; null likewise").nullable(),
-    FactDef::new("left", Kind::Count, "other processes of its namespace that the kernel killed with it"),
+    FactDef::new(
+        "left",
+        Kind::Count,
+        "how many others ended with it: those of its namespace, which the kernel killed; or those that the same SIGKILL \
+         ended",
+    ),
     words::FALLEN,
+    FactDef::new("with_it", Kind::Processes, "the first ten that the same SIGKILL ended with a process that is no pid 1")
+        .role(Role::Victims),
     FactDef::new("killer", Kind::Sender, "who sent the SIGKILL").role(Role::Party),
     FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
     FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end"),
+    FactDef::bulky("others", "the others that it ended"),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
     name: "slow-stop",
     severity: Severity::Warning,
-    summary: "a container did not end at its stop signal, and was killed when the time was up",
+    summary: "a container or a process did not end when it was asked to, and was killed when the time was up",
     lasts: false,
     facts: FACTS,
     explanation: include_str!("slow_stop.md"),
@@ -62,54 +83,26 @@ impl Rule for SlowStop {
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {
-        let (key, ns) = match *change {
+        match change {
             // Who died with it is known by now.
-            Change::NamespaceEnded(ns) => match world.namespace(ns).and_then(|ns| Some((ns.ending?.init.key, ns))) {
-                Some(ended) => ended,
-                None => return Opinion::Quiet,
+            Change::NamespaceEnded(ns) => {
+                let ended =
+                    world.namespace(*ns).and_then(|ns| Some((ns, world.get(ns.ending?.init.key)?.forced_stop()?)));
+                match ended.filter(|(_, forced)| forced.wasted() >= self.after) {
+                    Some((ns, forced)) => found(world, &forced, &Fallout::of_container(ns, forced.ended)),
+                    None => Opinion::Quiet,
+                }
+            }
+            Change::Killed(kill) => match kill.slow_stop(self.after).filter(|forced| !forced.is_of_container()) {
+                Some(forced) => found(world, forced, &Fallout::of_signal(kill, &forced.process)),
+                None => Opinion::Quiet,
             },
             // What it handles is to be seen as long as it lives.
-            Change::Signalled(ref signalled) if is_asked(world, signalled.target.key, seq) => {
-                return Opinion::Recheck(world.now(), signalled.target.key);
+            Change::Signalled(signalled) if is_asked(world, signalled.target.key, seq) => {
+                Opinion::Recheck(world.now(), signalled.target.key)
             }
-            _ => return Opinion::Quiet,
-        };
-        let Some(process) = world.get(key) else { return Opinion::Quiet };
-        let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
-        let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
-        let wasted = kill.at - asked.at;
-        let Some(death) = process.death() else { return Opinion::Quiet };
-        if !asked.is_to_container || death.status.signal() != Some(Signal::KILL) || wasted < self.after {
-            return Opinion::Quiet;
+            _ => Opinion::Quiet,
         }
-        let took_ns = death.at - asked.at;
-        let left = ns.ending.map_or(0, |ending| ending.killed);
-        let fallen = words::fallen(&ns.fallen, left, death.at);
-        Opinion::Found(Box::new(Finding {
-            headline: headline(world, process, stop, asked, took_ns),
-            notes: notes(stop, asked, kill, left, &fallen),
-            fixes: fixes(world, process, stop, asked),
-            evidence: vec![asked.seq, kill.seq, death.seq],
-            facts: Facts::of(
-                FACTS,
-                [
-                    ("signal", asked.signal.into()),
-                    ("sender", Sender::Process(asked.sender).into()),
-                    ("ancestors", asked.ancestors.clone().into()),
-                    ("asked_by", asked.asked_by.clone().into()),
-                    ("verdict", asked.verdict.id().into()),
-                    ("children_told", stop.told.as_ref().map(|told| told.told).into()),
-                    ("children_not_told", stop.told.as_ref().map(|told| told.not_told).into()),
-                    ("left", left.into()),
-                    ("named", words::fallen_facts(&ns.fallen, death.at).into()),
-                    ("killer", Sender::Process(kill.sender).into()),
-                    ("killer_ancestors", kill.ancestors.clone().into()),
-                    ("wasted_ns", wasted.into()),
-                    ("took_ns", took_ns.into()),
-                ],
-            ),
-            ..Finding::new(&DEF, world.now(), asked.at, process.identity())
-        }))
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
@@ -117,7 +110,8 @@ impl Rule for SlowStop {
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
-        let first = world.get(key).and_then(|process| Some(process.stop.as_ref()?.asked_first()?.at));
+        let living = world.get(key).filter(|process| process.death().is_none());
+        let first = living.and_then(|process| Some(process.stop.as_ref()?.asked_first()?.at));
         match first {
             // A program that executes itself anew handles nothing at first.
             Some(first) if world.now() < first + LOOKED_AT => Opinion::Recheck(world.now() + Span::SECOND, key),
@@ -126,65 +120,164 @@ impl Rule for SlowStop {
     }
 }
 
-/// How long the signals of an init that was asked to stop are looked at.
+/// How long the signals of a process that was asked to stop are looked at.
 const LOOKED_AT: Span = Span::seconds(3);
 
-/// Whether an event has asked a container to stop.
+/// Whether an event has asked a process to stop that will not simply end by it.
 fn is_asked(world: &World, key: ProcKey, seq: Seq) -> bool {
-    let stop = world.get(key).and_then(|process| process.stop.as_deref());
-    stop.is_some_and(|stop| stop.asked_last().is_some_and(|asked| asked.seq == seq && asked.is_to_container))
+    let process = world.get(key).filter(|process| process.fatal.is_none());
+    let asked = process.and_then(|process| process.stop.as_deref()?.asked_last());
+    asked.is_some_and(|asked| asked.seq == seq && (asked.is_to_container || asked.signal != Signal::HUP))
 }
 
-fn headline(world: &World, process: &Process, stop: &Stop, asked: &Request, took_ns: Span) -> String {
-    let Request { signal, verdict, target, .. } = asked;
+/// Who ended with it.
+struct Fallout {
+    count: u64,
+    named: Vec<Facts>,
+    with_it: Vec<Identity>,
+    others: Arc<Vec<Identity>>,
+    notes: Vec<Note>,
+}
+
+impl Fallout {
+    fn of_container(ns: &Namespace, ended: BootNs) -> Self {
+        let count = ns.ending.map_or(0, |ending| ending.killed);
+        Self {
+            count,
+            named: words::fallen_facts(&ns.fallen, ended),
+            with_it: Vec::new(),
+            others: Arc::default(),
+            notes: Note::maybe("died", words::fallen(&ns.fallen, count, ended)).into_iter().collect(),
+        }
+    }
+
+    fn of_signal(kill: &Kill, process: &Identity) -> Self {
+        let with_it: Vec<_> = kill.victims.iter().copied().filter(|victim| victim.key != process.key).collect();
+        let count = kill.count - 1;
+        let died = Note::maybe("died", words::names(&with_it, count));
+        let call = kill.call.as_ref().filter(|call| call.sent > 1).map(origins::call_note);
+        let notes = died.into_iter().chain(call).collect();
+        Self { count, named: Vec::new(), with_it, others: Arc::clone(&kill.others), notes }
+    }
+}
+
+fn found(world: &World, forced: &ForcedStop, fallout: &Fallout) -> Opinion {
+    let ForcedStop { process, asked, kill, stop, ended, seq, .. } = forced;
+    let is_of_container = forced.is_of_container();
+    let told = stop.told.as_ref().filter(|_| is_of_container);
+    let took_ns = *ended - asked.at;
+    Opinion::Found(Box::new(Finding {
+        confidence: confidence(forced),
+        headline: headline(world, forced, took_ns),
+        notes: notes(forced, fallout),
+        fixes: fixes(world, forced),
+        evidence: vec![asked.seq, kill.seq, *seq],
+        facts: Facts::of(
+            FACTS,
+            [
+                ("what", (if is_of_container { "container" } else { "process" }).into()),
+                ("signal", asked.signal.into()),
+                ("sender", Sender::Process(asked.sender).into()),
+                ("ancestors", asked.ancestors.clone().into()),
+                ("asked_by", asked.asked_by.clone().into()),
+                ("origin", origins::facts(&asked.origin, asked.at).into()),
+                ("verdict", forced.verdict().id().into()),
+                ("children_told", told.map(|told| told.told).into()),
+                ("children_not_told", told.map(|told| told.not_told).into()),
+                ("left", fallout.count.into()),
+                ("named", fallout.named.clone().into()),
+                ("with_it", fallout.with_it.clone().into()),
+                ("killer", Sender::Process(kill.sender).into()),
+                ("killer_ancestors", kill.ancestors.clone().into()),
+                ("wasted_ns", forced.wasted().into()),
+                ("took_ns", took_ns.into()),
+                ("others", Value::from(Arc::clone(&fallout.others))),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), asked.at, *process)
+    }))
+}
+
+fn confidence(forced: &ForcedStop) -> Confidence {
+    let ForcedStop { asked, kill, .. } = forced;
+    if forced.is_of_container() {
+        return Confidence::Certain;
+    }
+    if asked.hand().is_of(kill.hand()) != Some(Certainty::Seen) {
+        return Confidence::Incomplete(
+            "two processes sent the two signals; that one followed from the other shows only by who started them"
+                .to_owned(),
+        );
+    }
+    if asked.signal != Signal::TERM && forced.verdict() == Verdict::Delivered {
+        return Confidence::Incomplete(format!(
+            "{} has other meanings as well, so it need not have asked for an end",
+            asked.signal
+        ));
+    }
+    Confidence::Certain
+}
+
+fn headline(world: &World, forced: &ForcedStop, took_ns: Span) -> String {
+    let ForcedStop { process, stop, asked, .. } = forced;
+    let Request { signal, target, .. } = asked;
     let met = target.comm;
-    let fate = match verdict {
-        signal::Verdict::InitNoHandler if stop.later_program(asked).is_some() => {
+    let (what, it) =
+        if forced.is_of_container() { (world.place_of(process), "its pid 1") } else { (short(process), "it") };
+    let fate = match forced.verdict() {
+        Verdict::InitNoHandler if stop.later_program(asked).is_some() => {
             format!("{signal} came while {met} ran, and was dropped")
         }
-        signal::Verdict::InitNoHandler => format!("{signal} was dropped"),
-        signal::Verdict::IgnoredByChoice => format!("its pid 1 ignores {signal}"),
-        signal::Verdict::Queued if asked.is_stopped => "its pid 1 was stopped".to_owned(),
-        signal::Verdict::Queued => format!("its pid 1 blocked {signal}"),
-        _ if stop.is_reload(asked) => format!("its pid 1 took {signal} for a reload"),
-        _ if stop.is_untaken(asked) => format!("its pid 1 was not running, and {signal} stayed pending"),
+        Verdict::InitNoHandler => format!("{signal} was dropped"),
+        Verdict::IgnoredByChoice => format!("{it} ignores {signal}"),
+        Verdict::Queued if asked.is_stopped => format!("{it} was stopped"),
+        Verdict::Queued => format!("{it} blocked {signal}"),
+        _ if stop.is_reload(asked) => format!("{it} took {signal} for a reload"),
+        _ if stop.is_untaken(asked) => format!("{it} was not running, and {signal} stayed pending"),
         _ if stop.later_program(asked).is_some() => format!("{signal} came while {met} ran, which did not end"),
-        _ => format!("its pid 1 did not end at {signal}"),
+        _ => format!("{it} did not end at {signal}"),
     };
-    format!("{} took {} to stop: {fate}", world.place_of(&process.identity()), seconds(took_ns))
+    format!("{what} took {} to stop: {fate}", seconds(took_ns))
 }
 
-fn notes(stop: &Stop, asked: &Request, kill: &Request, left: u64, fallen: &str) -> Vec<Note> {
-    let init = words::who(&asked.target);
-    let fate = match asked.verdict {
-        signal::Verdict::InitNoHandler => "dropped, because pid 1 has no handler for it",
-        signal::Verdict::IgnoredByChoice => "ignored",
-        signal::Verdict::Queued if asked.is_stopped => "not taken, because pid 1 was stopped",
-        signal::Verdict::Queued => "not taken, because it was blocked",
-        _ if stop.is_untaken(asked) => "not taken, though it was not blocked",
-        _ => "taken, but pid 1 did not end",
+fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
+    let ForcedStop { stop, asked, kill, .. } = forced;
+    let is_of_container = forced.is_of_container();
+    let it = if is_of_container { "pid 1" } else { "it" };
+    let fate = match forced.verdict() {
+        Verdict::InitNoHandler => "dropped, because pid 1 has no handler for it".to_owned(),
+        Verdict::IgnoredByChoice => "ignored".to_owned(),
+        Verdict::Queued if asked.is_stopped => format!("not taken, because {it} was stopped"),
+        Verdict::Queued => "not taken, because it was blocked".to_owned(),
+        _ if stop.is_untaken(asked) => "not taken, though it was not blocked".to_owned(),
+        _ => format!("taken, but {it} did not end"),
     };
-    let others = match left {
+    let target = words::who(&asked.target);
+    let others = match fallout.count {
         0 => String::new(),
         n => format!("; {} with it", words::count(n, "more process died", "more processes died")),
     };
-    let later = seconds(kill.at - asked.at);
-    let is_taken = asked.verdict == signal::Verdict::Delivered && !stop.is_untaken(asked);
+    let later = seconds(forced.wasted());
+    let is_taken = forced.verdict() == Verdict::Delivered && !stop.is_untaken(asked);
     let told = stop.told.as_ref().filter(|_| is_taken && !stop.is_reload(asked));
+    let of_container = told.filter(|_| is_of_container);
+    let of_shell = told.filter(|_| !is_of_container && forced.runs_shell());
     let notes = [
         words::asked_by(&asked.asked_by),
-        Some(Note::new(asked.signal.to_string(), format!("from {} to {init}: {fate}", chain(asked)))),
-        since(stop, asked),
-        told.and_then(children),
-        told.and_then(ignoring),
+        Some(Note::new(asked.signal.to_string(), format!("from {} to {target}: {fate}", chain(asked)))),
+        since(forced),
+        of_container.and_then(children),
+        of_container.and_then(ignoring),
+        of_shell.and_then(|told| behind_shell(told, asked.signal)),
         Some(Note::new("SIGKILL", format!("{later} later, from {}{others}", chain(kill)))),
-        Note::maybe("died", fallen),
     ];
-    notes.into_iter().flatten().collect()
+    let because = origins::notes(&asked.origin, asked.at).filter(|_| !is_of_container);
+    notes.into_iter().flatten().chain(fallout.notes.iter().cloned()).chain(because).take(MOST_NOTES - 1).collect()
 }
 
 /// What the process has executed since.
-fn since(stop: &Stop, asked: &Request) -> Option<Note> {
+fn since(forced: &ForcedStop) -> Option<Note> {
+    let ForcedStop { stop, asked, .. } = forced;
     let Executed { program, at, .. } = stop.executed.as_ref()?;
     let after = seconds(*at - asked.at);
     if stop.is_reload(asked) {
@@ -200,7 +293,7 @@ fn since(stop: &Stop, asked: &Request) -> Option<Note> {
 
 /// Whether a signal that was taken went on to the children.
 fn children(children: &Told) -> Option<Note> {
-    let Told { told, not_told, named, adopted: _, passed_to, ignoring: _ } = children;
+    let Told { told, not_told, named, passed_to, .. } = children;
     let text = match (told, not_told) {
         (0, 0) => return None,
         (_, 0) => "it passed a signal on to all of them".to_owned(),
@@ -208,6 +301,14 @@ fn children(children: &Told) -> Option<Note> {
         _ => format!("not sent any: {}", words::names(named, *not_told)),
     };
     Some(Note::new("children", text))
+}
+
+/// What a shell that is no init runs, and was seen to get nothing: only of an init all that it sends is recorded.
+fn behind_shell(children: &Told, signal: Signal) -> Option<Note> {
+    let Told { not_told, named, .. } = children;
+    (*not_told > 0).then(|| {
+        Note::new("children", format!("it was not seen to pass {signal} on to {}", words::names(named, *not_told)))
+    })
 }
 
 /// Who was sent it in vain.
@@ -222,82 +323,6 @@ fn ignoring(children: &Told) -> Option<Note> {
 /// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
 fn chain(request: &Request) -> String {
     line(short(&request.sender), &request.ancestors)
-}
-
-fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<String> {
-    let signal = asked.signal;
-    let is_shell = words::runs_shell(&asked.target, process, stop);
-    let manager = Manager::of(world, process, asked);
-    if let Some(later) = stop.later_program(asked) {
-        return early(asked, later, is_shell);
-    }
-    match asked.verdict {
-        signal::Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
-        signal::Verdict::IgnoredByChoice => vec![
-            format!("set a stop signal that the program does not ignore ({})", manager.stop_signal()),
-            format!("have the program handle {signal} instead of ignoring it"),
-        ],
-        signal::Verdict::Queued if asked.is_stopped => {
-            vec!["continue it before you stop it (kill -CONT); SIGKILL works without that".to_owned()]
-        }
-        signal::Verdict::Queued => vec![format!(
-            "unblock {signal} where the program waits (sigprocmask, ppoll), or take it there (sigwait, signalfd)"
-        )],
-        _ if stop.is_untaken(asked) => vec![
-            format!("thaw it before you stop it, if its control group is frozen ({})", manager.thaw()),
-            "look for state D, if it sleeps in the kernel (disk, NFS, FUSE)".to_owned(),
-        ],
-        _ if stop.is_reload(asked) => vec![ends_at(stop, asked, &manager)],
-        _ if is_shell => vec![
-            words::exec_form(signal),
-            "run the program in the background and `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' \
-             TERM): a shell runs its trap only when the command that it waits for has ended"
-                .to_owned(),
-        ],
-        _ if asked.target.comm.bytes() == b"postgres" && signal == Signal::TERM => vec![
-            format!(
-                "set SIGINT as its stop signal ({}): at SIGTERM postgres waits for its clients",
-                manager.stop_signal()
-            ),
-            "have its clients disconnect first".to_owned(),
-        ],
-        _ => vec![
-            "find out what kept the program (connections that it drains, children that never got the signal), and have it \
-             end sooner"
-                .to_owned(),
-            format!("give it the time that it needs ({})", manager.grace()),
-        ],
-    }
-}
-
-/// The signal came while pid 1 was a program that only prepares for another one.
-fn early(asked: &Request, later: &Executed, is_shell: bool) -> Vec<String> {
-    let Request { signal, target, .. } = asked;
-    let (met, later) = (target.comm, later.program.comm);
-    let trap = if is_shell {
-        format!(" (trap 'exit 143' {} at its top; `exec` takes that back)", words::bare(*signal))
-    } else {
-        String::new()
-    };
-    vec![
-        format!("have {met} end at {signal} until it executes {later}{trap}"),
-        format!(
-            "run it under an init that passes signals on (docker run --init, tini): {met} is not pid 1 then, and {signal} ends it"
-        ),
-        format!("wait until {later} is up before you stop it"),
-    ]
-}
-
-/// What to send to a program that takes the stop signal for something else.
-fn ends_at(stop: &Stop, asked: &Request, manager: &Manager) -> String {
-    let ends: Vec<_> =
-        stop.handles().filter(|&signal| signal != asked.signal).map(|signal| signal.to_string()).collect();
-    let handles = match &ends[..] {
-        [] => String::new(),
-        [one] => format!(", such as {one}, which it handles"),
-        many => format!(", such as {}, which it handles", many.join(" or ")),
-    };
-    format!("set a stop signal at which it ends{handles} ({})", manager.stop_signal())
 }
 
 #[cfg(test)]
@@ -577,5 +602,155 @@ mod tests {
             let fix = killed(&mut story).unwrap().fix();
             assert!(fix.contains(says), "{fix}");
         }
+    }
+
+    /// A supervisor (20) with a worker (21) and its own session's shell (30), of which two `kill`s come (31, 32).
+    fn supervised() -> Story {
+        let mut story = Story::new();
+        story.fork(born(20, 1)).exec(20, "supervisord -n").fork(born(21, 20)).exec(21, "worker");
+        story.fork(born(29, 1)).exec(29, "sshd").fork(born(30, 29)).exec(30, "bash");
+        story.fork(born(31, 30)).exec(31, "kill").fork(born(32, 30)).exec(32, "kill");
+        story
+    }
+
+    /// A signal for the worker, so many milliseconds before the next.
+    fn told(story: &mut Story, from: u32, signal: Signal, more: u16, result: u8, ms: u64) {
+        let sent = kill(from, 21, signal);
+        story.signal(SignalSent { result, flags: sent.flags | more, ..sent });
+        let lives: Vec<_> =
+            [(20, 1), (21, 20), (29, 1), (30, 29), (31, 30), (32, 30)].map(|(pid, of)| (pid, b'S', of)).into();
+        story.wait(ms, &lives);
+    }
+
+    /// What is told of the SIGKILL that follows.
+    fn then_killed(story: &mut Story, from: u32) -> Finding {
+        story.signal(kill(from, 21, Signal::KILL)).exit(Exit { status: ExitStatus(9), ..end(21, 20, Adopter::None) });
+        story.free(21).wait(200, &[]).only()
+    }
+
+    #[test]
+    fn a_supervisor_that_gives_up_on_a_worker() {
+        let mut story = supervised();
+        told(&mut story, 20, Signal::TERM, bit::IGNORE, 1, 10_000);
+        let finding = then_killed(&mut story, 20);
+        assert_eq!(
+            finding.message(),
+            "worker (pid 21) took 10.0 s to stop: it ignores SIGTERM. SIGTERM: from supervisord (pid 20) < p1 (pid 1) to \
+             worker (pid 21): ignored. SIGKILL: 10.0 s later, from supervisord (pid 20) < p1 (pid 1)."
+        );
+        assert_eq!(
+            (finding.rule.name, finding.facts.word("what"), finding.process.key),
+            (DEF.name, "process", key(21))
+        );
+        assert_eq!((finding.confidence.clone(), finding.evidence.len()), (Confidence::Certain, 3));
+        assert!(finding.fix().contains("(stopsignal=)"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn what_became_of_a_workers_signal_is_told() {
+        for (more, says, helps) in [
+            (bit::HANDLER, "it did not end at SIGTERM", "(stopwaitsecs=)"),
+            (bit::HANDLER | bit::BLOCKED, "it blocked SIGTERM", "unblock SIGTERM"),
+            (bit::HANDLER | bit::STOPPED, "it was stopped", "kill -CONT"),
+        ] {
+            let mut story = supervised();
+            told(&mut story, 20, Signal::TERM, more, 0, 5_000);
+            let finding = then_killed(&mut story, 20);
+            assert!(finding.headline.ends_with(says), "{}", finding.headline);
+            assert!(finding.fix().contains(helps), "{}", finding.fix());
+        }
+    }
+
+    #[test]
+    fn a_signal_that_was_waited_for_was_taken() {
+        let mut story = supervised();
+        told(&mut story, 20, Signal::TERM, bit::BLOCKED, 0, 1_000);
+        story.event(EventKind::Masks(task(21), Some(Masks::default()))).wait(1_000, &[(21, b'S', 20)]);
+        let finding = then_killed(&mut story, 20);
+        assert_eq!(finding.facts.word("verdict"), "delivered");
+        assert!(finding.headline.ends_with("it did not end at SIGTERM"), "{}", finding.headline);
+    }
+
+    #[test]
+    fn two_kills_of_one_shell_are_one_stop_and_of_a_child_most_likely() {
+        for (first, then, is_certain) in [(31, 32, true), (30, 32, true), (20, 40, false)] {
+            let mut story = supervised();
+            story.fork(born(40, 20)).exec(40, "helper");
+            told(&mut story, first, Signal::TERM, bit::HANDLER, 0, 3_000);
+            let finding = then_killed(&mut story, then);
+            assert_eq!(finding.rule.name, DEF.name);
+            assert_eq!(finding.confidence == Confidence::Certain, is_certain, "{first} {then}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_escalation_is_told_as_an_end_only() {
+        let handled = bit::HANDLER;
+        for (why, first, signal, more, ms, then) in [
+            ("strangers", 20, Signal::TERM, handled, 3_000, 31),
+            ("at once", 20, Signal::TERM, handled, 500, 20),
+            ("a reload", 20, Signal::HUP, handled, 3_000, 20),
+            ("a thread dump", 20, Signal::QUIT, handled, 3_000, 20),
+            ("what a shell interrupts", 31, Signal::INT, handled, 3_000, 32),
+            ("long ago", 31, Signal::TERM, handled, 600_000, 32),
+        ] {
+            let mut story = supervised();
+            told(&mut story, first, signal, more, 0, ms);
+            assert_eq!(then_killed(&mut story, then).rule.name, "killed-by", "{why}");
+        }
+        let mut story = supervised();
+        story.signal(kill(20, 21, Signal::TERM)).exit(Exit { status: ExitStatus(15), ..end(21, 20, Adopter::None) });
+        assert_eq!(story.wait(200, &[]).rules(), ["killed-by"], "the first signal ended it");
+    }
+
+    #[test]
+    fn an_interrupt_of_a_supervisor_may_have_meant_it() {
+        let mut story = supervised();
+        story.exec(20, "node").event(EventKind::Rename(key(20), "PM2 v5.3.0: God".into()));
+        told(&mut story, 20, Signal::INT, bit::HANDLER, 0, 1_600);
+        let finding = then_killed(&mut story, 20);
+        assert_eq!(finding.headline, "worker (pid 21) took 1.6 s to stop: it did not end at SIGINT");
+        assert!(matches!(finding.confidence, Confidence::Incomplete(_)));
+        assert!(finding.fix().contains("(kill_timeout)"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn a_group_is_one_stop_with_all_who_fell() {
+        let mut story = supervised();
+        for pid in 22..26 {
+            story.fork(born(pid, 21)).exec(pid, "helper");
+        }
+        told(&mut story, 20, Signal::TERM, bit::HANDLER, 0, 3_000);
+        let place = crate::signal::Place { group: 21, session: 21, terminal: None };
+        let sent = |pid| SignalSent { aim: crate::signal::Aim::Group, place, ..kill(20, pid, Signal::KILL) };
+        for pid in 21..26 {
+            story.signal(sent(pid));
+        }
+        for pid in (21..26).rev() {
+            story.exit(Exit { status: ExitStatus(9), ..end(pid, if pid == 21 { 20 } else { 21 }, Adopter::None) });
+        }
+        let finding = story.wait(200, &[]).only();
+        assert_eq!((finding.process.key, finding.facts.count("left")), (key(21), 4));
+        assert!(
+            finding.message().contains("; 4 more processes died with it. Died: helper (pid 25), "),
+            "{}",
+            finding.message()
+        );
+        assert!(
+            finding.message().contains("Sent to: process group 21, by one call: 5 processes"),
+            "{}",
+            finding.message()
+        );
+    }
+
+    #[test]
+    fn a_shell_between_is_seen_to_pass_nothing_on() {
+        let mut story = supervised();
+        story.exec(21, "sh -c app").fork(born(22, 21)).exec(22, "app").wait(60_000, &[(22, b'S', 21), (21, b'S', 20)]);
+        told(&mut story, 20, Signal::TERM, bit::HANDLER, 0, 3_000);
+        let finding = then_killed(&mut story, 20);
+        let message = finding.message();
+        assert!(message.contains("Children: it was not seen to pass SIGTERM on to app (pid 22)."), "{message}");
+        assert!(finding.fix().starts_with("run the program in place of the shell"), "{}", finding.fix());
     }
 }

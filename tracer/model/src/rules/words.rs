@@ -8,10 +8,9 @@ use crate::{
     kill::Fallen,
     programs::is_shell,
     signal::{Sender, Signal, Verdict, killer::Killer},
-    stop::{Request, Stop},
+    stop::Request,
     summary::{and_more, seconds},
     time::BootNs,
-    world::Process,
 };
 
 /// A process by its name and its pid on the host: `sh (pid 4125)`.
@@ -224,13 +223,6 @@ pub(super) fn exec_form(signal: Signal) -> String {
         "make the program pid 1 itself, if it handles {signal} (the exec form of ENTRYPOINT, or `exec` as the last command \
          of the script)"
     )
-}
-
-/// Whether a program that was asked to stop was a shell: by its name, or by the command line that a script has.
-pub(super) fn runs_shell(met: &Identity, process: &Process, stop: &Stop) -> bool {
-    let args = stop.executed.as_ref().map_or(&process.args, |executed| &executed.before);
-    let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
-    is_shell(met.comm.bytes()) || program.is_some_and(is_shell)
 }
 
 /// The name of a signal as a shell's `trap` takes it.

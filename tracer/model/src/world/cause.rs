@@ -7,6 +7,7 @@ use tracer_common::record::signal_flags;
 use crate::{
     change::Signalled,
     event::SignalSent,
+    hand::Hand,
     ident::{Identity, ProcKey},
     origin::{Origin, Sent, Step},
     signal::{
@@ -55,6 +56,11 @@ impl Cause {
             Sender::Process(sender) => Some(sender),
             Sender::Kernel(_) | Sender::Unknown => None,
         }
+    }
+
+    /// The same, and for whom.
+    pub fn hand(&self) -> Option<Hand<'_>> {
+        self.by().map(|sender| Hand { sender, ancestors: &self.ancestors, asked_by: &self.asked_by })
     }
 
     /// The process raised it itself, for itself alone.

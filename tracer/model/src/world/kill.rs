@@ -12,6 +12,7 @@ use crate::{
     kill::{Kill, NAMED},
     origin::Origin,
     signal::{KernelSender, Sender, Signal, killer::Killer},
+    stop::ForcedStop,
     time::{BootNs, Span},
     world::{
         Death, World,
@@ -63,7 +64,8 @@ impl Open {
         // Of those that are not remembered one by one nobody knows where they were.
         let forgotten = kill.count - (inside.len() + outside.len()) as u64;
         let with = |all: Vec<Identity>, count| {
-            let mut part = Kill { count, victims: Vec::new(), others: Arc::default(), ..kill.clone() };
+            let forced = kill.forced.clone().filter(|forced| all.iter().any(|one| one.key == forced.process.key));
+            let mut part = Kill { count, forced, victims: Vec::new(), others: Arc::default(), ..kill.clone() };
             all.into_iter().for_each(|one| part.add(one));
             part
         };
@@ -88,7 +90,7 @@ impl World {
         };
         let (identity, ns) = (process.identity(), process.pid_ns);
         let is_init = process.is_init_of_namespace();
-        let wasted_ns = process.stop.as_ref().and_then(|stop| stop.wasted_ns());
+        let forced = process.forced_stop();
         let (cause, is_raised_again) = causes.of(signal, death.at);
         self.note_end(key, death, cause.clone());
         let is_unseen = cause.is_none() && signal == Signal::KILL && !death.oom && !death.seccomp;
@@ -101,6 +103,7 @@ impl World {
         let earlier =
             cause.as_ref().and_then(|fatal| causes.handled().find_map(|earlier| before(earlier, fatal, identity)));
         let call = cause.as_ref().and_then(|cause| cause.call);
+        let forced = forced.filter(|forced| cause.as_ref().is_some_and(|cause| cause.seq == forced.kill.seq));
         let exec = cause.as_ref().and_then(|cause| self.exec_of_engine(key, cause));
         let Some((join, mut kill)) = self.kill_of(key, signal, death, cause) else { return false };
         if let Some(earlier) = earlier {
@@ -122,8 +125,9 @@ impl World {
             open.places.entry(ns).or_insert(outwards);
             &mut open.kill
         };
-        if is_init && signal == Signal::KILL {
-            kill.wasted_ns = wasted_ns;
+        let asked = |forced: &Option<Box<ForcedStop>>| forced.as_ref().map(|forced| forced.asked.at);
+        if forced.is_some() && asked(&kill.forced).is_none_or(|first| asked(&forced) < Some(first)) {
+            kill.forced = forced;
         }
         // Whoever ends itself with others has no other reason; of these each may have one of its own.
         if kill.count == 0 || (!is_sender && kill.is_of_sender_alone()) {
@@ -222,7 +226,7 @@ impl World {
             out_of_memory: None,
             former,
             sender_lives: false,
-            wasted_ns: None,
+            forced: None,
             ending: None,
             namespaces: 0,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
@@ -334,7 +338,7 @@ impl World {
             kill.namespaces = ended;
             match &mut rest {
                 // One of many, and nothing came of it.
-                _ if kill.ending.is_some() || kill.wasted_ns.is_some() => kills.push(kill),
+                _ if kill.ending.is_some() || kill.forced.is_some() => kills.push(kill),
                 Some(rest) => rest.kill.join(kill),
                 None => rest = Some(Open { kill, since, places }),
             }

@@ -73,15 +73,10 @@ impl World {
         };
         let causes = self.get(target)?.causes.as_ref()?;
         causes.all().find_map(|earlier| {
-            let certainty = if !is_harsher(earlier.signal) || cause.at - earlier.at > GRACE {
+            if !is_harsher(earlier.signal) || cause.at - earlier.at > GRACE {
                 return None;
-            } else if earlier.by().is_some() && earlier.by() == cause.by() {
-                Certainty::Seen
-            } else if is_of_one_family(earlier, cause) {
-                Certainty::Likely
-            } else {
-                return None;
-            };
+            }
+            let certainty = earlier.hand()?.is_of(cause.hand()?)?;
             Some(after(earlier, self.identity(target), How::Escalation, certainty))
         })
     }
@@ -167,6 +162,12 @@ impl World {
         parent.ended_children.push(end_of(identity, death, cause));
     }
 
+    /// Whether a child that had lasted for a while has ended since a time, as far as is remembered.
+    pub(super) fn has_lost_child_since(&self, key: ProcKey, since: BootNs) -> bool {
+        let has_lasted = |end: &EndOfChild| end.at >= since && end.child.key.start + LASTS < since;
+        self.get(key).is_some_and(|process| process.ended_children.iter().any(has_lasted))
+    }
+
     fn is_near_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {
         self.upwards(key).skip(1).take(DEEPEST).any(|key| key == ancestor)
     }
@@ -205,18 +206,6 @@ pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
         one.how == other.how && one.sent == other.sent && (is_of_each || one.to.key == other.to.key)
     };
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_step(one, other))
-}
-
-/// Whether two signals come from the same client, or from children of the same parent: a runtime lives only for a
-/// moment.
-fn is_of_one_family(one: &Cause, other: &Cause) -> bool {
-    let is_same = |one: &[Identity], other: &[Identity]| match (one.first(), other.first()) {
-        (Some(one), Some(other)) => one.key == other.key,
-        _ => false,
-    };
-    // Anything can be a child of an init.
-    let has_init = one.ancestors.first().is_none_or(|parent| parent.ns_pid == 1);
-    is_same(&one.asked_by, &other.asked_by) || (!has_init && is_same(&one.ancestors, &other.ancestors))
 }
 
 /// It asks a process to end, or announces a limit.

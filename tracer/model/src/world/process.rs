@@ -7,7 +7,7 @@ use crate::{
     event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
-    stop::Stop,
+    stop::{ForcedStop, Stop},
     time::{BootNs, Seq},
     world::{
         Entry, Fatal, Merged, Overflow, Stopped, Waiting,
@@ -294,6 +294,22 @@ impl Process {
     pub fn identity(&self) -> Identity {
         let Self { key, comm, pid_ns, ns_pid, ns_level, container, .. } = *self;
         Identity { key, comm, pid_ns, ns_pid, ns_level, container }
+    }
+
+    /// How it had to be stopped by SIGKILL, if it was.
+    pub fn forced_stop(&self) -> Option<Box<ForcedStop>> {
+        let stop = self.stop.as_deref()?;
+        let death = self.death().filter(|death| death.status.signal() == Some(Signal::KILL))?;
+        let (asked, kill) = stop.enforced()?;
+        Some(Box::new(ForcedStop {
+            process: self.identity(),
+            args: self.args.clone(),
+            stop: stop.clone(),
+            asked: asked.clone(),
+            kill: kill.clone(),
+            ended: death.at,
+            seq: death.seq,
+        }))
     }
 
     /// Its end, if it has ended.

@@ -76,7 +76,8 @@ impl World {
             return None;
         }
         let passed_to = self.get(init).and_then(|init| Some(init.stop.as_ref()?.passed_to.clone()));
-        let mut children = Told { passed_to: passed_to.unwrap_or_default(), ..Told::default() };
+        let has_lost_child = self.has_lost_child_since(init, since);
+        let mut children = Told { passed_to: passed_to.unwrap_or_default(), has_lost_child, ..Told::default() };
         for (child, was_told) in self.family(init, since) {
             if was_told {
                 children.told += 1;

@@ -9,12 +9,13 @@ use crate::{
     ident::{Args, Trust},
     signal::{Aim, Place, Signal, Terminal},
     story::{MS, Story, args, born, born_in, end, key, kill, task},
+    thresholds::Thresholds,
     time::Span,
 };
 
-/// `bash` (2) with `main` (10) and its workers (11, 12); `systemd` (3) beside them.
+/// `bash` (2) with `main` (10) and its workers (11, 12); `systemd` (3) beside them. No stop is too slow.
 fn story() -> Story {
-    let mut story = Story::new();
+    let mut story = Story::with(&Thresholds { slow_stop_after: Span::seconds(3_600), ..Thresholds::default() });
     for (pid, parent, comm) in
         [(2, 1, "bash"), (3, 1, "systemd"), (10, 2, "main"), (11, 10, "worker"), (12, 10, "worker")]
     {
