@@ -148,9 +148,11 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     let stops = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT;
     // `prepare_signal()` has continued the process by now.
     let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
+    // Whoever sent it expects an end that does not come.
+    let is_refused = result == result::IGNORED && handler == bit::IGNORE && contains(set::REQUESTS, signal);
     // A signal that stays pending says nothing of later ones that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
-    let matters = could_end || stops || continues || is_overflow;
+    let matters = could_end || stops || continues || is_overflow || is_refused;
     matters && is_news(with_current!(|sender| sender.tgid()), target.tgid(), what)
 }
 

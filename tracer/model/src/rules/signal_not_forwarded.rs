@@ -6,8 +6,8 @@ use crate::{
     ident::ProcKey,
     kill::Ending,
     programs::is_shell,
-    rules::{Opinion, Rule, words},
-    signal::{Sender, Signal},
+    rules::{Opinion, Rule, slow_stop, words},
+    signal::Sender,
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -90,12 +90,9 @@ impl Rule for NotForwarded {
         (key == open.process.key).then(|| format!("pid 1 of {} has ended", world.place_of(&open.process)))
     }
 
-    fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
-        let Change::Died { key, status } = *change else { return None };
-        let process = world.get(key).filter(|_| status.signal() == Some(Signal::KILL))?;
-        let wasted = process.stop.as_deref()?.wasted_ns().filter(|&wasted| wasted >= self.slow_stop_after)?;
-        let place = world.place_of(&open.process);
-        Some(format!("pid 1 of {place} was killed {} after its stop signal: slow-stop tells it all", seconds(wasted)))
+    fn wrong(&self, world: &World, change: &Change, _open: &Finding) -> Option<String> {
+        let Change::Died { key, .. } = *change else { return None };
+        slow_stop::tells_all(world, world.get(key)?, self.slow_stop_after)
     }
 }
 
@@ -202,6 +199,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
         host::StartInfo,
+        signal::Signal,
         story::{MS, Story, born, born_in, end, kill, task},
     };
 

@@ -14,7 +14,7 @@ use crate::{
     summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
-    world::{Process, World},
+    world::{Death, Process, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -75,13 +75,7 @@ impl Rule for SlowStop {
             _ => return Opinion::Quiet,
         };
         let Some(process) = world.get(key) else { return Opinion::Quiet };
-        let Some(stop) = process.stop.as_deref() else { return Opinion::Quiet };
-        let Some((asked, kill)) = stop.enforced() else { return Opinion::Quiet };
-        let wasted = kill.at - asked.at;
-        let Some(death) = process.death() else { return Opinion::Quiet };
-        if !asked.is_to_container || death.status.signal() != Some(Signal::KILL) || wasted < self.after {
-            return Opinion::Quiet;
-        }
+        let Some((stop, asked, kill, death)) = enforced(process, self.after) else { return Opinion::Quiet };
         let took_ns = death.at - asked.at;
         let left = ns.ending.map_or(0, |ending| ending.killed);
         let fallen = words::fallen(&ns.fallen, left, death.at);
@@ -104,7 +98,7 @@ impl Rule for SlowStop {
                     ("named", words::fallen_facts(&ns.fallen, death.at).into()),
                     ("killer", Sender::Process(kill.sender).into()),
                     ("killer_ancestors", kill.ancestors.clone().into()),
-                    ("wasted_ns", wasted.into()),
+                    ("wasted_ns", (kill.at - asked.at).into()),
                     ("took_ns", took_ns.into()),
                 ],
             ),
@@ -124,6 +118,22 @@ impl Rule for SlowStop {
             _ => Opinion::Quiet,
         }
     }
+}
+
+/// A stop of a container that SIGKILL had to enforce, after so long: this rule tells all of it.
+pub(super) fn enforced(init: &Process, after: Span) -> Option<(&Stop, &Request, &Request, &Death)> {
+    let (stop, death) = (init.stop.as_deref()?, init.death()?);
+    let (asked, kill) = stop.enforced()?;
+    let is_it = asked.is_to_container && death.status.signal() == Some(Signal::KILL) && kill.at - asked.at >= after;
+    is_it.then_some((stop, asked, kill, death))
+}
+
+/// Why a finding about a part of such a stop is told no more.
+pub(super) fn tells_all(world: &World, init: &Process, after: Span) -> Option<String> {
+    let (_, asked, kill, _) = enforced(init, after)?;
+    let place = world.place_of(&init.identity());
+    let wasted = seconds(kill.at - asked.at);
+    Some(format!("pid 1 of {place} was killed {wasted} after its stop signal: slow-stop tells it all"))
 }
 
 /// How long the signals of an init that was asked to stop are looked at.
