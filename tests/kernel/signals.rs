@@ -1,9 +1,9 @@
 //! Scenarios 1 to 3 and 5 to 7: signals that had no effect, and signals that were not meant to have one.
 
-use std::process::Command;
+use std::{os::unix::process::CommandExt as _, process::Command};
 
 use rustix::process::Signal;
-use tracer_tests::{Run, Stage, machine::Need, stage::kill};
+use tracer_tests::{Run, Stage, contract::Line, machine::Need, stage::kill};
 
 use crate::{Test, live, me};
 
@@ -16,6 +16,8 @@ pub fn trials() -> Vec<Test> {
         live("ordinary_signals_are_quiet", ordinary_signals_are_quiet),
         live("nested_namespaces", nested_namespaces),
         live("init_of_the_machine", init_of_the_machine),
+        live("whom_an_ignored_signal_is_inherited_from", whom_an_ignored_signal_is_inherited_from),
+        live("ignored_by_choice_or_on_purpose", ignored_by_choice_or_on_purpose).needs(Need::Program("unshare")),
         live("unshare_sleep", unshare_sleep).needs(Need::Program("unshare")).needs(Need::Program("nsenter")),
     ]
 }
@@ -187,5 +189,63 @@ fn unshare_sleep() {
     kill(init, Signal::TERM);
     let found = run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM");
     found.reason("no-handler").sender(me()).certain().once();
+    run.finish();
+}
+
+/// A shell in a process group of its own.
+fn shell(run: &Run, script: &str) -> Stage {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).process_group(0);
+    run.program(shell)
+}
+
+fn await_exec(run: &mut Run, pid: i32, comm: &str) {
+    run.wait_until("the exec of the shell's program", |line| match line {
+        Line::Event(event) if event.kind == "exec" => {
+            event.process.as_ref().is_some_and(|process| process.pid == pid && process.comm == comm)
+        }
+        _ => false,
+    });
+}
+
+fn whom_an_ignored_signal_is_inherited_from() {
+    let mut run = Run::start();
+    let mut parent = shell(&run, "trap '' TERM; sleep 1000 & echo job $!; read line");
+    let job = parent.pid("job");
+    let itself = shell(&run, "trap '' HUP; exec sleep 1000");
+    let (parent, itself) = (parent.id(), itself.id());
+    for (target, signal, name, reason, from) in [
+        (job, Signal::TERM, "SIGTERM", "other-process", parent),
+        (itself, Signal::HUP, "SIGHUP", "former-program", itself),
+    ] {
+        await_exec(&mut run, target, "sleep");
+        kill(target, signal);
+        let found = run.expect_finding("signal-ignored").about(target).signal(name).reason(reason).sender(me());
+        let found = found.certain().once();
+        assert_eq!(found.inherited_from.map(|from| (from.pid, from.comm)), Some((from, "sh".to_owned())));
+        assert_eq!(found.is_first, Some(true));
+    }
+    run.finish();
+}
+
+fn ignored_by_choice_or_on_purpose() {
+    let mut run = Run::start();
+    let mut chosen = shell(&run, "trap '' TERM; echo ready 0; read line");
+    chosen.hears("ready");
+    kill(chosen.id(), Signal::TERM);
+    let mut group =
+        shell(&run, "trap '' INT; sleep 1000 & echo job $!; read line; kill -INT 0; echo sent 0; read line");
+    let job = group.pid("job");
+    await_exec(&mut run, job, "sleep");
+    group.step("");
+    group.hears("sent");
+    let (_namespace, init) = run.unshare(&["sh", "-c", "trap '' TERM; exec sleep 1000"]);
+    await_exec(&mut run, init, "sleep");
+    kill(init, Signal::TERM);
+    // When this is told, the others would have been.
+    let last = shell(&run, "trap '' TERM; exec sleep 1000");
+    await_exec(&mut run, last.id(), "sleep");
+    kill(last.id(), Signal::TERM);
+    run.expect_finding("signal-ignored").about(last.id()).once();
     run.finish();
 }

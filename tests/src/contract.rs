@@ -393,6 +393,8 @@ pub struct Finding {
     pub passed_to: Option<Vec<Process>>,
     pub named: Option<Vec<Fallen>>,
     pub former: Option<Process>,
+    pub inherited_from: Option<Process>,
+    pub is_first: Option<bool>,
 }
 
 /// One that died with its namespace.

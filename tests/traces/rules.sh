@@ -187,6 +187,21 @@ container /bin/sh -c "$obedient"
 /bin/kill -TERM "$init"
 is_not_said 1.5
 
+# A program that a shell started with the signal ignored; a shell that ignores it by choice.
+fires signal-ignored
+/bin/sh -c 'trap "" TERM; exec /bin/sleep 1000' &
+staged="$staged $!"
+/bin/sleep 0.5
+/bin/kill -TERM $!
+is_said
+
+quiet signal-ignored
+/bin/sh -c 'trap "" TERM; while :; do /bin/sleep 0.2; done' &
+staged="$staged $!"
+/bin/sleep 0.5
+/bin/kill -TERM $!
+is_not_said 2
+
 # A main thread that ends long before the others; one that ends a moment before them.
 fires zombie-leader --zombie-leader-after 300ms
 act dead-leader

@@ -134,8 +134,6 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     if (is_accepted || is_told) && with_current!(|sender| is_init(sender)) {
         return is_accepted || is_news(with_current!(|sender| sender.tgid()), target.tgid(), signal);
     }
-    // Who ignores a request to end may be sent SIGKILL next.
-    let is_refused = result == result::IGNORED && contains(set::STOPPERS, signal);
     let is_overflow = result == result::OVERFLOW_FAIL || result == result::LOSE_INFO;
     let handler = handler_class(target, signal);
     let could_end = is_accepted && could_end(handler, signal);
@@ -150,6 +148,8 @@ fn matters(target: TaskPtr<Typed>, signal: u32, result: u8) -> bool {
     let stops = is_accepted && contains(set::STOPS, signal) && handler == bit::DEFAULT;
     // `prepare_signal()` has continued the process by now.
     let continues = signal == number::CONT && target.signal().u32(offset!(signal_flags)) & SIGNAL_CLD_MASK != 0;
+    // Whoever sent it expects an end that does not come, and may send SIGKILL next.
+    let is_refused = result == result::IGNORED && handler == bit::IGNORE && contains(set::REQUESTS, signal);
     // A signal that stays pending says nothing of later ones that found no room.
     let what = if is_overflow { signal | OVERFLOW } else { signal };
     let matters = could_end || is_refused || stops || continues || is_overflow;

@@ -22,6 +22,7 @@ mod origins;
 mod orphan_adopted;
 mod pid_pressure;
 mod pty_pressure;
+mod signal_ignored;
 mod signal_not_forwarded;
 mod signal_queue_overflow;
 mod signal_stuck_blocked;
@@ -138,6 +139,7 @@ rules! {
     slow_stop,
     stopped_by,
     signal_not_forwarded,
+    signal_ignored,
     zombie_leader,
     left_behind,
     killed_by,

@@ -6,7 +6,7 @@ use crate::{
     ident::{Args, Identity},
     origin::{Certainty, Origin},
     programs::is_shell,
-    signal::{Signal, Verdict, killer::Killer},
+    signal::{Aim, Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
 
@@ -181,6 +181,15 @@ impl Stop {
         (!is_other).then_some((asked, is_certain))
     }
 
+    /// Requests that the program ignored, unless one that it did not ignore came after them, or shortly before.
+    pub fn ignored(&self, shortly: Span) -> impl Iterator<Item = &Request> {
+        let is_ignored = |series: &&Series| series.first.verdict == Verdict::IgnoredByChoice;
+        let others = self.asked.iter().filter(move |series| !is_ignored(series)).map(|series| series.last);
+        let other = others.chain(self.kill.as_ref().map(|kill| kill.at)).max();
+        let ignored = self.asked.iter().filter(is_ignored).map(|series| &series.first);
+        ignored.filter(move |asked| other.is_none_or(|other| other + shortly < asked.at))
+    }
+
     /// The request that came first, of those that are remembered.
     pub(crate) fn asked_first(&self) -> Option<&Request> {
         self.asked.iter().map(|series| &series.first).min_by_key(|asked| asked.seq)
@@ -265,6 +274,10 @@ pub struct Request {
     pub is_to_container: bool,
     /// It led a session then.
     pub is_to_leader: bool,
+    /// Whom the call named.
+    pub aim: Aim,
+    /// It led the process group that the call named.
+    pub leads_named: bool,
     /// It was stopped then (SIGSTOP, SIGTSTP).
     pub is_stopped: bool,
     /// How it was sent.

@@ -6,7 +6,7 @@ use crate::{
     ident::ProcKey,
     kill::Ending,
     programs::is_shell,
-    rules::{Opinion, Rule, words},
+    rules::{Opinion, Rule, slow_stop, words},
     signal::Sender,
     stop::{Request, Told},
     summary::seconds,
@@ -89,11 +89,9 @@ impl Rule for NotForwarded {
         }
     }
 
-    fn wrong(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
+    fn wrong(&self, world: &World, change: &Change, _open: &Finding) -> Option<String> {
         let Change::Died { key, .. } = *change else { return None };
-        let wasted = Some(world.get(key)?.forced_stop()?.wasted()).filter(|&wasted| wasted >= self.slow_stop_after)?;
-        let place = world.place_of(&open.process);
-        Some(format!("pid 1 of {place} was killed {} after its stop signal: slow-stop tells it all", seconds(wasted)))
+        Some(slow_stop::tells_all(world, key, self.slow_stop_after)?.1)
     }
 }
 

@@ -120,6 +120,19 @@ impl Rule for SlowStop {
     }
 }
 
+/// Of a process that SIGKILL has stopped, which this rule tells all of: when it was asked to stop, and why a finding about
+/// a part of that stop is told no more.
+pub(super) fn tells_all(world: &World, key: ProcKey, after: Span) -> Option<(BootNs, String)> {
+    let forced = world.get(key)?.forced_stop().filter(|forced| forced.wasted() >= after)?;
+    let who = if forced.is_of_container() {
+        format!("pid 1 of {}", world.place_of(&forced.process))
+    } else {
+        short(&forced.process)
+    };
+    let wasted = seconds(forced.wasted());
+    Some((forced.asked.at, format!("{who} was killed {wasted} after its stop signal: slow-stop tells it all")))
+}
+
 /// How long the signals of a process that was asked to stop are looked at.
 const LOOKED_AT: Span = Span::seconds(3);
 

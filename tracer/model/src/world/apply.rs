@@ -9,7 +9,7 @@ use crate::{
     ident::{Args, Comm, PidNs, ProcKey},
     kill::{Ending, Fallen},
     signal::{
-        self, Sender, Verdict,
+        self, Aim, Sender, Verdict,
         killer::{Killer, killer},
     },
     stop::Request,
@@ -118,12 +118,12 @@ impl World {
             self.inherit_root(task.key, maker);
         }
         // The program is the parent's until an exec.
-        let program =
-            self.parent(task.key).map(|parent| (parent.args.clone(), parent.ignored_at_exec, parent.runs_for));
+        let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.runs_for));
         if is_new {
             if let (Some(process), Some(program)) = (self.processes.get_mut(&task.key), program) {
-                (process.args, process.ignored_at_exec, process.runs_for) = program;
+                (process.args, process.runs_for) = program;
             }
+            self.inherit_program(task.key, maker);
             self.count_birth(task.pid_ns);
             changes.push(Change::Born(task.key));
         }
@@ -232,6 +232,7 @@ impl World {
             self.renumber(task.key, *old_tid, task.tid);
         }
         let before = self.identity(task.key);
+        self.note_program(at, task.key, *ignored);
         let mut words = Args::default();
         if let Some(process) = self.processes.get_mut(&task.key) {
             // Looks in between are more recent.
@@ -243,7 +244,7 @@ impl World {
                 (process.args, process.args_at) = (args.clone(), at);
             }
             process.threads = 1;
-            (process.ignored_at_exec, process.runs_for) = (*ignored, None);
+            process.runs_for = None;
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
@@ -496,6 +497,8 @@ impl World {
                 origin: self.origin(target.key, signal).into(),
                 is_stopped: flags & signal_flags::STOPPED != 0,
                 is_to_leader: sent.place.session == target.key.tgid,
+                aim: sent.aim,
+                leads_named: sent.aim == Aim::Group && sent.place.group == target.key.tgid,
                 verdict,
                 at,
                 seq,

@@ -13,6 +13,7 @@ use crate::{
         Entry, Fatal, Merged, Overflow, Stopped, Waiting,
         call::LastCall,
         cause::{Cause, Causes},
+        inherited::Program,
         kinship::Orphaned,
         missing::Missing,
         origin::EndOfChild,
@@ -63,8 +64,10 @@ pub struct Process {
     pub(super) root: ProcKey,
     /// Signal that its death sends to the parent.
     pub exit_signal: i32,
-    /// Signals that its program has ignored from its start, a bit each from signal 1; `None` if that is not known.
-    pub ignored_at_exec: Option<u64>,
+    /// The program that it runs, if that was seen to be executed.
+    pub(super) program: Option<Arc<Program>>,
+    /// The process that it was forked from, if its program is that one's still.
+    pub(super) copy_of: Option<Identity>,
     /// The last look at it, and when.
     pub look: Option<(BootNs, Looked)>,
     /// The last look at what keeps it from going on, and when.
@@ -222,7 +225,8 @@ impl Process {
             container: None,
             root: key,
             exit_signal: i32::from(Signal::CHLD.0),
-            ignored_at_exec: None,
+            program: None,
+            copy_of: None,
             look: None,
             held: None,
             fatal: None,

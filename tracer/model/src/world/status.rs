@@ -32,7 +32,7 @@ impl World {
         }
         let parent = self.get(process.parent?.key)?;
         let waiter = process.awaited.as_deref().filter(|awaited| awaited.waiter.key == parent.key);
-        let from_start = parent.ignored_at_exec.is_some_and(|ignored| Signal::CHLD.is_in(ignored));
+        let from_start = parent.has_ignored_from_start(Signal::CHLD);
         if !from_start && !waiter.is_some_and(|awaited| awaited.only) {
             return None;
         }
