@@ -4,12 +4,13 @@
 mod ends;
 mod json;
 pub mod live;
+mod nearest;
 pub mod page;
 pub mod recorded;
 mod who;
 
 pub use ends::Ends;
-pub use who::WhoArg;
+pub use who::{Name, WhoArg};
 
 use crate::{ident::quote, summary::and_more};
 
@@ -47,12 +48,8 @@ pub enum Missing {
         /// The recording, with a blank before it, as the command line names it; empty without one.
         file: String,
     },
-    /// No container is called so, and no program.
-    #[error("no container and no program {place} is called {}; {}", quote(.name), if .known.is_empty() {
-        next.clone()
-    } else {
-        format!("containers are {}; {next}", and_more(.known, *.count))
-    })]
+    /// Nothing is called so.
+    #[error("no container, unit or program {place} is called {}; {}", quote(.name), hints(.known, *.count, .nearest, .next))]
     Name {
         /// What it should be called.
         name: String,
@@ -62,12 +59,14 @@ pub enum Missing {
         known: Vec<String>,
         /// How many there are.
         count: u64,
+        /// Names that are like it, quoted.
+        nearest: Vec<String>,
         /// What to do next.
         next: String,
     },
     /// More than one process is called so, and nothing says which is meant.
     #[error(
-        "{count} processes {place} are called {}; ask for one by its pid (tracer why {first}{file}):\n  {}{}",
+        "{count} processes {place} are called {}; ask for one by its pid (tracer why {first}):\n  {}{}",
         quote(.name),
         .candidates.join("\n  "),
         if *.count > .candidates.len() as u64 { format!("\n  and {} more", .count - .candidates.len() as u64) } else { String::new() }
@@ -77,14 +76,28 @@ pub enum Missing {
         name: String,
         /// Where it was looked for.
         place: String,
-        /// The latest of them, and how each ended, escaped.
+        /// Some of them, escaped.
         candidates: Vec<String>,
         /// How many there are.
         count: u64,
-        /// The host pid of the latest.
+        /// The host pid of the first.
         first: u32,
-        /// The recording, with a blank before it, as the command line names it; empty without one.
-        file: String,
+    },
+    /// More than one unit is called so.
+    #[error(
+        "{} can mean any of {count} units {place}: {}; give all of the name",
+        quote(.name),
+        and_more(.candidates, *.count)
+    )]
+    Units {
+        /// The name that was asked for.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// Those that are called so, quoted.
+        candidates: Vec<String>,
+        /// How many there are.
+        count: u64,
     },
     /// More than one container is called so.
     #[error(
@@ -103,9 +116,9 @@ pub enum Missing {
         count: u64,
     },
     /// The container is known, but no process of it.
-    #[error("no process of the container {name} is known {place}: {next}")]
+    #[error("no process of the container {} is known {place}: {next}", quote(.name))]
     Empty {
-        /// The container, quoted.
+        /// What it was called.
         name: String,
         /// Where it was looked for.
         place: String,
@@ -116,3 +129,18 @@ pub enum Missing {
 
 /// How many candidates are named.
 pub const NAMED: usize = 8;
+
+impl Missing {
+    /// Several units of those ids are called so.
+    fn units(name: &Name, place: &str, ids: Vec<&String>) -> Self {
+        let candidates = ids.iter().take(NAMED).map(quote).collect();
+        Self::Units { name: name.to_string(), place: place.to_owned(), candidates, count: ids.len() as u64 }
+    }
+}
+
+/// What there is instead of a name that nobody has, and what to do next.
+fn hints(containers: &[String], count: u64, nearest: &[String], next: &str) -> String {
+    let containers = (count > 0).then(|| format!("containers are {}", and_more(containers, count)));
+    let nearest = (!nearest.is_empty()).then(|| format!("names that are like it are {}", nearest.join(", ")));
+    [containers, nearest, Some(next.to_owned())].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
