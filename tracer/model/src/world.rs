@@ -87,6 +87,8 @@ pub struct World {
     kills: BTreeMap<kill::Join, kill::Open>,
     /// How many of those are remembered without being named.
     other_victims: usize,
+    /// How many are remembered that the kernel killed with their namespaces.
+    killed_with_namespaces: usize,
     now: BootNs,
     wall_offset_ns: i64,
     /// Fatal signals are not in the stream, except those to an init.

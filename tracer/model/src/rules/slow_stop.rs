@@ -1,5 +1,7 @@
 //! `slow-stop`: a container was asked to stop, did not, and was killed.
 
+use std::sync::Arc;
+
 use crate::{
     change::Change,
     finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
@@ -37,6 +39,7 @@ const FACTS: &[FactDef] = &[
     FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
     FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end"),
+    words::KILLED,
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -106,6 +109,7 @@ impl Rule for SlowStop {
                     ("killer_ancestors", kill.ancestors.clone().into()),
                     ("wasted_ns", wasted.into()),
                     ("took_ns", took_ns.into()),
+                    ("others", Arc::clone(&ns.killed).into()),
                 ],
             ),
             ..Finding::new(&DEF, world.now(), asked.at, process.identity())

@@ -1,6 +1,8 @@
 //! How an event changes the world: one small function per kind. None can fail, whatever is missing or out of order.
 //! Parents are in `kinship`, ends in `leave`.
 
+use std::sync::Arc;
+
 use tracer_common::record::signal_flags;
 
 use crate::{
@@ -24,6 +26,8 @@ use crate::{
 const MOST_PENDING: usize = 256;
 /// How many of all inits together.
 const MOST_PENDING_OF_ALL: usize = 65_536;
+/// Processes that the kernel killed with their namespaces and that are remembered, of all namespaces.
+const MOST_KILLED: usize = 1 << 17;
 
 impl World {
     /// Applies an event, and adds what it changed to `changes`.
@@ -203,15 +207,18 @@ impl World {
             init: None,
             ending: None,
             fallen: Vec::new(),
+            killed: Arc::default(),
         });
         if info.roles.init && ns.init != Some(info.key) {
             // Inode numbers are used again: a new init is a new namespace.
+            self.killed_with_namespaces -= ns.killed.len();
             *ns = Namespace {
                 level: info.ns_level,
                 parent: info.parent_ns,
                 init: Some(info.key),
                 ending: None,
                 fallen: Vec::new(),
+                killed: Arc::default(),
                 ..*ns
             };
         }
@@ -398,6 +405,8 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let fallen = if is_by_end { self.fallen(key) } else { None };
+        let killed = self.get(key).filter(|_| is_by_end).map(Process::identity);
+        let mut remembered = self.killed_with_namespaces;
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
@@ -405,6 +414,10 @@ impl World {
             }
             if let Some(fallen) = fallen.as_ref().filter(|_| ending.asked_by != Some(key)) {
                 Fallen::choose(&mut ns.fallen, fallen, ending.since);
+            }
+            if let Some(killed) = killed.filter(|_| remembered < MOST_KILLED) {
+                Arc::make_mut(&mut ns.killed).push(killed);
+                remembered += 1;
             }
             ending.left -= 1;
             ending.killed += u64::from(is_by_end);
@@ -414,6 +427,7 @@ impl World {
                 changes.push(Change::NamespaceEnded(ns.id));
             }
         });
+        self.killed_with_namespaces = remembered;
     }
 
     /// Applies something to a namespace and to each around it.
