@@ -91,6 +91,7 @@ impl World {
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
             EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
             EventKind::CommandScope(scope) => self.command_scope(scope),
+            EventKind::TreeRoot(key) => self.tree_root = Some(*key),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
