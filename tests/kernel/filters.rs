@@ -112,10 +112,13 @@ fn the_root_of_a_tree() {
         command
     };
     let [mut root, mut other] = [app(), app()].map(|app| all.program(app));
-    [&mut root, &mut other].map(|stage| stage.hears("ready"));
+    root.hears("ready");
+    other.hears("ready");
     let pids = [root.id(), other.id()];
     let filtered = Run::options().args(&["--tree", &pids[0].to_string()]).start();
-    pids.map(|pid| kill(pid, Signal::TERM));
+    for pid in pids {
+        kill(pid, Signal::TERM);
+    }
     root.ends();
     other.ends();
 
