@@ -189,7 +189,7 @@ fn at_the_end_of_a_session() {
     let mut run = start();
     let (mut stage, process) = act(&run, &["below-a-leader"]);
     let leader = stage.pid("leader");
-    let terminal = std::fs::read_link(format!("/proc/{process}/fd/0")).expect("its standard input is the terminal");
+    let terminal = fs::read_link(format!("/proc/{process}/fd/0")).expect("its standard input is the terminal");
     run.allow("orphan-adopted");
     stage.step("end");
     stage.ends();

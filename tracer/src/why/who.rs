@@ -71,9 +71,10 @@ impl From<&str> for Name {
 }
 
 impl fmt::Display for Name {
-    /// As it was given: not escaped.
+    /// As it was given, without quotation marks: not escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.given.fmt(f)
+        let is_quoted = self.given.len() > 1 && self.given.starts_with('"') && self.given.ends_with('"');
+        if is_quoted { String::from_utf8_lossy(&self.read).fmt(f) } else { self.given.fmt(f) }
     }
 }
 

@@ -606,4 +606,5 @@ fn a_closed_pipe_ends_quietly() {
 fn who_is_asked_for_reads_back() {
     assert_eq!(WhoArg::Pid(7, None).to_string(), "7");
     assert_eq!(WhoArg::Name("web".into()).to_string(), "web");
+    assert_eq!(WhoArg::Name("\"tmux: server\"".into()).to_string(), "tmux: server");
 }
