@@ -14,6 +14,8 @@ pub use who::{Name, WhoArg};
 
 use crate::{ident::quote, summary::and_more};
 
+use nearest::Nearest;
+
 /// Why no page can be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
@@ -49,20 +51,14 @@ pub enum Missing {
         file: String,
     },
     /// Nothing is called so.
-    #[error("no container, unit or program {place} is called {}; {}", quote(.name), hints(.known, *.count, .nearest, .next))]
+    #[error("no container, unit or program {place} is called {}; {hints}", quote(.name))]
     Name {
         /// What it should be called.
         name: String,
         /// Where it was looked for.
         place: String,
-        /// Containers that are known, quoted.
-        known: Vec<String>,
-        /// How many there are.
-        count: u64,
-        /// Names that are like it, quoted.
-        nearest: Vec<String>,
-        /// What to do next.
-        next: String,
+        /// What there is instead, and what to do next.
+        hints: String,
     },
     /// More than one process is called so, and nothing says which is meant.
     #[error(
@@ -138,9 +134,11 @@ impl Missing {
     }
 }
 
-/// What there is instead of a name that nobody has, and what to do next.
-fn hints(containers: &[String], count: u64, nearest: &[String], next: &str) -> String {
+/// What there is instead of a name that nobody has (some of so many containers, quoted, and names that are like it),
+/// and what to do next.
+fn hints(containers: &[String], count: u64, nearest: Nearest, next: &str) -> String {
     let containers = (count > 0).then(|| format!("containers are {}", and_more(containers, count)));
-    let nearest = (!nearest.is_empty()).then(|| format!("names that are like it are {}", nearest.join(", ")));
+    let nearest = nearest.names().join(", ");
+    let nearest = (!nearest.is_empty()).then(|| format!("names that are like it are {nearest}"));
     [containers, nearest, Some(next.to_owned())].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

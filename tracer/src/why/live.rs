@@ -18,7 +18,7 @@ use crate::{
     source::{containers, procfs},
     summary::seconds,
     time::Span,
-    why::{Missing, NAMED, Name, WhoArg, nearest::Nearest, who::Fit},
+    why::{Missing, NAMED, Name, WhoArg, hints, nearest::Nearest, who::Fit},
 };
 
 /// All of it. Pids are as seen from this process.
@@ -215,8 +215,8 @@ fn unknown(all: &BTreeMap<i32, Facts>, containers: &BTreeMap<u32, Container>, na
     all.values().for_each(|one| nearest.offer(one.comm.as_bytes()));
     containers.values().for_each(|one| nearest.offer(one.label().as_bytes()));
     all.keys().filter_map(|&pid| cgroup::unit(&group(pid))).for_each(|unit| nearest.offer(unit.as_bytes()));
-    let (name, place, nearest) = (name.to_string(), PLACE.into(), nearest.names());
-    Missing::Name { name, place, known, count, nearest, next: next.into() }
+    let hints = hints(&known, count, nearest, next);
+    Missing::Name { name: name.to_string(), place: PLACE.into(), hints }
 }
 
 /// One of several of a name.

@@ -18,7 +18,7 @@ use crate::{
     step::Step,
     time::{BootNs, Span},
     why::{
-        Missing, NAMED, WhoArg,
+        Missing, NAMED, WhoArg, hints,
         nearest::Nearest,
         who::{Name, is_container},
     },
@@ -476,19 +476,12 @@ impl Follow {
     /// Nobody is called so.
     fn unknown(&self, asked: &WhoArg, world: &World, place: String) -> Missing {
         let all: Vec<_> = world.containers().filter(is_container).collect();
-        let mut nearest = self.named.as_ref().map(|named| named.nearest.clone());
-        for container in world.containers() {
-            nearest.iter_mut().for_each(|nearest| nearest.offer(container.label().as_bytes()));
-        }
-        let next = "`tracer tree FILE` lists all processes of its end, `--at WHEN` those of a moment".to_owned();
-        Missing::Name {
-            name: asked.to_string(),
-            place,
-            known: shown(&all),
-            count: all.len() as u64,
-            nearest: nearest.map_or_else(Vec::new, Nearest::names),
-            next,
-        }
+        let nearest = self.named.as_ref().map(|named| named.nearest.clone());
+        let mut nearest = nearest.unwrap_or_else(|| Nearest::new(&[]));
+        world.containers().for_each(|container| nearest.offer(container.label().as_bytes()));
+        let next = "`tracer tree FILE` lists all processes of its end, `--at WHEN` those of a moment";
+        let hints = hints(&shown(&all), all.len() as u64, nearest, next);
+        Missing::Name { name: asked.to_string(), place, hints }
     }
 }
 
