@@ -1,6 +1,8 @@
 //! Filters narrow what is shown, and nothing else. Each runs beside an unfiltered `tracer`, which shows when everything
 //! has come through.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 use tracer_tests::{
     Run,
@@ -17,6 +19,7 @@ pub fn trials() -> Vec<Test> {
         live("signals_to_a_pid", signals_to_a_pid),
         live("lost_signals", lost_signals),
         live("tree", tree),
+        live("the_root_of_a_tree", the_root_of_a_tree),
         live("rule_and_severity", rule_and_severity),
     ]
 }
@@ -98,6 +101,35 @@ fn tree() {
     assert_eq!(born, [child]);
     let about: Vec<_> = findings(&lines).map(|finding| finding.process.pid).collect();
     assert_eq!(about, [child]);
+}
+
+/// Whoever asks for a tree is told who asked its root to end; of others that are nobody's main process nobody is.
+fn the_root_of_a_tree() {
+    let all = Run::start();
+    let app = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap 'exit 3' TERM; echo ready 0; while :; do sleep 0.1; done"]);
+        command
+    };
+    let [mut root, mut other] = [app(), app()].map(|app| all.program(app));
+    root.hears("ready");
+    other.hears("ready");
+    let pids = [root.id(), other.id()];
+    let filtered = Run::options().args(&["--tree", &pids[0].to_string()]).start();
+    for pid in pids {
+        kill(pid, Signal::TERM);
+    }
+    root.ends();
+    other.ends();
+
+    let everything = all.finish().lines;
+    let lines = filtered.end_with(Signal::INT).lines;
+    let stopped = |lines: &[Line]| -> Vec<_> {
+        let found = findings(lines).filter(|found| found.rule == "stopped-by" && pids.contains(&found.process.pid));
+        found.map(|found| (found.process.pid, found.what.clone())).collect()
+    };
+    assert_eq!(stopped(&everything), []);
+    assert_eq!(stopped(&lines), [(pids[0], Some("tree".to_owned()))]);
 }
 
 fn rule_and_severity() {

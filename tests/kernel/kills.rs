@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Test> {
         live("at_the_end_of_a_parent", at_the_end_of_a_parent),
         live("at_the_end_of_a_tracer", at_the_end_of_a_tracer),
         live("from_a_terminal", from_a_terminal),
+        live("at_the_end_of_a_session", at_the_end_of_a_session),
         live("blocked_at_first", blocked_at_first),
         live("the_end_of_a_namespace_is_not_told_twice", the_end_of_a_namespace_is_not_told_twice),
         live("who_ends_in_order_is_quiet", who_ends_in_order_is_quiet),
@@ -180,6 +181,24 @@ fn from_a_terminal() {
         assert_eq!(found.sender, Some(Sender::Kernel { kernel: KernelSender::Terminal }));
         assert!(found.message.contains(says), "{}", found.message);
     }
+    run.finish();
+}
+
+/// The leader of a session ends, and the kernel hangs up who is in the foreground of its terminal: which one.
+fn at_the_end_of_a_session() {
+    let mut run = start();
+    let (mut stage, process) = act(&run, &["below-a-leader"]);
+    let leader = stage.pid("leader");
+    let terminal = fs::read_link(format!("/proc/{process}/fd/0")).expect("its standard input is the terminal");
+    run.allow("orphan-adopted");
+    stage.step("end");
+    stage.ends();
+    let found = killed(&mut run, process, "SIGHUP", "hang-up");
+    assert!(is_sent_by(&found, leader), "{found:?}");
+    let terminal = terminal.display().to_string();
+    assert_eq!(found.terminal.as_deref(), Some(&*terminal), "{found:?}");
+    assert!(found.headline.ends_with(&format!("its session at {terminal}")), "{}", found.headline);
+    killed(&mut run, leader, "SIGKILL", "process");
     run.finish();
 }
 

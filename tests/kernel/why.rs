@@ -14,7 +14,7 @@ use tracer_tests::{
     Stage,
     contract::Line,
     engine::{Docker, Engine, IMAGE},
-    machine::{self, Need},
+    machine::{self, Control, Group, Need},
     run::{output, tracer},
     stage::kill,
 };
@@ -31,6 +31,8 @@ pub fn trials() -> Vec<Test> {
         seen("what_is_expected_happens", what_is_expected_happens),
         seen("a_container", a_container).needs(Need::Program("dockerd")).needs(Need::Program("busybox")),
         live("a_recording", a_recording).needs(Need::Program("unshare")),
+        live("a_unit_of_a_recording", a_unit_of_a_recording).needs(Need::CgroupKill),
+        live("each_of_many_victims", each_of_many_victims),
     ]
 }
 
@@ -252,4 +254,58 @@ fn a_recording() {
     assert!(rules.clone().any(|rule| rule == "init-ignored-signal"), "{page}");
     assert_eq!(page["programs"].as_array().expect("a list").last().expect("one")["comm"], "sleep");
     assert!(said.contains("DROPPED: it is pid 1 of its namespace and has no handler for it"), "{said}");
+}
+
+/// By the name of its unit, as it is and as `tracer` would print it.
+fn a_unit_of_a_recording() {
+    let unit = format!("tracer-why-{}.service", std::process::id());
+    let group = Group::named(Control::Kill, &unit).expect("it was there before");
+    let ours = Ours(Command::new("sleep").arg("1000").process_group(0).spawn().expect("sleep runs"));
+    let pid = ours.0.id();
+    group.takes(pid as i32);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("run.mcap");
+    let file = file.to_str().expect("UTF-8");
+    text(&output(tracer(&["record", "-o", file, "--", "sh", "-c", &format!("kill -9 {pid}")])));
+    drop(ours);
+    for name in [unit.as_str(), unit.trim_end_matches(".service"), &format!("\"{unit}\"")] {
+        let (said, page) = page(&[name, file]);
+        assert_eq!((&page["process"]["pid"], &page["ended"]["status"]["signal"]), (&pid.into(), &"SIGKILL".into()));
+        assert!(said.contains(&format!("unit          {unit}")), "{said}");
+    }
+    let refused = output(tracer(&["why", &unit[1..], file]));
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && why.contains(&format!("names that are like it are {unit}")), "{why}");
+}
+
+/// However many one `kill` ends, each finds it on its page; and the page of their program is about one of them.
+fn each_of_many_victims() {
+    const VICTIMS: usize = 50;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let name = format!("victim-{}", std::process::id() % 100_000);
+    let program = folder.path().join(&name);
+    std::os::unix::fs::symlink("/bin/sleep", &program).expect("a link");
+    let file = folder.path().join("run.mcap");
+    let file = file.to_str().expect("UTF-8");
+    let script = format!(
+        "for i in $(seq {VICTIMS}); do '{}' 1000 & pids=\"$pids $!\"; done
+         for pid in $pids; do until [ $(cat /proc/$pid/comm) = {name} ]; do sleep 0.01; done; done
+         kill -9 $pids; wait; echo $pids",
+        program.display()
+    );
+    let recorded = text(&output(tracer(&["record", "-o", file, "--", "sh", "-c", &script])));
+    let pids: Vec<_> = recorded.split_whitespace().collect();
+    assert_eq!(pids.len(), VICTIMS, "{recorded}");
+    let rules = |page: &Value| -> Vec<_> {
+        let found = page["findings"].as_array().expect("a list").iter();
+        found.map(|found| found["finding"]["rule"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    for pid in [pids[0], pids[10], pids[VICTIMS - 1]] {
+        let (_, page) = page(&[pid, file]);
+        assert!(rules(&page).contains(&"killed-by".to_owned()), "{page}");
+    }
+    let (said, page) = page(&[&name, file]);
+    assert_eq!((&page["chosen"], &page["others_left_out"]), (&"killed".into(), &39.into()), "{said}");
+    assert_eq!(page["others"][0]["status"]["signal"], "SIGKILL");
+    assert!(rules(&page).contains(&"killed-by".to_owned()), "{page}");
 }

@@ -34,7 +34,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("why", "from process container state"),
     (
         "recording",
-        "at at_boot_ns argv argv_cut roles owed_by born programs programs_left_out parents parents_left_out \
+        "at at_boot_ns argv argv_cut roles chosen owed_by born programs programs_left_out parents parents_left_out \
          leader_ended ended reaped signals signals_left_out sent sent_left_out stop children_born children_adopted \
          children_reaped children children_left_out zombies zombies_left_out findings findings_left_out others \
          others_left_out all_signals lost",
@@ -355,6 +355,7 @@ pub struct Finding {
     pub asked_by: Option<Vec<Process>>,
     pub origin: Option<Vec<Step>>,
     pub call: Option<Call>,
+    pub terminal: Option<String>,
     pub children_told: Option<u64>,
     pub children_not_told: Option<u64>,
     pub count: Option<u64>,

@@ -244,6 +244,7 @@ impl Stream {
             | EventKind::CommandStarted(..)
             | EventKind::CommandEnded(..)
             | EventKind::CommandScope(_)
+            | EventKind::TreeRoot(_)
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Masks(..)

@@ -347,6 +347,12 @@ records! {
         /// Nothing.
         reserved: u32 as Meaning::Reserved,
     };
+
+    /// Whoever made the trace asked for the tree of this process (`--tree`).
+    83 TreeRoot "tree_root": TreeRootRecord of 32 bytes {
+        /// The process.
+        id: TaskId,
+    };
 }
 
 /// The first kind that no program in the kernel writes.

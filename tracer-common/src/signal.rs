@@ -60,7 +60,6 @@ pub mod set {
     pub const DUMPS_CORE: u64 = set(&[QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS]);
     /// Programs handle them as a request to end.
     pub const REQUESTS: u64 = set(&[HUP, INT, QUIT, TERM]);
-    /// Of those, what supervisors send before they send SIGKILL.
     /// Some programs do so with these, too; others are sent them all the time.
     pub const OCCASIONS: u64 = set(&[ILL, ABRT, BUS, FPE, USR1, SEGV, USR2, PIPE, ALRM]);
     /// What shells, nohup(1) and services ignore, and hand on to the programs that they start.

@@ -90,6 +90,8 @@ pub struct Pump {
     is_behind: bool,
     /// A command that was started, but whose birth has not been seen yet.
     awaited: Option<Awaited>,
+    /// The pid of the process whose tree is asked for, until it is known which one that is.
+    tree: Option<u32>,
 }
 
 /// A snapshot in progress. It is taken in parts, because there may be many processes.
@@ -168,6 +170,7 @@ impl Pump {
             snapshot_took: Span::ZERO,
             is_behind: true,
             awaited: None,
+            tree: options.tree,
         };
         pump.step(&pump.live.start_event(options, thresholds), show)?;
         // The programs are attached: what happens while the snapshot is taken is in the ring buffer.
@@ -350,6 +353,10 @@ impl Pump {
         if !snapshot.is_told && (is_through || is_late) {
             snapshot.is_told = true;
             self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::SnapshotEnd }, show)?;
+            let root = self.tree.take().and_then(|pid| self.world().by_pid(pid)).map(|process| process.key);
+            if let Some(root) = root {
+                self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::TreeRoot(root) }, show)?;
+            }
         }
         if is_through {
             self.snapshot_took = snapshot.took.into();

@@ -207,7 +207,7 @@ impl<'a> Section<'a> {
 
     fn print(&self, world: &World, screen: Screen, out: &mut impl Write) -> io::Result<()> {
         let Self { namespace, rows, processes, zombies, kernel_threads } = self;
-        let Namespace { id, level, parent, init, ending, fallen: _ } = namespace;
+        let Namespace { id, level, parent, init, ending, fallen: _, killed: _ } = namespace;
         write!(out, "{}", screen.paint(BOLD, format_args!("pid namespace {id}")))?;
         match parent {
             Some(parent) => write!(out, " (level {level}, in {parent})")?,

@@ -4,14 +4,17 @@
 mod ends;
 mod json;
 pub mod live;
+mod nearest;
 pub mod page;
 pub mod recorded;
 mod who;
 
 pub use ends::Ends;
-pub use who::WhoArg;
+pub use who::{Name, WhoArg};
 
 use crate::{ident::quote, summary::and_more};
+
+use nearest::Nearest;
 
 /// Why no page can be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,27 +50,19 @@ pub enum Missing {
         /// The recording, with a blank before it, as the command line names it; empty without one.
         file: String,
     },
-    /// No container is called so, and no program.
-    #[error("no container and no program {place} is called {}; {}", quote(.name), if .known.is_empty() {
-        next.clone()
-    } else {
-        format!("containers are {}; {next}", and_more(.known, *.count))
-    })]
+    /// Nothing is called so.
+    #[error("no container, unit or program {place} is called {}; {hints}", quote(.name))]
     Name {
         /// What it should be called.
         name: String,
         /// Where it was looked for.
         place: String,
-        /// Containers that are known, quoted.
-        known: Vec<String>,
-        /// How many there are.
-        count: u64,
-        /// What to do next.
-        next: String,
+        /// What there is instead, and what to do next.
+        hints: String,
     },
     /// More than one process is called so, and nothing says which is meant.
     #[error(
-        "{count} processes {place} are called {}; ask for one by its pid (tracer why {first}{file}):\n  {}{}",
+        "{count} processes {place} are called {}; ask for one by its pid (tracer why {first}):\n  {}{}",
         quote(.name),
         .candidates.join("\n  "),
         if *.count > .candidates.len() as u64 { format!("\n  and {} more", .count - .candidates.len() as u64) } else { String::new() }
@@ -77,14 +72,28 @@ pub enum Missing {
         name: String,
         /// Where it was looked for.
         place: String,
-        /// The latest of them, and how each ended, escaped.
+        /// Some of them, escaped.
         candidates: Vec<String>,
         /// How many there are.
         count: u64,
-        /// The host pid of the latest.
+        /// The host pid of the first.
         first: u32,
-        /// The recording, with a blank before it, as the command line names it; empty without one.
-        file: String,
+    },
+    /// More than one unit is called so.
+    #[error(
+        "{} can mean any of {count} units {place}: {}; give all of the name",
+        quote(.name),
+        and_more(.candidates, *.count)
+    )]
+    Units {
+        /// The name that was asked for.
+        name: String,
+        /// Where it was looked for.
+        place: String,
+        /// Those that are called so, quoted.
+        candidates: Vec<String>,
+        /// How many there are.
+        count: u64,
     },
     /// More than one container is called so.
     #[error(
@@ -103,9 +112,9 @@ pub enum Missing {
         count: u64,
     },
     /// The container is known, but no process of it.
-    #[error("no process of the container {name} is known {place}: {next}")]
+    #[error("no process of the container {} is known {place}: {next}", quote(.name))]
     Empty {
-        /// The container, quoted.
+        /// What it was called.
         name: String,
         /// Where it was looked for.
         place: String,
@@ -116,3 +125,20 @@ pub enum Missing {
 
 /// How many candidates are named.
 pub const NAMED: usize = 8;
+
+impl Missing {
+    /// Several units of those ids are called so.
+    fn units(name: &Name, place: &str, ids: Vec<&String>) -> Self {
+        let candidates = ids.iter().take(NAMED).map(quote).collect();
+        Self::Units { name: name.to_string(), place: place.to_owned(), candidates, count: ids.len() as u64 }
+    }
+}
+
+/// What there is instead of a name that nobody has (some of so many containers, quoted, and names that are like it),
+/// and what to do next.
+fn hints(containers: &[String], count: u64, nearest: Nearest, next: &str) -> String {
+    let containers = (count > 0).then(|| format!("containers are {}", and_more(containers, count)));
+    let nearest = nearest.names().join(", ");
+    let nearest = (!nearest.is_empty()).then(|| format!("names that are like it are {nearest}"));
+    [containers, nearest, Some(next.to_owned())].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}

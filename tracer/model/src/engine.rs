@@ -94,6 +94,16 @@ impl Engine {
         }
     }
 
+    /// The same, for somebody who asks for the tree of a process with that pid (`--tree`), besides whom was asked for
+    /// when the stream was made.
+    #[must_use]
+    pub fn asked_for_tree(mut self, pid: Option<u32>) -> Self {
+        if let Some(pid) = pid {
+            self.world.ask_for_tree(pid);
+        }
+        self
+    }
+
     /// The current state.
     pub fn world(&self) -> &World {
         &self.world

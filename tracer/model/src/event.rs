@@ -87,6 +87,8 @@ pub enum EventKind {
     CommandEnded(ProcKey, ExitStatus),
     /// The members of its tree. Only in an image of the world, which does not show who created whom.
     CommandScope(Box<CommandParts>),
+    /// Whoever watches asked for the tree of this process (`--tree`).
+    TreeRoot(ProcKey),
     /// What is known about a container, or more than before.
     Container(Box<Container>),
     /// A process and its descendants belong to a container, by its id; if it is the init of a pid namespace, everything
@@ -131,6 +133,7 @@ impl EventKind {
             | Self::Lost(_)
             | Self::CommandEnded(..)
             | Self::CommandScope(_)
+            | Self::TreeRoot(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..) => false,
@@ -166,6 +169,7 @@ impl EventKind {
             | Self::CommandStarted(..)
             | Self::CommandEnded(..)
             | Self::CommandScope(_)
+            | Self::TreeRoot(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..)

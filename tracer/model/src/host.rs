@@ -101,17 +101,6 @@ impl Container {
         self.stop_signal.as_ref()?.parse().ok()
     }
 
-    /// The containers that `name` can mean: those with exactly that name or id, else all whose id begins with it.
-    pub fn called<'a>(all: impl Iterator<Item = &'a Self> + Clone, name: &str) -> Vec<&'a Self> {
-        let exactly: Vec<_> = all.clone().filter(|one| one.is_exactly(name)).collect();
-        if exactly.is_empty() { all.filter(|one| one.is_called(name)).collect() } else { exactly }
-    }
-
-    /// Whether that is its name, or its whole id.
-    pub fn is_exactly(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name) || self.id == name
-    }
-
     /// Whether `name` can mean it: its name, its id or the beginning of its id.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name) || (!name.is_empty() && self.id.starts_with(name))

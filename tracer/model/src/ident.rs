@@ -12,7 +12,7 @@ mod escape;
 #[cfg(any(test, feature = "testing"))]
 pub mod lies;
 
-pub use escape::{commands, escape, file_name, is_visible, quote, tame};
+pub use escape::{commands, escape, file_name, is_visible, quote, read_back, tame};
 
 /// A process, for all time: start time and tgid, never a bare pid. Survives exec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -41,6 +41,8 @@ pub struct Kill {
     pub origin: Origin,
     /// What sent it to all of a group, if that is what ended them.
     pub call: Option<Call>,
+    /// Of a hang-up: the terminal whose session ended with its leader, which is the sender.
+    pub terminal: Option<Terminal>,
     /// What the engine had brought into the container by itself, and ended.
     pub exec: Option<EngineExec>,
     /// Of the first of them: whose its pid had been until a moment before, if that was another program.
@@ -71,6 +73,10 @@ pub struct Kill {
     /// The first of them is an init, and with it others of its namespace were ended: those that are counted
     /// here by the same cause, those that are counted there by the kernel.
     pub ending: Option<Ending>,
+    /// The few that matter of those whom the kernel killed then.
+    pub fallen: Vec<Fallen>,
+    /// All of those, as far as they are remembered.
+    pub killed: Arc<Vec<Identity>>,
     /// How many namespaces the same cause has ended so.
     pub namespaces: u64,
     /// Numbers of the events: when it was sent to the first of them, and their ends.
@@ -86,7 +92,7 @@ impl Kill {
     /// Without those that no words name, for whoever keeps it.
     #[must_use]
     pub fn brief(&self) -> Self {
-        Self { others: Arc::default(), ..self.clone() }
+        Self { others: Arc::default(), killed: Arc::default(), ..self.clone() }
     }
 
     /// Takes in what another one of the same cause has ended.

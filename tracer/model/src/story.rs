@@ -139,6 +139,12 @@ impl Story {
         story
     }
 
+    /// The same, read by somebody who asks for the tree of a process with that pid.
+    #[must_use]
+    pub fn read_for_tree(self, pid: Option<u32>) -> Self {
+        Self { engine: self.engine.asked_for_tree(pid), ..self }
+    }
+
     /// The world as it is now.
     pub fn world(&self) -> &World {
         self.engine.world()

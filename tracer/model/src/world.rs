@@ -89,6 +89,8 @@ pub struct World {
     kills: BTreeMap<kill::Join, kill::Open>,
     /// How many of those are remembered without being named.
     other_victims: usize,
+    /// How many are remembered that the kernel killed with their namespaces.
+    killed_with_namespaces: usize,
     now: BootNs,
     wall_offset_ns: i64,
     /// Fatal signals are not in the stream, except those to an init.
@@ -119,6 +121,10 @@ pub struct World {
     has_command: bool,
     /// That command, once it was started.
     command: Option<Command>,
+    /// The process whose tree was asked for when the stream was made.
+    tree_root: Option<ProcKey>,
+    /// Whoever reads the stream asks for the tree of each process that has this pid.
+    tree_of: Option<u32>,
 }
 
 impl World {
@@ -292,6 +298,16 @@ impl World {
     fn upwards(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
         // `set_parent` allows no cycle; the bound lets tests prove that.
         std::iter::successors(Some(key), |&key| Some(self.get(key)?.parent?.key)).take(self.processes.len() + 2)
+    }
+
+    /// Whoever reads the stream asks for the tree of each process that has this pid.
+    pub(crate) fn ask_for_tree(&mut self, pid: u32) {
+        self.tree_of = Some(pid);
+    }
+
+    /// Whether somebody asked for the tree of that process.
+    pub fn is_tree_root(&self, key: ProcKey) -> bool {
+        self.tree_root == Some(key) || self.tree_of == Some(key.tgid)
     }
 
     /// Whether it was compared with the kernel, and nothing has been lost since.

@@ -16,14 +16,18 @@ use crate::{when::When, why::WhoArg};
   sudo tracer record -o run.mcap         history needs a recording, until Ctrl-C
   tracer why 4242 run.mcap               the life of pid 4242 as it was recorded
   tracer why web run.mcap --at -10s      as it was known ten seconds before the end
-  tracer why redis-server run.mcap       the program of that name, or a list if there are several
+  tracer why redis-server run.mcap       why did redis-server end?
+  tracer why nginx.service run.mcap      the main process of a unit of systemd
+  tracer why 4242@12:34:09 run.mcap      the process that had pid 4242 at that moment, all its life
 
 Pids are those of the host, or of the host that was recorded. Where one was used more than once, the
 last process that had it is shown; with --at, the last up to that moment.
 
-A name is first a container's (name or id), then a program's: its file's, or as `ps` shows it.
-Of several processes of a name, the one is shown about which something was found, or the one that
-has started the others. If that leaves several, they are listed, with how each ended.
+A name is a container's (name or id), else a program's (its file's, or as `ps` shows it), else a
+unit's, with or without .service; with it, first a unit's. It may be written as tracer prints it, in
+quotation marks. Of several processes of a name in a recording, the one is shown that tells most: one
+that a signal killed, or that failed, or that a finding is about, or that lives; of those the one that
+started the others, or the last. The page names the others, with how each ended.
 
 Without a recording nothing but /proc is read: no eBPF, and no root for one's own processes.")]
 pub struct Why {

@@ -44,6 +44,7 @@ pub fn run(options: &cli::Record) -> Result<ExitCode> {
         all_signals: true,
         all_deliveries: true,
         has_command: !options.command.is_empty(),
+        tree: options.filter.tree,
         ..LoadOptions::from(&options.probes)
     };
     let recorder = recorder(options)?;

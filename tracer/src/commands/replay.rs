@@ -39,7 +39,8 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let mut trace = Trace::open(file)?;
     let (from, until) = window(options, &mut trace)?;
     say_what_lacks(file, &trace, options.show.kinds());
-    let mut engine = Engine::new(&options.thresholds.over(trace.start().thresholds));
+    let thresholds = options.thresholds.over(trace.start().thresholds);
+    let mut engine = Engine::new(&thresholds).asked_for_tree(options.show.filter.tree);
     let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
     // It waits for its reader and loses nothing; signals have their default effect.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());

@@ -39,6 +39,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let load = LoadOptions {
         all_signals: kinds.contains(&Kind::Signal),
         all_deliveries: kinds.contains(&Kind::Deliver),
+        tree: options.show.filter.tree,
         ..LoadOptions::from(&options.probes)
     };
     let trace = options.record.as_deref().map(|path| Recorder::single(path, false)).transpose()?;

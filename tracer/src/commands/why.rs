@@ -16,7 +16,7 @@ use crate::{
     source::trace::Trace,
     time::BootNs,
     why::{
-        live, page as print,
+        WhoArg, live, page as print,
         recorded::{Follow, Page},
     },
     zone,
@@ -53,11 +53,11 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
 fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
     let (mut engine, mut follow, mut trace) = read(options, file, Follow::new(&options.who))?;
     let name = file_name(file);
-    // A program is known by its name at the end only; a pipe cannot be read again.
-    if let Some(meant) = follow.program(engine.world(), &zone::local(), &name)? {
+    // Whom a name means is known at the end only; a pipe cannot be read again.
+    if let Some(meant) = follow.meant(engine.world(), &name)? {
         ensure!(
             trace.span()?.is_some(),
-            "{} is the name of a program; to look for it, save the recording to a file first, or give its pid",
+            "{} is the name of a program or a unit; to look for it, save the recording to a file first, or give a pid",
             quote(options.who.to_string())
         );
         (engine, follow, trace) = read(options, file, Follow::only(&options.who, meant))?;
@@ -68,12 +68,14 @@ fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
 }
 
 /// Plays the recording to the moment.
-fn read(options: &cli::Why, file: &Path, mut follow: Follow) -> Result<(Engine, Follow, Trace)> {
+fn read(options: &cli::Why, file: &Path, follow: Follow) -> Result<(Engine, Follow, Trace)> {
     let mut trace = Trace::open(file)?;
     let until = match options.at {
         Some(at) => moment(at, &mut trace)?,
         None => BootNs::MAX,
     };
+    let had_at = if let WhoArg::Pid(_, Some(at)) = options.who { Some(moment(at, &mut trace)?) } else { None };
+    let mut follow = follow.had_at(had_at);
     let mut engine = Engine::new(&trace.start().thresholds);
     let progress = Progress::new("reading", trace.span()?);
     play(&mut trace, &mut engine, until, progress, |world, step| {

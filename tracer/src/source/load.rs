@@ -128,6 +128,8 @@ pub struct LoadOptions {
     pub debug: bool,
     /// The stream will be about a command that is started later.
     pub has_command: bool,
+    /// The pid of the process whose tree is asked for.
+    pub tree: Option<u32>,
     /// Share of the records, 0 to 1, to drop and count as lost, for tests.
     pub simulate_loss: f64,
     /// How much the verifier writes about a program that it refuses.
@@ -145,6 +147,7 @@ impl Default for LoadOptions {
             hooks: Hooks::default(),
             debug: false,
             has_command: false,
+            tree: None,
             simulate_loss: 0.0,
             verifier_log: VerifierLogLevel::default(),
             without: &[],

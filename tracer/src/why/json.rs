@@ -22,7 +22,7 @@ use crate::{
     time::{BootNs, Span},
     why::{
         Ends, live,
-        recorded::{self, Life, Parent, Program, Reaped, Received, Sent, Stop, Zombie},
+        recorded::{self, Candidate, Life, Parent, Program, Reaped, Received, Sent, Stop, Zombie},
     },
     world::{Death, World},
 };
@@ -38,6 +38,7 @@ struct Recorded<'a, F> {
     argv: Vec<Cow<'a, str>>,
     argv_cut: bool,
     roles: Vec<&'static str>,
+    chosen: &'static str,
     state: &'static str,
     owed_by: Option<line::Process<'a>>,
     born: Born<'a>,
@@ -194,7 +195,8 @@ struct Found<F> {
 #[derive(Serialize)]
 struct Other<'a> {
     process: line::Process<'a>,
-    gone_at_boot_ns: Option<Digits>,
+    ended_at_boot_ns: Option<Digits>,
+    status: Option<Status>,
 }
 
 /// What a recording says about a process.
@@ -211,7 +213,9 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         child_count,
         others,
         other_count,
-        others_are_namesakes: _,
+        asked: _,
+        file: _,
+        reason,
         lost,
         lacks_signals,
     } = page;
@@ -245,6 +249,7 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         argv: line::argv(&last.args),
         argv_cut: last.args.cut,
         roles: process::roles(last.roles),
+        chosen: reason.id(),
         state: if reaped.is_some() { "gone" } else { process::state(last) },
         owed_by: name(owed_by),
         born: Born { time: Time::new(world, last.key.start), seen: *is_born, creator: name(creator) },
@@ -269,13 +274,19 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         zombies_left_out: zombie_count - zombies.len() as u64,
         findings: found(world, findings),
         findings_left_out: findings.left_out(),
-        others: others
-            .iter()
-            .map(|(process, gone)| Other { process: one(process), gone_at_boot_ns: gone.map(Digits) })
-            .collect(),
+        others: others.iter().map(|candidate| other(world, candidate)).collect(),
         others_left_out: other_count - others.len() as u64,
         all_signals: !lacks_signals,
         lost: lost.into(),
+    }
+}
+
+fn other<'a>(world: &'a World, candidate: &Candidate) -> Other<'a> {
+    let Candidate { process, ended, .. } = candidate;
+    Other {
+        process: line::Process::new(world, process),
+        ended_at_boot_ns: ended.map(|(at, _)| Digits(at)),
+        status: ended.and_then(|(_, status)| status).map(Into::into),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What can be seen of one process now, in `/proc` alone: no eBPF, and no root for one's own processes.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     audit::{
@@ -11,12 +14,11 @@ use crate::{
     console::style,
     foreign::cgroup,
     host::Container,
-    ident::quote,
     signal::Signal,
     source::{containers, procfs},
     summary::seconds,
     time::Span,
-    why::{Missing, NAMED, WhoArg, who::is_called},
+    why::{Missing, NAMED, Name, WhoArg, hints, nearest::Nearest, who::Fit},
 };
 
 /// All of it. Pids are as seen from this process.
@@ -56,11 +58,9 @@ const MOST_PARENTS: usize = 64;
 pub fn page(who: &WhoArg) -> Result<Page, Missing> {
     let mut all = facts::all();
     let (pid, container) = match who {
-        WhoArg::Pid(pid) => (by_pid(&all, *pid)?.pid, None),
-        WhoArg::Name(name) => match by_container(&all, name)? {
-            Some((process, container)) => (process.pid, Some(container)),
-            None => (by_name(&all, name)?.pid, None),
-        },
+        // At what moment somebody had it says nothing of now.
+        WhoArg::Pid(pid, _) => (by_pid(&all, *pid)?.pid, None),
+        WhoArg::Name(name) => by_name(&all, name)?,
     };
     facts::look_closer(&mut all, [pid]);
     let mut world = audit::Relations::of(&all);
@@ -122,24 +122,45 @@ fn by_pid(all: &BTreeMap<i32, Facts>, pid: u32) -> Result<&Facts, Missing> {
     })
 }
 
-/// The first process of the container that is called so, if one is.
-fn by_container<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<Option<(&'a Facts, Container)>, Missing> {
-    let found = known(all);
-    let called = Container::called(found.values(), name);
+/// The process that a name means: the first of a container of that name, then that of a program or a unit, then that of
+/// a container whose id begins so.
+fn by_name(all: &BTreeMap<i32, Facts>, name: &Name) -> Result<(i32, Option<Container>), Missing> {
+    let containers = known(all);
+    let by_container = |called: Vec<&Container>| match called[..] {
+        [] => None,
+        _ => Some(first_of(all, &containers, &called, name).map(|(pid, container)| (pid, Some(container)))),
+    };
+    let units = || by_unit(all, name);
+    let programs = || Ok(all.values().filter(|one| name.is_program(one.comm.as_bytes(), &one.argv)).collect());
+    if let Some(found) = by_container(name.containers(containers.values())) {
+        return found;
+    }
+    let (first, second) = if name.says_unit() { (units()?, programs()?) } else { (programs()?, units()?) };
+    if let Some(found) = [first, second].into_iter().find(|called: &Vec<_>| !called.is_empty()) {
+        return Ok((top(found, name)?.pid, None));
+    }
+    by_container(name.begins(containers.values())).unwrap_or_else(|| Err(unknown(all, &containers, name)))
+}
+
+/// The first process of the container that is called so.
+fn first_of(
+    all: &BTreeMap<i32, Facts>,
+    known: &BTreeMap<u32, Container>,
+    called: &[&Container],
+    name: &Name,
+) -> Result<(i32, Container), Missing> {
     let (candidates, count) = distinct(called.iter().copied());
-    let (name, place) = (name.to_owned(), PLACE.to_owned());
-    match count {
-        0 => return Ok(None),
-        1 => {}
-        _ => return Err(Missing::Ambiguous { name, place, candidates, count }),
+    let (name, place) = (name.to_string(), PLACE.to_owned());
+    if count > 1 {
+        return Err(Missing::Ambiguous { name, place, candidates, count });
     }
     // All of them are the same one.
-    let members = found.iter().filter(|(_, one)| called.iter().any(|called| called.id == one.id));
+    let members = known.iter().filter(|(_, one)| called.iter().any(|called| called.id == one.id));
     let members = members.filter_map(|(&pid, one)| Some((all.get(&(pid as i32))?, one)));
     let first = members.min_by_key(|(one, _)| (!one.is_init(), one.ns_pids.len(), Reverse(one.age), one.pid));
     let next = "it has ended meanwhile";
-    let (first, container) = first.ok_or_else(|| Missing::Empty { name: quote(name), place, next })?;
-    Ok(Some((first, container.clone())))
+    let (first, container) = first.ok_or(Missing::Empty { name, place, next })?;
+    Ok((first.pid, container.clone()))
 }
 
 /// The containers that there are, by their first processes and those that were brought into them.
@@ -154,36 +175,48 @@ fn distinct<'a>(containers: impl Iterator<Item = &'a Container>) -> (Vec<String>
     (by_id.into_values().take(NAMED).collect(), count)
 }
 
-/// The process of the program of that name, or of the unit: the only one, else the one that started all others.
-fn by_name<'a>(all: &'a BTreeMap<i32, Facts>, name: &str) -> Result<&'a Facts, Missing> {
-    let is_called = |one: &&Facts| is_called(name, one.comm.as_bytes(), &one.argv);
-    let mut called: BTreeMap<i32, &Facts> = all.values().filter(is_called).map(|one| (one.pid, one)).collect();
-    if called.is_empty() {
-        let is_in = |one: &&Facts| {
-            let unit = cgroup::unit(&group(one.pid));
-            let own = unit.as_deref().and_then(|unit| unit.rsplit('/').next());
-            own.is_some_and(|unit| unit == name || unit.strip_suffix(".service") == Some(name))
-        };
-        called = all.values().filter(is_in).map(|one| (one.pid, one)).collect();
+/// The processes of the unit that is called so.
+fn by_unit<'a>(all: &'a BTreeMap<i32, Facts>, name: &Name) -> Result<Vec<&'a Facts>, Missing> {
+    let fits = |one: &'a Facts| {
+        let unit = cgroup::unit(&group(one.pid))?;
+        Some((name.fits_unit(&unit)?, unit, one))
+    };
+    let called: Vec<(Fit, String, &Facts)> = all.values().filter_map(fits).collect();
+    let best = called.iter().map(|(fit, ..)| *fit).min();
+    let called: Vec<_> = called.into_iter().filter(|(fit, ..)| Some(*fit) == best).collect();
+    let units: BTreeSet<_> = called.iter().map(|(_, unit, _)| unit).collect();
+    if units.len() > 1 {
+        return Err(Missing::units(name, PLACE, units.into_iter().collect()));
     }
-    let mut top = called.values().filter(|one| !called.contains_key(&one.ppid));
-    match (top.next(), top.next()) {
-        (Some(one), None) => Ok(one),
-        (Some(first), Some(_)) => Err(Missing::Programs {
-            name: name.to_owned(),
+    Ok(called.into_iter().map(|(.., one)| one).collect())
+}
+
+/// Of several processes the only one, else the one that started all others.
+fn top<'a>(called: Vec<&'a Facts>, name: &Name) -> Result<&'a Facts, Missing> {
+    let called: BTreeMap<i32, &Facts> = called.into_iter().map(|one| (one.pid, one)).collect();
+    let tops: Vec<_> = called.values().filter(|one| !called.contains_key(&one.ppid)).collect();
+    match tops[..] {
+        [one] => Ok(one),
+        _ => Err(Missing::Programs {
+            name: name.to_string(),
             place: PLACE.into(),
             candidates: called.values().take(NAMED).map(|one| candidate(one)).collect(),
             count: called.len() as u64,
-            first: first.pid as u32,
-            file: String::new(),
+            first: called.keys().next().map_or(0, |&pid| pid as u32),
         }),
-        (None, _) => {
-            let next =
-                "if it has ended, only a recording can tell of it: tracer record -o FILE, then tracer why NAME FILE";
-            let (known, count) = distinct(known(all).values());
-            Err(Missing::Name { name: name.to_owned(), place: PLACE.into(), known, count, next: next.into() })
-        }
     }
+}
+
+/// Nobody is called so.
+fn unknown(all: &BTreeMap<i32, Facts>, containers: &BTreeMap<u32, Container>, name: &Name) -> Missing {
+    let next = "if it has ended, only a recording can tell of it: tracer record -o FILE, then tracer why NAME FILE";
+    let (known, count) = distinct(containers.values());
+    let mut nearest = Nearest::new(name.read());
+    all.values().for_each(|one| nearest.offer(one.comm.as_bytes()));
+    containers.values().for_each(|one| nearest.offer(one.label().as_bytes()));
+    all.keys().filter_map(|&pid| cgroup::unit(&group(pid))).for_each(|unit| nearest.offer(unit.as_bytes()));
+    let hints = hints(&known, count, nearest, next);
+    Missing::Name { name: name.to_string(), place: PLACE.into(), hints }
 }
 
 /// One of several of a name.

@@ -1,58 +1,71 @@
 //! The life of one process, gathered from the events of a recording.
 //!
-//! Which process a name means is known only at the end: the last owner of a pid, the container of that name. So all
-//! candidates are followed ([`Life`]), and one is chosen ([`Follow::page`]).
+//! Which process is meant is known only at the end: the last owner of a pid, the container of that name. So all
+//! candidates are followed ([`Life`]), and one is chosen ([`Follow::page`]). The name of a program or a unit has too many
+//! candidates for that: whom it means is found out first ([`Follow::meant`]).
 
-use jiff::tz::TimeZone;
 use rustc_hash::FxHashMap;
 
 use crate::{
     change::Change,
     console::style,
     event::{EventKind, ExitStatus, Loss},
-    finding::{Finding, Role},
+    finding::Finding,
     host::{Container, StartInfo},
-    ident::{Identity, ProcKey, quote},
+    ident::{Identity, ProcKey},
     kind::Kind,
     occurrence::Occurrence,
     step::Step,
     time::{BootNs, Span},
-    why::{Missing, NAMED, WhoArg},
+    why::{
+        Missing, NAMED, WhoArg, hints,
+        nearest::Nearest,
+        who::{Name, is_container},
+    },
     world::{Process, World},
 };
 
+mod candidates;
 mod life;
-mod namesakes;
 
-use namesakes::{Namesake, Namesakes};
+use candidates::{Candidates, Of, choose, concerned};
 
+pub use candidates::{Candidate, Meant, Reason};
 pub use life::{Life, Parent, Program, Reaped, Received, Sent, Stop};
 
 /// How many processes are followed at a time: a bound on what a recording can make its reader hold.
 const MOST_FOLLOWED: usize = 4096;
-/// How many zombies, children and other owners of the pid are listed.
+/// How many zombies, children and other candidates are listed.
 const LISTED: usize = 10;
 
 /// The candidates so far.
 #[derive(Debug)]
 pub struct Follow {
     asked: WhoArg,
-    /// Only this process, whoever else could be meant.
-    key: Option<ProcKey>,
-    /// Processes that are called so, if it may be the name of a program.
-    namesakes: Option<Namesakes>,
+    /// Who had the pid at this moment is meant.
+    had_at: Option<BootNs>,
+    /// Only this process is followed, and why.
+    meant: Option<Meant>,
+    /// Whom it can mean, if it is a name and that is to be found out.
+    named: Option<Named>,
     lives: FxHashMap<ProcKey, Life>,
     /// Lives that were dropped to stay within the bound.
     forgotten: u64,
     /// Processes that have the pid inside a pid namespace, and how many there were.
     inside: Vec<Identity>,
     inside_count: u64,
-    /// Namesakes of the one that is followed.
-    others: Vec<(Identity, Option<BootNs>)>,
     start: Option<Box<StartInfo>>,
     /// Boot time of the first event.
     began: Option<BootNs>,
     lost: Loss,
+}
+
+/// Processes that a name can mean, and names that are like it.
+#[derive(Debug)]
+struct Named {
+    programs: Candidates,
+    units: Candidates,
+    nearest: Nearest,
 }
 
 /// Everything that a recording says about a process, up to a moment.
@@ -76,25 +89,20 @@ pub struct Page {
     pub children: Vec<Identity>,
     /// How many there are.
     pub child_count: u64,
-    /// Other candidates, oldest first, and when each was gone: earlier owners of the pid, or first processes of other
-    /// containers of that name.
-    pub others: Vec<(Identity, Option<BootNs>)>,
+    /// Who was asked for.
+    pub asked: WhoArg,
+    /// The recording, as the command line names it.
+    pub file: String,
+    /// Why this one is shown.
+    pub reason: Reason,
+    /// Others that can be meant, those that tell more first: other owners of the pid, or processes of that name.
+    pub others: Vec<Candidate>,
     /// How many there are.
     pub other_count: u64,
-    /// They are processes of the same name.
-    pub others_are_namesakes: bool,
     /// Records that are missing from the whole recording up to the moment.
     pub lost: Loss,
     /// Not every signal was recorded, only those that findings can depend on.
     pub lacks_signals: bool,
-}
-
-/// Whom the name of a program means.
-#[derive(Debug)]
-pub struct Meant {
-    key: ProcKey,
-    /// Others of that name, and when each was gone.
-    others: Vec<(Identity, Option<BootNs>)>,
 }
 
 /// A child that has ended.
@@ -113,33 +121,39 @@ pub struct Zombie {
 impl Follow {
     /// Nothing has happened yet.
     pub fn new(asked: &WhoArg) -> Self {
-        let namesakes = if let WhoArg::Name(name) = asked { Some(Namesakes::new(name)) } else { None };
+        let named = if let WhoArg::Name(name) = asked { Some(Named::new(name)) } else { None };
         Self {
             asked: asked.clone(),
-            key: None,
-            namesakes,
+            had_at: None,
+            meant: None,
+            named,
             lives: FxHashMap::default(),
             forgotten: 0,
             inside: Vec::new(),
             inside_count: 0,
-            others: Vec::new(),
             start: None,
             began: None,
             lost: Loss::default(),
         }
     }
 
-    /// The same, and it is known whom: the others could be meant as well.
-    pub fn only(asked: &WhoArg, Meant { key, others }: Meant) -> Self {
-        Self { key: Some(key), namesakes: None, others, ..Self::new(asked) }
+    /// The same; of a pid, who had it at that moment.
+    #[must_use]
+    pub fn had_at(self, moment: Option<BootNs>) -> Self {
+        Self { had_at: moment, ..self }
+    }
+
+    /// The same, and it is known whom a name means.
+    pub fn only(asked: &WhoArg, meant: Meant) -> Self {
+        Self { meant: Some(meant), named: None, ..Self::new(asked) }
     }
 
     /// Takes a step in; `world` is as it is after it.
     pub fn step(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;
         self.began.get_or_insert(at);
-        if let Some(namesakes) = &mut self.namesakes {
-            namesakes.step(world, step);
+        if let Some(named) = &mut self.named {
+            named.step(world, step);
         }
         self.find(world, step);
         for change in step.changes {
@@ -173,12 +187,12 @@ impl Follow {
     /// Begins to follow candidates.
     fn find(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;
-        if let Some(key) = self.key {
+        if let Some(Meant { key, .. }) = self.meant {
             self.follow(world, key, at);
             return;
         }
         match self.asked {
-            WhoArg::Pid(pid) => {
+            WhoArg::Pid(pid, _) => {
                 // Whatever introduced it: it may be an exec whose fork was lost.
                 if let Some(process) = world.by_pid(pid) {
                     self.follow(world, process.key, at);
@@ -198,9 +212,11 @@ impl Follow {
                     }
                 }
                 // A container without a pid namespace of its own.
-                if let &EventKind::Contained(key, _) = &step.event.kind {
-                    self.follow(world, key, at);
-                    self.look(world, key);
+                if let EventKind::Contained(key, id) = &step.event.kind
+                    && world.container(id).is_some_and(|(container, _)| is_container(&container))
+                {
+                    self.follow(world, *key, at);
+                    self.look(world, *key);
                 }
             }
         }
@@ -317,16 +333,11 @@ impl Follow {
         }
     }
 
-    /// A finding is about the process that it names, the one that owes the wait, and each that a signal ended.
     fn found(&mut self, finding: &Finding) {
-        let mut keys = vec![finding.process.key];
-        keys.extend(finding.facts.processes(&[Role::Debtor, Role::Victims]).iter().map(|process| process.key));
-        keys.sort_unstable();
-        keys.dedup();
-        let finding = finding.brief();
-        for key in keys {
+        let brief = finding.brief();
+        for key in concerned(finding) {
             if let Some(life) = self.lives.get_mut(&key) {
-                life.is_found(&finding);
+                life.is_found(&brief);
             }
         }
     }
@@ -340,19 +351,9 @@ impl Follow {
         let keys: Vec<_> = self.lives.keys().copied().collect();
         keys.into_iter().for_each(|key| self.look(world, key));
         let place = format!("in the recording {file}");
-        let (mut life, others) = match (self.key, self.asked.clone()) {
-            (Some(key), asked) => (self.lives.remove(&key).ok_or_else(|| unknown(&asked, world, place))?, Vec::new()),
-            (None, WhoArg::Pid(pid)) => self.owner(pid, world, file, place)?,
-            (None, WhoArg::Name(name)) => self.first_of(&name, world, place)?,
-        };
+        let Chosen { mut life, reason, others, other_count } = self.chosen(world, file, place)?;
         let key = life.process.key;
         life.settle(world);
-        let others = others.iter().map(|life| (life.process.identity(), life.gone_at()));
-        let others: Vec<_> = others.chain(self.others).collect();
-        let other_count = others.len() as u64 + self.forgotten;
-        let first = others.len().saturating_sub(LISTED);
-        let others = others[first..].to_vec();
-
         let (zombies, zombie_count) = zombies(world, key);
         let living = world.children(key).filter(|child| child.death().is_none());
         let living: Vec<_> = living.map(Process::identity).collect();
@@ -367,96 +368,156 @@ impl Follow {
             zombie_count,
             child_count: living.len() as u64,
             children: living.into_iter().take(LISTED).collect(),
-            others,
+            asked: self.asked,
+            file: file.to_owned(),
+            reason,
+            others: others.into_iter().take(LISTED).collect(),
             other_count,
-            others_are_namesakes: self.key.is_some(),
             lost: self.lost,
         })
     }
 
-    /// Whom the name of a program means, if no container is called so. To tell of it from its birth on, the recording
-    /// is to be read again.
+    fn chosen(&mut self, world: &World, file: &str, place: String) -> Result<Chosen, Missing> {
+        match (self.meant.take(), self.asked.clone()) {
+            (Some(Meant { key, reason, others, other_count }), asked) => {
+                let life = self.lives.remove(&key).ok_or_else(|| self.unknown(&asked, world, place))?;
+                Ok(Chosen { life, reason, others, other_count })
+            }
+            (None, WhoArg::Pid(pid, _)) => self.owner(pid, world, file, place),
+            (None, WhoArg::Name(name)) => self.first_of(&name, world, place),
+        }
+    }
+
+    /// Whom the name of a program or a unit means, if no container is called so. To tell of it from its birth on, the
+    /// recording is to be read again.
     ///
     /// # Errors
-    /// If several are called so, and nothing says which is meant; times in that zone.
-    pub fn program(&mut self, world: &World, zone: &TimeZone, file: &str) -> Result<Option<Meant>, Missing> {
-        let (WhoArg::Name(name), Some(namesakes)) = (&self.asked, &mut self.namesakes) else { return Ok(None) };
-        let containers: Vec<_> = world.containers().collect();
-        if !Container::called(containers.iter().copied(), name).is_empty() {
+    /// If several units are called so.
+    pub fn meant(&mut self, world: &World, file: &str) -> Result<Option<Meant>, Missing> {
+        let (WhoArg::Name(name), Some(named)) = (&self.asked, &mut self.named) else { return Ok(None) };
+        if !name.containers(world.containers()).is_empty() {
             return Ok(None);
         }
-        if let Some((key, others)) = namesakes.meant(world) {
-            let gone = |one: &Namesake| (one.identity, one.ended.map(|(at, _)| at));
-            return Ok(Some(Meant { key, others: others.iter().map(gone).collect() }));
-        }
         let place = format!("in the recording {file}");
-        namesakes.missing(world, zone, place, file).map_or(Ok(None), Err)
-    }
-
-    /// The last owner of a pid, and those before it, oldest first.
-    fn owner(&mut self, pid: u32, world: &World, file: &str, place: String) -> Result<(Life, Vec<Life>), Missing> {
-        let keys = self.lives.keys().copied().collect();
-        let mut lives = self.take(keys);
-        if let Some(last) = lives.pop() {
-            return Ok((last, lives));
-        }
-        let Some(likely) = self.inside.last() else {
-            let next = format!("`tracer tree {file}` lists all processes of its end, `--at WHEN` those of a moment");
-            return Err(Missing::Pid { pid, place, next });
-        };
-        let candidates = self.inside.iter().rev().map(|&identity| named(world, identity)).collect();
-        let (count, first, file) = (self.inside_count, likely.key.tgid, format!(" {file}"));
-        Err(Missing::Inside { pid, place, candidates, count, first, file })
-    }
-
-    /// The first process of the container of that name, and those of others with the same name, oldest first.
-    fn first_of(&mut self, name: &str, world: &World, place: String) -> Result<(Life, Vec<Life>), Missing> {
-        let all: Vec<_> = world.containers().collect();
-        let called = Container::called(all.iter().copied(), name);
-        match called[..] {
-            [] => return Err(unknown(&self.asked, world, place)),
-            // Of several with the same name each has had its time.
-            [first, _, ..] if !first.is_exactly(name) => {
-                let (candidates, count) = (shown(&called), called.len() as u64);
-                return Err(Missing::Ambiguous { name: name.into(), place, candidates, count });
+        let Named { programs, units, nearest: _ } = named;
+        let in_turn = if name.says_unit() { [units, programs] } else { [programs, units] };
+        for candidates in in_turn {
+            if let Some(meant) = candidates.meant(world, &place)? {
+                return Ok(Some(meant));
             }
-            _ => {}
         }
-        let firsts = called.iter().filter_map(|container| self.first_in(world, container)).collect();
-        let mut firsts = self.take(firsts);
-        let next = "it was heard of and then had none, or their records were lost";
-        let last = firsts.pop().ok_or_else(|| Missing::Empty { name: quote(name), place, next })?;
-        Ok((last, firsts))
+        Ok(None)
     }
 
-    /// Those lives, oldest first.
-    fn take(&mut self, mut keys: Vec<ProcKey>) -> Vec<Life> {
+    /// The last owner of a pid, or that of a moment.
+    fn owner(&mut self, pid: u32, world: &World, file: &str, place: String) -> Result<Chosen, Missing> {
+        let mut keys: Vec<_> = self.lives.keys().copied().collect();
         keys.sort_unstable();
-        keys.iter().filter_map(|key| self.lives.remove(key)).collect()
+        let (key, reason) = match self.had_at {
+            None => (keys.pop(), if keys.is_empty() { Reason::Asked } else { Reason::Last }),
+            Some(at) => (keys.iter().rposition(|key| key.start <= at).map(|i| keys.remove(i)), Reason::Asked),
+        };
+        let Some(life) = key.and_then(|key| self.lives.remove(&key)) else {
+            return Err(self.without_owner(pid, !keys.is_empty(), world, file, place));
+        };
+        let others: Vec<_> = keys.iter().rev().filter_map(|key| Some(self.lives.get(key)?.candidate())).collect();
+        let other_count = others.len() as u64 + self.forgotten;
+        Ok(Chosen { life, reason, others, other_count })
     }
 
-    /// Pid 1 of a container; where it shares a pid namespace, its first process.
-    fn first_in(&self, world: &World, container: &Container) -> Option<ProcKey> {
-        let is_in =
-            |process: &&Process| world.container_of(&process.identity()).is_some_and(|one| one.id == container.id);
-        let members = self.lives.values().map(|life| &life.process).filter(is_in);
-        let first = members.min_by_key(|process| {
-            let is_init = process.is_init_of_namespace();
-            (!is_init, process.ns_level, process.key)
+    fn without_owner(&self, pid: u32, is_later: bool, world: &World, file: &str, mut place: String) -> Missing {
+        if let (false, Some(likely)) = (is_later, self.inside.last()) {
+            let candidates = self.inside.iter().rev().map(|&identity| named(world, identity)).collect();
+            let (count, first, file) = (self.inside_count, likely.key.tgid, format!(" {file}"));
+            return Missing::Inside { pid, place, candidates, count, first, file };
+        }
+        if is_later {
+            place.push_str(" at that moment");
+        }
+        let next = format!("`tracer tree {file}` lists all processes of its end, `--at WHEN` those of a moment");
+        Missing::Pid { pid, place, next }
+    }
+
+    /// The first process of the container of that name.
+    fn first_of(&mut self, name: &Name, world: &World, place: String) -> Result<Chosen, Missing> {
+        let mut called = name.containers(world.containers());
+        if called.is_empty() {
+            called = name.begins(world.containers());
+            if called.len() > 1 {
+                let (candidates, count) = (shown(&called), called.len() as u64);
+                return Err(Missing::Ambiguous { name: name.to_string(), place, candidates, count });
+            }
+        }
+        if called.is_empty() {
+            return Err(self.unknown(&self.asked, world, place));
+        }
+        let firsts: Vec<_> = called.iter().flat_map(|container| self.first_in(world, container)).collect();
+        let chosen = choose(firsts).and_then(|(chosen, reason, others)| {
+            let (life, other_count) = (self.lives.remove(&chosen.process.key)?, others.len() as u64);
+            Some(Chosen { life, reason, others, other_count })
         });
-        first.map(|process| process.key)
+        let next = "it was heard of and then had none, or their records were lost";
+        chosen.ok_or_else(|| Missing::Empty { name: name.to_string(), place, next })
+    }
+
+    /// Pid 1 of a container, each if it was started again; where it shares a pid namespace, its first process.
+    fn first_in(&self, world: &World, container: &Container) -> Vec<Candidate> {
+        let is_in =
+            |life: &&Life| world.container_of(&life.process.identity()).is_some_and(|one| one.id == container.id);
+        let members: Vec<_> = self.lives.values().filter(is_in).collect();
+        let is_init = |life: &&&Life| life.process.is_init_of_namespace();
+        let level = members.iter().filter(is_init).map(|life| life.process.ns_level).min();
+        let is_first = |life: &&&Life| is_init(life) && Some(life.process.ns_level) == level;
+        let inits: Vec<_> = members.iter().filter(is_first).map(|life| life.candidate()).collect();
+        let oldest = members.iter().min_by_key(|life| life.process.key).filter(|_| level.is_none());
+        oldest.map(|life| vec![life.candidate()]).unwrap_or(inits)
+    }
+
+    /// Nobody is called so.
+    fn unknown(&self, asked: &WhoArg, world: &World, place: String) -> Missing {
+        let all: Vec<_> = world.containers().filter(is_container).collect();
+        let nearest = self.named.as_ref().map(|named| named.nearest.clone());
+        let mut nearest = nearest.unwrap_or_else(|| Nearest::new(&[]));
+        world.containers().for_each(|container| nearest.offer(container.label().as_bytes()));
+        let next = "`tracer tree FILE` lists all processes of its end, `--at WHEN` those of a moment";
+        let hints = hints(&shown(&all), all.len() as u64, nearest, next);
+        Missing::Name { name: asked.to_string(), place, hints }
+    }
+}
+
+/// The process that is shown.
+struct Chosen {
+    life: Life,
+    reason: Reason,
+    /// Those that tell more first.
+    others: Vec<Candidate>,
+    other_count: u64,
+}
+
+impl Named {
+    fn new(name: &Name) -> Self {
+        let [programs, units] = [Of::Program, Of::Unit].map(|of| Candidates::new(name, of));
+        Self { programs, units, nearest: Nearest::new(name.read()) }
+    }
+
+    fn step(&mut self, world: &World, step: &Step<'_>) {
+        self.programs.step(world, step);
+        self.units.step(world, step);
+        for change in step.changes {
+            if let &(Change::Learned(key) | Change::Execed { key, .. }) = change
+                && let Some(process) = world.get(key)
+            {
+                self.nearest.offer(process.comm.bytes());
+            }
+        }
+        if let EventKind::Rename(_, comm) = &step.event.kind {
+            self.nearest.offer(comm.bytes());
+        }
     }
 }
 
 fn shown(some: &[&Container]) -> Vec<String> {
     some.iter().take(NAMED).map(|&container| style::container(container)).collect()
-}
-
-/// Nobody is called so.
-fn unknown(asked: &WhoArg, world: &World, place: String) -> Missing {
-    let all: Vec<_> = world.containers().collect();
-    let next = "`tracer tree FILE` lists all processes of its end, `--at WHEN` those of a moment".to_owned();
-    Missing::Name { name: asked.to_string(), place, known: shown(&all), count: all.len() as u64, next }
 }
 
 /// The zombies that a process has to wait for.

@@ -498,6 +498,7 @@ struct WhyRecorded {
     argv: Vec<String>,
     argv_cut: bool,
     roles: Vec<Role>,
+    chosen: WhyChosen,
     state: WhyState,
     owed_by: Option<Process>,
     born: WhyBorn,
@@ -526,6 +527,18 @@ struct WhyRecorded {
     others_left_out: u64,
     all_signals: bool,
     lost: Counts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WhyChosen {
+    Asked,
+    Killed,
+    Failed,
+    Found,
+    Alive,
+    First,
+    Last,
 }
 
 #[derive(Debug, Deserialize)]
@@ -658,7 +671,8 @@ struct WhyFinding {
 #[serde(deny_unknown_fields)]
 struct WhyOther {
     process: Process,
-    gone_at_boot_ns: Option<Digits>,
+    ended_at_boot_ns: Option<Digits>,
+    status: Option<Status>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use tracer::{
     why::{
         Missing, WhoArg,
         page::{print_recorded, print_recorded_json},
-        recorded::{Follow, Page},
+        recorded::{Follow, Page, Reason},
     },
 };
 use tracer_common::record::signal_flags;
@@ -29,17 +29,35 @@ use crate::{
     story::{self, HOSTILE, exec, exit, fork, info, inner, key, row, task},
 };
 
-/// Lives through events, one every 10 ms, and tells of somebody.
+/// Lives through events, one every 10 ms, and tells of somebody; of a program or a unit after a second reading.
 fn page(events: &[EventKind], who: &str) -> Result<(Engine, Page), Missing> {
+    let who = who.parse().unwrap();
+    let mut follow = Follow::new(&who);
+    let mut engine = follow_all(events, &mut follow);
+    if let Some(meant) = follow.meant(engine.world(), "run.mcap")? {
+        follow = Follow::only(&who, meant);
+        engine = follow_all(events, &mut follow);
+    }
+    let page = follow.page(engine.world(), "run.mcap")?;
+    Ok((engine, page))
+}
+
+fn follow_all(events: &[EventKind], follow: &mut Follow) -> Engine {
     let mut engine = Engine::new(&Thresholds::default());
-    let mut follow = Follow::new(&who.parse().unwrap());
     for (i, kind) in (0..).zip(events) {
         let event = Event { at: after_boot(100_000 + i * 10), cpu: 0, kind: kind.clone() };
         let (step, world) = engine.step(&event, &[]);
         follow.step(world, &step);
     }
-    let page = follow.page(engine.world(), "run.mcap")?;
-    Ok((engine, page))
+    engine
+}
+
+fn shown(events: &[EventKind], who: &str) -> Page {
+    page(events, who).unwrap().1
+}
+
+fn refused(events: &[EventKind], who: &str) -> String {
+    page(events, who).err().unwrap().to_string()
 }
 
 fn text(events: &[EventKind], who: &str, screen: Screen) -> String {
@@ -171,10 +189,26 @@ fn of_a_pid_that_was_used_again_the_last_owner_is_shown_and_the_others_named() {
         EventKind::Free(task(200)),
         fork(later),
     ]);
-    let text = text(&events, "200", NARROW);
-    assert!(text.starts_with("second (pid 200)\n"), "{text}");
-    assert!(text.contains("this is the last of 2; the others were first (pid 200)"), "{text}");
-    assert!(text.contains("--at"), "{text}");
+    let told = text(&events, "200", NARROW);
+    assert!(told.starts_with("second (pid 200)\n"), "{told}");
+    assert!(told.contains("chosen        of 2 processes with pid 200: it is the last of them; the other\n"), "{told}");
+    let others = "\nOthers\n  2026-11-22 09:58:21  first (pid 200): ended with code 0 at 10:00:00.140\n  To see one of them, \
+                  give a moment at which it was there: tracer why\n  200@2026-11-22T09:58:21 run.mcap\n";
+    assert!(told.contains(others), "{told}");
+    // The first had it at any moment before the second was born.
+    for (at, name) in [(after_boot(100_100), "first"), (after_boot(100_200), "second")] {
+        let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(at));
+        let engine = follow_all(&events, &mut follow);
+        let page = follow.page(engine.world(), "run.mcap").unwrap();
+        assert_eq!((page.life.process.comm, page.other_count), (name.into(), 1));
+    }
+    let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(after_boot(199)));
+    let engine = follow_all(&events, &mut follow);
+    let error = follow.page(engine.world(), "run.mcap").err().unwrap().to_string();
+    assert!(
+        error.starts_with("there is no process with pid 200 in the recording run.mcap at that moment; "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -223,8 +257,9 @@ fn who_is_not_there_is_told_with_those_who_are() {
     );
     let unknown = error("shop");
     assert!(
-        unknown
-            .starts_with("no container and no program in the recording run.mcap is called shop; containers are web ("),
+        unknown.starts_with(
+            "no container, unit or program in the recording run.mcap is called shop; containers are web ("
+        ),
         "{unknown}"
     );
     let mut events = contained();
@@ -253,56 +288,230 @@ fn servers(second: &str) -> Vec<EventKind> {
     events
 }
 
-/// Lives through events twice: whom the name of a program means is known at the end.
-fn program(events: &[EventKind], name: &str) -> Result<Option<Page>, Missing> {
-    let follow = |mut follow: Follow| {
+#[test]
+fn a_program_by_its_name_has_its_whole_life() {
+    let page = shown(&servers("other"), "myserver");
+    assert_eq!((page.life.process.key, page.other_count, page.reason), (key(200), 0, Reason::Asked));
+    assert!(page.life.reaped.is_some());
+    // By the name of its file, too.
+    assert_eq!(shown(&servers("other"), "second").life.process.key, key(201));
+}
+
+#[test]
+fn of_several_programs_of_a_name_the_one_is_shown_that_ended_badly_and_the_others_are_named() {
+    let mut events = servers("myserver");
+    let told = text(&events, "myserver", NARROW);
+    assert!(told.starts_with("myserver (pid 200)\n"), "{told}");
+    let chosen = "chosen        of 2 processes called myserver: a signal ended it; the other is";
+    assert!(told.contains(chosen), "{told}");
+    let others = "\nOthers\n  2026-11-22 09:58:21  myserver (pid 201): it lives\n  To see one of them, give its pid: \
+                  tracer why 201 run.mcap. If the pid";
+    assert!(told.contains(others), "{told}");
+    let line: serde_json::Value = serde_json::from_str(&line(&events, "myserver")).unwrap();
+    assert_eq!((&line["chosen"], &line["others"][0]["status"]), (&"killed".into(), &serde_json::Value::Null));
+    // The second ends badly as well: the worse end, then the later.
+    events.push(EventKind::Exit(Box::new(exit(201, 10, 1 << 8))));
+    assert_eq!(shown(&events, "myserver").life.process.key, key(200));
+    for (status, (chosen, reason)) in
+        [(9, (key(202), Reason::Killed)), (15, (key(200), Reason::Killed)), (0, (key(200), Reason::Killed))]
+    {
+        let mut events = events.clone();
+        events.extend([fork(info(202, 10, "bash")), exec(202, "myserver", b"./myserver\0")]);
+        events.push(EventKind::Exit(Box::new(exit(202, 10, status))));
+        let page = shown(&events, "myserver");
+        assert_eq!((page.life.process.key, page.reason, page.other_count), (chosen, reason, 2));
+    }
+}
+
+#[test]
+fn of_those_that_ended_well_the_one_is_shown_that_started_the_others_or_lives_or_is_the_last() {
+    let begin = || {
+        let mut events = vec![story::start()];
+        events.extend(story::snapshot());
+        events.extend([fork(info(300, 10, "bash")), exec(300, "master", b"./master\0")]);
+        events
+    };
+    let chosen = |events: &[EventKind]| {
+        let page = shown(events, "master");
+        (page.life.process.key, page.reason, page.other_count)
+    };
+    let ends = |pid| EventKind::Exit(Box::new(exit(pid, 300, 0)));
+    let mut family = begin();
+    family.extend([fork(info(301, 300, "master")), fork(info(302, 300, "master"))]);
+    assert_eq!(chosen(&family), (key(300), Reason::First, 2));
+    // Workers that end are no reason to ask for them.
+    family.extend([ends(301), ends(302)]);
+    assert_eq!(chosen(&family), (key(300), Reason::Alive, 2));
+    let mut again = begin();
+    again.extend([
+        ends(300),
+        EventKind::Free(task(300)),
+        fork(info(310, 10, "bash")),
+        exec(310, "master", b"./master\0"),
+    ]);
+    assert_eq!(chosen(&again), (key(310), Reason::Alive, 1));
+    again.push(EventKind::Exit(Box::new(exit(310, 10, 0))));
+    assert_eq!(chosen(&again), (key(310), Reason::Last, 1));
+}
+
+#[test]
+fn each_of_many_victims_has_the_finding_on_its_page() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    for pid in 200..250 {
+        events.extend([fork(info(pid, 10, "bash")), exec(pid, "victim", b"./victim\0")]);
+    }
+    for pid in 200..250 {
+        events.push(story::signal(10, pid, Signal::KILL, 0, 0));
+        events.push(EventKind::Exit(Box::new(exit(pid, 10, 9))));
+    }
+    // Close together, so that it is one finding; then time passes.
+    let live = |follow: &mut Follow| {
         let mut engine = Engine::new(&Thresholds::default());
-        for (i, kind) in (0..).zip(events) {
-            let event = Event { at: after_boot(100_000 + i * 10), cpu: 0, kind: kind.clone() };
+        let last = (after_boot(101_000), EventKind::Tick);
+        for (at, kind) in events.iter().map(|kind| (after_boot(100_000), kind.clone())).chain([last]) {
+            let event = Event { at, cpu: 0, kind };
             let (step, world) = engine.step(&event, &[]);
             follow.step(world, &step);
         }
-        (engine, follow)
+        engine
     };
-    let who = name.parse().unwrap();
-    let (engine, mut first) = follow(Follow::new(&who));
-    let Some(meant) = first.program(engine.world(), &TimeZone::UTC, "run.mcap")? else { return Ok(None) };
-    let (engine, again) = follow(Follow::only(&who, meant));
-    again.page(engine.world(), "run.mcap").map(Some)
+    let rules = |page: &Page| page.life.findings.iter().map(|(finding, _)| finding.rule.name).collect::<Vec<_>>();
+    for pid in 200..250 {
+        let mut follow = Follow::new(&WhoArg::Pid(pid, None));
+        let engine = live(&mut follow);
+        assert_eq!(rules(&follow.page(engine.world(), "run.mcap").unwrap()), ["killed-by"], "{pid}");
+    }
+    let who = "victim".parse().unwrap();
+    let mut follow = Follow::new(&who);
+    let engine = live(&mut follow);
+    let meant = follow.meant(engine.world(), "run.mcap").unwrap().unwrap();
+    let mut follow = Follow::only(&who, meant);
+    let engine = live(&mut follow);
+    let page = follow.page(engine.world(), "run.mcap").unwrap();
+    assert_eq!((rules(&page), page.other_count, page.others.len()), (vec!["killed-by"], 49, 10));
 }
 
-#[test]
-fn a_program_by_its_name_has_its_whole_life() {
-    let page = program(&servers("other"), "myserver").unwrap().unwrap();
-    assert_eq!((page.life.process.key, page.other_count), (key(200), 0));
-    assert!(page.life.reaped.is_some());
-    // By the name of its file, too.
-    assert_eq!(program(&servers("other"), "second").unwrap().unwrap().life.process.key, key(201));
-    assert!(program(&servers("other"), "nobody").unwrap().is_none());
-}
-
-#[test]
-fn of_several_programs_of_a_name_the_one_is_shown_that_matters_or_all_are_listed() {
-    let mut events = servers("myserver");
-    let error = program(&events, "myserver").err().unwrap().to_string();
-    let list = "2 processes in the recording run.mcap are called myserver; ask for one by its pid (tracer why 201 \
-                run.mcap):\n  myserver (pid 201), since 2026-11-22 09:58:20: it lives\n  myserver (pid 200), since \
-                2026-11-22 09:58:20: ended by SIGKILL at 2026-11-22 10:00:00";
-    assert_eq!(error, list);
-    // The second was started by the first.
-    events.push(fork(info(210, 201, "myserver")));
-    events.push(exec(210, "myserver", b"worker\0"));
-    assert!(program(&events, "myserver").is_err());
-    let mut family = vec![story::start()];
-    family.extend(story::snapshot());
-    family.extend([
-        fork(info(300, 10, "bash")),
-        exec(300, "master", b"./master\0"),
-        fork(info(301, 300, "master")),
-        fork(info(302, 300, "master")),
+/// A service of which the first process leaves its work to another; and one of the same name in a user's manager.
+fn units() -> Vec<EventKind> {
+    let unit = |id: &str| Container { id: id.into(), engine: tracer::host::Engine::Systemd, ..Container::default() };
+    let (ours, theirs) = ("nginx.service", "user@1000.service/app-a\\x2db.service");
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend([
+        EventKind::Container(Box::new(unit(ours))),
+        fork(info(200, 1, "(nginx)")),
+        EventKind::Contained(key(200), ours.into()),
+        exec(200, "nginx", b"/usr/sbin/nginx\0"),
+        fork(info(201, 200, "nginx")),
+        fork(info(202, 201, "nginx")),
+        EventKind::Exit(Box::new(Exit { adopter: Adopter::NamespaceInit(task(1)), ..exit(200, 1, 0) })),
+        EventKind::Adopt(tracer::event::Adopt { child: task(201), from: task(200), to: task(1) }),
+        EventKind::Free(task(200)),
+        EventKind::Container(Box::new(unit(theirs))),
+        fork(info(210, 1, "(app)")),
+        EventKind::Contained(key(210), theirs.into()),
+        exec(210, "app", b"/bin/app\0"),
+        EventKind::Exit(Box::new(exit(202, 201, 0))),
+        EventKind::Free(task(202)),
+        EventKind::Exit(Box::new(exit(201, 1, 9))),
+        EventKind::Free(task(201)),
     ]);
-    let page = program(&family, "master").unwrap().unwrap();
-    assert_eq!((page.life.process.key, page.other_count), (key(300), 2));
+    events
+}
+
+#[test]
+fn a_unit_is_its_main_process_by_any_of_its_names() {
+    for who in ["nginx.service", "\"nginx.service\""] {
+        let page = shown(&units(), who);
+        assert_eq!((page.life.process.key, page.reason), (key(201), Reason::Killed), "{who}");
+        assert_eq!(
+            page.others.iter().map(|other| other.process.key).collect::<Vec<_>>(),
+            [key(200)],
+            "no worker: {who}"
+        );
+    }
+    for who in
+        ["user@1000.service/app-a\\x2db.service", "app-a\\x2db.service", "\"app-a\\\\x2db.service\"", "app-a\\x2db"]
+    {
+        assert_eq!(shown(&units(), who).life.process.key, key(210), "{who}");
+    }
+    assert!(text(&units(), "nginx.service", NARROW).contains("\n  unit          nginx.service (systemd)\n"));
+}
+
+#[test]
+fn of_units_of_one_name_the_machines_is_meant_and_of_users_nobodys() {
+    let unit = |id: &str| Container { id: id.into(), engine: tracer::host::Engine::Systemd, ..Container::default() };
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    let mut add = |pid, id: &str| {
+        events.extend([
+            EventKind::Container(Box::new(unit(id))),
+            fork(info(pid, 1, "x")),
+            EventKind::Contained(key(pid), id.into()),
+            exec(pid, "program", b"/bin/program\0"),
+        ]);
+        events.clone()
+    };
+    add(200, "user@1.service/a.service");
+    let both = add(201, "user@2.service/a.service");
+    assert_eq!(
+        refused(&both, "a.service"),
+        "a.service can mean any of 2 units in the recording run.mcap: user@1.service/a.service, \
+         user@2.service/a.service; give all of the name"
+    );
+    let three = add(202, "a.service");
+    assert_eq!(shown(&three, "a.service").life.process.key, key(202));
+    // The name of a program goes before that of a unit that does not say so.
+    let four = add(203, "program.service");
+    assert_eq!(shown(&four, "program").other_count, 3);
+    assert_eq!(shown(&four, "program.service").life.process.key, key(203));
+}
+
+#[test]
+fn names_are_whole_and_may_be_written_as_they_are_printed() {
+    let mut events = vec![story::start()];
+    events.extend(story::snapshot());
+    events.extend([
+        fork(info(200, 10, "bash")),
+        exec(200, "tmux: server", b"tmux\0"),
+        fork(info(201, 10, "bash")),
+        exec(201, HOSTILE, b"/x\0"),
+    ]);
+    for who in ["tmux: server", "\"tmux: server\""] {
+        assert_eq!(shown(&events, who).life.process.key, key(200), "{who}");
+    }
+    let hostile = shown(&events, "201").life.process.comm.to_string();
+    assert_eq!(shown(&events, &hostile).life.process.key, key(201), "{hostile}");
+}
+
+#[test]
+fn a_name_that_nobody_had_is_refused_with_those_that_are_like_it() {
+    let error = refused(&servers("other"), "myservr");
+    assert!(error.contains("is called myservr; names that are like it are myserver; `tracer tree FILE`"), "{error}");
+    let error = refused(&units(), "ngnix.service");
+    assert!(error.contains("names that are like it are nginx.service; "), "{error}");
+    let error = refused(&servers("other"), "\x1b[1mserver");
+    assert!(!error.contains('\x1b'), "{error}");
+}
+
+#[test]
+fn a_container_that_was_started_again_is_the_one_that_ended_badly() {
+    let mut events = contained();
+    let web = events.iter().find_map(|event| match event {
+        EventKind::Container(container) => Some(container.id.clone()),
+        _ => None,
+    });
+    events.extend([
+        EventKind::Exit(Box::new(exit(50, 40, 9))),
+        EventKind::Free(task(50)),
+        fork(TaskInfo { pid_ns: story::NESTED, ..inner(400, 1, 40, "sleep") }),
+        EventKind::Contained(key(400), web.unwrap()),
+        exec(400, "sleep", b"sleep\0"),
+    ]);
+    let page = shown(&events, "web");
+    assert_eq!((page.life.process.key, page.reason, page.other_count), (key(50), Reason::Killed, 1));
+    assert_eq!(page.others[0].process.key, key(400));
 }
 
 fn fails(args: &[&str]) -> String {
@@ -316,13 +525,13 @@ fn fails(args: &[&str]) -> String {
 fn errors_say_what_to_do() {
     let recording = format(1);
     assert!(fails(&["why", "4000000", &recording]).contains("there is no process with pid 4000000 in the recording"));
-    assert!(fails(&["why", "web", &recording]).contains("no container and no program in the recording"));
+    assert!(fails(&["why", "web", &recording]).contains("no container, unit or program in the recording"));
     assert!(fails(&["why", "1", "/nowhere.mcap"]).starts_with("tracer: cannot read the trace /nowhere.mcap: "));
     assert!(fails(&["why", "1", "Cargo.toml"]).contains("it is no trace"));
     assert!(fails(&["why", "4000000"]).contains("only a recording can tell of it: tracer record -o FILE"));
     assert!(
         fails(&["why", "no-such-container"])
-            .contains("no container and no program on this host is called no-such-container; ")
+            .contains("no container, unit or program on this host is called no-such-container; ")
     );
 }
 
@@ -395,6 +604,7 @@ fn a_closed_pipe_ends_quietly() {
 
 #[test]
 fn who_is_asked_for_reads_back() {
-    assert_eq!(WhoArg::Pid(7).to_string(), "7");
+    assert_eq!(WhoArg::Pid(7, None).to_string(), "7");
     assert_eq!(WhoArg::Name("web".into()).to_string(), "web");
+    assert_eq!(WhoArg::Name("\"tmux: server\"".into()).to_string(), "tmux: server");
 }

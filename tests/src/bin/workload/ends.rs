@@ -160,6 +160,33 @@ pub fn death_of_a_tracer() {
     rest()
 }
 
+/// `process` is in the foreground of a terminal, below the `leader` of its session, which is killed at the step `end`.
+pub fn below_a_leader() {
+    prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
+    let (mut is_ready, mut ready) = pipe().expect("pipe");
+    let mut terminal = -1;
+    // SAFETY: what is null is not asked for.
+    let leader = unsafe { libc::forkpty(&raw mut terminal, ptr::null_mut(), ptr::null(), ptr::null()) };
+    if leader == 0 {
+        let process = fork(|| rest());
+        ready.write_all(&process.as_raw().to_ne_bytes()).expect("the parent lives");
+        rest()
+    }
+    assert!(leader > 0, "forkpty");
+    // SAFETY: it is open, and nobody else's. Closing it would be another hang-up.
+    let _terminal = unsafe { OwnedFd::from_raw_fd(terminal) };
+    let mut process = [0; 4];
+    is_ready.read_exact(&mut process).expect("the leader lives");
+    let process = i32::from_ne_bytes(process);
+    say("process", process);
+    say("leader", leader);
+    await_step("end");
+    signal::kill(Pid::from_raw(leader), Signal::SIGKILL).expect("it lives");
+    wait_for(Pid::from_raw(leader));
+    wait_for(Pid::from_raw(process));
+    exit()
+}
+
 /// `process` leads a session on a terminal of its own. At the step `interrupt` Ctrl-C is pressed
 /// there, at the step `close` the terminal is closed.
 pub fn on_a_terminal() {

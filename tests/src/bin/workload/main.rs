@@ -66,6 +66,7 @@ fn main() {
         ["death-of-a-parent"] => ends::death_of_a_parent(),
         ["death-of-a-tracer"] => ends::death_of_a_tracer(),
         ["on-a-terminal"] => ends::on_a_terminal(),
+        ["below-a-leader"] => ends::below_a_leader(),
 
         ["held-at-its-exit"] => held::held_at_its_exit(),
         ["background-reader", group] => held::background_reader(group),

@@ -105,34 +105,36 @@ fn disarm(text: String) -> String {
     if rest == 0 { text } else { out + &text[rest..] }
 }
 
-/// The bytes that [`escape`] or [`quote`] was given.
-#[cfg(test)]
-pub fn read_back(text: &str) -> Vec<u8> {
+/// The bytes that [`escape`] or [`quote`] was given; `None` if that is the result of neither.
+pub fn read_back(text: &str) -> Option<Vec<u8>> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let mut out = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.extend(&rest.as_bytes()[..at]);
-        let code = &rest[at + 1..];
-        let (byte, len) = match code.as_bytes()[0] {
-            b'n' => (b'\n', 1),
-            b't' => (b'\t', 1),
-            b'r' => (b'\r', 1),
-            b'x' => (u8::from_str_radix(&code[1..3], 16).unwrap(), 3),
-            b'u' => {
-                let end = code.find('}').unwrap();
-                let c = u32::from_str_radix(&code[2..end], 16).ok().and_then(char::from_u32).unwrap();
-                out.extend(c.to_string().bytes());
-                rest = &code[end + 1..];
-                continue;
+    while let Some((before, code)) = rest.split_once('\\') {
+        out.extend(before.bytes());
+        let sign = code.chars().next()?;
+        rest = &code[sign.len_utf8()..];
+        match sign {
+            'n' => out.push(b'\n'),
+            't' => out.push(b'\t'),
+            'r' => out.push(b'\r'),
+            'x' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                out.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = after;
             }
-            itself => (itself, 1),
-        };
-        out.push(byte);
-        rest = &code[len..];
+            'u' => {
+                let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
+                let c = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
+                out.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                rest = after;
+            }
+            '\\' | '"' => out.push(sign as u8),
+            _ => return None,
+        }
     }
     out.extend(rest.bytes());
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -223,8 +225,8 @@ mod tests {
     fn safe(name: &[u8]) {
         let (escaped, quoted) = (escape(name), quote(name));
         assert!(is_harmless(&escaped) && is_harmless(&quoted), "{escaped} {quoted}");
-        assert_eq!(read_back(&escaped_only(&escaped)), name);
-        assert_eq!(read_back(&quoted), name);
+        assert_eq!(read_back(&escaped_only(&escaped)).as_deref(), Some(name));
+        assert_eq!(read_back(&quoted).as_deref(), Some(name));
         // The closing quotation mark is the first without a backslash before it.
         let inner = quoted.strip_prefix('"').map_or("", |rest| rest.strip_suffix('"').unwrap());
         let mut is_escaped = false;
@@ -239,6 +241,13 @@ mod tests {
     /// `read_back` takes quotation marks around a text for ours.
     fn escaped_only(text: &str) -> String {
         text.replace('"', "\\\"")
+    }
+
+    #[test]
+    fn what_nobody_has_escaped_is_not_read_back() {
+        for text in ["a\\", "\\x", "\\x1", "\\xé1", "\\u{d800}", "\\u{12", "\\u12", "\\q", "\\é"] {
+            assert_eq!(read_back(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -53,6 +53,12 @@ pub(super) const FACTS: &[FactDef] = &[
     origins::ORIGIN,
     origins::CALL.nullable(),
     FactDef::new(
+        "terminal",
+        Kind::Text,
+        "only of a `hang-up` by the end of the leader of the session: its terminal, such as `/dev/pts/3`",
+    )
+    .optional(),
+    FactDef::new(
         "exec",
         Kind::Record(EXEC),
         "only of a process that an engine had brought into a container without a client, and ended",
@@ -115,6 +121,7 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
             ("asked_by", kill.asked_by.clone().into()),
             ("origin", origins::facts(&kill.origin, kill.sent_at.unwrap_or(kill.died_at)).into()),
             ("call", kill.call.as_ref().map(origins::call_facts).into()),
+            ("terminal", kill.terminal.map(|terminal| terminal.to_string()).into()),
             ("exec", kill.exec.as_ref().map(exec_facts).into()),
             ("count", kill.count.into()),
             ("victims", kill.victims.clone().into()),
@@ -245,7 +252,10 @@ pub(super) fn briefly(kill: &Kill) -> String {
         Killer::ParentDeath => format!(": {its} parent {sender} ended"),
         Killer::CgroupKill => format!(": {sender} ended {its} control group"),
         Killer::TracerExit => format!(": {its} tracer {sender} ended"),
-        Killer::HangUp => format!(": {sender} ended, and with it {its} terminal or session"),
+        Killer::HangUp => match kill.terminal {
+            Some(terminal) => format!(": {sender} ended, and with it {its} session at {terminal}"),
+            None => format!(": {sender} ended, and with it {its} terminal or session"),
+        },
         Killer::Terminal => match kill.signal {
             Signal::HUP => format!(": {its} terminal was hung up"),
             signal => {
@@ -326,6 +336,9 @@ pub(super) fn origin(kill: &Kill) -> Option<Note> {
         Killer::ParentDeath => format!("{it} requested that signal ({SET_PDEATHSIG})"),
         Killer::CgroupKill => return Some(Note::new("sent by", format!("{}: it wrote to cgroup.kill", chain(kill)))),
         Killer::TracerExit => format!("{sender} requested that (PTRACE_O_EXITKILL)"),
+        Killer::HangUp if kill.terminal.is_some() => {
+            format!("{it} lost {its} terminal when the leader of the session ended")
+        }
         Killer::HangUp => format!("{it} lost {its} terminal, or nobody was left who could continue {its} stopped job"),
         Killer::Terminal if *signal == Signal::HUP => "the window or the connection was closed".to_owned(),
         Killer::Fault => killer::fault(*signal, *code).to_owned(),
@@ -481,6 +494,7 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         ident::Args,
+        signal::{Place, Terminal},
         story::{Story, born, born_in, end, key, kill},
     };
 
@@ -561,6 +575,23 @@ mod tests {
             assert!(finding.message().contains(text), "{text}: {}", finding.message());
             assert!(finding.fix().contains(advice), "{advice}: {}", finding.fix());
         }
+    }
+
+    #[test]
+    fn a_hang_up_names_the_terminal_only_if_the_leader_of_its_session_ends() {
+        let terminal = Some(Terminal(136 << 20 | 3));
+        let flags = bit::KERNEL_INFO | bit::SENDER_EXITING | bit::GROUP;
+        let of = |session| {
+            let place = Place { group: 10, session, terminal };
+            let finding = killed(&mut host(), SignalSent { flags, place, ..kill(2, 10, Signal::HUP) });
+            let said = finding.facts.get("terminal").clone();
+            (finding.headline, matches!(said, Value::Text(terminal) if terminal == "/dev/pts/3"))
+        };
+        let named = "sleep (pid 10) was ended by SIGHUP: sshd (pid 2) ended, and with it its session at /dev/pts/3";
+        assert_eq!(of(2), (named.to_owned(), true));
+        // A member of the session that ends leaves a stopped job behind; the terminal stays.
+        let (said, is_named) = of(3);
+        assert!(!is_named && said.ends_with("and with it its terminal or session"), "{said}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `namespace-killed`: pid 1 of a namespace exited, and the kernel killed everybody else in it.
 
+use std::sync::Arc;
+
 use crate::{
     change::Change,
     event::ExitStatus,
@@ -32,6 +34,7 @@ const FACTS: &[FactDef] = &[
         "the signal that ended the init, as in `killed-by`; null if it ended otherwise, or that was not seen",
     )
     .nullable(),
+    words::KILLED,
     FactDef::alike(),
 ];
 
@@ -138,8 +141,10 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         0 => String::new(),
         n => format!("; the kernel killed {} left in it", words::the_processes(n)),
     };
-    let ns = world.namespace(init.pid_ns);
-    let fallen = ns.map_or(&[][..], |ns| &ns.fallen);
+    let ns = world.namespace(init.pid_ns).filter(|ns| ns.ending.is_some_and(|ending| ending.init.key == init.key));
+    let of_kill = kill.filter(|kill| kill.ending.is_some()).map(|kill| (&kill.fallen[..], Arc::clone(&kill.killed)));
+    let of_ns = || ns.map(|ns| (&ns.fallen[..], Arc::clone(&ns.killed)));
+    let (fallen, all) = of_kill.or_else(of_ns).unwrap_or_default();
     let within = seconds(took);
     let killed_note = match words::fallen(fallen, killed, since) {
         _ if killed == 0 => None,
@@ -200,6 +205,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
                 ("named", words::fallen_facts(fallen, since).into()),
                 ("left", left.into()),
                 ("killed_by", kill.map(|kill| killed_by::facts(kill, None)).into()),
+                ("others", all.into()),
                 ("alike", alike(&init, status, kill).into()),
             ],
         ),
@@ -315,6 +321,29 @@ mod tests {
         let kill = finding.facts.record("killed_by").unwrap();
         let victim = kill.process("victims").unwrap();
         assert_eq!((finding.facts.count("killed"), victim.key.tgid), (2, 10));
+    }
+
+    #[test]
+    fn each_that_died_with_it_is_remembered_however_it_ended() {
+        for is_killed in [false, true] {
+            let mut story = three();
+            for pid in 13..63 {
+                story.fork(born_in(NS, pid, pid, 10));
+            }
+            if is_killed {
+                story.fork(born(2, 1)).exec(2, "runc").signal(kill(2, 10, Signal::KILL));
+            }
+            init_exits(&mut story, ExitStatus(if is_killed { 9 } else { 0 }));
+            for pid in 11..63 {
+                story.exit(killed(pid)).free(pid);
+            }
+            let finding = story.free(10).wait(150, &[]).only();
+            let all = finding.facts.processes(&[Role::Victims]);
+            assert!((11..63).all(|pid| all.iter().any(|one| one.key.tgid == pid)), "{is_killed}: {all:?}");
+            assert_eq!(finding.facts.list("named").len(), 5, "{is_killed}");
+            assert_eq!(finding.brief().facts.get("others").processes(), []);
+            assert_eq!(story.world().namespace_count(), 1);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `signal-not-forwarded`: pid 1 took the stop signal, and its children never got one.
 
+use std::sync::Arc;
+
 use crate::{
     change::{Change, Signalled},
     finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
@@ -21,6 +23,7 @@ const FACTS: &[FactDef] = &[
     FactDef::new("count", Kind::Count, "children that were sent no signal"),
     FactDef::new("children", Kind::Processes, "the oldest of them").role(Role::Party),
     FactDef::new("has_ended", Kind::Flag, "`process` has ended since, and the kernel killed them"),
+    words::KILLED,
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -173,6 +176,8 @@ fn finding(
             "have the program that starts a daemon also stop it".to_owned(),
         ]
     };
+    let ns = ending.and_then(|_| world.namespace(name.pid_ns));
+    let killed = ns.map(|ns| Arc::clone(&ns.killed));
     let mut evidence = vec![asked.seq];
     evidence.extend(ending.map(|ending| ending.seq));
     evidence.extend((!evidence.contains(&seq)).then_some(seq));
@@ -199,6 +204,7 @@ fn finding(
                 ("count", (*not_told).into()),
                 ("children", named.clone().into()),
                 ("has_ended", ending.is_some().into()),
+                ("others", killed.into()),
             ],
         ),
         ..Finding::new(&DEF, world.now(), asked.at, name)
@@ -266,6 +272,8 @@ mod tests {
         }
         let finding = story.only();
         assert!(finding.facts.flag("has_ended") && finding.facts.count("count") == 1);
+        let killed: Vec<_> = finding.facts.get("others").processes().iter().map(|one| one.key.tgid).collect();
+        assert_eq!(killed, [11, 12]);
         let text = "Passed on: to none of its children. Not sent: app (pid 11). Since then: it ended 1 µs later, and the \
                     kernel killed the 2 processes left in the namespace with SIGKILL.";
         assert!(finding.message().ends_with(text), "{}", finding.message());

@@ -57,7 +57,7 @@ const FACTS: &[FactDef] = &[
     FactDef::new("killer_ancestors", Kind::Processes, "its ancestors, likewise"),
     FactDef::new("wasted_ns", Kind::Span, "from the signal to the SIGKILL").role(Role::Cost),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end"),
-    FactDef::bulky("others", "the others that it ended"),
+    words::KILLED,
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
@@ -159,7 +159,7 @@ impl Fallout {
             count,
             named: words::fallen_facts(&ns.fallen, ended),
             with_it: Vec::new(),
-            others: Arc::default(),
+            others: Arc::clone(&ns.killed),
             notes: Note::maybe("died", words::fallen(&ns.fallen, count, ended)).into_iter().collect(),
         }
     }

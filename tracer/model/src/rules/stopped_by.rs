@@ -27,8 +27,8 @@ const FACTS: &[FactDef] = &[
     origins::ORIGIN,
     FactDef::new(
         "what",
-        Kind::Word(&["container", "service", "session", "command"]),
-        "what the process is the main process of",
+        Kind::Word(&["container", "service", "session", "command", "tree"]),
+        "what the process is the main process of; `tree`: it is the one that `--tree` names",
     )
     .role(Role::Reason),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end").role(Role::Cost),
@@ -92,7 +92,8 @@ fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
     if !is_by_itself || was_left || is_end_of_child(world, process, asked, death) {
         return None;
     }
-    let what = main_of(world, process, asked)?;
+    let of_tree = || world.is_tree_root(key).then_some("tree");
+    let what = main_of(world, process, asked).or_else(of_tree)?;
     Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
 }
 
@@ -304,6 +305,39 @@ mod tests {
         story.fork(born(20, 4)).event(EventKind::CommandStarted(key(20), Args::default())).exec(20, "suite");
         story.signal(handled(3, 20, Signal::INT));
         assert_eq!(exits(&mut story, 20, 130 << 8).unwrap().facts.word("what"), "command");
+    }
+
+    #[test]
+    fn the_root_of_the_tree_that_is_asked_for_is_and_nobody_below_it() {
+        let told = |root: Option<EventKind>, read_for: Option<u32>| {
+            let mut story = story().read_for_tree(read_for);
+            story.fork(born(20, 4)).exec(20, "app").fork(born(21, 20)).exec(21, "worker");
+            if let Some(root) = root {
+                story.event(root);
+            }
+            story.signal(handled(3, 21, Signal::TERM)).signal(handled(3, 20, Signal::TERM));
+            assert!(exits(&mut story, 21, 0).is_none());
+            exits(&mut story, 20, 0).map(|finding| finding.facts.word("what"))
+        };
+        assert_eq!(told(None, None), None);
+        assert_eq!(told(Some(EventKind::TreeRoot(key(20))), None), Some("tree"));
+        assert_eq!(told(None, Some(20)), Some("tree"));
+        // Whose tree was asked for at first stays one.
+        assert_eq!(told(Some(EventKind::TreeRoot(key(20))), Some(4)), Some("tree"));
+        // Another process that had the pid before was not meant.
+        let earlier = ProcKey { tgid: 20, ..key(19) };
+        assert_eq!(told(Some(EventKind::TreeRoot(earlier)), None), None);
+    }
+
+    #[test]
+    fn an_image_of_the_world_knows_whose_tree_was_asked_for() {
+        let mut story = story();
+        story.event(EventKind::TreeRoot(key(4)));
+        let mut later = Story::new();
+        for event in story.world().image() {
+            later.event(event.kind);
+        }
+        assert!(later.world().is_tree_root(key(4)) && !later.world().is_tree_root(key(3)));
     }
 
     #[test]

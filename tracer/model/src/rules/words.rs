@@ -123,6 +123,9 @@ pub(super) const FALLEN: FactDef = FactDef::new(
     "those of them that matter, five at the most: who had come in from outside, who had not been asked to end, the oldest",
 );
 
+/// All of them.
+pub(super) const KILLED: FactDef = FactDef::bulky("others", "whom the kernel killed");
+
 const FALLEN_FACTS: &[FactDef] = &[
     FactDef::new("process", Kind::Process, "who").role(Role::Victims),
     FactDef::new("signal", Kind::Signal, "the last signal that had asked it to end; null if none had").nullable(),

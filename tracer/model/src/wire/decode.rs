@@ -9,8 +9,8 @@ use tracer_common::{
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
-        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord, adopter,
-        aim, exit_flags,
+        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord,
+        TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -206,6 +206,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
             let container = str::from_utf8(short::<ContainedRecord>(bytes, CONTAINER_ID_MAX)?);
             let container = container.map_err(|_| DecodeError::BadContainer)?;
             EventKind::Contained(known_ref(id).key, container.to_owned())
+        }
+        RecordKind::TreeRoot => {
+            let TreeRootRecord { header: _, id } = read(bytes)?;
+            EventKind::TreeRoot(known_ref(id).key)
         }
         RecordKind::CommandScope => EventKind::CommandScope(Box::new(scope(bytes)?)),
         RecordKind::End => {

@@ -11,7 +11,7 @@ use tracer_common::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
         OutOfMemoryRecord, PipeRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
-        SurveyedRecord, TickRecord, adopter, aim, exit_flags,
+        SurveyedRecord, TickRecord, TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -142,6 +142,7 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             let rest = [processes.as_slice().as_bytes(), namespaces.as_slice().as_bytes()].concat();
             out.record(&fixed, &rest);
         }
+        EventKind::TreeRoot(key) => out.fixed(&TreeRootRecord { id: leader(*key), ..Default::default() }),
         EventKind::Masks(task, masks) => {
             let Masks { pending, shared_pending, blocked, caught } = masks.unwrap_or_default();
             let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, caught, ..Default::default() };
@@ -619,6 +620,7 @@ mod tests {
                     EventKind::CommandScope(Box::new(CommandParts { processes, namespaces }))
                 })
                 .boxed(),
+            RecordKind::TreeRoot => key().prop_map(EventKind::TreeRoot).boxed(),
             RecordKind::Container => container().boxed(),
             RecordKind::Contained => {
                 (key(), "[a-z0-9]{0,64}").prop_map(|(key, id)| EventKind::Contained(key, id)).boxed()

@@ -1,6 +1,8 @@
 //! How an event changes the world: one small function per kind. None can fail, whatever is missing or out of order.
 //! Parents are in `kinship`, ends in `leave`.
 
+use std::sync::Arc;
+
 use tracer_common::record::signal_flags;
 
 use crate::{
@@ -24,6 +26,8 @@ use crate::{
 const MOST_PENDING: usize = 256;
 /// How many of all inits together.
 const MOST_PENDING_OF_ALL: usize = 65_536;
+/// Processes that the kernel killed with their namespaces and that are remembered, of all namespaces.
+const MOST_KILLED: usize = 1 << 17;
 
 impl World {
     /// Applies an event, and adds what it changed to `changes`.
@@ -87,6 +91,7 @@ impl World {
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
             EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
             EventKind::CommandScope(scope) => self.command_scope(scope),
+            EventKind::TreeRoot(key) => self.tree_root = Some(*key),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
@@ -203,15 +208,18 @@ impl World {
             init: None,
             ending: None,
             fallen: Vec::new(),
+            killed: Arc::default(),
         });
         if info.roles.init && ns.init != Some(info.key) {
             // Inode numbers are used again: a new init is a new namespace.
+            self.killed_with_namespaces -= ns.killed.len();
             *ns = Namespace {
                 level: info.ns_level,
                 parent: info.parent_ns,
                 init: Some(info.key),
                 ending: None,
                 fallen: Vec::new(),
+                killed: Arc::default(),
                 ..*ns
             };
         }
@@ -399,6 +407,8 @@ impl World {
         changes: &mut Vec<Change>,
     ) {
         let fallen = if is_by_end { self.fallen(key) } else { None };
+        let killed = self.get(key).filter(|_| is_by_end).map(Process::identity);
+        let mut remembered = self.killed_with_namespaces;
         self.each_outwards(ns, |ns| {
             let Some(ending) = &mut ns.ending else { return };
             if ending.init.key == key || ending.left == 0 {
@@ -406,6 +416,10 @@ impl World {
             }
             if let Some(fallen) = fallen.as_ref().filter(|_| ending.asked_by != Some(key)) {
                 Fallen::choose(&mut ns.fallen, fallen, ending.since);
+            }
+            if let Some(killed) = killed.filter(|_| remembered < MOST_KILLED) {
+                Arc::make_mut(&mut ns.killed).push(killed);
+                remembered += 1;
             }
             ending.left -= 1;
             ending.killed += u64::from(is_by_end);
@@ -415,6 +429,7 @@ impl World {
                 changes.push(Change::NamespaceEnded(ns.id));
             }
         });
+        self.killed_with_namespaces = remembered;
     }
 
     /// Applies something to a namespace and to each around it.

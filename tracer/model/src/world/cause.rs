@@ -11,7 +11,7 @@ use crate::{
     ident::{Identity, ProcKey},
     origin::{Origin, Sent, Step},
     signal::{
-        Sender, Signal,
+        Sender, Signal, Terminal,
         killer::{Killer, could_end, killer},
     },
     time::{BootNs, Seq, Span},
@@ -37,6 +37,8 @@ pub(super) struct Cause {
     pub origin: Origin,
     /// The call that sent it to others as well.
     pub call: Option<CallId>,
+    /// Of a hang-up: the terminal whose session ends with its leader.
+    pub terminal: Option<Terminal>,
     /// Even if its default action ends the process, it did not take effect at once.
     pub is_taken: bool,
     pub at: BootNs,
@@ -167,13 +169,29 @@ impl World {
             _ => (Vec::new(), Vec::new()),
         };
         let code = signalled.seen_code();
+        // `disassociate_ctty()` sends it to whoever is in the foreground before the session loses its terminal.
+        let is_of_leader = killer == Killer::HangUp && sent.place.session == current.key.tgid;
+        let terminal = sent.place.terminal.filter(|_| is_of_leader);
         let current = current.key;
         let origin = Origin::default();
         // An init takes only what it waits for, which older recordings do not show.
         let taken = signal_flags::BLOCKED | signal_flags::AWAITED | signal_flags::UNKILLABLE;
         let is_taken = sent.flags & taken != 0;
-        let cause =
-            Cause { signal, code, killer, sender, current, ancestors, asked_by, origin, call, is_taken, at, seq };
+        let cause = Cause {
+            signal,
+            code,
+            killer,
+            sender,
+            current,
+            ancestors,
+            asked_by,
+            origin,
+            call,
+            terminal,
+            is_taken,
+            at,
+            seq,
+        };
         let cause = Cause { origin: self.origin_of(&cause, target.key), ..cause };
         let Some(process) = self.processes.get_mut(&target.key) else { return };
         process.causes.get_or_insert_default().note(cause, is_handled);

@@ -37,7 +37,8 @@ impl World {
         // Before the end, at which a reader has all it needs.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
         let limits = self.image_of_limits().map(|rooms| EventKind::Rooms(Box::new(rooms)));
-        let others = self.image_of_containers().into_iter().chain(limits).chain(command);
+        let root = self.tree_root.map(EventKind::TreeRoot);
+        let others = self.image_of_containers().into_iter().chain(limits).chain(command).chain(root);
         events.extend(others.map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));
         events

@@ -15,7 +15,7 @@ use crate::{
     stop::ForcedStop,
     time::{BootNs, Span},
     world::{
-        Death, World,
+        Death, Namespace, World,
         cause::{Cause, RAISED_AGAIN},
         origin::{before, is_request, is_same},
     },
@@ -172,6 +172,7 @@ impl World {
             asked_by: Vec::new(),
             origin: Origin::default(),
             call: None,
+            terminal: None,
             is_taken: false,
             at: death.at,
             seq: death.seq,
@@ -181,8 +182,21 @@ impl World {
         if death.oom && signal == Signal::KILL && !cause.killer.has_sender() && cause.killer != Killer::NamespaceEnd {
             (cause.killer, cause.sender) = (Killer::Oom, Sender::Kernel(KernelSender::Oom));
         }
-        let Cause { signal, code, killer, sender, current, ancestors, asked_by, origin, call, is_taken: _, at, seq } =
-            cause;
+        let Cause {
+            signal,
+            code,
+            killer,
+            sender,
+            current,
+            ancestors,
+            asked_by,
+            origin,
+            call,
+            terminal,
+            is_taken: _,
+            at,
+            seq,
+        } = cause;
         let who = match call {
             Some(call) => call.owner,
             None if killer.can_end_many() => current,
@@ -214,6 +228,7 @@ impl World {
             asked_by,
             origin,
             call: None,
+            terminal,
             exec: None,
             sent_at: is_seen.then_some(at),
             died_at: death.at,
@@ -228,6 +243,8 @@ impl World {
             sender_lives: false,
             forced: None,
             ending: None,
+            fallen: Vec::new(),
+            killed: Arc::default(),
             namespaces: 0,
             evidence: if is_seen { vec![seq] } else { Vec::new() },
         };
@@ -246,10 +263,12 @@ impl World {
 
     /// A namespace has ended: if a signal had ended its init, both will be told together.
     pub(super) fn note_ending(&mut self, ns: PidNs) {
-        let Some(ending) = self.namespace(ns).and_then(|ns| ns.ending).filter(|ending| !ending.nested) else { return };
+        let ns = self.namespaces.get(&ns);
+        let Some(ending) = ns.and_then(|ns| ns.ending).filter(|ending| !ending.nested) else { return };
         let of_init = self.kills.iter_mut().find(|(join, _)| join.init == Some(ending.init.key));
         if let Some((_, open)) = of_init {
             open.kill.ending = Some(ending);
+            take_fallen(&mut open.kill, ns);
         }
     }
 
@@ -330,6 +349,9 @@ impl World {
             let kill = &mut of_init.kill;
             let now =
                 || self.namespace(init.pid_ns)?.ending.filter(|ending| ending.init.key == init.key && !ending.nested);
+            if kill.ending.is_none() && now().is_some() {
+                take_fallen(kill, self.namespace(init.pid_ns));
+            }
             kill.ending = kill.ending.or_else(now).filter(|ending| ending.bystanders > 0 || kill.count > 1);
             ended += u64::from(kill.ending.is_some());
             told.push(of_init);
@@ -344,6 +366,13 @@ impl World {
             }
         }
         kills.extend(rest.map(|rest| rest.kill).filter(|kill| kill.count > 0));
+    }
+}
+
+/// Whom the kernel has killed with a namespace: it may be gone when that is told.
+fn take_fallen(kill: &mut Kill, ns: Option<&Namespace>) {
+    if let Some(ns) = ns {
+        (kill.fallen, kill.killed) = (ns.fallen.clone(), Arc::clone(&ns.killed));
     }
 }
 

@@ -190,7 +190,9 @@ impl World {
         // The init is released last, except in a namespace whose init was never seen.
         let may_go = ns.init.is_none() && self.initial_ns != Some(left);
         if may_go && self.own_members(left).next().is_none() {
-            let outer = self.namespaces.remove(&left).and_then(|ns| ns.parent);
+            let removed = self.namespaces.remove(&left);
+            self.killed_with_namespaces -= removed.as_ref().map_or(0, |ns| ns.killed.len());
+            let outer = removed.and_then(|ns| ns.parent);
             outer.map(|outer| self.nested.remove(&(outer, left)));
         }
     }

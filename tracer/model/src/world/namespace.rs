@@ -1,7 +1,9 @@
 //! One pid namespace.
 
+use std::sync::Arc;
+
 use crate::{
-    ident::{PidNs, ProcKey},
+    ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Fallen},
 };
 
@@ -20,4 +22,6 @@ pub struct Namespace {
     pub ending: Option<Ending>,
     /// The few that matter of those that the kernel has killed for that.
     pub fallen: Vec<Fallen>,
+    /// All of those, for whoever asks for one of them: no words name them. Beyond a bound they are counted only.
+    pub killed: Arc<Vec<Identity>>,
 }

@@ -13,7 +13,7 @@ use crate::{
     change::{AdopterClass, Known},
     console::style::{self, BAD, DIM, Screen, WARN},
     diagnostic::Diagnostic,
-    event::Roles,
+    event::{ExitStatus, Roles},
     finding::{Finding, Note, Stage},
     host::Container,
     ident::{Identity, quote},
@@ -23,8 +23,8 @@ use crate::{
     summary::{and_more, seconds},
     time::{BootNs, Span},
     why::{
-        Ends,
-        recorded::{Life, Page, Parent, Reaped, Received, Sent, Stop, Zombie},
+        Ends, WhoArg,
+        recorded::{Candidate, Life, Page, Parent, Reaped, Reason, Received, Sent, Stop, Zombie},
     },
     world::{State, World},
 };
@@ -42,6 +42,7 @@ pub fn print(world: &World, page: &Page, screen: Screen, zone: &TimeZone, out: i
     printer.children()?;
     printer.findings()?;
     printer.stop()?;
+    printer.others()?;
     printer.missing()?;
     printer.sheet.out.flush()
 }
@@ -124,7 +125,33 @@ impl<W: Write> Printer<'_, W> {
             }
         }
         let state = self.state();
-        self.sheet.word("state", &state)
+        self.sheet.word("state", &state)?;
+        self.choice()
+    }
+
+    /// Why it is this one, if it could be another.
+    fn choice(&mut self) -> io::Result<()> {
+        let Page { asked, reason, other_count, life, .. } = self.page;
+        if *other_count == 0 {
+            return Ok(());
+        }
+        let status = life.process.death().map(|death| death.status);
+        let code = status.map_or(0, ExitStatus::code);
+        let why = match reason {
+            Reason::Asked => "it had the pid at that moment".to_owned(),
+            Reason::Killed => "a signal ended it".to_owned(),
+            Reason::Failed => format!("it ended with code {code}"),
+            Reason::Found => "a finding is about it".to_owned(),
+            Reason::Alive => "it lives".to_owned(),
+            Reason::First => "none of the others started it".to_owned(),
+            Reason::Last => "it is the last of them".to_owned(),
+        };
+        let asked = match asked {
+            WhoArg::Pid(pid, _) => format!("with pid {pid}"),
+            WhoArg::Name(name) => format!("called {}", quote(name.to_string())),
+        };
+        let others = if *other_count == 1 { "the other is named below" } else { "the others are named below" };
+        self.sheet.word("chosen", &format!("of {} processes {asked}: {why}; {others}", other_count + 1))
     }
 
     fn state(&self) -> String {
@@ -391,9 +418,45 @@ impl<W: Write> Printer<'_, W> {
         self.moment((outcome.0, style, outcome.1))
     }
 
+    /// Whom else it could be about.
+    fn others(&mut self) -> io::Result<()> {
+        let Page { asked, others, other_count, file, .. } = self.page;
+        let Some(first) = others.first() else { return Ok(()) };
+        self.sheet.heading("Others")?;
+        for Candidate { process, ended: end, .. } in others {
+            let end = match end {
+                None => "it lives".to_owned(),
+                Some((at, Some(status))) => format!("{} at {}", ended(*status), self.clock(*at)),
+                Some((at, None)) => format!("gone at {}", self.clock(*at)),
+            };
+            let (began, name) = (self.since(process), self.name(process));
+            self.sheet.entry(DIM, &began, &format!("{name}: {end}"))?;
+        }
+        self.left_out(other_count - others.len() as u64, "other process", "more")?;
+        let pid = first.process.key.tgid;
+        let moment = format!("tracer why {pid}@{} {file}", self.since(&first.process).replace(' ', "T"));
+        self.sheet.text(&match asked {
+            WhoArg::Pid(..) => format!("To see one of them, give a moment at which it was there: {moment}"),
+            WhoArg::Name(_) => format!(
+                "To see one of them, give its pid: tracer why {pid} {file}. If the pid was used again, give a moment at \
+                 which it was that process's, too: {moment}"
+            ),
+        })
+    }
+
+    /// When a process began, such that it was there at that moment; with the date, if the time alone would be taken for
+    /// one of the recording.
+    fn since(&self, process: &Identity) -> String {
+        let start = process.key.start;
+        if start < self.page.began {
+            return self.zoned(start + Span::SECOND).strftime("%F %H:%M:%S").to_string();
+        }
+        self.clock(start + Span::MS)
+    }
+
     fn missing(&mut self) -> io::Result<()> {
-        let Page { life, others, other_count, others_are_namesakes, lost, lacks_signals, .. } = self.page;
-        if lost.total() == 0 && !lacks_signals && *other_count == 0 {
+        let Page { life, lost, lacks_signals, .. } = self.page;
+        if lost.total() == 0 && !lacks_signals {
             return Ok(());
         }
         self.sheet.heading("What this page does not say")?;
@@ -415,28 +478,6 @@ impl<W: Write> Printer<'_, W> {
             let text = "not every signal was recorded, only those that findings can depend on: \
                         use `tracer record`, or `tracer watch --events --record FILE`";
             self.sheet.entry(WARN, "signals", text)?;
-        }
-        if *other_count > 0 {
-            let name = |(identity, gone): &(Identity, Option<BootNs>)| {
-                let gone = gone.map_or_else(|| "still there".to_owned(), |at| format!("gone at {}", self.clock(at)));
-                format!("{} ({gone})", self.name(identity))
-            };
-            let names: Vec<_> = others.iter().rev().map(name).collect();
-            let text = if *others_are_namesakes {
-                let all = and_more(&names, *other_count);
-                format!(
-                    "{} called so, too: {all}. To see one of them give its pid",
-                    style::count(*other_count, "other process")
-                )
-            } else {
-                format!(
-                    "this is the last of {}; the others were {}. To see one of them give a moment at which it existed: \
-                 --at 12:34:09",
-                    other_count + 1,
-                    and_more(&names, *other_count)
-                )
-            };
-            self.sheet.entry(WARN, "others", &text)?;
         }
         Ok(())
     }

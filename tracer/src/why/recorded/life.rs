@@ -8,7 +8,7 @@ use crate::{
     ident::{Args, Comm, Identity, ProcKey},
     signal::{Sender, Signal, Verdict},
     time::{BootNs, Span},
-    why::Ends,
+    why::{Ends, recorded::Candidate},
     world::{Process, State, World},
 };
 
@@ -180,14 +180,20 @@ impl Life {
         }
     }
 
-    /// When it was gone.
-    pub fn gone_at(&self) -> Option<BootNs> {
-        self.reaped.map(|reaped| reaped.at)
+    /// When it ended, at the latest.
+    pub fn ended_at(&self) -> Option<BootNs> {
+        self.process.death().map(|death| death.at).or(self.reaped.map(|reaped| reaped.at))
     }
 
-    /// When it ended, likewise.
-    pub fn ended_at(&self) -> Option<BootNs> {
-        self.process.death().map(|death| death.at).or(self.gone_at())
+    /// It, as one of several that can be meant.
+    pub(super) fn candidate(&self) -> Candidate {
+        let status = self.process.death().map(|death| death.status);
+        Candidate {
+            process: self.process.identity(),
+            ended: self.ended_at().map(|at| (at, status)),
+            is_found: !self.findings.is_empty(),
+            is_first: true,
+        }
     }
 
     /// Takes over what the world knows about it.
