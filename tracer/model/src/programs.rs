@@ -1,4 +1,4 @@
-//! Programs known by name: inits, shells, and the clients, runtimes and watchers of containers.
+//! Programs known by name: inits, shells, browsers, and the clients, runtimes and watchers of containers.
 
 /// Programs made to be pid 1: they pass signals on to their only child, reap, and end with that child. Engines rename
 /// some when they put them into a container.
@@ -23,6 +23,14 @@ const SHELLS: [&[u8]; 9] = [b"sh", b"dash", b"bash", b"ash", b"busybox", b"ksh",
 /// Whether a program of that name is a shell.
 pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
+}
+
+/// Programs that start helpers by the same name, and end them when these are not needed any more.
+const BROWSERS: [&[u8]; 7] = [b"chrome", b"chromium", b"headless_shell", b"msedge", b"brave", b"electron", b"firefox"];
+
+/// Whether a program of that name is a browser.
+pub fn is_browser(name: &[u8]) -> bool {
+    BROWSERS.contains(&name)
 }
 
 /// Whether a program of that name watches over containers: it is the parent of processes brought in, whether or not

@@ -7,6 +7,7 @@ use crate::{
     rules::{
         Opinion, Rule, Wanted,
         manager::Manager,
+        servers,
         words::{self, line, short},
     },
     signal::{self, Sender, Signal},
@@ -232,7 +233,7 @@ fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<
         return early(asked, later, is_shell);
     }
     match asked.verdict {
-        signal::Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
+        signal::Verdict::InitNoHandler => words::unhandled(&asked.target, is_shell, signal, true),
         signal::Verdict::IgnoredByChoice => vec![
             format!("set a stop signal that the program does not ignore ({})", manager.stop_signal()),
             format!("have the program handle {signal} instead of ignoring it"),
@@ -254,10 +255,11 @@ fn fixes(world: &World, process: &Process, stop: &Stop, asked: &Request) -> Vec<
              TERM): a shell runs its trap only when the command that it waits for has ended"
                 .to_owned(),
         ],
-        _ if asked.target.comm.bytes() == b"postgres" && signal == Signal::TERM => vec![
+        _ if let Some(prompt) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => vec![
             format!(
-                "set SIGINT as its stop signal ({}): at SIGTERM postgres waits for its clients",
-                manager.stop_signal()
+                "set {prompt} as its stop signal ({}): at {signal} {} waits for its clients",
+                manager.stop_signal(),
+                asked.target.comm
             ),
             "have its clients disconnect first".to_owned(),
         ],

@@ -4,7 +4,7 @@
 use crate::{
     event::ExitStatus,
     finding::{FactDef, Facts, Kind, Note, Role},
-    ident::Identity,
+    ident::{Args, Identity},
     kill::Fallen,
     programs::is_shell,
     signal::{Sender, Signal, Verdict, killer::Killer},
@@ -183,31 +183,31 @@ pub(super) fn the_processes(n: u64) -> String {
 }
 
 /// Fixes where the kernel drops a signal that pid 1 has no handler for. The one that fits the program comes first.
-pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<String> {
+pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop: bool) -> Vec<String> {
     let handler = format!("give {} a handler for {signal}", init.comm);
     if init.ns_level == 0 {
         return vec![handler];
     }
-    let init_above = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, \
-                      shareProcessNamespace)";
-    let mut fixes = Vec::new();
-    if is_shell(init.comm.bytes()) {
-        fixes.push(exec_form(signal));
-        fixes.push(format!(
-            "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' {0}; \
-             wait)",
-            bare(signal)
-        ));
-        fixes.push(init_above.to_owned());
-        return fixes;
+    if is_shell {
+        return vec![
+            exec_form(signal),
+            format!(
+                "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' \
+                 {0}; wait)",
+                bare(signal)
+            ),
+            format!(
+                "if what it runs needs no clean end, run it under an init (docker run --init, tini): {signal} ends the \
+                 shell then, and the kernel kills the rest"
+            ),
+        ];
     }
-    fixes.push(handler);
-    if is_stop {
-        fixes.push("set STOPSIGNAL to a signal that the program handles".to_owned());
-    }
-    fixes.push(init_above.to_owned());
-    fixes
+    let stop_signal = is_stop.then(|| "set STOPSIGNAL to a signal that the program handles".to_owned());
+    [Some(handler), stop_signal, Some(INIT_ABOVE.to_owned())].into_iter().flatten().collect()
 }
+
+/// What helps a program that the kernel protects from its own default actions.
+pub(super) const INIT_ABOVE: &str = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, shareProcessNamespace)";
 
 /// The same for a signal by which nobody asks for the end: its default action, which an init above would let come
 /// about, is not what it was sent for.
@@ -226,11 +226,16 @@ pub(super) fn exec_form(signal: Signal) -> String {
     )
 }
 
-/// Whether a program that was asked to stop was a shell: by its name, or by the command line that a script has.
+/// Whether a program that was asked to stop was a shell.
 pub(super) fn runs_shell(met: &Identity, process: &Process, stop: &Stop) -> bool {
     let args = stop.executed.as_ref().map_or(&process.args, |executed| &executed.before);
-    let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
-    is_shell(met.comm.bytes()) || program.is_some_and(is_shell)
+    is_script(met, args)
+}
+
+/// Whether a program is a shell: by its name, or by the command line that a script has.
+pub(super) fn is_script(program: &Identity, args: &Args) -> bool {
+    let interpreter = args.iter().next().and_then(|path| path.rsplit(|&byte| byte == b'/').next());
+    is_shell(program.comm.bytes()) || interpreter.is_some_and(is_shell)
 }
 
 /// The name of a signal as a shell's `trap` takes it.
