@@ -23,6 +23,8 @@ pub fn trials() -> Vec<Test> {
         live("the_end_of_a_child", the_end_of_a_child),
         live("a_pipe_that_nobody_reads", a_pipe_that_nobody_reads),
         live("raised_again_by_an_init", raised_again_by_an_init).needs(Need::Program("unshare")),
+        live("raised_again_by_an_init_that_lives_on", raised_again_by_an_init_that_lives_on)
+            .needs(Need::Program("unshare")),
     ];
     if cfg!(target_arch = "x86_64") {
         tests.push(live("its_own_group", its_own_group).needs(call));
@@ -147,6 +149,23 @@ fn raised_again_by_an_init() {
     run.allow("namespace-killed");
     kill(init, Signal::TERM);
     assert_eq!(namespace.exit_code(), 3);
+    run.finish();
+}
+
+/// As Node.js does without a listener: it relies on its own raise.
+fn raised_again_by_an_init_that_lives_on() {
+    let mut run = start();
+    let script = "trap 'trap - TERM; kill -TERM $$; echo raised 0' TERM; echo ready 0; while :; do sleep 0.1; done";
+    let (mut namespace, init) = run.unshare(&["sh", "-c", script]);
+    namespace.hears("ready");
+    kill(init, Signal::TERM);
+    namespace.hears("raised");
+    let found = run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM").reason("no-handler").certain();
+    let found = found.once();
+    assert!(found.headline.contains("handled SIGTERM and raised it again in vain"), "{found:?}");
+    kill(init, Signal::KILL);
+    run.allow("namespace-killed");
+    run.allow("killed-by");
     run.finish();
 }
 

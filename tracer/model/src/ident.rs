@@ -1,6 +1,6 @@
 //! Identities of processes, threads, containers and namespaces, and the untrusted strings that processes choose.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -55,8 +55,29 @@ impl fmt::Display for PidNs {
 ///
 /// `Display` is for sentences and columns: [quoted](quote), and `?` if it is not known. [`Comm::escaped`] is for a
 /// place of its own, such as a table cell.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default)]
 pub struct Comm(pub [u8; 16]);
+
+// What is left of an older name behind the first zero is no part of it.
+impl PartialEq for Comm {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Comm {}
+
+impl PartialOrd for Comm {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Comm {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
 
 impl Comm {
     /// The bytes up to the first zero.
@@ -248,6 +269,14 @@ impl fmt::Display for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_ends_at_its_first_zero_whatever_stands_behind() {
+        let (clean, left) = (Comm::from("chromium"), Comm(*b"chromium\0Pool1\0\0"));
+        assert_eq!(clean, left);
+        assert_eq!(clean.cmp(&left), Ordering::Equal);
+        assert_ne!(clean, Comm::from("chrome"));
+    }
 
     #[test]
     fn a_command_line_reads_as_in_a_shell() {

@@ -1,5 +1,7 @@
-//! Programs known by name: inits, shells, what only does the will of its parent, and the clients, runtimes and
+//! Programs known by name: inits, shells, browsers, what only does the will of its parent, and the clients, runtimes and
 //! watchers of containers.
+
+use crate::ident::Args;
 
 /// Programs made to be pid 1: they pass signals on to their only child, reap, and end with that child. Engines rename
 /// some when they put them into a container.
@@ -26,6 +28,12 @@ pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
 }
 
+/// Whether a program is a shell: by its name, or by the command line that a script has.
+pub fn is_script(name: &[u8], args: &Args) -> bool {
+    let interpreter = args.iter().next().and_then(|path| path.rsplit(|&byte| byte == b'/').next());
+    is_shell(name) || interpreter.is_some_and(is_shell)
+}
+
 /// Programs that send the signal they are told to, or run another program on somebody's behalf.
 const ERRANDS: [&[u8]; 11] =
     [b"kill", b"pkill", b"killall", b"killall5", b"skill", b"sudo", b"doas", b"env", b"nohup", b"xargs", b"nsenter"];
@@ -33,6 +41,14 @@ const ERRANDS: [&[u8]; 11] =
 /// Whether a program of that name does nothing but what its parent wants.
 pub fn is_errand(name: &[u8]) -> bool {
     ERRANDS.contains(&name)
+}
+
+/// Programs that start helpers by the same name, and end them when these are not needed any more.
+const BROWSERS: [&[u8]; 7] = [b"chrome", b"chromium", b"headless_shell", b"msedge", b"brave", b"electron", b"firefox"];
+
+/// Whether a program of that name is a browser.
+pub fn is_browser(name: &[u8]) -> bool {
+    BROWSERS.contains(&name)
 }
 
 /// Whether a program of that name watches over containers: it is the parent of processes brought in, whether or not

@@ -22,6 +22,7 @@ mod origins;
 mod orphan_adopted;
 mod pid_pressure;
 mod pty_pressure;
+mod servers;
 mod signal_ignored;
 mod signal_not_forwarded;
 mod signal_queue_overflow;

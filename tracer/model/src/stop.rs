@@ -5,7 +5,7 @@ use crate::{
     hand::Hand,
     ident::{Args, Identity},
     origin::{Certainty, Origin},
-    programs::is_shell,
+    programs::is_script,
     signal::{Aim, Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
@@ -166,14 +166,17 @@ impl Stop {
     pub fn answered(&self, ended: BootNs) -> Option<(&Request, bool)> {
         let is_taken = |of: &Request| matches!(of.verdict, Verdict::Delivered | Verdict::Queued);
         let after = |of: &Request| ended - of.at;
-        let of = |is_sure: bool, within: Span| {
-            move |Series { first, meaning, .. }: &Series| {
-                (*meaning == Meaning::End) == is_sure && is_taken(first) && after(first) < within
-            }
+        let is_end = |Series { first, meaning, .. }: &Series| {
+            *meaning == Meaning::End && is_taken(first) && after(first) < USUAL_GRACE
         };
-        let (asked, surely) = match self.since(of(true, USUAL_GRACE)) {
+        // One that asks for something else need not be where a stop began: it was reloaded, then stopped.
+        let last_unsure = || {
+            let unsure = self.asked.iter().filter(|series| is_taken(&series.first) && after(&series.first) < AT_ONCE);
+            unsure.filter(|series| series.meaning != Meaning::End).max_by_key(|series| series.last)
+        };
+        let (asked, surely) = match self.since(is_end) {
             Some(asked) => (asked, SURELY),
-            None => (self.since(of(false, AT_ONCE))?, SURELY_IF_UNSURE),
+            None => (&last_unsure()?.first, SURELY_IF_UNSURE),
         };
         // Another program has begun since: what that one does is no answer to what this one got.
         let is_other = self.executed.as_ref().is_some_and(|executed| executed.at > asked.at);
@@ -353,11 +356,10 @@ impl ForcedStop {
         self.kill.at - self.asked.at
     }
 
-    /// The program that was asked was a shell: by its name, or by the command line that a script has.
+    /// The program that was asked was a shell.
     pub fn runs_shell(&self) -> bool {
         let args = self.stop.executed.as_ref().map_or(&self.args, |executed| &executed.before);
-        let program = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
-        is_shell(self.asked.target.comm.bytes()) || program.is_some_and(is_shell)
+        is_script(self.asked.target.comm.bytes(), args)
     }
 
     /// It is the init of a pid namespace, which all of that ends with.

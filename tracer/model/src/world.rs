@@ -50,6 +50,7 @@ mod tests;
 pub mod view;
 mod waiting;
 
+pub use cause::InVain;
 pub use command::{Command, CommandEnd};
 pub use dying::Fatal;
 pub use entered::{Entry, Way};

@@ -51,7 +51,7 @@ const YOUNG: u64 = 2;
 const HANDLE: &str = "give the program a handler for it, set STOPSIGNAL to a signal that it handles, or run it under \
                       an init (docker run --init, tini, shareProcessNamespace) so that it is not pid 1";
 const WAIT: &str = "start the program with `exec`, or in the background followed by `wait`, and pass the signal on in \
-                    the trap; or run the script under an init (docker run --init, tini)";
+                    the trap; or run the script under an init that signals the whole process group (tini -g, dumb-init)";
 
 const REAP: &str =
     "have its parent wait for it (waitpid(2) in a loop on SIGCHLD); if the parent ends, its adopter must";

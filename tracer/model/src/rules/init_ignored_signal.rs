@@ -4,11 +4,13 @@ use crate::{
     change::{Change, Signalled},
     finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     host::Container,
+    ident::{Identity, ProcKey},
+    programs::is_script,
     rules::{Opinion, Rule, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
-    time::Seq,
-    world::World,
+    time::{Seq, Span},
+    world::{InVain, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -57,7 +59,7 @@ impl Rule for InitIgnoredSignal {
         if matches!(sender, Sender::Process(sender) if sender.key == target.key)
             && world.raises_again(target.key, signal)
         {
-            return Opinion::Quiet;
+            return Opinion::Recheck(world.now() + ENDS, target.key);
         }
         let family = |sender: &Sender| match sender {
             Sender::Process(sender) => [Part::Name(sender.comm), Part::Family(Some(world.family_of(sender, &[])))],
@@ -83,6 +85,56 @@ impl Rule for InitIgnoredSignal {
             ..Finding::new(&DEF, world.now(), sent_at.unwrap_or_else(|| world.now()), target)
         }))
     }
+
+    fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
+        let living = world.get(key).filter(|process| process.death().is_none());
+        match living.zip(world.raised_in_vain(key)) {
+            Some((_, again)) if world.now() < again.at + ENDS => Opinion::Recheck(again.at + ENDS, key),
+            Some((process, again)) => raised(world, &process.identity(), again),
+            None => Opinion::Quiet,
+        }
+    }
+}
+
+/// How long a program that has raised a signal again may take to end, if it does not rely on that signal.
+const ENDS: Span = Span::SECOND;
+
+/// Pid 1 lives on, though it handled a signal and raised it again to end by it.
+fn raised(world: &World, target: &Identity, again: &InVain) -> Opinion {
+    let InVain { signal, sender, ref asked_by, verdict, at, sent, dropped } = *again;
+    let (name, reason) = (target.comm, verdict.id());
+    let notes = [
+        words::asked_by(asked_by),
+        Some(Note::new("sent by", words::from(&sender, target))),
+        Some(Note::new(
+            "raised",
+            "by its own handler, as is usual; the kernel protects pid 1 from what that should do",
+        )),
+        Some(Note::new("effect", "it does not stop: an engine waits out its grace period, then sends SIGKILL")),
+    ];
+    let alike = [Part::Process(target.key), Part::Signal(signal), Part::Word(reason), Part::Nobody, Part::Nobody];
+    Opinion::Found(Box::new(Finding {
+        headline: format!("{} handled {signal} and raised it again in vain: it is pid 1", words::short(target)),
+        notes: notes.into_iter().flatten().collect(),
+        fixes: vec![
+            format!(
+                "have {name} exit at {signal} by itself (in Node.js: process.on('{signal}', () => process.exit()))"
+            ),
+            words::INIT_ABOVE.to_owned(),
+        ],
+        evidence: vec![sent, dropped],
+        facts: Facts::of(
+            FACTS,
+            [
+                ("signal", signal.into()),
+                ("sender", sender.into()),
+                ("asked_by", asked_by.clone().into()),
+                ("reason", reason.into()),
+                ("alike", alike.to_vec().into()),
+            ],
+        ),
+        ..Finding::new(&DEF, world.now(), at, *target)
+    }))
 }
 
 fn headline(sent: &Signalled) -> String {
@@ -122,6 +174,11 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
     notes.into_iter().flatten().collect()
 }
 
+/// Whether the program of a process is a shell.
+fn runs_shell(target: &Identity, world: &World) -> bool {
+    world.get(target.key).is_some_and(|process| is_script(target.comm.bytes(), &process.args))
+}
+
 fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
     let Signalled { signal, target, verdict, .. } = sent;
     let is_stop = matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)
@@ -135,7 +192,7 @@ fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
             "send a signal that the program handles".to_owned(),
         ],
         _ if !is_stop => words::unhandled_news(target, *signal),
-        _ => words::unhandled(target, *signal, is_stop),
+        _ => words::unhandled(target, runs_shell(target, world), *signal, is_stop),
     }
 }
 
@@ -145,8 +202,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, Exit, ExitStatus, SignalSent},
-        story::{Story, born, born_in, end, kill},
+        event::{Adopter, EventKind, Exec, Exit, ExitStatus, SignalSent},
+        story::{Story, args, born, born_in, end, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -220,7 +277,11 @@ mod tests {
         story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::HANDLER, ..sent });
         story.wait(200, &[]).signal(raised);
         assert_eq!(story.rules(), [""; 0]);
+        story.exit(end(10, 2, Adopter::None)).wait(2_000, &[]);
+        assert_eq!(story.rules(), [""; 0], "it has ended");
         // That is long ago.
+        let mut story = container();
+        story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::HANDLER, ..sent });
         story.wait(20_000, &[]).signal(raised);
         assert_eq!(story.rules(), ["init-ignored-signal"]);
         // Whoever waits for it is to see how its child ended.
@@ -232,6 +293,45 @@ mod tests {
         let mut story = container();
         story.signal(raised);
         assert_eq!(story.rules(), ["init-ignored-signal"]);
+    }
+
+    #[test]
+    fn pid_1_that_relies_on_what_it_raises_lives_on() {
+        // As Node.js does: it blocks the signal meanwhile, so that the kernel drops it at delivery.
+        let again = dropped(10, Signal::TERM);
+        let blocked = SignalSent { result: 0, flags: again.flags | bit::BLOCKED, ..again };
+        for (again, reason, evidence) in [(again, "no-handler", 2), (blocked, "dropped-at-delivery", 2)] {
+            let mut story = container();
+            let sent = kill(2, 10, Signal::TERM);
+            story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::HANDLER, ..sent });
+            story.signal(again);
+            if again.result == 0 {
+                story.deliver(10, Signal::TERM, bit::UNKILLABLE);
+            }
+            assert_eq!(story.rules(), [""; 0]);
+            let finding = story.wait(1_100, &[]).only();
+            let said = "sleep (pid 10) handled SIGTERM and raised it again in vain: it is pid 1";
+            assert_eq!(finding.headline, said);
+            assert_eq!(finding.facts.process("sender").unwrap().key.tgid, 2);
+            assert_eq!((finding.facts.word("reason"), finding.evidence.len()), (reason, evidence));
+            assert!(finding.fix().contains("exit at SIGTERM by itself"), "{}", finding.fix());
+            assert_eq!(story.wait(5_000, &[]).rules(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_script_is_advised_as_the_shell_that_runs_it() {
+        let mut story = container();
+        story.event(EventKind::Exec(Box::new(Exec {
+            task: task(10),
+            comm: "entry.sh".into(),
+            old_tid: 10,
+            args: args("/bin/sh /entry.sh"),
+            mount_ns: 0,
+            ignored: Some(0),
+        })));
+        let fix = story.signal(dropped(2, Signal::TERM)).only().fix();
+        assert!(fix.contains("`exec` as the last command") && !fix.contains("give entry.sh a handler"), "{fix}");
     }
 
     #[test]

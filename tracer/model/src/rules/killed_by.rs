@@ -11,6 +11,7 @@ use crate::{
     ident::{Identity, quote},
     kill::{EngineExec, Kill},
     origin::How,
+    programs::is_browser,
     rules::{
         Opinion, Rule, origins,
         words::{self, line, short},
@@ -175,7 +176,7 @@ impl Rule for KilledBy {
         let Change::Killed(kill) = change else { return Opinion::Quiet };
         let Some(&first) = kill.victims.first() else { return Opinion::Quiet };
         // Others tell of that end, and of all that came of it.
-        if kill.slow_stop(self.slow_stop_after).is_some() || kill.ending.is_some() {
+        if kill.slow_stop(self.slow_stop_after).is_some() || kill.ending.is_some() || is_of_browser(kill) {
             return Opinion::Quiet;
         }
         let of = [Part::Word(kill.killer.id()), Part::Name(first.comm), Part::Family(Some(kill.family))];
@@ -190,6 +191,14 @@ impl Rule for KilledBy {
             ..Finding::new(&DEF, world.now(), kill.sent_at.unwrap_or(kill.died_at), first)
         }))
     }
+}
+
+/// A browser has ended helpers of its own, which it does all the time, and nobody had told it to.
+fn is_of_browser(kill: &Kill) -> bool {
+    let (Killer::Process, Sender::Process(sender)) = (kill.killer, &kill.sender) else { return false };
+    let is_own =
+        || kill.everybody().all(|victim| victim.comm == sender.comm) && kill.sender_family == Some(kill.family);
+    is_browser(sender.comm.bytes()) && kill.origin.is_empty() && is_own()
 }
 
 fn confidence(kill: &Kill) -> Confidence {
@@ -223,9 +232,10 @@ fn headline(kill: &Kill, first: &Identity) -> String {
             let age = seconds(exec.age);
             format!("{first} was ended by {signal}: the engine gave up on its own exec after {age}")
         }
-        _ if *raised_again > 0 => {
-            format!("{first} handled {signal}{}, then raised it again and ended", briefly(kill))
-        }
+        _ if *raised_again > 0 => match briefly(kill) {
+            why if why.starts_with(':') => format!("{first} handled {signal}, raised it again and ended{why}"),
+            from => format!("{first} handled {signal}{from}, then raised it again and ended"),
+        },
         _ => format!("{first} was ended by {signal}{}", briefly(kill)),
     }
 }
@@ -523,6 +533,32 @@ mod tests {
              p1 (pid 1)."
         );
         assert_eq!((finding.confidence, finding.evidence.len()), (Confidence::Certain, 2));
+    }
+
+    #[test]
+    fn a_browser_that_ends_its_own_helpers_is_no_news() {
+        for (parent, killer, want) in [
+            ("chromium", "chromium", &[][..]),
+            ("chromium", "kill", &["killed-by"]),
+            ("gunicorn", "gunicorn", &["killed-by"]),
+        ] {
+            let mut story = host();
+            story.fork(born(20, 3)).exec(20, parent).fork(born(21, 20)).fork(born(22, 21)).exec(22, parent);
+            story.fork(born(23, 3)).exec(23, killer);
+            let from = if killer == parent { 20 } else { 23 };
+            let status = ExitStatus(i32::from(Signal::TERM.0));
+            story.signal(kill(from, 22, Signal::TERM)).exit(Exit { status, ..end(22, 21, Adopter::None) });
+            assert_eq!(story.wait(200, &[]).rules(), want, "{parent} {killer}");
+        }
+    }
+
+    #[test]
+    fn what_is_raised_again_after_a_hang_up_has_a_sentence_of_its_own() {
+        let mut story = host();
+        let hang_up = SignalSent { flags: bit::KERNEL_INFO | bit::GROUP | bit::HANDLER, ..kill(2, 10, Signal::HUP) };
+        let finding = killed(story.signal(hang_up), kill(10, 10, Signal::HUP));
+        let said = "sleep (pid 10) handled SIGHUP, raised it again and ended: its terminal was hung up";
+        assert_eq!(finding.headline, said);
     }
 
     #[test]

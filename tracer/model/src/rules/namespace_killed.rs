@@ -173,6 +173,11 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
                 .into(),
         );
         fixes
+    } else if left == 0 && fallen.len() as u64 == killed && fallen.iter().all(|fallen| fallen.is_outsider) {
+        vec![
+            "end what came in from outside (docker exec, nsenter) before the container stops: nobody sends it a signal"
+                .to_owned(),
+        ]
     } else if left == 0 {
         vec![
             "if the others should have lived, use an init that waits for all of them, or do not start them as background \
@@ -456,6 +461,26 @@ mod tests {
             (named.len(), named[0].flag("from_outside"), named[1].signal("signal")),
             (2, true, Some(Signal::TERM))
         );
+    }
+
+    #[test]
+    fn what_only_came_in_from_outside_is_no_fault_of_the_init() {
+        for (others, advice) in [(false, "end what came in from outside"), (true, "use an init that waits for all")] {
+            let mut story = Story::new();
+            story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10));
+            let guest = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(NS, 12, 3, 1) };
+            story.fork(guest).exec(12, "psql");
+            story.now += 10_000 * MS;
+            if !others {
+                story.exit(end(11, 10, Adopter::None)).free(11);
+            }
+            init_exits(&mut story, ExitStatus(0));
+            if others {
+                story.exit(killed(11));
+            }
+            let fix = story.exit(killed(12)).only().fix();
+            assert!(fix.contains(advice), "{fix}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::ExitStatus,
     finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    ident::Identity,
     programs::{is_init, is_runtime, is_watcher},
     rules::{Opinion, Rule, words},
     thresholds::Thresholds,
@@ -65,7 +66,7 @@ impl Rule for OrphanAdopted {
         if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
             return Opinion::Quiet;
         }
-        let Adoption { from, to, class, known, .. } = *adoption;
+        let Adoption { from, to, class, known, status, .. } = *adoption;
         // Go programs end threads all the time, and every container starts with an adoption by its shim.
         let is_ordinary = match class {
             AdopterClass::Thread => !self.threads,
@@ -82,7 +83,12 @@ impl Rule for OrphanAdopted {
         let is_of_host = to.ns_level == 0 && class == AdopterClass::NamespaceInit;
         let owes = || Note::new("reaping", format!("{} must reap it when it ends", to.comm));
         let outlives = "if it should end with its parent, have it call prctl(PR_SET_PDEATHSIG, SIGTERM)".to_owned();
-        let (headline, notes, fixes) = match class {
+        let killed = status.filter(|status| status.signal().is_some());
+        let whole = killed.map(|_| {
+            "if it was meant to end as well, signal the whole process group (kill -TERM -PGID; supervisord: stopasgroup)"
+                .to_owned()
+        });
+        let (headline, notes, fixes): (_, Vec<_>, Vec<_>) = match class {
             AdopterClass::Thread => (
                 format!("{child} stays a child of {new}, although the thread that created it exited"),
                 vec![Note::new(
@@ -103,7 +109,7 @@ impl Rule for OrphanAdopted {
                     ),
                     owes(),
                 ],
-                vec![outlives],
+                whole.into_iter().chain([outlives]).collect(),
             ),
             AdopterClass::NamespaceInit => (
                 format!("{child} was adopted by {new} when its parent {parent} died"),
@@ -113,7 +119,7 @@ impl Rule for OrphanAdopted {
                 },
                 {
                     let reaps = || format!("make sure that {} reaps the children that it adopts", to.comm);
-                    [Some(outlives), (!is_of_host).then(reaps)].into_iter().flatten().collect()
+                    [whole, Some(outlives), (!is_of_host).then(reaps)].into_iter().flatten().collect()
                 },
             ),
         };
@@ -136,7 +142,7 @@ impl Rule for OrphanAdopted {
                 Confidence::Certain
             },
             headline,
-            notes,
+            notes: killed.map(|status| of_parent(&from, status)).into_iter().chain(notes).collect(),
             fixes,
             evidence: adoption.seq.into_iter().filter(|&exit| exit != seq).chain([seq]).collect(),
             facts: Facts::of(
@@ -154,6 +160,11 @@ impl Rule for OrphanAdopted {
     }
 }
 
+/// What had ended the parent.
+fn of_parent(parent: &Identity, status: ExitStatus) -> Note {
+    Note::new("parent", format!("{}, which {}", words::who(parent), words::ended(status)))
+}
+
 /// Whether it was left to an init on purpose, as daemons do: its creator exited with code 0 shortly afterwards.
 fn is_detached(process: &Process, adoption: &Adoption) -> bool {
     let Adoption { at, status, to, class, .. } = *adoption;
@@ -166,7 +177,7 @@ fn is_detached(process: &Process, adoption: &Adoption) -> bool {
     is_init && status == Some(ExitStatus(0)) && at - process.key.start <= DETACHES
 }
 
-fn init_reason(init: &crate::ident::Identity) -> String {
+fn init_reason(init: &Identity) -> String {
     if init.ns_level == 0 {
         "the init of the host, because no living ancestor asked for orphans".to_owned()
     } else {
@@ -282,5 +293,14 @@ mod tests {
         inside.fork(born_in(ns, 30, 1, 1)).fork(born_in(ns, 31, 2, 30)).fork(born_in(ns, 32, 3, 31));
         let ended = inside.exit(end(31, 30, Adopter::NamespaceInit(task(30)))).wait(20, &[]);
         assert_eq!(ended.rules(), ["orphan-adopted"]);
+    }
+
+    #[test]
+    fn how_its_parent_ended_is_said_if_nobody_meant_that() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "sh").fork(born(20, 10));
+        let finding = story.exit(killed(10, 1, Adopter::NamespaceInit(task(1)))).wait(20, &[]).only();
+        assert_eq!(finding.notes[0], Note::new("parent", "sh (pid 10), which was killed by SIGKILL"));
+        assert!(finding.fix().contains("signal the whole process group"), "{}", finding.fix());
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     ident::ProcKey,
     kill::Ending,
-    programs::is_shell,
-    rules::{Opinion, Rule, slow_stop, words},
+    programs::is_script,
+    rules::{Opinion, Rule, servers, slow_stop, words},
     signal::Sender,
     stop::{Request, Told},
     summary::seconds,
@@ -83,7 +83,9 @@ impl Rule for NotForwarded {
             Some((_, asked)) if world.now() < asked.at + self.after => Opinion::Recheck(asked.at + self.after, key),
             Some((process, asked)) => match world.told(key, asked.at) {
                 // To whom it has sent one, that one has work to do; what it left alone it may need for that.
-                Some(told) if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() => {
+                Some(told)
+                    if told.not_told > 0 && told.told == 0 && told.passed_to.is_empty() && !is_draining(asked) =>
+                {
                     Opinion::Found(finding(world, process, asked, &told, None, asked.seq))
                 }
                 _ => Opinion::Quiet,
@@ -113,6 +115,11 @@ pub(super) fn of_end<'a>(world: &'a World, ending: &Ending) -> Option<(&'a Proce
     let (init, asked) = asked(world, ending.init.key, Some(ending.since))?;
     let told = init.stop.as_deref()?.told.as_ref().filter(|told| told.not_told > 0)?;
     Some((init, asked, told))
+}
+
+/// Its workers serve their clients to the end: they are told nothing, and need not be.
+fn is_draining(asked: &Request) -> bool {
+    servers::ends_promptly_at(asked.target.comm.bytes(), asked.signal).is_some()
 }
 
 /// `ending` is how the namespace has ended, and how long those who knew of the stop would have stayed at most.
@@ -156,9 +163,9 @@ fn finding(
         Note::new("since then", then),
     ];
     let fixes = if passed_to.is_empty() {
-        let above =
-            "run it under an init that passes signals on (docker run --init; tini -g signals the whole process group)";
-        if is_shell(comm.bytes()) {
+        // `docker run --init` passes it on to the same program only.
+        let above = "run it under an init that signals the whole process group (tini -g, dumb-init)";
+        if is_script(comm.bytes(), &init.args) {
             vec![
                 words::exec_form(signal),
                 format!("have {comm} pass the signal on and wait (app & trap 'kill -TERM $!; wait' TERM; wait)"),
@@ -219,9 +226,9 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
-        host::StartInfo,
+        host::{Container, StartInfo},
         signal::Signal,
-        story::{MS, Story, born, born_in, end, kill, task},
+        story::{MS, Story, born, born_in, end, key, kill, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -260,6 +267,35 @@ mod tests {
         let message = finding.message();
         assert!(message.contains("Pid 1: sh (pid 10), which handles SIGTERM."), "{message}");
         assert!(message.contains("Not sent: app (pid 11)."), "{message}");
+    }
+
+    #[test]
+    fn a_server_that_waits_for_its_clients_leaves_its_workers_to_them() {
+        for (program, signal, is_found) in [
+            ("postgres", Signal::TERM, false),
+            ("nginx", Signal::QUIT, false),
+            ("nginx", Signal::TERM, true),
+            ("app", Signal::TERM, true),
+        ] {
+            let mut story = Story::new();
+            let web = Container { id: "web".into(), stop_signal: Some(signal.to_string()), ..Container::default() };
+            story.event(EventKind::Container(Box::new(web)));
+            story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, program);
+            story.event(EventKind::Contained(key(10), "web".into()));
+            story.fork(born_in(NS, 11, 2, 10)).exec(11, program);
+            story.now += 10_000 * MS;
+            let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+            story.signal(SignalSent { flags, ..kill(3, 10, signal) }).wait(2_100, &[(10, b'S', 1), (11, b'S', 10)]);
+            assert_eq!(!found(&mut story).is_empty(), is_found, "{program} {signal}");
+        }
+    }
+
+    #[test]
+    fn the_advice_works_with_a_shell_that_keeps_the_signal() {
+        let mut story = stopping();
+        story.wait(2_100, &[(10, b'S', 1)]);
+        let fix = found(&mut story)[0].fix();
+        assert!(fix.contains("tini -g, dumb-init") && !fix.contains("docker run --init"), "{fix}");
     }
 
     #[test]
@@ -422,7 +458,7 @@ mod tests {
     fn outcome(story: &mut Story, ms: u64) -> Vec<(Stage, bool)> {
         story.wait(ms, &[(10, b'S', 1)]).exit(end(10, 1, Adopter::None));
         for pid in [11, 12] {
-            if story.world().get(crate::story::key(pid)).is_some() {
+            if story.world().get(key(pid)).is_some() {
                 story.exit(by_the_kernel(pid));
             }
         }

@@ -363,6 +363,15 @@ mod tests {
     }
 
     #[test]
+    fn who_was_reloaded_and_then_stopped_ended_at_the_stop() {
+        let mut story = story();
+        story.fork(born(20, 3)).exec(20, "nginx").signal(handled(20, 4, Signal::HUP)).wait(900, &LIVES);
+        story.fork(born(21, 3)).exec(21, "nginx").signal(handled(21, 4, Signal::QUIT)).wait(30, &LIVES);
+        let finding = exits(&mut story, 4, 0).unwrap();
+        assert_eq!(finding.headline, "nginx (pid 4) exited with code 0 30 ms after SIGQUIT from nginx (pid 21)");
+    }
+
+    #[test]
     fn an_init_that_waits_for_signals_has_taken_it() {
         let mut story = story();
         // sigtimedwait(2): neither blocked nor handled.

@@ -6,7 +6,6 @@ use crate::{
     finding::{FactDef, Facts, Kind, Note, Role},
     ident::Identity,
     kill::Fallen,
-    programs::is_shell,
     signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
     summary::{and_more, seconds},
@@ -185,31 +184,31 @@ pub(super) fn the_processes(n: u64) -> String {
 }
 
 /// Fixes where the kernel drops a signal that pid 1 has no handler for. The one that fits the program comes first.
-pub(super) fn unhandled(init: &Identity, signal: Signal, is_stop: bool) -> Vec<String> {
+pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop: bool) -> Vec<String> {
     let handler = format!("give {} a handler for {signal}", init.comm);
     if init.ns_level == 0 {
         return vec![handler];
     }
-    let init_above = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, \
-                      shareProcessNamespace)";
-    let mut fixes = Vec::new();
-    if is_shell(init.comm.bytes()) {
-        fixes.push(exec_form(signal));
-        fixes.push(format!(
-            "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' {0}; \
-             wait)",
-            bare(signal)
-        ));
-        fixes.push(init_above.to_owned());
-        return fixes;
+    if is_shell {
+        return vec![
+            exec_form(signal),
+            format!(
+                "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' \
+                 {0}; wait)",
+                bare(signal)
+            ),
+            format!(
+                "if what it runs needs no clean end, run it under an init (docker run --init, tini): {signal} ends the \
+                 shell then, and the kernel kills the rest"
+            ),
+        ];
     }
-    fixes.push(handler);
-    if is_stop {
-        fixes.push("set STOPSIGNAL to a signal that the program handles".to_owned());
-    }
-    fixes.push(init_above.to_owned());
-    fixes
+    let stop_signal = is_stop.then(|| "set STOPSIGNAL to a signal that the program handles".to_owned());
+    [Some(handler), stop_signal, Some(INIT_ABOVE.to_owned())].into_iter().flatten().collect()
 }
+
+/// What helps a program that the kernel protects from its own default actions.
+pub(super) const INIT_ABOVE: &str = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, shareProcessNamespace)";
 
 /// The same for a signal by which nobody asks for the end: its default action, which an init above would let come
 /// about, is not what it was sent for.

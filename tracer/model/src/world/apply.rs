@@ -520,6 +520,9 @@ impl World {
             };
             self.note_request(request, &signalled.asked_by);
         }
+        if verdict == Verdict::InitNoHandler && current.key == target.key {
+            self.note_dropped(target.key, signal, verdict, seq);
+        }
         changes.push(Change::Signalled(Box::new(signalled)));
         changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }
@@ -532,6 +535,12 @@ impl World {
         });
         self.pending -= usize::from(pending.is_some());
         self.note_taken(target.key, signal);
+        let verdict = signal::verdict_of_taken(taken);
+        let own =
+            pending.as_ref().filter(|pending| matches!(pending.sender, Sender::Process(by) if by.key == target.key));
+        if let Some(own) = own.filter(|_| verdict == Verdict::DroppedAtDelivery) {
+            self.note_dropped(target.key, signal, verdict, own.seq);
+        }
         changes.push(Change::Taken(Box::new(Signalled {
             signal,
             code,
@@ -541,7 +550,7 @@ impl World {
             target_tid: target.tid,
             to_init: flags & signal_flags::UNKILLABLE != 0,
             from_outside: pending.as_ref().is_some_and(|pending| pending.from_outside),
-            verdict: signal::verdict_of_taken(taken),
+            verdict,
             result: None,
             sent_at: pending.as_ref().map(|pending| pending.at),
             sent_seq: pending.map(|pending| pending.seq),

@@ -11,7 +11,7 @@ use crate::{
     ident::{Identity, ProcKey},
     origin::{Origin, Sent, Step},
     signal::{
-        Sender, Signal, Terminal,
+        Sender, Signal, Terminal, Verdict,
         killer::{Killer, could_end, killer},
     },
     time::{BootNs, Seq, Span},
@@ -78,12 +78,34 @@ pub(super) struct Causes {
     fatal: Vec<Arc<Cause>>,
     /// The program handles them: requests to end, from other processes.
     handled: Vec<Arc<Cause>>,
+    /// One of those that it raised again, and the kernel dropped that.
+    in_vain: Option<Arc<InVain>>,
+}
+
+/// A signal that pid 1 handled and then raised again to end by it, which the kernel does not let come about.
+#[derive(Clone, Debug)]
+pub struct InVain {
+    /// Which.
+    pub signal: Signal,
+    /// Who had sent it.
+    pub sender: Sender,
+    /// The client that had asked an engine for it, and its ancestors, if that was seen.
+    pub asked_by: Vec<Identity>,
+    /// What became of its own: dropped at once, or when it was unblocked.
+    pub verdict: Verdict,
+    /// When it raised it.
+    pub at: BootNs,
+    /// Number of the event with which it had been sent the signal.
+    pub sent: Seq,
+    /// Number of the event that showed the drop.
+    pub dropped: Seq,
 }
 
 impl Causes {
     /// A new program has no handlers yet.
     pub fn exec(&mut self) {
         self.handled.clear();
+        self.in_vain = None;
     }
 
     /// At most one per number, of which there are 64.
@@ -212,6 +234,22 @@ impl World {
         let is_soon = |cause: &Arc<Cause>| cause.signal == signal && self.now - cause.at <= RAISED_AGAIN;
         process.causes.as_ref().is_some_and(|causes| causes.handled().any(is_soon))
             || self.repeats(key, signal, self.now).is_some()
+    }
+
+    /// The kernel has dropped a signal that a process raised: it may have handled it before.
+    pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
+        let at = self.now;
+        let Some(causes) = self.processes.get_mut(&key).and_then(|process| process.causes.as_mut()) else { return };
+        let handled = causes.handled().find(|cause| cause.signal == signal && at - cause.at <= RAISED_AGAIN).cloned();
+        if let Some(Cause { sender, ref asked_by, seq: sent, .. }) = handled.as_deref().cloned() {
+            let in_vain = InVain { signal, sender, asked_by: asked_by.clone(), verdict, at, sent, dropped };
+            causes.in_vain = Some(Arc::new(in_vain));
+        }
+    }
+
+    /// The signal that a process that is pid 1 handled and raised again in vain.
+    pub fn raised_in_vain(&self, key: ProcKey) -> Option<&InVain> {
+        self.get(key)?.causes.as_ref()?.in_vain.as_deref()
     }
 
     /// Whether a process is in the namespace of an init, as far as both are known.

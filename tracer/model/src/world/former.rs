@@ -43,12 +43,16 @@ impl World {
     }
 
     /// Whose the pid of a process was until a moment before it began, if that was another program. `sender` has sent
-    /// it a signal; who stands above it knows whom he means.
+    /// it a signal; who stands above it knows whom he means, and who lives in another namespace knows it by another
+    /// pid.
     pub(super) fn former(&self, key: ProcKey, sender: &Identity) -> Option<Former> {
-        let process = self.get(key)?;
+        let process = self.get(key).filter(|process| process.pid_ns == sender.pid_ns)?;
         let former = self.formers.last.get(&(process.pid_ns, process.ns_pid))?;
+        // Inode numbers are used again: what ended before the init began lived in another namespace.
+        let began = self.namespace(process.pid_ns).and_then(|ns| ns.init).map_or(BootNs::ZERO, |init| init.start);
+        let is_here = began <= former.process.key.start;
         let is_before = former.ended <= process.key.start && process.key.start - former.ended <= RECENT;
         let is_other = former.process.comm != process.comm && former.process.key != key;
-        (is_before && is_other && !self.is_below(key, sender.key)).then_some(*former)
+        (is_here && is_before && is_other && !self.is_below(key, sender.key)).then_some(*former)
     }
 }

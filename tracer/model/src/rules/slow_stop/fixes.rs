@@ -1,8 +1,8 @@
 //! What helps against a slow stop: what fits the program, the signal's fate, and whoever waited for it.
 
 use crate::{
-    rules::{manager::Manager, words},
-    signal::{Signal, Verdict},
+    rules::{manager::Manager, servers, words},
+    signal::Verdict,
     stop::{Executed, ForcedStop, Request, Stop},
     world::World,
 };
@@ -15,7 +15,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
         return early(forced, later);
     }
     match forced.verdict() {
-        Verdict::InitNoHandler => words::unhandled(&asked.target, signal, true),
+        Verdict::InitNoHandler => words::unhandled(&asked.target, forced.runs_shell(), signal, true),
         Verdict::IgnoredByChoice => vec![
             format!("stop it with a signal that the program does not ignore{}", of(manager.stop_signal())),
             format!("have the program handle {signal} instead of ignoring it"),
@@ -47,9 +47,10 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
                     .to_owned(),
             ]
         }
-        _ if asked.target.comm.bytes() == b"postgres" && signal == Signal::TERM => {
+        _ if let Some(prompt) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => {
+            let (server, setting) = (asked.target.comm, of(manager.stop_signal()));
             vec![
-                format!("set SIGINT as its stop signal{}: at SIGTERM postgres waits for its clients", of(manager.stop_signal())),
+                format!("set {prompt} as its stop signal{setting}: at {signal} {server} waits for its clients"),
                 "have its clients disconnect first".to_owned(),
             ]
         }

@@ -424,3 +424,29 @@ fn whose_the_pid_was_before_is_told_to_whom_it_may_explain() {
     assert_eq!(former(2, 100, "oldserver"), None, "the same program");
     assert_eq!(former(10, 100, "victim"), None, "its parent knows whom it means");
 }
+
+#[test]
+fn whose_the_pid_was_is_not_told_of_another_namespace() {
+    const NS: u32 = 4_026_532_500;
+    // The same inode number, twice; pid 1 and pid 2 of the first are somebody else's in the second.
+    let former = |sender: u32, victim: u32| {
+        let mut story = story();
+        story.fork(born_in(NS, 40, 1, 2)).exec(40, "docker-init").fork(born_in(NS, 41, 2, 40)).exec(41, "oldserver");
+        story.wait(1_000, &[]).exit(end(41, 40, Adopter::None)).free(41).exit(end(40, 2, Adopter::None)).free(40);
+        story.now += 1_000 * MS;
+        story.fork(born_in(NS, 2_050, 1, 2)).exec(2_050, "python3");
+        if victim != 2_050 {
+            story.fork(born_in(NS, 2_051, 2, 2_050)).exec(2_051, "victim");
+            story.fork(born_in(NS, 2_052, 3, 2_050)).exec(2_052, "sh");
+        }
+        story.fork(born(2_053, 1)).exec(2_053, "runc");
+        story.found.clear();
+        story.signal(kill(sender, victim, Signal::KILL));
+        story.exit(Exit { status: by(Signal::KILL), ..end(victim, 2_050, Adopter::None) }).wait(200, &[]);
+        let finding = story.found.drain(..).find(|finding| finding.rule.name == "killed-by").unwrap();
+        finding.facts.process("former").map(|former| former.comm.to_string())
+    };
+    assert_eq!(former(2_053, 2_050), None, "pid 1 of the container before");
+    assert_eq!(former(2_053, 2_051), None, "from the host, where it has another pid");
+    assert_eq!(former(2_052, 2_051), None, "pid 2 of the container before");
+}

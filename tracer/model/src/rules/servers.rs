@@ -1,0 +1,38 @@
+//! What servers do at the signals that people stop them with, where that differs from one to the next.
+
+use crate::signal::Signal;
+
+/// Servers that stop to accept at the first signal and end when their last client has gone, and that end without them
+/// at the second. Their workers learn of it without a signal, or go on with their work.
+const DRAINING: [(&[u8], Signal, Signal); 6] = [
+    (b"postgres", Signal::TERM, Signal::INT),
+    (b"nginx", Signal::QUIT, Signal::TERM),
+    (b"apache2", Signal::WINCH, Signal::TERM),
+    (b"httpd", Signal::WINCH, Signal::TERM),
+    (b"php-fpm", Signal::QUIT, Signal::TERM),
+    (b"haproxy", Signal::USR1, Signal::TERM),
+];
+
+/// The signal at which a server does not wait for its clients, if it waits for them at this one.
+pub(super) fn ends_promptly_at(program: &[u8], signal: Signal) -> Option<Signal> {
+    let is_of = |name: &[u8]| {
+        // Debian's PHP has its version in the name.
+        let version = program.strip_prefix(name)?;
+        version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.').then_some(())
+    };
+    DRAINING.iter().find(|&&(name, drains, _)| drains == signal && is_of(name).is_some()).map(|&(.., prompt)| prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_name_and_what_it_does_by_the_signal() {
+        assert_eq!(ends_promptly_at(b"postgres", Signal::TERM), Some(Signal::INT));
+        assert_eq!(ends_promptly_at(b"php-fpm8.2", Signal::QUIT), Some(Signal::TERM));
+        assert_eq!(ends_promptly_at(b"postgres", Signal::INT), None);
+        assert_eq!(ends_promptly_at(b"nginx", Signal::TERM), None);
+        assert_eq!(ends_promptly_at(b"nginx-exporter", Signal::QUIT), None);
+    }
+}
