@@ -129,6 +129,8 @@ fn a_supervisor_that_gives_up() {
 
 fn a_supervisor_in_a_container() {
     let mut run = impatient();
+    // That sleep is adopted by the shell, which reads.
+    run.allow("unreaped-child");
     let script = format!("{WORKER} & read line; kill -TERM $!; read line; kill -KILL $!; wait; echo over 0; read line");
     let (mut namespace, init) = run.unshare(&["sh", "-c", &script]);
     let inside = namespace.pid("worker");
