@@ -163,9 +163,11 @@ fn raised_again_by_an_init_that_lives_on() {
     let found = run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM").reason("no-handler").certain();
     let found = found.once();
     assert!(found.headline.contains("handled SIGTERM and raised it again in vain"), "{found:?}");
+    // What is left to clean up is told as well.
+    for rule in ["slow-stop", "namespace-killed", "killed-by"] {
+        run.allow(rule);
+    }
     kill(init, Signal::KILL);
-    run.allow("namespace-killed");
-    run.allow("killed-by");
     run.finish();
 }
 

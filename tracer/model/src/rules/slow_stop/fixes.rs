@@ -73,7 +73,10 @@ fn early(forced: &ForcedStop, later: &Executed) -> Vec<String> {
     let Request { signal, target, .. } = &forced.asked;
     let (met, later) = (target.comm, later.program.comm);
     let trap = if forced.runs_shell() {
-        format!(" (trap 'exit 143' {} at its top; `exec` takes that back)", words::bare(*signal))
+        format!(
+            " (trap 'exit 143' {} at its top, which it runs between its commands; `exec` takes that back)",
+            words::bare(*signal)
+        )
     } else {
         String::new()
     };
