@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Test> {
     let unshare = Need::Program("unshare");
     vec![
         live("a_container_that_ends_in_order", a_container_that_ends_in_order).needs(unshare),
+        live("the_leader_of_a_session", the_leader_of_a_session).needs(Need::Program("setsid")),
         live("a_helper_that_ends_in_order", a_helper_that_ends_in_order).needs(unshare),
         live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
         live("a_shell_that_stands_between", a_shell_that_stands_between).needs(unshare),
@@ -37,6 +38,21 @@ fn a_container_that_ends_in_order() {
     assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{found:?}");
     assert_eq!(found.what.as_deref(), Some("container"), "{found:?}");
     assert!(found.headline.contains("exited with code 3"), "{}", found.headline);
+    run.finish();
+}
+
+/// What a daemon does that was started by hand: nobody but its pid is named.
+fn the_leader_of_a_session() {
+    let mut run = Run::start();
+    run.judge_stops();
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", "trap 'exit 3' TERM; echo ready 0; while :; do sleep 0.1; done"]);
+    let mut leader = run.program(command);
+    leader.hears("ready");
+    kill(leader.id(), Signal::TERM);
+    leader.ends();
+    let found = run.expect_finding("stopped-by").about(leader.id()).signal("SIGTERM").certain().once();
+    assert_eq!(found.what.as_deref(), Some("session"), "{found:?}");
     run.finish();
 }
 

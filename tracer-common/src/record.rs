@@ -98,7 +98,8 @@ records! {
         /// If it may be for others, too (the kernel sent it, or its sender named more than one): the target's process
         /// group, by its number on the host; 0: unknown.
         group: u32,
-        /// Likewise: its session.
+        /// The session of the target, by the number of its leader on the host; 0: unknown. Older versions wrote it only
+        /// where they wrote the group.
         session: u32,
         /// If the kernel sent it: its controlling terminal, as major number << 20 | minor number;
         /// 0: none.

@@ -79,7 +79,7 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
         result,
         aim,
         group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
-        session: if is_for_many { target.number_of(PIDTYPE_SID) } else { 0 },
+        session: target.number_of(PIDTYPE_SID),
         terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
     });
     0

@@ -181,7 +181,7 @@ impl Aim {
 pub struct Place {
     /// Its process group, by its number on the host; 0 if it is not known, or nobody else can be meant.
     pub group: u32,
-    /// Its session, likewise.
+    /// Its session, by the number of its leader on the host; 0 if it is not known.
     pub session: u32,
     /// Its terminal; only of a signal that the kernel sent.
     pub terminal: Option<Terminal>,
