@@ -168,6 +168,7 @@ fn raised_again_by_an_init_that_lives_on() {
         run.allow(rule);
     }
     kill(init, Signal::KILL);
+    namespace.ends();
     run.finish();
 }
 

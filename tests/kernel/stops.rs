@@ -34,7 +34,8 @@ fn a_container_that_ends_in_order() {
     namespace.hears("ready");
     kill(init, Signal::TERM);
     namespace.ends();
-    let found = run.expect_finding("stopped-by").about(init).signal("SIGTERM").certain().once();
+    // A shell blocks all signals while it forks: if one comes just then, this is not certain.
+    let found = run.expect_finding("stopped-by").about(init).signal("SIGTERM").once();
     assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{found:?}");
     assert_eq!(found.what.as_deref(), Some("container"), "{found:?}");
     assert!(found.headline.contains("exited with code 3"), "{}", found.headline);
@@ -51,7 +52,7 @@ fn the_leader_of_a_session() {
     leader.hears("ready");
     kill(leader.id(), Signal::TERM);
     leader.ends();
-    let found = run.expect_finding("stopped-by").about(leader.id()).signal("SIGTERM").certain().once();
+    let found = run.expect_finding("stopped-by").about(leader.id()).signal("SIGTERM").once();
     assert_eq!(found.what.as_deref(), Some("session"), "{found:?}");
     run.finish();
 }

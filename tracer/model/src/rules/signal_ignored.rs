@@ -446,6 +446,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_gives_up_on_it_is_told_of_by_slow_stop() {
+        let mut story = started("supervisord", &[Signal::TERM]);
+        story.signal(ignored(10, 20, Signal::TERM)).wait(5_000, &[]).signal(kill(10, 20, Signal::KILL));
+        story.exit(Exit { status: ExitStatus(9), ..end(20, 10, Adopter::None) }).wait(200, &[]);
+        let told: Vec<_> = story.found.drain(..).map(|finding| (finding.rule.name, finding.stage)).collect();
+        let want = [("signal-ignored", Stage::New), ("signal-ignored", Stage::Withdrawn), ("slow-stop", Stage::New)];
+        assert_eq!(told, want);
+    }
+
+    #[test]
     fn pid_1_is_left_to_others_and_a_slow_stop_tells_of_its_children() {
         let mut story = Story::new();
         story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 3));

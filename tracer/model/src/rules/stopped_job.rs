@@ -22,7 +22,6 @@ const FACTS: &[FactDef] = &[
     FactDef::new("pty", Kind::Text, "its terminal").nullable(),
     FactDef::new("waiting", Kind::Text, "signals that wait until it is continued").nullable(),
     FactDef::new("below", Kind::Count, "descendants of it that the same signal has stopped with it"),
-    FactDef::alike(),
 ];
 
 pub(super) static DEF: RuleDef = RuleDef {
