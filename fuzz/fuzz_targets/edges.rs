@@ -41,7 +41,7 @@ fn command_line(bytes: &[u8], text: &str) {
     for cut in [false, true] {
         let args = Args { bytes: bytes.to_vec().into(), cut, ..Args::default() };
         let _ = (args.to_string(), runtime::is_setup(&args));
-        if let Some(call) = runtime::Call::of(&args, || 1000) {
+        if let Some(call) = runtime::Invocation::of(&args, || 1000) {
             assert!(!call.id.is_empty());
             let _ = (call.uid(), call.bundle_of("other"));
         }

@@ -1,7 +1,7 @@
 //! What the targets do with events: world and rules, and of the whole program every presenter, with everything shown.
 
 use tracer_model::{
-    engine::Engine,
+    detector::Detector,
     thresholds::Thresholds,
     wire::{Records, decode::decode},
 };
@@ -14,13 +14,13 @@ pub use shown::Shown;
 
 /// Any bytes as records through the world and the rules, and the image of what they made.
 pub fn believe(bytes: &[u8]) {
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     for record in Records(bytes) {
         if let Ok(event) = decode(record) {
-            engine.step(&event, record);
+            detector.step(&event, record);
         }
     }
-    for event in engine.world().image() {
+    for event in detector.world().image() {
         std::hint::black_box(event);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use jiff::tz::TimeZone;
 use tracer::{
     console::style::Screen,
-    engine::Engine,
+    detector::Detector,
     event::Event,
     filter::Filter,
     kind::Kind,
@@ -14,9 +14,9 @@ use tracer::{
     tree::{self, Scope},
 };
 
-/// An engine, and presenters that write to nowhere.
+/// A detector, and presenters that write to nowhere.
 pub struct Shown {
-    engine: Engine,
+    detector: Detector,
     sink: Box<dyn Sink>,
 }
 
@@ -25,20 +25,20 @@ impl Default for Shown {
         let screen = Screen { colour: true, width: Some(80) };
         let text = Text::new(io::sink(), screen, TimeZone::UTC, Filter::default(), &Kind::ALL);
         let json = Json::new(io::sink(), Filter::default(), &Kind::ALL);
-        Self { engine: Engine::new(&Thresholds::default()), sink: Box::new(Tee(text, json)) }
+        Self { detector: Detector::new(&Thresholds::default()), sink: Box::new(Tee(text, json)) }
     }
 }
 
 impl Shown {
     /// Plays events, then shows the end and the tree.
     pub fn play(mut self, play: impl FnOnce(&mut dyn FnMut(&Event, &[u8]))) {
-        let Self { engine, sink } = &mut self;
+        let Self { detector, sink } = &mut self;
         let mut counted = Counted::new(&mut **sink);
         play(&mut |event, record| {
-            let (step, world) = engine.step(event, record);
+            let (step, world) = detector.step(event, record);
             counted.step(world, &step).expect("nowhere takes everything");
         });
-        let world = engine.world();
+        let world = detector.world();
         counted.finish(world).expect("nowhere takes everything");
         let screen = Screen { colour: false, width: None };
         tree::print_text(world, Scope::default(), screen, io::sink()).expect("nowhere takes everything");

@@ -1,7 +1,7 @@
 //! `tracer` explains what happens to processes at two moments that are hard to observe: when a signal is sent, and when
 //! a child should be reaped.
 //!
-//! A [`source`] yields owned [`event`]s: live from the kernel, or from a trace. The [`engine`] applies each to the
+//! A [`source`] yields owned [`event`]s: live from the kernel, or from a trace. The [`detector`] applies each to the
 //! [`world`] (all processes, zombies and pid namespaces), gets [`change`]s, and asks the [`rules`] for [`finding`]s.
 //! [`sink`]s receive the whole step. Only sources and sinks do I/O or read a clock, so the same events always give the
 //! same output.
@@ -11,8 +11,8 @@
 #[cfg(test)]
 use tracer_model::story;
 pub use tracer_model::{
-    change, engine, event, finding, foreign, host, ident, kill, kind, occurrence, programs, rules, scope, signal, step,
-    stop, summary, thresholds, time, wire, world,
+    change, detector, event, finding, foreign, host, ident, kill, kind, occurrence, programs, rules, scope, signal,
+    step, stop, summary, thresholds, time, wire, world,
 };
 
 pub mod audit;

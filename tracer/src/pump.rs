@@ -1,4 +1,4 @@
-//! The one loop: takes events from the live source to the engine, and each step to the sinks.
+//! The one loop: takes events from the live source to the detector, and each step to the sinks.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use tracer_common::Stats;
 
 use crate::{
     console::{outlet::Drain, stderr, style},
-    engine::Engine,
+    detector::Detector,
     event::{End, Event, EventKind, ExitStatus},
     host::Rooms,
     ident::{Args, ProcKey},
@@ -63,10 +63,10 @@ const AT_ONCE: usize = 128;
 
 const CANNOT_LIST: &str = "cannot list the processes with the kernel's task iterator";
 
-/// A live source, the engine that it feeds, and what is between them.
+/// A live source, the detector that it feeds, and what is between them.
 pub struct Pump {
     live: Live,
-    engine: Engine,
+    detector: Detector,
     containers: Containers,
     limits: LimitsWatch,
     kernel_log: KernelLog,
@@ -155,7 +155,7 @@ impl Pump {
         let now = live::now();
         let mut pump = Self {
             live,
-            engine: Engine::new(thresholds),
+            detector: Detector::new(thresholds),
             containers: Containers::default(),
             limits: LimitsWatch::new(thresholds.pressure_at),
             kernel_log: KernelLog::open(),
@@ -190,7 +190,7 @@ impl Pump {
 
     /// The current state.
     pub fn world(&self) -> &World {
-        self.engine.world()
+        self.detector.world()
     }
 
     /// Takes what has come up since the last turn, for a limited time ([`Pump::is_behind`] says whether anything is
@@ -200,29 +200,29 @@ impl Pump {
     /// If the kernel side cannot be read, and what `show` returns.
     pub fn turn(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<usize> {
         let began = live::now();
-        let Self { live, engine, containers, kernel_log, awaited, record: room, .. } = self;
+        let Self { live, detector, containers, kernel_log, awaited, record: room, .. } = self;
         let Drained { count, is_all } = live.drain(Instant::now() + SLICE, |event, record| {
             // Before the records: a process that executes a container's program then does so inside the container.
-            for kind in containers.see(&event, engine.world()) {
-                tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
+            for kind in containers.see(&event, detector.world()) {
+                tell(detector, room, &Event { at: event.at, cpu: 0, kind }, show)?;
             }
             kernel_log.see(&event);
-            let (step, world) = engine.step(&event, record);
+            let (step, world) = detector.step(&event, record);
             show(world, &step)?;
             for kind in containers.then() {
-                tell(engine, room, &Event { at: event.at, cpu: 0, kind }, show)?;
+                tell(detector, room, &Event { at: event.at, cpu: 0, kind }, show)?;
             }
             let Some(key) = awaited.as_ref().and_then(|awaited| awaited.born_in(&event)) else { return Ok(()) };
             let args = awaited.take().map_or_else(Args::default, |awaited| awaited.args);
-            tell(engine, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
+            tell(detector, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
         self.is_behind = !is_all;
         // Everything up to then is known now.
-        let come_to = if is_all { began } else { self.engine.world().now() };
+        let come_to = if is_all { began } else { self.detector.world().now() };
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
             self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
         }
-        let rooms = self.limits.news(self.engine.world());
+        let rooms = self.limits.news(self.detector.world());
         self.measured(rooms, show)?;
         // At once, so that a loss stands in the stream where it happened: after the records that still found room,
         // before those that found room again.
@@ -232,7 +232,7 @@ impl Pump {
             self.step(lost, show)?;
             self.behind_since.get_or_insert(now);
         }
-        if now - self.kept >= HOUSEKEEPING || self.engine.is_more_due(come_to.min(self.kept)) {
+        if now - self.kept >= HOUSEKEEPING || self.detector.is_more_due(come_to.min(self.kept)) {
             self.kept = now;
             self.catch_up(now, lost.is_some(), show)?;
             if now - self.surveyed >= SURVEY {
@@ -267,7 +267,7 @@ impl Pump {
         come_to: BootNs,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
-        for wanted in self.engine.due(come_to, DOUBTS) {
+        for wanted in self.detector.due(come_to, DOUBTS) {
             self.step(&self.live.look(wanted), show)?;
         }
         self.step(&Event { at: come_to, cpu: 0, kind: EventKind::Tick }, show)?;
@@ -333,19 +333,19 @@ impl Pump {
                 break;
             }
             let next = snapshot.unread.split_off(snapshot.unread.len().saturating_sub(AT_ONCE));
-            let there = next.into_iter().rev().filter(|&key| self.engine.world().get(key).is_some());
+            let there = next.into_iter().rev().filter(|&key| self.detector.world().get(key).is_some());
             let there: Vec<_> = there.collect();
             for event in self.live.command_lines(&there) {
                 self.step(&event, show)?;
             }
-            for kind in self.containers.survey(&there, self.engine.world()) {
+            for kind in self.containers.survey(&there, self.detector.world()) {
                 self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
             }
         }
         snapshot.took += began.elapsed();
         let is_through = snapshot.listing.is_none() && snapshot.unread.is_empty();
         if is_through {
-            for kind in self.containers.surveyed(self.engine.world()) {
+            for kind in self.containers.surveyed(self.detector.world()) {
                 self.step(&Event { at: live::now(), cpu: 0, kind }, show)?;
             }
         }
@@ -394,7 +394,7 @@ impl Pump {
         event: &Event,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> io::Result<()> {
-        tell(&mut self.engine, &mut self.record, event, show)
+        tell(&mut self.detector, &mut self.record, event, show)
     }
 
     /// A child of this process was started, and is what the stream is about from now on. That is reported right after
@@ -425,7 +425,7 @@ impl Pump {
     fn take_all(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         let now = live::now();
         self.turn(show)?;
-        while self.is_behind && self.engine.world().now() < now {
+        while self.is_behind && self.detector.world().now() < now {
             self.turn(show)?;
         }
         Ok(())
@@ -458,7 +458,7 @@ impl Pump {
         // Including housekeeping: what happened before the end belongs to the run.
         self.kept = BootNs::ZERO;
         self.turn(show)?;
-        let rooms = self.limits.last(self.engine.world(), LAST_LOOK);
+        let rooms = self.limits.last(self.detector.world(), LAST_LOOK);
         self.measured(rooms, show)?;
         let end = self.end_event()?;
         self.step(&end, show)?;
@@ -479,14 +479,14 @@ impl Pump {
 
 /// Takes in an event that user space made.
 fn tell(
-    engine: &mut Engine,
+    detector: &mut Detector,
     room: &mut Vec<u8>,
     event: &Event,
     show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
 ) -> io::Result<()> {
     room.clear();
     encode(event, room);
-    let (step, world) = engine.step(event, room);
+    let (step, world) = detector.step(event, room);
     show(world, &step)
 }
 

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, env, ops::ControlFlow, path::Path, time::Instan
 
 use anyhow::{Context, Result, bail};
 use tracer::{
-    engine::Engine,
+    detector::Detector,
     event::EventKind,
     sink::{Sink, trace::Recorder},
     source::{decode::decode, live, trace::Trace},
@@ -31,11 +31,11 @@ fn main() -> Result<()> {
 
 fn play(file: &Path) -> Result<()> {
     let mut trace = Trace::open(file)?;
-    let mut engine = Engine::new(&trace.start().thresholds);
+    let mut detector = Detector::new(&trace.start().thresholds);
     let before = live::cpu_time();
     let (mut records, mut findings) = (0_u64, 0);
     trace.play(|event, record| {
-        let (step, _) = engine.step(event, record);
+        let (step, _) = detector.step(event, record);
         records += 1;
         findings += step.findings.len();
         Ok(ControlFlow::Continue(()))
@@ -51,15 +51,15 @@ fn seek(file: &Path) -> Result<()> {
         let (first, last) = trace.span()?.context("an empty trace")?;
         let at = first + (last - first) / 10 * tenth;
         trace.seek(at)?;
-        let mut engine = Engine::new(&Thresholds::default());
+        let mut detector = Detector::new(&Thresholds::default());
         trace.play(|event, record| {
             if event.at > at {
                 return Ok(ControlFlow::Break(()));
             }
-            engine.step(event, record);
+            detector.step(event, record);
             Ok(ControlFlow::Continue(()))
         })?;
-        println!("{} ({} processes)", began.elapsed().as_nanos(), engine.world().process_count());
+        println!("{} ({} processes)", began.elapsed().as_nanos(), detector.world().process_count());
     }
     Ok(())
 }
@@ -81,10 +81,10 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
     let time = |record: Option<&Vec<u8>>| Some(decode(record?).ok()?.at);
     let (Some(began), Some(ended)) = (time(body.first()), time(body.last())) else { bail!("nothing happens in it") };
     let mut recorder = Recorder::new(Recorder::single(to, false)?);
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     let mut record_one = |record: &[u8]| -> Result<()> {
         let Ok(event) = decode(record) else { return Ok(()) };
-        let (step, world) = engine.step(&event, record);
+        let (step, world) = detector.step(&event, record);
         Ok(recorder.step(world, &step)?)
     };
     for record in &head {
@@ -107,7 +107,7 @@ fn grow(from: &Path, to: &Path, bytes: u64) -> Result<()> {
             record_one(&shifted)?;
         }
     }
-    recorder.finish(engine.world(), &Default::default())?;
+    recorder.finish(detector.world(), &Default::default())?;
     Ok(())
 }
 

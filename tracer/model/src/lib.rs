@@ -1,11 +1,11 @@
 //! The model of `tracer`: what it concludes and finds, from events alone.
 //!
-//! The [`engine`] applies each [`event`] to the [`world`] (all processes, zombies and pid namespaces), gets
+//! The [`detector`] applies each [`event`] to the [`world`] (all processes, zombies and pid namespaces), gets
 //! [`change`]s, and asks the [`rules`] for [`finding`]s. [`wire`] reads and writes events as bytes. Nothing here
 //! accesses a file, a clock or a kernel, so the same events always give the same findings.
 
 pub mod change;
-pub mod engine;
+pub mod detector;
 pub mod event;
 pub mod finding;
 pub mod foreign;

@@ -129,7 +129,7 @@ macro_rules! rules {
     };
 }
 
-// A new rule is one file and one line here.
+// A new rule is one file, its `mod` above (rustfmt looks for no files in a macro), and one line here.
 rules! {
     init_ignored_signal,
     unreaped_child,

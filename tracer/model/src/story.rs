@@ -6,7 +6,7 @@
 use tracer_common::record::signal_flags as bit;
 
 use crate::{
-    engine::Engine,
+    detector::Detector,
     event::{
         Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Roles, Row, SignalSent,
         SignalTaken, TaskInfo,
@@ -110,10 +110,10 @@ pub fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
     }
 }
 
-/// An engine, the clock of the story, and what was found so far.
+/// A detector, the clock of the story, and what was found so far.
 pub struct Story {
     /// What is told goes there.
-    pub engine: Engine,
+    pub detector: Detector,
     /// The time.
     pub now: BootNs,
     /// What was found since it was last asked for.
@@ -134,7 +134,7 @@ impl Story {
 
     /// The same, with other thresholds.
     pub fn with(thresholds: &Thresholds) -> Self {
-        let mut story = Self { engine: Engine::new(thresholds), now: after_boot(1_000), found: Vec::new() };
+        let mut story = Self { detector: Detector::new(thresholds), now: after_boot(1_000), found: Vec::new() };
         story.snapshot(&[born(1, 0)]);
         story
     }
@@ -142,19 +142,19 @@ impl Story {
     /// The same, read by somebody who asks for the tree of a process with that pid.
     #[must_use]
     pub fn read_for_tree(self, pid: Option<u32>) -> Self {
-        Self { engine: self.engine.asked_for_tree(pid), ..self }
+        Self { detector: self.detector.asked_for_tree(pid), ..self }
     }
 
     /// The world as it is now.
     pub fn world(&self) -> &World {
-        self.engine.world()
+        self.detector.world()
     }
 
     /// Takes an event in, one microsecond after the last.
     pub fn event(&mut self, kind: EventKind) -> &mut Self {
         self.now += Span::MICROSECOND;
         let event = Event { at: self.now, cpu: 0, kind };
-        let (step, _) = self.engine.step(&event, &[]);
+        let (step, _) = self.detector.step(&event, &[]);
         self.found.extend_from_slice(step.findings);
         self
     }
@@ -233,14 +233,14 @@ impl Story {
         self.now += ms * MS;
         let until = self.now;
         loop {
-            for due in self.engine.due(until, usize::MAX) {
+            for due in self.detector.due(until, usize::MAX) {
                 let Wanted::Look(due) = due else { continue };
                 let told = looks.iter().find(|(pid, ..)| *pid == due.tgid).map(|&(_, state, ppid)| (state, ppid));
                 let found = told.or_else(|| self.expected(due));
                 self.look(due.tgid, found);
             }
             self.event(EventKind::Tick);
-            if !self.engine.is_more_due(until) {
+            if !self.detector.is_more_due(until) {
                 return self;
             }
         }

@@ -1,4 +1,4 @@
-//! `tracer export`: a recording through the engine into a file of another format.
+//! `tracer export`: a recording through the detector into a file of another format.
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
@@ -15,7 +15,7 @@ use crate::{
         progress::Progress,
     },
     console::stdout::Stdout,
-    engine::Engine,
+    detector::Detector,
     filter::Filter,
     ident::file_name,
     kind::Kind,
@@ -43,9 +43,9 @@ pub fn run(options: &cli::Export) -> Result<ExitCode> {
     say_what_lacks(file, &trace, &Kind::ALL);
     let is_on_terminal = is_stdout(out) && io::stdout().is_terminal();
     let progress = Progress::beside(is_on_terminal, "exporting", trace.span()?);
-    let mut engine = Engine::new(&thresholds.over(trace.start().thresholds));
+    let mut detector = Detector::new(&thresholds.over(trace.start().thresholds));
     let mut sink = open(*to, out)?;
-    play_into(&mut *sink, &mut trace, &mut engine, out, progress).inspect_err(|_| remove(*to, out))?;
+    play_into(&mut *sink, &mut trace, &mut detector, out, progress).inspect_err(|_| remove(*to, out))?;
     complain(file, &trace);
     Ok(ExitCode::SUCCESS)
 }
@@ -53,7 +53,7 @@ pub fn run(options: &cli::Export) -> Result<ExitCode> {
 fn play_into(
     sink: &mut dyn Sink,
     trace: &mut Trace,
-    engine: &mut Engine,
+    detector: &mut Detector,
     out: &Path,
     progress: Progress,
 ) -> Result<()> {
@@ -62,8 +62,8 @@ fn play_into(
         out => format!("cannot write {}", file_name(out)),
     };
     let mut sink = Counted::new(sink);
-    play(trace, engine, BootNs::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
-    sink.finish(engine.world()).with_context(cannot_write)?;
+    play(trace, detector, BootNs::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
+    sink.finish(detector.world()).with_context(cannot_write)?;
     Ok(())
 }
 

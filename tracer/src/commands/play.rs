@@ -1,4 +1,4 @@
-//! Plays a recording through the engine: the one loop of all commands that read one, and their messages about the file.
+//! Plays a recording through the detector: the one loop of all commands that read one, and their messages about the file.
 
 use std::{ops::ControlFlow, path::Path};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{
     commands::progress::Progress,
     console::{stderr, style::WARN},
-    engine::Engine,
+    detector::Detector,
     ident::{file_name, tame},
     kind::Kind,
     source::trace::Trace,
@@ -24,14 +24,14 @@ use crate::{
 /// If the trace cannot be read, or from `take`.
 pub fn play(
     trace: &mut Trace,
-    engine: &mut Engine,
+    detector: &mut Detector,
     until: BootNs,
     mut progress: Progress,
     mut take: impl FnMut(&World, &Step<'_>) -> Result<()>,
 ) -> Result<()> {
     trace.play_until(until, |event, record| {
         progress.at(event.at);
-        let (step, world) = engine.step(event, record);
+        let (step, world) = detector.step(event, record);
         take(world, &step)?;
         Ok(ControlFlow::Continue(()))
     })?;

@@ -1,4 +1,4 @@
-//! `tracer replay`: a recording through the engine to standard output, as `watch` would have printed it.
+//! `tracer replay`: a recording through the detector to standard output, as `watch` would have printed it.
 
 use std::{
     io::BufWriter,
@@ -17,7 +17,7 @@ use crate::{
         watch::presenter,
     },
     console::stdout::Stdout,
-    engine::Engine,
+    detector::Detector,
     event::EventKind,
     filter::Filter,
     sink::Counted,
@@ -40,7 +40,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let (from, until) = window(options, &mut trace)?;
     say_what_lacks(file, &trace, options.show.kinds());
     let thresholds = options.thresholds.over(trace.start().thresholds);
-    let mut engine = Engine::new(&thresholds).asked_for_tree(options.show.filter.tree);
+    let mut detector = Detector::new(&thresholds).asked_for_tree(options.show.filter.tree);
     let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
     // It waits for its reader and loses nothing; signals have their default effect.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
@@ -48,7 +48,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let progress = Progress::new("replaying", trace.span()?);
-    play(&mut trace, &mut engine, until, progress, |world, step| {
+    play(&mut trace, &mut detector, until, progress, |world, step| {
         if step.event.at >= from
             && !matches!(step.event.kind, EventKind::Start(_))
             && let Some(wait) = pace.wait(step.event.at)
@@ -58,7 +58,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         }
         Ok(sink.step(world, step)?)
     })?;
-    let finished = sink.finish(engine.world());
+    let finished = sink.finish(detector.world());
     complain(file, &trace);
     finished?;
     Ok(ExitCode::SUCCESS)

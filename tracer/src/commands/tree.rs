@@ -12,7 +12,7 @@ use crate::{
         progress::Progress,
     },
     console::{stdout::Stdout, style::Screen},
-    engine::Engine,
+    detector::Detector,
     event::Event,
     filter::{self, Missing},
     source::{
@@ -34,11 +34,11 @@ use crate::{
 /// output cannot be written.
 pub fn run(options: &cli::Tree) -> Result<ExitCode> {
     let cli::Tree { ref file, at, output, ns, zombies } = *options;
-    let engine = match file {
+    let detector = match file {
         Some(file) => recorded(file, at)?,
         None => live()?,
     };
-    let world = engine.world();
+    let world = detector.world();
     let ns = ns.map(|ns| filter::find_ns(world, ns)).transpose();
     let ns = if file.is_some() { ns.map_err(Missing::at_moment) } else { ns };
     let scope = Extract { ns: ns?, zombies };
@@ -52,33 +52,33 @@ pub fn run(options: &cli::Tree) -> Result<ExitCode> {
 }
 
 /// Attaches nothing.
-fn live() -> Result<Engine> {
-    let mut engine = Engine::new(&Thresholds::default());
+fn live() -> Result<Detector> {
+    let mut detector = Detector::new(&Thresholds::default());
     let mut live = Live::snapshot_only()?;
-    engine.step(&live.start_event(&LoadOptions::default(), &Thresholds::default()), &[]);
+    detector.step(&live.start_event(&LoadOptions::default(), &Thresholds::default()), &[]);
     for event in &live.snapshot().context("cannot list the processes with the kernel's task iterator")? {
-        engine.step(event, &[]);
+        detector.step(event, &[]);
     }
     let mut containers = Containers::default();
-    let all: Vec<_> = engine.world().processes().map(|process| process.key).collect();
-    let units = containers.survey(&all, engine.world());
-    let found = containers.surveyed(engine.world());
+    let all: Vec<_> = detector.world().processes().map(|process| process.key).collect();
+    let units = containers.survey(&all, detector.world());
+    let found = containers.surveyed(detector.world());
     for kind in units.into_iter().chain(found).chain(containers.finish()) {
-        engine.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
+        detector.step(&Event { at: live::now(), cpu: 0, kind }, &[]);
     }
-    Ok(engine)
+    Ok(detector)
 }
 
 /// The world after the last event that is not later than the moment, or after the last of all.
-fn recorded(file: &Path, at: Option<When>) -> Result<Engine> {
+fn recorded(file: &Path, at: Option<When>) -> Result<Detector> {
     let mut trace = Trace::open(file)?;
-    let mut engine = Engine::new(&trace.start().thresholds);
+    let mut detector = Detector::new(&trace.start().thresholds);
     let until = match at {
         Some(at) => moment(at, &mut trace)?,
         None => BootNs::MAX,
     };
     trace.seek(until)?;
-    play(&mut trace, &mut engine, until, Progress::new("reading", None), |_, _| Ok(()))?;
+    play(&mut trace, &mut detector, until, Progress::new("reading", None), |_, _| Ok(()))?;
     complain(file, &trace);
-    Ok(engine)
+    Ok(detector)
 }

@@ -11,7 +11,7 @@ use crate::{
         progress::Progress,
     },
     console::{stdout::Stdout, style::Screen},
-    engine::Engine,
+    detector::Detector,
     ident::{file_name, quote},
     source::trace::Trace,
     time::BootNs,
@@ -30,8 +30,8 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
     let out = BufWriter::new(Stdout::lock());
     match &options.file {
         Some(file) => {
-            let (engine, page) = recorded(options, file)?;
-            let world = engine.world();
+            let (detector, page) = recorded(options, file)?;
+            let world = detector.world();
             match options.output {
                 Output::Text => print::print_recorded(world, &page, Screen::stdout(), &zone::local(), out),
                 Output::Json => print::print_recorded_json(world, &page, out),
@@ -50,25 +50,25 @@ pub fn run(options: &cli::Why) -> Result<ExitCode> {
 }
 
 /// From the beginning, because an image of the world in the middle says nothing about what happened before it.
-fn recorded(options: &cli::Why, file: &Path) -> Result<(Engine, Page)> {
-    let (mut engine, mut follow, mut trace) = read(options, file, Follow::new(&options.who))?;
+fn recorded(options: &cli::Why, file: &Path) -> Result<(Detector, Page)> {
+    let (mut detector, mut follow, mut trace) = read(options, file, Follow::new(&options.who))?;
     let name = file_name(file);
     // Whom a name means is known at the end only; a pipe cannot be read again.
-    if let Some(meant) = follow.meant(engine.world(), &name)? {
+    if let Some(meant) = follow.meant(detector.world(), &name)? {
         ensure!(
             trace.span()?.is_some(),
             "{} is the name of a program or a unit; to look for it, save the recording to a file first, or give a pid",
             quote(options.who.to_string())
         );
-        (engine, follow, trace) = read(options, file, Follow::only(&options.who, meant))?;
+        (detector, follow, trace) = read(options, file, Follow::only(&options.who, meant))?;
     }
     complain(file, &trace);
-    let page = follow.page(engine.world(), &name)?;
-    Ok((engine, page))
+    let page = follow.page(detector.world(), &name)?;
+    Ok((detector, page))
 }
 
 /// Plays the recording to the moment.
-fn read(options: &cli::Why, file: &Path, follow: Follow) -> Result<(Engine, Follow, Trace)> {
+fn read(options: &cli::Why, file: &Path, follow: Follow) -> Result<(Detector, Follow, Trace)> {
     let mut trace = Trace::open(file)?;
     let until = match options.at {
         Some(at) => moment(at, &mut trace)?,
@@ -76,11 +76,11 @@ fn read(options: &cli::Why, file: &Path, follow: Follow) -> Result<(Engine, Foll
     };
     let had_at = if let WhoArg::Pid(_, Some(at)) = options.who { Some(moment(at, &mut trace)?) } else { None };
     let mut follow = follow.had_at(had_at);
-    let mut engine = Engine::new(&trace.start().thresholds);
+    let mut detector = Detector::new(&trace.start().thresholds);
     let progress = Progress::new("reading", trace.span()?);
-    play(&mut trace, &mut engine, until, progress, |world, step| {
+    play(&mut trace, &mut detector, until, progress, |world, step| {
         follow.step(world, step);
         Ok(())
     })?;
-    Ok((engine, follow, trace))
+    Ok((detector, follow, trace))
 }

@@ -5,7 +5,7 @@ use std::{fs, io::Write, ops::ControlFlow, path::Path};
 
 use tempfile::{NamedTempFile, TempDir};
 use tracer::{
-    engine::Engine,
+    detector::Detector,
     event::{self, EventKind, Loss},
     host::StartInfo,
     source::{
@@ -55,17 +55,17 @@ fn records(count: u32) -> Vec<(u64, Vec<u8>)> {
 fn trace(path: &Path, records: &[(u64, Vec<u8>)]) {
     let file = fs::File::create_new(path).unwrap();
     let mut writer = Writer::create(file, &start_info()).unwrap();
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     let (last, rest) = records.split_last().unwrap();
     for (n, (at, record)) in rest.iter().enumerate() {
         let event = tracer::source::decode::decode(record).unwrap();
-        engine.step(&event, record);
+        detector.step(&event, record);
         writer.record(BootNs(*at), record).unwrap();
         if n % 25 == 24 {
             writer.flush().unwrap();
         }
         if n % 100 == 99 || n + 2 == records.len() {
-            writer.keyframe(engine.world().now(), &image(engine.world())).unwrap();
+            writer.keyframe(detector.world().now(), &image(detector.world())).unwrap();
         }
     }
     writer.last_record(BootNs(last.0), &last.1).unwrap();
@@ -83,7 +83,7 @@ struct Played {
 /// Plays a file; the reason if it is not read at all.
 fn play(path: &Path) -> Result<Played, String> {
     let mut trace = Trace::open(path).map_err(|error| format!("{error:#}"))?;
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     let (mut records, mut lost, mut in_image) = (0, Loss::default(), false);
     trace
         .play(|event, record| {
@@ -95,11 +95,11 @@ fn play(path: &Path) -> Result<Played, String> {
                 _ if in_image => {}
                 _ => records += 1,
             }
-            engine.step(event, record);
+            detector.step(event, record);
             Ok(ControlFlow::Continue(()))
         })
         .map_err(|error| format!("{error:#}"))?;
-    Ok(Played { records, lost, end: trace.end().clone(), processes: engine.world().process_count() })
+    Ok(Played { records, lost, end: trace.end().clone(), processes: detector.world().process_count() })
 }
 
 /// The ends of the container's records, each with its type.

@@ -200,10 +200,10 @@ fn what_does_not_exist_is_told_at_the_start() {
         let cli = Cli::parse_from(["tracer", "watch"].into_iter().chain(options.split_whitespace()));
         let Command::Watch(watch) = cli.command else { unreachable!("it is watch") };
         let mut sink = Json::new(Vec::new(), Filter::from(&watch.show.filter), &[]);
-        let mut engine = tracer::engine::Engine::new(&Default::default());
+        let mut detector = tracer::detector::Detector::new(&Default::default());
         let result = everything().into_iter().try_for_each(|kind| {
             let event = tracer::event::Event { at: tracer::time::BootNs(1), cpu: 0, kind };
-            let (step, world) = engine.step(&event, &[]);
+            let (step, world) = detector.step(&event, &[]);
             sink.step(world, &step)
         });
         let error = result.unwrap_err().to_string();

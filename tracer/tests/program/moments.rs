@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 use tracer::{
-    engine::Engine,
+    detector::Detector,
     event::{End, Event, EventKind, TaskInfo},
     ident::{Args, PidNs, ProcKey},
     source::{encode::image, trace::Trace},
@@ -35,7 +35,7 @@ struct Recording {
     folder: TempDir,
     path: PathBuf,
     writer: Writer,
-    engine: Engine,
+    detector: Detector,
 }
 
 impl Recording {
@@ -44,15 +44,15 @@ impl Recording {
         let path = folder.path().join("run.mcap");
         let EventKind::Start(info) = start() else { panic!("a story begins with its start") };
         let writer = Writer::create(File::create_new(&path).unwrap(), &info).unwrap();
-        let mut recording = Self { folder, path, writer, engine: Engine::new(&Thresholds::default()) };
+        let mut recording = Self { folder, path, writer, detector: Detector::new(&Thresholds::default()) };
         recording.event(S, start());
         recording
     }
 
     fn event(&mut self, at: u64, kind: EventKind) {
         let record = record(at, &kind);
-        self.engine.step(&Event { at: BootNs(at), cpu: 0, kind }, &record);
-        self.writer.record(self.engine.world().now(), &record).unwrap();
+        self.detector.step(&Event { at: BootNs(at), cpu: 0, kind }, &record);
+        self.writer.record(self.detector.world().now(), &record).unwrap();
     }
 
     fn events(&mut self, events: impl IntoIterator<Item = (u64, EventKind)>) {
@@ -60,7 +60,7 @@ impl Recording {
     }
 
     fn keyframe(&mut self) {
-        let world = self.engine.world();
+        let world = self.detector.world();
         self.writer.keyframe(world.now(), &image(world)).unwrap();
     }
 
@@ -89,19 +89,19 @@ fn tree(file: &Path, arguments: &[&str]) -> Vec<u64> {
 }
 
 /// Plays the end of a file from its last image of the world on.
-fn end_of(path: &Path) -> (Engine, usize) {
+fn end_of(path: &Path) -> (Detector, usize) {
     let mut trace = Trace::open(path).unwrap();
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     trace.seek(BootNs::MAX).unwrap();
     let mut played = 0;
     trace
         .play_until(BootNs::MAX, |event, record| {
-            engine.step(event, record);
+            detector.step(event, record);
             played += 1;
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
-    (engine, played)
+    (detector, played)
 }
 
 fn commands(world: &World) -> BTreeMap<ProcKey, Args> {
@@ -134,12 +134,12 @@ fn large(processes: u32, bytes: usize) -> Recording {
 fn an_image_of_a_large_world_is_one_keyframe_however_many_chunks_it_needs() {
     for (processes, bytes) in [(5_000, 480), (50_000, 0)] {
         let recording = large(processes, bytes);
-        let want = commands(recording.engine.world());
+        let want = commands(recording.detector.world());
         assert_eq!(want.len() as u32, processes - 2);
         let (_folder, path) = recording.end(4 * S);
-        let (engine, played) = end_of(&path);
-        assert!(commands(engine.world()) == want, "{} of {processes}", engine.world().process_count());
-        assert!(engine.world().is_whole());
+        let (detector, played) = end_of(&path);
+        assert!(commands(detector.world()) == want, "{} of {processes}", detector.world().process_count());
+        assert!(detector.world().is_whole());
         // The image with its beginning and end, before it the start, and after it the end.
         assert!(played <= (processes as usize - 2) * 2 + 4, "not from the last image on: {played}");
         let count = tree(&path, &["--at", "+1.5s"]).len() as u32;
@@ -164,15 +164,15 @@ fn chunks(bytes: &[u8]) -> Vec<(usize, usize)> {
 #[test]
 fn an_image_that_is_not_whole_is_none() {
     let recording = large(4_000, 480);
-    let want = commands(recording.engine.world());
+    let want = commands(recording.detector.world());
     let (_folder, path) = recording.end(4 * S);
     let bytes = fs::read(&path).unwrap();
     let chunks = chunks(&bytes);
     assert!(chunks.len() > 8, "{chunks:?}");
     let is_right = |name: &str, begin: usize, contents: &[u8], least: usize| {
         fs::write(&path, contents).unwrap();
-        let (engine, _) = end_of(&path);
-        let (is_whole, processes) = (engine.world().is_whole(), engine.world().process_count());
+        let (detector, _) = end_of(&path);
+        let (is_whole, processes) = (detector.world().is_whole(), detector.world().process_count());
         assert!(!is_whole || processes >= least, "{name} at {begin}: {processes}");
     };
     for &(begin, end) in &chunks {
@@ -199,15 +199,15 @@ fn a_damaged_image_does_not_make_a_world_whole() {
         }
         fs::write(&path, &damaged).unwrap();
         let mut trace = Trace::open(&path).unwrap();
-        let mut engine = Engine::new(&Thresholds::default());
+        let mut detector = Detector::new(&Thresholds::default());
         trace
             .play(|event, record| {
-                let world = engine.step(event, record).1;
+                let world = detector.step(event, record).1;
                 assert!(!world.is_whole() || world.process_count() >= 3_998, "{lost:?}: {}", world.process_count());
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();
-        assert_eq!(engine.world().process_count(), 3_998, "{lost:?}");
+        assert_eq!(detector.world().process_count(), 3_998, "{lost:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tracer::{
     console::style::Screen,
-    engine::Engine,
+    detector::Detector,
     event::{Adopter, Event, EventKind, Exec, Exit, Roles, TaskInfo},
     filter::Filter,
     host::{Container, OutOfMemory},
@@ -281,18 +281,18 @@ fn no_name_can_lie_on_a_page() {
     for i in 0..LIES.len() {
         let pid = 100 + 10 * i;
         for who in [pid, pid + 1, pid + 4] {
-            let mut engine = Engine::new(&Thresholds::default());
+            let mut detector = Detector::new(&Thresholds::default());
             let mut follow = Follow::new(&who.to_string().parse().unwrap());
             for (at, kind) in (0..).zip(&events) {
                 let event = Event { at: after_boot(100_000 + at * 10), cpu: 0, kind: kind.clone() };
-                let (step, world) = engine.step(&event, &[]);
+                let (step, world) = detector.step(&event, &[]);
                 follow.step(world, &step);
             }
-            let page = follow.page(engine.world(), "run.mcap").unwrap();
+            let page = follow.page(detector.world(), "run.mcap").unwrap();
             let mut out = Vec::new();
             let screen = Screen { colour: false, width: Some(50) };
-            print_recorded(engine.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
-            print_recorded_json(engine.world(), &page, &mut out).unwrap();
+            print_recorded(detector.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
+            print_recorded_json(detector.world(), &page, &mut out).unwrap();
             assert_harmless("why", &String::from_utf8(out).unwrap());
         }
     }

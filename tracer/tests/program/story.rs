@@ -1,12 +1,12 @@
 //! Events made by hand, and a world that lives through them: nothing here needs a kernel.
 
 use tracer::{
-    engine::Engine,
+    detector::Detector,
     event::{
         Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss, Masks, Reap, Roles, Row,
         SignalSent, SignalTaken, TaskInfo, WaitCall,
     },
-    host::{Container, Engine as ContainerEngine, GroupRoom, Holder, Room, Rooms, StartInfo},
+    host::{Container, Engine, GroupRoom, Holder, Room, Rooms, StartInfo},
     ident::{Args, Comm, PidNs},
     signal::{Aim, Place, Signal},
     sink::Sink,
@@ -191,7 +191,7 @@ pub fn container() -> [EventKind; 2] {
     let id = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
     let container = Container {
         id: id.into(),
-        engine: ContainerEngine::Docker,
+        engine: Engine::Docker,
         name: Some("web".into()),
         image: Some("evil\x1b[2J:1".into()),
         stop_signal: Some("SIGINT".into()),
@@ -304,14 +304,14 @@ pub fn live(events: &[EventKind], sinks: &mut [&mut dyn Sink]) -> World {
 
 /// The same, with the milliseconds before each; the first is at 100 s.
 pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
-    let mut engine = Engine::new(&Thresholds::default());
+    let mut detector = Detector::new(&Thresholds::default());
     let mut summary = Summary::default();
     let begin = after_boot(100_000);
     let mut at = begin;
     let mut feed = |at, kind: EventKind| {
         let cpu = if kind.name().is_some() { 3 } else { 0 };
         let event = Event { at, cpu, kind };
-        let (step, world) = engine.step(&event, &[]);
+        let (step, world) = detector.step(&event, &[]);
         summary.count(&step, BootNs::ZERO);
         for sink in &mut *sinks {
             sink.step(world, &step).unwrap();
@@ -329,12 +329,12 @@ pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
         signals_seen: 4_120,
         walks_cut: 1,
         cpu_ns: Span::ms(21),
-        processes: engine.world().process_count() as u64,
-        namespaces: engine.world().namespace_count() as u64,
+        processes: detector.world().process_count() as u64,
+        namespaces: detector.world().namespace_count() as u64,
         ..summary
     };
     for sink in sinks {
-        sink.finish(engine.world(), &summary).unwrap();
+        sink.finish(detector.world(), &summary).unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use jiff::tz::TimeZone;
 use tracer::{
     console::style::Screen,
-    engine::Engine,
+    detector::Detector,
     event::{Adopter, Event, EventKind, Exit, TaskInfo},
     host::Container,
     signal::Signal,
@@ -30,26 +30,26 @@ use crate::{
 };
 
 /// Lives through events, one every 10 ms, and tells of somebody; of a program or a unit after a second reading.
-fn page(events: &[EventKind], who: &str) -> Result<(Engine, Page), Missing> {
+fn page(events: &[EventKind], who: &str) -> Result<(Detector, Page), Missing> {
     let who = who.parse().unwrap();
     let mut follow = Follow::new(&who);
-    let mut engine = follow_all(events, &mut follow);
-    if let Some(meant) = follow.meant(engine.world(), "run.mcap")? {
+    let mut detector = follow_all(events, &mut follow);
+    if let Some(meant) = follow.meant(detector.world(), "run.mcap")? {
         follow = Follow::only(&who, meant);
-        engine = follow_all(events, &mut follow);
+        detector = follow_all(events, &mut follow);
     }
-    let page = follow.page(engine.world(), "run.mcap")?;
-    Ok((engine, page))
+    let page = follow.page(detector.world(), "run.mcap")?;
+    Ok((detector, page))
 }
 
-fn follow_all(events: &[EventKind], follow: &mut Follow) -> Engine {
-    let mut engine = Engine::new(&Thresholds::default());
+fn follow_all(events: &[EventKind], follow: &mut Follow) -> Detector {
+    let mut detector = Detector::new(&Thresholds::default());
     for (i, kind) in (0..).zip(events) {
         let event = Event { at: after_boot(100_000 + i * 10), cpu: 0, kind: kind.clone() };
-        let (step, world) = engine.step(&event, &[]);
+        let (step, world) = detector.step(&event, &[]);
         follow.step(world, &step);
     }
-    engine
+    detector
 }
 
 fn shown(events: &[EventKind], who: &str) -> Page {
@@ -61,16 +61,16 @@ fn refused(events: &[EventKind], who: &str) -> String {
 }
 
 fn text(events: &[EventKind], who: &str, screen: Screen) -> String {
-    let (engine, page) = page(events, who).unwrap();
+    let (detector, page) = page(events, who).unwrap();
     let mut out = Vec::new();
-    print_recorded(engine.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
+    print_recorded(detector.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 fn line(events: &[EventKind], who: &str) -> String {
-    let (engine, page) = page(events, who).unwrap();
+    let (detector, page) = page(events, who).unwrap();
     let mut out = Vec::new();
-    print_recorded_json(engine.world(), &page, &mut out).unwrap();
+    print_recorded_json(detector.world(), &page, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(json::parse(&text), "whyrecording");
     text
@@ -198,13 +198,13 @@ fn of_a_pid_that_was_used_again_the_last_owner_is_shown_and_the_others_named() {
     // The first had it at any moment before the second was born.
     for (at, name) in [(after_boot(100_100), "first"), (after_boot(100_200), "second")] {
         let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(at));
-        let engine = follow_all(&events, &mut follow);
-        let page = follow.page(engine.world(), "run.mcap").unwrap();
+        let detector = follow_all(&events, &mut follow);
+        let page = follow.page(detector.world(), "run.mcap").unwrap();
         assert_eq!((page.life.process.comm, page.other_count), (name.into(), 1));
     }
     let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(after_boot(199)));
-    let engine = follow_all(&events, &mut follow);
-    let error = follow.page(engine.world(), "run.mcap").err().unwrap().to_string();
+    let detector = follow_all(&events, &mut follow);
+    let error = follow.page(detector.world(), "run.mcap").err().unwrap().to_string();
     assert!(
         error.starts_with("there is no process with pid 200 in the recording run.mcap at that moment; "),
         "{error}"
@@ -367,28 +367,28 @@ fn each_of_many_victims_has_the_finding_on_its_page() {
     }
     // Close together, so that it is one finding; then time passes.
     let live = |follow: &mut Follow| {
-        let mut engine = Engine::new(&Thresholds::default());
+        let mut detector = Detector::new(&Thresholds::default());
         let last = (after_boot(101_000), EventKind::Tick);
         for (at, kind) in events.iter().map(|kind| (after_boot(100_000), kind.clone())).chain([last]) {
             let event = Event { at, cpu: 0, kind };
-            let (step, world) = engine.step(&event, &[]);
+            let (step, world) = detector.step(&event, &[]);
             follow.step(world, &step);
         }
-        engine
+        detector
     };
     let rules = |page: &Page| page.life.findings.iter().map(|(finding, _)| finding.rule.name).collect::<Vec<_>>();
     for pid in 200..250 {
         let mut follow = Follow::new(&WhoArg::Pid(pid, None));
-        let engine = live(&mut follow);
-        assert_eq!(rules(&follow.page(engine.world(), "run.mcap").unwrap()), ["killed-by"], "{pid}");
+        let detector = live(&mut follow);
+        assert_eq!(rules(&follow.page(detector.world(), "run.mcap").unwrap()), ["killed-by"], "{pid}");
     }
     let who = "victim".parse().unwrap();
     let mut follow = Follow::new(&who);
-    let engine = live(&mut follow);
-    let meant = follow.meant(engine.world(), "run.mcap").unwrap().unwrap();
+    let detector = live(&mut follow);
+    let meant = follow.meant(detector.world(), "run.mcap").unwrap().unwrap();
     let mut follow = Follow::only(&who, meant);
-    let engine = live(&mut follow);
-    let page = follow.page(engine.world(), "run.mcap").unwrap();
+    let detector = live(&mut follow);
+    let page = follow.page(detector.world(), "run.mcap").unwrap();
     assert_eq!((rules(&page), page.other_count, page.others.len()), (vec!["killed-by"], 49, 10));
 }
 

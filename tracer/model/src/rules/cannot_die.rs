@@ -190,7 +190,7 @@ mod tests {
     /// Time passes, and a look finds that.
     fn look(story: &mut Story, pid: u32, ms: u64, state: u8, held: Held) {
         story.now += Span::ms(ms);
-        assert!(story.engine.due(story.now, 0).contains(&Wanted::Held(key(pid))));
+        assert!(story.detector.due(story.now, 0).contains(&Wanted::Held(key(pid))));
         let found = Some(Looked { state, ppid: 1, pts: None });
         story.event(EventKind::Look(Look { key: key(pid), found }));
         story.event(EventKind::Held(key(pid), Box::new(held))).event(EventKind::Tick);

@@ -167,7 +167,7 @@ mod tests {
 
     fn look(story: &mut Story, ms: u64, masks: Masks) {
         story.now += ms * crate::story::MS;
-        assert!(story.engine.due(story.now, 0).contains(&Wanted::Masks(task(20))));
+        assert!(story.detector.due(story.now, 0).contains(&Wanted::Masks(task(20))));
         story.look(20, Some((b'S', 1))).event(EventKind::Masks(task(20), Some(masks))).event(EventKind::Tick);
     }
 

@@ -571,7 +571,7 @@ mod tests {
         let mut story = container();
         story.exec(10, "uwsgi --ini /etc/x").signal(sent(3, Signal::TERM, bit::HANDLER, 0));
         let caught = Masks { caught: 0b10 | 1 << 14, ..Masks::default() };
-        assert!(story.engine.due(story.now + MS, 0).contains(&Wanted::Masks(task(10))));
+        assert!(story.detector.due(story.now + MS, 0).contains(&Wanted::Masks(task(10))));
         story.event(EventKind::Masks(task(10), Some(caught))).wait(300, &LIVES);
         story.exec(10, "uwsgi --ini x").wait(2_000, &LIVES);
         let finding = killed(&mut story).unwrap();

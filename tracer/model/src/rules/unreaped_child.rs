@@ -389,7 +389,7 @@ mod tests {
     use super::*;
     use crate::finding::{Confidence, Stage};
     use crate::{
-        engine::ASKED_AT_ONCE,
+        detector::ASKED_AT_ONCE,
         event::{Adopter, EventKind, Exit},
         ident::Args,
         rules::Wanted,
@@ -493,7 +493,7 @@ mod tests {
             story.exit(end(20, 10, Adopter::NamespaceInit(task(1)))).wait(20, &[(21, b'S', 1), (20, b'Z', 10)]);
             story.now += Span::seconds(3);
             let (reader, writer) = (key(10), key(21));
-            assert!(story.engine.due(story.now, 0).contains(&Wanted::Pipe(reader, writer)));
+            assert!(story.detector.due(story.now, 0).contains(&Wanted::Pipe(reader, writer)));
             story.event(EventKind::Pipe(crate::event::Pipe { reader, writer, shared }));
             story.found.clear();
             story.wait(0, &[(20, b'Z', 10), (10, b'S', 1)]);
@@ -525,8 +525,8 @@ mod tests {
         // All are due at the same time, and the world is in doubt of them too. A tick takes some of them.
         story.now += Span::seconds(3);
         let (until, mut looked_at) = (story.now, BTreeSet::new());
-        while story.engine.is_more_due(until) {
-            let due = story.engine.due(until, 0);
+        while story.detector.is_more_due(until) {
+            let due = story.detector.due(until, 0);
             assert!(due.len() <= 2 * ASKED_AT_ONCE + 100, "{}", due.len());
             looked_at.extend(due);
             story.event(EventKind::Tick);

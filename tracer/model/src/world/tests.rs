@@ -180,7 +180,7 @@ fn an_end_that_names_a_dying_parent_does_not_bring_it_back() {
 /// Who is reaped, and by whom, when the kernel releases this process.
 fn reaped(story: &mut Story, pid: u32) -> Vec<(u32, Option<u32>)> {
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(pid)) };
-    let (step, _) = story.engine.step(&event, &[]);
+    let (step, _) = story.detector.step(&event, &[]);
     let reaped = step.changes.iter().filter_map(|change| match change {
         Change::Reaped { identity, by, .. } => Some((identity.key.tgid, by.map(|by| by.tgid))),
         _ => None,
@@ -237,7 +237,7 @@ fn the_exact_hooks_say_who_reaped_and_when() {
     let reaper = TaskRef { tid: 11, ..task(10) };
     let reap = Reap { task: task(20), reaper, call: Some(WaitCall::Waitid) };
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Reap(reap) };
-    let (step, _) = story.engine.step(&event, &[]);
+    let (step, _) = story.detector.step(&event, &[]);
     let [Change::Reaped { by, zombie_for, exact, .. }] = *step.changes else { panic!("{:?}", step.changes) };
     assert_eq!((by, zombie_for), (Some(key(10)), Some(5 * MS)));
     assert_eq!(exact, Some(ExactReap { tid: 11, call: Some(WaitCall::Waitid) }));
@@ -252,7 +252,7 @@ fn nobody_reaps_whom_nobody_has_to_wait_for() {
     story.fork(born(10, 1)).fork(born(20, 10)).exit(Exit { autoreap: true, ..end(20, 10, Adopter::None) });
     let reap = Reap { task: task(20), reaper: task(20), call: None };
     let event = Event { at: story.now, cpu: 0, kind: EventKind::Reap(reap) };
-    let (step, _) = story.engine.step(&event, &[]);
+    let (step, _) = story.detector.step(&event, &[]);
     assert!(matches!(step.changes, [Change::Reaped { by: None, exact: Some(_), .. }]));
 }
 
@@ -574,7 +574,7 @@ fn an_end_that_is_read_after_the_look_that_found_nobody_is_told() {
     let (signal, exit) = (EventKind::Signal(kill(10, 11, Signal::KILL)), EventKind::Exit(Box::new(exit)));
     for kind in [signal, exit] {
         let event = late(kind);
-        let (step, _) = story.engine.step(&event, &[]);
+        let (step, _) = story.detector.step(&event, &[]);
         assert!(!step.changes.is_empty());
     }
     story.wait(200, &[]);
@@ -593,7 +593,7 @@ fn a_rule_says_nothing_of_a_zombie_that_is_not_found_before_the_stream_has_come_
     story.look(20, None);
     let tick = |story: &mut Story, at| {
         let event = Event { at, cpu: 0, kind: EventKind::Tick };
-        let (step, _) = story.engine.step(&event, &[]);
+        let (step, _) = story.detector.step(&event, &[]);
         let found = step.findings.to_vec();
         story.found.extend(found);
     };
@@ -614,7 +614,7 @@ fn a_birth_from_before_a_snapshot_that_did_not_show_it_leaves_no_ghost() {
     story.event(EventKind::CommandLine(key(11), args("server -x")));
     for pid in [10, 11] {
         let fork = EventKind::Fork(Box::new(Fork { task: born(pid, 1), creator: Some(task(1)) }));
-        story.engine.step(&Event { at, cpu: 0, kind: fork }, &[]);
+        story.detector.step(&Event { at, cpu: 0, kind: fork }, &[]);
     }
     let server = story.world().get(key(11)).unwrap();
     assert_eq!((server.comm.to_string(), server.args.clone()), ("server".to_owned(), args("server -x")));

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::scene::{Scene, is_command};
 use crate::{
-    engine::Engine,
+    detector::Detector,
     event::{Event, ExitStatus},
     finding::Finding,
     host::StartInfo,
@@ -25,7 +25,7 @@ const RECORDING: &[u8] = include_bytes!("demo.mcap");
 pub(super) struct RecordedScene {
     start: StartInfo,
     events: vec::IntoIter<Event>,
-    engine: Engine,
+    detector: Detector,
     ns: PidNs,
     init: u32,
     heard: Vec<Finding>,
@@ -41,9 +41,9 @@ impl RecordedScene {
             events.push(event.clone());
             Ok(ControlFlow::Continue(()))
         })?;
-        let engine = Engine::new(&start.thresholds);
+        let detector = Detector::new(&start.thresholds);
         let events = events.into_iter();
-        let mut scene = Self { start, events, engine, ns: PidNs::default(), init: 0, heard: Vec::new() };
+        let mut scene = Self { start, events, detector, ns: PidNs::default(), init: 0, heard: Vec::new() };
         let find = |scene: &mut Self| {
             let is_it = |process: &&Process| process.is_init_of_namespace();
             let found = scene.world().processes().filter(is_it).find(|process| is_command(&process.args, init));
@@ -61,7 +61,7 @@ impl RecordedScene {
 
 impl Scene for RecordedScene {
     fn world(&self) -> &World {
-        self.engine.world()
+        self.detector.world()
     }
 
     fn now(&self) -> BootNs {
@@ -100,9 +100,9 @@ impl Scene for RecordedScene {
     }
 
     async fn go_on(&mut self, what: &str) -> Result<()> {
-        let Self { events, engine, ns, heard, .. } = self;
+        let Self { events, detector, ns, heard, .. } = self;
         let event = events.next().with_context(|| format!("the recording ends before {what}"))?;
-        let (step, _) = engine.step(&event, &[]);
+        let (step, _) = detector.step(&event, &[]);
         heard.extend(step.findings.iter().filter(|finding| finding.is_new() && finding.process.pid_ns == *ns).cloned());
         Ok(())
     }

@@ -297,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        engine::Engine,
+        detector::Detector,
         ident::Args,
         sink::trace::redact::Redactor,
         source::{encode::encode, trace::Trace},
@@ -329,7 +329,8 @@ mod tests {
     /// something else happens.
     fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, io::Result<()>) {
         let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
-        let (mut engine, redactor, mut record) = (Engine::new(&Thresholds::default()), Redactor::default(), Vec::new());
+        let (mut detector, redactor, mut record) =
+            (Detector::new(&Thresholds::default()), Redactor::default(), Vec::new());
         let args = Args { bytes: vec![b'x'; 400].into(), ..Args::default() };
         let list = (1..=processes).flat_map(|pid| {
             let task = born(pid, u32::from(pid > 1));
@@ -343,7 +344,7 @@ mod tests {
             let event = Event { at, cpu: 0, kind };
             record.clear();
             encode(&event, &mut record);
-            let world = engine.step(&event, &record).1;
+            let world = detector.step(&event, &record).1;
             let view = View { world, redactor: &redactor, event: &event };
             if i == 0 {
                 flight.start(view, &info()).unwrap();
@@ -355,7 +356,7 @@ mod tests {
             }
         }
         let event = Event { at: after_boot(4_000), cpu: 0, kind: EventKind::Tick };
-        flight.end(View { world: engine.world(), redactor: &redactor, event: &event }, End::default()).unwrap();
+        flight.end(View { world: detector.world(), redactor: &redactor, event: &event }, End::default()).unwrap();
         (flight, result)
     }
 
@@ -373,13 +374,13 @@ mod tests {
         );
         let mut trace = Trace::open(&path).unwrap();
         trace.seek(BootNs::MAX).unwrap();
-        let mut engine = Engine::new(&Thresholds::default());
+        let mut detector = Detector::new(&Thresholds::default());
         let play = trace.play(|event, record| {
-            engine.step(event, record);
+            detector.step(event, record);
             Ok(ControlFlow::Continue(()))
         });
         play.unwrap();
-        let world = engine.world();
+        let world = detector.world();
         assert_eq!((world.process_count(), world.is_whole()), (PROCESSES as usize, true));
         assert!(world.processes().all(|process| process.args.bytes.len() == 400));
     }

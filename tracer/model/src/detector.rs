@@ -65,7 +65,7 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
 }
 
 /// World and rules.
-pub struct Engine {
+pub struct Detector {
     world: World,
     rules: Vec<Box<dyn Rule>>,
     asked: Asked,
@@ -82,7 +82,7 @@ struct Asked {
     findings: Vec<Finding>,
 }
 
-impl Engine {
+impl Detector {
     /// An empty world and all rules.
     pub fn new(thresholds: &Thresholds) -> Self {
         Self {
