@@ -25,6 +25,8 @@ pub struct Stop {
     pub(crate) masks: Option<(BootNs, Masks)>,
     /// The first program that it has executed since it was asked.
     pub executed: Option<Executed>,
+    /// The last signal that it handled and raised again to end by it, in vain, as it is pid 1; and when it did so.
+    pub(crate) raised_in_vain: Option<(BootNs, Signal)>,
 }
 
 /// See [`Stop::executed`].

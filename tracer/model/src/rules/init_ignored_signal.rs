@@ -116,12 +116,7 @@ fn raised(world: &World, target: &Identity, again: &InVain) -> Opinion {
     Opinion::Found(Box::new(Finding {
         headline: format!("{} handled {signal} and raised it again in vain: it is pid 1", words::short(target)),
         notes: notes.into_iter().flatten().collect(),
-        fixes: vec![
-            format!(
-                "have {name} exit at {signal} by itself (in Node.js: process.on('{signal}', () => process.exit()))"
-            ),
-            words::INIT_ABOVE.to_owned(),
-        ],
+        fixes: words::raised_in_vain(name, signal),
         evidence: vec![sent, dropped],
         facts: Facts::of(
             FACTS,

@@ -248,9 +248,27 @@ fn headline(world: &World, forced: &ForcedStop, took_ns: Span) -> String {
         _ if stop.is_reload(asked) => format!("{it} took {signal} for a reload"),
         _ if stop.is_untaken(asked) => format!("{it} was not running, and {signal} stayed pending"),
         _ if stop.later_program(asked).is_some() => format!("{signal} came while {met} ran, which did not end"),
+        _ if has_raised_in_vain(forced) => format!("{it} handled {signal} and raised it again in vain"),
+        _ if let Some(child) = ignored_by(forced) => {
+            format!("{} ignores {signal}, which pid 1 passed on", short(child))
+        }
         _ => format!("{it} did not end at {signal}"),
     };
     format!("{what} took {} to stop: {fate}", seconds(took_ns))
+}
+
+/// It was pid 1, handled the signal, and raised it again to end by it.
+fn has_raised_in_vain(ForcedStop { stop, asked, .. }: &ForcedStop) -> bool {
+    stop.raised_in_vain.is_some_and(|(at, signal)| signal == asked.signal && at >= asked.at)
+}
+
+/// The child to which an init passed the signal on in vain, if it has no other.
+fn ignored_by(forced: &ForcedStop) -> Option<&Identity> {
+    let Told { told, not_told, ignoring, .. } = forced.stop.told.as_ref().filter(|_| forced.is_of_container())?;
+    match &ignoring[..] {
+        [child] if (*told, *not_told) == (1, 0) => Some(child),
+        _ => None,
+    }
 }
 
 fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
@@ -545,6 +563,20 @@ mod tests {
         let text =
             "Children: it passed a signal on to all of them. Ignored: worker (pid 11) ignores it. SIGKILL: 3.0 s later";
         assert!(finding.message().contains(text), "{}", finding.message());
+        let headline = "took 3.0 s to stop: worker (pid 11) ignores SIGTERM, which pid 1 passed on";
+        assert!(finding.headline.ends_with(headline), "{}", finding.headline);
+        assert!(finding.fix().starts_with("have worker handle SIGTERM"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn pid_1_that_relies_on_its_own_signal_is_told_so() {
+        let mut story = container();
+        story.exec(10, "node").signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+        let own = SignalSent { flags: bit::GROUP | bit::UNKILLABLE, result: 1, ..kill(10, 10, Signal::TERM) };
+        story.signal(own).wait(3_000, &LIVES);
+        let finding = killed(&mut story).unwrap();
+        assert!(finding.headline.ends_with("its pid 1 handled SIGTERM and raised it again in vain"), "{finding:?}");
+        assert!(finding.fix().starts_with("have node exit at SIGTERM by itself"), "{}", finding.fix());
     }
 
     const LIVES: [(u32, u8, u32); 4] = [(2, b'S', 1), (3, b'S', 2), (4, b'S', 2), (10, b'S', 2)];

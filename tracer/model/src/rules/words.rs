@@ -4,7 +4,7 @@
 use crate::{
     event::ExitStatus,
     finding::{FactDef, Facts, Kind, Note, Role},
-    ident::Identity,
+    ident::{Comm, Identity},
     kill::Fallen,
     signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
@@ -210,7 +210,15 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop
 /// What helps a program that the kernel protects from its own default actions.
 pub(super) const INIT_ABOVE: &str = "run it under an init that passes signals on, so that it is not pid 1 (docker run --init, tini, shareProcessNamespace)";
 
-/// The same for a signal by which nobody asks for the end: its default action, which an init above would let come
+/// Fixes for a pid 1 that handles a signal, and means to end by raising it again.
+pub(super) fn raised_in_vain(program: Comm, signal: Signal) -> Vec<String> {
+    vec![
+        format!("have {program} exit at {signal} by itself (in Node.js: process.on('{signal}', () => process.exit()))"),
+        INIT_ABOVE.to_owned(),
+    ]
+}
+
+/// Fixes like those of [`unhandled`] for a signal by which nobody asks for the end: its default action, which an init above would let come
 /// about, is not what it was sent for.
 pub(super) fn unhandled_news(init: &Identity, signal: Signal) -> Vec<String> {
     let action = if signal.is_stop() { "be stopped" } else { "end" };

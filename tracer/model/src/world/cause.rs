@@ -239,11 +239,15 @@ impl World {
     /// The kernel has dropped a signal that a process raised: it may have handled it before.
     pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
         let at = self.now;
-        let Some(causes) = self.processes.get_mut(&key).and_then(|process| process.causes.as_mut()) else { return };
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(causes) = process.causes.as_mut() else { return };
         let handled = causes.handled().find(|cause| cause.signal == signal && at - cause.at <= RAISED_AGAIN).cloned();
         if let Some(Cause { sender, ref asked_by, seq: sent, .. }) = handled.as_deref().cloned() {
             let in_vain = InVain { signal, sender, asked_by: asked_by.clone(), verdict, at, sent, dropped };
             causes.in_vain = Some(Arc::new(in_vain));
+            if let Some(stop) = &mut process.stop {
+                stop.raised_in_vain = Some((at, signal));
+            }
         }
     }
 

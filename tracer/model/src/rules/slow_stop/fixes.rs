@@ -1,5 +1,6 @@
 //! What helps against a slow stop: what fits the program, the signal's fate, and whoever waited for it.
 
+use super::{has_raised_in_vain, ignored_by};
 use crate::{
     rules::{manager::Manager, servers, words},
     signal::Verdict,
@@ -47,6 +48,11 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
                     .to_owned(),
             ]
         }
+        _ if has_raised_in_vain(forced) => words::raised_in_vain(asked.target.comm, signal),
+        _ if let Some(child) = ignored_by(forced) => vec![
+            format!("have {} handle {signal} instead of ignoring it", child.comm),
+            format!("stop the container with a signal that {} does not ignore{}", child.comm, of(manager.stop_signal())),
+        ],
         _ if let Some(prompt) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => {
             let (server, setting) = (asked.target.comm, of(manager.stop_signal()));
             vec![
