@@ -383,6 +383,13 @@ fn chain(kill: &Kill) -> String {
     line(sender, kill.ancestors.get(..kill.chain).unwrap_or(&kill.ancestors))
 }
 
+/// Who ended it because a timer ran out (timeout(1)), if that is how it began.
+fn timed_out(kill: &Kill) -> Option<&Identity> {
+    let first = kill.origin.first()?;
+    let is_timer = first.sent.as_ref().is_some_and(|sent| sent.killer == Killer::Timer);
+    (is_timer && first.how == How::Answer).then_some(&first.to)
+}
+
 /// What helps against it.
 pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     let sender = match &kill.sender {
@@ -397,6 +404,12 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
             "give it more time (--health-timeout, timeoutSeconds of a probe), or have it do less",
             "find out what it waits for: the service that it queries may hang",
         ],
+        Killer::Process if let Some(waited) = timed_out(kill) => {
+            return vec![format!(
+                "give it more time, or find out what took so long: a timer of {} ran out",
+                waited.comm
+            )];
+        }
         Killer::Process => {
             let who = if kill.ancestors.is_empty() { "" } else { " (its ancestors show who started it)" };
             let way = if kill.signal == Signal::KILL {
@@ -550,6 +563,17 @@ mod tests {
             story.signal(kill(from, 22, Signal::TERM)).exit(Exit { status, ..end(22, 21, Adopter::None) });
             assert_eq!(story.wait(200, &[]).rules(), want, "{parent} {killer}");
         }
+    }
+
+    #[test]
+    fn whose_time_was_up_is_to_get_more() {
+        let mut story = host();
+        story.fork(born(30, 3)).exec(30, "timeout").fork(born(31, 30)).exec(31, "build");
+        story.signal(SignalSent { code: -2, flags: bit::GROUP | bit::HANDLER, ..kill(3, 30, Signal::ALRM) });
+        let status = ExitStatus(i32::from(Signal::TERM.0));
+        story.signal(kill(30, 31, Signal::TERM)).exit(Exit { status, ..end(31, 30, Adopter::None) });
+        let fix = story.wait(200, &[]).only().fix();
+        assert_eq!(fix, "give it more time, or find out what took so long: a timer of timeout ran out");
     }
 
     #[test]
