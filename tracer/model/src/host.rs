@@ -50,6 +50,8 @@ pub struct Container {
 
 /// How many characters of an id tell containers apart for a person, as engines print them.
 const SHORT_ID: usize = 12;
+/// An image without a name begins like this.
+const DIGEST: &str = "sha256:";
 
 impl Container {
     /// Its name, else the beginning of its id. Not escaped. A user's container carries its user, because a user can
@@ -80,7 +82,7 @@ impl Container {
             let namespace = pod_namespace.as_ref().map_or_else(String::new, |namespace| format!("{namespace}/"));
             more.push(format!("pod {}", quote(format!("{namespace}{pod}"))));
         }
-        more.extend(image.as_ref().map(quote));
+        more.extend(image.as_ref().map(|image| quote(short_image(image))));
         more.push(match engine {
             Engine::Systemd => engine.id().to_owned(),
             _ => format!("{} {}", engine.id(), quote(self.short_id())),
@@ -104,6 +106,16 @@ impl Container {
     /// Whether `name` can mean it: its name, its id or the beginning of its id.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name) || (!name.is_empty() && self.id.starts_with(name))
+    }
+}
+
+/// The image as people say it: one that has no name is called by the beginning of its digest.
+fn short_image(image: &str) -> &str {
+    match image.strip_prefix(DIGEST) {
+        Some(digest) if digest.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            image.get(..DIGEST.len() + SHORT_ID).unwrap_or(image)
+        }
+        _ => image,
     }
 }
 
@@ -341,5 +353,28 @@ impl StartInfo {
     pub fn lacks(&self, kinds: &[Kind]) -> bool {
         let Self { all_signals, all_deliveries, .. } = *self;
         (!all_signals && kinds.contains(&Kind::Signal)) || (!all_deliveries && kinds.contains(&Kind::Deliver))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_without_a_name_is_called_by_the_beginning_of_its_digest() {
+        let digest = format!("sha256:0123456789ab{}", "c".repeat(52));
+        for (image, shown) in [
+            (&*digest, "sha256:0123456789ab"),
+            ("nginx:1.25", "nginx:1.25"),
+            ("sha256:x\u{2066}y", "\"sha256:x\\u{2066}y\""),
+        ] {
+            let container = Container {
+                id: "9".repeat(64),
+                image: Some(image.to_owned()),
+                engine: Engine::Docker,
+                ..Default::default()
+            };
+            assert_eq!(container.described(), format!("999999999999 ({shown}, docker 999999999999)"));
+        }
     }
 }
