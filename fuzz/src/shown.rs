@@ -11,7 +11,7 @@ use tracer::{
     kind::Kind,
     sink::{Counted, Sink, json::Json, tee::Tee, text::Text},
     thresholds::Thresholds,
-    tree::{self, Scope},
+    tree::{self, Extract},
 };
 
 /// A detector, and presenters that write to nowhere.
@@ -41,8 +41,8 @@ impl Shown {
         let world = detector.world();
         counted.finish(world).expect("nowhere takes everything");
         let screen = Screen { colour: false, width: None };
-        tree::print_text(world, Scope::default(), screen, io::sink()).expect("nowhere takes everything");
-        tree::print_json(world, Scope::default(), io::sink()).expect("nowhere takes everything");
+        tree::print_text(world, Extract::default(), screen, io::sink()).expect("nowhere takes everything");
+        tree::print_json(world, Extract::default(), io::sink()).expect("nowhere takes everything");
         for event in world.image() {
             std::hint::black_box(event);
         }
