@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
             play(&mut trace);
             if let Some((first, last)) = span {
                 let mut trace = Trace::open(file.path()).expect("it could be before");
-                trace.seek(first / 2 + last / 2);
+                trace.seek(first + (last - first) / 2);
                 play(&mut trace);
             }
         }

@@ -36,6 +36,10 @@ fn why_not() -> Option<String> {
         return None;
     }
     let stderr = String::from_utf8_lossy(&stderr);
+    // What does not compile is a fault, which the test itself shows; what the machine lacks is none.
+    if stderr.contains("could not compile `tracer") {
+        return None;
+    }
     let why = stderr.lines().last().unwrap_or("no reason is given");
     // Where everything must run, what cannot be had is a failure.
     assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there can be no fuzzing: {why}");
