@@ -1,8 +1,6 @@
 //! Filters narrow what is shown, and nothing else. Each runs beside an unfiltered `tracer`, which shows when everything
 //! has come through.
 
-use std::process::Command;
-
 use rustix::process::Signal;
 use tracer_tests::{
     Run,
@@ -106,12 +104,8 @@ fn tree() {
 /// Whoever asks for a tree is told who asked its root to end; of others that are nobody's main process nobody is.
 fn the_root_of_a_tree() {
     let all = Run::start();
-    let app = || {
-        let mut command = Command::new("sh");
-        command.args(["-c", "trap 'exit 3' TERM; echo ready 0; while :; do sleep 0.1; done"]);
-        command
-    };
-    let [mut root, mut other] = [app(), app()].map(|app| all.program(app));
+    let app = "trap 'exit 3' TERM; echo ready 0; while :; do sleep 0.1; done";
+    let [mut root, mut other] = [app, app].map(|app| all.shell(app));
     root.hears("ready");
     other.hears("ready");
     let pids = [root.id(), other.id()];

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use tracer_tests::{
-    Run, Stage,
+    Run,
     contract::{Finding, Sender},
     machine::Need,
     stage::{await_end_of, kill},
@@ -33,12 +33,6 @@ pub fn trials() -> Vec<Test> {
     tests
 }
 
-fn shell(run: &Run, script: &str) -> Stage {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]);
-    run.program(command)
-}
-
 /// The finding about the one process that was ended by a signal.
 fn killed(run: &mut Run, process: i32, signal: &'static str) -> Finding {
     run.expect_finding("killed-by").about(process).signal(signal).certain().once()
@@ -61,7 +55,7 @@ fn passed_on() {
     let mut run = start();
     // The child says that it is ready once it has no trap any more.
     let script = "trap 'kill -TERM $c; wait $c; exit 0' TERM; sh -c 'echo child $$; exec sleep 100' & c=$!; while :; do wait; done";
-    let mut stage = shell(&run, script);
+    let mut stage = run.shell(script);
     let child = stage.pid("child");
     kill(stage.id(), Signal::TERM);
     stage.ends();
@@ -88,7 +82,7 @@ fn by_an_init_that_waits_for_it() {
 
 fn a_milder_one_before() {
     let mut run = start();
-    let mut stage = shell(&run, "trap 'echo told $$' TERM; echo process $$; while :; do sleep 0.1; done");
+    let mut stage = run.shell("trap 'echo told $$' TERM; echo process $$; while :; do sleep 0.1; done");
     let process = stage.pid("process");
     // The sleep of that moment lives on without it.
     run.allow("orphan-adopted");
@@ -103,7 +97,7 @@ fn a_milder_one_before() {
 
 fn of_its_own_accord() {
     let mut run = start();
-    let mut stage = shell(&run, "sleep 100 & echo child $!; read x; kill -TERM $!; wait; exit 0");
+    let mut stage = run.shell("sleep 100 & echo child $!; read x; kill -TERM $!; wait; exit 0");
     let child = stage.pid("child");
     stage.step("kill");
     stage.ends();
@@ -131,7 +125,7 @@ fn a_pipe_that_nobody_reads() {
     let mut run = start();
     let writer = "trap 'trap - PIPE; kill -PIPE $$' PIPE; echo writer $$ >&3; while :; do echo x; done 2>/dev/null";
     let script = format!("exec 3>&1; sh -c \"{}\" | true; exit 0", writer.replace('$', "\\$"));
-    let mut stage = shell(&run, &script);
+    let mut stage = run.shell(&script);
     let writer = stage.pid("writer");
     stage.ends();
     let found = killed(&mut run, writer, "SIGPIPE");
@@ -196,7 +190,7 @@ fn its_own_group() {
 fn one_by_one() {
     let mut run = start();
     let script = "sleep 100 & a=$!; sleep 100 & echo child $a; echo child $!; read x; kill -TERM $a $!; wait; exit 0";
-    let mut stage = shell(&run, script);
+    let mut stage = run.shell(script);
     let children = stage.pids("child", 2);
     stage.step("kill");
     stage.ends();

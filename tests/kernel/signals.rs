@@ -3,7 +3,7 @@
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use rustix::process::Signal;
-use tracer_tests::{Run, Stage, contract::Line, machine::Need, stage::kill};
+use tracer_tests::{Run, Stage, machine::Need, stage::kill};
 
 use crate::{Test, live, me};
 
@@ -199,16 +199,6 @@ fn shell(run: &Run, script: &str) -> Stage {
     run.program(shell)
 }
 
-/// A shell that is busybox executes itself for what it can do: its program has another name then.
-fn await_exec(run: &mut Run, pid: i32) {
-    run.wait_until("the exec of the shell's program", |line| match line {
-        Line::Event(event) if event.kind == "exec" => {
-            event.process.as_ref().is_some_and(|process| process.pid == pid && process.comm != "sh")
-        }
-        _ => false,
-    });
-}
-
 fn whom_an_ignored_signal_is_inherited_from() {
     let mut run = Run::start();
     let mut parent = shell(&run, "trap '' TERM; sleep 1000 & echo job $!; read line");
@@ -217,7 +207,7 @@ fn whom_an_ignored_signal_is_inherited_from() {
     let (parent, itself) = (parent.id(), itself.id());
     // Of no other signal it is told where the kernel does not show whom a call named (before Linux 5.15).
     for (target, reason, from) in [(job, "other-process", parent), (itself, "former-program", itself)] {
-        await_exec(&mut run, target);
+        run.await_exec(target);
         kill(target, Signal::TERM);
         let found = run.expect_finding("signal-ignored").about(target).signal("SIGTERM").reason(reason).sender(me());
         let found = found.certain().once();
@@ -235,15 +225,15 @@ fn ignored_by_choice_or_on_purpose() {
     let mut group =
         shell(&run, "trap '' INT; sleep 1000 & echo job $!; read line; kill -INT 0; echo sent 0; read line");
     let job = group.pid("job");
-    await_exec(&mut run, job);
+    run.await_exec(job);
     group.step("");
     group.hears("sent");
     let (_namespace, init) = run.unshare(&["sh", "-c", "trap '' TERM; exec sleep 1000"]);
-    await_exec(&mut run, init);
+    run.await_exec(init);
     kill(init, Signal::TERM);
     // When this is told, the others would have been.
     let last = shell(&run, "trap '' TERM; exec sleep 1000");
-    await_exec(&mut run, last.id());
+    run.await_exec(last.id());
     kill(last.id(), Signal::TERM);
     run.expect_finding("signal-ignored").about(last.id()).once();
     run.finish();

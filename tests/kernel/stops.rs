@@ -3,12 +3,7 @@
 use std::process::Command;
 
 use rustix::process::Signal;
-use tracer_tests::{
-    Run, Stage,
-    contract::{Line, Sender},
-    machine::Need,
-    stage::kill,
-};
+use tracer_tests::{Run, contract::Sender, machine::Need, stage::kill};
 
 use crate::{Test, live, me};
 
@@ -65,14 +60,7 @@ fn a_helper_that_ends_in_order() {
     let (mut namespace, _) = run.unshare(&["sh", "-c", script]);
     let pid_inside = namespace.pid("helper");
     assert!(pid_inside > 1);
-    let helper = run.find("the helper", |line| match line {
-        Line::Event(event) if event.kind == "exec" => event
-            .process
-            .as_ref()
-            .filter(|process| process.ns_level > 0 && process.ns_pid == pid_inside)
-            .map(|process| process.pid),
-        _ => None,
-    });
+    let helper = run.inside(pid_inside);
     kill(helper, Signal::TERM);
     namespace.hears("over");
     run.finish();
@@ -85,12 +73,7 @@ fn a_signal_that_met_the_entrypoint() {
     kill(init, Signal::TERM);
     run.expect_finding("init-ignored-signal").about(init).signal("SIGTERM").once();
     namespace.step("go");
-    run.find("the later program", |line| match line {
-        Line::Event(event) if event.kind == "exec" => {
-            event.process.as_ref().filter(|process| process.pid == init && process.comm != "sh").map(|_| ())
-        }
-        _ => None,
-    });
+    run.await_exec(init);
     kill(init, Signal::KILL);
     namespace.ends();
     let slow = run.expect_finding("slow-stop").about(init).signal("SIGTERM").certain().once();
@@ -114,12 +97,6 @@ fn a_shell_that_stands_between() {
     run.finish();
 }
 
-fn shell(run: &Run, script: &str) -> Stage {
-    let mut command = Command::new("sh");
-    command.args(["-c", script]);
-    run.program(command)
-}
-
 /// A worker that takes SIGTERM and goes on, and says so.
 const WORKER: &str = "sh -c 'trap \"echo took 0\" TERM; echo worker $$; while :; do sleep 0.1; done'";
 
@@ -133,7 +110,7 @@ fn impatient() -> Run {
 
 fn a_supervisor_that_gives_up() {
     let mut run = impatient();
-    let mut stage = shell(&run, "trap '' TERM; echo worker $$; read line");
+    let mut stage = run.shell("trap '' TERM; echo worker $$; read line");
     let worker = stage.pid("worker");
     kill(worker, Signal::TERM);
     kill(worker, Signal::KILL);
@@ -151,13 +128,7 @@ fn a_supervisor_in_a_container() {
     let script = format!("{WORKER} & read line; kill -TERM $!; read line; kill -KILL $!; wait; echo over 0; read line");
     let (mut namespace, init) = run.unshare(&["sh", "-c", &script]);
     let inside = namespace.pid("worker");
-    let worker = run.find("the worker", |line| match line {
-        Line::Event(event) if event.kind == "exec" => {
-            let of_inside = event.process.as_ref().filter(|process| process.ns_level > 0 && process.ns_pid == inside);
-            of_inside.map(|process| process.pid)
-        }
-        _ => None,
-    });
+    let worker = run.inside(inside);
     namespace.step("ask");
     namespace.hears("took");
     namespace.step("kill");
@@ -169,8 +140,7 @@ fn a_supervisor_in_a_container() {
 
 fn two_kills_of_one_script() {
     let mut run = impatient();
-    let mut stage =
-        shell(&run, &format!("{WORKER} & read line; env kill -TERM $!; read line; env kill -KILL $!; wait"));
+    let mut stage = run.shell(&format!("{WORKER} & read line; env kill -TERM $!; read line; env kill -KILL $!; wait"));
     let worker = stage.pid("worker");
     stage.step("ask");
     stage.hears("took");
@@ -184,7 +154,7 @@ fn two_kills_of_one_script() {
 fn two_strangers() {
     let mut run = impatient();
     let ask = "sh -c 'kill -TERM $1; :' sh $!";
-    let mut stage = shell(&run, &format!("{WORKER} & read line; {ask}; wait"));
+    let mut stage = run.shell(&format!("{WORKER} & read line; {ask}; wait"));
     let worker = stage.pid("worker");
     stage.step("ask");
     stage.hears("took");

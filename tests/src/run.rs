@@ -279,6 +279,30 @@ impl Run {
         Stage::program(command, &self.own)
     }
 
+    /// Starts a shell with a script.
+    pub fn shell(&self, script: &str) -> Stage {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        self.program(command)
+    }
+
+    /// Waits until a shell has executed another program. One that is busybox executes itself for what it can do: its
+    /// program has another name than that then.
+    pub fn await_exec(&mut self, shell: i32) {
+        self.wait_until("the exec of the shell's program", |line| {
+            let process = event(line, "exec").and_then(|event| event.process.as_ref());
+            process.is_some_and(|process| process.pid == shell && process.comm != "sh")
+        });
+    }
+
+    /// The host pid of the process with that pid inside a namespace, once it has executed a program.
+    pub fn inside(&mut self, ns_pid: i32) -> i32 {
+        self.find("the exec of a process of the namespace", |line| {
+            let process = event(line, "exec")?.process.as_ref()?;
+            (process.ns_level > 0 && process.ns_pid == ns_pid).then_some(process.pid)
+        })
+    }
+
     /// Makes a process the test's own: no finding about it may go unexpected.
     pub fn watch_over(&self, pid: i32) {
         self.own.borrow_mut().add(pid);

@@ -15,7 +15,7 @@ use nix::{
     unistd::{self, Pid},
 };
 
-use crate::talk::{announce, await_step, exit, fork, host_pid, next_step, rest, say, wait_for};
+use crate::talk::{announce, await_step, exit, fork, fork_on_a_terminal, host_pid, next_step, rest, say, wait_for};
 
 /// Ends as `how` says.
 pub fn end(how: &str) {
@@ -164,25 +164,20 @@ pub fn death_of_a_tracer() {
 pub fn below_a_leader() {
     prctl::set_child_subreaper(true).expect("PR_SET_CHILD_SUBREAPER");
     let (mut is_ready, mut ready) = pipe().expect("pipe");
-    let mut terminal = -1;
-    // SAFETY: what is null is not asked for.
-    let leader = unsafe { libc::forkpty(&raw mut terminal, ptr::null_mut(), ptr::null(), ptr::null()) };
-    if leader == 0 {
+    // To close the terminal would be another hang-up.
+    let Some((leader, _terminal)) = fork_on_a_terminal() else {
         let process = fork(|| rest());
         ready.write_all(&process.as_raw().to_ne_bytes()).expect("the parent lives");
         rest()
-    }
-    assert!(leader > 0, "forkpty");
-    // SAFETY: it is open, and nobody else's. Closing it would be another hang-up.
-    let _terminal = unsafe { OwnedFd::from_raw_fd(terminal) };
+    };
     let mut process = [0; 4];
     is_ready.read_exact(&mut process).expect("the leader lives");
     let process = i32::from_ne_bytes(process);
     say("process", process);
-    say("leader", leader);
+    say("leader", leader.as_raw());
     await_step("end");
-    signal::kill(Pid::from_raw(leader), Signal::SIGKILL).expect("it lives");
-    wait_for(Pid::from_raw(leader));
+    signal::kill(leader, Signal::SIGKILL).expect("it lives");
+    wait_for(leader);
     wait_for(Pid::from_raw(process));
     exit()
 }
@@ -191,28 +186,22 @@ pub fn below_a_leader() {
 /// there, at the step `close` the terminal is closed.
 pub fn on_a_terminal() {
     let (mut is_ready, mut ready) = pipe().expect("pipe");
-    let mut terminal = -1;
-    // SAFETY: what is null is not asked for.
-    let process = unsafe { libc::forkpty(&raw mut terminal, ptr::null_mut(), ptr::null(), ptr::null()) };
-    if process == 0 {
+    let Some((process, terminal)) = fork_on_a_terminal() else {
         ready.write_all(b".").expect("the parent lives");
         rest()
-    }
-    assert!(process > 0, "forkpty");
-    // SAFETY: it is open, and nobody else's.
-    let terminal = unsafe { OwnedFd::from_raw_fd(terminal) };
+    };
     is_ready.read_exact(&mut [0]).expect("the child lives");
-    say("process", process);
+    say("process", process.as_raw());
     match next_step().as_deref() {
         Some("interrupt") => {
             unistd::write(&terminal, b"\x03").expect("write");
         }
         Some("close") => drop(terminal),
         None => {
-            let _ = signal::kill(Pid::from_raw(process), Signal::SIGKILL);
+            let _ = signal::kill(process, Signal::SIGKILL);
         }
         Some(other) => panic!("no step is called {other}"),
     }
-    wait_for(Pid::from_raw(process));
+    wait_for(process);
     exit()
 }

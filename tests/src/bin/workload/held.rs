@@ -2,12 +2,9 @@
 
 use std::{
     io::{Read, pipe},
-    os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
-    },
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     process::Command,
-    ptr, thread,
+    thread,
 };
 
 use nix::{
@@ -21,7 +18,7 @@ use nix::{
     unistd::{self, Pid},
 };
 
-use crate::talk::{announce, await_step, exit, fork, rest, say, wait_for};
+use crate::talk::{announce, await_step, exit, fork, fork_on_a_terminal, rest, say, wait_for};
 
 /// `tracer` holds `process` when it exits, until the step `let-go`.
 pub fn held_at_its_exit() {
@@ -42,18 +39,12 @@ pub fn held_at_its_exit() {
 
 /// `process` reads from a terminal, in the background of it or in front, as `group` says.
 pub fn background_reader(group: &str) {
-    let mut terminal = -1;
-    // SAFETY: what is null is not asked for.
-    let leader = unsafe { libc::forkpty(&raw mut terminal, ptr::null_mut(), ptr::null(), ptr::null()) };
-    assert!(leader >= 0, "forkpty");
-    if leader > 0 {
-        // SAFETY: it is open, and nobody else's.
-        let terminal = unsafe { OwnedFd::from_raw_fd(terminal) };
+    if let Some((leader, terminal)) = fork_on_a_terminal() {
         let mut said = [0; 64];
         let read = unistd::read(&terminal, &mut said).expect("the child says its pid");
         let pid = String::from_utf8_lossy(&said[..read]).trim().parse().expect("a pid");
         say("process", pid);
-        wait_for(Pid::from_raw(leader));
+        wait_for(leader);
         exit()
     }
     let process = fork(|| {

@@ -3,7 +3,11 @@
 //! Out: one line `NAME PID` for each process that is ready, written at once, so that lines of
 //! several processes do not mix. In: one line for each step.
 
-use std::{io::Write, os::fd::AsFd};
+use std::{
+    io::Write,
+    os::fd::{AsFd, FromRawFd as _, OwnedFd},
+    ptr,
+};
 
 use nix::{
     libc,
@@ -75,6 +79,17 @@ pub fn fork(body: impl FnOnce()) -> Pid {
             exit()
         }
     }
+}
+
+/// Forks a child that leads a session on a terminal of its own; the child and the other end of the terminal, `None` in
+/// the child.
+pub fn fork_on_a_terminal() -> Option<(Pid, OwnedFd)> {
+    let mut terminal = -1;
+    // SAFETY: what is null is not asked for; as for `fork`.
+    let child = unsafe { libc::forkpty(&raw mut terminal, ptr::null_mut(), ptr::null(), ptr::null()) };
+    assert!(child >= 0, "forkpty");
+    // SAFETY: it is open, and nobody else's.
+    (child > 0).then(|| (Pid::from_raw(child), unsafe { OwnedFd::from_raw_fd(terminal) }))
 }
 
 /// Reaps that child, however long it takes.
