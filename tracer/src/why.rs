@@ -12,9 +12,12 @@ mod who;
 pub use ends::Ends;
 pub use who::{Name, WhoArg};
 
+use std::collections::BTreeSet;
+
 use crate::{ident::quote, summary::and_more};
 
 use nearest::Nearest;
+use who::Fit;
 
 /// Why no page can be shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,12 +129,24 @@ pub enum Missing {
 /// How many candidates are named.
 pub const NAMED: usize = 8;
 
-impl Missing {
-    /// Several units of those ids are called so.
-    fn units(name: &Name, place: &str, ids: Vec<&String>) -> Self {
+/// The unit that a name means, of those that it fits and how: the one that it fits best.
+///
+/// # Errors
+/// If it fits several as well.
+fn unit<'a>(
+    name: &Name,
+    place: &str,
+    fitting: impl Iterator<Item = (Fit, &'a String)>,
+) -> Result<Option<&'a String>, Missing> {
+    let fitting: BTreeSet<_> = fitting.collect();
+    let best = fitting.first().map(|(fit, _)| *fit);
+    let ids: Vec<_> = fitting.into_iter().filter(|(fit, _)| Some(*fit) == best).map(|(_, id)| id).collect();
+    if ids.len() > 1 {
         let candidates = ids.iter().take(NAMED).map(quote).collect();
-        Self::Units { name: name.to_string(), place: place.to_owned(), candidates, count: ids.len() as u64 }
+        let (name, place) = (name.to_string(), place.to_owned());
+        return Err(Missing::Units { name, place, candidates, count: ids.len() as u64 });
     }
+    Ok(ids.first().copied())
 }
 
 /// What there is instead of a name that nobody has (some of so many containers, quoted, and names that are like it),

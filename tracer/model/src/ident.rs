@@ -254,6 +254,13 @@ pub struct Identity {
     pub container: Option<ContainerNo>,
 }
 
+impl Identity {
+    /// Pid 1 of a pid namespace other than the host's.
+    pub fn is_init_of_namespace(&self) -> bool {
+        self.ns_level > 0 && self.ns_pid == 1
+    }
+}
+
 impl fmt::Display for Identity {
     /// `sleep (pid 4242, pid 1 in namespace 4026532841)`; just `sleep (pid 4242)` on the host.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,8 +25,6 @@ pub struct Stop {
     pub(crate) masks: Option<(BootNs, Masks)>,
     /// The first program that it has executed since it was asked.
     pub executed: Option<Executed>,
-    /// The last signal that it handled and raised again to end by it, in vain, as it is pid 1; and when it did so.
-    pub(crate) raised_in_vain: Option<(BootNs, Signal)>,
 }
 
 /// See [`Stop::executed`].
@@ -317,7 +315,7 @@ impl Request {
             (Some(_), true) => LONGEST_GRACE,
             (None, true) => USUAL_GRACE,
             // What comes from inside asks no container to stop.
-            (_, false) if !is_meant || is_init(&self.target) => Span::default(),
+            (_, false) if !is_meant || self.target.is_init_of_namespace() => Span::default(),
             // At a shell people do one thing after another.
             (Some(Certainty::Seen), false) if !self.hand().is_shell() => LONGEST_GRACE,
             (Some(_), false) => USUAL_GRACE,
@@ -366,11 +364,6 @@ impl ForcedStop {
 
     /// It is the init of a pid namespace, which all of that ends with.
     pub fn is_of_container(&self) -> bool {
-        is_init(&self.process)
+        self.process.is_init_of_namespace()
     }
-}
-
-/// Whether a process is the init of a pid namespace below the host's.
-fn is_init(process: &Identity) -> bool {
-    process.ns_level > 0 && process.ns_pid == 1
 }

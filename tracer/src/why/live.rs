@@ -1,9 +1,6 @@
 //! What can be seen of one process now, in `/proc` alone: no eBPF, and no root for one's own processes.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{
     audit::{
@@ -18,7 +15,7 @@ use crate::{
     source::{containers, procfs},
     summary::seconds,
     time::Span,
-    why::{Missing, NAMED, Name, WhoArg, hints, nearest::Nearest, who::Fit},
+    why::{Missing, NAMED, Name, WhoArg, hints, nearest::Nearest, unit, who::Fit},
 };
 
 /// All of it. Pids are as seen from this process.
@@ -182,13 +179,8 @@ fn by_unit<'a>(all: &'a BTreeMap<i32, Facts>, name: &Name) -> Result<Vec<&'a Fac
         Some((name.fits_unit(&unit)?, unit, one))
     };
     let called: Vec<(Fit, String, &Facts)> = all.values().filter_map(fits).collect();
-    let best = called.iter().map(|(fit, ..)| *fit).min();
-    let called: Vec<_> = called.into_iter().filter(|(fit, ..)| Some(*fit) == best).collect();
-    let units: BTreeSet<_> = called.iter().map(|(_, unit, _)| unit).collect();
-    if units.len() > 1 {
-        return Err(Missing::units(name, PLACE, units.into_iter().collect()));
-    }
-    Ok(called.into_iter().map(|(.., one)| one).collect())
+    let unit = unit(name, PLACE, called.iter().map(|(fit, unit, _)| (*fit, unit)))?;
+    Ok(called.iter().filter(|(_, of, _)| Some(of) == unit).map(|(.., one)| *one).collect())
 }
 
 /// Of several processes the only one, else the one that started all others.

@@ -88,7 +88,7 @@ impl Rule for InitIgnoredSignal {
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let living = world.get(key).filter(|process| process.death().is_none());
-        match living.zip(world.raised_in_vain(key)) {
+        match living.and_then(|process| Some((process, process.raised_in_vain.as_deref()?))) {
             Some((_, again)) if world.now() < again.at + ENDS => Opinion::Recheck(again.at + ENDS, key),
             Some((process, again)) => raised(world, &process.identity(), again),
             None => Opinion::Quiet,

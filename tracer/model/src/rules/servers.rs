@@ -17,10 +17,10 @@ const DRAINING: [(&[u8], Signal, Signal); 6] = [
 pub(super) fn ends_promptly_at(program: &[u8], signal: Signal) -> Option<Signal> {
     let is_of = |name: &[u8]| {
         // Debian's PHP has its version in the name.
-        let version = program.strip_prefix(name)?;
-        version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.').then_some(())
+        let version = program.strip_prefix(name);
+        version.is_some_and(|version| version.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
     };
-    DRAINING.iter().find(|&&(name, drains, _)| drains == signal && is_of(name).is_some()).map(|&(.., prompt)| prompt)
+    DRAINING.iter().find(|&&(name, drains, _)| drains == signal && is_of(name)).map(|&(.., prompt)| prompt)
 }
 
 #[cfg(test)]

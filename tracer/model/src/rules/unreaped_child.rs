@@ -234,7 +234,7 @@ impl Blame {
     pub(super) fn fixes(self, world: &World, debtor: &Identity) -> Vec<String> {
         let (comm, pid) = (debtor.comm, debtor.key.tgid);
         match self {
-            Self::Parent if debtor.ns_level > 0 && debtor.ns_pid == 1 => init_fixes(),
+            Self::Parent if debtor.is_init_of_namespace() => init_fixes(),
             Self::Parent => {
                 let mut fixes = vec![
                     format!("have {comm} call waitpid() in a loop until it returns 0 or ECHILD (on SIGCHLD, say)"),

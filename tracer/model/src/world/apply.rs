@@ -253,6 +253,7 @@ impl World {
             }
             process.threads = 1;
             process.runs_for = None;
+            process.raised_in_vain = None;
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }

@@ -78,8 +78,6 @@ pub(super) struct Causes {
     fatal: Vec<Arc<Cause>>,
     /// The program handles them: requests to end, from other processes.
     handled: Vec<Arc<Cause>>,
-    /// One of those that it raised again, and the kernel dropped that.
-    in_vain: Option<Arc<InVain>>,
 }
 
 /// A signal that pid 1 handled and then raised again to end by it, which the kernel does not let come about.
@@ -105,7 +103,6 @@ impl Causes {
     /// A new program has no handlers yet.
     pub fn exec(&mut self) {
         self.handled.clear();
-        self.in_vain = None;
     }
 
     /// At most one per number, of which there are 64.
@@ -240,20 +237,11 @@ impl World {
     pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
         let at = self.now;
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let Some(causes) = process.causes.as_mut() else { return };
-        let handled = causes.handled().find(|cause| cause.signal == signal && at - cause.at <= RAISED_AGAIN).cloned();
-        if let Some(Cause { sender, ref asked_by, seq: sent, .. }) = handled.as_deref().cloned() {
-            let in_vain = InVain { signal, sender, asked_by: asked_by.clone(), verdict, at, sent, dropped };
-            causes.in_vain = Some(Arc::new(in_vain));
-            if let Some(stop) = &mut process.stop {
-                stop.raised_in_vain = Some((at, signal));
-            }
-        }
-    }
-
-    /// The signal that a process that is pid 1 handled and raised again in vain.
-    pub fn raised_in_vain(&self, key: ProcKey) -> Option<&InVain> {
-        self.get(key)?.causes.as_ref()?.in_vain.as_deref()
+        let is_why = |cause: &&Arc<Cause>| cause.signal == signal && at - cause.at <= RAISED_AGAIN;
+        let Some(cause) = process.causes.as_ref().and_then(|causes| causes.handled().find(is_why)) else { return };
+        let Cause { sender, asked_by, seq: sent, .. } = &**cause;
+        let in_vain = InVain { signal, sender: *sender, asked_by: asked_by.clone(), verdict, at, sent: *sent, dropped };
+        process.raised_in_vain = Some(Box::new(in_vain));
     }
 
     /// Whether a process is in the namespace of an init, as far as both are known.

@@ -12,7 +12,7 @@ use crate::{
     world::{
         Entry, Fatal, Merged, Overflow, Stopped, Waiting,
         call::LastCall,
-        cause::{Cause, Causes},
+        cause::{Cause, Causes, InVain},
         inherited::Program,
         kinship::Orphaned,
         missing::Missing,
@@ -98,6 +98,8 @@ pub struct Process {
     pub(super) signalled_by: Option<ProcKey>,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
+    /// The signal that its program, as pid 1, handled and raised again in vain.
+    pub raised_in_vain: Option<Box<InVain>>,
     /// The last call of it that sent a signal to many.
     pub(super) call: Option<Box<LastCall>>,
     /// Once it has ended: the signal that ended it, or that it had handled a moment before.
@@ -242,6 +244,7 @@ impl Process {
             stop: None,
             signalled_by: None,
             causes: None,
+            raised_in_vain: None,
             call: None,
             ended_by: None,
             ended_children: Vec::new(),

@@ -99,7 +99,7 @@ impl World {
     /// People and engines use others too (lxc-stop SIGPWR, systemd-nspawn SIGRTMIN+3), which have other meanings
     /// elsewhere.
     fn meaning_of(&self, signal: Signal, target: &Identity) -> Option<Meaning> {
-        let is_init = target.ns_pid == 1 && target.ns_level > 0;
+        let is_init = target.is_init_of_namespace();
         let of_container = || self.container_of(target)?.own_stop_signal();
         match signal {
             Signal::TERM => Some(Meaning::End),

@@ -15,7 +15,7 @@ use crate::{
     step::Step,
     time::BootNs,
     why::{
-        Missing,
+        Missing, unit,
         who::{Fit, Name, is_container},
     },
     world::{Process, World},
@@ -247,16 +247,10 @@ impl Candidates {
     pub(super) fn meant(&mut self, world: &World, place: &str) -> Result<Option<Meant>, Missing> {
         // Who has had its parent's name all the while, and whose parent is gone.
         world.processes().for_each(|process| self.look(world, Some(process)));
-        let best = self.all.values().filter_map(|one| Some(one.unit.as_ref()?.0)).min();
-        let is_best = |one: &Seen| one.unit.as_ref().map(|(fit, _)| *fit) == best;
-        let mut units: Vec<_> =
-            self.all.values().filter(|one| is_best(one)).filter_map(|one| Some(&one.unit.as_ref()?.1)).collect();
-        units.sort_unstable();
-        units.dedup();
-        if units.len() > 1 {
-            return Err(Missing::units(&self.name, place, units));
-        }
-        Ok(choose(self.candidates(is_best)).map(|(chosen, reason, others)| {
+        let fitting = self.all.values().filter_map(|one| one.unit.as_ref()).map(|(fit, id)| (*fit, id));
+        let unit = unit(&self.name, place, fitting)?;
+        let is_of_unit = |one: &Seen| one.unit.as_ref().map(|(_, id)| id) == unit;
+        Ok(choose(self.candidates(is_of_unit)).map(|(chosen, reason, others)| {
             let other_count = others.len() as u64 + self.forgotten;
             Meant { key: chosen.process.key, reason, others, other_count }
         }))

@@ -48,7 +48,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
                     .to_owned(),
             ]
         }
-        _ if has_raised_in_vain(forced) => words::raised_in_vain(asked.target.comm, signal),
+        _ if has_raised_in_vain(world, forced) => words::raised_in_vain(asked.target.comm, signal),
         _ if let Some(child) = ignored_by(forced) => vec![
             format!("have {} handle {signal} instead of ignoring it", child.comm),
             format!("stop the container with a signal that {} does not ignore{}", child.comm, of(manager.stop_signal())),
