@@ -5,7 +5,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{
@@ -19,7 +19,7 @@ pub struct Options {
     /// How long each target runs.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     seconds: u32,
-    /// Only check that the targets can be built and run.
+    /// Only get what building them needs.
     #[arg(long)]
     fetch: bool,
     /// Which targets; all if none is named.
@@ -67,6 +67,9 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
     let Options { seconds, fetch, targets } = options;
     let workspace = Workspace::find()?;
     let cargo_fuzz = cargo_fuzz(&workspace)?;
+    if fetch {
+        return fetch_crates(&workspace);
+    }
     let targets = if targets.is_empty() { Target::ALL.to_vec() } else { targets };
     // All targets are built with the same options, so that nothing is built twice.
     let features = targets.iter().any(|target| target.needs_program()).then_some("program");
@@ -76,9 +79,6 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
         build.arg(target.name()?);
     }
     run(&mut build).context("the fuzz targets cannot be built")?;
-    if fetch {
-        return Ok(ExitCode::SUCCESS);
-    }
     for target in targets {
         let name = target.name()?;
         let found = workspace.target.join("fuzz/corpus").join(&name);
@@ -94,6 +94,15 @@ pub fn fuzz(options: Options) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The crates of the targets, and the compiler of C++ with which libfuzzer-sys builds libFuzzer.
+fn fetch_crates(workspace: &Workspace) -> Result<ExitCode> {
+    ensure!(on_path("c++").is_some(), "there is no c++ on PATH, which builds libFuzzer");
+    let manifest = workspace.root.join("fuzz/Cargo.toml");
+    run(cargo(workspace).args(["fetch", "--quiet", "--manifest-path"]).arg(manifest))
+        .context("the crates of the fuzz targets cannot be had")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 21] = [
+const DEBIAN_TESTS: [&str; 22] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -21,6 +21,8 @@ const DEBIAN_TESTS: [&str; 21] = [
     "stress-ng",
     "procps",
     "util-linux",
+    // For the fuzzer.
+    "g++",
     // For what reads the exports.
     "python3-venv",
     // Kinds of pid 1 for `tracer audit`.

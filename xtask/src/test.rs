@@ -69,11 +69,10 @@ pub fn test(options: Options) -> Result<ExitCode> {
     for mut run in runs {
         // See tracer/tests/readers/main.rs.
         run.env("TRACER_TESTS_READERS", "1");
-        // See xtask/tests/kernels.rs.
+        // See xtask/tests/long/main.rs, for this and the next.
         if !no_vm && !no_kernel {
             run.env("TRACER_TESTS_VM", "1");
         }
-        // See xtask/tests/fuzz.rs.
         if !containers {
             run.env("TRACER_TESTS_FUZZ", "1");
         }
