@@ -47,6 +47,7 @@ mod stop;
 mod stopped;
 #[cfg(test)]
 mod tests;
+mod turn;
 pub mod view;
 mod waiting;
 

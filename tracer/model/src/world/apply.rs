@@ -18,7 +18,7 @@ use crate::{
     time::{BootNs, Seq},
     world::{
         Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, kinship::Orphaned, leave::Leave,
-        process::Pending,
+        process::Pending, turn::Turn,
     },
 };
 
@@ -39,6 +39,7 @@ impl World {
             self.now = self.now.max(at);
         }
         let before = changes.len();
+        let turn = &mut Turn { at, seq, changes };
         match kind {
             EventKind::Start(info) => {
                 self.wall_offset_ns = info.wall_offset_ns;
@@ -46,25 +47,25 @@ impl World {
                 self.lacks_killers = !info.all_signals && !info.fatal_signals;
                 self.lacks_forwards = !info.all_signals && !info.forwarded_signals;
             }
-            EventKind::Fork(fork) => self.fork(at, seq, fork, changes),
-            EventKind::Exec(exec) => self.exec(at, exec, changes),
-            EventKind::Exit(exit) => self.exit(at, seq, exit, changes),
-            EventKind::Free(task) => self.free(at, task.key, changes),
-            EventKind::Adopt(adopt) => self.adopt(at, seq, adopt, changes),
-            EventKind::Reap(reap) => self.reap(at, reap, changes),
+            EventKind::Fork(fork) => self.fork(fork, turn),
+            EventKind::Exec(exec) => self.exec(exec, turn),
+            EventKind::Exit(exit) => self.exit(exit, turn),
+            EventKind::Free(task) => self.free(task.key, turn),
+            EventKind::Adopt(adopt) => self.adopt(adopt, turn),
+            EventKind::Reap(reap) => self.reap(reap, turn),
             EventKind::Notify(notify) => self.notify(at, notify),
             EventKind::Rename(key, comm) => self.rename(at, *key, *comm),
             EventKind::Survey(survey) => self.survey(at, survey),
-            EventKind::Awaited(awaited) => self.note_awaited(at, *awaited, changes),
-            EventKind::Signal(sent) => self.signal(at, seq, sent, changes),
-            EventKind::Deliver(taken) => self.deliver(taken, changes),
+            EventKind::Awaited(awaited) => self.note_awaited(*awaited, turn),
+            EventKind::Signal(sent) => self.signal(sent, turn),
+            EventKind::Deliver(taken) => self.deliver(taken, turn),
             EventKind::SnapshotBegin => {
                 self.snapshot += 1;
                 self.snapshot_began = at;
                 (self.is_listing, self.is_torn) = (true, false);
             }
-            EventKind::Row(row) => self.row(at, seq, row, changes),
-            EventKind::SnapshotEnd => self.snapshot_end(changes),
+            EventKind::Row(row) => self.row(row, turn),
+            EventKind::SnapshotEnd => self.snapshot_end(turn),
             EventKind::CommandLine(key, args) => {
                 if let Some(process) = self.processes.get_mut(key) {
                     let before = std::mem::replace(&mut process.args, args.clone());
@@ -72,51 +73,51 @@ impl World {
                     self.note_client(*key, &before);
                 }
             }
-            EventKind::Look(look) => self.look(at, look, changes),
+            EventKind::Look(look) => self.look(look, turn),
             EventKind::Masks(task, masks) => {
                 self.note_masks(at, *task, *masks);
-                changes.push(Change::Masked(task.key));
+                turn.changes.push(Change::Masked(task.key));
             }
             EventKind::Held(key, held) => self.note_held(at, *key, held),
             EventKind::Pipe(pipe) => self.note_pipe(at, *pipe),
-            EventKind::Rooms(rooms) => self.learn_rooms(rooms, changes),
+            EventKind::Rooms(rooms) => self.learn_rooms(rooms, turn),
             EventKind::Lost(lost) => {
                 self.gap = Some(at);
                 (self.is_synced, self.is_torn) = (false, true);
                 self.is_unread |= lost.unreadable > 0;
                 // Of a damaged trace: the missing part may have been in the list.
                 self.is_listing &= lost.unreadable == 0;
-                changes.push(Change::Gap);
+                turn.changes.push(Change::Gap);
             }
-            EventKind::CommandStarted(key, args) => self.command_started(*key, args, changes),
-            EventKind::CommandEnded(_, status) => self.command_ended(at, seq, *status, changes),
+            EventKind::CommandStarted(key, args) => self.command_started(*key, args, turn),
+            EventKind::CommandEnded(_, status) => self.command_ended(*status, turn),
             EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::TreeRoot(key) => self.tree_root = Some(*key),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),
             EventKind::Tick => {
-                self.bury_missing(at, changes);
-                self.close_kills(at, false, changes);
+                self.bury_missing(turn);
+                self.close_kills(false, turn);
             }
-            EventKind::End(_) => self.close_kills(at, true, changes),
+            EventKind::End(_) => self.close_kills(true, turn),
         }
-        for change in &changes[before..] {
+        for change in &turn.changes[before..] {
             if let Change::NamespaceEnded(ns) = change {
                 self.note_ending(*ns);
             }
         }
         if self.command.is_some() {
-            self.follow_command(kind, changes);
+            self.follow_command(kind, turn.changes);
         }
     }
 
-    fn fork(&mut self, at: BootNs, seq: Seq, fork: &Fork, changes: &mut Vec<Change>) {
+    fn fork(&mut self, fork: &Fork, turn: &mut Turn) {
         let Fork { task, creator } = fork;
-        if self.gone.contains(task.key, at) {
+        if self.gone.contains(task.key, turn.at) {
             return;
         }
-        let is_new = self.learn(at, seq, task, changes);
+        let is_new = self.learn(task, turn);
         let maker = creator.or(task.parent).map(|task| task.key);
         self.inherit_container(task.key, maker, task.pid_ns);
         if is_new {
@@ -130,22 +131,22 @@ impl World {
             }
             self.inherit_program(task.key, maker);
             self.count_birth(task.pid_ns);
-            changes.push(Change::Born(task.key));
+            turn.changes.push(Change::Born(task.key));
         }
     }
 
     /// Adds or completes a process; true if it was entirely unknown.
-    fn learn(&mut self, at: BootNs, seq: Seq, info: &TaskInfo, changes: &mut Vec<Change>) -> bool {
-        let is_new = self.know(info.key, at, changes);
+    fn learn(&mut self, info: &TaskInfo, turn: &mut Turn) -> bool {
+        let is_new = self.know(info.key, turn);
         let Some(process) = self.processes.get_mut(&info.key) else { return false };
         // A birth that is read after a row knows less than the row.
-        if is_new || process.named_at <= at {
-            process.named_at = at;
+        if is_new || process.named_at <= turn.at {
+            process.named_at = turn.at;
             self.take_over(info);
         }
         // An exit or an adoption that overtook this event has the later parent.
         if is_new || self.get(info.key).is_some_and(|process| process.parent.is_none()) {
-            self.told_parent(at, seq, info.key, info.parent, changes);
+            self.told_parent(info.key, info.parent, turn);
         }
         is_new
     }
@@ -163,17 +164,18 @@ impl World {
 
     /// Ensures that a process is in the world, because an event shows that it was there at that time; true if it was
     /// unknown.
-    pub(super) fn know(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn know(&mut self, key: ProcKey, turn: &mut Turn) -> bool {
+        let at = turn.at;
         if self.processes.contains_key(&key) {
             self.found(key, at);
             return false;
         }
-        if self.bring_back(key, at, changes) {
+        if self.bring_back(key, turn) {
             return false;
         }
         // A pid is reused only after its process was released.
         match self.by_pid.get(&key.tgid) {
-            Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, changes),
+            Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, turn),
             _ => {}
         }
         if self.processes.len() >= MOST_PROCESSES {
@@ -230,12 +232,13 @@ impl World {
         }
     }
 
-    fn exec(&mut self, at: BootNs, exec: &Exec, changes: &mut Vec<Change>) {
+    fn exec(&mut self, exec: &Exec, turn: &mut Turn) {
+        let at = turn.at;
         let Exec { task, comm, old_tid, args, mount_ns: _, ignored } = exec;
         if self.gone.contains(task.key, at) {
             return;
         }
-        self.know(task.key, at, changes);
+        self.know(task.key, turn);
         if *old_tid != task.tid {
             self.renumber(task.key, *old_tid, task.tid);
         }
@@ -267,10 +270,11 @@ impl World {
         self.plan_look(task.key, at);
         self.note_entry(task.key);
         self.note_run(task.key);
-        changes.push(Change::Execed { key: task.key, before });
+        turn.changes.push(Change::Execed { key: task.key, before });
     }
 
-    fn exit(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
+    fn exit(&mut self, exit: &Exit, turn: &mut Turn) {
+        let Turn { at, seq, .. } = *turn;
         let Exit {
             task,
             parent,
@@ -288,9 +292,9 @@ impl World {
         if self.gone.contains(task.key, at) {
             return;
         }
-        self.know(task.key, at, changes);
+        self.know(task.key, turn);
         if parent.is_some() {
-            self.told_parent(at, seq, task.key, parent, changes);
+            self.told_parent(task.key, parent, turn);
         }
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         process.told_tracer(at, tracer);
@@ -300,7 +304,7 @@ impl World {
         if group_dead {
             match process.death_mut() {
                 None => {
-                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, changes);
+                    self.die(task.key, Death { autoreap, oom, seccomp, ..Death::new(at, true, status, seq) }, turn);
                 }
                 // A snapshot saw it before this record was read.
                 Some(death) if !death.exact => {
@@ -314,17 +318,17 @@ impl World {
             match process.death_mut() {
                 None => {
                     process.state = State::LeaderDead { since: at, live, seq };
-                    changes.push(Change::LeaderDied(task.key));
+                    turn.changes.push(Change::LeaderDied(task.key));
                 }
                 // The last thread was exiting meanwhile, and its record came first. It may not have seen the main
                 // thread's exit code yet (`do_exit()` decrements `live` before it sets the code).
                 Some(death) => death.status = status,
             }
         }
-        self.hand_on(at, seq, exit, changes);
+        self.hand_on(exit, turn);
     }
 
-    pub(super) fn die(&mut self, key: ProcKey, death: Death, changes: &mut Vec<Change>) {
+    pub(super) fn die(&mut self, key: ProcKey, death: Death, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.state = State::Dead(death);
         self.pending -= std::mem::take(&mut process.pending).len();
@@ -335,25 +339,18 @@ impl World {
             self.clients.remove(&(entry.client.key, key));
         }
         self.plan_look(key, death.at);
-        changes.push(Change::Died { key, status: death.status });
-        changes.extend(self.lost_by_ignoring(key, &death));
-        self.end_client(key, death.at, Some(death.status), Some(death.seq), changes);
-        let is_by_end = self.note_kill(key, &death, changes);
+        turn.changes.push(Change::Died { key, status: death.status });
+        turn.changes.extend(self.lost_by_ignoring(key, &death));
+        self.end_client(key, death.at, Some(death.status), Some(death.seq), turn);
+        let is_by_end = self.note_kill(key, &death, turn);
         self.note_former(key, death.at);
-        self.count_death(key, ns, death.at, is_by_end, changes);
+        self.count_death(key, ns, death.at, is_by_end, turn);
         if is_init {
-            self.begin_end(key, ns, asked_by, death, changes);
+            self.begin_end(key, ns, asked_by, death, turn);
         }
     }
 
-    fn begin_end(
-        &mut self,
-        init: ProcKey,
-        ns: PidNs,
-        asked_by: Option<ProcKey>,
-        death: Death,
-        changes: &mut Vec<Change>,
-    ) {
+    fn begin_end(&mut self, init: ProcKey, ns: PidNs, asked_by: Option<ProcKey>, death: Death, turn: &mut Turn) {
         self.note_untold(init, death.at);
         let others = self.members_of(ns).filter(|process| process.key != init);
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
@@ -377,9 +374,9 @@ impl World {
         if let Some(ns) = self.namespaces.get_mut(&ns) {
             ns.ending = Some(ending);
         }
-        changes.push(Change::NamespaceEnding(ns));
+        turn.changes.push(Change::NamespaceEnding(ns));
         if left == 0 {
-            changes.push(Change::NamespaceEnded(ns));
+            turn.changes.push(Change::NamespaceEnded(ns));
         }
     }
 
@@ -399,14 +396,7 @@ impl World {
     /// One process less in each ending namespace around it. `is_by_end`: the kernel killed it because of that end. It
     /// did not if the process was already exiting, somebody else had killed it, or it ended by itself in its last
     /// moments.
-    pub(super) fn count_death(
-        &mut self,
-        key: ProcKey,
-        ns: PidNs,
-        at: BootNs,
-        is_by_end: bool,
-        changes: &mut Vec<Change>,
-    ) {
+    pub(super) fn count_death(&mut self, key: ProcKey, ns: PidNs, at: BootNs, is_by_end: bool, turn: &mut Turn) {
         let fallen = if is_by_end { self.fallen(key) } else { None };
         let killed = self.get(key).filter(|_| is_by_end).map(Process::identity);
         let mut remembered = self.killed_with_namespaces;
@@ -427,7 +417,7 @@ impl World {
             ending.bystanders += u64::from(is_by_end && ending.asked_by != Some(key));
             ending.last_death = ending.last_death.max(at);
             if ending.left == 0 {
-                changes.push(Change::NamespaceEnded(ns.id));
+                turn.changes.push(Change::NamespaceEnded(ns.id));
             }
         });
         self.killed_with_namespaces = remembered;
@@ -443,7 +433,8 @@ impl World {
         }
     }
 
-    fn signal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, changes: &mut Vec<Change>) {
+    fn signal(&mut self, sent: &SignalSent, turn: &mut Turn) {
+        let Turn { at, seq, .. } = *turn;
         let SignalSent { current, target, signal, code, flags, result, .. } = *sent;
         let sender = match signal::origin(sent) {
             Some(kernel) => Sender::Kernel(kernel),
@@ -488,16 +479,16 @@ impl World {
             sent_at: Some(at),
             sent_seq: Some(seq),
         };
-        self.note_overflow(at, seq, target.key, signal, verdict);
+        self.note_overflow(target.key, signal, verdict, turn);
         let by = matches!(sender, Sender::Process(_)).then_some(current.key);
         self.note_heard(at, by, target.key, signal, verdict);
-        self.note_merged(at, seq, sent, verdict);
+        self.note_merged(sent, verdict, turn);
         self.note_waiting(Waiting { signal, sender, target, at, seq, masks: None }, verdict, sent.has_handler());
         if matches!(verdict, Verdict::Delivered | Verdict::Queued | Verdict::InfoLost) {
-            self.note_cause(at, seq, sent, sender, &signalled);
+            self.note_cause(sent, sender, &signalled, turn);
         }
-        self.note_fatal(at, seq, sent, sender, verdict);
-        let continued = self.note_stopped(at, seq, sent, sender, verdict);
+        self.note_fatal(sent, sender, verdict, turn);
+        let continued = self.note_stopped(sent, sender, verdict, turn);
         if let Sender::Process(sender) = sender {
             // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
             // (`complete_signal()`).
@@ -524,11 +515,11 @@ impl World {
         if verdict == Verdict::InitNoHandler && current.key == target.key {
             self.note_dropped(target.key, signal, verdict, seq);
         }
-        changes.push(Change::Signalled(Box::new(signalled)));
-        changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
+        turn.changes.push(Change::Signalled(Box::new(signalled)));
+        turn.changes.extend(continued.then_some(Change::Continued { key: target.key, by: sender }));
     }
 
-    fn deliver(&mut self, taken: &SignalTaken, changes: &mut Vec<Change>) {
+    fn deliver(&mut self, taken: &SignalTaken, turn: &mut Turn) {
         let SignalTaken { target, signal, code, flags } = *taken;
         let pending = self.processes.get_mut(&target.key).and_then(|process| {
             let i = process.pending.iter().position(|pending| pending.signal == signal)?;
@@ -542,7 +533,7 @@ impl World {
         if let Some(own) = own.filter(|_| verdict == Verdict::DroppedAtDelivery) {
             self.note_dropped(target.key, signal, verdict, own.seq);
         }
-        changes.push(Change::Taken(Box::new(Signalled {
+        turn.changes.push(Change::Taken(Box::new(Signalled {
             signal,
             code,
             sender: pending.as_ref().map_or(Sender::Unknown, |pending| pending.sender),
@@ -558,19 +549,20 @@ impl World {
         })));
     }
 
-    fn row(&mut self, at: BootNs, seq: Seq, row: &Row, changes: &mut Vec<Change>) {
+    fn row(&mut self, row: &Row, turn: &mut Turn) {
+        let Turn { at, seq, .. } = *turn;
         let Row { task, tracer, idle, status, leader_dead, live } = row;
         let key = task.key;
         if self.gone.contains(key, at) {
             return;
         }
-        let is_new = self.learn(at, seq, task, changes);
+        let is_new = self.learn(task, turn);
         if is_new {
             self.inherit_container(key, task.parent.map(|task| task.key), task.pid_ns);
             self.inherit_root(key, task.parent.map(|task| task.key));
         }
         // The kernel's word about the present parent counts.
-        self.told_parent(at, seq, key, task.parent, changes);
+        self.told_parent(key, task.parent, turn);
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.told_tracer(at, *tracer);
         process.snapshot = self.snapshot;
@@ -580,13 +572,13 @@ impl World {
         }
         if is_new {
             self.count_birth(task.pid_ns);
-            changes.push(Change::Learned(key));
+            turn.changes.push(Change::Learned(key));
         }
         let since = idle.map_or(at, |idle| at - idle).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
         if *leader_dead && *live == 0 {
             match process.death_mut() {
-                None => self.die(key, Death::new(since, false, *status, seq), changes),
+                None => self.die(key, Death::new(since, false, *status, seq), turn),
                 // It was first seen while it exited, perhaps before its status was set.
                 Some(death) if !death.exact => {
                     death.status = *status;
@@ -603,14 +595,14 @@ impl World {
             // Its exit is held up. That its last thread is exiting may not be known: the record was lost, or is still
             // to come.
             if process.death().is_none() {
-                self.die(key, Death::new(since, false, *status, seq), changes);
+                self.die(key, Death::new(since, false, *status, seq), turn);
             }
             if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
                 (death.tearing_down, death.notified) = (true, None);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
             process.state = State::LeaderDead { since, live: *live, seq };
-            changes.push(Change::LeaderDied(key));
+            turn.changes.push(Change::LeaderDied(key));
         }
         self.plan_look(key, at);
     }
@@ -643,7 +635,7 @@ impl World {
         }
     }
 
-    fn snapshot_end(&mut self, changes: &mut Vec<Change>) {
+    fn snapshot_end(&mut self, turn: &mut Turn) {
         // Of a damaged trace: the list has no beginning, or gaps. A process that is not on it may exist.
         if !std::mem::take(&mut self.is_listing) {
             return;
@@ -658,13 +650,13 @@ impl World {
         // An image of the world makes up for the unreadable part of a trace: a process that is not in it was known to
         // be gone.
         if std::mem::take(&mut self.is_unread) {
-            self.bury(unlisted, self.snapshot_began, changes);
+            self.bury(unlisted, self.snapshot_began, turn);
         } else {
             for key in unlisted {
                 self.not_found(key, self.snapshot_began);
             }
         }
         self.is_synced = !self.is_torn;
-        changes.push(Change::Synced);
+        turn.changes.push(Change::Synced);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     kill::Call,
     signal::{Aim, Place, Signal, killer::Killer},
     time::{BootNs, Seq, Span},
-    world::{Process, World},
+    world::{Process, World, turn::Turn},
 };
 
 /// Signals of one call follow each other within this time: the kernel goes from one process of
@@ -36,7 +36,8 @@ pub(super) struct LastCall {
 
 impl World {
     /// A fatal signal may be one of several that a call or a key sends.
-    pub(super) fn note_call(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, killer: Killer) -> Option<CallId> {
+    pub(super) fn note_call(&mut self, sent: &SignalSent, killer: Killer, turn: &Turn) -> Option<CallId> {
+        let Turn { at, seq, .. } = *turn;
         let SignalSent { current, target, signal, aim, place, .. } = *sent;
         let Place { group, session, terminal } = place;
         let leader = self.by_pid(session).map(Process::identity);

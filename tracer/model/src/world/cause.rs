@@ -15,7 +15,7 @@ use crate::{
         killer::{Killer, could_end, killer},
     },
     time::{BootNs, Seq, Span},
-    world::{World, call::CallId},
+    world::{World, call::CallId, turn::Turn},
 };
 
 /// If a process raises a signal within this time after it handled it, it counts as passing it on.
@@ -160,14 +160,8 @@ fn last_first<'a>(causes: impl Iterator<Item = &'a Arc<Cause>>) -> impl Iterator
 
 impl World {
     /// Remembers a signal that the kernel accepted, if it could be why its target ends.
-    pub(super) fn note_cause(
-        &mut self,
-        at: BootNs,
-        seq: Seq,
-        sent: &SignalSent,
-        sender: Sender,
-        signalled: &Signalled,
-    ) {
+    pub(super) fn note_cause(&mut self, sent: &SignalSent, sender: Sender, signalled: &Signalled, turn: &Turn) {
+        let Turn { at, seq, .. } = *turn;
         if !could_end(sent) {
             return;
         }
@@ -178,7 +172,7 @@ impl World {
             Killer::NamespaceEnd if !self.is_below_init(target.key, current.key) => Killer::Kernel,
             killer => killer,
         };
-        let call = self.note_call(at, seq, sent, killer);
+        let call = self.note_call(sent, killer, turn);
         if is_handled && current.key == target.key && matches!(killer, Killer::Itself | Killer::Process) {
             return;
         }

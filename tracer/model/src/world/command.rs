@@ -9,7 +9,7 @@ use crate::{
     ident::{Args, Identity, PidNs, ProcKey},
     scope::Scope,
     time::{BootNs, Seq},
-    world::{Process, World, descent::Descent},
+    world::{Process, World, descent::Descent, turn::Turn},
 };
 
 /// A command that was started for the recording.
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    pub(super) fn command_started(&mut self, key: ProcKey, args: &Args, changes: &mut Vec<Change>) {
+    pub(super) fn command_started(&mut self, key: ProcKey, args: &Args, turn: &mut Turn) {
         // An image after a loss repeats it.
         if self.command.as_ref().is_some_and(|command| command.identity.key == key) {
             return;
@@ -146,14 +146,15 @@ impl World {
             namespaces: FxHashSet::default(),
             last_death: BootNs::ZERO,
         });
-        changes.push(Change::CommandStarted(key));
+        turn.changes.push(Change::CommandStarted(key));
     }
 
-    pub(super) fn command_ended(&mut self, at: BootNs, seq: Seq, status: ExitStatus, changes: &mut Vec<Change>) {
+    pub(super) fn command_ended(&mut self, status: ExitStatus, turn: &mut Turn) {
+        let Turn { at, seq, .. } = *turn;
         let Some(mut command) = self.command.take() else { return };
         if command.end.is_none() {
             command.end = Some(CommandEnd { at, status, seq });
-            changes.push(Change::CommandEnded(command.identity.key));
+            turn.changes.push(Change::CommandEnded(command.identity.key));
         }
         if let Some(process) = self.get(command.identity.key) {
             command.identity = process.identity();

@@ -10,7 +10,7 @@ use crate::{
     ident::{ProcKey, TaskRef},
     signal::{Sender, Signal, SignalSent, Verdict},
     time::{BootNs, Seq},
-    world::World,
+    world::{World, turn::Turn},
 };
 
 /// A signal that ends a process without running its code: SIGKILL, or one whose default action ends it.
@@ -29,7 +29,8 @@ pub struct Fatal {
 impl World {
     /// Remembers the first signal at which the kernel began to end a process: by then, each of its threads has a
     /// SIGKILL (`complete_signal()`).
-    pub(super) fn note_fatal(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, sender: Sender, verdict: Verdict) {
+    pub(super) fn note_fatal(&mut self, sent: &SignalSent, sender: Sender, verdict: Verdict, turn: &Turn) {
+        let Turn { at, seq, .. } = *turn;
         let SignalSent { target, signal, flags, .. } = *sent;
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
         let ends = is_default && !contains(set::HARMLESS | set::DUMPS_CORE, signal.0.into());

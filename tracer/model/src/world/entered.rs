@@ -13,7 +13,7 @@ use crate::{
     programs::{is_client, is_watcher},
     signal::killer::Killer,
     time::{BootNs, Seq},
-    world::{Process, World, cause::Cause},
+    world::{Process, World, cause::Cause, turn::Turn},
 };
 
 /// A process that came in, on behalf of somebody outside.
@@ -149,11 +149,11 @@ impl World {
         at: BootNs,
         status: Option<ExitStatus>,
         seq: Option<Seq>,
-        changes: &mut Vec<Change>,
+        turn: &mut Turn,
     ) {
         let brought: Vec<_> = self.entries_of(client).collect();
         if brought.is_empty() {
-            self.note_left_running(client, at, status, seq, changes);
+            self.note_left_running(client, at, status, seq, turn);
         }
         for key in brought {
             self.clients.remove(&(client, key));
@@ -164,7 +164,7 @@ impl World {
                     && let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut())
                 {
                     entry.ended = Some((at, status, seq));
-                    changes.push(Change::ClientEnded(key));
+                    turn.changes.push(Change::ClientEnded(key));
                 }
                 continue;
             }
@@ -181,7 +181,7 @@ impl World {
                 (None, Some(_)) if is_unclear => process.entry = None,
                 (None, Some(entry)) => {
                     entry.ended = Some((at, status, seq));
-                    changes.push(Change::ClientEnded(key));
+                    turn.changes.push(Change::ClientEnded(key));
                 }
                 (_, None) => {}
             }
@@ -189,7 +189,7 @@ impl World {
     }
 
     /// A process that came in is in the world again: its client may have ended meanwhile.
-    pub(super) fn note_entry_again(&mut self, key: ProcKey, changes: &mut Vec<Change>) {
+    pub(super) fn note_entry_again(&mut self, key: ProcKey, turn: &mut Turn) {
         let Some(entry) = self.entry(key).filter(|entry| entry.ended.is_none()) else { return };
         let client = entry.client.key;
         if self.get(client).is_some_and(|client| client.death().is_none()) {
@@ -199,7 +199,7 @@ impl World {
         let now = self.now;
         if let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut()) {
             entry.ended = Some((now, None, None));
-            changes.push(Change::ClientEnded(key));
+            turn.changes.push(Change::ClientEnded(key));
         }
     }
 
@@ -213,7 +213,7 @@ impl World {
 
     /// A process outside adopts one that came in: whoever brought it in has ended, and was not a runtime that leaves it
     /// to a watcher.
-    pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, changes: &mut Vec<Change>) {
+    pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, turn: &mut Turn) {
         let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
@@ -231,7 +231,7 @@ impl World {
         if let Some(process) = self.processes.get_mut(&child) {
             process.entry =
                 Some(Box::new(Entry { client: from, way: Way::Exec, is_alone: true, ended: Some((at, status, seq)) }));
-            changes.push(Change::ClientEnded(child));
+            turn.changes.push(Change::ClientEnded(child));
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     ident::ProcKey,
     signal::{Signal, Verdict},
     time::{BootNs, Seq, Span},
-    world::{Death, Process, World},
+    world::{Death, Process, World, turn::Turn},
 };
 
 /// SIGCHLDs that merged with a pending one, and had a handler.
@@ -70,7 +70,8 @@ impl World {
     }
 
     /// Remembers a SIGCHLD that merged with a pending one, if there is a handler for it.
-    pub(super) fn note_merged(&mut self, at: BootNs, seq: Seq, sent: &SignalSent, verdict: Verdict) {
+    pub(super) fn note_merged(&mut self, sent: &SignalSent, verdict: Verdict, turn: &Turn) {
+        let Turn { at, seq, .. } = *turn;
         if sent.signal != Signal::CHLD || verdict != Verdict::Merged || !sent.has_handler() {
             return;
         }

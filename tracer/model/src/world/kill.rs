@@ -18,6 +18,7 @@ use crate::{
         Death, Namespace, World,
         cause::{Cause, RAISED_AGAIN},
         origin::{before, is_request, is_same},
+        turn::Turn,
     },
 };
 
@@ -79,7 +80,7 @@ impl Open {
 
 impl World {
     /// A process has died; by a signal, perhaps. Says whether the kernel has killed it with its namespace.
-    pub(super) fn note_kill(&mut self, key: ProcKey, death: &Death, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn note_kill(&mut self, key: ProcKey, death: &Death, turn: &mut Turn) -> bool {
         let Some(process) = self.processes.get_mut(&key) else { return false };
         let causes = process.causes.take().map(|causes| *causes).unwrap_or_default();
         let Some(signal) = death.status.signal() else {
@@ -148,7 +149,7 @@ impl World {
             self.other_victims += 1;
         }
         if is_full {
-            changes.push(Change::Killed(Box::new(kill.clone())));
+            turn.changes.push(Change::Killed(Box::new(kill.clone())));
         }
         false
     }
@@ -284,8 +285,8 @@ impl World {
 
     /// Tells of ends to which no more of the same cause will be put; of all, at the end of time. An init's is
     /// told when its namespace has ended.
-    pub(super) fn close_kills(&mut self, now: BootNs, is_end: bool, changes: &mut Vec<Change>) {
-        let is_due = |open: &Open| is_end || now >= open.since + MOMENT;
+    pub(super) fn close_kills(&mut self, is_end: bool, turn: &mut Turn) {
+        let is_due = |open: &Open| is_end || turn.at >= open.since + MOMENT;
         let groups = self
             .kills
             .iter()
@@ -309,7 +310,7 @@ impl World {
             kill.sender_lives = matches!(kill.sender, Sender::Process(sender)
                 if self.get(sender.key).is_some_and(|sender| sender.death().is_none()));
         }
-        changes.extend(kills.into_iter().map(|kill| Change::Killed(Box::new(kill))));
+        turn.changes.extend(kills.into_iter().map(|kill| Change::Killed(Box::new(kill))));
     }
 
     /// Whether the namespace of an init that has ended has not ended yet.

@@ -9,7 +9,7 @@ use crate::{
     event::{Adopt, Adopter, Exit, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
     time::{BootNs, Seq},
-    world::World,
+    world::{World, turn::Turn},
 };
 
 /// A child whose parent is exiting, and whose new parent is not certain yet.
@@ -72,26 +72,19 @@ impl World {
     }
 
     /// Takes the kernel's word for the present parent of a process, unless it is from before the last change.
-    pub(super) fn told_parent(
-        &mut self,
-        at: BootNs,
-        seq: Seq,
-        child: ProcKey,
-        parent: Option<TaskRef>,
-        changes: &mut Vec<Change>,
-    ) {
+    pub(super) fn told_parent(&mut self, child: ProcKey, parent: Option<TaskRef>, turn: &mut Turn) {
         let Some(told) = parent else { return self.set_parent(child, None) };
         let Some(process) = self.processes.get(&child) else { return };
         if self.has_left_its_children(told.key) {
             let is_elsewhere = process.parent.is_some_and(|now| !self.has_left_its_children(now.key));
             if !is_elsewhere {
                 self.set_parent(child, parent);
-                self.doubt(at, Some(seq), child, self.identity(told.key), None, changes);
+                self.doubt(turn.at, Some(turn.seq), child, self.identity(told.key), None, turn);
             }
             return;
         }
         match process.orphaned.as_deref() {
-            Some(orphaned) if told.key != orphaned.from.key => self.settle(at, child, told, Known::Verified, changes),
+            Some(orphaned) if told.key != orphaned.from.key => self.settle(child, told, Known::Verified, turn),
             _ => self.set_parent(child, parent),
         }
     }
@@ -106,7 +99,7 @@ impl World {
     }
 
     /// Predicts the new parents of an exiting thread's children.
-    pub(super) fn hand_on(&mut self, at: BootNs, seq: Seq, exit: &Exit, changes: &mut Vec<Change>) {
+    pub(super) fn hand_on(&mut self, exit: &Exit, turn: &mut Turn) {
         let Exit { task: from, group_dead, adopter, adopter_ignores: ignores, status, .. } = *exit;
         let heir = |to, class| Some(Heir { to, class, ignores });
         let expected = match adopter {
@@ -131,7 +124,7 @@ impl World {
             .map(|child| child.key)
             .collect();
         for child in children {
-            self.doubt(at, Some(seq), child, self.identity(from.key), expected, changes);
+            self.doubt(turn.at, Some(turn.seq), child, self.identity(from.key), expected, turn);
             if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
                 orphaned.status = group_dead.then_some(status);
             }
@@ -152,7 +145,7 @@ impl World {
         child: ProcKey,
         from: Identity,
         expected: Option<Heir>,
-        changes: &mut Vec<Change>,
+        turn: &mut Turn,
     ) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let before = process.orphaned.replace(Box::new(Orphaned { at, seq, from, status: None, expected }));
@@ -160,23 +153,23 @@ impl World {
         if let Some(before) = before
             && let Some(Heir { to, class, ignores: _ }) = before.expected
         {
-            self.adopted(child, *before, to, class, Known::Predicted, changes);
+            self.adopted(child, *before, to, class, Known::Predicted, turn);
         }
         self.plan_look(child, at);
     }
 
     /// The new parent of a process is known.
-    fn settle(&mut self, at: BootNs, child: ProcKey, to: TaskRef, known: Known, changes: &mut Vec<Change>) {
+    fn settle(&mut self, child: ProcKey, to: TaskRef, known: Known, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(orphaned) = process.orphaned.take() else { return };
         self.plan_look(child, orphaned.at);
         self.set_parent(child, Some(to));
         let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
         let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
-        self.adopted(child, *orphaned, to, class, known, changes);
+        self.adopted(child, *orphaned, to, class, known, turn);
         // It went to a process whose own exit had begun, so it was not given away with the others.
         if self.has_left_its_children(to.key) {
-            self.doubt(at, None, child, self.identity(to.key), None, changes);
+            self.doubt(turn.at, None, child, self.identity(to.key), None, turn);
         }
     }
 
@@ -187,7 +180,7 @@ impl World {
         to: TaskRef,
         class: AdopterClass,
         known: Known,
-        changes: &mut Vec<Change>,
+        turn: &mut Turn,
     ) {
         let Orphaned { at, seq, from, status, expected: _ } = orphaned;
         let adoption = Adoption { at, seq, from, status, to: self.identity(to.key), class, known };
@@ -196,8 +189,8 @@ impl World {
         {
             process.adoption = Some(adoption);
         }
-        changes.push(Change::Adopted { child, adoption });
-        self.note_left_outside(child, &adoption, changes);
+        turn.changes.push(Change::Adopted { child, adoption });
+        self.note_left_outside(child, &adoption, turn);
     }
 
     /// Why a process adopts that was not predicted to.
@@ -210,17 +203,17 @@ impl World {
     }
 
     /// The kernel reports an adoption when it happens.
-    pub(super) fn adopt(&mut self, at: BootNs, seq: Seq, adopt: &Adopt, changes: &mut Vec<Change>) {
+    pub(super) fn adopt(&mut self, adopt: &Adopt, turn: &mut Turn) {
         let Adopt { child, from, to } = *adopt;
-        if self.gone.contains(child.key, at) {
+        if self.gone.contains(child.key, turn.at) {
             return;
         }
-        self.know(child.key, at, changes);
+        self.know(child.key, turn);
         // The exit of the old parent came before, unless it was lost.
         if self.get(child.key).is_none_or(|child| child.orphaned.is_none()) {
-            self.doubt(at, Some(seq), child.key, self.identity(from.key), None, changes);
+            self.doubt(turn.at, Some(turn.seq), child.key, self.identity(from.key), None, turn);
         }
-        self.settle(at, child.key, to, Known::Exact, changes);
+        self.settle(child.key, to, Known::Exact, turn);
     }
 
     /// A thread other than the leader called exec and took over the leader's tid (`exchange_tids()`): its children are
@@ -236,7 +229,8 @@ impl World {
     }
 
     /// A look at one process: whether it exists, whether it lives, and who its parent is.
-    pub(super) fn look(&mut self, at: BootNs, look: &Look, changes: &mut Vec<Change>) {
+    pub(super) fn look(&mut self, look: &Look, turn: &mut Turn) {
+        let at = turn.at;
         let Look { key, found } = *look;
         let Some(found) = found else {
             self.not_found(key, at);
@@ -255,13 +249,13 @@ impl World {
         }
         // A process that is believed alive but looks dead is left unchanged: only its main thread may be dead, and the
         // status is not visible. The record will come, or the snapshot that follows its loss.
-        self.seen_below(at, key, parent, changes);
+        self.seen_below(key, parent, turn);
         self.plan_look(key, at);
-        changes.push(Change::Looked(key));
+        turn.changes.push(Change::Looked(key));
     }
 
     /// A look found that process as the parent; `None` if it is not known here.
-    fn seen_below(&mut self, at: BootNs, child: ProcKey, parent: Option<ProcKey>, changes: &mut Vec<Change>) {
+    fn seen_below(&mut self, child: ProcKey, parent: Option<ProcKey>, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;
@@ -280,7 +274,7 @@ impl World {
             // It has not been given away yet: closing files can delay an exit.
             self.set_parent(child, Some(told));
         } else {
-            self.settle(at, child, expected.unwrap_or(told), Known::Verified, changes);
+            self.settle(child, expected.unwrap_or(told), Known::Verified, turn);
         }
     }
 }

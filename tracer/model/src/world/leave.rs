@@ -5,7 +5,7 @@ use crate::{
     event::{Notify, Reap},
     ident::{Identity, PidNs, ProcKey},
     time::BootNs,
-    world::{Process, World},
+    world::{Process, World, turn::Turn},
 };
 
 /// How it became known that a process is gone.
@@ -27,8 +27,8 @@ pub(super) enum Leave {
 }
 
 impl World {
-    pub(super) fn free(&mut self, at: BootNs, key: ProcKey, changes: &mut Vec<Change>) {
-        if !self.remove(key, Leave::Freed(at), changes) {
+    pub(super) fn free(&mut self, key: ProcKey, turn: &mut Turn) {
+        if !self.remove(key, Leave::Freed(turn.at), turn) {
             self.gone.insert(key, BootNs::MAX);
         }
     }
@@ -36,14 +36,15 @@ impl World {
     /// The exact moment. The thread in which it happens has waited, or nobody had to: then it is the process's own
     /// exit, or the exit of a parent whose heir ignores SIGCHLD, or the release of a thread that outlived all others
     /// (for which its tracer may have waited).
-    pub(super) fn reap(&mut self, at: BootNs, reap: &Reap, changes: &mut Vec<Change>) {
+    pub(super) fn reap(&mut self, reap: &Reap, turn: &mut Turn) {
+        let at = turn.at;
         let Reap { task, reaper, call } = *reap;
         let is_owed = self.owed_by(task.key) == Some(reaper.key);
         let is_asked = || !self.get(task.key).and_then(Process::death).is_some_and(|death| death.autoreap);
         let has_waited = reaper.key != task.key && (is_owed || (call.is_some() && is_asked()));
         let by = has_waited.then_some(reaper.key);
         let exact = ExactReap { tid: reaper.tid, call: call.filter(|_| has_waited) };
-        if !self.remove(task.key, Leave::Reaped { at, by, exact }, changes) {
+        if !self.remove(task.key, Leave::Reaped { at, by, exact }, turn) {
             self.gone.insert(task.key, BootNs::MAX);
         }
     }
@@ -63,14 +64,14 @@ impl World {
     }
 
     /// Removes a process from the world; false if it is not in it.
-    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn remove(&mut self, key: ProcKey, leave: Leave, turn: &mut Turn) -> bool {
         if let Leave::Freed(at) | Leave::Reaped { at, .. } = leave {
-            self.leave_before(key, at, changes);
+            self.leave_before(key, at, turn);
         }
-        self.remove_one(key, leave, changes)
+        self.remove_one(key, leave, turn)
     }
 
-    fn remove_one(&mut self, key: ProcKey, leave: Leave, changes: &mut Vec<Change>) -> bool {
+    fn remove_one(&mut self, key: ProcKey, leave: Leave, turn: &mut Turn) -> bool {
         let Some(process) = self.processes.remove(&key) else { return false };
         if self.by_pid.get(&key.tgid) == Some(&key) {
             self.by_pid.remove(&key.tgid);
@@ -80,10 +81,10 @@ impl World {
         self.missing.remove(&key);
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
-        self.forget_group(key, changes);
+        self.forget_group(key, turn);
         let brought: Vec<_> = self.entries_of(key).collect();
         // An end that was seen has been reported; this one was not seen.
-        self.end_client(key, self.now, None, None, changes);
+        self.end_client(key, self.now, None, None, turn);
         if let Some(entry) = &process.entry {
             self.clients.remove(&(entry.client.key, key));
         }
@@ -114,19 +115,19 @@ impl World {
         }
         if death.is_none() {
             // Its end was not seen.
-            self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, changes);
+            self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, turn);
         }
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
         self.leave_namespace(key, process.pid_ns);
         self.pending -= process.pending.len();
-        changes.extend(self.lost_to_another(&process, by, exact));
-        changes.push(Change::Reaped {
+        turn.changes.extend(self.lost_to_another(&process, by, exact));
+        turn.changes.push(Change::Reaped {
             identity: process.identity(),
             by,
             zombie_for: death.zip(at).map(|(death, at)| at - death.zombie_since()),
             exact,
         });
-        self.leave_children(process.identity(), at.unwrap_or(self.now), changes);
+        self.leave_children(process.identity(), at.unwrap_or(self.now), turn);
         if let Leave::NotFound { .. } = leave {
             self.mislay(process, brought);
         }
@@ -135,7 +136,7 @@ impl World {
 
     /// A namespace's init is released after everything else in it (`zap_pid_ns_processes()`). RCU may report that in
     /// another order; the reaper of a child whose parent is already gone would then be unknown.
-    fn leave_before(&mut self, init: ProcKey, at: BootNs, changes: &mut Vec<Change>) {
+    fn leave_before(&mut self, init: ProcKey, at: BootNs, turn: &mut Turn) {
         let Some(init) = self.get(init).filter(|process| process.is_init_of_namespace()) else { return };
         let Some(death) = init.death() else { return };
         // The number of a namespace can be reused at once. A process with another init, or younger than the end of this
@@ -149,19 +150,19 @@ impl World {
         left.sort_unstable();
         // Processes of nested namespaces are included.
         for key in left.into_iter().rev() {
-            self.remove_one(key, Leave::Freed(at), changes);
+            self.remove_one(key, Leave::Freed(at), turn);
         }
     }
 
     /// Children without a new parent so far: a look will find it.
-    fn leave_children(&mut self, gone: Identity, at: BootNs, changes: &mut Vec<Change>) {
+    fn leave_children(&mut self, gone: Identity, at: BootNs, turn: &mut Turn) {
         let key = gone.key;
         for child in self.child_keys(key).collect::<Vec<_>>() {
             self.edges.remove(&(key, child));
             if let Some(child) = self.processes.get_mut(&child) {
                 child.parent = None;
             }
-            self.doubt(at, None, child, gone, None, changes);
+            self.doubt(at, None, child, gone, None, turn);
         }
     }
 

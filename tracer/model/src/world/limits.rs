@@ -6,7 +6,7 @@ use crate::{
     change::{Change, Measured},
     host::{GroupKey, GroupRoom, Holder, Ptys, Room, Rooms},
     ident::ProcKey,
-    world::World,
+    world::{World, turn::Turn},
 };
 
 /// As last reported.
@@ -64,21 +64,21 @@ impl World {
         self.limits.of.filter(|&(of, _)| of == key).map(|(_, room)| room)
     }
 
-    pub(super) fn learn_rooms(&mut self, rooms: &Rooms, changes: &mut Vec<Change>) {
+    pub(super) fn learn_rooms(&mut self, rooms: &Rooms, turn: &mut Turn) {
         let Rooms { ptys, pty_reserve, pty_holders, pids, groups, groups_gone, groups_left_out, of } = rooms;
         self.limits.of = of.or(self.limits.of);
         if let Some(room) = *ptys {
             self.limits.ptys = Some(Ptys { room, reserve: *pty_reserve });
             self.limits.pty_holders.clone_from(pty_holders);
-            changes.push(Change::Measured(Measured::Ptys));
+            turn.changes.push(Change::Measured(Measured::Ptys));
         }
         if let Some(room) = pids {
             self.limits.pids = Some(*room);
-            changes.push(Change::Measured(Measured::Pids));
+            turn.changes.push(Change::Measured(Measured::Pids));
         }
         if let Some(count) = *groups_left_out {
             self.limits.groups_left_out = count;
-            changes.push(Change::Measured(Measured::GroupsLeftOut));
+            turn.changes.push(Change::Measured(Measured::GroupsLeftOut));
         }
         for told in groups {
             let key = told.key();
@@ -90,21 +90,21 @@ impl World {
             let since = || told.failed.saturating_sub(before.map_or(told.failed, |group| group.told.failed));
             let failed_now = told.failed_now.unwrap_or_else(since);
             self.limits.groups.insert(key, Group { told: told.clone(), failed_now });
-            changes.push(Change::Measured(Measured::Group(key)));
+            turn.changes.push(Change::Measured(Measured::Group(key)));
         }
         for &id in groups_gone {
             let key = GroupKey::Id(id);
             if self.limits.groups.remove(&key).is_some() {
-                changes.push(Change::Measured(Measured::Gone(key)));
+                turn.changes.push(Change::Measured(Measured::Gone(key)));
             }
         }
     }
 
     /// In old traces, a group is known only by its oldest process, and reported anew with the next one.
-    pub(super) fn forget_group(&mut self, process: ProcKey, changes: &mut Vec<Change>) {
+    pub(super) fn forget_group(&mut self, process: ProcKey, turn: &mut Turn) {
         let key = GroupKey::Of(process);
         if self.limits.groups.remove(&key).is_some() {
-            changes.push(Change::Measured(Measured::Gone(key)));
+            turn.changes.push(Change::Measured(Measured::Gone(key)));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     change::Change,
     ident::{Args, ProcKey},
     time::BootNs,
-    world::{Process, World, leave::Leave},
+    world::{Process, World, leave::Leave, turn::Turn},
 };
 
 /// When a process was not found.
@@ -72,25 +72,25 @@ impl World {
 
     /// The stream has reached that time: a process that was not found by then is gone if its end is known, or if it was
     /// not found a second time.
-    pub(super) fn bury_missing(&mut self, at: BootNs, changes: &mut Vec<Change>) {
+    pub(super) fn bury_missing(&mut self, turn: &mut Turn) {
         let is_gone = |key: &ProcKey| {
             let process = self.get(*key)?;
             let Missing { first, again } = process.missing?;
             let known = if process.death().is_some() { Some(first) } else { again };
-            known.filter(|&last| last <= at).map(|last| (*key, first, last))
+            known.filter(|&last| last <= turn.at).map(|last| (*key, first, last))
         };
         let gone: Vec<_> = self.missing.iter().filter_map(is_gone).collect();
         // Children are younger than their parents.
         for (key, first, last) in gone.into_iter().rev() {
-            self.remove(key, Leave::NotFound { first, last }, changes);
+            self.remove(key, Leave::NotFound { first, last }, turn);
         }
     }
 
     /// Processes that were certainly gone by that time.
-    pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: BootNs, changes: &mut Vec<Change>) {
+    pub(super) fn bury(&mut self, mut keys: Vec<ProcKey>, at: BootNs, turn: &mut Turn) {
         keys.sort_unstable();
         for key in keys.into_iter().rev() {
-            self.remove(key, Leave::NotFound { first: at, last: at }, changes);
+            self.remove(key, Leave::NotFound { first: at, last: at }, turn);
         }
     }
 
@@ -107,10 +107,10 @@ impl World {
 
     /// Brings back a process that did something after it was not found, with all that was known about it; false if
     /// nothing is.
-    pub(super) fn bring_back(&mut self, key: ProcKey, at: BootNs, changes: &mut Vec<Change>) -> bool {
+    pub(super) fn bring_back(&mut self, key: ProcKey, turn: &mut Turn) -> bool {
         let Some(i) = self.mislaid.iter().position(|mislaid| mislaid.process.key == key) else { return false };
         let Some(Mislaid { process: mut kept, brought }) = self.mislaid.remove(i) else { return false };
-        if !self.know(key, at, changes) {
+        if !self.know(key, turn) {
             return false;
         }
         let task = self.task_of(&kept);
@@ -123,16 +123,16 @@ impl World {
         self.take_over(&task);
         self.put_in(key, container);
         self.note_client(key, &Args::default());
-        self.note_entry_again(key, changes);
+        self.note_entry_again(key, turn);
         for entry in brought {
             self.note_client_again(key, entry);
         }
         if let Some(parent) = parent {
             // Its parent may have given it away meanwhile.
             self.set_parent(key, Some(parent));
-            self.doubt(at, None, key, self.identity(parent.key), None, changes);
+            self.doubt(turn.at, None, key, self.identity(parent.key), None, turn);
         }
-        changes.push(Change::Learned(key));
+        turn.changes.push(Change::Learned(key));
         true
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     ident::ProcKey,
     signal::{Signal, Verdict},
     time::{BootNs, Seq},
-    world::World,
+    world::{World, turn::Turn},
 };
 
 /// Lost signals of one number to one process.
@@ -31,7 +31,8 @@ impl World {
         self.get(key)?.overflows.iter().find(|overflow| overflow.signal == signal)
     }
 
-    pub(super) fn note_overflow(&mut self, at: BootNs, seq: Seq, key: ProcKey, signal: Signal, verdict: Verdict) {
+    pub(super) fn note_overflow(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, turn: &Turn) {
+        let Turn { at, seq, .. } = *turn;
         let (lost, siginfo_lost) = match verdict {
             Verdict::QueueOverflow => (1, 0),
             Verdict::InfoLost => (0, 1),

@@ -13,6 +13,7 @@ use crate::{
     world::{
         Entry, World,
         entered::{Way, detaches},
+        turn::Turn,
     },
 };
 
@@ -77,7 +78,7 @@ impl World {
         at: BootNs,
         status: Option<ExitStatus>,
         seq: Option<Seq>,
-        changes: &mut Vec<Change>,
+        turn: &mut Turn,
     ) {
         // A client that ends by itself has waited for the end, or left on purpose.
         if status.and_then(ExitStatus::signal).is_none() {
@@ -101,6 +102,6 @@ impl World {
             init.entry =
                 Some(Box::new(Entry { client, way: Way::Run, is_alone: true, ended: Some((at, status, seq)) }));
         }
-        changes.push(Change::ClientEnded(init));
+        turn.changes.push(Change::ClientEnded(init));
     }
 }

@@ -5,17 +5,16 @@ use crate::{
     event::{Awaited, ExitStatus},
     ident::ProcKey,
     signal::Signal,
-    time::BootNs,
-    world::{Death, Process, World},
+    world::{Death, Process, World, turn::Turn},
 };
 
 impl World {
     /// A process is about to end, and a thread that waits for it may not get its status.
-    pub(super) fn note_awaited(&mut self, at: BootNs, awaited: Awaited, changes: &mut Vec<Change>) {
-        if self.gone.contains(awaited.task.key, at) {
+    pub(super) fn note_awaited(&mut self, awaited: Awaited, turn: &mut Turn) {
+        if self.gone.contains(awaited.task.key, turn.at) {
             return;
         }
-        self.know(awaited.task.key, at, changes);
+        self.know(awaited.task.key, turn);
         if let Some(process) = self.processes.get_mut(&awaited.task.key) {
             process.awaited = Some(Box::new(awaited));
         }

@@ -6,7 +6,7 @@ use crate::{
     ident::Identity,
     signal::{Sender, Signal, SignalSent, Verdict},
     time::{BootNs, Seq},
-    world::World,
+    world::{World, turn::Turn},
 };
 
 /// A signal that has stopped a process, as far as signals show it: one that is ignored in an orphaned process group, or
@@ -27,14 +27,8 @@ pub struct Stopped {
 
 impl World {
     /// Remembers what stops a process, until it is continued; true if it is continued now.
-    pub(super) fn note_stopped(
-        &mut self,
-        at: BootNs,
-        seq: Seq,
-        sent: &SignalSent,
-        sender: Sender,
-        verdict: Verdict,
-    ) -> bool {
+    pub(super) fn note_stopped(&mut self, sent: &SignalSent, sender: Sender, verdict: Verdict, turn: &Turn) -> bool {
+        let Turn { at, seq, .. } = *turn;
         let SignalSent { target, signal, flags, .. } = *sent;
         if signal == Signal::CONT {
             return self.processes.get_mut(&target.key).and_then(|process| process.stopped.take()).is_some();
