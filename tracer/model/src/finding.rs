@@ -16,7 +16,7 @@ mod rule;
 
 pub use fact::{FactDef, Facts, Kind, Part, Presence, Role, Value};
 pub use note::Note;
-pub use rule::RuleDef;
+pub use rule::{About, RuleDef};
 
 /// What a rule found.
 #[derive(Clone, Debug)]

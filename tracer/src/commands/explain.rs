@@ -29,7 +29,7 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
 const WIDEST: usize = 100;
 
 fn print(mut out: impl Write, screen: Screen, rule: &RuleDef) -> io::Result<()> {
-    let RuleDef { name, severity, summary, lasts: _, explanation, facts: _ } = rule;
+    let RuleDef { name, severity, summary, lasts: _, about: _, explanation, facts: _ } = rule;
     let width = screen.width.map(|columns| columns.min(WIDEST));
     writeln!(out, "{} ({})", screen.paint(BOLD, name), screen.paint(colour(*severity), severity))?;
     for line in style::wrap(summary, width) {

@@ -41,7 +41,7 @@ fn print_json(out: impl Write) -> io::Result<()> {
 fn print(mut out: impl Write, screen: Screen) -> io::Result<()> {
     let width = RULES.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for rule in RULES {
-        let RuleDef { name, severity, summary, lasts: _, explanation: _, facts: _ } = rule;
+        let RuleDef { name, severity, summary, lasts: _, about: _, explanation: _, facts: _ } = rule;
         let margin = width + 11;
         let mut lines =
             style::wrap(summary, screen.width.map(|columns| columns.saturating_sub(margin).max(20))).into_iter();

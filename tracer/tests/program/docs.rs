@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use tracer::{
-    finding::RuleDef,
+    finding::{About, RuleDef},
     rules::RULES,
     sink::json::schema::{schema, table},
     trace::layout,
@@ -25,11 +25,12 @@ fn the_page_about_rules_says_what_the_rules_say() {
 /// The same for the table of records.
 #[test]
 fn the_page_about_traces_says_what_the_records_say() {
-    let text = fs::read_to_string(root().join("docs/trace-format.md")).unwrap();
-    let (before, rest) = text.split_once("<!-- records -->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- end of records -->\n").unwrap();
-    let wanted = format!("{before}<!-- records -->\n{}<!-- end of records -->\n{after}", records());
-    compare("docs/trace-format.md", &wanted);
+    compare_part("docs/trace-format.md", "records", &records());
+}
+
+#[test]
+fn the_first_page_lists_every_rule() {
+    compare_part("README.md", "rules", &by_subject());
 }
 
 /// The promise of the format: each record and each field is where it was in the first trace of it.
@@ -58,6 +59,15 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The part of a page between two marks.
+fn compare_part(page: &str, mark: &str, wanted: &str) {
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let (before, rest) = text.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    compare(page, &format!("{before}{begin}{wanted}{end}{after}"));
+}
+
 fn compare(page: &str, wanted: &str) {
     let path = root().join(page);
     if env::var_os("UPDATE_DOCS").is_some() {
@@ -65,6 +75,16 @@ fn compare(page: &str, wanted: &str) {
     }
     let is_current = fs::read_to_string(&path).is_ok_and(|text| text == wanted);
     assert!(is_current, "{page} is out of date: UPDATE_DOCS=1 cargo test -p tracer --test program docs");
+}
+
+/// The rules by subject.
+fn by_subject() -> String {
+    let mut table = "| about | rules |\n| --- | --- |\n".to_owned();
+    for about in About::ALL {
+        let rules = RULES.iter().filter(|rule| rule.about == about).map(|rule| format!("`{}`", rule.name));
+        writeln!(table, "| {} | {} |", about.heading(), rules.collect::<Vec<_>>().join(", ")).unwrap();
+    }
+    table
 }
 
 fn records() -> String {

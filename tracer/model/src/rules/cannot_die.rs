@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, held::Why, words},
     signal::{Sender, Signal},
@@ -29,6 +29,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "cannot-die",
     severity: Severity::Warning,
+    about: About::Stuck,
     summary: "a process was killed and is still there: it is frozen, sleeps in the kernel, or is held by a tracer",
     lasts: true,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, words},
     signal::{Signal, Verdict},
@@ -25,6 +25,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "coalesced-sigchld",
     severity: Severity::Warning,
+    about: About::Zombie,
     summary: "children ended together, their SIGCHLDs merged, and the parent's handler reaped only some of them",
     lasts: true,
     facts: FACTS,

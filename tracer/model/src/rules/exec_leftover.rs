@@ -3,7 +3,7 @@
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Engine,
     ident::{Identity, ProcKey},
     programs::is_watcher,
@@ -26,6 +26,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "exec-leftover",
     severity: Severity::Warning,
+    about: About::Leftover,
     summary: "what an exec brought into a container, or the container of a killed `run`, lives on without its client",
     lasts: true,
     facts: FACTS,

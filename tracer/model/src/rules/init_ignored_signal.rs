@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     host::Container,
     ident::{Identity, ProcKey},
     programs::is_script,
@@ -29,6 +29,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "init-ignored-signal",
     severity: Severity::Warning,
+    about: About::Dropped,
     summary: "the kernel dropped a signal because its target is pid 1 of a pid namespace",
     lasts: false,
     facts: FACTS,

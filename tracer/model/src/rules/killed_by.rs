@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     change::Change,
     finding::{
-        Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity, Value, fact::Visibility,
+        About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity, Value, fact::Visibility,
     },
     host::OutOfMemory,
     ident::{Identity, quote},
@@ -152,6 +152,7 @@ pub(super) fn alike_sender(kill: &Kill) -> [Part; 2] {
 pub(super) static DEF: RuleDef = RuleDef {
     name: "killed-by",
     severity: Severity::Info,
+    about: About::End,
     summary: "a signal ended a process: who sent it, or what the process did to get it",
     lasts: false,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     rules::{NOBODY, Opinion, Rule, Wanted, unreaped_child, words},
     summary::and_more,
@@ -27,6 +27,7 @@ const LEFT: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "left-behind",
     severity: Severity::Warning,
+    about: About::Leftover,
     summary: "the recorded command has ended, and processes that it started still run or are zombies",
     lasts: false,
     facts: FACTS,

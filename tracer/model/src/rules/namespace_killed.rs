@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     change::Change,
     event::ExitStatus,
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Fallen, Kill},
     rules::{Opinion, Rule, Wanted, held::Why, killed_by, signal_not_forwarded, words},
@@ -41,6 +41,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "namespace-killed",
     severity: Severity::Warning,
+    about: About::End,
     summary: "pid 1 of a pid namespace exited, and the kernel killed every process left in it",
     lasts: false,
     facts: FACTS,

@@ -3,7 +3,7 @@
 use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::ExitStatus,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::Identity,
     programs::{is_init, is_runtime, is_watcher},
     rules::{Opinion, Rule, words},
@@ -35,6 +35,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "orphan-adopted",
     severity: Severity::Info,
+    about: About::Zombie,
     summary: "a parent died, and the kernel gave its child to a sibling thread, a subreaper or the namespace's init",
     lasts: false,
     facts: FACTS,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::{Change, Measured},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject, Value},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject, Value},
     host::{GroupKey, GroupRoom, Room},
     ident::{Identity, ProcKey, quote},
     rules::{NOBODY, Opinion, Rule, words},
@@ -48,6 +48,7 @@ pub(super) fn holder_facts(holders: &[(Identity, u64)]) -> Value {
 pub(super) static DEF: RuleDef = RuleDef {
     name: "pid-pressure",
     severity: Severity::Warning,
+    about: About::Limit,
     summary: "the pids of a control group or of the machine are running out, or have run out",
     lasts: true,
     facts: FACTS,

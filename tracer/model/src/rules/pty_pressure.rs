@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Measured},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     host::{Holder, Room},
     rules::{
         NOBODY, Opinion, Rule,
@@ -26,6 +26,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "pty-pressure",
     severity: Severity::Warning,
+    about: About::Limit,
     summary: "the machine is running out of pseudo-terminals",
     lasts: true,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::ProcKey,
     programs::is_shell,
     rules::{Opinion, Rule, slow_stop, words},
@@ -45,6 +45,7 @@ const REASONS: &[&str] = &["other-process", "former-program", "unknown"];
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-ignored",
     severity: Severity::Info,
+    about: About::Dropped,
     summary: "a signal asked a process to end that has ignored it from its start: who handed that on",
     lasts: true,
     facts: FACTS,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     change::{Change, Signalled},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     ident::ProcKey,
     kill::Ending,
     programs::is_script,
@@ -29,6 +29,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-not-forwarded",
     severity: Severity::Warning,
+    about: About::Dropped,
     summary: "pid 1 of a container took the stop signal and did not pass it on to its children",
     lasts: true,
     facts: FACTS,

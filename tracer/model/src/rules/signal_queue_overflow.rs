@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     rules::{Opinion, Rule, words},
     signal::{self, Sender},
     summary::seconds,
@@ -21,6 +21,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-queue-overflow",
     severity: Severity::Warning,
+    about: About::Dropped,
     summary: "a signal was lost, or its sender and value, because too many signals are queued already",
     lasts: false,
     facts: FACTS,

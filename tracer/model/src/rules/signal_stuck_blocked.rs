@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, Signalled},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, held::Why, words},
     signal::Verdict,
@@ -21,6 +21,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "signal-stuck-blocked",
     severity: Severity::Info,
+    about: About::Dropped,
     summary: "a signal that should end or stop a process waits, because the process blocks it",
     lasts: true,
     facts: FACTS,

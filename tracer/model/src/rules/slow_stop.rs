@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     change::Change,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Role, RuleDef, Severity, Value},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Role, RuleDef, Severity, Value},
     ident::{Identity, ProcKey, TaskRef},
     kill::Kill,
     origin::Certainty,
@@ -63,6 +63,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "slow-stop",
     severity: Severity::Warning,
+    about: About::End,
     summary: "a container or a process did not end when it was asked to, and was killed when the time was up",
     lasts: false,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{Change, StatusLost, WhyLost},
-    finding::{Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     rules::{Opinion, Rule, words},
     thresholds::Thresholds,
     time::Seq,
@@ -29,6 +29,7 @@ const REASONS: &[&str] = &["ignored-from-start", "ignored", "taken"];
 pub(super) static DEF: RuleDef = RuleDef {
     name: "status-lost",
     severity: Severity::Warning,
+    about: About::End,
     summary: "a process has failed, and its parent cannot learn that: its status is lost",
     lasts: false,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
+    finding::{About, Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     kill::Ending,
     programs::is_watcher,
@@ -41,6 +41,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "stopped-by",
     severity: Severity::Info,
+    about: About::End,
     summary: "a container, a service or the command took a signal that asks for it, and ended: who sent it",
     lasts: false,
     facts: FACTS,

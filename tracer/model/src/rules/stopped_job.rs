@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{
         Opinion, Rule,
@@ -27,6 +27,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "stopped-job",
     severity: Severity::Warning,
+    about: About::Stuck,
     summary: "a process is stopped: it used its terminal from the background, or another process stopped it",
     lasts: true,
     facts: FACTS,

@@ -2,7 +2,7 @@
 
 use crate::{
     change::{AdopterClass, Change},
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     programs::is_init,
     rules::{Opinion, Rule, Wanted, coalesced_sigchld, words},
@@ -30,6 +30,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "unreaped-child",
     severity: Severity::Warning,
+    about: About::Zombie,
     summary: "a process has ended and its parent does not wait for it: a zombie",
     lasts: true,
     facts: FACTS,

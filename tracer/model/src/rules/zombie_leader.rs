@@ -2,7 +2,7 @@
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, words},
     summary::seconds,
@@ -19,6 +19,7 @@ const FACTS: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leader",
     severity: Severity::Info,
+    about: About::Zombie,
     summary: "a main thread has exited and other threads live on: the process looks defunct, but is not a zombie",
     lasts: true,
     facts: FACTS,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     change::Change,
-    finding::{FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
+    finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Room,
     ident::{Comm, ProcKey},
     rules::{
@@ -47,6 +47,7 @@ const LIMIT: &[FactDef] = &[
 pub(super) static DEF: RuleDef = RuleDef {
     name: "zombie-leak",
     severity: Severity::Error,
+    about: About::Zombie,
     summary: "one parent collects zombies, and each of them keeps a pid",
     lasts: true,
     facts: FACTS,

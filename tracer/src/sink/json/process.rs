@@ -83,6 +83,6 @@ struct RuleLine {
 
 /// A rule of the list.
 pub fn rule_line(rule: &RuleDef) -> impl Serialize + use<> {
-    let RuleDef { name, severity, summary, lasts: _, explanation, facts: _ } = rule;
+    let RuleDef { name, severity, summary, about: _, lasts: _, explanation, facts: _ } = rule;
     RuleLine { name, severity: severity.id(), summary, explanation }
 }
