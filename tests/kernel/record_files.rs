@@ -152,6 +152,12 @@ fn a_flight_recorder_writes_when_a_rule_fires() {
     run.expect_finding("unreaped-child").about(child).once();
     recorded.stage.step("wait");
     recorded.stage.hears("reaped");
+    while !recorded.file().exists() {
+        some_load();
+    }
+    let why = output(tracer(&["why", &child.to_string()]));
+    let page = String::from_utf8_lossy(&why.stdout);
+    assert!(page.contains(" wrote it to ") && page.contains("unreaped-child"), "{page}");
     recorded.stage.closes();
     assert_eq!(recorded.ends(), 0, "{}", recorded.said());
     assert!(recorded.said().contains("unreaped-child, with the "), "{}", recorded.said());

@@ -15,6 +15,7 @@ use tracer_tests::{
     contract::Line,
     engine::{Docker, Engine, IMAGE},
     machine::{self, Control, Group, Need},
+    recorded::Recorded,
     run::{output, tracer},
     stage::kill,
 };
@@ -33,6 +34,7 @@ pub fn trials() -> Vec<Test> {
         live("a_recording", a_recording).needs(Need::Program("unshare")),
         live("a_unit_of_a_recording", a_unit_of_a_recording).needs(Need::CgroupKill),
         live("each_of_many_victims", each_of_many_victims),
+        live("what_a_flight_recorder_has_kept", what_a_flight_recorder_has_kept).needs(Need::HostPidNamespace),
     ]
 }
 
@@ -308,4 +310,35 @@ fn each_of_many_victims() {
     assert_eq!((&page["chosen"], &page["others_left_out"]), (&"killed".into(), &39.into()), "{said}");
     assert_eq!(page["others"][0]["status"]["signal"], "SIGKILL");
     assert!(rules(&page).contains(&"killed-by".to_owned()), "{page}");
+}
+
+/// Nothing was found, so there is no file: what is known is in the recorder's memory.
+fn what_a_flight_recorder_has_kept() {
+    let mut recorded = Recorded::act(&["--snapshot-on", "left-behind", "--scope", "tree"], &["listener"]);
+    let listener = recorded.stage.pid("listener");
+    let recorder = recorded.stage.id();
+    let mut victim = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("sleep runs");
+    victim.kill().expect("it runs");
+    victim.wait().expect("it can be waited for");
+    let pid = victim.id().to_string();
+    let (said, killed) = page(&[&pid]);
+    assert!(said.contains(&format!("as the flight recorder (pid {recorder}) has it in memory")), "{said}");
+    assert_eq!((&killed["recorder"], &killed["file"]), (&recorder.into(), &Value::Null));
+    let status = &killed["ended"]["status"]["signal"];
+    let sender = &killed["signals"][0]["sender"]["pid"];
+    assert_eq!((status, sender), (&"SIGKILL".into(), &std::process::id().into()), "{killed}");
+    // Who lives is seen, too.
+    let said = text(&output(tracer(&["why", &listener.to_string()])));
+    let (seen, told) = said.split_once("as the flight recorder").unwrap_or_else(|| panic!("{said}"));
+    assert!(seen.contains("as /proc shows it now") && !seen.contains("does not say"), "{seen}");
+    assert!(told.contains("Life"), "{told}");
+    // Of whom neither knows anything.
+    let nobody = output(tracer(&["why", "no-program-has-this-name"]));
+    let error = String::from_utf8_lossy(&nobody.stderr);
+    assert!(error.contains(&format!("nor has the flight recorder (pid {recorder})")), "{error}");
+    // Without it, nobody can tell.
+    kill(listener, Signal::TERM);
+    recorded.ends();
+    let gone = output(tracer(&["why", &pid]));
+    assert!(!gone.status.success() && !String::from_utf8_lossy(&gone.stderr).contains("recorder"), "{gone:?}");
 }

@@ -34,7 +34,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("why", "from process container state"),
     (
         "recording",
-        "at at_boot_ns argv argv_cut roles chosen owed_by born programs programs_left_out parents parents_left_out \
+        "file recorder at at_boot_ns argv argv_cut roles chosen owed_by born programs programs_left_out parents parents_left_out \
          leader_ended ended reaped signals signals_left_out sent sent_left_out stop children_born children_adopted \
          children_reaped children children_left_out zombies zombies_left_out findings findings_left_out others \
          others_left_out all_signals lost",

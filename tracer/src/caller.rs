@@ -72,6 +72,11 @@ pub fn as_caller<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Res
 }
 
 impl Caller {
+    /// The user's number.
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     fn find(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>, CallerError> {
         let user = if let Some(uid) = variable(SUDO_UID) {
             let uid = id(SUDO_UID, Some(uid.as_os_str()))?;

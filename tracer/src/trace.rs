@@ -7,6 +7,7 @@ pub use tracer_model::wire::{FORMAT, Records, layout, parts};
 
 pub mod file;
 mod index;
+pub mod kept;
 pub mod reader;
 pub mod writer;
 

@@ -10,7 +10,8 @@ use crate::{when::When, why::WhoArg};
 /// Options of `tracer why`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  tracer why 4242                        this machine, now: what can be seen of pid 4242
+  tracer why 4242                        this machine, now: what can be seen of pid 4242, and what a
+                                         flight recorder has kept of it
   sudo tracer why web                    pid 1 of the container web
   sudo tracer why redis-server           the program of that name, or the unit of systemd
   sudo tracer record -o run.mcap         history needs a recording, until Ctrl-C
@@ -29,13 +30,15 @@ quotation marks. Of several processes of a name in a recording, the one is shown
 that a signal killed, or that failed, or that a finding is about, or that lives; of those the one that
 started the others, or the last. The page names the others, with how each ended.
 
-Without a recording nothing but /proc is read: no eBPF, and no root for one's own processes.")]
+Without a recording, /proc is read, and root asks each flight recorder that runs (`tracer record
+--snapshot-on`) for what it has kept, in memory and in its files. No eBPF, and no root for one's own
+processes.")]
 pub struct Why {
     /// A host pid; or the name of a container (or its id), of a program, or of a unit of systemd
     #[arg(value_name = "PID|NAME")]
     pub who: WhoArg,
 
-    /// A recording to take it from; `-` is standard input [default: this machine, now]
+    /// A recording to take it from; `-` is standard input [default: this machine, now, and its flight recorders]
     pub file: Option<PathBuf>,
 
     /// The moment: 12:34:09, 2026-11-24T12:34:09Z, +2m or -10s [default: the end]

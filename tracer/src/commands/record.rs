@@ -18,6 +18,7 @@ use crate::{
     },
     source::{live::Live, load::LoadOptions},
     thresholds::Thresholds,
+    trace::kept::Door,
 };
 
 use self::{
@@ -64,13 +65,18 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
     let cli::Record { output, overwrite, rotate, keep, snapshot_on, before, redact, scope, filter, .. } = options;
     let store: Box<dyn Store> = match rotate {
         Some(limit) => Box::new(Rotating::new(output, *overwrite, *limit, *keep)?),
-        None if !snapshot_on.is_empty() => Box::new(Flight::new(output, *overwrite, *before)?),
+        None if !snapshot_on.is_empty() => Box::new(Flight::new(output, *overwrite, *before)?.with_door(door())),
         None => Recorder::single(output, *overwrite)?,
     };
     Ok(Recorder::new(store)
         .narrowed(Filter::from(filter))
         .redacted(Redactor::new(*redact))
         .on(snapshot_on, Filter::from(filter).within(*scope)))
+}
+
+/// Through which others can ask a flight recorder. It records without one, too.
+fn door() -> Option<Door> {
+    Door::open().inspect_err(|error| say(format_args!("`tracer why` cannot ask this recorder: {error}"))).ok()
 }
 
 /// Drives the recording until the command has ended or it is time to stop. If the recording stops first, waits for the

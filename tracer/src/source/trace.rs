@@ -1,6 +1,7 @@
 //! The trace as a source: the events of a recording in their order, with a loss in place of what could not be read.
 
 use std::{
+    fs::File,
     hash::{BuildHasher, RandomState},
     ops::ControlFlow,
     path::Path,
@@ -84,6 +85,14 @@ impl Trace {
     pub fn open(path: &Path) -> Result<Self> {
         let open = || Self::new(Reader::open(path)?);
         open().with_context(|| format!("cannot read the trace {}", file_name(path)))
+    }
+
+    /// Reads an open file.
+    ///
+    /// # Errors
+    /// If it is no trace, with the reason.
+    pub fn of(file: File) -> Result<Self> {
+        Ok(Self::new(Reader::file(file)?)?)
     }
 
     /// Plays what a reader provides.

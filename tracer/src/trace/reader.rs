@@ -105,7 +105,14 @@ impl Reader {
         if path == Path::new("-") {
             return Self::pipe(Box::new(io::stdin()));
         }
-        let mut file = File::open(path)?;
+        Self::file(File::open(path)?)
+    }
+
+    /// Reads a trace from an open file, or from the pipe behind it.
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn file(mut file: File) -> Result<Self, TraceError> {
         // open(2) accepts a directory; read(2) then fails.
         let kind = file.metadata()?.file_type();
         if kind.is_dir() {

@@ -31,6 +31,8 @@ use crate::{
 #[serde(tag = "type", rename = "why")]
 struct Recorded<'a, F> {
     from: &'static str,
+    file: Option<&'a str>,
+    recorder: Option<u32>,
     at: Wall,
     at_boot_ns: Digits,
     process: line::Process<'a>,
@@ -214,7 +216,7 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
         others,
         other_count,
         asked: _,
-        file: _,
+        provenance,
         reason,
         lost,
         lacks_signals,
@@ -242,6 +244,8 @@ pub fn recorded_page<'a>(world: &'a World, page: &'a recorded::Page) -> impl Ser
     let identity = last.identity();
     Recorded {
         from: "recording",
+        file: provenance.file(),
+        recorder: provenance.recorder(),
         at: Wall::new(world, *at),
         at_boot_ns: Digits(*at),
         process: one(&identity),

@@ -91,8 +91,8 @@ pub struct Page {
     pub child_count: u64,
     /// Who was asked for.
     pub asked: WhoArg,
-    /// The recording, as the command line names it.
-    pub file: String,
+    /// The recording that it is from.
+    pub provenance: Provenance,
     /// Why this one is shown.
     pub reason: Reason,
     /// Others that can be meant, those that tell more first: other owners of the pid, or processes of that name.
@@ -103,6 +103,49 @@ pub struct Page {
     pub lost: Loss,
     /// Not every signal was recorded, only those that findings can depend on.
     pub lacks_signals: bool,
+}
+
+/// The recording that a page is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// A file, as the command line names it.
+    File(String),
+    /// The memory of a flight recorder, with its pid.
+    Memory(u32),
+    /// A file that a flight recorder has written: its pid, and the file's name.
+    Written(u32, String),
+}
+
+impl Provenance {
+    /// Where something is said to be, or not to be.
+    fn place(&self) -> String {
+        match self {
+            Self::File(file) => format!("in the recording {file}"),
+            Self::Memory(recorder) => format!("in the memory of the flight recorder (pid {recorder})"),
+            Self::Written(recorder, file) => format!("in {file}, which the flight recorder (pid {recorder}) wrote"),
+        }
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::File(file) | Self::Written(_, file) => Some(file),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The pid of the flight recorder, if it is from one.
+    pub fn recorder(&self) -> Option<u32> {
+        match self {
+            Self::File(_) => None,
+            Self::Memory(recorder) | Self::Written(recorder, _) => Some(*recorder),
+        }
+    }
+
+    /// The file as a further argument of a command.
+    pub fn argument(&self) -> String {
+        self.file().map_or_else(String::new, |file| format!(" {file}"))
+    }
 }
 
 /// A child that has ended.
@@ -116,6 +159,13 @@ pub struct Zombie {
     pub is_lower_bound: bool,
     /// How it ended.
     pub status: ExitStatus,
+}
+
+impl Page {
+    /// The more, the more it tells: of several pages, that of a process that a signal killed is shown, for example.
+    pub fn weight(&self) -> impl Ord + use<> {
+        self.life.candidate().weight()
+    }
 }
 
 impl Follow {
@@ -342,16 +392,14 @@ impl Follow {
         }
     }
 
-    /// The page about the process that is meant, as of the last step. `file` is the recording, as the command line
-    /// names it.
+    /// The page about the process that is meant, as of the last step.
     ///
     /// # Errors
     /// If there is no such process, or it is not clear which one is meant.
-    pub fn page(mut self, world: &World, file: &str) -> Result<Page, Missing> {
+    pub fn page(mut self, world: &World, provenance: &Provenance) -> Result<Page, Missing> {
         let keys: Vec<_> = self.lives.keys().copied().collect();
         keys.into_iter().for_each(|key| self.look(world, key));
-        let place = format!("in the recording {file}");
-        let Chosen { mut life, reason, others, other_count } = self.chosen(world, file, place)?;
+        let Chosen { mut life, reason, others, other_count } = self.chosen(world, provenance)?;
         let key = life.process.key;
         life.settle(world);
         let (zombies, zombie_count) = zombies(world, key);
@@ -369,7 +417,7 @@ impl Follow {
             child_count: living.len() as u64,
             children: living.into_iter().take(LISTED).collect(),
             asked: self.asked,
-            file: file.to_owned(),
+            provenance: provenance.clone(),
             reason,
             others: others.into_iter().take(LISTED).collect(),
             other_count,
@@ -377,13 +425,14 @@ impl Follow {
         })
     }
 
-    fn chosen(&mut self, world: &World, file: &str, place: String) -> Result<Chosen, Missing> {
+    fn chosen(&mut self, world: &World, provenance: &Provenance) -> Result<Chosen, Missing> {
+        let place = provenance.place();
         match (self.meant.take(), self.asked.clone()) {
             (Some(Meant { key, reason, others, other_count }), asked) => {
                 let life = self.lives.remove(&key).ok_or_else(|| self.unknown(&asked, world, place))?;
                 Ok(Chosen { life, reason, others, other_count })
             }
-            (None, WhoArg::Pid(pid, _)) => self.owner(pid, world, file, place),
+            (None, WhoArg::Pid(pid, _)) => self.owner(pid, world, provenance),
             (None, WhoArg::Name(name)) => self.first_of(&name, world, place),
         }
     }
@@ -393,12 +442,12 @@ impl Follow {
     ///
     /// # Errors
     /// If several units are called so.
-    pub fn meant(&mut self, world: &World, file: &str) -> Result<Option<Meant>, Missing> {
+    pub fn meant(&mut self, world: &World, provenance: &Provenance) -> Result<Option<Meant>, Missing> {
         let (WhoArg::Name(name), Some(named)) = (&self.asked, &mut self.named) else { return Ok(None) };
         if !name.containers(world.containers()).is_empty() {
             return Ok(None);
         }
-        let place = format!("in the recording {file}");
+        let place = provenance.place();
         let Named { programs, units, nearest: _ } = named;
         let in_turn = if name.says_unit() { [units, programs] } else { [programs, units] };
         for candidates in in_turn {
@@ -410,7 +459,7 @@ impl Follow {
     }
 
     /// The last owner of a pid, or that of a moment.
-    fn owner(&mut self, pid: u32, world: &World, file: &str, place: String) -> Result<Chosen, Missing> {
+    fn owner(&mut self, pid: u32, world: &World, provenance: &Provenance) -> Result<Chosen, Missing> {
         let mut keys: Vec<_> = self.lives.keys().copied().collect();
         keys.sort_unstable();
         let (key, reason) = match self.had_at {
@@ -418,23 +467,25 @@ impl Follow {
             Some(at) => (keys.iter().rposition(|key| key.start <= at).map(|i| keys.remove(i)), Reason::Asked),
         };
         let Some(life) = key.and_then(|key| self.lives.remove(&key)) else {
-            return Err(self.without_owner(pid, !keys.is_empty(), world, file, place));
+            return Err(self.without_owner(pid, !keys.is_empty(), world, provenance));
         };
         let others: Vec<_> = keys.iter().rev().filter_map(|key| Some(self.lives.get(key)?.candidate())).collect();
         let other_count = others.len() as u64 + self.forgotten;
         Ok(Chosen { life, reason, others, other_count })
     }
 
-    fn without_owner(&self, pid: u32, is_later: bool, world: &World, file: &str, mut place: String) -> Missing {
+    fn without_owner(&self, pid: u32, is_later: bool, world: &World, provenance: &Provenance) -> Missing {
+        let mut place = provenance.place();
         if let (false, Some(likely)) = (is_later, self.inside.last()) {
             let candidates = self.inside.iter().rev().map(|&identity| named(world, identity)).collect();
-            let (count, first, file) = (self.inside_count, likely.key.tgid, format!(" {file}"));
+            let (count, first, file) = (self.inside_count, likely.key.tgid, provenance.argument());
             return Missing::Inside { pid, place, candidates, count, first, file };
         }
         if is_later {
             place.push_str(" at that moment");
         }
-        let next = format!("`tracer tree {file}` lists all processes of its end, `--at WHEN` those of a moment");
+        let file = provenance.argument();
+        let next = format!("`tracer tree{file}` lists all processes of its end, `--at WHEN` those of a moment");
         Missing::Pid { pid, place, next }
     }
 

@@ -491,6 +491,8 @@ struct AuditMachine {
 struct WhyRecorded {
     r#type: String,
     from: String,
+    file: Option<String>,
+    recorder: Option<u32>,
     at: Time,
     at_boot_ns: Digits,
     process: Process,

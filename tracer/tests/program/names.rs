@@ -27,7 +27,7 @@ use tracer::{
     tree::{self, Extract},
     why::{
         page::{print_recorded, print_recorded_json},
-        recorded::Follow,
+        recorded::{Follow, Provenance},
     },
 };
 use tracer_common::record::signal_flags;
@@ -288,7 +288,7 @@ fn no_name_can_lie_on_a_page() {
                 let (step, world) = detector.step(&event, &[]);
                 follow.step(world, &step);
             }
-            let page = follow.page(detector.world(), "run.mcap").unwrap();
+            let page = follow.page(detector.world(), &file()).unwrap();
             let mut out = Vec::new();
             let screen = Screen { colour: false, width: Some(50) };
             print_recorded(detector.world(), &page, screen, &TimeZone::UTC, &mut out).unwrap();
@@ -380,4 +380,8 @@ fn a_recording_and_its_name_cannot_lie() {
         assert_harmless(arguments[0], &said);
         assert_harmless(arguments[0], &told);
     }
+}
+
+fn file() -> Provenance {
+    Provenance::File("run.mcap".into())
 }

@@ -16,7 +16,7 @@ use tracer::{
     why::{
         Missing, WhoArg,
         page::{print_recorded, print_recorded_json},
-        recorded::{Follow, Page, Reason},
+        recorded::{Follow, Page, Provenance, Reason},
     },
 };
 use tracer_common::record::signal_flags;
@@ -34,11 +34,11 @@ fn page(events: &[EventKind], who: &str) -> Result<(Detector, Page), Missing> {
     let who = who.parse().unwrap();
     let mut follow = Follow::new(&who);
     let mut detector = follow_all(events, &mut follow);
-    if let Some(meant) = follow.meant(detector.world(), "run.mcap")? {
+    if let Some(meant) = follow.meant(detector.world(), &file())? {
         follow = Follow::only(&who, meant);
         detector = follow_all(events, &mut follow);
     }
-    let page = follow.page(detector.world(), "run.mcap")?;
+    let page = follow.page(detector.world(), &file())?;
     Ok((detector, page))
 }
 
@@ -199,12 +199,12 @@ fn of_a_pid_that_was_used_again_the_last_owner_is_shown_and_the_others_named() {
     for (at, name) in [(after_boot(100_100), "first"), (after_boot(100_200), "second")] {
         let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(at));
         let detector = follow_all(&events, &mut follow);
-        let page = follow.page(detector.world(), "run.mcap").unwrap();
+        let page = follow.page(detector.world(), &file()).unwrap();
         assert_eq!((page.life.process.comm, page.other_count), (name.into(), 1));
     }
     let mut follow = Follow::new(&"200@+1s".parse().unwrap()).had_at(Some(after_boot(199)));
     let detector = follow_all(&events, &mut follow);
-    let error = follow.page(detector.world(), "run.mcap").err().unwrap().to_string();
+    let error = follow.page(detector.world(), &file()).err().unwrap().to_string();
     assert!(
         error.starts_with("there is no process with pid 200 in the recording run.mcap at that moment; "),
         "{error}"
@@ -380,15 +380,15 @@ fn each_of_many_victims_has_the_finding_on_its_page() {
     for pid in 200..250 {
         let mut follow = Follow::new(&WhoArg::Pid(pid, None));
         let detector = live(&mut follow);
-        assert_eq!(rules(&follow.page(detector.world(), "run.mcap").unwrap()), ["killed-by"], "{pid}");
+        assert_eq!(rules(&follow.page(detector.world(), &file()).unwrap()), ["killed-by"], "{pid}");
     }
     let who = "victim".parse().unwrap();
     let mut follow = Follow::new(&who);
     let detector = live(&mut follow);
-    let meant = follow.meant(detector.world(), "run.mcap").unwrap().unwrap();
+    let meant = follow.meant(detector.world(), &file()).unwrap().unwrap();
     let mut follow = Follow::only(&who, meant);
     let detector = live(&mut follow);
-    let page = follow.page(detector.world(), "run.mcap").unwrap();
+    let page = follow.page(detector.world(), &file()).unwrap();
     assert_eq!((rules(&page), page.other_count, page.others.len()), (vec!["killed-by"], 49, 10));
 }
 
@@ -548,7 +548,8 @@ fn a_recording_from_standard_input() {
     let output = tracer(&["why", "173", "-", "-o", "json"]).stdin(file).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(json::parse(&text), "whyrecording");
-    assert_eq!(text, stdout(&["why", "173", &format(1), "-o", "json"]));
+    let named = stdout(&["why", "173", &format(1), "-o", "json"]);
+    assert_eq!(text, named.replacen(&format(1), "-", 1));
 }
 
 /// A child that waits for the end of its input.
@@ -607,4 +608,8 @@ fn who_is_asked_for_reads_back() {
     assert_eq!(WhoArg::Pid(7, None).to_string(), "7");
     assert_eq!(WhoArg::Name("web".into()).to_string(), "web");
     assert_eq!(WhoArg::Name("\"tmux: server\"".into()).to_string(), "tmux: server");
+}
+
+fn file() -> Provenance {
+    Provenance::File("run.mcap".into())
 }

@@ -1,12 +1,16 @@
 //! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. No two files
-//! overlap.
+//! overlap. Who asks (`trace::kept`) gets what is in memory, which stays there.
 
 use std::{
     collections::VecDeque,
+    fs::File,
     io,
     path::{Path, PathBuf},
+    thread::{self, JoinHandle},
     time::Duration,
 };
+
+use bytes::Bytes;
 
 use crate::{
     console::style,
@@ -21,7 +25,11 @@ use crate::{
     source::live,
     summary::seconds,
     time::{BootNs, Span},
-    trace::{CHUNK_MAX, file, parts},
+    trace::{
+        CHUNK_MAX, file,
+        kept::{self, Door},
+        parts,
+    },
 };
 
 /// How long the trace continues after a finding: its consequences belong to it.
@@ -55,17 +63,22 @@ pub struct Flight {
     cut: u64,
     /// Findings whose files could not be written.
     failed: Option<&'static str>,
+    /// Where others ask for what is in memory.
+    door: Option<Door>,
+    /// The thread that answers. How that went is of no interest to the recording.
+    answering: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// A stretch of the stream that can be read without what came before.
+/// A stretch of the stream that can be read without what came before. A clone shares its bytes.
+#[derive(Clone)]
 struct Segment {
     /// Boot time of its beginning.
     at: BootNs,
     /// The world at that time, compressed, in parts, because it can be large; empty for the first segment, which begins
     /// with a snapshot.
-    image: Vec<Vec<u8>>,
+    image: Vec<Bytes>,
     /// Records, compressed in blocks, with the boot time of the last record of each.
-    blocks: Vec<(BootNs, Vec<u8>)>,
+    blocks: Vec<(BootNs, Bytes)>,
     size: usize,
     /// Signals that were generated in it.
     signals: u64,
@@ -112,14 +125,22 @@ impl Flight {
             written: Vec::new(),
             cut: 0,
             failed: None,
+            door: None,
+            answering: None,
         })
+    }
+
+    /// The same, and whoever comes to that door gets what is in memory.
+    #[must_use]
+    pub fn with_door(self, door: Option<Door>) -> Self {
+        Self { door, ..self }
     }
 
     fn begin_segment(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
         self.pack()?;
-        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL));
+        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL).map(Bytes::from));
         let image = packed.collect::<io::Result<Vec<_>>>()?;
-        let size = image.iter().map(Vec::len).sum();
+        let size = image.iter().map(Bytes::len).sum();
         self.kept += size;
         let cpu_before = live::cpu_time();
         self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before });
@@ -129,7 +150,7 @@ impl Flight {
     /// Compresses what has come since.
     fn pack(&mut self) -> io::Result<()> {
         let Some(segment) = self.segments.back_mut().filter(|_| !self.open.is_empty()) else { return Ok(()) };
-        let block = zstd::bulk::compress(&self.open, LEVEL)?;
+        let block = Bytes::from(zstd::bulk::compress(&self.open, LEVEL)?);
         segment.size += block.len();
         self.kept += block.len();
         segment.blocks.push((self.open_at, block));
@@ -171,23 +192,30 @@ impl Flight {
         let path = self.next_path();
         let (now, began, cpu_before) = (view.now(), first.at, first.cpu_before);
         let mut part = Part::at(&path, self.overwrite, began, info)?;
-        let mut signals = 0;
-        for (i, segment) in self.segments.iter().enumerate() {
-            let image = segment.image.iter().map(|part| unpack(part)).collect::<io::Result<Vec<_>>>()?.concat();
-            if i == 0 {
-                part.records(segment.at, &image)?;
-            } else {
-                part.keyframe(segment.at, &image)?;
-            }
-            for (at, block) in &segment.blocks {
-                part.records(*at, &unpack(block)?)?;
-            }
-            signals += segment.signals;
-        }
+        let signals = write(&mut part, &self.segments)?;
         self.segments.clear();
         self.kept = 0;
         self.written.push(Written { path, rule, before: now - began, size: part.size(), is_gone: false });
         self.shot = Some(Shot { part, until: now + AFTER, began, signals, cpu_before });
+        Ok(())
+    }
+
+    /// Answers whoever asks, beside the recording: packing and unpacking all of it can take seconds.
+    fn answer(&mut self, now: BootNs) -> io::Result<()> {
+        if self.answering.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return Ok(());
+        }
+        let (Some(guest), Some(info)) = (self.door.as_ref().and_then(Door::knock), self.info.clone()) else {
+            return Ok(());
+        };
+        self.pack()?;
+        if let Some(shot) = &mut self.shot {
+            shot.part.flush()?;
+        }
+        let written: Vec<_> = self.written.iter().filter_map(|file| std::path::absolute(&file.path).ok()).collect();
+        let segments = self.segments.clone();
+        let answer = move || guest.answer(&written, copy(&info, &segments, now)?);
+        self.answering = thread::Builder::new().spawn(answer).ok();
         Ok(())
     }
 
@@ -203,6 +231,32 @@ impl Flight {
     }
 }
 
+/// A trace in memory of what is kept, if anything is.
+fn copy(info: &StartInfo, segments: &VecDeque<Segment>, now: BootNs) -> io::Result<Option<File>> {
+    let Some(first) = segments.front() else { return Ok(None) };
+    let file = kept::memory()?;
+    let mut part = Part::create(file.try_clone()?, first.at, info)?;
+    let signals = write(&mut part, segments)?;
+    part.end(now, End { began: first.at, cpu_ns: live::cpu_time() - first.cpu_before, signals, walks_cut: 0 })?;
+    Ok(Some(file))
+}
+
+/// Writes segments, one after the other, and returns how many signals were generated in them.
+fn write(part: &mut Part, segments: &VecDeque<Segment>) -> io::Result<u64> {
+    for (i, segment) in segments.iter().enumerate() {
+        let image = segment.image.iter().map(|part| unpack(part)).collect::<io::Result<Vec<_>>>()?.concat();
+        if i == 0 {
+            part.records(segment.at, &image)?;
+        } else {
+            part.keyframe(segment.at, &image)?;
+        }
+        for (at, block) in &segment.blocks {
+            part.records(*at, &unpack(block)?)?;
+        }
+    }
+    Ok(segments.iter().map(|segment| segment.signals).sum())
+}
+
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     zstd::bulk::decompress(packed, CHUNK_MAX)
 }
@@ -215,6 +269,9 @@ impl Store for Flight {
 
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
         let now = view.now();
+        if matches!(view.event.kind, EventKind::Tick) {
+            self.answer(now)?;
+        }
         let is_signal = u64::from(matches!(view.event.kind, EventKind::Signal(_)));
         let can_cut = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
         if let Some(shot) = &mut self.shot {
@@ -293,7 +350,7 @@ impl Store for Flight {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
+    use std::{io::Seek as _, ops::ControlFlow};
 
     use super::*;
     use crate::{
@@ -326,8 +383,8 @@ mod tests {
     }
 
     /// With a rule that finds something after three seconds, on a machine with that many processes; `before` that
-    /// something else happens.
-    fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, io::Result<()>) {
+    /// something else happens, and somebody asks.
+    fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, Option<File>, io::Result<()>) {
         let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
         let (mut detector, redactor, mut record) =
             (Detector::new(&Thresholds::default()), Redactor::default(), Vec::new());
@@ -339,7 +396,7 @@ mod tests {
         });
         let list = std::iter::once(EventKind::SnapshotBegin).chain(list).chain([EventKind::SnapshotEnd]);
         let ticks = [2_000, 3_000].map(|at| (after_boot(at), EventKind::Tick));
-        let mut result = Ok(());
+        let (mut kept, mut result) = (None, Ok(()));
         for (i, (at, kind)) in list.map(|kind| (after_boot(1_000), kind)).chain(ticks).enumerate() {
             let event = Event { at, cpu: 0, kind };
             record.clear();
@@ -352,37 +409,43 @@ mod tests {
             flight.record(view, &record).unwrap();
             if at == after_boot(3_000) {
                 before();
+                flight.pack().unwrap();
+                kept = copy(&info(), &flight.segments, at).unwrap();
                 result = flight.found(view, "killed-by");
             }
         }
         let event = Event { at: after_boot(4_000), cpu: 0, kind: EventKind::Tick };
         flight.end(View { world: detector.world(), redactor: &redactor, event: &event }, End::default()).unwrap();
-        (flight, result)
+        (flight, kept, result)
     }
 
     #[test]
-    fn a_large_world_is_written_whole() {
+    fn a_large_world_is_written_whole_and_given_whole() {
         const PROCESSES: u32 = 60_000;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.mcap");
-        let (flight, result) = fly(&path, PROCESSES, || {});
+        let (flight, kept, result) = fly(&path, PROCESSES, || {});
         result.unwrap();
         assert!(
             flight.sentences()[0].contains("run.mcap: killed-by, with the 1.0 s before"),
             "{:?}",
             flight.sentences()
         );
-        let mut trace = Trace::open(&path).unwrap();
-        trace.seek(BootNs::MAX).unwrap();
-        let mut detector = Detector::new(&Thresholds::default());
-        let play = trace.play(|event, record| {
-            detector.step(event, record);
-            Ok(ControlFlow::Continue(()))
-        });
-        play.unwrap();
-        let world = detector.world();
-        assert_eq!((world.process_count(), world.is_whole()), (PROCESSES as usize, true));
-        assert!(world.processes().all(|process| process.args.bytes.len() == 400));
+        let mut kept = kept.unwrap();
+        kept.rewind().unwrap();
+        for mut trace in [Trace::open(&path).unwrap(), Trace::of(kept).unwrap()] {
+            trace.seek(BootNs::MAX).unwrap();
+            let mut detector = Detector::new(&Thresholds::default());
+            let play = trace.play(|event, record| {
+                detector.step(event, record);
+                Ok(ControlFlow::Continue(()))
+            });
+            play.unwrap();
+            assert_eq!(trace.end().sentences(), [""; 0]);
+            let world = detector.world();
+            assert_eq!((world.process_count(), world.is_whole()), (PROCESSES as usize, true));
+            assert!(world.processes().all(|process| process.args.bytes.len() == 400));
+        }
     }
 
     #[test]
@@ -391,16 +454,16 @@ mod tests {
         // By the time of the finding, the folder is gone.
         let place = folder.path().join("none");
         std::fs::create_dir(&place).unwrap();
-        let (flight, result) = fly(&place.join("run.mcap"), 1, || std::fs::remove_dir(&place).unwrap());
+        let (flight, _, result) = fly(&place.join("run.mcap"), 1, || std::fs::remove_dir(&place).unwrap());
         assert!(result.is_err());
         assert_eq!(flight.sentences(), ["killed-by was found, and what came before it could not be written"]);
 
         let path = folder.path().join("run.mcap");
-        let (mut flight, _) = fly(&path, 1, || {});
+        let (mut flight, ..) = fly(&path, 1, || {});
         assert!(!flight.sentences()[0].contains("removed"), "{:?}", flight.sentences());
         // Closed after it was removed.
         let written = flight.written.remove(0);
-        let file = std::fs::File::open(&path).unwrap();
+        let file = File::open(&path).unwrap();
         assert!(file::is_at(&file, &written.path));
         std::fs::rename(&path, folder.path().join("moved.mcap")).unwrap();
         assert!(!file::is_at(&file, &written.path));

@@ -73,10 +73,18 @@ impl Part {
             self.keyframe(now, &view.image())?;
         }
         if now - self.flushed >= FLUSH_TIME {
-            self.writer.flush()?;
+            self.flush()?;
             self.flushed = now;
         }
         Ok(())
+    }
+
+    /// From here on, what was taken can be read.
+    ///
+    /// # Errors
+    /// See [`Part::record`].
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 
     /// Takes records as they are, in sequence; the last one is from that boot time.

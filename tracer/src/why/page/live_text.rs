@@ -18,17 +18,20 @@ use crate::{
 /// How many processes are named.
 const NAMED: usize = 10;
 
-/// Prints the page.
+/// Prints the page. `is_followed`: what was recorded of the process follows.
 ///
 /// # Errors
 /// Only from writing.
-pub fn print(page: &Page, screen: Screen, out: impl Write) -> io::Result<()> {
+pub fn print(page: &Page, is_followed: bool, screen: Screen, out: impl Write) -> io::Result<()> {
     let mut sheet = Sheet::new(out, screen);
     who(&mut sheet, page)?;
     parents(&mut sheet, page)?;
     children(&mut sheet, page)?;
     masks(&mut sheet, &page.process)?;
     stop(&mut sheet, page)?;
+    if is_followed {
+        return sheet.out.flush();
+    }
     sheet.heading("What this page does not say")?;
     let pid = page.process.pid;
     sheet.text(&format!(

@@ -24,7 +24,7 @@ use crate::{
     time::{BootNs, Span},
     why::{
         Ends, WhoArg,
-        recorded::{Candidate, Life, Page, Parent, Reaped, Reason, Received, Sent, Stop, Zombie},
+        recorded::{Candidate, Life, Page, Parent, Provenance, Reaped, Reason, Received, Sent, Stop, Zombie},
     },
     world::{State, World},
 };
@@ -92,14 +92,21 @@ impl<W: Write> Printer<'_, W> {
     }
 
     fn who(&mut self) -> io::Result<()> {
-        let Page { life, at, began, start, .. } = self.page;
+        let Page { life, at, began, start, provenance, .. } = self.page;
         let process = &life.process;
         let identity = process.identity();
         self.sheet.title(identity)?;
         let moment = |at: BootNs| self.zoned(at).strftime("%F %H:%M:%S %Z").to_string();
         let host = start.as_ref().map_or_else(String::new, |start| format!(" on {}", quote(&start.host)));
         let (from, until) = (moment(*began), moment(*at));
-        self.sheet.text(&format!("as recorded{host}, from {from} to {until}"))?;
+        let recorded = match provenance {
+            Provenance::File(_) => "as recorded".to_owned(),
+            Provenance::Memory(recorder) => format!("as the flight recorder (pid {recorder}) has it in memory"),
+            Provenance::Written(recorder, file) => {
+                format!("as the flight recorder (pid {recorder}) wrote it to {file}")
+            }
+        };
+        self.sheet.text(&format!("{recorded}{host}, from {from} to {until}"))?;
         writeln!(self.sheet.out)?;
         let began = self.clock(process.key.start);
         self.sheet.word("pid", &format!("{}, since {began}", process.key.tgid))?;
@@ -420,7 +427,7 @@ impl<W: Write> Printer<'_, W> {
 
     /// Whom else it could be about.
     fn others(&mut self) -> io::Result<()> {
-        let Page { asked, others, other_count, file, .. } = self.page;
+        let Page { asked, others, other_count, provenance, .. } = self.page;
         let Some(first) = others.first() else { return Ok(()) };
         self.sheet.heading("Others")?;
         for Candidate { process, ended: end, .. } in others {
@@ -434,11 +441,12 @@ impl<W: Write> Printer<'_, W> {
         }
         self.left_out(other_count - others.len() as u64, "other process", "more")?;
         let pid = first.process.key.tgid;
-        let moment = format!("tracer why {pid}@{} {file}", self.since(&first.process).replace(' ', "T"));
+        let file = provenance.argument();
+        let moment = format!("tracer why {pid}@{}{file}", self.since(&first.process).replace(' ', "T"));
         self.sheet.text(&match asked {
             WhoArg::Pid(..) => format!("To see one of them, give a moment at which it was there: {moment}"),
             WhoArg::Name(_) => format!(
-                "To see one of them, give its pid: tracer why {pid} {file}. If the pid was used again, give a moment at \
+                "To see one of them, give its pid: tracer why {pid}{file}. If the pid was used again, give a moment at \
                  which it was that process's, too: {moment}"
             ),
         })

@@ -88,7 +88,7 @@ impl Candidate {
     }
 
     /// The more, the more it tells.
-    fn weight(&self) -> impl Ord + use<> {
+    pub(super) fn weight(&self) -> impl Ord + use<> {
         (self.badness(), self.is_found, self.ended.is_none(), self.is_first, self.process.key)
     }
 }
