@@ -245,6 +245,7 @@ impl Stream {
             | EventKind::CommandEnded(..)
             | EventKind::CommandScope(_)
             | EventKind::TreeRoot(_)
+            | EventKind::Running(_)
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Masks(..)

@@ -354,6 +354,16 @@ records! {
         /// The process.
         id: TaskId,
     };
+
+    /// In an image of the world, which has no `exec`: since when a process runs its program.
+    84 Running "running": RunningRecord of 48 bytes {
+        /// The process.
+        id: TaskId,
+        /// Boot time of that exec, in nanoseconds.
+        since: u64,
+        /// Signals that were ignored then, as in the `exec`: a bit each from signal 1.
+        ignored: u64,
+    };
 }
 
 /// The first kind that no program in the kernel writes.

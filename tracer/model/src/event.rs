@@ -89,6 +89,8 @@ pub enum EventKind {
     CommandScope(Box<CommandParts>),
     /// Whoever watches asked for the tree of this process (`--tree`).
     TreeRoot(ProcKey),
+    /// Since when a process runs its program. Only in an image of the world, which has no execs.
+    Running(Running),
     /// What is known about a container, or more than before.
     Container(Box<Container>),
     /// A process and its descendants belong to a container, by its id; if it is the init of a pid namespace, everything
@@ -134,6 +136,7 @@ impl EventKind {
             | Self::CommandEnded(..)
             | Self::CommandScope(_)
             | Self::TreeRoot(_)
+            | Self::Running(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..) => false,
@@ -170,6 +173,7 @@ impl EventKind {
             | Self::CommandEnded(..)
             | Self::CommandScope(_)
             | Self::TreeRoot(_)
+            | Self::Running(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..)
@@ -473,6 +477,17 @@ pub struct Pipe {
     pub writer: ProcKey,
     /// Whether it has.
     pub shared: bool,
+}
+
+/// The program of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The process.
+    pub key: ProcKey,
+    /// When it was executed.
+    pub since: BootNs,
+    /// Signals that were ignored then, a bit each from signal 1.
+    pub ignored: u64,
 }
 
 /// Signals of a thread, a bit each from signal 1. All are 0 for a thread that is gone, as for one without any.

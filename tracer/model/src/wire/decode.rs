@@ -9,8 +9,8 @@ use tracer_common::{
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
-        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, SIGNAL_WITHOUT_AIM, StartRecord, SurveyedRecord,
-        TreeRootRecord, adopter, aim, exit_flags,
+        NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, RunningRecord, SIGNAL_WITHOUT_AIM, StartRecord,
+        SurveyedRecord, TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -19,7 +19,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{
     event::{
         Adopt, Adopter, Awaited, CommandParts, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Look, Looked, Loss,
-        Masks, Notify, Pipe, Reap, Roles, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Masks, Notify, Pipe, Reap, Roles, Row, Running, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, Comm, PidNs, ProcKey, TaskRef, Trust},
@@ -210,6 +210,10 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         RecordKind::TreeRoot => {
             let TreeRootRecord { header: _, id } = read(bytes)?;
             EventKind::TreeRoot(known_ref(id).key)
+        }
+        RecordKind::Running => {
+            let RunningRecord { header: _, id, since, ignored } = read(bytes)?;
+            EventKind::Running(Running { key: known_ref(id).key, since: BootNs(since), ignored })
         }
         RecordKind::CommandScope => EventKind::CommandScope(Box::new(scope(bytes)?)),
         RecordKind::End => {

@@ -10,7 +10,7 @@ use tracer_common::{
     record::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
-        OutOfMemoryRecord, PipeRecord, RoomsRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
+        OutOfMemoryRecord, PipeRecord, RoomsRecord, RunningRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
         SurveyedRecord, TickRecord, TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
@@ -20,7 +20,7 @@ use zerocopy::{Immutable, IntoBytes};
 use crate::{
     event::{
         Adopt, Adopter, Awaited, CommandParts, End, Event, EventKind, Exec, Exit, Fork, Look, Loss, Masks, Notify,
-        Pipe, Reap, Roles, Row, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
+        Pipe, Reap, Roles, Row, Running, SignalSent, SignalTaken, Survey, Surveyed, TaskInfo, WaitCall,
     },
     host::OutOfMemory,
     ident::{Args, ProcKey, TaskRef},
@@ -143,6 +143,10 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
             out.record(&fixed, &rest);
         }
         EventKind::TreeRoot(key) => out.fixed(&TreeRootRecord { id: leader(*key), ..Default::default() }),
+        EventKind::Running(Running { key, since, ignored }) => {
+            let (id, since, ignored) = (leader(*key), since.0, *ignored);
+            out.fixed(&RunningRecord { id, since, ignored, ..Default::default() });
+        }
         EventKind::Masks(task, masks) => {
             let Masks { pending, shared_pending, blocked, caught } = masks.unwrap_or_default();
             let fixed = MasksRecord { id: id(*task), pending, shared_pending, blocked, caught, ..Default::default() };
@@ -621,6 +625,9 @@ mod tests {
                 })
                 .boxed(),
             RecordKind::TreeRoot => key().prop_map(EventKind::TreeRoot).boxed(),
+            RecordKind::Running => (key(), any::<[u64; 2]>())
+                .prop_map(|(key, [since, ignored])| EventKind::Running(Running { key, since: BootNs(since), ignored }))
+                .boxed(),
             RecordKind::Container => container().boxed(),
             RecordKind::Contained => {
                 (key(), "[a-z0-9]{0,64}").prop_map(|(key, id)| EventKind::Contained(key, id)).boxed()

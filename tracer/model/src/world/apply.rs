@@ -93,6 +93,7 @@ impl World {
             EventKind::CommandEnded(_, status) => self.command_ended(*status, turn),
             EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::TreeRoot(key) => self.tree_root = Some(*key),
+            EventKind::Running(running) => self.note_running(running),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),

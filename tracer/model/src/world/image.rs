@@ -10,7 +10,8 @@ use crate::{
 impl World {
     /// A snapshot as from the task iterator: each process with its command line, then the ends of those that have
     /// ended. Applied to an empty world, it restores processes, parents, namespaces, states and ages. It does not hold
-    /// a process's past (its first parent, pending signals), except for membership in the command's tree.
+    /// a process's past (its first parent, pending signals), except for membership in the command's tree and what its
+    /// program has ignored from its start.
     pub fn image(&self) -> Vec<Event> {
         let now = self.now();
         let event = |at, kind| Event { at, cpu: 0, kind };
@@ -22,6 +23,7 @@ impl World {
             if !process.args.is_empty() || process.args.cut {
                 events.push(event(now, EventKind::CommandLine(process.key, process.args.clone())));
             }
+            events.extend(process.running().map(|running| event(now, EventKind::Running(running))));
             if let Some(death) = process.death().filter(|death| death.exact) {
                 ends.push((death.at, process, death));
             }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    event::Running,
     ident::{Identity, ProcKey},
     signal::Signal,
     time::BootNs,
@@ -34,6 +35,12 @@ pub struct Inherited {
 }
 
 impl Process {
+    /// What an image of the world says of its program.
+    pub(super) fn running(&self) -> Option<Running> {
+        let Program { at, ignored, from: _ } = self.program.as_deref()?;
+        Some(Running { key: self.key, since: *at, ignored: *ignored })
+    }
+
     /// Whether its program has ignored a signal from its start, as far as that is known.
     pub fn has_ignored_from_start(&self, signal: Signal) -> bool {
         self.program.as_deref().is_some_and(|program| signal.is_in(program.ignored))
@@ -73,6 +80,14 @@ impl World {
             let from = from(before.as_deref(), giver, ignored, key);
             Arc::new(Program { at, ignored, from })
         });
+    }
+
+    /// What an image of the world says of a process's program. The stream knows more.
+    pub(super) fn note_running(&mut self, running: &Running) {
+        let Running { key, since, ignored } = *running;
+        if let Some(process) = self.processes.get_mut(&key).filter(|process| process.program.is_none()) {
+            process.program = Some(Arc::new(Program { at: since, ignored, from: Vec::new() }));
+        }
     }
 }
 
@@ -151,5 +166,21 @@ mod tests {
         story.now = BootNs(story.now.0 - MS.0);
         exec(&mut story, 20, "app", Some(TERM));
         assert_eq!(whom(&story, 20), None);
+    }
+
+    #[test]
+    fn an_image_of_the_world_has_what_is_ignored_and_not_whom_it_is_from() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "sh").fork(born(11, 10));
+        exec(&mut story, 11, "nohup", Some(0));
+        exec(&mut story, 11, "sleep", Some(TERM));
+        assert_eq!(whom(&story, 11), Some(("nohup (pid 11)".to_owned(), true)));
+        let mut later = Story::new();
+        for event in story.world().image() {
+            later.event(event.kind);
+        }
+        assert_eq!(whom(&later, 11), None);
+        let since = |story: &Story| story.world().get(key(11)).unwrap().program.as_deref().map(|program| program.at);
+        assert_eq!(since(&later), since(&story));
     }
 }
