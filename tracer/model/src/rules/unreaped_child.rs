@@ -352,7 +352,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
     let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
         0 => String::new(),
-        n => format!("{} meanwhile", words::count(n, "other child", "other children")),
+        n => format!("{} so far", words::count(n, "other child", "other children")),
     };
     let notes = [
         Some(Note::new("zombie", words::who(&name))),
