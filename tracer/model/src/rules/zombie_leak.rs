@@ -124,8 +124,8 @@ impl Rule for ZombieLeak {
                         "{name} has ended, and its pid namespace with it: the kernel reaps what is left"
                     ));
                 }
-                let left = world.unreaped(parent.key, Span::ZERO).count();
-                Some(format!("{name} has ended; whoever adopts its {left} zombies must reap them"))
+                // The kernel has given them away by now.
+                Some(format!("{name} has ended; whoever adopts its zombies must reap them"))
             }
             Change::Reaped { identity, .. }
                 if identity.key != parent.key && world.unreaped(parent.key, Span::ZERO).next().is_none() =>
