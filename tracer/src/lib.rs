@@ -23,6 +23,8 @@ pub mod console;
 pub mod density;
 pub mod diagnostic;
 pub mod filter;
+pub mod history;
+pub mod page;
 pub mod pump;
 pub mod report;
 pub mod sink;

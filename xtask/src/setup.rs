@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 21] = [
+const DEBIAN_TESTS: [&str; 22] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -21,8 +21,9 @@ const DEBIAN_TESTS: [&str; 21] = [
     "stress-ng",
     "procps",
     "util-linux",
-    // For what reads the exports.
+    // For what reads exports and pages.
     "python3-venv",
+    "chromium",
     // Kinds of pid 1 for `tracer audit`.
     "nginx-light",
     "lighttpd",
