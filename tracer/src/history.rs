@@ -6,7 +6,7 @@ use std::io;
 use crate::{
     change::{AdopterClass, Change, Signalled},
     density::Density,
-    event::Loss,
+    event::{EventKind, Loss},
     filter::Filter,
     signal::Sender,
     sink::{
@@ -103,6 +103,7 @@ impl History {
                 self.touch(signalled);
             }
             Change::Taken(taken) => self.signals.taken(at, taken),
+            Change::Looked(key) => self.lives.released(world, *key),
             Change::Adopted { .. }
             | Change::Continued { .. }
             | Change::StatusLost(_)
@@ -110,7 +111,6 @@ impl History {
             | Change::Killed(_)
             | Change::NamespaceEnding(_)
             | Change::NamespaceEnded(_)
-            | Change::Looked(_)
             | Change::Masked(_)
             | Change::Measured(_)
             | Change::ClientEnded(_)
@@ -170,6 +170,9 @@ impl Sink for History {
         self.density.step(world, step);
         for change in step.changes {
             self.change(world, at, change);
+        }
+        if let EventKind::Notify(notify) = &step.event.kind {
+            self.lives.released(world, notify.task.key);
         }
         let mut select = std::mem::replace(&mut self.select, Select::new(Filter::default(), &[]));
         let selected = select.step(world, step, |moment, item| {

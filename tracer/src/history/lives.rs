@@ -56,8 +56,10 @@ pub struct Death {
     pub is_exact: bool,
     /// How.
     pub status: ExitStatus,
-    /// It is a zombie until somebody reaps it.
-    pub is_zombie: bool,
+    /// Somebody has to reap it.
+    pub is_owed: bool,
+    /// Since when it was a zombie; `None` if it never was: nobody has to reap it, or its exit was held up.
+    pub zombie: Option<BootNs>,
 }
 
 /// Where a process lives.
@@ -154,8 +156,16 @@ impl Lives {
         let (Some(life), Some(process)) = (self.all.get_mut(&key), world.get(key)) else { return };
         life.process = process.identity();
         let Some(death) = process.death() else { return };
-        let is_zombie = !death.autoreap || process.tracer.is_some();
-        life.end = Some(Death { at: death.at, is_exact: death.exact, status: death.status, is_zombie });
+        let is_owed = !death.autoreap || process.tracer.is_some();
+        let zombie = process.is_zombie().then(|| death.zombie_since());
+        life.end = Some(Death { at: death.at, is_exact: death.exact, status: death.status, is_owed, zombie });
+    }
+
+    /// One whose exit was held up may be a zombie now: an init whose namespace had to end first.
+    pub(super) fn released(&mut self, world: &World, key: ProcKey) {
+        if self.all.get(&key).is_some_and(|life| life.end.is_some_and(|end| end.zombie.is_none())) {
+            self.died(world, key);
+        }
     }
 
     pub(super) fn reaped(&mut self, at: BootNs, identity: &Identity, by: Option<ProcKey>) {
@@ -234,7 +244,7 @@ impl Lives {
 impl Life {
     /// How long it was a zombie at least, up to a time.
     pub fn zombie_for(&self, now: BootNs) -> Span {
-        let since = self.end.filter(|end| end.is_zombie).map(|end| end.at);
+        let since = self.end.and_then(|end| end.zombie);
         let until = self.gone.map_or(now, |(at, _)| at);
         since.map_or(Span::ZERO, |since| until - since)
     }

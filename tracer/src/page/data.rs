@@ -99,13 +99,15 @@ struct Lives {
     born: Vec<i64>,
     /// -1: it lives.
     died: Vec<i64>,
+    /// Since when it was a zombie; -1: it never was.
+    zombie: Vec<i64>,
     /// -1: it is in the process table.
     gone: Vec<i64>,
     /// -1: not known.
     reaper: Vec<i64>,
     /// The wait status, as a sentence of `names`; -1: not known.
     status: Vec<i64>,
-    /// 1: its birth was seen; 2: its end was; 4: it was a zombie; 8: nobody saw it go; 16: a finding names it.
+    /// 1: its birth was seen; 2: its end was; 4: somebody has to reap it; 8: nobody saw it go; 16: a finding names it.
     flags: Vec<u8>,
 }
 
@@ -368,13 +370,15 @@ impl Build<'_> {
             }
             lives.line.push(lines[place]);
             lives.died.push(end.map_or(-1, |end| since(self.began, end.at).max(0)));
+            let zombie = end.and_then(|end| end.zombie);
+            lives.zombie.push(zombie.map_or(-1, |at| since(self.began, at).max(0)));
             lives.gone.push(gone.map_or(-1, |(at, _)| since(self.began, at).max(0)));
             lives.reaper.push(self.life(gone.and_then(|(_, by)| by)));
             let status = end.map(|end| self.names.place(how(end.status)) as i64);
             lives.status.push(status.unwrap_or(-1));
             let is_exact = end.is_some_and(|end| end.is_exact);
-            let is_zombie = end.is_some_and(|end| end.is_zombie);
-            let flags = [*is_seen, is_exact, is_zombie, *is_missed, *is_found];
+            let is_owed = end.is_some_and(|end| end.is_owed);
+            let flags = [*is_seen, is_exact, is_owed, *is_missed, *is_found];
             lives.flags.push(flags.iter().rev().fold(0, |flags, &flag| flags << 1 | u8::from(flag)));
         }
         (lives, renamed, moved)

@@ -17,7 +17,7 @@ function story(data) {
       place: i, lane: of("lane"), pid: of("pid"), inner: of("inner"), line: data.lines[of("line")] ?? "",
       names: [[at, data.names[of("name")]]], parents: [[at, of("parent")]], reaper: of("reaper"),
       born: at, died: of("died"), gone: of("gone"), status: data.names[of("status")] ?? "",
-      isSeen: !!(flags & 1), isExact: !!(flags & 2), isZombie: !!(flags & 4), isMissed: !!(flags & 8), isFound: !!(flags & 16),
+      isSeen: !!(flags & 1), isExact: !!(flags & 2), isOwed: !!(flags & 4), zombie: of("zombie"), isMissed: !!(flags & 8), isFound: !!(flags & 16),
       signals: [], marks: [],
     };
   });
@@ -49,10 +49,10 @@ function valueAt(turns, at) {
   return value;
 }
 
-/** When it left the process table, or was no zombie after its end; the end of the recording if it is still there. */
+/** When it left the process table, or ended if nobody has to reap it; the end of the recording if it is still there. */
 function until(story, life) {
   if (life.gone >= 0) return life.gone;
-  return life.died >= 0 && !life.isZombie ? life.died : story.span;
+  return life.died >= 0 && !life.isOwed ? life.died : story.span;
 }
 
 /** `14:02:11.123`, in the time of the recording. */
@@ -101,13 +101,13 @@ function aboutLife(story, life) {
   const facts = [life.born < 0 ? "older than the recording" : `${life.isSeen ? "born" : "began"} ${clock(story, life.born)}`];
   if (life.died >= 0) {
     facts.push(`ended ${life.isExact ? "" : "before "}${clock(story, life.died)}${life.status ? `: ${life.status}` : ""}`);
-    if (life.isZombie && until(story, life) - life.died >= 1000) {
-      facts.push(`a zombie for ${life.isExact ? "" : "at least "}${duration(until(story, life) - life.died)}`);
+    if (life.zombie >= 0 && until(story, life) - life.zombie >= 1000) {
+      facts.push(`a zombie for ${life.isExact ? "" : "at least "}${duration(until(story, life) - life.zombie)}`);
     }
   }
   if (life.isMissed) facts.push(`found to be gone ${clock(story, life.gone)}`);
   else if (life.gone >= 0 && life.reaper >= 0) facts.push(`reaped by ${who(story, story.lives[life.reaper], life.gone)}`);
-  if (life.gone < 0) facts.push(life.died >= 0 && life.isZombie ? "not reaped by the end" : life.died < 0 ? "alive at the end" : "");
+  if (life.gone < 0) facts.push(life.died >= 0 && life.isOwed ? "not reaped by the end" : life.died < 0 ? "alive at the end" : "");
   lines.push(facts.filter(Boolean).join(", "));
   if (life.line) lines.push(life.line);
   for (const mark of life.marks.slice(0, 2)) lines.push(`${mark.severity}: ${mark.headline}`);

@@ -26,19 +26,28 @@ function surface(canvas, width, height) {
   return context;
 }
 
-/** Places processes in rows: a lane for each container, those of findings on top, idle ones below. */
+/** How urgent it is to look at a process: 0 is most urgent, 4 is one that only is there. */
+function urgency(life) {
+  for (const [rank, severity] of ["error", "warning"].entries()) {
+    if (life.marks.some((mark) => mark.severity === severity)) return rank;
+  }
+  if (life.isFound) return 2;
+  const isIdle = life.born < 0 && life.died < 0 && life.gone < 0 && life.signals.every((signal) => signal.isRoutine);
+  return isIdle ? 4 : 3;
+}
+
+/** Places processes in rows: a lane for each container; what is most urgent is on top, of lanes and in each. */
 function layout(story) {
-  const lanes = story.lanes.map((lane) => ({ lane, lives: [] }));
-  for (const life of story.lives) lanes[life.lane].lives.push(life);
+  const lanes = story.lanes.map((lane) => ({ lane, groups: [[], [], [], [], []] }));
+  for (const life of story.lives) lanes[life.lane].groups[urgency(life)].push(life);
+  const first = ({ groups }) => Math.min(2, groups.findIndex((group) => group.length));
+  lanes.sort((one, other) => first(one) - first(other));
   const rows = [];
   const heads = [];
   let top = 0;
-  for (const { lane, lives } of lanes) {
-    heads.push({ lane, top, count: lives.length });
+  for (const { lane, groups } of lanes) {
+    heads.push({ lane, top, count: groups.flat().length });
     top += HEAD;
-    const isIdle = (life) => life.born < 0 && life.died < 0 && life.gone < 0 && !life.signals.some((it) => !it.isRoutine);
-    const groups = [[], [], []];
-    for (const life of lives) groups[life.isFound ? 0 : isIdle(life) ? 2 : 1].push(life);
     for (const group of groups) {
       const open = [];
       for (const life of group) {
@@ -72,10 +81,10 @@ function write(context, text, x, y, most) {
 
 function drawLife(context, colours, story, life, scale, y, isChosen) {
   const [x, end] = [scale(life.born), Math.max(scale(until(story, life)), scale(life.born) + 2)];
-  const died = life.died >= 0 ? Math.min(Math.max(scale(life.died), x), end) : end;
+  const died = life.zombie >= 0 ? Math.min(Math.max(scale(life.zombie), x), end) : end;
   context.fillStyle = colours.life;
   context.fillRect(x, y + 2, Math.max(died - x, 1.5), ROW - 4);
-  if (life.isZombie && end > died) hatch(context, colours, died, y + 2, Math.max(end - died, 2), ROW - 4);
+  if (end > died) hatch(context, colours, died, y + 2, Math.max(end - died, 2), ROW - 4);
   if (isChosen) {
     context.strokeStyle = colours.ink;
     context.lineWidth = 2;
@@ -84,7 +93,7 @@ function drawLife(context, colours, story, life, scale, y, isChosen) {
   context.fillStyle = colours.ink;
   const name = life.names[life.names.length - 1][1];
   const left = Math.max(x, 0) + 3;
-  if (life.isFound && end - left < 40) write(context, name, Math.max(end, 0) + 4, y + ROW - 4);
+  if (life.isFound && end > 0 && end - left < 40) write(context, name, end + 4, y + ROW - 4);
   else write(context, name, left, y + ROW - 4, end - left);
 }
 

@@ -54,9 +54,9 @@ class Timeline {
   drawStrip(colours) {
     const { density } = this.story;
     const rows = [
-      ["signals", density.signals, colours.info, ` in ${duration(density.width)}`],
-      ["ends", density.exits, colours.soft, ` in ${duration(density.width)}`],
-      ["zombies", density.zombies, colours.zombie, ""],
+      ["signals", density.signals, colours.info, `in ${duration(density.width)}`],
+      ["ends", density.exits, colours.soft, `in ${duration(density.width)}`],
+      ["zombies", density.zombies, colours.zombie, "whenever they were counted"],
     ];
     const context = surface(this.strip, this.width, rows.length * STRIP);
     this.strip.style.height = `${rows.length * STRIP}px`;
@@ -74,7 +74,7 @@ class Timeline {
         context.fillRect(x, bottom - height, width, height);
       });
       context.fillStyle = colours.ink;
-      write(context, `${label}: at most ${Math.max(0, ...counts)}${per}`, 4, bottom - STRIP + 12);
+      write(context, `${label}: at most ${Math.max(0, ...counts)} ${per}`, 4, bottom - STRIP + 12);
       context.fillStyle = colours.line;
       context.fillRect(0, bottom, this.width, 1);
     });

@@ -29,7 +29,7 @@ class Tree {
     document.getElementById("moment-text").textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
     const there = story.lives.filter((life) => life.born <= moment && moment <= until(story, life));
-    const zombies = there.filter((life) => this.isDead(life)).length;
+    const zombies = there.filter((life) => this.isZombie(life)).length;
     const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
     document.getElementById("tree-count").textContent =
       `${count(there.length, "process", "processes")}, ${count(zombies, "zombie", "zombies")}`;
@@ -39,6 +39,10 @@ class Tree {
 
   isDead(life) {
     return life.died >= 0 && life.died <= this.moment;
+  }
+
+  isZombie(life) {
+    return life.zombie >= 0 && life.zombie <= this.moment;
   }
 
   forest(there) {
@@ -80,7 +84,8 @@ class Tree {
     part("name", valueAt(life.names, this.moment));
     part("pid", life.inner ? `${life.pid} [${life.inner}]` : `${life.pid}`);
     if (life.lane !== lane && this.story.lanes[life.lane].kind !== "host") part("lane", `in ${laneName(this.story, life)}`);
-    if (this.isDead(life)) part("dead", `zombie for ${life.isExact ? "" : "at least "}${duration(this.moment - life.died)}`);
+    if (this.isZombie(life)) part("dead", `zombie for ${life.isExact ? "" : "at least "}${duration(this.moment - life.zombie)}`);
+    else if (this.isDead(life)) part("dead", "exiting");
     if (life.isFound) part("found", "named by a finding");
     // The last command line is that of the last name.
     const [since] = life.names[life.names.length - 1];

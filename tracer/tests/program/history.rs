@@ -46,7 +46,7 @@ fn a_life_has_its_names_its_end_and_who_reaped_it() {
         (vec!["bash".into(), "sleep".into()], "sleep 10".into(), Place::Host)
     );
     let end = life.end.unwrap();
-    assert!(life.is_seen && end.is_exact && end.is_zombie);
+    assert!(life.is_seen && end.is_exact && end.is_owed && end.zombie == Some(end.at));
     assert_eq!((end.status.signal(), life.gone.unwrap().1), (Some(Signal::TERM), Some(key(10))));
     assert_eq!(life.parents.last().unwrap().1, Some(key(10)));
 }
