@@ -58,6 +58,8 @@ pub enum Command {
     Dump(Dump),
     /// Write a recording in the format of another tool: Perfetto, Parquet, JSON lines, CSV
     Export(Export),
+    /// Write what a recording tells as one page to look at in a browser, and to attach to a ticket
+    Report(Report),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
     /// Tell all about one process: its life in a recording, or what can be seen of it now
@@ -250,6 +252,27 @@ pub enum Format {
     Parquet,
     /// One table of everything
     Csv,
+}
+
+/// Options of `tracer report`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  tracer report run.mcap -o run.html         findings, stops, a time line and the process tree
+  ssh host cat run.mcap | tracer report - > run.html
+
+The page is one file that loads nothing and needs no network. Command lines and names are on it.
+docs/report.md describes it.")]
+pub struct Report {
+    /// The trace; `-` is standard input
+    pub file: PathBuf,
+
+    /// Where to: a file that is not there yet; `-` is standard output [default: -]
+    #[arg(short, long, value_name = "OUT", default_value = "-", hide_default_value = true)]
+    pub out: PathBuf,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
 }
 
 /// Options of `tracer tree`.

@@ -10,10 +10,12 @@ pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod export;
+pub mod out;
 pub mod play;
 pub mod progress;
 pub mod record;
 pub mod replay;
+pub mod report;
 pub mod rules;
 pub mod tree;
 pub mod watch;
@@ -31,6 +33,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Export(options) => export::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Audit(options) => audit::run(options),
+        Command::Report(options) => report::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Why(options) => why::run(options),
         Command::Doctor(options) => doctor::run(options),

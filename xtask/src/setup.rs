@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 22] = [
+const DEBIAN_TESTS: [&str; 23] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -23,8 +23,9 @@ const DEBIAN_TESTS: [&str; 22] = [
     "util-linux",
     // For the fuzzer.
     "g++",
-    // For what reads the exports.
+    // For what reads exports and pages.
     "python3-venv",
+    "chromium",
     // Kinds of pid 1 for `tracer audit`.
     "nginx-light",
     "lighttpd",

@@ -1,7 +1,7 @@
 //! `tracer export`: a recording through the detector into a file of another format.
 
 use std::{
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
 };
@@ -11,13 +11,12 @@ use anyhow::{Context, Result, bail};
 use crate::{
     cli::{self, Format},
     commands::{
+        out::{cannot_write, is_stdout, writer},
         play::{complain, play, say_what_lacks},
         progress::Progress,
     },
-    console::stdout::Stdout,
     detector::Detector,
     filter::Filter,
-    ident::file_name,
     kind::Kind,
     sink::{
         Counted, Sink,
@@ -57,19 +56,11 @@ fn play_into(
     out: &Path,
     progress: Progress,
 ) -> Result<()> {
-    let cannot_write = || match out {
-        out if is_stdout(out) => "cannot write to standard output".to_owned(),
-        out => format!("cannot write {}", file_name(out)),
-    };
+    let cannot_write = || cannot_write(out);
     let mut sink = Counted::new(sink);
     play(trace, detector, BootNs::MAX, progress, |world, step| sink.step(world, step).with_context(cannot_write))?;
     sink.finish(detector.world()).with_context(cannot_write)?;
     Ok(())
-}
-
-/// Whether that is standard output.
-fn is_stdout(out: &Path) -> bool {
-    out == Path::new("-")
 }
 
 fn open(format: Format, out: &Path) -> Result<Box<dyn Sink>> {
@@ -83,12 +74,6 @@ fn open(format: Format, out: &Path) -> Result<Box<dyn Sink>> {
         Format::Jsonl => Box::new(Json::new(writer(out)?, Filter::default(), &Kind::ALL)),
         Format::Csv => Box::new(Csv::new(writer(out)?)),
     })
-}
-
-fn writer(out: &Path) -> Result<BufWriter<Box<dyn Write>>> {
-    let out: Box<dyn Write> =
-        if is_stdout(out) { Box::new(Stdout::lock()) } else { Box::new(file::create(out, false)?) };
-    Ok(BufWriter::with_capacity(1 << 16, out))
 }
 
 /// A truncated file is worse than none.

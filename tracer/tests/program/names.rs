@@ -12,9 +12,11 @@ use tracer::{
     detector::Detector,
     event::{Adopter, Event, EventKind, Exec, Exit, Roles, TaskInfo},
     filter::Filter,
+    history::History,
     host::{Container, OutOfMemory},
     ident::{Args, Comm, commands, escape, is_visible, quote},
     kind::Kind,
+    page::{self, About, Clock},
     report::{self, Report},
     signal::Signal,
     sink::{
@@ -169,6 +171,9 @@ fn assert_harmless(what: &str, text: &str) {
     }
 }
 
+/// What puts similar findings together, which depends on names.
+const FOLDED: [&str; 2] = ["few findings", "page"];
+
 /// What all presenters make of a story: the name of each, and its text.
 fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
     let of = |out: Vec<u8>| String::from_utf8(out).unwrap();
@@ -178,7 +183,11 @@ fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
     let mut json = Json::new(Vec::new(), Filter::default(), &Kind::ALL);
     let mut csv = Vec::new();
     let mut gate = Gate::new(Filter::default(), Vec::new());
-    let world = live(events, &mut [&mut wide, &mut narrow, &mut few, &mut json, &mut Csv::new(&mut csv), &mut gate]);
+    let mut history = History::default();
+    let world = live(
+        events,
+        &mut [&mut history, &mut wide, &mut narrow, &mut few, &mut json, &mut Csv::new(&mut csv), &mut gate],
+    );
     let mut out = vec![
         ("text", of(wide.into_inner())),
         ("few findings", of(few.into_inner())),
@@ -196,6 +205,19 @@ fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     tree::print_json(&world, Extract::default(), &mut lines).unwrap();
     out.push(("tree as json", of(lines)));
+    let EventKind::Start(start) = &events[0] else { panic!("a story begins with its start") };
+    let about = About {
+        file: "run.mcap".to_owned(),
+        start,
+        complaints: Vec::new(),
+        clock: Clock::new(&TimeZone::UTC, start.wall_offset_ns, after_boot(100_000)),
+    };
+    let mut page = Vec::new();
+    page::write(&mut page, &world, &mut history, &about).unwrap();
+    let page = of(page);
+    // Its own, and no other.
+    assert_eq!((page.matches("<script").count(), page.matches("<style").count()), (2, 1), "{page}");
+    out.push(("page", page));
     let mut annotations = Vec::new();
     report::write(&Report::Github, &gate, Path::new("run.mcap"), &mut annotations).unwrap();
     // The commands are ours, and what they say is not.
@@ -218,7 +240,7 @@ fn no_name_can_lie_in_any_output() {
     for ((what, plain), (_, lies)) in plain.iter().zip(&lies) {
         assert_harmless(what, lies);
         // Findings of other names are put together elsewhere.
-        if *what != "few findings" {
+        if !FOLDED.contains(what) {
             assert_eq!(lies.lines().count(), plain.lines().count(), "{what}: a line is a record");
         }
     }
@@ -371,6 +393,7 @@ fn a_recording_and_its_name_cannot_lie() {
         &["why", "101", path],
         &["why", "101", path, "-o", "json"],
         &["why", "9", path],
+        &["report", path],
         &["export", path, "--to", "csv"],
         &["export", path, "--to", "jsonl"],
     ] {

@@ -1,5 +1,5 @@
 //! Recordings read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars and
-//! Perfetto's own definitions, the trace by the Python package `mcap`.
+//! Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe.
 //!
 //! They come from PyPI into an environment below `target/`, so `cargo xtask test` asks for them; where they
 //! cannot be had, each test is ignored with the reason.
@@ -11,11 +11,15 @@ use std::{
     process::{Command, Output},
 };
 
+mod hostile;
+
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 
 const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
+/// As Debian's package `chromium` installs it.
+const BROWSER: &str = "/usr/bin/chromium";
 /// Below `target/`.
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -24,13 +28,19 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 3] = [
+    let tests: [(&str, Test); 4] = [
         ("parquet_and_every_query_of_its_page", parquet),
         ("perfetto_by_its_own_definitions", perfetto),
         ("the_trace_by_the_example", example),
+        ("the_page_by_a_browser", page),
     ];
     let python = Python::find();
+    let has_browser = Path::new(BROWSER).exists();
     let trials = tests.map(|(name, test)| match &python {
+        Ok(_) if name.ends_with("browser") && !has_browser => {
+            assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there is no {BROWSER}");
+            Trial::test(name, || Ok(())).with_kind(format!("cannot run: there is no {BROWSER}")).with_ignored_flag(true)
+        }
         Ok(python) => {
             let python = python.clone();
             Trial::test(name, move || {
@@ -175,4 +185,16 @@ fn example(python: &Python) {
         }
     }
     assert!(fields > 10_000, "only {fields} fields were compared");
+}
+
+/// The page of a recording, and that of a machine on which every name is a lie.
+fn page(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    let [ordinary, hostile] = ["ordinary.html", "hostile.html"].map(|name| folder.path().join(name));
+    let mut command = Command::new(TRACER);
+    command.arg("report").arg(workspace("tests/traces/rules/slow-stop.fires.mcap")).arg("-o").arg(&ordinary);
+    assert_eq!(text(command), "");
+    fs::write(&hostile, hostile::page()).unwrap();
+    let said = python.says(&readers("page_check.py"), &[Path::new(BROWSER), &ordinary, &hostile], folder.path());
+    insta::assert_snapshot!("page", said);
 }

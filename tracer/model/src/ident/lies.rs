@@ -2,7 +2,7 @@
 //! those of the program too.
 
 /// Each can be the name of a process, or anything else that somebody can choose.
-pub const LIES: [&[u8]; 40] = [
+pub const LIES: [&[u8]; 43] = [
     b"sshd (pid 1) <",
     b"sshd (pid 1)",
     b"a\"b",
@@ -43,4 +43,7 @@ pub const LIES: [&[u8]; 40] = [
     b"\xe1\x85\x9f",
     b"\xe2\xa0\x80",
     b"e\xcc\x81\xcc\x81",
+    b"</script><b>",
+    b"<!--<script>",
+    b"x' onclick='y",
 ];

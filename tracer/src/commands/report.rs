@@ -1,0 +1,71 @@
+//! `tracer report`: a recording through the detector onto one HTML page.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    cli,
+    commands::{
+        out::{cannot_write, is_stdout, writer},
+        play::{complain, play},
+        progress::Progress,
+    },
+    detector::Detector,
+    history::History,
+    ident::file_name,
+    page::{self, About, Clock},
+    sink::Counted,
+    source::trace::Trace,
+    time::BootNs,
+    trace::file,
+    zone,
+};
+
+/// Plays the trace, then writes the page. If that fails, the unfinished file is removed.
+///
+/// # Errors
+/// If the trace cannot be read, or the output cannot be written.
+pub fn run(options: &cli::Report) -> Result<ExitCode> {
+    let cli::Report { file, out, .. } = options;
+    let is_on_terminal = is_stdout(out) && io::stdout().is_terminal();
+    ensure!(!is_on_terminal, "a page is not for a terminal; name a file with -o, or use a pipe");
+    let trace = Trace::open(file)?;
+    // A name that cannot be used is told at once, not after minutes.
+    let mut page = writer(out)?;
+    write(options, trace, &mut page).inspect_err(|_| {
+        if !is_stdout(out) {
+            // What cannot be removed either is found when it is used.
+            let _ = file::remove(out);
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(options: &cli::Report, mut trace: Trace, page: &mut impl Write) -> Result<()> {
+    let cli::Report { file, out, thresholds } = options;
+    let progress = Progress::beside(false, "reading", trace.span()?);
+    let mut detector = Detector::new(&thresholds.over(trace.start().thresholds));
+    let mut history = History::default();
+    let mut sink = Counted::new(&mut history);
+    play(&mut trace, &mut detector, BootNs::MAX, progress, |world, step| Ok(sink.step(world, step)?))?;
+    sink.finish(detector.world())?;
+    complain(file, &trace);
+    let start = trace.start();
+    let about = About {
+        file: if is_stdout(file) {
+            "standard input".to_owned()
+        } else {
+            file_name(file.file_name().unwrap_or_default())
+        },
+        start,
+        complaints: trace.end().sentences(),
+        clock: Clock::new(&zone::local(), start.wall_offset_ns, history.summary.began),
+    };
+    page::write(page, detector.world(), &mut history, &about)
+        .and_then(|()| page.flush())
+        .with_context(|| cannot_write(out))
+}

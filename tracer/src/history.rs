@@ -1,0 +1,204 @@
+//! The whole story of a recording as data, for whatever draws it: lives of processes, signals and their fates, findings as
+//! they were in the end, stops, losses. Nothing here draws, and everything is bounded and counted.
+
+use std::io;
+
+use crate::{
+    change::{AdopterClass, Change, Signalled},
+    density::Density,
+    event::{EventKind, Loss},
+    filter::Filter,
+    signal::Sender,
+    sink::{
+        Sink,
+        select::{Item, Moment, Select},
+    },
+    step::Step,
+    summary::Summary,
+    time::{BootNs, Span},
+    world::World,
+};
+
+mod findings;
+mod lives;
+mod signals;
+mod stops;
+
+pub use findings::{Ending, Findings, Found};
+pub use lives::{Life, Lives, Place};
+pub use signals::{End, Sent, Signals};
+pub use stops::{Outcome, Stop, Stops};
+
+/// What happened, as far as it was recorded.
+pub struct History {
+    select: Select,
+    /// Counts of everything.
+    pub summary: Summary,
+    /// Processes.
+    pub lives: Lives,
+    /// Signals.
+    pub signals: Signals,
+    /// Findings, in the order in which they were told first.
+    pub findings: Findings,
+    /// Who was asked to stop.
+    pub stops: Stops,
+    /// Times of which something is missing, in order.
+    pub gaps: Vec<Gap>,
+    /// How much happened when.
+    pub density: Density,
+    /// What was not looked at, a sentence each.
+    pub limits: Vec<String>,
+}
+
+/// A time of which something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// No record is missing from before this.
+    pub from: BootNs,
+    /// The world was compared with the kernel then, or the recording ended.
+    pub until: BootNs,
+    /// How many records, at least.
+    pub records: u64,
+}
+
+/// The counts of what is lost enter the stream within this time.
+const COUNTED_WITHIN: Span = Span::ms(100);
+/// Stretches of time of which there is a count.
+const BUCKETS: usize = 512;
+/// Gaps that are kept apart; later ones make the last one longer.
+const MOST_GAPS: usize = 256;
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            select: Select::new(Filter::default(), &[]).few(),
+            summary: Summary::default(),
+            lives: Lives::default(),
+            signals: Signals::default(),
+            findings: Findings::default(),
+            stops: Stops::default(),
+            gaps: Vec::new(),
+            density: Density::new(BUCKETS),
+            limits: Vec::new(),
+        }
+    }
+}
+
+impl History {
+    fn change(&mut self, world: &World, at: BootNs, change: &Change) {
+        match change {
+            Change::Born(key) => self.lives.born(world, *key, true),
+            Change::Learned(key) => self.lives.born(world, *key, false),
+            Change::Execed { key, .. } => self.lives.execed(world, at, *key),
+            Change::Adopted { child, adoption } if adoption.class != AdopterClass::Thread => {
+                self.lives.adopted(at, *child, adoption.to.key);
+            }
+            Change::Died { key, .. } => {
+                self.lives.died(world, *key);
+                self.stops.died(world, *key);
+            }
+            Change::Reaped { identity, by, .. } => self.lives.reaped(at, identity, *by),
+            Change::Signalled(signalled) => {
+                self.signals.sent(at, signalled);
+                self.touch(signalled);
+            }
+            Change::Taken(taken) => self.signals.taken(at, taken),
+            Change::Looked(key) => self.lives.released(world, *key),
+            Change::Adopted { .. }
+            | Change::Continued { .. }
+            | Change::StatusLost(_)
+            | Change::LeaderDied(_)
+            | Change::Killed(_)
+            | Change::NamespaceEnding(_)
+            | Change::NamespaceEnded(_)
+            | Change::Masked(_)
+            | Change::Measured(_)
+            | Change::ClientEnded(_)
+            | Change::CommandStarted(_)
+            | Change::CommandEnded(_)
+            | Change::Gap
+            | Change::Synced => {}
+        }
+    }
+
+    /// Who takes part in a signal that says something is worth more than others.
+    fn touch(&mut self, signalled: &Signalled) {
+        if !signals::is_routine(signalled.signal, signalled.verdict) {
+            self.lives.signalled(signalled.target.key);
+            if let Sender::Process(sender) = &signalled.sender {
+                self.lives.signalled(sender.key);
+            }
+        }
+    }
+
+    fn lost(&mut self, at: BootNs, loss: &Loss) {
+        let (from, records) = (at - COUNTED_WITHIN, loss.total());
+        let is_full = self.gaps.len() >= MOST_GAPS;
+        match self.gaps.last_mut() {
+            Some(last) if is_full || last.until >= from => {
+                last.until = BootNs::MAX;
+                last.records = last.records.saturating_add(records);
+            }
+            _ => self.gaps.push(Gap { from, until: BootNs::MAX, records }),
+        }
+    }
+
+    fn close_gap(&mut self, at: BootNs) {
+        if let Some(open) = self.gaps.last_mut().filter(|gap| gap.until == BootNs::MAX) {
+            open.until = at;
+        }
+    }
+
+    fn items(&mut self, moment: Moment, item: Item<'_>) {
+        match item {
+            Item::Finding(finding) => {
+                self.lives.found(finding);
+                self.findings.told(finding);
+            }
+            Item::Repeated(last, together) => self.findings.repeated(last, together),
+            Item::Lost(loss) => self.lost(moment.at, loss),
+            Item::Limited(what) => self.limits.push(what.to_owned()),
+            Item::Whole => self.close_gap(moment.at),
+            Item::Start(_) | Item::Event(_) | Item::Container(_) => {}
+        }
+    }
+}
+
+impl Sink for History {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        let at = step.event.at;
+        self.density.step(world, step);
+        for change in step.changes {
+            self.change(world, at, change);
+        }
+        if let EventKind::Notify(notify) = &step.event.kind {
+            self.lives.released(world, notify.task.key);
+        }
+        let mut select = std::mem::replace(&mut self.select, Select::new(Filter::default(), &[]));
+        let selected = select.step(world, step, |moment, item| {
+            if matches!(item, Item::Whole) {
+                self.lives.compare(world, moment.at);
+            }
+            self.items(moment, item);
+            Ok(())
+        });
+        self.select = select;
+        selected
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
+        let mut select = std::mem::replace(&mut self.select, Select::new(Filter::default(), &[]));
+        let finished = select.finish(world, |moment, item| {
+            self.items(moment, item);
+            Ok(())
+        });
+        self.close_gap(world.now());
+        self.lives.finish(world);
+        self.summary = summary.clone();
+        finished
+    }
+}
