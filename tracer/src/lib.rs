@@ -20,6 +20,7 @@ pub mod caller;
 pub mod cli;
 pub mod commands;
 pub mod console;
+pub mod density;
 pub mod diagnostic;
 pub mod filter;
 pub mod pump;
