@@ -15,6 +15,7 @@ pub mod progress;
 pub mod record;
 pub mod replay;
 pub mod rules;
+pub mod top;
 pub mod tree;
 pub mod watch;
 pub mod why;
@@ -26,6 +27,8 @@ pub mod why;
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Record(options) => record::run(options),
+        Command::Top(options) => top::run(options),
+        Command::Replay(options) if options.tui => top::recorded(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
         Command::Export(options) => export::run(options),

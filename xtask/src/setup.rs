@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 21] = [
+const DEBIAN_TESTS: [&str; 22] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -33,6 +33,8 @@ const DEBIAN_TESTS: [&str; 21] = [
     "openssh-server",
     "socat",
     "busybox-static",
+    // A terminal for `tracer top`.
+    "tmux",
     // Engines of containers.
     "docker.io",
     "podman",

@@ -2,7 +2,6 @@
 //! overlap.
 
 use std::{
-    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,62 +14,29 @@ use crate::{
     ident::file_name,
     sink::trace::{
         Store, View,
+        memory::{Kept, MEMORY, Memory},
         part::{Part, naming},
         rotate::numbered,
     },
     source::live,
     summary::seconds,
     time::{BootNs, Span},
-    trace::{CHUNK_MAX, file, parts},
+    trace::file,
 };
 
 /// How long the trace continues after a finding: its consequences belong to it.
 const AFTER: Span = Span::seconds(5);
-/// How many bytes, compressed, are kept in memory: some seven million events.
-const MEMORY: usize = 64 << 20;
-/// How many bytes of records are compressed at a time.
-const BLOCK: usize = 1 << 20;
-/// zstd's fastest, as in the file.
-const LEVEL: i32 = 1;
-
 /// Keeps records, and writes them when a rule has found something.
 pub struct Flight {
     path: PathBuf,
     overwrite: bool,
-    /// How long records are kept, in nanoseconds.
-    before: Span,
-    info: Option<StartInfo>,
-    segments: VecDeque<Segment>,
-    /// Bytes of all segments.
-    kept: usize,
-    /// Records of the last segment that are not compressed yet.
-    open: Vec<u8>,
-    /// Boot time of the last of them.
-    open_at: BootNs,
+    memory: Memory,
     /// The file that is being written.
     shot: Option<Shot>,
     /// Files that were written, and what each is about.
     written: Vec<Written>,
-    /// What was to be kept for a file but found no room in memory.
-    cut: u64,
     /// Findings whose files could not be written.
     failed: Option<&'static str>,
-}
-
-/// A stretch of the stream that can be read without what came before.
-struct Segment {
-    /// Boot time of its beginning.
-    at: BootNs,
-    /// The world at that time, compressed, in parts, because it can be large; empty for the first segment, which begins
-    /// with a snapshot.
-    image: Vec<Vec<u8>>,
-    /// Records, compressed in blocks, with the boot time of the last record of each.
-    blocks: Vec<(BootNs, Vec<u8>)>,
-    size: usize,
-    /// Signals that were generated in it.
-    signals: u64,
-    /// Processor time that had been used by then.
-    cpu_before: Span,
 }
 
 struct Shot {
@@ -102,58 +68,11 @@ impl Flight {
         Ok(Self {
             path: path.to_owned(),
             overwrite,
-            before: before.into(),
-            info: None,
-            segments: VecDeque::new(),
-            kept: 0,
-            open: Vec::new(),
-            open_at: BootNs::ZERO,
+            memory: Memory::new(before.into()),
             shot: None,
             written: Vec::new(),
-            cut: 0,
             failed: None,
         })
-    }
-
-    fn begin_segment(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
-        self.pack()?;
-        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL));
-        let image = packed.collect::<io::Result<Vec<_>>>()?;
-        let size = image.iter().map(Vec::len).sum();
-        self.kept += size;
-        let cpu_before = live::cpu_time();
-        self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before });
-        Ok(())
-    }
-
-    /// Compresses what has come since.
-    fn pack(&mut self) -> io::Result<()> {
-        let Some(segment) = self.segments.back_mut().filter(|_| !self.open.is_empty()) else { return Ok(()) };
-        let block = zstd::bulk::compress(&self.open, LEVEL)?;
-        segment.size += block.len();
-        self.kept += block.len();
-        segment.blocks.push((self.open_at, block));
-        self.open.clear();
-        Ok(())
-    }
-
-    /// Drops what is too old, or too much.
-    fn forget(&mut self, now: BootNs) {
-        while let [_, next, ..] = &*self.segments.make_contiguous() {
-            let is_old = next.at + self.before <= now;
-            if !is_old && self.kept + self.open.len() <= MEMORY {
-                break;
-            }
-            if let Some(oldest) = self.segments.pop_front() {
-                self.kept -= oldest.size;
-                self.cut += u64::from(!is_old);
-            }
-        }
-    }
-
-    /// How long a segment lasts: long enough that the images of the world cost little.
-    fn segment_time(&self) -> Span {
-        (self.before / 8).clamp(Span::ms(500), Span::seconds(10))
     }
 
     /// The next name: the given one, then the same with a number.
@@ -166,26 +85,12 @@ impl Flight {
 
     /// Writes what is kept, and drops it.
     fn shoot(&mut self, view: View<'_>, rule: &'static str) -> io::Result<()> {
-        self.pack()?;
-        let (Some(info), Some(first)) = (&self.info, self.segments.front()) else { return Ok(()) };
+        let (Some(info), Some(kept)) = (self.memory.info(), self.memory.kept()) else { return Ok(()) };
         let path = self.next_path();
-        let (now, began, cpu_before) = (view.now(), first.at, first.cpu_before);
+        let (now, Kept { began, signals, cpu_before }) = (view.now(), kept);
         let mut part = Part::at(&path, self.overwrite, began, info)?;
-        let mut signals = 0;
-        for (i, segment) in self.segments.iter().enumerate() {
-            let image = segment.image.iter().map(|part| unpack(part)).collect::<io::Result<Vec<_>>>()?.concat();
-            if i == 0 {
-                part.records(segment.at, &image)?;
-            } else {
-                part.keyframe(segment.at, &image)?;
-            }
-            for (at, block) in &segment.blocks {
-                part.records(*at, &unpack(block)?)?;
-            }
-            signals += segment.signals;
-        }
-        self.segments.clear();
-        self.kept = 0;
+        self.memory.write(&mut part)?;
+        self.memory.clear();
         self.written.push(Written { path, rule, before: now - began, size: part.size(), is_gone: false });
         self.shot = Some(Shot { part, until: now + AFTER, began, signals, cpu_before });
         Ok(())
@@ -203,41 +108,20 @@ impl Flight {
     }
 }
 
-fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::decompress(packed, CHUNK_MAX)
-}
-
 impl Store for Flight {
     fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
-        self.info = Some(info.clone());
-        self.begin_segment(view.event.at, &[])
+        self.memory.start(view.event.at, info)
     }
 
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
         let now = view.now();
-        let is_signal = u64::from(matches!(view.event.kind, EventKind::Signal(_)));
-        let can_cut = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
-        if let Some(shot) = &mut self.shot {
-            shot.signals += is_signal;
-            let path = self.written.last().map_or(&self.path, |written| &written.path);
-            shot.part.record(view, record).map_err(|error| naming(path, error))?;
-            if now >= shot.until && can_cut {
-                self.land(now, 0)?;
-                self.begin_segment(now, &view.image())?;
-            }
-            return Ok(());
-        }
-        self.open.extend_from_slice(record);
-        self.open_at = now;
-        if self.open.len() >= BLOCK {
-            self.pack()?;
-        }
-        let segment_time = self.segment_time();
-        let Some(segment) = self.segments.back_mut() else { return Ok(()) };
-        segment.signals += is_signal;
-        if can_cut && (now - segment.at >= segment_time || segment.size >= MEMORY / 8) {
-            self.begin_segment(now, &view.image())?;
-            self.forget(now);
+        let Some(shot) = &mut self.shot else { return self.memory.record(view, record) };
+        shot.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
+        let path = self.written.last().map_or(&self.path, |written| &written.path);
+        shot.part.record(view, record).map_err(|error| naming(path, error))?;
+        if now >= shot.until && view.can_cut() {
+            self.land(now, 0)?;
+            self.memory.begin_segment(now, &view.image())?;
         }
         Ok(())
     }
@@ -283,7 +167,7 @@ impl Store for Flight {
         if sentences.is_empty() {
             sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
         }
-        if self.cut > 0 {
+        if self.memory.cut() > 0 {
             let memory = style::rough_size(MEMORY as u64);
             sentences.push(format!("{memory} of memory, packed, were not enough for all that was asked for"));
         }
