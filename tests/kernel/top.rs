@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitOptions};
 use tracer_tests::{
     machine::{self, Need},
     recorded::Recorded,
@@ -75,7 +75,7 @@ impl Terminal {
                 return screen;
             }
             assert!(began.elapsed() < SHOWN_WITHIN, "the screen does not show {what:?}:\n{screen}");
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -139,7 +139,11 @@ fn the_present_and_back() {
     terminal.keys(&["C-u", file, "Enter"]);
     terminal.shows("saved: ");
     drop(parent);
-    terminal.waits_for("the end of the finding", |screen| screen.contains("✓"));
+    terminal.waits_for("the end of the finding", |screen| {
+        // The zombie has come to this process.
+        while matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+        screen.contains("✓")
+    });
     terminal.keys(&["q"]);
     terminal.shows("ended: 0");
     let replayed = output(tracer(&["replay", file]));

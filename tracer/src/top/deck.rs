@@ -36,6 +36,8 @@ pub const FRAME: Duration = Duration::from_millis(100);
 const RUN_UP: Span = Span::seconds(SECONDS as u64);
 /// How many events are taken before a new question gets its turn.
 const EVENTS: u64 = 4096;
+/// Where there is no time to wait, every so many events are a chance for a scene.
+const EVENTS_PER_SCENE: u64 = 64;
 
 /// See the module.
 pub struct Deck {
@@ -58,6 +60,16 @@ pub struct Deck {
     speed: f64,
 }
 
+/// How a recording is played.
+struct Pace {
+    /// The moment at which it began to be played.
+    from: BootNs,
+    /// When that was.
+    began: Instant,
+    /// When the last scene was shown.
+    shown: Option<Instant>,
+}
+
 /// What playing has come to.
 enum Turn {
     /// The moment, the speed or the view was changed, or playing was stopped.
@@ -77,6 +89,8 @@ impl Deck {
         let mounted = tape.place.clone().mount()?;
         let mut trace = Trace::open(mounted.path())?;
         let span = trace.span()?.context("a recording that is looked at must be a file; save the pipe to one first")?;
+        // A file can claim that it ends before it begins.
+        let span = (span.0.min(span.1), span.0.max(span.1));
         // From now on, this is what is read.
         let place = Place::File(mounted.path().to_owned());
         let tape = Tape { place, ..tape };
@@ -153,44 +167,44 @@ impl Deck {
     /// Lets time pass.
     fn play(&mut self) -> Result<Turn> {
         let (mut trace, mut detector, mut lately) = self.begin()?;
-        let (began, from) = (Instant::now(), self.at);
-        let mut shown = None::<Instant>;
+        let mut pace = Pace { from: self.at, began: Instant::now(), shown: None };
         let mut turn = None;
         trace.play(|event, record| {
             let (step, world) = detector.step(event, record);
             lately.step(world, &step);
             self.follow(world, &step);
-            let now = world.now().min(self.span.1);
-            if now <= from {
-                if step.seq.0 % EVENTS == 0 {
-                    turn = self.hear(None);
-                }
-                return Ok(if turn.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+            let is_run_up = world.now() <= pace.from;
+            if !is_run_up {
+                turn = self.keep_pace(&mut pace, world, &lately, &step);
             }
-            loop {
-                let due = Duration::from_secs_f64((now - from).0 as f64 / 1e9 / self.speed);
-                let wait = due.saturating_sub(began.elapsed());
-                if shown.is_none_or(|shown| shown.elapsed() >= FRAME) && (wait >= FRAME || step.seq.0 % 64 == 0) {
-                    self.at = now;
-                    self.query.resolve(world);
-                    self.show(world, &lately, now);
-                    shown = Some(Instant::now());
-                }
-                if wait.is_zero() {
-                    break;
-                }
-                turn = self.hear(Some(wait.min(FRAME)));
-                if turn.is_some() {
-                    self.at = now;
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            if step.seq.0 % EVENTS == 0 {
+            if turn.is_none() && step.seq.0 % EVENTS == 0 {
                 turn = self.hear(None);
             }
             Ok(if turn.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(turn.unwrap_or(Turn::Over))
+    }
+
+    /// Waits until it is time for what comes next, and shows how far it is.
+    fn keep_pace(&mut self, pace: &mut Pace, world: &World, lately: &Lately, step: &Step<'_>) -> Option<Turn> {
+        self.at = world.now().min(self.span.1);
+        let due = Duration::from_secs_f64((self.at - pace.from).0 as f64 / 1e9 / self.speed);
+        loop {
+            let wait = due.saturating_sub(pace.began.elapsed());
+            let is_time_left = !wait.is_zero() || step.seq.0 % EVENTS_PER_SCENE == 0;
+            if is_time_left && pace.shown.is_none_or(|shown| shown.elapsed() >= FRAME) {
+                self.query.resolve(world);
+                self.show(world, lately, self.at);
+                pace.shown = Some(Instant::now());
+            }
+            if wait.is_zero() {
+                return None;
+            }
+            let turn = self.hear(Some(wait.min(FRAME)));
+            if turn.is_some() {
+                return turn;
+            }
+        }
     }
 
     fn follow(&mut self, world: &World, step: &Step<'_>) {

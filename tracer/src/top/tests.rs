@@ -1,10 +1,11 @@
 //! The screen as a whole: what it shows of a recording, how it holds, and what the keys do.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, mpsc::channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
@@ -13,10 +14,12 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use crate::{
     detector::Detector,
-    event::{Adopter, Event as Record, EventKind, Exec, Fork},
-    ident::{Comm, ProcKey, is_visible, lies::LIES},
+    event::{Adopter, Event as Record, EventKind, Exec, Fork, Look, Looked, TaskInfo},
+    ident::{Args, Comm, ProcKey, is_visible, lies::LIES},
+    rules::Wanted,
+    signal::Signal,
     source::trace::Trace,
-    story::{after_boot, args, born, born_in, end, kill, task},
+    story::{after_boot, born, born_in, end, kill, task},
     thresholds::Thresholds,
     time::{BootNs, Span},
     top::{
@@ -158,39 +161,63 @@ fn without_colours_the_same_is_said() {
     assert!(plain.content.iter().all(|cell| cell.fg == reset && cell.bg == reset));
 }
 
+/// What a scene is made of, step by step.
+#[derive(Default)]
+struct Stream {
+    lately: Lately,
+    found: Found,
+}
+
+impl Stream {
+    fn step(&mut self, detector: &mut Detector, at: BootNs, kind: EventKind) {
+        let event = Record { at, cpu: 0, kind };
+        let (step, world) = detector.step(&event, &[]);
+        self.lately.step(world, &step);
+        step.findings.iter().for_each(|finding| self.found.add(Arc::new(finding.clone())));
+    }
+
+    /// Time passes; whatever is looked at is as it was.
+    fn tick(&mut self, detector: &mut Detector, at: BootNs) {
+        for wanted in detector.due(at, usize::MAX) {
+            let Wanted::Look(key) = wanted else { continue };
+            let process = detector.world().get(key);
+            let found = process.map(|process| {
+                let ppid = detector.world().parent(key).map_or(0, |parent| parent.key.tgid);
+                Looked { state: if process.is_zombie() { b'Z' } else { b'S' }, ppid, pts: None }
+            });
+            self.step(detector, at, EventKind::Look(Look { key, found }));
+        }
+        self.step(detector, at, EventKind::Tick);
+    }
+}
+
 /// A world in which everything that has a name has a misleading one.
 fn hostile() -> Scene {
     let mut detector = Detector::new(&Thresholds::default());
-    let (mut lately, mut found) = (Lately::default(), Found::default());
-    let mut ms = 1_000;
-    let mut step = |kind: EventKind| {
-        // Time enough for what a rule waits for.
-        ms += if kind == EventKind::Tick { 1_500 } else { 1 };
-        let event = Record { at: after_boot(ms), cpu: 0, kind };
-        let (step, world) = detector.step(&event, &[]);
-        lately.step(world, &step);
-        step.findings.iter().for_each(|finding| found.add(Arc::new(finding.clone())));
-    };
-    let fork = |task: crate::event::TaskInfo| EventKind::Fork(Box::new(Fork { task, creator: task.parent }));
-    step(fork(born(1, 0)));
-    step(fork(born_in(7, 2, 1, 1)));
+    let mut stream = Stream::default();
+    let fork = |task: TaskInfo| EventKind::Fork(Box::new(Fork { task, creator: task.parent }));
+    let mut events = vec![fork(born(1, 0)), fork(born_in(7, 2, 1, 1))];
     let wide: &[u8] = "日本語の名前".as_bytes();
     for (pid, name) in (10..).zip(LIES.into_iter().chain([wide])) {
-        step(fork(born_in(7, pid, pid, 2)));
+        let line = Args { bytes: [name, b"\0", name, b"\0"].concat().into(), ..Args::default() };
         let comm = Comm::cut(name);
-        let mut line = args("x");
-        line.bytes = [name, b"\0", name, b"\0"].concat().into();
         let exec = Exec { task: task(pid), comm, old_tid: pid, args: line, mount_ns: 0, ignored: Some(0) };
-        step(EventKind::Exec(Box::new(exec)));
-        step(EventKind::Signal(kill(pid, 2, crate::signal::Signal::TERM)));
+        events.extend([fork(born_in(7, pid, pid, 2)), EventKind::Exec(Box::new(exec))]);
+        events.push(EventKind::Signal(kill(pid, 2, Signal::TERM)));
         if pid % 3 == 0 {
-            step(EventKind::Exit(Box::new(end(pid, 2, Adopter::None))));
+            events.push(EventKind::Exit(Box::new(end(pid, 2, Adopter::None))));
         }
         if pid % 6 == 0 {
-            step(EventKind::Free(task(pid)));
+            events.push(EventKind::Free(task(pid)));
         }
     }
-    (0..3).for_each(|_| step(EventKind::Tick));
+    for (ms, kind) in (1_000..).zip(events) {
+        stream.step(&mut detector, after_boot(ms), kind);
+    }
+    for ms in [2_000, 3_000, 4_000] {
+        stream.tick(&mut detector, after_boot(ms));
+    }
+    let Stream { lately, found } = stream;
     let (world, accused) = (detector.world(), found.accused(detector.world().now()));
     let query = Query::default();
     Scene {
@@ -204,7 +231,8 @@ fn hostile() -> Scene {
 #[test]
 fn no_name_breaks_the_grid_whatever_the_size() {
     let scene = Arc::new(hostile());
-    assert!(!scene.entries.is_empty() && scene.rows.len() > LIES.len());
+    assert!(!scene.entries.is_empty(), "something is found");
+    assert!(scene.rows.len() > LIES.len(), "{}", scene.rows.len());
     for (width, height) in [(60, 16), (61, 17), (80, 24), (100, 30), (160, 50), (300, 100)] {
         let mut state = state(scene.clone(), width, height);
         for keys in ["", "j", "\t", "G", "gz", "z?", "qw"] {
@@ -343,4 +371,41 @@ fn no_key_asks_for_an_end_of_anything_but_the_screen() {
     let control = |c| Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
     assert_eq!([control('c'), control('z')].map(|event| state.input(&event)), [Some(Act::Quit), Some(Act::Suspend)]);
     assert_eq!(state.scene.flow, Flow::Still { is_live: false });
+}
+
+/// A world of that many processes, half of them children of the others.
+fn crowd(processes: u32) -> Detector {
+    let mut detector = Detector::new(&Thresholds::default());
+    let fork = |pid, parent| {
+        let task = born(pid, parent);
+        EventKind::Fork(Box::new(Fork { task, creator: task.parent }))
+    };
+    let births = (1..=processes).map(|pid| fork(pid, if pid % 2 == 0 { pid - 1 } else { u32::from(pid > 1) }));
+    for (ms, kind) in (1_000..).zip(births.chain([EventKind::Tick])) {
+        detector.step(&Record { at: after_boot(ms), cpu: 0, kind }, &[]);
+    }
+    detector
+}
+
+/// Says with `--nocapture` what each part takes; the best of several, as this is no machine of its own.
+#[test]
+fn ten_thousand_processes_are_drawn_before_a_key_seems_slow() {
+    let detector = crowd(10_000);
+    let (world, lately, query, accused) = (detector.world(), Lately::default(), Query::default(), BTreeMap::new());
+    let [mut making, mut taking, mut drawing] = [Duration::MAX; 3];
+    for _ in 0..20 {
+        let began = Instant::now();
+        let rows = Maker { world, lately: &lately, accused: &accused, query: &query }.rows();
+        making = making.min(began.elapsed());
+        assert_eq!(rows.len(), 10_001);
+        let scene = Arc::new(Scene { at: world.now(), rows, ..Scene::default() });
+        let began = Instant::now();
+        let state = state(scene, 160, 50);
+        taking = taking.min(began.elapsed());
+        let began = Instant::now();
+        drawn(&state);
+        drawing = drawing.min(began.elapsed());
+    }
+    println!("10,000 processes at 160x50: scene {making:?}, taken {taking:?}, drawn {drawing:?}");
+    assert!(taking + drawing < Duration::from_millis(50), "{taking:?} {drawing:?}");
 }
