@@ -143,7 +143,7 @@ impl Deck {
             let (step, world) = detector.step(event, record);
             lately.step(world, &step);
             self.follow(world, &step);
-            if step.seq.0 % EVENTS == 0 {
+            if step.seq.0.is_multiple_of(EVENTS) {
                 turn = self.hear(None);
             }
             Ok(if turn.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -177,7 +177,7 @@ impl Deck {
             if !is_run_up {
                 turn = self.keep_pace(&mut pace, world, &lately, &step);
             }
-            if turn.is_none() && step.seq.0 % EVENTS == 0 {
+            if turn.is_none() && step.seq.0.is_multiple_of(EVENTS) {
                 turn = self.hear(None);
             }
             Ok(if turn.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -191,7 +191,7 @@ impl Deck {
         let due = Duration::from_secs_f64((self.at - pace.from).0 as f64 / 1e9 / self.speed);
         loop {
             let wait = due.saturating_sub(pace.began.elapsed());
-            let is_time_left = !wait.is_zero() || step.seq.0 % EVENTS_PER_SCENE == 0;
+            let is_time_left = !wait.is_zero() || step.seq.0.is_multiple_of(EVENTS_PER_SCENE);
             if is_time_left && pace.shown.is_none_or(|shown| shown.elapsed() >= FRAME) {
                 self.query.resolve(world);
                 self.show(world, lately, self.at);

@@ -7,6 +7,7 @@ use crate::{
     event::EventKind,
     filter::{Filter, Options},
     finding::Finding,
+    host::Container,
     ident::tame,
     top::rows::{Condition, Shown},
     world::World,
@@ -104,7 +105,7 @@ impl Query {
             Asked::All => true,
             Asked::Filter(filter) => filter.shows_process(world, &shown.identity),
             Asked::Text(text) => {
-                let container = world.container_of(&shown.identity).map(|container| container.place());
+                let container = world.container_of(&shown.identity).map(Container::place);
                 let said = [shown.identity.comm.to_string(), shown.args.to_string()];
                 said.into_iter().chain(container).any(|said| said.to_lowercase().contains(text))
             }

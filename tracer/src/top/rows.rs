@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     event::{ExitStatus, Roles},
     finding::Severity,
+    host::Container,
     ident::{Args, Identity, PidNs, ProcKey},
     time::{BootNs, Span},
     top::{
@@ -218,7 +219,7 @@ impl Maker<'_> {
         }
         let init = namespace.init.and_then(|init| self.world.get(init));
         let container = init.and_then(|init| self.world.container_of(&init.identity()));
-        container.map_or_else(|| format!("pid namespace {}", namespace.id), |container| container.place())
+        container.map_or_else(|| format!("pid namespace {}", namespace.id), Container::place)
     }
 
     fn shown(&self, process: &Process) -> Shown {

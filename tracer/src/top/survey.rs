@@ -120,7 +120,7 @@ impl Reading {
                 }
                 Ok(())
             })?;
-            if step.seq.0 % 1024 == 0 && told.elapsed() >= NEWS {
+            if step.seq.0.is_multiple_of(1024) && told.elapsed() >= NEWS {
                 self.tell(world.now(), false, Vec::new());
                 told = Instant::now();
             }

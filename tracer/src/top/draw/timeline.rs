@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// What of a column is drawn.
+type Count = fn(&Bucket) -> u64;
+
 impl Canvas<'_> {
     pub(super) fn timeline(&self, state: &State, parts: &Parts, out: &mut Buffer) {
         let scene = &state.scene;
@@ -25,7 +28,7 @@ impl Canvas<'_> {
         let columns = scene.line.density.columns(from, until, usize::from(bars.width));
         let row = |n: u16| Rect { y: bars.y + n, height: 1, ..bars };
         self.marks(state, row(0), out);
-        let kinds: [(&str, fn(&Bucket) -> u64, _); 3] = [
+        let kinds: [(&str, Count, _); 3] = [
             ("signals", |bucket| bucket.signals, CALM),
             ("ends", |bucket| bucket.exits, WARN),
             ("zombies", |bucket| bucket.zombies, BAD),
