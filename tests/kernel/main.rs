@@ -37,6 +37,7 @@ mod signals;
 mod start;
 mod stops;
 mod threads;
+mod top;
 mod tree;
 mod verdicts;
 mod why;
@@ -65,6 +66,7 @@ fn main() {
         ("leaks", leaks::trials()),
         ("orphans", orphans::trials()),
         ("threads", threads::trials()),
+        ("top", top::trials()),
         ("namespaces", namespaces::trials()),
         ("held", held::trials()),
         ("orders", orders::trials()),

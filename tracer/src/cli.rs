@@ -23,11 +23,13 @@ use crate::{
 mod record;
 mod show;
 mod thresholds;
+mod top;
 mod why;
 
 pub use record::Record;
 pub use show::Show;
 pub use thresholds::ThresholdArgs;
+pub use top::Top;
 pub use why::Why;
 
 /// Says what really happens to signals and to children that should be reaped.
@@ -50,6 +52,8 @@ pub struct Cli {
 pub enum Command {
     /// Report dropped signals, unreaped children and adopted orphans as they happen
     Watch(Box<Watch>),
+    /// Show processes and findings on a full screen, as they are now and were a moment ago
+    Top(Box<Top>),
     /// Keep what happens in a file, while a command runs or until Ctrl-C; fail on findings
     Record(Box<Record>),
     /// Show what a recording tells, as it was live
@@ -157,6 +161,7 @@ impl From<&Probes> for LoadOptions {
   tracer replay run.mcap --events -o json   everything in it
   tracer replay run.mcap --from -10s        the last ten seconds
   tracer replay run.mcap --at 12:34:09 --events --tree 4242
+  tracer replay run.mcap --tui              the screen of `tracer top`, over the recording
   ssh host cat run.mcap | tracer replay -
 
 Pids are those of the host that was recorded. Moments: 12:34:09.5 (on the day of the recording),
@@ -164,6 +169,17 @@ Pids are those of the host that was recorded. Moments: 12:34:09.5 (on the day of
 pub struct Replay {
     /// The trace; `-` is standard input
     pub file: PathBuf,
+
+    /// On a full screen, as `tracer top`: with --at, that moment first; `/` takes the filter options
+    #[arg(long, conflicts_with_all = [
+        "output", "events", "each", "from", "until", "scope", "speed", "pids", "from_pids", "to_pids", "ns", "tree",
+        "containers", "images", "pods", "side", "signals", "lost", "rules", "min_severity",
+    ])]
+    pub tui: bool,
+
+    /// With --tui: leave the mouse to the terminal; `m` takes it
+    #[arg(long, requires = "tui", hide_short_help = true)]
+    pub no_mouse: bool,
 
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]

@@ -17,6 +17,7 @@ pub mod record;
 pub mod replay;
 pub mod report;
 pub mod rules;
+pub mod top;
 pub mod tree;
 pub mod watch;
 pub mod why;
@@ -28,6 +29,8 @@ pub mod why;
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Record(options) => record::run(options),
+        Command::Top(options) => top::run(options),
+        Command::Replay(options) if options.tui => top::recorded(options),
         Command::Replay(options) => replay::run(options),
         Command::Dump(options) => dump::run(options),
         Command::Export(options) => export::run(options),

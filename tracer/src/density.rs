@@ -73,7 +73,8 @@ impl Density {
         for change in step.changes {
             match change {
                 Change::Signalled(_) => self.signal(at),
-                Change::Died { .. } => self.exit(at),
+                // Of others it is not known when they ended.
+                Change::Died { .. } if matches!(step.event.kind, EventKind::Exit(_)) => self.exit(at),
                 _ => {}
             }
         }

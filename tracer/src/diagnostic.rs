@@ -134,8 +134,15 @@ fn word(finding: &Finding) -> &'static str {
 
 /// The colour of its word.
 pub fn colour(finding: &Finding) -> Style {
-    match finding.rule.severity {
-        _ if matches!(finding.stage, Stage::Resolved | Stage::Withdrawn) => GOOD,
+    match finding.stage {
+        Stage::Resolved | Stage::Withdrawn => GOOD,
+        Stage::New | Stage::Ongoing => severity(finding.rule.severity),
+    }
+}
+
+/// The colour of a severity.
+pub fn severity(severity: Severity) -> Style {
+    match severity {
         Severity::Info => CALM,
         Severity::Warning => WARN,
         Severity::Error => BAD,

@@ -464,6 +464,15 @@ impl Filter {
             })
     }
 
+    /// Whether to list a process: what can be said of it alone, as it takes part in anything.
+    pub fn shows_process(&self, world: &World, who: &Identity) -> bool {
+        let ends = [&self.from, &self.to].into_iter().flatten();
+        let container = world.container_of(who);
+        self.shows_parties(world, &[Some(who)])
+            && ends.into_iter().all(|named| named.has(who.key))
+            && self.container.as_ref().is_none_or(|asked| container.is_some_and(|container| asked.has(container)))
+    }
+
     /// Not about a signal, so it has no sender and no target.
     fn shows_quiet(&self, world: &World, parties: &[Option<&Identity>]) -> bool {
         !self.lost

@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 23] = [
+const DEBIAN_TESTS: [&str; 24] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -36,6 +36,8 @@ const DEBIAN_TESTS: [&str; 23] = [
     "openssh-server",
     "socat",
     "busybox-static",
+    // A terminal for `tracer top`.
+    "tmux",
     // Engines of containers.
     "docker.io",
     "podman",

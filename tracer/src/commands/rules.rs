@@ -9,8 +9,9 @@ use anyhow::Context;
 
 use crate::{
     cli::{Output, Rules},
-    console::style::{self, BAD, BOLD, CALM, DIM, Screen, WARN},
-    finding::{RuleDef, Severity},
+    console::style::{self, BOLD, DIM, Screen},
+    diagnostic,
+    finding::RuleDef,
     rules::RULES,
     sink::json::{Lines, rule_line},
 };
@@ -49,7 +50,7 @@ fn print(mut out: impl Write, screen: Screen) -> io::Result<()> {
             out,
             "{:<width$}  {:<7}  {}",
             screen.paint(BOLD, name),
-            screen.paint(colour(*severity), severity),
+            screen.paint(diagnostic::severity(*severity), severity),
             lines.next().unwrap_or_default(),
         )?;
         for line in lines {
@@ -58,13 +59,4 @@ fn print(mut out: impl Write, screen: Screen) -> io::Result<()> {
     }
     writeln!(out, "{}", screen.paint(DIM, "`tracer explain RULE` says what one means and how to fix it."))?;
     out.flush()
-}
-
-/// The colour of a severity.
-pub(super) fn colour(severity: Severity) -> anstyle::Style {
-    match severity {
-        Severity::Info => CALM,
-        Severity::Warning => WARN,
-        Severity::Error => BAD,
-    }
 }

@@ -26,6 +26,7 @@ use crate::{
 use self::{narrow::Narrow, redact::Redactor};
 
 pub mod flight;
+pub mod memory;
 mod narrow;
 mod part;
 pub mod redact;
@@ -94,6 +95,12 @@ impl View<'_> {
     /// The time that the world has reached.
     pub fn now(&self) -> BootNs {
         self.world.now()
+    }
+
+    /// Whether the stream can be read from here on with an image of the world: it is complete, and says all that will
+    /// be needed of the command.
+    fn can_cut(&self) -> bool {
+        self.world.is_whole() && self.world.command().is_none_or(|command| command.end.is_none())
     }
 
     /// An image of the world: records, one after the other.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Access, AtFlags, CWD, Mode, OFlags, accessat},
+    fs::{Access, AtFlags, CWD, MemfdFlags, Mode, OFlags, accessat, memfd_create},
     io::Errno,
 };
 
@@ -128,6 +128,14 @@ pub fn create(path: &Path, overwrite: bool) -> Result<File, CreateError> {
     };
     let created = as_caller(create).map_err(|error| CreateError::new(path, error))?;
     created.ok_or_else(|| CreateError::NotAFile(path.to_owned()))
+}
+
+/// Creates a file that is only in memory, and has no name.
+///
+/// # Errors
+/// What memfd_create(2) says.
+pub fn in_memory() -> io::Result<File> {
+    Ok(memfd_create("tracer", MemfdFlags::CLOEXEC)?.into())
 }
 
 /// Removes a file.

@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use rustix::fs::{Mode, OFlags};
 
-use crate::{caller::caller, ident::file_name};
+use crate::{caller::caller, ident::file_name, trace::file};
 
 /// Where the sockets are. Nobody but root can create it.
 const FOLDER: &str = "/run/tracer";
@@ -144,7 +144,7 @@ fn take(recorder: u32, stream: UnixStream) -> io::Result<Kept> {
     let mut names = Vec::new();
     (&mut from).take(MOST_NAMES).read_until(b'\n', &mut names)?;
     let written = serde_json::from_slice(&names)?;
-    let mut memory = memory()?;
+    let mut memory = file::in_memory()?;
     let size = io::copy(&mut from.take(MOST), &mut memory)?;
     memory.rewind()?;
     Ok(Kept { recorder, written, memory: (size > 0).then_some(memory) })
@@ -172,14 +172,6 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 const ROOT: u32 = 0;
 
-/// A file in memory.
-///
-/// # Errors
-/// What `memfd_create(2)` says.
-pub fn memory() -> io::Result<File> {
-    Ok(memfd_create("tracer", MemfdFlags::CLOEXEC)?.into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::{os::unix::fs::PermissionsExt as _, thread};
@@ -203,7 +195,7 @@ mod tests {
             }
         };
         let trace = text.map(|text| {
-            let mut file = memory().unwrap();
+            let mut file = file::in_memory().unwrap();
             file.write_all(text.as_bytes()).unwrap();
             file
         });

@@ -198,6 +198,12 @@ impl Follow {
         Self { meant: Some(meant), named: None, ..Self::new(asked) }
     }
 
+    /// The process itself is known.
+    pub fn of(key: ProcKey) -> Self {
+        let meant = Meant { key, reason: Reason::Asked, others: Vec::new(), other_count: 0 };
+        Self::only(&WhoArg::Pid(key.tgid, None), meant)
+    }
+
     /// Takes a step in; `world` is as it is after it.
     pub fn step(&mut self, world: &World, step: &Step<'_>) {
         let at = step.event.at;

@@ -1,16 +1,12 @@
 //! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. No two files
-//! overlap. Who asks (`trace::kept`) gets what is in memory, which stays there.
+//! overlap. Who asks ([`kept`](crate::trace::kept)) gets what is in memory, which stays there.
 
 use std::{
-    collections::VecDeque,
-    fs::File,
     io,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
     time::Duration,
 };
-
-use bytes::Bytes;
 
 use crate::{
     console::style,
@@ -19,6 +15,7 @@ use crate::{
     ident::file_name,
     sink::trace::{
         Store, View,
+        memory::{Extent, MEMORY, Memory},
         part::{Part, naming},
         rotate::numbered,
     },
@@ -26,64 +23,29 @@ use crate::{
     summary::seconds,
     time::{BootNs, Span},
     trace::{
-        CHUNK_MAX, file,
-        kept::{self, Door},
-        parts,
+        file,
+        kept::{Door, Guest},
     },
 };
 
 /// How long the trace continues after a finding: its consequences belong to it.
 const AFTER: Span = Span::seconds(5);
-/// How many bytes, compressed, are kept in memory: some seven million events.
-const MEMORY: usize = 64 << 20;
-/// How many bytes of records are compressed at a time.
-const BLOCK: usize = 1 << 20;
-/// zstd's fastest, as in the file.
-const LEVEL: i32 = 1;
 
 /// Keeps records, and writes them when a rule has found something.
 pub struct Flight {
     path: PathBuf,
     overwrite: bool,
-    /// How long records are kept, in nanoseconds.
-    before: Span,
-    info: Option<StartInfo>,
-    segments: VecDeque<Segment>,
-    /// Bytes of all segments.
-    kept: usize,
-    /// Records of the last segment that are not compressed yet.
-    open: Vec<u8>,
-    /// Boot time of the last of them.
-    open_at: BootNs,
+    memory: Memory,
     /// The file that is being written.
     shot: Option<Shot>,
     /// Files that were written, and what each is about.
     written: Vec<Written>,
-    /// What was to be kept for a file but found no room in memory.
-    cut: u64,
     /// Findings whose files could not be written.
     failed: Option<&'static str>,
     /// Where others ask for what is in memory.
     door: Option<Door>,
     /// The thread that answers. How that went is of no interest to the recording.
     answering: Option<JoinHandle<io::Result<()>>>,
-}
-
-/// A stretch of the stream that can be read without what came before. A clone shares its bytes.
-#[derive(Clone)]
-struct Segment {
-    /// Boot time of its beginning.
-    at: BootNs,
-    /// The world at that time, compressed, in parts, because it can be large; empty for the first segment, which begins
-    /// with a snapshot.
-    image: Vec<Bytes>,
-    /// Records, compressed in blocks, with the boot time of the last record of each.
-    blocks: Vec<(BootNs, Bytes)>,
-    size: usize,
-    /// Signals that were generated in it.
-    signals: u64,
-    /// Processor time that had been used by then.
-    cpu_before: Span,
 }
 
 struct Shot {
@@ -115,15 +77,9 @@ impl Flight {
         Ok(Self {
             path: path.to_owned(),
             overwrite,
-            before: before.into(),
-            info: None,
-            segments: VecDeque::new(),
-            kept: 0,
-            open: Vec::new(),
-            open_at: BootNs::ZERO,
+            memory: Memory::new(before.into()),
             shot: None,
             written: Vec::new(),
-            cut: 0,
             failed: None,
             door: None,
             answering: None,
@@ -136,47 +92,6 @@ impl Flight {
         Self { door, ..self }
     }
 
-    fn begin_segment(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
-        self.pack()?;
-        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL).map(Bytes::from));
-        let image = packed.collect::<io::Result<Vec<_>>>()?;
-        let size = image.iter().map(Bytes::len).sum();
-        self.kept += size;
-        let cpu_before = live::cpu_time();
-        self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before });
-        Ok(())
-    }
-
-    /// Compresses what has come since.
-    fn pack(&mut self) -> io::Result<()> {
-        let Some(segment) = self.segments.back_mut().filter(|_| !self.open.is_empty()) else { return Ok(()) };
-        let block = Bytes::from(zstd::bulk::compress(&self.open, LEVEL)?);
-        segment.size += block.len();
-        self.kept += block.len();
-        segment.blocks.push((self.open_at, block));
-        self.open.clear();
-        Ok(())
-    }
-
-    /// Drops what is too old, or too much.
-    fn forget(&mut self, now: BootNs) {
-        while let [_, next, ..] = &*self.segments.make_contiguous() {
-            let is_old = next.at + self.before <= now;
-            if !is_old && self.kept + self.open.len() <= MEMORY {
-                break;
-            }
-            if let Some(oldest) = self.segments.pop_front() {
-                self.kept -= oldest.size;
-                self.cut += u64::from(!is_old);
-            }
-        }
-    }
-
-    /// How long a segment lasts: long enough that the images of the world cost little.
-    fn segment_time(&self) -> Span {
-        (self.before / 8).clamp(Span::ms(500), Span::seconds(10))
-    }
-
     /// The next name: the given one, then the same with a number.
     fn next_path(&self) -> PathBuf {
         let names =
@@ -187,14 +102,12 @@ impl Flight {
 
     /// Writes what is kept, and drops it.
     fn shoot(&mut self, view: View<'_>, rule: &'static str) -> io::Result<()> {
-        self.pack()?;
-        let (Some(info), Some(first)) = (&self.info, self.segments.front()) else { return Ok(()) };
+        let (Some(info), Some(extent)) = (self.memory.info(), self.memory.extent()) else { return Ok(()) };
         let path = self.next_path();
-        let (now, began, cpu_before) = (view.now(), first.at, first.cpu_before);
+        let (now, Extent { began, signals, cpu_before }) = (view.now(), extent);
         let mut part = Part::at(&path, self.overwrite, began, info)?;
-        let signals = write(&mut part, &self.segments)?;
-        self.segments.clear();
-        self.kept = 0;
+        self.memory.write(&mut part)?;
+        self.memory.clear();
         self.written.push(Written { path, rule, before: now - began, size: part.size(), is_gone: false });
         self.shot = Some(Shot { part, until: now + AFTER, began, signals, cpu_before });
         Ok(())
@@ -205,17 +118,13 @@ impl Flight {
         if self.answering.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return Ok(());
         }
-        let (Some(guest), Some(info)) = (self.door.as_ref().and_then(Door::knock), self.info.clone()) else {
-            return Ok(());
-        };
-        self.pack()?;
+        let Some(guest) = self.door.as_ref().and_then(Door::knock) else { return Ok(()) };
         if let Some(shot) = &mut self.shot {
             shot.part.flush()?;
         }
         let written: Vec<_> = self.written.iter().filter_map(|file| std::path::absolute(&file.path).ok()).collect();
-        let segments = self.segments.clone();
-        let answer = move || guest.answer(&written, copy(&info, &segments, now)?);
-        self.answering = thread::Builder::new().spawn(answer).ok();
+        let memory = self.memory.clone();
+        self.answering = thread::Builder::new().spawn(move || answer(guest, &written, memory, now)).ok();
         Ok(())
     }
 
@@ -231,40 +140,17 @@ impl Flight {
     }
 }
 
-/// A trace in memory of what is kept, if anything is.
-fn copy(info: &StartInfo, segments: &VecDeque<Segment>, now: BootNs) -> io::Result<Option<File>> {
-    let Some(first) = segments.front() else { return Ok(None) };
-    let file = kept::memory()?;
-    let mut part = Part::create(file.try_clone()?, first.at, info)?;
-    let signals = write(&mut part, segments)?;
-    part.end(now, End { began: first.at, cpu_ns: live::cpu_time() - first.cpu_before, signals, walks_cut: 0 })?;
-    Ok(Some(file))
-}
-
-/// Writes segments, one after the other, and returns how many signals were generated in them.
-fn write(part: &mut Part, segments: &VecDeque<Segment>) -> io::Result<u64> {
-    for (i, segment) in segments.iter().enumerate() {
-        let image = segment.image.iter().map(|part| unpack(part)).collect::<io::Result<Vec<_>>>()?.concat();
-        if i == 0 {
-            part.records(segment.at, &image)?;
-        } else {
-            part.keyframe(segment.at, &image)?;
-        }
-        for (at, block) in &segment.blocks {
-            part.records(*at, &unpack(block)?)?;
-        }
+fn answer(guest: Guest, written: &[PathBuf], mut memory: Memory, now: BootNs) -> io::Result<()> {
+    let file = memory.extent().map(|_| file::in_memory()).transpose()?;
+    if let Some(file) = &file {
+        memory.save(file.try_clone()?, now)?;
     }
-    Ok(segments.iter().map(|segment| segment.signals).sum())
-}
-
-fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
-    zstd::bulk::decompress(packed, CHUNK_MAX)
+    guest.answer(written, file)
 }
 
 impl Store for Flight {
     fn start(&mut self, view: View<'_>, info: &StartInfo) -> io::Result<()> {
-        self.info = Some(info.clone());
-        self.begin_segment(view.event.at, &[])
+        self.memory.start(view.event.at, info)
     }
 
     fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
@@ -272,29 +158,13 @@ impl Store for Flight {
         if matches!(view.event.kind, EventKind::Tick) {
             self.answer(now)?;
         }
-        let is_signal = u64::from(matches!(view.event.kind, EventKind::Signal(_)));
-        let can_cut = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
-        if let Some(shot) = &mut self.shot {
-            shot.signals += is_signal;
-            let path = self.written.last().map_or(&self.path, |written| &written.path);
-            shot.part.record(view, record).map_err(|error| naming(path, error))?;
-            if now >= shot.until && can_cut {
-                self.land(now, 0)?;
-                self.begin_segment(now, &view.image())?;
-            }
-            return Ok(());
-        }
-        self.open.extend_from_slice(record);
-        self.open_at = now;
-        if self.open.len() >= BLOCK {
-            self.pack()?;
-        }
-        let segment_time = self.segment_time();
-        let Some(segment) = self.segments.back_mut() else { return Ok(()) };
-        segment.signals += is_signal;
-        if can_cut && (now - segment.at >= segment_time || segment.size >= MEMORY / 8) {
-            self.begin_segment(now, &view.image())?;
-            self.forget(now);
+        let Some(shot) = &mut self.shot else { return self.memory.record(view, record) };
+        shot.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
+        let path = self.written.last().map_or(&self.path, |written| &written.path);
+        shot.part.record(view, record).map_err(|error| naming(path, error))?;
+        if now >= shot.until && view.can_cut() {
+            self.land(now, 0)?;
+            self.memory.begin_segment(now, &view.image())?;
         }
         Ok(())
     }
@@ -340,7 +210,7 @@ impl Store for Flight {
         if sentences.is_empty() {
             sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
         }
-        if self.cut > 0 {
+        if self.memory.cut() > 0 {
             let memory = style::rough_size(MEMORY as u64);
             sentences.push(format!("{memory} of memory, packed, were not enough for all that was asked for"));
         }
@@ -350,7 +220,7 @@ impl Store for Flight {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Seek as _, ops::ControlFlow};
+    use std::{fs::File, io::Seek as _, ops::ControlFlow};
 
     use super::*;
     use crate::{
@@ -409,8 +279,9 @@ mod tests {
             flight.record(view, &record).unwrap();
             if at == after_boot(3_000) {
                 before();
-                flight.pack().unwrap();
-                kept = copy(&info(), &flight.segments, at).unwrap();
+                let file = file::in_memory().unwrap();
+                flight.memory.clone().save(file.try_clone().unwrap(), at).unwrap();
+                kept = Some(file);
                 result = flight.found(view, "killed-by");
             }
         }

@@ -1,0 +1,27 @@
+//! The options of `tracer top`.
+
+use clap::Args;
+
+use super::{Probes, ThresholdArgs};
+
+/// Options of `tracer top`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer top                   what happens now; ? shows the keys
+  tracer replay run.mcap --tui      the same screen over a recording
+
+No key ends a process. A pause looks back over what is in memory: the last ten minutes, or less if
+much happens. `s` saves that as a recording.")]
+pub struct Top {
+    /// Leave the mouse to the terminal; `m` takes it
+    #[arg(long)]
+    pub no_mouse: bool,
+
+    /// How to trace.
+    #[command(flatten)]
+    pub probes: Probes,
+
+    /// From when on something is a finding.
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+}
