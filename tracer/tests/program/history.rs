@@ -120,8 +120,8 @@ fn too_many_processes_are_thinned_by_what_they_tell() {
     for pid in [1, 10, 50, 1_500, 20_000] {
         life(&history, pid);
     }
-    // Two were zombies when it began.
+    // When the two ended that were zombies at the beginning is not known.
     let (_, until) = history.density.span().unwrap();
     assert!(until > BootNs::ZERO);
-    assert_eq!(history.density.buckets().iter().map(|bucket| bucket.exits).sum::<u64>(), 17_002);
+    assert_eq!(history.density.buckets().iter().map(|bucket| bucket.exits).sum::<u64>(), 17_000);
 }
