@@ -134,10 +134,15 @@ fn the_present_and_back() {
     terminal.shows(" paused ");
     terminal.keys(&["F"]);
     terminal.shows(" live ");
-    terminal.keys(&["s"]);
-    terminal.shows("save as: ");
-    terminal.keys(&["C-u", file, "Enter"]);
-    terminal.shows("saved: ");
+    let page = folder.path().join("kept.html");
+    for (key, name) in [("s", file), ("o", page.to_str().expect("UTF-8"))] {
+        terminal.keys(&[key]);
+        terminal.shows("write to: ");
+        terminal.keys(&["C-u", name, "Enter"]);
+        terminal.shows(&format!("written: {name}"));
+    }
+    let page = std::fs::read_to_string(page).expect("the page");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("does not wait for it"), "{page}");
     drop(parent);
     terminal.waits_for("the end of the finding", |screen| {
         // The zombie has come to this process.

@@ -10,7 +10,7 @@ use askama::Template;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 
-use crate::{history::History, host::StartInfo, world::World};
+use crate::{history::History, host::StartInfo, source::trace::Trace, world::World, zone};
 
 mod clock;
 mod data;
@@ -62,6 +62,15 @@ pub struct About<'a> {
     pub complaints: Vec<String>,
     /// How times of day are written.
     pub clock: Clock,
+}
+
+impl<'a> About<'a> {
+    /// A recording that has been played to its end, by that name.
+    pub fn new(file: String, trace: &'a Trace, history: &History) -> Self {
+        let start = trace.start();
+        let clock = Clock::new(&zone::local(), start.wall_offset_ns, history.summary.began);
+        Self { file, start, complaints: trace.end().sentences(), clock }
+    }
 }
 
 /// Writes the page. `world` is the one at the end of the history, which is thinned until it fits.

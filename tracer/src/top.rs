@@ -10,6 +10,7 @@ mod clock;
 pub mod deck;
 pub mod draw;
 pub mod found;
+pub mod keep;
 pub mod keys;
 pub mod lately;
 pub mod layout;

@@ -11,7 +11,7 @@ use super::{Probes, ThresholdArgs};
   tracer replay run.mcap --tui      the same screen over a recording
 
 No key ends a process. A pause looks back over what is in memory: the last ten minutes, or less if
-much happens. `s` saves that as a recording.")]
+much happens. `s` saves that as a recording, `o` writes a page for a browser.")]
 pub struct Top {
     /// Leave the mouse to the terminal; `m` takes it
     #[arg(long)]

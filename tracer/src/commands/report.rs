@@ -17,12 +17,11 @@ use crate::{
     detector::Detector,
     history::History,
     ident::file_name,
-    page::{self, About, Clock},
+    page::{self, About},
     sink::Counted,
     source::trace::Trace,
     time::BootNs,
     trace::file,
-    zone,
 };
 
 /// Plays the trace, then writes the page. If that fails, the unfinished file is removed.
@@ -54,17 +53,11 @@ fn write(options: &cli::Report, mut trace: Trace, page: &mut impl Write) -> Resu
     play(&mut trace, &mut detector, BootNs::MAX, progress, |world, step| Ok(sink.step(world, step)?))?;
     sink.finish(detector.world())?;
     complain(file, &trace);
-    let start = trace.start();
-    let about = About {
-        file: if is_stdout(file) {
-            "standard input".to_owned()
-        } else {
-            file_name(file.file_name().unwrap_or_default())
-        },
-        start,
-        complaints: trace.end().sentences(),
-        clock: Clock::new(&zone::local(), start.wall_offset_ns, history.summary.began),
+    let name = match file.file_name() {
+        Some(name) if !is_stdout(file) => file_name(name),
+        _ => "standard input".to_owned(),
     };
+    let about = About::new(name, &trace, &history);
     page::write(page, detector.world(), &mut history, &about)
         .and_then(|()| page.flush())
         .with_context(|| cannot_write(out))

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     ident::ProcKey,
     time::BootNs,
-    top::{scene::Scene, story::Story},
+    top::{keep::Kept, scene::Scene, story::Story},
 };
 
 /// What the screen asks for.
@@ -35,8 +35,8 @@ pub enum Ask {
     },
     /// The story of a process, in that many columns.
     Story(ProcKey, usize),
-    /// To keep what is in memory in that file.
-    Save(PathBuf),
+    /// To keep what is looked at in that file.
+    Keep(Kept, PathBuf),
     /// To end.
     Leave,
 }

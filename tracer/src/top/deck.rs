@@ -19,6 +19,7 @@ use crate::{
     top::{
         board::{Ask, Board},
         found::Found,
+        keep::keep,
         lately::{Lately, SECONDS},
         query::Query,
         rows::Maker,
@@ -250,8 +251,8 @@ impl Deck {
                     self.teller.ask(&self.board, self.tape.clone(), key, self.at, width);
                     continue;
                 }
-                Ask::Save(_) => {
-                    self.board.say("this is a recording: it is saved already");
+                Ask::Keep(what, path) => {
+                    keep(&self.board, what, self.tape.clone(), path);
                     continue;
                 }
                 Ask::Leave => return Some(Turn::Left),

@@ -188,7 +188,7 @@ impl Canvas<'_> {
         let question = match prompt.question {
             Question::Filter => "/",
             Question::Time => "time: ",
-            Question::File => "save as: ",
+            Question::File(_) => "write to: ",
         };
         let room = usize::from(place.width).saturating_sub(question.len() + 1);
         let scroll = prompt.input.visual_scroll(room);

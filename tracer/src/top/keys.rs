@@ -9,6 +9,7 @@ use crate::{
     time::Span,
     top::{
         board::Ask,
+        keep::Kept,
         layout::below_title,
         query::Query,
         rows::RowId,
@@ -36,6 +37,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("t", "type a time: 12:34:09.5, +2m (after the beginning), -10s (before the end)"),
     ("F", "the end of a recording; live, the present"),
     ("s", "live: save what is in memory as a recording"),
+    ("o", "write what `tracer report` makes of it: a page for a browser"),
     ("m", "use the mouse, or leave it to the terminal"),
     ("Ctrl-Z  q", "suspend, quit"),
 ];
@@ -109,7 +111,8 @@ impl State {
             KeyCode::Char('?') | KeyCode::F(1) => self.page = Some((Page::Help, 0)),
             KeyCode::Char('/') => self.ask(Question::Filter, &self.given.clone()),
             KeyCode::Char('t') => self.ask(Question::Time, ""),
-            KeyCode::Char('s') => self.ask_for_file(),
+            KeyCode::Char('s') => self.ask_for_file(Kept::Recording),
+            KeyCode::Char('o') => self.ask_for_file(Kept::Page),
             KeyCode::Char('z') => {
                 self.only_troubled = !self.only_troubled;
                 return Some(self.query());
@@ -257,13 +260,14 @@ impl State {
         self.prompt = Some(Prompt { question, input: Input::new(answer.to_owned()), error: None });
     }
 
-    fn ask_for_file(&mut self) {
-        if !matches!(self.scene.flow, Flow::Live | Flow::Still { is_live: true }) {
+    fn ask_for_file(&mut self, what: Kept) {
+        let is_live = matches!(self.scene.flow, Flow::Live | Flow::Still { is_live: true });
+        if what == Kept::Recording && !is_live {
             self.said = Some("this is a recording: it is saved already".to_owned());
             return;
         }
         let time = super::clock::file_name(self.scene.at, self.scene.wall_offset_ns, &zone::local());
-        self.ask(Question::File, &format!("tracer-{time}.mcap"));
+        self.ask(Question::File(what), &format!("tracer-{time}.{}", what.ending()));
     }
 
     /// A key while something is being typed.
@@ -295,8 +299,8 @@ impl State {
                 let at = when.resolve(recorded, &zone::local()).map_err(|unknown| unknown.to_string())?;
                 Ok(Act::Ask(Ask::Seek(at)))
             }),
-            Question::File if text.is_empty() => return None,
-            Question::File => Ok(Act::Ask(Ask::Save(text.into()))),
+            Question::File(_) if text.is_empty() => return None,
+            Question::File(what) => Ok(Act::Ask(Ask::Keep(what, text.into()))),
         };
         match result {
             Ok(act) => Some(act),

@@ -14,7 +14,6 @@ use anyhow::Result;
 use crate::{
     density::Density,
     filter::Filter,
-    ident::file_name,
     pump::{Pace, Pump},
     sink::{
         select::{Item, Select},
@@ -28,6 +27,7 @@ use crate::{
         board::{Ask, Board},
         deck::{Deck, FRAME},
         found::Found,
+        keep::keep,
         lately::Lately,
         query::Query,
         rows::Maker,
@@ -35,7 +35,6 @@ use crate::{
         story::Teller,
         tape::{Place, Tape},
     },
-    trace::file,
     world::World,
 };
 
@@ -165,7 +164,7 @@ impl Watch {
     fn hear(&mut self, ask: Ask, world: &World) {
         match ask {
             Ask::Present => self.back = None,
-            Ask::Save(path) => self.save(&path, world.now()),
+            Ask::Keep(what, path) => keep(&self.board, what, self.tape(world.now()), path),
             Ask::Query { ref given, only_troubled } => {
                 match Query::read(given) {
                     Ok(query) => self.query = query.only_troubled(only_troubled),
@@ -210,24 +209,6 @@ impl Watch {
         match thread::Builder::new().name("look back".into()).spawn(play) {
             Ok(_) => self.back = Some(Back { asks }),
             Err(error) => self.board.say(format!("cannot look back: {error}")),
-        }
-    }
-
-    /// Writes what is in memory into a file, in a thread of its own.
-    fn save(&mut self, path: &std::path::Path, now: BootNs) {
-        let (mut memory, board, path) = (self.memory.clone(), self.board.clone(), path.to_owned());
-        let save = move || {
-            let saved = file::create(&path, false).map_err(anyhow::Error::from).and_then(|file| {
-                memory.save(file, now)?;
-                Ok(())
-            });
-            match saved {
-                Ok(()) => board.say(format!("saved: {}", file_name(&path))),
-                Err(error) => board.say(format!("cannot save: {error:#}")),
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("save".into()).spawn(save) {
-            self.board.say(format!("cannot save: {error}"));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     top::{
         board::Ask,
         found::Entry,
+        keep::Kept,
         layout::{Parts, below_title},
         rows::{Row, RowId},
         scene::{Flow, Scene},
@@ -67,7 +68,7 @@ pub enum Question {
     /// A moment.
     Time,
     /// A file.
-    File,
+    File(Kept),
 }
 
 /// A question at the foot of the screen.

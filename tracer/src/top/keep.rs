@@ -1,0 +1,96 @@
+//! What the reader keeps: what is in memory, as a recording, or all that is looked at, as a page for a browser.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    detector::Detector,
+    history::History,
+    ident::file_name,
+    page::{self, About},
+    sink::Counted,
+    source::trace::Trace,
+    top::{
+        board::Board,
+        tape::{Place, Tape},
+    },
+    trace::file,
+};
+
+/// As what it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A trace.
+    Recording,
+    /// The page that `tracer report` makes of one.
+    Page,
+}
+
+impl Kept {
+    /// How the names of such files end.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Recording => "mcap",
+            Self::Page => "html",
+        }
+    }
+}
+
+/// Writes it into a new file, in a thread of its own, and says on the board what became of it.
+pub fn keep(board: &Arc<Board>, what: Kept, tape: Tape, path: PathBuf) {
+    let told = board.clone();
+    let write = move || match write(what, tape, &path) {
+        Ok(()) => told.say(format!("written: {}", file_name(&path))),
+        Err(error) => told.say(format!("cannot keep it: {error:#}")),
+    };
+    if let Err(error) = thread::Builder::new().name("keep".into()).spawn(write) {
+        board.say(format!("cannot keep it: {error}"));
+    }
+}
+
+fn write(what: Kept, tape: Tape, path: &Path) -> Result<()> {
+    let out = file::create(path, false)?;
+    let written = match what {
+        Kept::Recording => recording(tape, out),
+        Kept::Page => page(tape, out),
+    };
+    written.inspect_err(|_| {
+        // What cannot be removed either is found when it is used.
+        let _ = file::remove(path);
+    })
+}
+
+fn recording(tape: Tape, out: File) -> Result<()> {
+    let Place::Memory(mut memory, now) = tape.place else { bail!("this is a recording already") };
+    Ok(memory.save(out, now)?)
+}
+
+fn page(tape: Tape, out: File) -> Result<()> {
+    let Tape { thresholds, place } = tape;
+    let name = match &place {
+        Place::File(path) => path.file_name().map(file_name),
+        Place::Memory(..) => None,
+    };
+    let mounted = place.mount()?;
+    let mut trace = Trace::open(mounted.path())?;
+    let mut detector = Detector::new(&thresholds);
+    let mut history = History::default();
+    let mut sink = Counted::new(&mut history);
+    trace.play(|event, record| {
+        let (step, world) = detector.step(event, record);
+        sink.step(world, &step)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    sink.finish(detector.world())?;
+    let about = About::new(name.unwrap_or_else(|| "tracer top".to_owned()), &trace, &history);
+    let mut out = BufWriter::new(out);
+    page::write(&mut out, detector.world(), &mut history, &about).and_then(|()| out.flush()).context("cannot write it")
+}
