@@ -26,7 +26,7 @@ mod stops;
 
 pub use findings::{Ending, Findings, Found};
 pub use lives::{Life, Lives, Place};
-pub use signals::{End, Sent, Signals};
+pub use signals::{Sent, SentBy, Signals};
 pub use stops::{Outcome, Stop, Stops};
 
 /// What happened, as far as it was recorded.

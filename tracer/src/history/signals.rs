@@ -22,7 +22,7 @@ pub struct Sent {
     /// Which.
     pub signal: Signal,
     /// Who sent it.
-    pub from: End,
+    pub from: SentBy,
     /// Whom it was for.
     pub to: ProcKey,
     /// What became of it when it was sent.
@@ -37,7 +37,7 @@ pub struct Sent {
 
 /// Who sent a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SentBy {
     /// A process.
     Process(ProcKey),
     /// The kernel, on its own account.
@@ -49,9 +49,9 @@ pub enum End {
 impl Sent {
     fn of(at: BootNs, signalled: &Signalled) -> Self {
         let from = match &signalled.sender {
-            Sender::Process(sender) => End::Process(sender.key),
-            Sender::Kernel(why) => End::Kernel(*why),
-            Sender::Unknown => End::Unknown,
+            Sender::Process(sender) => SentBy::Process(sender.key),
+            Sender::Kernel(why) => SentBy::Kernel(*why),
+            Sender::Unknown => SentBy::Unknown,
         };
         let Signalled { signal, target, verdict, .. } = signalled;
         let (signal, to, verdict) = (*signal, target.key, *verdict);
@@ -184,7 +184,7 @@ mod tests {
     use crate::story::key;
 
     fn sent(n: u64, signal: Signal, verdict: Verdict) -> Sent {
-        let from = End::Process(key(2));
+        let from = SentBy::Process(key(2));
         Sent { at: BootNs(n), signal, from, to: key(3), verdict, taken: None, is_sending_unknown: false, number: 0 }
     }
 

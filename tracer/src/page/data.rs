@@ -16,7 +16,7 @@ use crate::{
     console::style::{count, cut},
     density::Bucket,
     event::ExitStatus,
-    history::{End, Gap, History, Life, Place},
+    history::{Gap, History, Life, Place, SentBy},
     ident::ProcKey,
     signal::{KernelSender, Signal, Verdict},
     time::BootNs,
@@ -417,9 +417,9 @@ impl Build<'_> {
             signals.at.push(at - before);
             before = at;
             signals.from.push(match sent.from {
-                End::Process(key) => self.life(Some(key)),
-                End::Kernel(why) => -2 - place_in(&KERNEL, &why) as i64,
-                End::Unknown => -1,
+                SentBy::Process(key) => self.life(Some(key)),
+                SentBy::Kernel(why) => -2 - place_in(&KERNEL, &why) as i64,
+                SentBy::Unknown => -1,
             });
             signals.to.push(to);
             signals.signal.push(sent.signal.0);

@@ -60,7 +60,7 @@ pub struct Card {
     pub notes: Vec<Note>,
     pub incomplete: Option<String>,
     pub fixes: Vec<String>,
-    pub ending: Option<End>,
+    pub ending: Option<Over>,
     /// By the numbers of the events.
     pub evidence: String,
     /// For how many it stands; one that was wrong does not count.
@@ -69,7 +69,7 @@ pub struct Card {
 }
 
 /// How a finding ended.
-pub struct End {
+pub struct Over {
     pub word: &'static str,
     pub at: String,
     pub headline: String,
@@ -149,9 +149,9 @@ pub fn anchor(place: usize) -> String {
     format!("f{}", place + 1)
 }
 
-fn end(clock: &Clock, ending: &Ending) -> End {
+fn end(clock: &Clock, ending: &Ending) -> Over {
     let Ending { stage, at, headline, notes } = ending;
-    End { word: stage.id(), at: clock.time(*at), headline: headline.clone(), notes: notes.clone() }
+    Over { word: stage.id(), at: clock.time(*at), headline: headline.clone(), notes: notes.clone() }
 }
 
 /// The most urgent ones, each of another rule while there are others; and how many findings there are besides.

@@ -3,7 +3,7 @@
 use tracer::{
     event::{EventKind, Exit, ExitStatus},
     finding::Stage,
-    history::{End, History, Life, Place},
+    history::{History, Life, Place, SentBy},
     signal::{Signal, Verdict},
     time::BootNs,
 };
@@ -64,8 +64,8 @@ fn a_signal_has_both_ends_and_its_fate() {
     assert_eq!(
         sent,
         [
-            (End::Process(key(10)), key(50), Verdict::InitNoHandler, false),
-            (End::Process(key(10)), key(1), Verdict::IgnoredByDefault, true),
+            (SentBy::Process(key(10)), key(50), Verdict::InitNoHandler, false),
+            (SentBy::Process(key(10)), key(1), Verdict::IgnoredByDefault, true),
         ]
     );
     assert!(life(&history, 50).is_found && !life(&history, 40).is_found);
