@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rustc_hash::FxHashMap;
 
 use crate::{
+    host::StartInfo,
     ident::{Identity, PidNs, ProcKey},
     time::{BootNs, Span},
 };
@@ -42,6 +43,7 @@ mod random;
 mod run;
 #[cfg(test)]
 mod scale;
+mod snapshots;
 mod status;
 mod stop;
 mod stopped;
@@ -87,46 +89,48 @@ pub struct World {
     gone: Tombstones,
     /// Pending signals of all processes.
     pending: usize,
-    /// Ends by signals that were not reported yet.
-    kills: BTreeMap<kill::Join, kill::Open>,
-    /// How many of those are remembered without being named.
-    other_victims: usize,
+    kills: kill::Kills,
     /// How many are remembered that the kernel killed with their namespaces.
     killed_with_namespaces: usize,
     now: BootNs,
-    wall_offset_ns: i64,
-    /// Fatal signals are not in the stream, except those to an init.
-    lacks_killers: bool,
-    /// Signals that an init sends are not in the stream, except fatal ones.
-    lacks_forwards: bool,
+    stream: Stream,
     /// Clients, and the living processes that came into a container on their behalf.
     clients: BTreeSet<(ProcKey, ProcKey)>,
     /// Living clients of engines, by user.
     engine_clients: BTreeSet<(u64, ProcKey)>,
     /// Whose pids were before.
     formers: former::Formers,
-    gap: Option<BootNs>,
-    is_synced: bool,
-    snapshot: u64,
-    snapshot_began: BootNs,
-    /// A snapshot has begun and not ended, and no record of it is missing.
-    is_listing: bool,
-    /// Events were lost since it began.
-    is_torn: bool,
-    /// Of a damaged trace: part of it could not be read since the last image of the world.
-    is_unread: bool,
-    /// When the last complete snapshot began.
-    listed_at: BootNs,
+    snapshots: snapshots::Snapshots,
     containers: contained::Containers,
     limits: limits::Limits,
-    /// The stream is about a command.
-    has_command: bool,
-    /// That command, once it was started.
+    /// The command that the stream is about, once it was started.
     command: Option<Command>,
-    /// The process whose tree was asked for when the stream was made.
+}
+
+/// What the stream says of itself, and what its reader asks for.
+#[derive(Debug, Default)]
+struct Stream {
+    /// To be added to a boot time to get the time since 1970, in nanoseconds.
+    wall_offset_ns: i64,
+    /// Fatal signals are not in it, except those to an init.
+    lacks_killers: bool,
+    /// Signals that an init sends are not in it, except fatal ones.
+    lacks_forwards: bool,
+    /// It is about a command.
+    has_command: bool,
+    /// The process whose tree was asked for when it was made.
     tree_root: Option<ProcKey>,
-    /// Whoever reads the stream asks for the tree of each process that has this pid.
+    /// Whoever reads it asks for the tree of each process that has this pid.
     tree_of: Option<u32>,
+}
+
+impl Stream {
+    fn begins(&mut self, info: &StartInfo) {
+        self.wall_offset_ns = info.wall_offset_ns;
+        self.has_command = info.has_command;
+        self.lacks_killers = !info.all_signals && !info.fatal_signals;
+        self.lacks_forwards = !info.all_signals && !info.forwarded_signals;
+    }
 }
 
 impl World {
@@ -140,7 +144,7 @@ impl World {
 
     /// Nanoseconds to add to a boot time to get the time since 1970.
     pub fn wall_offset_ns(&self) -> i64 {
-        self.wall_offset_ns
+        self.stream.wall_offset_ns
     }
 
     /// A process by its key.
@@ -304,23 +308,23 @@ impl World {
 
     /// Whoever reads the stream asks for the tree of each process that has this pid.
     pub(crate) fn ask_for_tree(&mut self, pid: u32) {
-        self.tree_of = Some(pid);
+        self.stream.tree_of = Some(pid);
     }
 
     /// Whether somebody asked for the tree of that process.
     pub fn is_tree_root(&self, key: ProcKey) -> bool {
-        self.tree_root == Some(key) || self.tree_of == Some(key.tgid)
+        self.stream.tree_root == Some(key) || self.stream.tree_of == Some(key.tgid)
     }
 
     /// Whether it was compared with the kernel, and nothing has been lost since.
     pub fn is_whole(&self) -> bool {
-        self.is_synced
+        self.snapshots.is_whole()
     }
 
     /// Whether events were lost at or after a time, or the world has not been compared with the kernel since the last
     /// loss: conclusions about that time are incomplete.
     pub fn is_gap_since(&self, at: BootNs) -> bool {
-        self.gap.is_some_and(|gap| gap >= at || !self.is_synced)
+        self.snapshots.is_gap_since(at)
     }
 }
 

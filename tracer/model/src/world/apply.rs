@@ -18,7 +18,7 @@ use crate::{
     time::{BootNs, Seq},
     world::{
         Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, kinship::Orphaned, leave::Leave,
-        process::Pending, turn::Turn,
+        process::Pending, snapshots::Unlisted, turn::Turn,
     },
 };
 
@@ -35,17 +35,14 @@ impl World {
         let Event { at, cpu: _, kind } = event;
         let at = *at;
         // The first snapshot is where all knowledge begins.
-        if kind.tells_time() || self.snapshot == 0 {
+        if kind.tells_time() || self.snapshots.count == 0 {
             self.now = self.now.max(at);
         }
         let before = changes.len();
         let turn = &mut Turn { at, seq, changes };
         match kind {
             EventKind::Start(info) => {
-                self.wall_offset_ns = info.wall_offset_ns;
-                self.has_command = info.has_command;
-                self.lacks_killers = !info.all_signals && !info.fatal_signals;
-                self.lacks_forwards = !info.all_signals && !info.forwarded_signals;
+                self.stream.begins(info);
             }
             EventKind::Fork(fork) => self.fork(fork, turn),
             EventKind::Exec(exec) => self.exec(exec, turn),
@@ -59,11 +56,7 @@ impl World {
             EventKind::Awaited(awaited) => self.note_awaited(*awaited, turn),
             EventKind::Signal(sent) => self.signal(sent, turn),
             EventKind::Deliver(taken) => self.deliver(taken, turn),
-            EventKind::SnapshotBegin => {
-                self.snapshot += 1;
-                self.snapshot_began = at;
-                (self.is_listing, self.is_torn) = (true, false);
-            }
+            EventKind::SnapshotBegin => self.snapshots.begin(at),
             EventKind::Row(row) => self.row(row, turn),
             EventKind::SnapshotEnd => self.snapshot_end(turn),
             EventKind::CommandLine(key, args) => {
@@ -82,17 +75,13 @@ impl World {
             EventKind::Pipe(pipe) => self.note_pipe(at, *pipe),
             EventKind::Rooms(rooms) => self.learn_rooms(rooms, turn),
             EventKind::Lost(lost) => {
-                self.gap = Some(at);
-                (self.is_synced, self.is_torn) = (false, true);
-                self.is_unread |= lost.unreadable > 0;
-                // Of a damaged trace: the missing part may have been in the list.
-                self.is_listing &= lost.unreadable == 0;
+                self.snapshots.lose(at, lost);
                 turn.changes.push(Change::Gap);
             }
             EventKind::CommandStarted(key, args) => self.command_started(*key, args, turn),
             EventKind::CommandEnded(_, status) => self.command_ended(*status, turn),
             EventKind::CommandScope(scope) => self.command_scope(scope),
-            EventKind::TreeRoot(key) => self.tree_root = Some(*key),
+            EventKind::TreeRoot(key) => self.stream.tree_root = Some(*key),
             EventKind::Running(running) => self.note_running(running),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
@@ -180,8 +169,8 @@ impl World {
             _ => {}
         }
         if self.processes.len() >= MOST_PROCESSES {
-            // It stays unknown, and conclusions from here on are incomplete.
-            (self.gap, self.is_synced) = (Some(at), false);
+            // It stays unknown.
+            self.snapshots.lacks(at);
             return false;
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
@@ -189,8 +178,8 @@ impl World {
         self.members.insert((process.pid_ns, key));
         self.processes.insert(key, Box::new(process));
         // It existed before the iterator started, and was not listed. It may have ended before tracing began.
-        if at < self.listed_at {
-            self.not_found(key, self.listed_at);
+        if at < self.snapshots.listed_at {
+            self.not_found(key, self.snapshots.listed_at);
         }
         let present = self.by_pid.entry(key.tgid).or_insert(key);
         *present = key.max(*present);
@@ -566,7 +555,7 @@ impl World {
         self.told_parent(key, task.parent, turn);
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.told_tracer(at, *tracer);
-        process.snapshot = self.snapshot;
+        process.snapshot = self.snapshots.count;
         // An exiting task was running a moment ago, and will report its own death; an earlier report of its end stands.
         if !leader_dead && !task.exiting {
             process.state = State::Running;
@@ -637,27 +626,14 @@ impl World {
     }
 
     fn snapshot_end(&mut self, turn: &mut Turn) {
-        // Of a damaged trace: the list has no beginning, or gaps. A process that is not on it may exist.
-        if !std::mem::take(&mut self.is_listing) {
-            return;
+        let Some(what) = self.snapshots.end() else { return };
+        let (count, began) = (self.snapshots.count, self.snapshots.began);
+        let is_unlisted = |process: &&Process| process.snapshot != count && process.seen_at < began;
+        let unlisted: Vec<_> = self.processes().filter(is_unlisted).map(|process| process.key).collect();
+        match what {
+            Unlisted::Gone => self.bury(unlisted, began, turn),
+            Unlisted::NotFound => unlisted.into_iter().for_each(|key| self.not_found(key, began)),
         }
-        self.listed_at = self.snapshot_began;
-        let unlisted: Vec<_> = self
-            .processes
-            .values()
-            .filter(|process| process.snapshot != self.snapshot && process.seen_at < self.snapshot_began)
-            .map(|process| process.key)
-            .collect();
-        // An image of the world makes up for the unreadable part of a trace: a process that is not in it was known to
-        // be gone.
-        if std::mem::take(&mut self.is_unread) {
-            self.bury(unlisted, self.snapshot_began, turn);
-        } else {
-            for key in unlisted {
-                self.not_found(key, self.snapshot_began);
-            }
-        }
-        self.is_synced = !self.is_torn;
         turn.changes.push(Change::Synced);
     }
 }

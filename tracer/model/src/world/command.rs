@@ -127,7 +127,7 @@ impl World {
             (_, Scope::Host) => true,
             (Some(command), Scope::Command) => command.has(process),
             (Some(command), Scope::Tree) => command.has_descendant(process.key),
-            (None, _) => !self.has_command,
+            (None, _) => !self.stream.has_command,
         }
     }
 

@@ -155,8 +155,8 @@ impl World {
         let (before, ns) = (process.container, process.pid_ns);
         let is_ns = process.is_init_of_namespace();
         let Some(number) = self.containers.number(id) else {
-            // It stays unknown, and conclusions from here on are incomplete.
-            (self.gap, self.is_synced) = (Some(self.now), false);
+            // It stays unknown.
+            self.snapshots.lacks(self.now);
             return;
         };
         if before == Some(number) {

@@ -39,7 +39,7 @@ impl World {
         // Before the end, at which a reader has all it needs.
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
         let limits = self.image_of_limits().map(|rooms| EventKind::Rooms(Box::new(rooms)));
-        let root = self.tree_root.map(EventKind::TreeRoot);
+        let root = self.stream.tree_root.map(EventKind::TreeRoot);
         let others = self.image_of_containers().into_iter().chain(limits).chain(command).chain(root);
         events.extend(others.map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));

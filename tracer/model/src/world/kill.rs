@@ -40,6 +40,14 @@ pub(super) struct Join {
     init: Option<ProcKey>,
 }
 
+/// Ends by signals that were not reported yet.
+#[derive(Debug, Default)]
+pub(super) struct Kills {
+    open: BTreeMap<Join, Open>,
+    /// How many of those that died are remembered without being named.
+    others: usize,
+}
+
 /// Ends of one cause to which more may be put.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -113,8 +121,8 @@ impl World {
         let call = call.and_then(|call| self.call(call)).cloned();
         kill.exec = exec;
         let join = Join { init: is_init.then_some(key), ..join };
-        let is_full = self.kills.len() >= MOST_OPEN && !self.kills.contains_key(&join);
-        let has_room = self.other_victims < MOST_OTHERS;
+        let is_full = self.kills.open.len() >= MOST_OPEN && !self.kills.open.contains_key(&join);
+        let has_room = self.kills.others < MOST_OTHERS;
         let outwards: Vec<_> = self.outwards(ns).collect();
         let origin = Arc::clone(&kill.origin);
         let is_sender = matches!(&kill.sender, Sender::Process(sender) if sender.key == key);
@@ -122,7 +130,7 @@ impl World {
             &mut kill
         } else {
             let since = self.now;
-            let open = self.kills.entry(join).or_insert_with(|| Open { kill, since, places: BTreeMap::new() });
+            let open = self.kills.open.entry(join).or_insert_with(|| Open { kill, since, places: BTreeMap::new() });
             open.places.entry(ns).or_insert(outwards);
             &mut open.kill
         };
@@ -146,7 +154,7 @@ impl World {
             kill.add(identity);
         } else if has_room {
             kill.add(identity);
-            self.other_victims += 1;
+            self.kills.others += 1;
         }
         if is_full {
             turn.changes.push(Change::Killed(Box::new(kill.clone())));
@@ -158,7 +166,7 @@ impl World {
     fn kill_of(&self, key: ProcKey, signal: Signal, death: &Death, cause: Option<Arc<Cause>>) -> Option<(Join, Kill)> {
         let is_seen = cause.is_some();
         // It ended before anybody watched, or nobody looked at signals (in a trace of an older version).
-        if !is_seen && (!death.exact || death.at < self.snapshot_began || self.lacks_killers) {
+        if !is_seen && (!death.exact || death.at < self.snapshots.began || self.stream.lacks_killers) {
             return None;
         }
         let unseen = Cause {
@@ -255,7 +263,7 @@ impl World {
     /// The log tells right after an end why the out-of-memory killer brought it about.
     pub(super) fn learn_out_of_memory(&mut self, key: ProcKey, which: &OutOfMemory) {
         let is_of = |kill: &&mut Kill| kill.killer == Killer::Oom && kill.everybody().any(|victim| victim.key == key);
-        let Some(kill) = self.kills.values_mut().map(|open| &mut open.kill).find(is_of) else { return };
+        let Some(kill) = self.kills.open.values_mut().map(|open| &mut open.kill).find(is_of) else { return };
         // Of the members of a group that ends as one (`memory.oom.group`) only the first line has its path.
         if !matches!(kill.out_of_memory, Some(OutOfMemory::Group(Some(_)))) {
             kill.out_of_memory = Some(which.clone());
@@ -266,7 +274,7 @@ impl World {
     pub(super) fn note_ending(&mut self, ns: PidNs) {
         let ns = self.namespaces.get(&ns);
         let Some(ending) = ns.and_then(|ns| ns.ending).filter(|ending| !ending.nested) else { return };
-        let of_init = self.kills.iter_mut().find(|(join, _)| join.init == Some(ending.init.key));
+        let of_init = self.kills.open.iter_mut().find(|(join, _)| join.init == Some(ending.init.key));
         if let Some((_, open)) = of_init {
             open.kill.ending = Some(ending);
             take_fallen(&mut open.kill, ns);
@@ -275,31 +283,31 @@ impl World {
 
     /// Whether a process has ended another one by that signal, and that is still to be told.
     pub fn has_just_killed(&self, killer: ProcKey, signal: Signal) -> bool {
-        self.kills.keys().any(|join| (join.killer, join.who, join.signal) == (Killer::Process, killer, signal))
+        self.kills.open.keys().any(|join| (join.killer, join.who, join.signal) == (Killer::Process, killer, signal))
     }
 
     /// What ended an init, until that is told.
     pub fn kill_of_init(&self, init: ProcKey) -> Option<&Kill> {
-        self.kills.iter().find(|(join, _)| join.init == Some(init)).map(|(_, open)| &open.kill)
+        self.kills.open.iter().find(|(join, _)| join.init == Some(init)).map(|(_, open)| &open.kill)
     }
 
     /// Tells of ends to which no more of the same cause will be put; of all, at the end of time. An init's is
     /// told when its namespace has ended.
     pub(super) fn close_kills(&mut self, is_end: bool, turn: &mut Turn) {
         let is_due = |open: &Open| is_end || turn.at >= open.since + MOMENT;
-        let groups = self
-            .kills
-            .iter()
-            .filter(|(join, open)| is_due(open) && (is_end || !join.init.is_some_and(|init| self.is_waited_for(init))));
+        let groups =
+            self.kills.open.iter().filter(|(join, open)| {
+                is_due(open) && (is_end || !join.init.is_some_and(|init| self.is_waited_for(init)))
+            });
         let groups: BTreeSet<_> = groups.map(|(&join, _)| Join { init: None, ..join }).collect();
         let mut kills = Vec::new();
         for group in groups {
             self.close_group(group, is_end, &mut kills);
         }
-        if self.kills.is_empty() {
-            self.other_victims = 0;
+        if self.kills.open.is_empty() {
+            self.kills.others = 0;
         } else if !kills.is_empty() {
-            self.other_victims = self.kills.values().map(|open| open.kill.others.len()).sum();
+            self.kills.others = self.kills.open.values().map(|open| open.kill.others.len()).sum();
         }
         kills.sort_by(|a, b| (a.died_at, &a.evidence).cmp(&(b.died_at, &b.evidence)));
         for kill in kills.iter_mut().filter(|kill| kill.is_of_itself()) {
@@ -322,20 +330,20 @@ impl World {
     /// Puts the ends of one cause into stories: of each init that it ended, with all of its namespace, and of
     /// the others.
     fn close_group(&mut self, group: Join, is_end: bool, kills: &mut Vec<Kill>) {
-        let mut rest = self.kills.remove(&group);
+        let mut rest = self.kills.open.remove(&group);
         let last = Join { init: Some(ProcKey::LAST), ..group };
         let mut inits: Vec<_> =
-            self.kills.range(group..=last).map(|(&join, open)| (join, open.kill.victims[0])).collect();
+            self.kills.open.range(group..=last).map(|(&join, open)| (join, open.kill.victims[0])).collect();
         // The outer ones first.
         inits.sort_by_key(|(_, init)| init.ns_level);
         let mut ended = 0;
         let mut told = Vec::new();
         for (join, init) in inits {
-            let Some(mut of_init) = self.kills.remove(&join) else { continue };
-            for inner in self.kills.range(group..=last).map(|(&join, _)| join).collect::<Vec<_>>() {
+            let Some(mut of_init) = self.kills.open.remove(&join) else { continue };
+            for inner in self.kills.open.range(group..=last).map(|(&join, _)| join).collect::<Vec<_>>() {
                 let is_inside = |open: &Open| open.places.values().any(|outwards| outwards[1..].contains(&init.pid_ns));
-                if self.kills.get(&inner).is_some_and(is_inside)
-                    && let Some(inner) = self.kills.remove(&inner)
+                if self.kills.open.get(&inner).is_some_and(is_inside)
+                    && let Some(inner) = self.kills.open.remove(&inner)
                 {
                     of_init.kill.join(inner.kill);
                 }
@@ -344,7 +352,7 @@ impl World {
                 of_init.kill.join(part);
             }
             if !is_end && self.is_waited_for(init.key) {
-                self.kills.insert(join, of_init);
+                self.kills.open.insert(join, of_init);
                 continue;
             }
             let kill = &mut of_init.kill;

@@ -72,7 +72,7 @@ impl World {
     /// Which children of an init were told of a stop since a time;
     /// `None` if the stream does not have the signals that would tell.
     pub fn told(&self, init: ProcKey, since: BootNs) -> Option<Told> {
-        if self.lacks_forwards {
+        if self.stream.lacks_forwards {
             return None;
         }
         let passed_to = self.get(init).and_then(|init| Some(init.stop.as_ref()?.passed_to.clone()));
