@@ -1,18 +1,22 @@
 //! The whole story of a recording as data, for whatever draws it: lives of processes, signals and their fates, findings as
 //! they were in the end, stops, losses. Nothing here draws, and everything is bounded and counted.
 
-use std::io;
+use std::{io, ops::ControlFlow};
+
+use anyhow::Result;
 
 use crate::{
     change::{AdopterClass, Change, Signalled},
     density::Density,
+    detector::Detector,
     event::{EventKind, Loss},
     filter::Filter,
     signal::Sender,
     sink::{
-        Sink,
+        Counted, Sink,
         select::{Item, Moment, Select},
     },
+    source::trace::Trace,
     step::Step,
     summary::Summary,
     time::{BootNs, Span},
@@ -85,6 +89,22 @@ impl Default for History {
 }
 
 impl History {
+    /// Plays a recording to its end; `come_to` hears how far it is.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of(trace: &mut Trace, detector: &mut Detector, mut come_to: impl FnMut(BootNs)) -> Result<Self> {
+        let mut history = Self::default();
+        let mut sink = Counted::new(&mut history);
+        trace.detect(detector, BootNs::MAX, |world, step| {
+            come_to(step.event.at);
+            sink.step(world, step)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        sink.finish(detector.world())?;
+        Ok(history)
+    }
+
     fn change(&mut self, world: &World, at: BootNs, change: &Change) {
         match change {
             Change::Born(key) => self.lives.born(world, *key, true),
@@ -130,7 +150,17 @@ impl History {
             }
         }
     }
+}
 
+/// What the selected items of a step go into.
+struct Told<'a> {
+    lives: &'a mut Lives,
+    findings: &'a mut Findings,
+    gaps: &'a mut Vec<Gap>,
+    limits: &'a mut Vec<String>,
+}
+
+impl Told<'_> {
     fn lost(&mut self, at: BootNs, loss: &Loss) {
         let (from, records) = (at - COUNTED_WITHIN, loss.total());
         let is_full = self.gaps.len() >= MOST_GAPS;
@@ -143,13 +173,7 @@ impl History {
         }
     }
 
-    fn close_gap(&mut self, at: BootNs) {
-        if let Some(open) = self.gaps.last_mut().filter(|gap| gap.until == BootNs::MAX) {
-            open.until = at;
-        }
-    }
-
-    fn items(&mut self, moment: Moment, item: Item<'_>) {
+    fn item(&mut self, moment: Moment, item: Item<'_>) {
         match item {
             Item::Finding(finding) => {
                 self.lives.found(finding);
@@ -158,9 +182,16 @@ impl History {
             Item::Repeated(last, together) => self.findings.repeated(last, together),
             Item::Lost(loss) => self.lost(moment.at, loss),
             Item::Limited(what) => self.limits.push(what.to_owned()),
-            Item::Whole => self.close_gap(moment.at),
+            Item::Whole => close(self.gaps, moment.at),
             Item::Start(_) | Item::Event(_) | Item::Container(_) => {}
         }
+    }
+}
+
+/// Nothing more is missing from that time on.
+fn close(gaps: &mut [Gap], at: BootNs) {
+    if let Some(open) = gaps.last_mut().filter(|gap| gap.until == BootNs::MAX) {
+        open.until = at;
     }
 }
 
@@ -174,16 +205,15 @@ impl Sink for History {
         if let EventKind::Notify(notify) = &step.event.kind {
             self.lives.released(world, notify.task.key);
         }
-        let mut select = std::mem::replace(&mut self.select, Select::new(Filter::default(), &[]));
-        let selected = select.step(world, step, |moment, item| {
+        let Self { select, lives, findings, gaps, limits, .. } = self;
+        let mut told = Told { lives, findings, gaps, limits };
+        select.step(world, step, |moment, item| {
             if matches!(item, Item::Whole) {
-                self.lives.compare(world, moment.at);
+                told.lives.compare(world, moment.at);
             }
-            self.items(moment, item);
+            told.item(moment, item);
             Ok(())
-        });
-        self.select = select;
-        selected
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -191,12 +221,13 @@ impl Sink for History {
     }
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
-        let mut select = std::mem::replace(&mut self.select, Select::new(Filter::default(), &[]));
+        let Self { select, lives, findings, gaps, limits, .. } = self;
+        let mut told = Told { lives, findings, gaps, limits };
         let finished = select.finish(world, |moment, item| {
-            self.items(moment, item);
+            told.item(moment, item);
             Ok(())
         });
-        self.close_gap(world.now());
+        close(&mut self.gaps, world.now());
         self.lives.finish(world);
         self.summary = summary.clone();
         finished

@@ -1,4 +1,4 @@
-//! Plays a recording through the detector: the one loop of all commands that read one, and their messages about the file.
+//! Plays a recording through the detector, with progress on the screen; what commands say about the file.
 
 use std::{ops::ControlFlow, path::Path};
 
@@ -29,10 +29,9 @@ pub fn play(
     mut progress: Progress,
     mut take: impl FnMut(&World, &Step<'_>) -> Result<()>,
 ) -> Result<()> {
-    trace.play_until(until, |event, record| {
-        progress.at(event.at);
-        let (step, world) = detector.step(event, record);
-        take(world, &step)?;
+    trace.detect(detector, until, |world, step| {
+        progress.at(step.event.at);
+        take(world, step)?;
         Ok(ControlFlow::Continue(()))
     })?;
     progress.done();

@@ -11,16 +11,14 @@ use crate::{
     cli,
     commands::{
         out::{cannot_write, is_stdout, writer},
-        play::{complain, play},
+        play::complain,
         progress::Progress,
     },
     detector::Detector,
     history::History,
     ident::file_name,
     page::{self, About},
-    sink::Counted,
     source::trace::Trace,
-    time::BootNs,
     trace::file,
 };
 
@@ -46,12 +44,10 @@ pub fn run(options: &cli::Report) -> Result<ExitCode> {
 
 fn write(options: &cli::Report, mut trace: Trace, page: &mut impl Write) -> Result<()> {
     let cli::Report { file, out, thresholds } = options;
-    let progress = Progress::beside(false, "reading", trace.span()?);
+    let mut progress = Progress::beside(false, "reading", trace.span()?);
     let mut detector = Detector::new(&thresholds.over(trace.start().thresholds));
-    let mut history = History::default();
-    let mut sink = Counted::new(&mut history);
-    play(&mut trace, &mut detector, BootNs::MAX, progress, |world, step| Ok(sink.step(world, step)?))?;
-    sink.finish(detector.world())?;
+    let mut history = History::of(&mut trace, &mut detector, |at| progress.at(at))?;
+    progress.done();
     complain(file, &trace);
     let name = match file.file_name() {
         Some(name) if !is_stdout(file) => file_name(name),

@@ -13,6 +13,7 @@ use tracer_common::{Header, RecordKind};
 use zerocopy::FromBytes;
 
 use crate::{
+    detector::Detector,
     event::{Event, EventKind, Loss},
     host::{Container, StartInfo},
     ident::file_name,
@@ -21,11 +22,13 @@ use crate::{
         encode::encode,
         until::{Side, Until},
     },
+    step::Step,
     time::BootNs,
     trace::{
         KEYFRAMES, RECORDS, Records,
         reader::{Message, Next, Reader, TraceError, kinds},
     },
+    world::World,
 };
 
 /// A recording that is being played.
@@ -220,6 +223,23 @@ impl Trace {
             Side::Early => take(&Event { at, ..event.clone() }, record),
             Side::After => Ok(ControlFlow::Continue(())),
             Side::Over => Ok(ControlFlow::Break(())),
+        })
+    }
+
+    /// Plays it through a detector up to a boot time, until `take` breaks off: the one loop of all that read a recording
+    /// for what it means.
+    ///
+    /// # Errors
+    /// If the file cannot be read, and what `take` returns.
+    pub fn detect(
+        &mut self,
+        detector: &mut Detector,
+        until: BootNs,
+        mut take: impl FnMut(&World, &Step<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.play_until(until, |event, record| {
+            let (step, world) = detector.step(event, record);
+            take(world, &step)
         })
     }
 

@@ -140,10 +140,9 @@ impl Deck {
         let (mut trace, mut detector, mut lately) = self.begin()?;
         let mut turn = None;
         let at = self.at;
-        trace.play_until(at, |event, record| {
-            let (step, world) = detector.step(event, record);
-            lately.step(world, &step);
-            self.follow(world, &step);
+        trace.detect(&mut detector, at, |world, step| {
+            lately.step(world, step);
+            self.follow(world, step);
             if step.seq.0.is_multiple_of(EVENTS) {
                 turn = self.hear(None);
             }
@@ -170,13 +169,12 @@ impl Deck {
         let (mut trace, mut detector, mut lately) = self.begin()?;
         let mut pace = Pace { from: self.at, began: Instant::now(), shown: None };
         let mut turn = None;
-        trace.play(|event, record| {
-            let (step, world) = detector.step(event, record);
-            lately.step(world, &step);
-            self.follow(world, &step);
+        trace.detect(&mut detector, BootNs::MAX, |world, step| {
+            lately.step(world, step);
+            self.follow(world, step);
             let is_run_up = world.now() <= pace.from;
             if !is_run_up {
-                turn = self.keep_pace(&mut pace, world, &lately, &step);
+                turn = self.keep_pace(&mut pace, world, &lately, step);
             }
             if turn.is_none() && step.seq.0.is_multiple_of(EVENTS) {
                 turn = self.hear(None);

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -16,7 +15,6 @@ use crate::{
     history::History,
     ident::file_name,
     page::{self, About},
-    sink::Counted,
     source::trace::Trace,
     top::{
         board::Board,
@@ -82,14 +80,7 @@ fn page(tape: Tape, out: File) -> Result<()> {
     let mounted = place.mount()?;
     let mut trace = Trace::open(mounted.path())?;
     let mut detector = Detector::new(&thresholds);
-    let mut history = History::default();
-    let mut sink = Counted::new(&mut history);
-    trace.play(|event, record| {
-        let (step, world) = detector.step(event, record);
-        sink.step(world, &step)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    sink.finish(detector.world())?;
+    let mut history = History::of(&mut trace, &mut detector, |_| {})?;
     let about = About::new(name.unwrap_or_else(|| "tracer top".to_owned()), &trace, &history);
     let mut out = BufWriter::new(out);
     page::write(&mut out, detector.world(), &mut history, &about).and_then(|()| out.flush()).context("cannot write it")

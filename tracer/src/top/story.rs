@@ -72,9 +72,8 @@ fn read(tape: Tape, key: ProcKey, until: BootNs, width: usize, is_wanted: &dyn F
     let mut trace = Trace::open(mounted.path())?;
     let mut detector = Detector::new(&tape.thresholds);
     let mut follow = Follow::of(key);
-    trace.play_until(until, |event, record| {
-        let (step, world) = detector.step(event, record);
-        follow.step(world, &step);
+    trace.detect(&mut detector, until, |world, step| {
+        follow.step(world, step);
         Ok(if is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     if !is_wanted() {

@@ -111,10 +111,9 @@ impl Reading {
         let mut detector = Detector::new(thresholds);
         let mut select = Select::new(Filter::default(), &[]);
         let mut told = Instant::now();
-        trace.play(|event, record| {
-            let (step, world) = detector.step(event, record);
-            self.density.step(world, &step);
-            select.step(world, &step, |_, item| {
+        trace.detect(&mut detector, BootNs::MAX, |world, step| {
+            self.density.step(world, step);
+            select.step(world, step, |_, item| {
                 if let Item::Finding(finding) = item {
                     self.add(finding);
                 }
