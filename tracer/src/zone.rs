@@ -3,14 +3,19 @@
 
 use std::{env, ffi::OsStr, fs, path::Path, sync::LazyLock};
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::console::stderr;
+use crate::{console::stderr, time::BootNs};
 
 /// Where the system has its time zones.
 const ZONES: &str = "/usr/share/zoneinfo/";
 /// The system's own: a link to one of them, or a copy.
 const LOCAL: &str = "/etc/localtime";
+
+/// A boot time on the wall clock, which is so many nanoseconds ahead; the last moment there is for one beyond it.
+pub fn timestamp(at: BootNs, wall_offset_ns: i64) -> Timestamp {
+    Timestamp::from_nanosecond(at.since_1970(wall_offset_ns)).unwrap_or(Timestamp::MAX)
+}
 
 /// The time zone that `TZ` names, or the system's. UTC, with a message, if `TZ` names none.
 pub fn local() -> TimeZone {
@@ -60,7 +65,7 @@ mod tests {
     use super::*;
 
     fn offset(name: &str) -> Option<i32> {
-        let winter = jiff::Timestamp::from_second(1_700_000_000).unwrap();
+        let winter = Timestamp::from_second(1_700_000_000).unwrap();
         named(OsStr::new(name)).map(|zone| zone.to_offset(winter).seconds())
     }
 

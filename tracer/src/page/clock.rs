@@ -1,12 +1,11 @@
 //! Times of day on the page: all with the offset from UTC that the recording began with, so that they can be subtracted.
 
 use jiff::{
-    Timestamp,
     civil::Date,
     tz::{Offset, TimeZone},
 };
 
-use crate::time::BootNs;
+use crate::{time::BootNs, zone::timestamp};
 
 /// Writes boot times as times of day.
 #[derive(Clone, Debug)]
@@ -42,10 +41,6 @@ impl Clock {
         let at = timestamp(at, self.wall_offset_ns).to_zoned(self.offset.to_time_zone());
         at.strftime("%Y-%m-%d %H:%M:%S%.3f %:z").to_string()
     }
-}
-
-fn timestamp(at: BootNs, wall_offset_ns: i64) -> Timestamp {
-    Timestamp::from_nanosecond(at.since_1970(wall_offset_ns)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

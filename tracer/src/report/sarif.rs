@@ -13,6 +13,7 @@ use crate::{
     finding::{Finding, Severity},
     rules::RULES,
     sink::gate::Gate,
+    zone::timestamp,
 };
 
 /// Writes the report.
@@ -47,8 +48,7 @@ pub fn write(out: &mut impl Write, gate: &Gate, trace: &Path) -> io::Result<()> 
 
 fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
     let Finding { rule, at, process, .. } = finding;
-    let since_1970 = at.since_1970(gate.wall_offset_ns);
-    let time = jiff::Timestamp::from_nanosecond(since_1970).unwrap_or(jiff::Timestamp::MAX);
+    let time = timestamp(*at, gate.wall_offset_ns);
     json!({
         "ruleId": rule.name,
         "ruleIndex": RULES.iter().position(|known| known.name == rule.name),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anstyle::Style;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{civil::Date, tz::TimeZone};
 
 use crate::{
     console::style::{self, BAD, BOLD, DIM, GOOD, Screen, WARN},
@@ -27,6 +27,7 @@ use crate::{
     summary::{Summary, seconds},
     time::BootNs,
     world::World,
+    zone::timestamp,
 };
 
 mod event;
@@ -119,8 +120,7 @@ impl<W: Write> Printer<W> {
 
     /// The time of day, preceded by a line with the date if that is a new one.
     fn time(&mut self, world: &World, at: BootNs) -> io::Result<String> {
-        let since_1970 = at.since_1970(world.wall_offset_ns());
-        let time = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
+        let time = timestamp(at, world.wall_offset_ns()).to_zoned(self.zone.clone());
         let day = time.date();
         if self.day.replace(day).is_some_and(|before| before != day) {
             writeln!(self.out, "{}", self.screen.paint(DIM, day))?;
@@ -167,8 +167,7 @@ impl<W: Write> Printer<W> {
             thresholds: _,
         } = info;
         self.ring_size = *ring_size;
-        let since_1970 = at.since_1970(world.wall_offset_ns());
-        let now = Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone());
+        let now = timestamp(at, world.wall_offset_ns()).to_zoned(self.zone.clone());
         self.day = Some(now.date());
         let watched = format!(
             "watching {} in {}, {} among them",

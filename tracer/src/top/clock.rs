@@ -1,8 +1,8 @@
 //! Boot times as times of day.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 
-use crate::time::BootNs;
+use crate::{time::BootNs, zone::timestamp};
 
 /// The time of day, to the millisecond.
 pub fn precise(at: BootNs, wall_offset_ns: i64, zone: &TimeZone) -> String {
@@ -15,8 +15,7 @@ pub fn rough(at: BootNs, wall_offset_ns: i64, zone: &TimeZone) -> String {
 }
 
 fn text(at: BootNs, wall_offset_ns: i64, zone: &TimeZone, format: &str) -> String {
-    let time = Timestamp::from_nanosecond(at.since_1970(wall_offset_ns)).unwrap_or(Timestamp::MAX);
-    time.to_zoned(zone.clone()).strftime(format).to_string()
+    timestamp(at, wall_offset_ns).to_zoned(zone.clone()).strftime(format).to_string()
 }
 
 /// Date and time, for the name of a file.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::Style;
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Zoned, tz::TimeZone};
 
 use super::{
     Sheet,
@@ -27,6 +27,7 @@ use crate::{
         recorded::{Candidate, Life, Page, Parent, Provenance, Reaped, Reason, Received, Sent, Stop, Zombie},
     },
     world::{State, World},
+    zone::timestamp,
 };
 
 /// Prints the page, with times of day in that zone. `world` is as of the page's moment.
@@ -59,8 +60,7 @@ struct Printer<'a, W> {
 
 impl<W: Write> Printer<'_, W> {
     fn zoned(&self, at: BootNs) -> Zoned {
-        let since_1970 = at.since_1970(self.world.wall_offset_ns());
-        Timestamp::from_nanosecond(since_1970).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
+        timestamp(at, self.world.wall_offset_ns()).to_zoned(self.zone.clone())
     }
 
     /// The time of day, with the date if it differs from that of the page.
