@@ -158,7 +158,8 @@ fn the_present_and_back() {
 
 /// A recording is at its end first, and can be gone over from finding to finding.
 fn a_recording() {
-    let mut recorded = Recorded::command(&[], &["sh", "-c", "sleep 1000 & kill -9 $!; wait"], |_| {});
+    // Long enough that playing it, as fast as it was, is seen on the screen.
+    let mut recorded = Recorded::command(&[], &["sh", "-c", "sleep 1000 & sleep 2; kill -9 $!; wait"], |_| {});
     recorded.ends();
     let file = recorded.file();
     let terminal = Terminal::start("recorded", (80, 24), &["replay", file.to_str().expect("UTF-8"), "--tui"]);
