@@ -189,7 +189,7 @@ impl World {
 
     /// The zombies that a process has had to wait for, as their parent, for at least that long: no tracer holds them.
     pub fn unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
-        let is_owed = |child: &&Process| child.is_zombie() && child.tracer.is_none() && !child.is_missing();
+        let is_owed = |child: &&Process| child.is_zombie() && child.holder().is_none() && !child.is_missing();
         let zombies = self.children(parent).filter(is_owed);
         let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
         zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)

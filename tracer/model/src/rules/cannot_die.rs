@@ -9,7 +9,7 @@ use crate::{
     summary::seconds,
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
-    world::{Fatal, Process, World},
+    world::{Death, Fatal, Process, State, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -52,7 +52,7 @@ impl Rule for CannotDie {
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
         let key = match change {
             Change::Signalled(signalled) => signalled.target.key,
-            Change::Died { key, .. } => *key,
+            Change::Died { key, .. } | Change::LeaderDied(key) => *key,
             _ => return Opinion::Quiet,
         };
         match world.get(key).and_then(due) {
@@ -78,7 +78,7 @@ impl Rule for CannotDie {
         // A main thread that has ended before others looks like a zombie.
         let is_over = matches!(look.state, b'Z' | b'X') && process.death().is_some();
         // It waits for the end of those in its namespace, which is told of them.
-        let is_last = process.roles.init && world.is_ending(process.pid_ns) && look.state == b'S';
+        let is_last = process.roles.init && world.is_ending(process.pid_ns) && matches!(look.state, b'S' | b'I');
         let Some((_, held)) = process.held.as_deref().filter(|(looked, _)| *looked >= due) else {
             return Opinion::Quiet;
         };
@@ -124,9 +124,18 @@ struct Due {
 }
 
 fn due(process: &Process) -> Option<Due> {
-    let (fatal, death) = (process.fatal.as_deref().copied(), process.death());
-    let (at, seq) = fatal.map(|fatal| (fatal.at, fatal.seq)).or_else(|| death.map(|death| (death.at, death.seq)))?;
-    Some(Due { fatal, at, seq, exiting: death.is_some() })
+    // A thread in sigwait(3) may have taken a signal that would have ended it.
+    let ended_by = process.death().map(|death| death.status.signal());
+    let is_it = |fatal: &Fatal| fatal.signal == Signal::KILL || ended_by.is_none_or(|by| by == Some(fatal.signal));
+    let fatal = process.fatal.as_deref().copied().filter(is_it);
+    let (began, exiting) = match process.state {
+        State::Dead(Death { at, seq, .. }) => (Some((at, seq)), true),
+        // If it has called exit(2), each of its other threads has a SIGKILL.
+        State::LeaderDead { since, seq, .. } => (Some((since, seq)), false),
+        State::Running => (None, false),
+    };
+    let (at, seq) = fatal.map(|fatal| (fatal.at, fatal.seq)).or(began)?;
+    Some(Due { fatal, at, seq, exiting })
 }
 
 fn finding(world: &World, process: &Process, end: &Due) -> Finding {
@@ -137,6 +146,8 @@ fn finding(world: &World, process: &Process, end: &Due) -> Finding {
         Some(Fatal { signal, .. }) => format!("has not died {age} after {signal}"),
         None => format!("has not died {age} after it began to exit"),
     };
+    // Without a signal, it has called exit(2).
+    let exiting = end.exiting || end.fatal.is_none();
     let sender = end.fatal.map_or(Sender::Unknown, |fatal| fatal.sender);
     let held = process.held.as_deref().map(|(_, held)| held);
     let text = |text: Option<&String>| text.filter(|text| !text.is_empty()).cloned();
@@ -144,7 +155,7 @@ fn finding(world: &World, process: &Process, end: &Due) -> Finding {
         end.fatal.map(|fatal| Note::new("sent by", words::from(&fatal.sender, &name))),
         Some(Note::new("process", words::who(&name))),
         Some(Note::new("state", why.in_full(process))),
-        end.exiting.then(|| Note::new("exit", "it has begun to exit, and its exit hangs")),
+        exiting.then(|| Note::new("exit", "it has begun to exit, and its exit hangs")),
     ];
     Finding {
         headline: format!("{} {what}: {}", words::short(&name), why.briefly()),
@@ -157,7 +168,7 @@ fn finding(world: &World, process: &Process, end: &Due) -> Finding {
                 ("signal", end.fatal.map(|fatal| fatal.signal).into()),
                 ("sender", sender.into()),
                 ("age_ns", age_ns.into()),
-                ("exiting", end.exiting.into()),
+                ("exiting", exiting.into()),
                 ("reason", why.id().into()),
                 ("wchan", text(held.map(|held| &held.wchan)).into()),
                 ("file", text(held.map(|held| &held.file)).into()),
@@ -231,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn a_frozen_group_of_version_2_keeps_nobody_from_dying() {
+        let mut story = killed();
+        let frozen = "/sys/fs/cgroup/a/cgroup.freeze".to_owned();
+        look(&mut story, 20, 5_000, b'D', Held { state: "D".into(), killed: true, frozen, ..Held::default() });
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(finding.headline.ends_with(": it sleeps in the kernel"), "{}", finding.headline);
+    }
+
+    #[test]
     fn who_dies_in_time_or_is_not_ended_by_the_signal_is_quiet() {
         let mut story = killed();
         story.exit(end(20, 1, Adopter::None)).free(20).wait(60_000, &[]);
@@ -292,5 +312,53 @@ mod tests {
             assert!(finding.headline.ends_with("its tracer gdb (pid 30) holds it"), "{}", finding.headline);
             assert_eq!(finding.facts.process("tracer").unwrap().key, key(30));
         }
+    }
+
+    #[test]
+    fn a_signal_that_was_taken_by_sigwait_is_not_what_it_dies_of() {
+        // It ends by itself later, or somebody kills it.
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 1)).exec(20, "mysqld").signal(kill(10, 20, Signal::TERM));
+        look(&mut story, 20, 60_000, b'S', Held { state: "S".into(), ..Held::default() });
+        story.exit(end(20, 1, Adopter::None));
+        story.now += Span::ms(100);
+        let busy = || Held { state: "D".into(), ..Held::default() };
+        story.look(20, Some((b'D', 1))).event(EventKind::Held(key(20), Box::new(busy()))).event(EventKind::Tick);
+        assert!(found(&mut story).is_empty(), "it has just begun to exit");
+        look(&mut story, 20, 5_000, b'D', busy());
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        let want = "mysqld (pid 20) has not died 5.1 s after it began to exit: it sleeps in the kernel";
+        assert_eq!(finding.headline, want);
+        let mut story = Story::new();
+        story.fork(born(10, 1)).fork(born(20, 1)).signal(kill(10, 20, Signal::TERM));
+        look(&mut story, 20, 60_000, b'S', Held { state: "S".into(), ..Held::default() });
+        story.signal(kill(10, 20, Signal::KILL));
+        story.now += Span::ms(100);
+        let killed = Box::new(Held { killed: true, ..busy() });
+        story.look(20, Some((b'D', 1))).event(EventKind::Held(key(20), killed)).event(EventKind::Tick);
+        assert!(found(&mut story).is_empty(), "it has just been killed");
+    }
+
+    #[test]
+    fn who_has_called_exit_waits_for_a_thread_that_sleeps_in_the_kernel() {
+        for (killed, want) in [(true, &["cannot-die"][..]), (false, &["zombie-leader"])] {
+            let mut story = Story::new();
+            story.fork(born(20, 1)).exec(20, "java");
+            story.exit(Exit { live: 1, group_dead: false, ..end(20, 1, Adopter::None) });
+            let held = || Box::new(Held { state: "D".into(), killed, ..Held::default() });
+            for _ in 0..6 {
+                story.now += Span::SECOND;
+                story.look(20, Some((b'Z', 1))).event(EventKind::Held(key(20), held())).event(EventKind::Tick);
+            }
+            assert_eq!(story.rules(), want);
+        }
+    }
+
+    #[test]
+    fn an_init_that_waits_for_others_may_look_idle() {
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).exit(end(10, 1, Adopter::None));
+        look(&mut story, 10, 5_000, b'I', Held::default());
+        assert!(found(&mut story).is_empty(), "it waits for 11");
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     change::Change,
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Opinion, Rule, Wanted, words},
+    rules::{Opinion, Rule, Wanted, unreaped_child::hindrance, words},
     signal::{Signal, Verdict},
     summary::seconds,
     thresholds::Thresholds,
@@ -65,7 +65,12 @@ impl Rule for Coalesced {
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        world.unreaped(key, Span::ZERO).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key)).collect()
+        world
+            .unreaped(key, Span::ZERO)
+            .take(LOOKED_AT)
+            .map(|(zombie, _)| Wanted::Look(zombie.key))
+            .chain([Wanted::Held(key)])
+            .collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -147,19 +152,26 @@ pub(super) fn can_explain(parent: &Process, zombie: &Process) -> bool {
 }
 
 /// How many zombies, unreaped for at least `after`, a parent has because their SIGCHLDs merged and it waits once per
-/// SIGCHLD. Inferred: it has reaped some children since, and all that it left ended around the merge.
+/// SIGCHLD. Inferred: it has reaped some children since, one of them when it had left another; and all that it left
+/// ended around the merge.
 pub(super) fn left(world: &World, parent: ProcKey, after: Span) -> Option<(&Process, Merged, u64)> {
     let process = world.get(parent)?;
     let merged = process.merged?;
+    // It cannot wait now: nobody knows what it would do.
+    if hindrance(world, process, after).is_some_and(|(_, lasts)| lasts) {
+        return None;
+    }
     let together = merged.since - TOGETHER..=merged.last + TOGETHER;
-    let mut zombies = 0;
+    let (mut zombies, mut is_left) = (0, false);
     for (zombie, death) in world.unreaped(parent, after).filter(|(zombie, _)| can_explain(process, zombie)) {
         if !together.contains(&death.at) || world.is_passed_over(zombie, death) {
             return None;
         }
         zombies += 1;
+        // Whoever reaps all that there are leaves none of those.
+        is_left |= death.at <= process.reaped_at;
     }
-    (zombies > 0 && process.reaped > merged.reaped_before && process.death().is_none())
+    (is_left && process.reaped > merged.reaped_before && process.death().is_none())
         .then_some((process, merged, zombies))
 }
 
@@ -269,5 +281,52 @@ mod tests {
         let told = wait(&mut story, 2_500);
         assert!(told.contains(&("unreaped-child", Stage::New)), "{told:?}");
         assert!(told.iter().all(|(rule, _)| *rule != "coalesced-sigchld"), "{told:?}");
+    }
+
+    /// A SIGCHLD of a child of 10 merges: it has ended, been stopped, …
+    fn merged(story: &mut Story, pid: u32, code: i32) {
+        let flags = bit::GROUP | bit::HANDLER;
+        story.signal(SignalSent { code, flags, result: 2, ..kill(pid, 10, Signal::CHLD) });
+    }
+
+    /// The end of a child of 10 at which its SIGCHLD merges.
+    fn merges(story: &mut Story, pid: u32) {
+        story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None));
+        merged(story, pid, 1);
+    }
+
+    #[test]
+    fn what_tells_of_a_stop_is_no_end_that_was_lost() {
+        for (code, want) in [(1, "coalesced-sigchld"), (5, "unreaped-child")] {
+            let mut story = Story::new();
+            story.fork(born(10, 1));
+            (100..103).for_each(|pid| _ = story.fork(born(pid, 10)));
+            (0..3).for_each(|_| merged(&mut story, 102, code));
+            story.exit(end(100, 10, Adopter::None)).exit(end(101, 10, Adopter::None)).free(100);
+            assert_eq!(wait(&mut story, 2_500), [(want, Stage::New)]);
+        }
+    }
+
+    #[test]
+    fn who_reaps_all_that_there_are_and_then_none_does_not_wait_once_for_each() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        (100..110).for_each(|pid| merges(&mut story, pid));
+        (100..110).for_each(|pid| _ = story.free(pid));
+        story.wait(200, &[(10, b'S', 1)]);
+        (110..114).for_each(|pid| merges(&mut story, pid));
+        let told = wait(&mut story, 2_500);
+        assert!(told.contains(&("unreaped-child", Stage::New)), "{told:?}");
+        assert!(told.iter().all(|(rule, _)| *rule != "coalesced-sigchld"), "{told:?}");
+    }
+
+    #[test]
+    fn who_is_stopped_meanwhile_may_reap_them_all_later() {
+        let mut story = burst();
+        (100..116).for_each(|pid| _ = story.free(pid));
+        story.wait(2_100, &[(10, b'T', 1), (116, b'Z', 10), (117, b'Z', 10), (118, b'Z', 10), (119, b'Z', 10)]);
+        let told: Vec<_> = story.found.drain(..).collect();
+        assert!(!told.is_empty() && told.iter().all(|finding| finding.rule.name == "unreaped-child"), "{told:#?}");
+        assert!(told.iter().all(|finding| finding.facts.word("blame") == "parent stopped"), "{told:#?}");
     }
 }

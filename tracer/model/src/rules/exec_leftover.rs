@@ -87,7 +87,12 @@ impl Rule for ExecLeftover {
         let lasted = seconds(world.now() - open.since);
         match change {
             Change::Died { key, .. } if *key == open.process.key => {
-                Some(format!("{} has ended, {lasted} after its client", words::short(&open.process)))
+                let after = if open.facts.process("client").is_some() {
+                    format!(", {lasted} after its client")
+                } else {
+                    String::new()
+                };
+                Some(format!("{} has ended{after}", words::short(&open.process)))
             }
             _ => None,
         }
@@ -153,7 +158,7 @@ fn finding(world: &World, process: &Process, left: Option<Left>) -> Finding {
              which client"
                 .to_owned(),
         ),
-        None => Confidence::Incomplete("it was there when tracing began, and its client was not seen".to_owned()),
+        None => Confidence::Incomplete("neither its beginning nor its client was seen".to_owned()),
     };
     let is_run = left.as_ref().is_some_and(|left| left.way == Way::Run);
     let came = if is_run {
@@ -413,5 +418,19 @@ mod tests {
         let [finding] = &found(&mut story)[..] else { panic!() };
         assert!(matches!(finding.confidence, Confidence::Incomplete(_)));
         assert!(finding.message().contains("/dev/pts/3"), "{}", finding.message());
+    }
+
+    #[test]
+    fn where_no_client_was_seen_none_has_ended() {
+        let mut story = container();
+        story.event(EventKind::Row(Box::new(running(outsider(30, 2)))));
+        story.event(EventKind::Contained(key(30), "0123456789abcdef".into()));
+        story.now += 5_100 * crate::story::MS;
+        let found_there = Some(crate::event::Looked { state: b'S', ppid: 2, pts: Some(3) });
+        story.event(EventKind::Look(crate::event::Look { key: key(30), found: found_there })).event(EventKind::Tick);
+        assert_eq!(found(&mut story).len(), 1);
+        story.exit(end(30, 2, Adopter::None));
+        let [over] = &found(&mut story)[..] else { panic!() };
+        assert_eq!((over.stage, &over.headline[..]), (Stage::Resolved, "p30 (pid 30) has ended"));
     }
 }

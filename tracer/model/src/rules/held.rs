@@ -41,9 +41,10 @@ impl<'a> Why<'a> {
     pub(super) fn of(world: &World, process: &'a Process) -> Self {
         let state = process.look.map(|(_, Looked { state, .. })| state);
         let thread = held(process).and_then(|held| held.state.bytes().next());
-        match held(process).map_or("", |held| &held.frozen) {
-            "" => {}
-            frozen => return Self::Frozen(frozen),
+        // In version 2, SIGKILL ends what is frozen: something else keeps it then.
+        let is_kept = |held: &&Held| !(held.frozen.is_empty() || held.killed && held.frozen.ends_with("cgroup.freeze"));
+        if let Some(held) = held(process).filter(is_kept) {
+            return Self::Frozen(&held.frozen);
         }
         match (state, thread) {
             (Some(b't'), _) | (_, Some(b't')) => Self::Traced(process.tracer.map(|tracer| world.identity(tracer.key))),

@@ -133,7 +133,8 @@ impl Rule for LeftBehind {
 }
 
 fn finding(world: &World, command: &Command, end: CommandEnd, left: &[&Process]) -> Finding {
-    let zombies = left.iter().filter(|process| process.death().is_some()).count() as u64;
+    // Who hangs in its exit is none: nobody can reap it yet.
+    let zombies = left.iter().filter(|process| process.is_zombie()).count() as u64;
     let running = left.len() as u64 - zombies;
     let named: Vec<_> = left.iter().take(NAMED).map(|process| remnant(world, process)).collect();
     let all = |is_zombie: bool, n: u64| {
@@ -173,7 +174,7 @@ struct Left {
     process: Identity,
     /// Who must reap it, now or when it ends.
     parent: Option<Identity>,
-    /// It has ended already.
+    /// It is a zombie.
     is_zombie: bool,
 }
 
@@ -193,7 +194,7 @@ fn remnant(world: &World, process: &Process) -> Left {
     Left {
         process: process.identity(),
         parent: world.owed_by(process.key).map(|key| world.identity(key)),
-        is_zombie: process.death().is_some(),
+        is_zombie: process.is_zombie(),
     }
 }
 
@@ -372,5 +373,20 @@ mod tests {
         let finding = story.only();
         assert!(finding.message().ends_with(" and 5 more."), "{}", finding.message());
         assert_eq!((finding.facts.count("running"), finding.facts.list("processes").len()), (15, 10));
+    }
+
+    #[test]
+    fn who_hangs_in_its_exit_is_no_zombie_that_somebody_does_not_reap() {
+        let mut story = command();
+        story.fork(born(21, 20));
+        ends(&mut story, Adopter::NamespaceInit(task(1)));
+        story.wait(20, &[(21, b'S', 1)]).exit(end(21, 1, Adopter::None));
+        for _ in 0..35 {
+            story.wait(100, &[(21, b'D', 1), (1, b'S', 0)]);
+        }
+        story.found.retain(|finding| finding.rule.name == "left-behind");
+        let finding = story.only();
+        assert!(!finding.message().contains("zombie"), "{}", finding.message());
+        assert_eq!((finding.facts.count("running"), finding.facts.count("zombies")), (1, 0));
     }
 }

@@ -304,4 +304,14 @@ mod tests {
         assert_eq!(finding.notes[0], Note::new("parent", "sh (pid 10), which was killed by SIGKILL"));
         assert!(finding.fix().contains("signal the whole process group"), "{}", finding.fix());
     }
+
+    #[test]
+    fn an_init_that_adopts_from_an_unknown_parent_has_not_asked_for_orphans() {
+        let mut story = Story::new();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 10, 1, 1)).lose(1).fork(born_in(ns, 12, 3, 11));
+        story.event(EventKind::Adopt(Adopt { child: task(12), from: task(11), to: task(10) }));
+        let finding = story.only();
+        assert_eq!(adopted(&finding), ("namespace-init", 10, "exact"));
+    }
 }

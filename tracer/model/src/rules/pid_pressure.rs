@@ -88,7 +88,7 @@ impl Rule for PidPressure {
         let Change::Measured(Measured::Gone(key)) = *change else { return None };
         Some(match (key, open.facts.get("group")) {
             (GroupKey::Id(_), Value::Group(_, Some(path))) => {
-                format!("control group {} has no processes any more", shown(path))
+                format!("control group {} has no processes or no limit any more", shown(path))
             }
             _ => format!("{} is gone", words::short(&open.process)),
         })
@@ -378,7 +378,7 @@ mod tests {
         let over = story.only();
         assert_eq!(
             (over.stage, over.headline.as_str()),
-            (Stage::Resolved, "control group /jobs has no processes any more")
+            (Stage::Resolved, "control group /jobs has no processes or no limit any more")
         );
     }
 

@@ -96,9 +96,13 @@ fn headline(world: &World, sent: &Signalled, overflow: &Overflow) -> String {
     let within = seconds(world.now() - since);
     match (lost, siginfo_lost) {
         (0, torn) => {
-            format!("{signal} to {target} lost its sender and its value at least {torn} times within {within}")
+            let times = words::count(torn, "time", "times");
+            format!("{signal} to {target} lost its sender and its value at least {times} within {within}")
         }
-        (lost, _) => format!("{signal} to {target} was lost at least {lost} times within {within}"),
+        (lost, _) => {
+            let times = words::count(lost, "time", "times");
+            format!("{signal} to {target} was lost at least {times} within {within}")
+        }
     }
 }
 

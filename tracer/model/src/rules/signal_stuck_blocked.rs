@@ -71,8 +71,10 @@ impl Rule for StuckBlocked {
         let lasted = seconds(world.now() - open.since);
         match change {
             Change::Taken(taken) if taken.signal == signal => Some(format!("{name} has taken {signal} after {lasted}")),
-            // By sigwait(3), or a signalfd(2): of that no event tells.
-            Change::Masked(of) if *of == key && !world.waits(key, signal) => Some(format!("{name} has taken {signal}")),
+            // By sigwait(3), or a signalfd(2), no event tells of that; or the signal was dropped, as it is ignored now.
+            Change::Masked(of) if *of == key && !world.waits(key, signal) => {
+                Some(format!("{signal} is not pending for {name} any more"))
+            }
             Change::Died { key: of, .. } if *of == key => Some(format!("{name} has ended, {lasted} after {signal}")),
             _ => None,
         }
@@ -260,5 +262,16 @@ mod tests {
         let finding = story.only();
         assert!(finding.headline.contains("SIGTERM"), "{}", finding.headline);
         assert!(finding.fix().starts_with("continue it (kill -CONT 20"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn what_is_not_pending_any_more_need_not_have_been_taken() {
+        let mut story = sent();
+        look(&mut story, 10_000, Masks { shared_pending: TERM, blocked: TERM, ..Masks::default() });
+        story.found.clear();
+        // It may have set the signal to be ignored, too.
+        look(&mut story, 60_000, Masks { blocked: TERM, ..Masks::default() });
+        let over = story.only();
+        assert!(!over.headline.contains("has taken"), "{}", over.headline);
     }
 }

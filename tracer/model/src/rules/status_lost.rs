@@ -4,9 +4,10 @@ use crate::{
     change::{Change, StatusLost, WhyLost},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     rules::{Opinion, Rule, words},
+    signal::Signal,
     thresholds::Thresholds,
     time::Seq,
-    world::World,
+    world::{Inherited, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -64,15 +65,23 @@ fn finding(world: &World, lost: &StatusLost) -> Finding {
         WhyLost::Taken { .. } => "taken",
     };
     let briefly = match why {
-        WhyLost::Ignored { .. } => format!("{parent_name} ignores SIGCHLD"),
+        WhyLost::Ignored { from_start: true } => format!("{parent_name} ignores SIGCHLD"),
+        WhyLost::Ignored { from_start: false } => format!("{parent_name} has the kernel keep none"),
         WhyLost::Taken { .. } => format!("another thread of {parent_name} took it"),
+    };
+    let inherited = world.get(parent.key).and_then(|process| world.inherited(process, Signal::CHLD));
+    let giver = match inherited {
+        Some(Inherited { from, .. }) if from.key == parent.key => format!("{}, its former program", from.comm),
+        Some(Inherited { from, .. }) => words::short(&from),
+        None => "whoever started it".to_owned(),
     };
     let cause = match why {
         WhyLost::Ignored { from_start: true } => {
-            "SIGCHLD was already ignored when its program was executed: it inherited that from whoever started it"
-                .to_owned()
+            format!("SIGCHLD was already ignored when its program was executed: it inherited that from {giver}")
         }
-        WhyLost::Ignored { from_start: false } => "SIGCHLD is ignored by the program's own choice".to_owned(),
+        WhyLost::Ignored { from_start: false } => {
+            "it has set SIGCHLD to be ignored, or SA_NOCLDWAIT, by its program's own choice".to_owned()
+        }
         WhyLost::Taken { tid, call } => format!("thread {tid} took the status, by {}", call.id()),
     };
     let waits = waiter.map(|tid| format!("thread {tid} of it waits for the status, and gets ECHILD"));
@@ -81,8 +90,8 @@ fn finding(world: &World, lost: &StatusLost) -> Finding {
         WhyLost::Ignored { from_start } => {
             let mut fixes = vec![format!("have {comm} set SIGCHLD to SIG_DFL before it starts what it waits for")];
             if from_start {
-                fixes
-                    .push(format!("have whoever starts {comm} not ignore SIGCHLD (env --default-signal=CHLD COMMAND)"));
+                let giver = inherited.map_or_else(|| format!("whoever starts {comm}"), |of| of.from.comm.to_string());
+                fixes.push(format!("have {giver} not ignore SIGCHLD (env --default-signal=CHLD COMMAND)"));
             }
             fixes
         }
@@ -213,5 +222,43 @@ mod tests {
             assert_eq!(found.len(), usize::from(is_found));
             assert!(found.iter().all(|finding| finding.message().contains("thread 12 took the status, by wait4")));
         }
+    }
+
+    #[test]
+    fn nobody_wants_the_status_of_an_orphan() {
+        let mut story = family(CHLD);
+        story
+            .fork(born(19, 10))
+            .fork(born(21, 19))
+            .exit(Exit { autoreap: true, ..end(19, 10, Adopter::Subreaper(task(10))) });
+        story.free(19).wait(20, &[(21, b'S', 10)]);
+        story.exit(Exit { status: ExitStatus(3 << 8), autoreap: true, ..end(21, 10, Adopter::None) });
+        assert!(found(&mut story).is_empty());
+    }
+
+    #[test]
+    fn whoever_handed_it_on_is_named() {
+        let mut story = Story::new();
+        story.fork(born(9, 1)).exec(9, "ci-runner").fork(born(10, 9)).event(EventKind::Exec(Box::new(Exec {
+            task: task(10),
+            comm: "python3".into(),
+            old_tid: 10,
+            args: args("python3"),
+            mount_ns: 0,
+            ignored: Some(CHLD),
+        })));
+        story.fork(born(20, 10)).exec(20, "sh");
+        waits(&mut story, 10, true).exit(ignored(3 << 8));
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(finding.message().contains("ci-runner (pid 9)"), "{}", finding.message());
+    }
+
+    #[test]
+    fn who_wants_no_zombies_need_not_ignore_the_signal() {
+        let mut story = family(0);
+        waits(&mut story, 10, true).exit(ignored(3 << 8));
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert!(!finding.headline.contains("ignores SIGCHLD"), "{}", finding.headline);
+        assert!(finding.message().contains("SA_NOCLDWAIT"), "{}", finding.message());
     }
 }

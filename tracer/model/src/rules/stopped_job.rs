@@ -309,4 +309,21 @@ mod tests {
         let [finding] = &found(&mut story)[..] else { panic!() };
         assert_eq!((finding.process.key, finding.facts.count("below")), (key(20), 1));
     }
+
+    #[test]
+    fn what_has_stopped_nothing_is_not_why_a_process_is_stopped_later() {
+        for looked in [true, false] {
+            let mut story = job();
+            // Its process group is orphaned: nothing happens.
+            story.signal(by_terminal(21, Signal::TTIN));
+            if looked {
+                look(&mut story, 21, 5_000, b'S', Some(3));
+            }
+            story.now += Span::ms(15_000);
+            story.fork(born(30, 1)).exec(30, "ops").signal(kill(30, 21, Signal::STOP));
+            look(&mut story, 21, 5_000, b'T', Some(3));
+            let [finding] = &found(&mut story)[..] else { panic!() };
+            assert_eq!(finding.headline, "cat (pid 21) has been stopped for 5.0 s by SIGSTOP from ops (pid 30)");
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 use crate::{
     change::{AdopterClass, Change},
+    event::Looked,
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
-    ident::{Identity, ProcKey},
+    ident::{Comm, Identity, ProcKey},
     programs::is_init,
-    rules::{Opinion, Rule, Wanted, coalesced_sigchld, words},
+    rules::{Opinion, Rule, Wanted, coalesced_sigchld, held::Why, words},
+    signal::Signal,
     summary::seconds,
     thresholds::Thresholds,
     time::{BootNs, Seq, Span},
@@ -67,7 +69,8 @@ impl Rule for UnreapedChild {
     }
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
-        writers(world, key).into_iter().map(|(reader, writer)| Wanted::Pipe(reader, writer)).collect()
+        let pipes = writers(world, key).into_iter().map(|(reader, writer)| Wanted::Pipe(reader, writer));
+        pipes.chain(world.owed_by(key).map(Wanted::Held)).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -83,8 +86,8 @@ impl Rule for UnreapedChild {
             return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         }
         let Some(debtor) = world.owed_by(key) else { return Opinion::Quiet };
-        // The kernel is taking the whole namespace down, this zombie with it.
-        if world.get(debtor).is_some_and(|debtor| debtor.death().is_some() && world.is_ending(debtor.pid_ns)) {
+        // It waits for nobody any more: the kernel gives this zombie away, or takes it down with its namespace.
+        if world.get(debtor).is_some_and(|debtor| debtor.death().is_some()) {
             return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         }
         let due = due(world, process, death, self.after);
@@ -99,10 +102,13 @@ impl Rule for UnreapedChild {
                 || coalesced_sigchld::left(world, debtor, self.after)
                     .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
         };
-        if process.tracer.is_none() && is_spoken_for() {
+        if process.holder().is_none() && is_spoken_for() {
             return Opinion::Quiet;
         }
-        Opinion::Found(Box::new(finding(world, process, death, debtor)))
+        if let Some(again) = undecided(world, debtor, self.after) {
+            return Opinion::Recheck(again, key);
+        }
+        Opinion::Found(Box::new(finding(world, process, death, debtor, self.after)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
@@ -171,14 +177,41 @@ fn unreaped(world: &World, parent: ProcKey, after: Span, most: u64) -> u64 {
     world.unreaped(parent, after).take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
 }
 
+/// What keeps a process from waiting for anybody, and whether that lasts. A program that reads a disk sleeps in the
+/// kernel for a moment, and one under strace stops at each call.
+pub(super) fn hindrance<'a>(world: &World, process: &'a Process, after: Span) -> Option<(Why<'a>, bool)> {
+    /// What has lasted for so long is no moment.
+    const LASTS: Span = Span::SECOND;
+    let (looked, Looked { state, .. }) = process.look?;
+    let lasts = world.now() - process.state_since >= LASTS.min(after);
+    // It may have been thawed since an earlier look.
+    let is_present = || process.held.as_deref().is_some_and(|&(at, _)| at >= looked);
+    match (Why::of(world, process), state) {
+        (why @ Why::Frozen(_), _) if is_present() => Some((why, true)),
+        (_, b'T') => Some((Why::Stopped, true)),
+        // If only one of several threads, another one could wait.
+        (why @ (Why::Traced(_) | Why::Asleep), b'D' | b't') => Some((why, lasts)),
+        _ => None,
+    }
+}
+
+/// When to look again at a parent of which it is not clear yet whether something keeps it from waiting.
+pub(super) fn undecided(world: &World, parent: ProcKey, after: Span) -> Option<BootNs> {
+    let (_, lasts) = hindrance(world, world.get(parent)?, after)?;
+    (!lasts).then(|| world.now() + after.clamp(Span::ms(100), Span::SECOND))
+}
+
 /// Why nobody waits. The words are part of the JSON contract.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blame {
     Parent,
     AdoptingInit,
     AdoptingSubreaper,
+    Late,
+    Frozen,
     Stopped,
     Blocked,
+    Traced,
     Tracer,
 }
 
@@ -188,8 +221,11 @@ impl Blame {
         "parent alive and never waits",
         "adopted by an init that never waits",
         "adopted by a subreaper that never waits",
+        "parent waits late",
+        "parent frozen",
         "parent stopped",
         "parent blocked",
+        "parent held by a tracer",
         "held by a tracer",
     ];
 
@@ -198,8 +234,11 @@ impl Blame {
             Self::Parent => "parent alive and never waits",
             Self::AdoptingInit => "adopted by an init that never waits",
             Self::AdoptingSubreaper => "adopted by a subreaper that never waits",
+            Self::Late => "parent waits late",
+            Self::Frozen => "parent frozen",
             Self::Stopped => "parent stopped",
             Self::Blocked => "parent blocked",
+            Self::Traced => "parent held by a tracer",
             Self::Tracer => "held by a tracer",
         }
     }
@@ -210,22 +249,28 @@ impl Blame {
             Self::Parent => "they are its own children",
             Self::AdoptingInit => "their parents died, and it adopted them as the init of their namespace",
             Self::AdoptingSubreaper => "their parents died, and it adopted them as a subreaper",
+            Self::Late => "it has reaped others, but not yet these",
+            Self::Frozen => "it is frozen and cannot wait for them",
             Self::Stopped => "it is stopped and cannot wait for them",
             Self::Blocked => "it is blocked in the kernel and cannot wait for them",
+            Self::Traced => "its tracer holds it, and it cannot wait for them",
             Self::Tracer => "it traces them",
         }
     }
 
-    pub(super) fn of(process: &Process, debtor: Option<&Process>) -> Self {
-        if process.tracer.is_some() {
+    pub(super) fn of(world: &World, process: &Process, debtor: Option<&Process>, after: Span) -> Self {
+        if process.holder().is_some() {
             return Self::Tracer;
         }
-        match debtor.and_then(|debtor| debtor.look).map(|(_, look)| look.state) {
-            Some(b'T' | b't') => return Self::Stopped,
-            Some(b'D') => return Self::Blocked,
-            _ => {}
+        match debtor.and_then(|debtor| hindrance(world, debtor, after)) {
+            Some((Why::Frozen(_), _)) => return Self::Frozen,
+            Some((Why::Stopped, _)) => return Self::Stopped,
+            Some((Why::Traced(_), _)) => return Self::Traced,
+            Some((Why::Asleep, _)) => return Self::Blocked,
+            Some((Why::Busy, _)) | None => {}
         }
-        match &process.adoption {
+        match &process.present_adoption() {
+            _ if debtor.is_some_and(|debtor| waits_late(world, process, debtor)) => Self::Late,
             Some(adoption) if adoption.class == AdopterClass::NamespaceInit => Self::AdoptingInit,
             Some(adoption) if adoption.class == AdopterClass::Subreaper => Self::AdoptingSubreaper,
             _ => Self::Parent,
@@ -234,6 +279,7 @@ impl Blame {
 
     pub(super) fn fixes(self, world: &World, debtor: &Identity) -> Vec<String> {
         let (comm, pid) = (debtor.comm, debtor.key.tgid);
+        let held = || world.get(debtor.key).map_or_else(Vec::new, |debtor| Why::of(world, debtor).fixes(debtor));
         match self {
             Self::Parent if debtor.is_init_of_namespace() => init_fixes(),
             Self::Parent => {
@@ -244,17 +290,23 @@ impl Blame {
                          programs that it executes"
                     ),
                 ];
-                // To end it where its heir does not reap either would help nobody.
-                fixes.extend(reaping_heir(world, debtor.key).map(|heir| {
-                    format!("end {comm}: {} then adopts its zombies and reaps them", words::short(&heir.identity()))
-                }));
+                fixes.extend(heir_fix(world, debtor));
                 fixes
             }
+            Self::AdoptingInit if debtor.ns_level == 0 => vec![REAP_AS_PID_1.to_owned()],
             Self::AdoptingInit => init_fixes(),
             Self::AdoptingSubreaper => vec![format!(
                 "have {comm} wait for any child (waitpid(-1)), not only for its own: it asked for orphans with \
                  PR_SET_CHILD_SUBREAPER"
             )],
+            Self::Late => vec![
+                format!(
+                    "have {comm} call waitpid(-1, …, WNOHANG) in a loop whenever a child ends (on SIGCHLD), not only now \
+                     and then"
+                ),
+                format!("if it usually does, find out what keeps {comm} from it now"),
+            ],
+            Self::Frozen | Self::Traced => held(),
             Self::Stopped => vec![format!("continue {comm} (kill -CONT {pid}): then it can wait")],
             Self::Blocked => {
                 vec![format!(
@@ -268,6 +320,26 @@ impl Blame {
         }
     }
 }
+
+/// Whether a parent was seen to wait for others like this one, be it late: then nobody knows that it never does.
+fn waits_late(world: &World, zombie: &Process, parent: &Process) -> bool {
+    match (zombie.present_adoption(), zombie.death()) {
+        (Some(_), _) => parent.reaps_orphans,
+        (None, Some(death)) => is_swept(world, zombie, death, parent),
+        (None, None) => false,
+    }
+}
+
+/// Whether a parent reaps now and then, and was seen to let a zombie wait for long enough that this one is none that it
+/// has forgotten.
+pub(super) fn is_swept(world: &World, zombie: &Process, death: &Death, parent: &Process) -> bool {
+    parent.slowest_reap >= LATE && world.now() - zombie.owed_since(death) <= parent.slowest_reap * TOLERATED
+}
+
+/// Who reaps so long after the end does not do that at each SIGCHLD. A release can be reported a second late.
+const LATE: Span = Span::seconds(2);
+/// A zombie that waits this many times longer than any before is another story.
+const TOLERATED: u64 = 2;
 
 /// Who adopts the children of a process once it ends: the nearest subreaper of its pid namespace, or the init of that
 /// (`find_new_reaper()`). Only if that is known to reap what it adopts.
@@ -299,48 +371,96 @@ fn pipe_fixes(parent: &Identity, writer: &Identity) -> Vec<String> {
     ]
 }
 
+const REAP_AS_PID_1: &str = "have pid 1 call waitpid(-1) in a loop on SIGCHLD";
+
 fn init_fixes() -> Vec<String> {
     vec![
         "run an init that reaps as pid 1 (docker run --init, tini, shareProcessNamespace)".to_owned(),
-        "have pid 1 call waitpid(-1) in a loop on SIGCHLD".to_owned(),
+        REAP_AS_PID_1.to_owned(),
     ]
 }
 
-fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> Finding {
+/// Fixes for a child of a program that its process has replaced by another one.
+pub(super) fn unknown_fixes(former: Comm, parent: &Identity) -> Vec<String> {
+    let comm = parent.comm;
+    let mut fixes = if parent.is_init_of_namespace() { init_fixes() } else { Vec::new() };
+    fixes.push(format!("have {former} wait for what it has started before it executes {comm}, which did not start it"));
+    fixes.push(format!("have {former} start {comm} as a child and wait for both"));
+    fixes
+}
+
+/// Fixes for a child that a plain waitpid() passes over (`eligible_child()`), and that SIG_IGN does not release.
+fn silent_fixes(world: &World, parent: &Identity) -> Vec<String> {
+    let comm = parent.comm;
+    let wait =
+        format!("have {comm} wait for it with __WALL: it was cloned without SIGCHLD, and other waits pass it over");
+    std::iter::once(wait).chain(heir_fix(world, parent)).collect()
+}
+
+/// To end a parent where its heir does not reap either would help nobody.
+fn heir_fix(world: &World, parent: &Identity) -> Option<String> {
+    let heir = reaping_heir(world, parent.key)?.identity();
+    Some(format!("end {}: {} then adopts its zombies and reaps them", parent.comm, words::short(&heir)))
+}
+
+fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey, after: Span) -> Finding {
     let parent = world.identity(debtor);
-    let blame = Blame::of(process, world.get(debtor));
+    let blame = Blame::of(world, process, world.get(debtor), after);
+    let former = process.started_by.filter(|_| blame == Blame::Parent);
+    let is_silent = blame == Blame::Parent && process.exit_signal != i32::from(Signal::CHLD.0);
     let age_ns = world.now() - death.zombie_since();
     let name = process.identity();
     let (age, at_least) = (seconds(age_ns), if death.exact { "" } else { "at least " });
-    let (debtor_name, dead) = (words::short(&parent), process.adoption.map(|adoption| words::short(&adoption.from)));
+    let adoption = process.present_adoption();
+    let (debtor_name, dead) = (words::short(&parent), adoption.map(|adoption| words::short(&adoption.from)));
     let dead = dead.map_or_else(String::new, |dead| format!(" when its parent {dead} died"));
-    let (briefly, label, reason) = match blame {
-        Blame::Parent => (
+    let (briefly, label, reason) = match (blame, former) {
+        (Blame::Parent, Some(former)) => (
+            format!("{former} started it, then became {debtor_name}"),
+            "parent",
+            format!("{}, which is alive and may not know of it: {former} had started it", words::who(&parent)),
+        ),
+        (Blame::Parent, None) => (
             format!("its parent {debtor_name} does not wait for it"),
             "parent",
             format!("{}, which is alive", words::who(&parent)),
         ),
-        Blame::AdoptingInit => (
+        (Blame::AdoptingInit, _) => (
             format!("{debtor_name} adopted it and does not wait for it"),
             "adopted by",
             format!("{}, the init of its namespace,{dead}", words::who(&parent)),
         ),
-        Blame::AdoptingSubreaper => (
+        (Blame::AdoptingSubreaper, _) => (
             format!("{debtor_name} adopted it and does not wait for it"),
             "adopted by",
             format!("{}, a subreaper,{dead}", words::who(&parent)),
         ),
-        Blame::Stopped => (
+        (Blame::Late, _) => (
+            format!("{debtor_name} has reaped others, but not yet this one"),
+            if dead.is_empty() { "parent" } else { "adopted by" },
+            format!("{}, which has waited for others{dead}", words::who(&parent)),
+        ),
+        (Blame::Frozen, _) => (
+            format!("its parent {debtor_name} is frozen"),
+            "parent",
+            format!("{}, which cannot wait while its control group is frozen", words::who(&parent)),
+        ),
+        (Blame::Traced, _) => (
+            format!("its parent {debtor_name} is held by {}", tracer_of(world, debtor)),
+            "parent",
+            format!("{}, which cannot wait while its tracer holds it", words::who(&parent)),
+        ),
+        (Blame::Stopped, _) => (
             format!("its parent {debtor_name} is stopped"),
             "parent",
             format!("{}, which cannot wait while it is stopped", words::who(&parent)),
         ),
-        Blame::Blocked => (
+        (Blame::Blocked, _) => (
             format!("its parent {debtor_name} is blocked in the kernel"),
             "parent",
             format!("{}, which cannot wait while it is blocked", words::who(&parent)),
         ),
-        Blame::Tracer => (
+        (Blame::Tracer, _) => (
             format!("its tracer {debtor_name} does not wait for it"),
             "tracer",
             format!("{}, which must wait for it before its parent can", words::who(&parent)),
@@ -364,11 +484,13 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     Finding {
         headline: format!("{} has been a zombie for {at_least}{age}: {briefly}", words::short(&name)),
         notes: notes.into_iter().flatten().collect(),
-        fixes: match writer {
-            Some(writer) => pipe_fixes(&parent, &writer),
-            None => blame.fixes(world, &parent),
+        fixes: match (writer, former) {
+            (Some(writer), _) => pipe_fixes(&parent, &writer),
+            (None, Some(former)) => unknown_fixes(former, &parent),
+            (None, None) if is_silent => silent_fixes(world, &parent),
+            (None, None) => blame.fixes(world, &parent),
         },
-        evidence: process.adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
+        evidence: adoption.and_then(|adoption| adoption.seq).into_iter().chain([death.seq]).collect(),
         facts: Facts::of(
             FACTS,
             [
@@ -383,6 +505,13 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey) -> 
     }
 }
 
+fn tracer_of(world: &World, key: ProcKey) -> String {
+    match world.get(key).and_then(|process| process.tracer) {
+        Some(tracer) => format!("its tracer {}", words::short(&world.identity(tracer.key))),
+        None => "a tracer".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -391,7 +520,7 @@ mod tests {
     use crate::finding::{Confidence, Stage};
     use crate::{
         detector::ASKED_AT_ONCE,
-        event::{Adopter, EventKind, Exit},
+        event::{Adopter, EventKind, Exit, Held, TaskInfo},
         ident::Args,
         rules::Wanted,
         story::{Story, born, born_in, end, key, task, zombie},
@@ -431,7 +560,7 @@ mod tests {
         story.wait(2_500, &[(23, b'Z', 1), (1, b'S', 0)]);
         assert_eq!(story.rules(), [""; 0]);
         story.wait(1_600, &[(23, b'Z', 1), (1, b'S', 0)]);
-        assert_eq!(blame(&mut story), ("adopted by an init that never waits", 1));
+        assert_eq!(blame(&mut story), ("parent waits late", 1));
     }
 
     #[test]
@@ -560,7 +689,8 @@ mod tests {
             [(b'T', "parent stopped"), (b'D', "parent blocked"), (b'S', "parent alive and never waits")]
         {
             let mut story = dead_child();
-            story.wait(3_000, &[(20, b'Z', 10), (10, state, 1)]);
+            let looks = [(20, b'Z', 10), (10, state, 1)];
+            story.wait(3_000, &looks).wait(1_100, &looks);
             assert_eq!(blame(&mut story).0, want);
         }
     }
@@ -611,5 +741,125 @@ mod tests {
         story.lose(1);
         story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
         assert!(matches!(story.only().confidence, Confidence::Incomplete(_)));
+    }
+
+    #[test]
+    fn a_parent_that_is_frozen_or_in_the_hands_of_a_tracer_is_to_be_let_go_on() {
+        let frozen = || Held { frozen: "/sys/fs/cgroup/a/cgroup.freeze".into(), ..Held::default() };
+        let traced = || Held { state: "t".into(), tracer: 30, ..Held::default() };
+        for (state, how, want, fix) in [
+            (b'S', frozen(), "its parent lazy (pid 10) is frozen", "thaw it (echo 0 > /sys/fs/cgroup/a/cgroup.freeze"),
+            (
+                b't',
+                traced(),
+                "its parent lazy (pid 10) is held by its tracer gdb (pid 30)",
+                "have gdb (pid 30) let it go",
+            ),
+        ] {
+            let mut story = dead_child();
+            story.fork(born(30, 1)).exec(30, "gdb");
+            for ms in [2_500, 1_100] {
+                story.now += Span::ms(ms);
+                story.look(20, Some((b'Z', 10))).look(10, Some((state, 1)));
+                story.event(EventKind::Held(key(10), Box::new(how.clone()))).event(EventKind::Tick);
+            }
+            let finding = story.only();
+            assert!(finding.headline.ends_with(want), "{}", finding.headline);
+            assert!(finding.fix().starts_with(fix), "{}", finding.fix());
+        }
+    }
+
+    #[test]
+    fn a_moment_in_the_kernel_is_not_why_a_parent_does_not_wait() {
+        let mut story = dead_child();
+        story.wait(2_500, &[(20, b'Z', 10), (10, b'D', 1)]);
+        story.wait(1_100, &[(20, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(blame(&mut story), ("parent alive and never waits", 10));
+    }
+
+    #[test]
+    fn a_parent_that_traces_its_child_is_no_other() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "gdb").fork(born(20, 10));
+        story.exit(Exit { tracer: Some(task(10)), ..end(20, 10, Adopter::None) });
+        story.wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        let finding = story.only();
+        assert_eq!(finding.facts.word("blame"), "parent alive and never waits");
+        assert!(!finding.fix().contains("goes back to its parent"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn a_parent_whose_exit_hangs_is_not_alive() {
+        let mut story = dead_child();
+        story.exit(end(10, 1, Adopter::NamespaceInit(task(1))));
+        for _ in 0..4 {
+            story.wait(1_000, &[(20, b'Z', 10), (10, b'D', 1)]);
+        }
+        assert_eq!(story.rules(), [""; 0]);
+        story.wait(3_000, &[(20, b'Z', 1), (10, b'Z', 1), (1, b'S', 0)]).free(10);
+        story.found.retain(|finding| finding.process.key == key(20));
+        assert_eq!(blame(&mut story), ("adopted by an init that never waits", 1));
+    }
+
+    #[test]
+    fn who_waits_late_is_not_said_never_to_wait() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "lazy").fork(born(20, 10)).fork(born(21, 10));
+        story.exit(end(20, 10, Adopter::None)).wait(9_000, &[(20, b'Z', 10), (10, b'S', 1)]).free(20);
+        story.exit(end(21, 10, Adopter::None));
+        story.found.clear();
+        story.wait(3_000, &[(21, b'Z', 10), (10, b'S', 1)]);
+        let finding = story.only();
+        assert!(!finding.facts.word("blame").contains("never"), "{}", finding.facts.word("blame"));
+        assert!(finding.headline.contains("has reaped others"), "{}", finding.headline);
+    }
+
+    #[test]
+    fn what_its_former_program_had_started_a_program_does_not_know() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "entrypoint.sh").fork(born(20, 10)).exec(20, "helper").exec(10, "server");
+        story.exit(end(20, 10, Adopter::None)).wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        let finding = story.only();
+        assert!(finding.message().contains("entrypoint.sh"), "{}", finding.message());
+        assert!(finding.fix().contains("entrypoint.sh"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn another_program_need_not_reap_as_the_one_before_did() {
+        let mut story = Story::new();
+        let ns = 4_026_532_500;
+        story.fork(born_in(ns, 10, 1, 1)).exec(10, "bash");
+        story.fork(born_in(ns, 11, 2, 10)).fork(born_in(ns, 12, 3, 11));
+        story.exit(end(11, 10, Adopter::NamespaceInit(task(10)))).free(11).wait(20, &[(12, b'S', 10)]);
+        story.exit(end(12, 10, Adopter::None)).free(12);
+        assert!(story.world().get(key(10)).unwrap().reaps_orphans);
+        story.exec(10, "java");
+        story.fork(born_in(ns, 13, 4, 10)).fork(born_in(ns, 14, 5, 13));
+        story.exit(end(13, 10, Adopter::NamespaceInit(task(10)))).wait(20, &[(14, b'S', 10), (13, b'Z', 10)]);
+        story.exit(end(14, 10, Adopter::None)).free(13);
+        story.found.clear();
+        story.wait(2_500, &[(14, b'Z', 10), (10, b'S', 1)]);
+        assert_eq!(blame(&mut story), ("adopted by an init that never waits", 10));
+    }
+
+    #[test]
+    fn a_child_without_sigchld_takes_another_wait() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "lazy").fork(TaskInfo { exit_signal: 0, ..born(20, 10) });
+        story.exit(end(20, 10, Adopter::None)).wait(3_000, &[(20, b'Z', 10), (10, b'S', 1)]);
+        let finding = story.only();
+        assert!(finding.fix().starts_with("have lazy wait for it with __WALL"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn the_first_process_of_a_machine_gets_no_init_above_it() {
+        let mut story = Story::new();
+        story.exec(1, "myinit").fork(born(10, 1)).fork(born(20, 10));
+        story.exit(end(10, 1, Adopter::NamespaceInit(task(1)))).free(10).wait(20, &[(20, b'S', 1)]);
+        story.exit(end(20, 1, Adopter::None));
+        story.found.clear();
+        story.wait(3_000, &[(20, b'Z', 1), (1, b'S', 0)]);
+        let finding = story.only();
+        assert!(!finding.fix().contains("docker"), "{}", finding.fix());
     }
 }

@@ -4,7 +4,8 @@ use crate::{
     change::Change,
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
-    rules::{Opinion, Rule, words},
+    rules::{Opinion, Rule, Wanted, words},
+    signal::Signal,
     summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
@@ -48,9 +49,18 @@ impl Rule for ZombieLeader {
         }
     }
 
+    fn wants(&self, _world: &World, key: ProcKey) -> Vec<Wanted> {
+        vec![Wanted::Held(key)]
+    }
+
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(process) = world.get(key) else { return Opinion::Quiet };
         let State::LeaderDead { since, live, seq } = process.state else { return Opinion::Quiet };
+        // It is ending, and a thread cannot: `cannot-die` tells of that.
+        let is_killed = process.fatal.as_deref().is_some_and(|fatal| fatal.signal == Signal::KILL);
+        if is_killed || process.held.as_deref().is_some_and(|(at, held)| *at >= since && held.killed) {
+            return Opinion::Quiet;
+        }
         let name = process.identity();
         let age_ns = world.now() - since;
         Opinion::Found(Box::new(Finding {

@@ -9,7 +9,7 @@ use crate::{
     ident::{Comm, ProcKey},
     rules::{
         Opinion, Rule, Wanted, coalesced_sigchld,
-        unreaped_child::{Blame, is_leak},
+        unreaped_child::{Blame, is_leak, is_swept, undecided, unknown_fixes},
         words,
     },
     summary::seconds,
@@ -93,7 +93,7 @@ impl Rule for ZombieLeak {
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
         let zombies = world.unreaped(key, Span::ZERO).take(LOOKED_AT).map(|(zombie, _)| Wanted::Look(zombie.key));
-        zombies.chain([Wanted::Room(key)]).collect()
+        zombies.chain([Wanted::Room(key), Wanted::Held(key)]).collect()
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -109,8 +109,11 @@ impl Rule for ZombieLeak {
         if coalesced_sigchld::left(world, key, self.after).is_some_and(|(_, _, merged)| is_all(merged)) {
             return Opinion::Quiet;
         }
+        if let Some(again) = undecided(world, key, self.after) {
+            return Opinion::Recheck(again, key);
+        }
         let zombies: Vec<_> = world.unreaped(key, Span::ZERO).collect();
-        Opinion::Found(Box::new(finding(world, parent, &zombies)))
+        Opinion::Found(Box::new(finding(world, parent, &zombies, self.after)))
     }
 
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
@@ -142,24 +145,42 @@ impl Rule for ZombieLeak {
     }
 }
 
-fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> Finding {
+fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)], after: Span) -> Finding {
     let name = parent.identity();
     let count = zombies.len() as u64;
     let since = zombies.iter().map(|(_, death)| death.zombie_since()).min().unwrap_or(world.now());
-    let rate = Rate::of(world, zombies);
+    // Who reaps all of them every now and then runs into no limit.
+    let is_late = zombies.iter().all(|(zombie, death)| is_swept(world, zombie, death, parent));
+    let rate = Rate::of(world, zombies).filter(|_| !is_late);
     let limit = rate.as_ref().and_then(|rate| reached(world, parent, rate));
     let names = names(zombies);
     let mut called: Vec<_> = names.iter().map(|(comm, n)| format!("{n} {comm}")).collect();
     match count - names.iter().map(|(_, n)| n).sum::<u64>() {
         0 => {}
-        others => called.push(format!("{others} others")),
+        others => called.push(words::count(others, "other", "others")),
     }
     let called = match &names[..] {
         [(comm, _)] => format!("all named {comm}"),
         _ => called.join(", "),
     };
     let growth = rate.as_ref().map_or_else(String::new, |rate| format!("one more every {}", seconds(rate.interval)));
-    let blame = zombies.first().map_or(Blame::Parent, |(zombie, _)| Blame::of(zombie, Some(parent)));
+    let is_adopted = |zombie: &Process| zombie.present_adoption().is_some();
+    let adopted = zombies.iter().filter(|(zombie, _)| is_adopted(zombie)).count() as u64;
+    let typical = zombies.iter().find(|(zombie, _)| is_adopted(zombie) == (adopted * 2 > count));
+    let blame = typical.map_or(Blame::Parent, |(zombie, _)| Blame::of(world, zombie, Some(parent), after));
+    // All of them, or it may know them.
+    let former = zombies.iter().map(|(zombie, _)| zombie.started_by).reduce(|one, other| one.filter(|_| one == other));
+    let former = former.flatten().filter(|_| blame == Blame::Parent);
+    let is_mixed = matches!(blame, Blame::Parent | Blame::AdoptingInit | Blame::AdoptingSubreaper)
+        && 0 < adopted
+        && adopted < count;
+    let reason = match former {
+        Some(former) => format!("{former}, which it was before, started them, and it may not know of them"),
+        None if is_mixed => {
+            format!("it adopted {adopted} of them when their parents died, and started the others itself")
+        }
+        None => blame.of_many().to_owned(),
+    };
     let foretold = match limit {
         Some(Reached { room, of_machine, in_ns }) => {
             let whose = match (of_machine, world.container_of(&name)) {
@@ -178,16 +199,20 @@ fn finding(world: &World, parent: &Process, zombies: &[(&Process, &Death)]) -> F
     };
     let growing = if growth.is_empty() { String::new() } else { format!(", {growth}") };
     let notes = [
-        Some(Note::new("parent", format!("{}: {}", words::who(&name), blame.of_many()))),
+        Some(Note::new("parent", format!("{}: {reason}", words::who(&name)))),
         Some(Note::new("zombies", called)),
         Note::maybe("growth", growth),
         Note::maybe("limit", foretold),
     ];
     let named = |&(comm, count): &(Comm, u64)| Facts::of(NAMED, [("comm", comm.into()), ("count", count.into())]);
     Finding {
-        headline: format!("{} does not reap its {count} zombies{growing}", words::short(&name)),
+        headline: if is_late {
+            format!("{} reaps late: it has {count} zombies", words::short(&name))
+        } else {
+            format!("{} does not reap its {count} zombies{growing}", words::short(&name))
+        },
         notes: notes.into_iter().flatten().collect(),
-        fixes: blame.fixes(world, &name),
+        fixes: former.map_or_else(|| blame.fixes(world, &name), |former| unknown_fixes(former, &name)),
         evidence: zombies.iter().rev().take(1).map(|(_, death)| death.seq).collect(),
         facts: Facts::of(
             FACTS,
@@ -395,5 +420,59 @@ mod tests {
         }
         story.wait(3_000, &[]);
         assert_eq!(told(&mut story), []);
+    }
+
+    #[test]
+    fn who_reaps_late_runs_into_no_limit() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "sweeper");
+        let room = Room { used: 60, most: 100 };
+        let sweep = |story: &mut Story, first: u32| {
+            leak(story, first, 40);
+            let of = Some((key(10), room));
+            story.event(EventKind::Rooms(Box::new(Rooms { of, ..Rooms::default() })));
+            wait(story, 1);
+            story.found.drain(..).filter(|finding| finding.rule.name == DEF.name).collect::<Vec<_>>()
+        };
+        assert!(sweep(&mut story, 100)[0].facts.record("limit").is_some());
+        (100..140).for_each(|pid| _ = story.free(pid));
+        story.found.clear();
+        let [finding] = &sweep(&mut story, 200)[..] else { panic!() };
+        assert!(finding.facts.record("limit").is_none(), "{}", finding.message());
+        assert!(!finding.message().contains("runs out"), "{}", finding.message());
+    }
+
+    #[test]
+    fn children_of_its_former_program_are_told_with_that() {
+        let mut story = Story::new();
+        story.fork(born(10, 1)).exec(10, "entrypoint.sh");
+        (100..112).for_each(|pid| _ = story.fork(born(pid, 10)));
+        story.exec(10, "server");
+        (100..112).for_each(|pid| _ = story.exit(end(pid, 10, Adopter::None)));
+        wait(&mut story, 3_000);
+        let finding = story.only();
+        assert!(
+            finding.message().contains("entrypoint.sh, which it was before, started them"),
+            "{}",
+            finding.message()
+        );
+        assert!(finding.fix().starts_with("have entrypoint.sh wait"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn its_own_children_and_those_that_it_has_adopted_are_told_apart() {
+        let mut story = Story::new();
+        story.fork(born(9, 1)).fork(born(10, 9)).fork(born(50, 10)).exit(end(50, 10, Adopter::None));
+        for pid in (100..124).step_by(2) {
+            story.fork(born(pid, 9)).fork(born(pid + 1, pid));
+            story.exit(end(pid, 9, Adopter::Subreaper(crate::story::task(10)))).free(pid).wait(20, &[(50, b'Z', 10)]);
+            story.exit(end(pid + 1, 10, Adopter::None));
+            wait(&mut story, 20);
+        }
+        wait(&mut story, 3_000);
+        let leak = story.found.iter().find(|finding| finding.rule.name == DEF.name).unwrap();
+        let message = leak.message();
+        assert!(!message.contains("they are its own children"), "{message}");
+        assert!(message.contains("it adopted 12 of them when their parents died"), "{message}");
     }
 }

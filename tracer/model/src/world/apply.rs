@@ -244,9 +244,7 @@ impl World {
             if process.args_at <= at {
                 (process.args, process.args_at) = (args.clone(), at);
             }
-            process.threads = 1;
-            process.runs_for = None;
-            process.raised_in_vain = None;
+            process.begin_program();
             if let Some(causes) = &mut process.causes {
                 causes.exec();
             }
@@ -255,6 +253,7 @@ impl World {
                 process.state = State::Running;
             }
         }
+        self.note_unknown_children(task.key, before.comm, *comm);
         self.note_executed(task.key, at, &words);
         self.note_client(task.key, &words);
         self.plan_look(task.key, at);

@@ -27,16 +27,18 @@ pub struct Fatal {
 }
 
 impl World {
-    /// Remembers the first signal at which the kernel began to end a process: by then, each of its threads has a
-    /// SIGKILL (`complete_signal()`).
+    /// Remembers the signal at which the kernel began to end a process: by then, each of its threads has a SIGKILL
+    /// (`complete_signal()`). Who is sent another one, and takes that, was not ended by the one before: a thread of it
+    /// has taken that in sigwait(3).
     pub(super) fn note_fatal(&mut self, sent: &SignalSent, sender: Sender, verdict: Verdict, turn: &Turn) {
         let Turn { at, seq, .. } = *turn;
         let SignalSent { target, signal, flags, .. } = *sent;
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
         let ends = is_default && !contains(set::HARMLESS | set::DUMPS_CORE, signal.0.into());
         let is_fatal = verdict == Verdict::Delivered && (signal == Signal::KILL || ends);
-        if let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) {
-            process.fatal.get_or_insert_with(|| Box::new(Fatal { signal, sender, at, seq }));
+        let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) else { return };
+        if process.fatal.as_ref().is_none_or(|before| before.signal != Signal::KILL) {
+            process.fatal = Some(Box::new(Fatal { signal, sender, at, seq }));
         }
     }
 

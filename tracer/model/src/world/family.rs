@@ -3,7 +3,7 @@
 
 use crate::{
     event::SignalSent,
-    ident::ProcKey,
+    ident::{Comm, ProcKey},
     signal::{Signal, Verdict},
     time::{BootNs, Seq, Span},
     world::{Death, Process, World, turn::Turn},
@@ -69,10 +69,13 @@ impl World {
         }
     }
 
-    /// Remembers a SIGCHLD that merged with a pending one, if there is a handler for it.
+    /// Remembers a SIGCHLD that merged with a pending one, if it tells of an end and there is a handler for it.
     pub(super) fn note_merged(&mut self, sent: &SignalSent, verdict: Verdict, turn: &Turn) {
+        /// CLD_EXITED, CLD_KILLED and CLD_DUMPED. Others tell that a child was stopped, continued or trapped.
+        const ENDS: std::ops::RangeInclusive<i32> = 1..=3;
         let Turn { at, seq, .. } = *turn;
-        if sent.signal != Signal::CHLD || verdict != Verdict::Merged || !sent.has_handler() {
+        let is_end = sent.signal == Signal::CHLD && ENDS.contains(&sent.code);
+        if !is_end || verdict != Verdict::Merged || !sent.has_handler() {
             return;
         }
         let Some(process) = self.processes.get_mut(&sent.target.key) else { return };
@@ -84,6 +87,19 @@ impl World {
         }
         (merged.last, merged.seq) = (at, seq);
         merged.count += 1;
+    }
+
+    /// A process executes another program: that knows nothing of the children that the one before has started.
+    pub(super) fn note_unknown_children(&mut self, key: ProcKey, before: Comm, comm: Comm) {
+        // A program that executes itself anew can know them.
+        if before == comm || before.bytes().is_empty() {
+            return;
+        }
+        for child in self.child_keys(key).collect::<Vec<_>>() {
+            if let Some(child) = self.processes.get_mut(&child).filter(|child| child.adoption.is_none()) {
+                child.started_by.get_or_insert(before);
+            }
+        }
     }
 
     /// Whether the parent of a zombie has reaped a child that came to it later and ended later: a wait for any child

@@ -8,8 +8,9 @@ use crate::{
     change::{AdopterClass, Adoption, Change, Known},
     event::{Adopt, Adopter, Exit, ExitStatus, Look},
     ident::{Identity, ProcKey, TaskRef},
+    signal::Signal,
     time::{BootNs, Seq},
-    world::{World, turn::Turn},
+    world::{Process, World, turn::Turn},
 };
 
 /// A child whose parent is exiting, and whose new parent is not certain yet.
@@ -165,7 +166,7 @@ impl World {
         self.plan_look(child, orphaned.at);
         self.set_parent(child, Some(to));
         let expected = orphaned.expected.filter(|heir| heir.to.key == to.key);
-        let class = expected.map_or_else(|| self.class_of(orphaned.from, to.key), |heir| heir.class);
+        let class = expected.map_or_else(|| self.class_of(child, orphaned.from, to.key), |heir| heir.class);
         self.adopted(child, *orphaned, to, class, known, turn);
         // It went to a process whose own exit had begun, so it was not given away with the others.
         if self.has_left_its_children(to.key) {
@@ -188,16 +189,22 @@ impl World {
             && let Some(process) = self.processes.get_mut(&child)
         {
             process.adoption = Some(adoption);
+            // `reparent_leader()`
+            process.exit_signal = Signal::CHLD.0.into();
         }
         turn.changes.push(Change::Adopted { child, adoption });
         self.note_left_outside(child, &adoption, turn);
     }
 
     /// Why a process adopts that was not predicted to.
-    fn class_of(&self, from: Identity, to: ProcKey) -> AdopterClass {
+    fn class_of(&self, child: ProcKey, from: Identity, to: ProcKey) -> AdopterClass {
+        // Of an old parent that was never seen, the namespace is not known.
+        let is_around = |init: &Process| {
+            init.pid_ns == from.pid_ns || self.get(child).is_some_and(|child| child.pid_ns == init.pid_ns)
+        };
         match self.get(to) {
             _ if to == from.key => AdopterClass::Thread,
-            Some(to) if to.roles.init && to.pid_ns == from.pid_ns => AdopterClass::NamespaceInit,
+            Some(to) if to.roles.init && is_around(to) => AdopterClass::NamespaceInit,
             _ => AdopterClass::Subreaper,
         }
     }
@@ -239,6 +246,9 @@ impl World {
         self.found(key, at);
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
+        if process.look.is_none_or(|(_, before)| before.state != found.state) {
+            process.state_since = at;
+        }
         process.look = Some((at, found));
         let is_held = process.tracer.is_some();
         if let Some(death) = process.death_mut() {

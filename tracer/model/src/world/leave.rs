@@ -5,7 +5,7 @@ use crate::{
     event::{Notify, Reap},
     ident::{Identity, PidNs, ProcKey},
     time::BootNs,
-    world::{Process, World, turn::Turn},
+    world::{Death, Process, World, turn::Turn},
 };
 
 /// How it became known that a process is gone.
@@ -24,6 +24,22 @@ pub(super) enum Leave {
         by: Option<ProcKey>,
         exact: ExactReap,
     },
+}
+
+impl Process {
+    /// It has reaped a process, as its tracer or its parent, or the kernel has done that for it.
+    fn note_reaped(&mut self, child: &Self, death: &Death, at: BootNs) {
+        // What the kernel releases at the end of a namespace was not reaped by its init.
+        if death.autoreap || self.death().is_some() || child.parent.is_none_or(|task| task.key != self.key) {
+            return;
+        }
+        self.reaps_orphans |= child.present_adoption().is_some();
+        self.latest_reaped = self.latest_reaped.max(Some((child.child_since(), at)));
+        self.reaped_at = self.reaped_at.max(at);
+        // It could not before its tracer had.
+        let owed_since = child.owed_since(death).max(child.tracer_at);
+        self.slowest_reap = self.slowest_reap.max(at - owed_since);
+    }
 }
 
 impl World {
@@ -101,17 +117,11 @@ impl World {
             Leave::Freed(at) | Leave::NotFound { first: at, .. } => (Some(at), inferred, None),
             Leave::Reaped { at, by, exact } => (Some(at), by, Some(exact)),
         };
-        if at.is_some()
-            && death.is_some()
+        if let (Some(at), Some(death)) = (at, death)
             && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
         {
             parent.reaped += 1;
-            // What the kernel releases at the end of a namespace was not reaped by its init.
-            let is_adopted = process.adoption.is_some_and(|adoption| adoption.to.key == parent.key);
-            parent.reaps_orphans |= is_adopted && !is_autoreaped && parent.death().is_none();
-            if !is_autoreaped && process.parent.is_some_and(|task| task.key == parent.key) {
-                parent.latest_reaped = parent.latest_reaped.max(Some((process.child_since(), at.unwrap_or_default())));
-            }
+            parent.note_reaped(&process, &death, at);
         }
         if death.is_none() {
             // Its end was not seen.

@@ -8,7 +8,7 @@ use crate::{
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
     signal::{Sender, Signal},
     stop::{ForcedStop, Stop},
-    time::{BootNs, Seq},
+    time::{BootNs, Seq, Span},
     world::{
         Entry, Fatal, Merged, Overflow, Stopped, Waiting,
         call::LastCall,
@@ -47,10 +47,14 @@ pub struct Process {
     pub tracer: Option<TaskRef>,
     /// How it came to its parent, if not by birth.
     pub adoption: Option<Adoption>,
-    /// How many children were released while they were its own.
+    /// How many children were released while they were its own, since its program began.
     pub reaped: u64,
-    /// It has reaped a child that it had adopted: it waits for any child, sooner or later.
+    /// Its program has reaped a child that it had adopted: it waits for any child, sooner or later.
     pub reaps_orphans: bool,
+    /// When it last reaped a child.
+    pub reaped_at: BootNs,
+    /// The longest that its program has let a zombie wait before it reaped it.
+    pub slowest_reap: Span,
     /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
     /// was reaped.
     pub(super) latest_reaped: Option<(BootNs, BootNs)>,
@@ -68,8 +72,12 @@ pub struct Process {
     pub(super) program: Option<Arc<Program>>,
     /// The process that it was forked from, if its program is that one's still.
     pub(super) copy_of: Option<Identity>,
+    /// The program that its parent ran when it started it, if the parent has executed another one since.
+    pub started_by: Option<Comm>,
     /// The last look at it, and when.
     pub look: Option<(BootNs, Looked)>,
+    /// Since when each look has found it in that state.
+    pub state_since: BootNs,
     /// The last look at what keeps it from going on, and when.
     pub held: Option<Box<(BootNs, Held)>>,
     /// What was sent to end it, at once and without a word of its own.
@@ -221,6 +229,8 @@ impl Process {
             adoption: None,
             reaped: 0,
             reaps_orphans: false,
+            reaped_at: BootNs::ZERO,
+            slowest_reap: Span::ZERO,
             latest_reaped: None,
             threads: 1,
             cgroup: 0,
@@ -229,7 +239,9 @@ impl Process {
             exit_signal: i32::from(Signal::CHLD.0),
             program: None,
             copy_of: None,
+            started_by: None,
             look: None,
+            state_since: BootNs::ZERO,
             held: None,
             fatal: None,
             stopped: None,
@@ -297,6 +309,16 @@ impl Process {
         }
     }
 
+    /// It executes another program, which has reaped nobody yet.
+    pub(super) fn begin_program(&mut self) {
+        (self.threads, self.runs_for, self.raised_in_vain) = (1, None, None);
+        (self.reaped, self.reaps_orphans, self.slowest_reap, self.latest_reaped) = (0, false, Span::ZERO, None);
+        // Handlers do not survive an exec.
+        self.merged = None;
+        // `de_thread()`
+        self.exit_signal = Signal::CHLD.0.into();
+    }
+
     /// As outputs name it.
     pub fn identity(&self) -> Identity {
         let Self { key, comm, pid_ns, ns_pid, ns_level, container, .. } = *self;
@@ -347,6 +369,12 @@ impl Process {
     /// It has ended, somebody must wait for it, and nobody was seen to have done so.
     pub fn is_zombie(&self) -> bool {
         self.death().is_some_and(|death| !death.tearing_down && (!death.autoreap || self.tracer.is_some()))
+    }
+
+    /// The tracer that must wait for it before its parent can. A parent that traces its own child waits once
+    /// (`wait_task_zombie()`).
+    pub fn holder(&self) -> Option<TaskRef> {
+        self.tracer.filter(|tracer| self.parent.is_none_or(|parent| parent.key != tracer.key))
     }
 
     /// How it came to its present parent, if not by birth.

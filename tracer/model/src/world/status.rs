@@ -22,8 +22,8 @@ impl World {
 
     /// A process has ended whose parent ignores SIGCHLD: the kernel keeps no status for it.
     ///
-    /// A program that chose to ignore it wants no status, unless it waits for that very child. A program that inherited
-    /// this does not know that it will get none.
+    /// A program that chose to ignore it wants no status, unless it waits for that very child; and nobody wants that of
+    /// an orphan that he has adopted. A program that inherited this does not know that it will get none.
     pub(super) fn lost_by_ignoring(&self, key: ProcKey, death: &Death) -> Option<Change> {
         let process = self.get(key)?;
         if !death.autoreap || !is_worth_having(death.status) {
@@ -32,7 +32,8 @@ impl World {
         let parent = self.get(process.parent?.key)?;
         let waiter = process.awaited.as_deref().filter(|awaited| awaited.waiter.key == parent.key);
         let from_start = parent.has_ignored_from_start(Signal::CHLD);
-        if !from_start && !waiter.is_some_and(|awaited| awaited.only) {
+        let is_wanted = from_start && process.present_adoption().is_none() && process.orphaned.is_none();
+        if !is_wanted && !waiter.is_some_and(|awaited| awaited.only) {
             return None;
         }
         Some(lost(process, parent, death, WhyLost::Ignored { from_start }))

@@ -5,8 +5,8 @@ use tracer_common::record::signal_flags as bit;
 use crate::{
     ident::Identity,
     signal::{Sender, Signal, SignalSent, Verdict},
-    time::{BootNs, Seq},
-    world::{World, turn::Turn},
+    time::{BootNs, Seq, Span},
+    world::{Process, World, turn::Turn},
 };
 
 /// A signal that has stopped a process, as far as signals show it: one that is ignored in an orphaned process group, or
@@ -25,6 +25,9 @@ pub struct Stopped {
     pub seq: Seq,
 }
 
+/// A process is stopped this long after the signal at the latest, as a rule.
+const AT_ONCE: Span = Span::ms(100);
+
 impl World {
     /// Remembers what stops a process, until it is continued; true if it is continued now.
     pub(super) fn note_stopped(&mut self, sent: &SignalSent, sender: Sender, verdict: Verdict, turn: &Turn) -> bool {
@@ -34,7 +37,10 @@ impl World {
             return self.processes.get_mut(&target.key).and_then(|process| process.stopped.take()).is_some();
         }
         let stops = signal.is_stop() && flags & bit::HANDLER_MASK == bit::DEFAULT && verdict == Verdict::Delivered;
-        if !stops || self.get(target.key).is_none_or(|process| process.stopped.is_some()) {
+        // For a stopped process it would wait: what came long before has not stopped it.
+        let is_another = |before: &Stopped| at - before.at > AT_ONCE;
+        let is_first = |process: &Process| process.stopped.as_deref().is_none_or(is_another);
+        if !stops || !self.get(target.key).is_some_and(is_first) {
             return false;
         }
         let ancestors = match sender {
