@@ -6,7 +6,7 @@ use crate::{
     event::ExitStatus,
     host::OutOfMemory,
     ident::{Args, ContainerNo, Identity, ProcKey},
-    origin::Origin,
+    origin::{Former, Origin},
     signal::{Aim, Sender, Signal, Terminal, Verdict, killer::Killer},
     stop::ForcedStop,
     time::{BootNs, Seq, Span},
@@ -48,7 +48,7 @@ pub struct Kill {
     /// Of the first of them: whose its pid had been until a moment before, if that was another program.
     pub former: Option<Former>,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
-    /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child).
+    /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child, `PTRACE_O_EXITKILL` of that which traces).
     pub sender_lives: bool,
     /// When it was sent first; `None` if that was not seen.
     pub sent_at: Option<BootNs>,
@@ -183,15 +183,6 @@ pub struct Family {
     pub(crate) cgroup: u64,
 }
 
-/// Who had the pid of a process before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Former {
-    /// Which.
-    pub process: Identity,
-    /// When it ended.
-    pub ended: BootNs,
-}
-
 /// One that the kernel has killed with its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fallen {
@@ -201,6 +192,8 @@ pub struct Fallen {
     pub asked: Option<(Signal, Verdict)>,
     /// When that was sent.
     pub asked_at: BootNs,
+    /// It had been sent other signals, which ask for something else.
+    pub is_told: bool,
     /// It had come in from outside (setns(2)).
     pub is_outsider: bool,
     /// Whose end had left it to its last parent.

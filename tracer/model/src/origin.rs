@@ -47,6 +47,15 @@ pub struct Sent {
     pub asked_by: Vec<Identity>,
 }
 
+/// Who had the pid of a process before: a signal may be meant for that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Which.
+    pub process: Identity,
+    /// When it ended.
+    pub ended: BootNs,
+}
+
 /// How a signal follows from what its sender had received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -56,7 +65,7 @@ pub enum How {
     Answer,
     /// The same sender, or one of its family, had asked the same process to end with a milder signal.
     Escalation,
-    /// The process had handled it, and another sender's signal of that number ended it later.
+    /// The process had handled it, and then got another sender's signal, or ended itself by one.
     Before,
     /// A child of its sender had ended.
     ChildEnded,

@@ -285,6 +285,8 @@ impl fmt::Display for Sender {
 
 /// `si_code` of what the kernel sends on its own account.
 pub const SI_KERNEL: i32 = 0x80;
+/// `si_code` of tgkill(2), which raise(3) and abort(3) use.
+pub const SI_TKILL: i32 = -6;
 const SI_TIMER: i32 = -2;
 const SI_MESGQ: i32 = -3;
 const SI_ASYNCIO: i32 = -4;
@@ -347,7 +349,7 @@ pub fn code_name(signal: Signal, code: i32) -> Option<&'static str> {
         SI_MESGQ => Some("SI_MESGQ"),
         SI_ASYNCIO => Some("SI_ASYNCIO"),
         SI_SIGIO => Some("SI_SIGIO"),
-        -6 => Some("SI_TKILL"),
+        SI_TKILL => Some("SI_TKILL"),
         SI_ASYNCNL => Some("SI_ASYNCNL"),
         1..=6 if signal == Signal::CHLD => CHILD.get(code as usize - 1).copied(),
         1.. => match (signal.0, code) {

@@ -4,7 +4,7 @@ use crate::{
     event::Masks,
     hand::Hand,
     ident::{Args, Identity},
-    origin::{Certainty, Origin},
+    origin::{Certainty, Former, Origin},
     programs::is_script,
     signal::{Aim, Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
@@ -208,6 +208,15 @@ impl Stop {
         self.asked.iter().any(|series| series.last > at)
     }
 
+    /// The process is continued, and takes what has waited for that.
+    pub(crate) fn note_continued(&mut self) {
+        for Series { first, .. } in &mut self.asked {
+            if first.is_stopped && first.verdict == Verdict::Queued {
+                first.verdict = Verdict::Delivered;
+            }
+        }
+    }
+
     /// The first of the last series of those requests, whatever their signals are.
     fn since(&self, is_meant: impl Fn(&Series) -> bool) -> Option<&Request> {
         let mut meant: Vec<_> = self.asked.iter().filter(|series| is_meant(series)).collect();
@@ -259,6 +268,8 @@ pub struct Told {
     pub passed_to: Vec<Identity>,
     /// Children that were sent one and ignore it, the oldest of them.
     pub ignoring: Vec<Identity>,
+    /// Children that were sent one, do not ignore it, and have not ended, likewise.
+    pub slow: Vec<Identity>,
     /// A child that had lasted for a while has ended meanwhile, perhaps because it was told otherwise than by a signal.
     pub has_lost_child: bool,
 }
@@ -281,7 +292,7 @@ pub struct Request {
     pub aim: Aim,
     /// It led the process group that the call named.
     pub leads_named: bool,
-    /// It was stopped then (SIGSTOP, SIGTSTP).
+    /// It was stopped then (SIGSTOP, SIGTSTP), and did not block the signal.
     pub is_stopped: bool,
     /// How it was sent.
     pub killer: Killer,
@@ -293,6 +304,8 @@ pub struct Request {
     pub asked_by: Vec<Identity>,
     /// What led to it, the first cause first.
     pub origin: Origin,
+    /// Whose the pid of the target had been until a moment before, if that was another program.
+    pub former: Option<Former>,
     /// What became of it.
     pub verdict: Verdict,
     /// When.

@@ -97,6 +97,9 @@ impl Rule for InitIgnoredSignal {
     }
 }
 
+/// What comes of a stop signal that does nothing.
+const EFFECT: &str = "it does not stop: an engine waits out its grace period, then sends SIGKILL";
+
 /// How long a program that has raised a signal again may take to end, if it does not rely on that signal.
 const ENDS: Span = Span::SECOND;
 
@@ -109,9 +112,9 @@ fn raised(world: &World, target: &Identity, again: &InVain) -> Opinion {
         Some(Note::new("sent by", words::from(&sender, target))),
         Some(Note::new(
             "raised",
-            "by its own handler, as is usual; the kernel protects pid 1 from what that should do",
+            "by the program itself, as is usual; the kernel protects pid 1 from what that should do",
         )),
-        Some(Note::new("effect", "it does not stop: an engine waits out its grace period, then sends SIGKILL")),
+        Some(Note::new("effect", EFFECT)),
     ];
     let alike = [Part::Process(target.key), Part::Signal(signal), Part::Word(reason), Part::Nobody, Part::Nobody];
     Opinion::Found(Box::new(Finding {
@@ -160,12 +163,16 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
         && target.ns_level > 0
         && verdict == signal::Verdict::InitNoHandler
         && world.get(target.key).is_some();
+    let effect = match sender {
+        // A key: nobody waits for the end.
+        Sender::Kernel(_) => "it does not stop",
+        Sender::Process(_) | Sender::Unknown => EFFECT,
+    };
     let notes = [
         words::asked_by(asked_by),
         Some(Note::new("sent by", words::from(sender, &target))),
         Some(Note::new("sent to", format!("{}, {init_of}", words::short(&target)))),
-        is_stop
-            .then(|| Note::new("effect", "it does not stop: an engine waits out its grace period, then sends SIGKILL")),
+        is_stop.then(|| Note::new("effect", effect)),
     ];
     notes.into_iter().flatten().collect()
 }
@@ -285,6 +292,13 @@ mod tests {
         let status = ExitStatus(i32::from(Signal::TERM.0));
         story.signal(kill(2, 11, Signal::TERM)).exit(Exit { status, ..end(11, 10, Adopter::None) }).signal(raised);
         assert_eq!(story.rules(), [""; 0]);
+        // It takes it by sigwait(3), or by a signalfd(2).
+        for taken in [bit::AWAITED, bit::BLOCKED] {
+            let mut story = container();
+            story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | taken, ..sent });
+            story.wait(200, &[]).signal(raised).exit(end(10, 2, Adopter::None)).wait(2_000, &[]);
+            assert_eq!(story.rules(), [""; 0]);
+        }
         // Nobody had told it.
         let mut story = container();
         story.signal(raised);
@@ -338,6 +352,28 @@ mod tests {
             let fix = story.only().fix();
             assert_eq!(fix.contains("run it under an init"), is_advised, "{fix}");
             assert_eq!(fix.contains("do not put an init before it"), !is_advised, "{fix}");
+        }
+    }
+
+    #[test]
+    fn no_engine_waits_for_what_a_key_should_have_ended() {
+        for (more, waits) in [(0, true), (bit::KERNEL_INFO, false)] {
+            let mut story = container();
+            let sent = dropped(2, Signal::INT);
+            let message = story.signal(SignalSent { flags: sent.flags | more, ..sent }).only().message();
+            assert_eq!(message.contains("an engine waits out its grace period"), waits, "{message}");
+            assert!(message.contains("it does not stop"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_shell_as_pid_1_is_advised_to_pass_on_what_its_job_does_not_ignore() {
+        for (signal, says) in
+            [(Signal::INT, "trap 'kill -TERM $!; wait' INT"), (Signal::TERM, "kill -TERM $!; wait' TERM")]
+        {
+            let mut story = container();
+            let fix = story.exec(10, "sh").signal(dropped(2, signal)).only().fix();
+            assert!(fix.contains(says), "{fix}");
         }
     }
 

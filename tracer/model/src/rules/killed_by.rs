@@ -10,7 +10,7 @@ use crate::{
     host::OutOfMemory,
     ident::{Identity, quote},
     kill::{EngineExec, Kill},
-    origin::How,
+    origin::{How, Sent, Step},
     programs::is_browser,
     rules::{
         Opinion, Rule, origins,
@@ -42,7 +42,8 @@ pub(super) const FACTS: &[FactDef] = &[
     FactDef::new(
         "sender_lives",
         Kind::Flag,
-        "only for `parent-death`: whether the parent lives on, because only the thread that created the process ended",
+        "only for `parent-death` and `tracer-exit`: whether that process lives on, because only the thread ended that had \
+         created or traced the other",
     )
     .optional(),
     FactDef::new(
@@ -108,7 +109,7 @@ pub(super) fn facts(kill: &Kill, alike: Option<Vec<Part>>) -> Facts {
         };
         Facts::of(OUT_OF_MEMORY, [("whose", whose.into()), ("group", group.into())])
     });
-    let sender_lives = (kill.killer == Killer::ParentDeath).then_some(kill.sender_lives);
+    let sender_lives = kill.killer.is_of_thread().then_some(kill.sender_lives);
     Facts::of(
         FACTS,
         [
@@ -210,7 +211,11 @@ fn confidence(kill: &Kill) -> Confidence {
         }
         Killer::Kernel => "the kernel does not say why it sends such a signal",
         Killer::CpuLimit if kill.signal == Signal::KILL => {
-            "the kernel does not say why; no other reason is known for sending SIGKILL to the process that is running"
+            "the kernel does not say why; a BPF program that ends the process that is running looks the same \
+             (bpf_send_signal(), which security tools use)"
+        }
+        Killer::CgroupKill if kill.is_of_sender_alone() => {
+            "a security module that ends a process looks the same (a profile of AppArmor in kill mode)"
         }
         _ => return Confidence::Certain,
     };
@@ -227,7 +232,11 @@ fn headline(kill: &Kill, first: &Identity) -> String {
         Killer::Itself if let Some(child) = repeated(kill) => {
             format!("{first} ended itself with {signal}, because its child {} died of it", short(child))
         }
-        Killer::Itself if *signal == Signal::ABRT => format!("{first} ended itself with {signal}: it called abort()"),
+        Killer::Itself if is_abort(kill) => format!("{first} ended itself with {signal}: it called abort()"),
+        Killer::Itself if let Some((asked, sent)) = asked(kill) => {
+            let after = seconds(kill.sent_at.unwrap_or(kill.died_at) - asked.at);
+            format!("{first} ended itself with {signal} {after} after {}{}", sent.signal, origins::by(sent))
+        }
         Killer::Itself => format!("{first} ended itself with {signal} (raise(), or kill() on its own pid)"),
         Killer::Process if let Some(exec) = &kill.exec => {
             let age = seconds(exec.age);
@@ -247,6 +256,18 @@ fn repeated(kill: &Kill) -> Option<&Identity> {
     (last.how == How::ChildEnded).then_some(&last.to)
 }
 
+/// abort(3) sends it to its own thread.
+fn is_abort(kill: &Kill) -> bool {
+    kill.signal == Signal::ABRT && kill.code == signal::SI_TKILL
+}
+
+/// The request to end that a process had handled before it ended itself, and perhaps passed on to its group.
+fn asked(kill: &Kill) -> Option<(&Step, &Sent)> {
+    let is_it = |last: &&Step| kill.killer == Killer::Itself && matches!(last.how, How::Before | How::PassedOn);
+    let last = kill.origin.last().filter(is_it)?;
+    Some((last, last.sent.as_ref()?))
+}
+
 /// Where the signal came from, in a few words, as the end of a headline.
 pub(super) fn briefly(kill: &Kill) -> String {
     let sender = match &kill.sender {
@@ -262,6 +283,7 @@ pub(super) fn briefly(kill: &Kill) -> String {
         Killer::ParentDeath if kill.sender_lives => format!(": a thread of {its} parent {sender} ended"),
         Killer::ParentDeath => format!(": {its} parent {sender} ended"),
         Killer::CgroupKill => format!(": {sender} ended {its} control group"),
+        Killer::TracerExit if kill.sender_lives => format!(": a thread of {its} tracer {sender} ended"),
         Killer::TracerExit => format!(": {its} tracer {sender} ended"),
         Killer::HangUp => match kill.terminal {
             Some(terminal) => format!(": {sender} ended, and with it {its} session at {terminal}"),
@@ -284,8 +306,12 @@ pub(super) fn briefly(kill: &Kill) -> String {
         }
         Killer::Seccomp => ": its seccomp filter forbids a system call".to_owned(),
         Killer::BrokenPipe => ": it wrote to a pipe or socket that nobody reads".to_owned(),
+        Killer::Timer if kill.raised_again > 0 => ": its own timer expired".to_owned(),
         Killer::Timer => ": its own timer expired, and it has no handler".to_owned(),
-        Killer::CpuLimit => ": it exceeded its CPU time limit (RLIMIT_CPU)".to_owned(),
+        Killer::CpuLimit if kill.signal == Signal::KILL => {
+            ": most likely it exceeded its CPU time limit (RLIMIT_CPU, or RLIMIT_RTTIME)".to_owned()
+        }
+        Killer::CpuLimit => ": it exceeded its CPU time limit (RLIMIT_CPU, or RLIMIT_RTTIME)".to_owned(),
         Killer::FileSizeLimit => ": it exceeded its file size limit (RLIMIT_FSIZE)".to_owned(),
         Killer::Oom => match &kill.out_of_memory {
             None => " from the out-of-memory killer".to_owned(),
@@ -322,15 +348,9 @@ fn notes(kill: &Kill) -> Vec<Note> {
         let why = "no client is known, so most likely a health check, a probe or a hook";
         Note::new("exec", format!("{}; {why}", exec.args))
     });
-    let first = [words::asked_by(&kill.asked_by), origin(kill), former(kill), exec, call].into_iter().flatten();
+    let former = kill.former.as_ref().filter(|_| *count == 1).map(|former| words::former(former, sent_at));
+    let first = [words::asked_by(&kill.asked_by), origin(kill), former, exec, call].into_iter().flatten();
     first.chain(because).chain([ended, handled, cores].into_iter().flatten()).collect()
-}
-
-/// Whose the pid was, which somebody may have written down.
-fn former(kill: &Kill) -> Option<Note> {
-    let former = kill.former.as_ref().filter(|_| kill.count == 1)?;
-    let before = seconds(kill.sent_at.unwrap_or(kill.died_at) - former.ended);
-    Some(Note::new("pid", format!("that of {} until {before} before", former.process.comm)))
 }
 
 /// Where the signal came from, in full.
@@ -346,6 +366,10 @@ pub(super) fn origin(kill: &Kill) -> Option<Note> {
         ),
         Killer::ParentDeath => format!("{it} requested that signal ({SET_PDEATHSIG})"),
         Killer::CgroupKill => return Some(Note::new("sent by", format!("{}: it wrote to cgroup.kill", chain(kill)))),
+        Killer::TracerExit if kill.sender_lives => format!(
+            "{sender} requested that (PTRACE_O_EXITKILL), and the thread of it that traced {them} ended; {sender} itself \
+             lives on"
+        ),
         Killer::TracerExit => format!("{sender} requested that (PTRACE_O_EXITKILL)"),
         Killer::HangUp if kill.terminal.is_some() => {
             format!("{it} lost {its} terminal when the leader of the session ended")
@@ -391,6 +415,8 @@ fn timed_out(kill: &Kill) -> Option<&Identity> {
     (is_timer && first.how == How::Answer).then_some(&first.to)
 }
 
+const OUTLIVE: &str = "run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)";
+
 /// What helps against it.
 pub(super) fn fixes(kill: &Kill) -> Vec<String> {
     let sender = match &kill.sender {
@@ -418,15 +444,11 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
             } else {
                 format!("; a program that needs a clean end must handle {}", kill.signal)
             };
-            let stale = kill.former.as_ref().filter(|_| kill.count == 1).map(|former| {
-                format!(
-                    "if {} was meant, whose pid that was before, check the pid in a pid file against the program before you \
-                     use it (start-stop-daemon --exec), or have its service manager signal it",
-                    former.process.comm
-                )
-            });
-            let unmeant = format!("if this was not intended, find out why {sender} sent it{who}{way}");
-            return stale.into_iter().chain([unmeant]).collect();
+            let stale = kill.former.as_ref().filter(|_| kill.count == 1).map(words::stale_pid);
+            let did = origins::first_did(&kill.origin, "it");
+            let unmeant = format!("if this was not intended, find out why {sender} {did}{who}{way}");
+            let outlive = origins::is_hang_up(&kill.origin).then(|| OUTLIVE.to_owned());
+            return stale.into_iter().chain(outlive).chain([unmeant]).collect();
         }
         Killer::CgroupKill => {
             return vec![format!(
@@ -437,15 +459,18 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
         Killer::Itself if repeated(kill).is_some() => {
             &["find out why its child ended: it ends with the same signal, so that its own parent sees it"]
         }
-        Killer::Itself if kill.signal == Signal::ABRT => &[
+        Killer::Itself if is_abort(kill) => &[
             "look at its last output on standard error: abort() follows a failed assertion, a panic, or heap corruption \
              that the allocator detected",
             core,
         ],
+        Killer::Itself if let (Some((_, sent)), Some(_)) = (asked(kill), origins::first(&kill.origin)) => {
+            let did = origins::first_did(&kill.origin, &sent.signal.to_string());
+            return vec![format!("if this was not intended, find out why {sender} {did}")];
+        }
         Killer::Itself => &["look in its own log: no other process ended it"],
         Killer::ParentDeath if kill.sender_lives => &[
-            "start it from a thread that lives as long as the process (the main thread; in Go, use \
-             runtime.LockOSThread())",
+            words::LASTING_THREAD,
             "do not request that signal: the kernel sends it when the thread that created the process ends, even if the \
              parent lives on",
         ],
@@ -453,12 +478,14 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
             "a process that should outlive its parent must not request that signal; it is sent as soon as the thread that \
              created it ends",
         ],
+        Killer::TracerExit if kill.sender_lives => &[
+            "keep the thread that traces it until it is done (in Go, use runtime.LockOSThread())",
+            "trace it without PTRACE_O_EXITKILL",
+        ],
         Killer::TracerExit => {
             &["detach the tracer from processes that should outlive it", "trace it without PTRACE_O_EXITKILL"]
         }
-        Killer::HangUp | Killer::Terminal => {
-            &["run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)"]
-        }
+        Killer::HangUp | Killer::Terminal => &[OUTLIVE],
         // BUS_ADRERR, then BUS_MCEERR_AR and BUS_MCEERR_AO (sigaction(2)).
         Killer::Fault if (kill.signal, kill.code) == (Signal::BUS, 2) => &[
             "make room on the file system of the mapped file (df shows which is full; in a container it is most often \
@@ -481,10 +508,19 @@ pub(super) fn fixes(kill: &Kill) -> Vec<String> {
             "often none is needed: its reader had enough (as in `yes | head`)",
             "a server should ignore SIGPIPE and look at the error of write()",
         ],
+        Killer::Timer if kill.raised_again > 0 => &["give it more time, or find out what took so long"],
         Killer::Timer => {
             &["install a handler before the timer is set; alarm() and setitimer() survive an exec, handlers do not"]
         }
-        Killer::CpuLimit => &["find out what it computes for so long", "raise the limit (ulimit -t, LimitCPU=)"],
+        Killer::CpuLimit if kill.signal == Signal::KILL => &[
+            "find out what it computes for so long",
+            "raise the limit (ulimit -t, LimitCPU=, LimitRTTIME= of a real-time process)",
+            "if it had no such limit, look for a security tool that ends processes by a BPF program",
+        ],
+        Killer::CpuLimit => &[
+            "find out what it computes for so long",
+            "raise the limit (ulimit -t, LimitCPU=, LimitRTTIME= of a real-time process)",
+        ],
         Killer::FileSizeLimit => &["have it write less to one file", "raise the limit (ulimit -f, LimitFSIZE=)"],
         Killer::Oom => match kill.out_of_memory {
             Some(OutOfMemory::Group(_)) => &[
@@ -578,6 +614,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_handles_its_own_timer_and_raises_it_again_needs_no_handler() {
+        let mut story = host();
+        let timer = SignalSent { code: -2, flags: bit::GROUP | bit::HANDLER, ..kill(4, 10, Signal::ALRM) };
+        let finding = killed(story.signal(timer), SignalSent { code: -6, flags: 0, ..kill(10, 10, Signal::ALRM) });
+        let said = "sleep (pid 10) handled SIGALRM, raised it again and ended: its own timer expired";
+        assert_eq!(finding.headline, said);
+        assert!(!finding.fix().contains("install a handler"), "{}", finding.fix());
+    }
+
+    #[test]
     fn what_is_raised_again_after_a_hang_up_has_a_sentence_of_its_own() {
         let mut story = host();
         let hang_up = SignalSent { flags: bit::KERNEL_INFO | bit::GROUP | bit::HANDLER, ..kill(2, 10, Signal::HUP) };
@@ -626,10 +672,13 @@ mod tests {
             (10, Signal::SYS, 0, 1, "its seccomp filter", "type=1326"),
             (10, Signal::PIPE, none, 0, "nobody reads", "SIGPIPE"),
             (10, Signal::ALRM, kernel | group, 0, "its own timer", "handler"),
-            (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU)", "ulimit -t"),
+            (10, Signal::XCPU, kernel | group, 0, "(RLIMIT_CPU, or", "ulimit -t"),
             (10, Signal::XFSZ, none, 0, "(RLIMIT_FSIZE)", "ulimit -f"),
             (10, Signal::ABRT, 0, -6, "it called abort()", "failed assertion"),
             (10, Signal::TERM, 0, -6, "(raise(), or kill() on its own pid)", "no other process"),
+            // `kill -ABRT $$`
+            (10, Signal::ABRT, group, 0, "(raise(), or kill() on its own pid)", "no other process"),
+            (10, Signal::KILL, kernel | group, 0, "most likely it exceeded its CPU time limit", "BPF"),
             (2, Signal::KILL, kernel | group, 0, "most likely because memory ran out", "dmesg"),
         ] {
             let finding = killed(&mut host(), SignalSent { flags, code, ..kill(from, 10, signal) });

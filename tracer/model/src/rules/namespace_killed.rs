@@ -153,12 +153,13 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
         named => Some(Note::new("killed", format!("within {within}: {named}"))),
     };
     let stop = world.get(init.key).and_then(|init| init.stop.as_deref());
-    let asked = stop.and_then(|stop| stop.answered(since)).filter(|_| kill.is_none()).map(|(asked, _)| asked);
+    let answered = stop.and_then(|stop| stop.answered(since)).filter(|_| kill.is_none());
+    let asked = answered.map(|(asked, _)| asked);
     let between = stop.zip(asked).and_then(|(stop, asked)| between(stop, asked, fallen));
     let notes = [
         kill.and_then(|kill| words::asked_by(&kill.asked_by)),
         asked.and_then(|asked| words::asked_by(&asked.asked_by)),
-        Some(Note::new("pid 1", format!("{}, which {how}{}", words::short(&init), at(asked, since)))),
+        Some(Note::new("pid 1", format!("{}, which {how}{}", words::short(&init), at(world, answered, since)))),
         kill.and_then(killed_by::origin),
         (others > 0).then(|| Note::new("also", format!("the same cause ended {}", more(others)))),
         killed_note,
@@ -235,10 +236,11 @@ fn stuck(world: &World, init: &Identity, left: u64) -> String {
     format!("{} not died yet: {named}", words::count(left, "process of it has", "processes of it have"))
 }
 
-/// Which signal pid 1 ended at.
-fn at(asked: Option<&Request>, ended: BootNs) -> String {
-    asked.map_or_else(String::new, |asked| {
-        format!(" {} after {}{}", seconds(ended - asked.at), asked.signal, words::briefly(asked))
+/// Which signal pid 1 ended at, and whether that is certain.
+fn at(world: &World, answered: Option<(&Request, bool)>, ended: BootNs) -> String {
+    answered.map_or_else(String::new, |(asked, is_certain)| {
+        let perhaps = if is_certain { "" } else { ", perhaps for another reason" };
+        format!(" {} after {}{}{perhaps}", seconds(ended - asked.at), asked.signal, words::briefly(world, asked))
     })
 }
 
@@ -246,7 +248,7 @@ fn at(asked: Option<&Request>, ended: BootNs) -> String {
 fn between(stop: &Stop, asked: &Request, fallen: &[Fallen]) -> Option<(Note, String)> {
     let told = |of: &Fallen| {
         let by = of.left_by.filter(|by| stop.passed_to.iter().any(|told| told.key == by.key))?;
-        of.asked.is_none().then_some((by, of.process))
+        (of.asked.is_none() && !of.is_told).then_some((by, of.process))
     };
     let (by, left) = fallen.iter().find_map(told)?;
     let (by_name, left_name) = (by.comm, left.comm);
@@ -462,6 +464,44 @@ mod tests {
             (named.len(), named[0].flag("from_outside"), named[1].signal("signal")),
             (2, true, Some(Signal::TERM))
         );
+    }
+
+    #[test]
+    fn a_signal_after_which_it_may_have_ended_for_another_reason_is_told_as_that() {
+        use tracer_common::record::signal_flags as bit;
+        for (signal, is_doubtful) in [(Signal::HUP, true), (Signal::TERM, false)] {
+            let mut story = three();
+            let sent = kill(1, 10, signal);
+            let flags = sent.flags | bit::UNKILLABLE | bit::OUTSIDE | bit::HANDLER;
+            story.signal(SignalSent { flags, ..sent }).wait(5_000, &[]);
+            story.found.clear();
+            init_exits(&mut story, ExitStatus(0x100));
+            story.exit(killed(11)).exit(killed(12));
+            let message = story.found.drain(..).map(|finding| finding.message()).collect::<String>();
+            let said = "after SIGHUP from p1 (pid 1), perhaps for another reason.";
+            assert_eq!(message.contains(said), is_doubtful, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_asks_for_something_else_is_one() {
+        use tracer_common::record::signal_flags as bit;
+        let mut story = Story::new();
+        story.fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10)).exec(11, "worker");
+        let guest = TaskInfo { roles: Roles { outsider: true, ..Roles::default() }, ..born_in(NS, 12, 3, 1) };
+        story.fork(guest).exec(12, "psql");
+        story.now += 10_000 * MS;
+        asked(&mut story);
+        story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(10, 11, Signal::USR1) });
+        init_exits(&mut story, ExitStatus(0));
+        let flags = bit::GROUP | bit::KERNEL_INFO | bit::SENDER_EXITING | bit::SENDER_INIT;
+        for pid in [11, 12] {
+            story.signal(SignalSent { flags, ..kill(10, pid, Signal::KILL) });
+        }
+        story.exit(killed(11)).exit(killed(12));
+        let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
+        let text = "psql (pid 12), sent no signal, come in from outside; worker (pid 11), sent no stop signal.";
+        assert!(finding.message().contains(text), "{}", finding.message());
     }
 
     #[test]

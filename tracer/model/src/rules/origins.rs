@@ -33,8 +33,8 @@ const STEP: &[FactDef] = &[
         Kind::Word(How::IDS),
         "how what follows came of it. `passed-on`: `to` sent the same signal on; `answer`: asked to end, it ended who was \
          below it; `escalation`: `to` had not ended by then; `before`: `to` had handled it, and what follows is \
-         another's; `child-ended`: the parent of `to` did something about its end; `ended`: what follows comes with the \
-         end of `to`",
+         another's or its own; `child-ended`: the parent of `to` did something about its end; `ended`: what follows \
+         comes with the end of `to`",
     ),
     FactDef::new(
         "certainty",
@@ -101,8 +101,13 @@ fn sentence(step: &Step, after: &str) -> String {
 }
 
 /// Where a signal came from, as part of a sentence: ` from sh (pid 12)`.
-fn by(sent: &Sent) -> String {
+pub(super) fn by(sent: &Sent) -> String {
     match (sent.killer, &sent.sender) {
+        (Killer::ParentDeath, Sender::Process(parent)) => {
+            format!(" at the end of its parent {}, or of a thread of it", short(parent))
+        }
+        (Killer::TracerExit, Sender::Process(tracer)) => format!(" at the end of its tracer {}", short(tracer)),
+        (Killer::HangUp, Sender::Process(leader)) => format!(" at the end of {}", short(leader)),
         (_, Sender::Process(sender)) => match sent.asked_by.first() {
             Some(client) => format!(" from {} by {}", short(client), short(sender)),
             None => format!(" from {}", short(sender)),
@@ -136,6 +141,21 @@ pub(super) fn first(origin: &[Step]) -> Option<&Identity> {
         (_, Sender::Process(sender)) => Some(sender),
         _ => None,
     }
+}
+
+/// What that process did: the kernel sends some signals when a process ends.
+pub(super) fn first_did(origin: &[Step], signal: &str) -> String {
+    let killer = origin.first().and_then(|step| step.sent.as_ref()).map(|sent| sent.killer);
+    match killer {
+        Some(Killer::ParentDeath | Killer::TracerExit | Killer::HangUp) => "ended".to_owned(),
+        _ => format!("sent {signal}"),
+    }
+}
+
+/// Whether it began with the end of a terminal.
+pub(super) fn is_hang_up(origin: &[Step]) -> bool {
+    let is_it = |sent: &Sent| sent.signal == Signal::HUP && matches!(sent.killer, Killer::HangUp | Killer::Terminal);
+    origin.iter().filter_map(|step| step.sent.as_ref()).any(is_it)
 }
 
 /// The facts about a call or a key that sent to several processes.

@@ -169,7 +169,7 @@ fn finding(
         if is_script(comm.bytes(), &init.args) {
             vec![
                 words::exec_form(signal),
-                format!("have {comm} pass the signal on and wait (app & trap 'kill -TERM $!; wait' TERM; wait)"),
+                format!("have {comm} pass the signal on and wait (app & {}; wait)", words::trap(signal)),
                 above.to_owned(),
             ]
         } else {
@@ -297,6 +297,20 @@ mod tests {
         story.wait(2_100, &[(10, b'S', 1)]);
         let fix = found(&mut story)[0].fix();
         assert!(fix.contains("tini -g, dumb-init") && !fix.contains("docker run --init"), "{fix}");
+    }
+
+    #[test]
+    fn a_shell_is_advised_to_trap_the_stop_signal_that_it_gets() {
+        let mut story = Story::new();
+        let web = Container { id: "web".into(), stop_signal: Some("SIGINT".into()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(web)));
+        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh");
+        story.event(EventKind::Contained(key(10), "web".into())).fork(born_in(NS, 11, 2, 10)).exec(11, "app");
+        story.now += 10_000 * MS;
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::INT) }).wait(2_100, &[]);
+        let fix = found(&mut story)[0].fix();
+        assert!(fix.contains("app & trap 'kill -TERM $!; wait' INT; wait"), "{fix}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
         Opinion, Rule, Wanted, origins,
         words::{self, line, short},
     },
-    signal::{Sender, Signal, Verdict},
+    signal::{Sender, Signal, Verdict, killer::Killer},
     stop::{Executed, ForcedStop, Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -183,7 +183,7 @@ fn found(world: &World, forced: &ForcedStop, fallout: &Fallout) -> Opinion {
     Opinion::Found(Box::new(Finding {
         confidence: confidence(forced),
         headline: headline(world, forced, took_ns),
-        notes: notes(forced, fallout),
+        notes: notes(world, forced, fallout),
         fixes: fixes(world, forced),
         evidence: vec![asked.seq, kill.seq, *seq],
         facts: Facts::of(
@@ -253,6 +253,9 @@ fn headline(world: &World, forced: &ForcedStop, took_ns: Span) -> String {
         _ if let Some(child) = ignored_by(forced) => {
             format!("{} ignores {signal}, which pid 1 passed on", short(child))
         }
+        _ if let Some(child) = slow_below(forced) => {
+            format!("{}, which pid 1 notified, did not end", short(child))
+        }
         _ => format!("{it} did not end at {signal}"),
     };
     format!("{what} took {} to stop: {fate}", seconds(took_ns))
@@ -266,14 +269,31 @@ fn has_raised_in_vain(world: &World, ForcedStop { process, asked, .. }: &ForcedS
 
 /// The child to which an init passed the signal on in vain, if it has no other.
 fn ignored_by(forced: &ForcedStop) -> Option<&Identity> {
-    let Told { told, not_told, ignoring, .. } = forced.stop.told.as_ref().filter(|_| forced.is_of_container())?;
+    let told = forced.stop.told.as_ref().filter(|_| forced.is_of_container())?;
+    let Told { told, not_told, ignoring, passed_to, .. } = told;
+    let is_passed_on = |child: &Identity| passed_to.iter().any(|passed_to| passed_to.key == child.key);
     match &ignoring[..] {
-        [child] if (*told, *not_told) == (1, 0) => Some(child),
+        [child] if (*told, *not_told) == (1, 0) && is_passed_on(child) => Some(child),
         _ => None,
     }
 }
 
-fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
+/// The child that an init notified and that did not end either, if it has no other.
+fn slow_below(forced: &ForcedStop) -> Option<&Identity> {
+    let told = forced.stop.told.as_ref().filter(|_| forced.is_of_container())?;
+    let Told { told, not_told, slow, passed_to, .. } = told;
+    match &slow[..] {
+        [child] if (*told, *not_told) == (1, 0) => passed_to.iter().find(|passed_to| passed_to.key == child.key),
+        _ => None,
+    }
+}
+
+/// Whether a program that stands above others is not what kept them: each of them was sent a signal.
+fn are_all_told(forced: &ForcedStop) -> bool {
+    forced.stop.told.as_ref().is_some_and(|told| told.told > 0 && told.not_told == 0)
+}
+
+fn notes(world: &World, forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
     let ForcedStop { stop, asked, kill, .. } = forced;
     let is_of_container = forced.is_of_container();
     let it = if is_of_container { "pid 1" } else { "it" };
@@ -297,14 +317,19 @@ fn notes(forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
     let of_shell = told.filter(|_| !is_of_container && forced.runs_shell());
     let notes = [
         words::asked_by(&asked.asked_by),
-        Some(Note::new(asked.signal.to_string(), format!("from {} to {target}: {fate}", chain(asked)))),
+        Some(Note::new(asked.signal.to_string(), format!("{} to {target}: {fate}", by(world, asked)))),
         since(forced),
         of_container.and_then(children),
         of_container.and_then(ignoring),
         of_shell.and_then(|told| behind_shell(told, asked.signal)),
-        Some(Note::new("SIGKILL", format!("{later} later, from {}{others}", chain(kill)))),
+        Some(Note::new("SIGKILL", format!("{later} later, {}{others}", by(world, kill)))),
     ];
-    let because = origins::notes(&asked.origin, asked.at).filter(|_| !is_of_container);
+    // Somebody else's end is to be explained, too.
+    let because = if kill.killer == Killer::ParentDeath {
+        origins::notes(&kill.origin, kill.at)
+    } else {
+        origins::notes(if is_of_container { &[] } else { &asked.origin[..] }, asked.at)
+    };
     notes.into_iter().flatten().chain(fallout.notes.iter().cloned()).chain(because).take(MOST_NOTES - 1).collect()
 }
 
@@ -329,6 +354,7 @@ fn children(children: &Told) -> Option<Note> {
     let Told { told, not_told, named, passed_to, .. } = children;
     let text = match (told, not_told) {
         (0, 0) => return None,
+        (_, 0) if passed_to.is_empty() => "all of them were sent a signal, though not by pid 1".to_owned(),
         (_, 0) => "it passed a signal on to all of them".to_owned(),
         (0, _) if passed_to.is_empty() => format!("it sent no signal to {}", words::names(named, *not_told)),
         _ => format!("not sent any: {}", words::names(named, *not_told)),
@@ -354,8 +380,8 @@ fn ignoring(children: &Told) -> Option<Note> {
 }
 
 /// The sender, and on whose behalf: what sends the signals of containers lives for a moment only.
-fn chain(request: &Request) -> String {
-    line(short(&request.sender), &request.ancestors)
+fn by(world: &World, request: &Request) -> String {
+    words::by(world, request, &line(short(&request.sender), &request.ancestors))
 }
 
 #[cfg(test)]

@@ -141,6 +141,7 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
     let notes = [
         words::asked_by(&asked.asked_by),
         Some(words::origin(asked)),
+        asked.former.as_ref().map(|former| words::former(former, asked.at)),
         is_init.then(|| Note::new("pid 1", words::short(&name))),
         Note::maybe("passed on", words::to(passed_to)),
     ];
@@ -153,7 +154,7 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
             "{who} {} {} after {signal}{}",
             words::ended(status),
             seconds(took_ns),
-            words::briefly(asked)
+            words::briefly(world, asked)
         ),
         notes: notes
             .into_iter()
@@ -161,7 +162,7 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
             .chain(origins::notes(&asked.origin, asked.at))
             .take(MOST_NOTES - 1)
             .collect(),
-        fixes: vec![words::unmeant(asked)],
+        fixes: asked.former.as_ref().map(words::stale_pid).into_iter().chain([words::unmeant(world, asked)]).collect(),
         evidence: vec![asked.seq, seq],
         facts: Facts::of(
             FACTS,
@@ -198,9 +199,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
+        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent, TaskInfo},
         host::Container,
-        ident::Args,
+        ident::{Args, TaskRef},
         signal::{Place, Signal},
         story::{MS, Story, born, born_in, end, key, kill},
     };
@@ -373,6 +374,22 @@ mod tests {
     }
 
     #[test]
+    fn whose_the_pid_was_before_is_told() {
+        let mut story = story();
+        let of = |start| TaskRef { key: ProcKey { start, tgid: 40 }, tid: 40 };
+        let old = of(story.now);
+        story.fork(TaskInfo { key: old.key, ..born(40, 1) }).event(EventKind::Rename(old.key, "oldserver".into()));
+        story.wait(1_000, &[]).exit(Exit { task: old, ..end(40, 1, Adopter::None) }).event(EventKind::Free(old));
+        let new = of(story.wait(100, &[]).now);
+        story.fork(TaskInfo { key: new.key, ..born(40, 1) }).event(EventKind::Rename(new.key, "victim".into()));
+        story.signal(SignalSent { target: new, ..handled(3, 40, Signal::TERM) });
+        story.exit(Exit { task: new, ..end(40, 1, Adopter::None) });
+        let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
+        assert!(finding.message().contains("Pid: that of oldserver until 100 ms before"), "{}", finding.message());
+        assert!(finding.fix().starts_with("if oldserver was meant"), "{}", finding.fix());
+    }
+
+    #[test]
     fn an_init_that_waits_for_signals_has_taken_it() {
         let mut story = story();
         // sigtimedwait(2): neither blocked nor handled.
@@ -414,10 +431,19 @@ mod tests {
 
     #[test]
     fn the_end_of_a_parent_sends_nothing_by_itself() {
-        let mut story = story();
-        let sent = handled(3, 4, Signal::TERM);
-        story.signal(SignalSent { flags: sent.flags | bit::NO_INFO | bit::SENDER_EXITING, ..sent });
-        let finding = exits(&mut story, 4, 0).unwrap();
-        assert!(finding.headline.ends_with("after SIGTERM, as its parent runc (pid 3) ended"), "{}", finding.headline);
+        for (ends, says, advises) in [
+            (true, "after SIGTERM, as its parent runc (pid 3) ended", "find out why runc ended"),
+            (false, "after SIGTERM, as a thread of its parent runc (pid 3) ended", "runtime.LockOSThread()"),
+        ] {
+            let mut story = story();
+            if ends {
+                story.exit(end(3, 2, Adopter::None));
+            }
+            let sent = handled(3, 4, Signal::TERM);
+            story.signal(SignalSent { flags: sent.flags | bit::NO_INFO | bit::SENDER_EXITING, ..sent });
+            let finding = exits(&mut story, 4, 0).unwrap();
+            assert!(finding.headline.ends_with(says), "{}", finding.headline);
+            assert!(finding.fix().contains(advises), "{}", finding.fix());
+        }
     }
 }

@@ -6,10 +6,12 @@ use crate::{
     finding::{FactDef, Facts, Kind, Note, Role},
     ident::{Comm, Identity},
     kill::Fallen,
+    origin::Former,
     signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
     summary::{and_more, seconds},
     time::BootNs,
+    world::World,
 };
 
 /// A process by its name and its pid on the host: `sh (pid 4125)`.
@@ -61,13 +63,25 @@ pub fn on_behalf(asked_by: &[Identity]) -> String {
     }
 }
 
-/// Where a request to stop came from, in a few words that follow its signal.
-pub(super) fn briefly(request: &Request) -> String {
-    let sender = short(&request.sender);
+/// Whether a request came with the end of a thread, and the process of that lives on.
+fn is_of_thread(world: &World, request: &Request) -> bool {
+    let lives = || world.get(request.sender.key).is_some_and(|sender| sender.death().is_none());
+    request.killer == Killer::ParentDeath && lives()
+}
+
+/// Where a request came from, or a SIGKILL: from whom, or with whose end. `sender` names that one.
+pub(super) fn by(world: &World, request: &Request, sender: &str) -> String {
     match request.killer {
-        Killer::ParentDeath => format!(", as its parent {sender} ended"),
-        _ => format!(" from {sender}"),
+        Killer::ParentDeath if is_of_thread(world, request) => format!("as a thread of its parent {sender} ended"),
+        Killer::ParentDeath => format!("as its parent {sender} ended"),
+        _ => format!("from {sender}"),
     }
+}
+
+/// The same, in a few words that follow its signal.
+pub(super) fn briefly(world: &World, request: &Request) -> String {
+    let comma = if request.killer == Killer::ParentDeath { "," } else { "" };
+    format!("{comma} {}", by(world, request, &short(&request.sender)))
 }
 
 /// The same, in full.
@@ -81,10 +95,30 @@ pub(super) fn origin(request: &Request) -> Note {
     }
 }
 
+/// Whose a pid was until a moment before the signal: somebody may have written it down.
+pub(super) fn former(former: &Former, sent_at: BootNs) -> Note {
+    let before = seconds(sent_at - former.ended);
+    Note::new("pid", format!("that of {} until {before} before", former.process.comm))
+}
+
+/// The fix for that.
+pub(super) fn stale_pid(former: &Former) -> String {
+    format!(
+        "if {} was meant, whose pid that was before, check the pid in a pid file against the program before you use it \
+         (start-stop-daemon --exec), or have its service manager signal it",
+        former.process.comm
+    )
+}
+
+/// The fix for a signal that comes with the end of a thread.
+pub(super) const LASTING_THREAD: &str =
+    "start it from a thread that lives as long as the process (the main thread; in Go, use runtime.LockOSThread())";
+
 /// The fix if the stop was not intended.
-pub(super) fn unmeant(request: &Request) -> String {
+pub(super) fn unmeant(world: &World, request: &Request) -> String {
     let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
     match request.killer {
+        Killer::ParentDeath if is_of_thread(world, request) => LASTING_THREAD.to_owned(),
         Killer::ParentDeath => format!("if this was not intended, find out why {sender} ended"),
         _ => format!("if this was not intended, find out why {sender} sent it, and who started it"),
     }
@@ -92,8 +126,9 @@ pub(super) fn unmeant(request: &Request) -> String {
 
 /// Those that died with a namespace and matter, of so many, and whether they had been asked to end before.
 pub(super) fn fallen(fallen: &[Fallen], count: u64, ended: BootNs) -> String {
-    let one = |Fallen { process, asked, asked_at, is_outsider, .. }: &Fallen| {
+    let one = |Fallen { process, asked, asked_at, is_told, is_outsider, .. }: &Fallen| {
         let how = match asked {
+            None if *is_told => "sent no stop signal".to_owned(),
             None => "sent no signal".to_owned(),
             Some((signal, verdict)) => {
                 let before = seconds(ended - *asked_at);
@@ -135,7 +170,7 @@ const FALLEN_FACTS: &[FactDef] = &[
 ];
 
 pub(super) fn fallen_facts(fallen: &[Fallen], ended: BootNs) -> Vec<Facts> {
-    let one = |Fallen { process, asked, asked_at, is_outsider, left_by }: &Fallen| {
+    let one = |Fallen { process, asked, asked_at, is_told: _, is_outsider, left_by }: &Fallen| {
         Facts::of(
             FALLEN_FACTS,
             [
@@ -193,9 +228,8 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop
         return vec![
             exec_form(signal),
             format!(
-                "run the program in the background and have the shell pass the signal on (app & trap 'kill -{0} $!; wait' \
-                 {0}; wait)",
-                bare(signal)
+                "run the program in the background and have the shell pass the signal on (app & {}; wait)",
+                trap(signal)
             ),
             format!(
                 "if what it runs needs no clean end, run it under an init (docker run --init, tini): {signal} ends the \
@@ -233,6 +267,13 @@ pub(super) fn exec_form(signal: Signal) -> String {
         "make the program pid 1 itself, if it handles {signal} (the exec form of ENTRYPOINT, or `exec` as the last command \
          of the script)"
     )
+}
+
+/// How a shell passes a signal on to its program in the background, which ignores SIGINT and SIGQUIT there unless it
+/// handles them (POSIX, "Signals and Error Handling").
+pub(super) fn trap(signal: Signal) -> String {
+    let to = if matches!(signal, Signal::INT | Signal::QUIT) { Signal::TERM } else { signal };
+    format!("trap 'kill -{} $!; wait' {}", bare(to), bare(signal))
 }
 
 /// The name of a signal as a shell's `trap` takes it.

@@ -96,6 +96,11 @@ impl Killer {
         )
     }
 
+    /// Whether the kernel sends it because a thread ended, whose process may live on.
+    pub fn is_of_thread(self) -> bool {
+        matches!(self, Self::ParentDeath | Self::TracerExit)
+    }
+
     /// Whether the same cause can end many processes at once.
     pub fn can_end_many(self) -> bool {
         let of_others = matches!(self, Self::Terminal | Self::Oom | Self::Kernel | Self::Unknown);
@@ -130,8 +135,12 @@ pub fn killer(sent: &SignalSent) -> Killer {
     // send_sig(…, 0) and the like: on behalf of the current task, though it did not ask for it.
     if has(bit::NO_INFO) {
         match signal {
+            // kill(2), which has no siginfo since 7.x, sends to a process.
+            _ if is_own && has(bit::GROUP) => {}
             Signal::PIPE if is_own => return Killer::BrokenPipe,
             Signal::XFSZ if is_own => return Killer::FileSizeLimit,
+            // Whoever writes to `cgroup.kill` of its own group is one of those whom that ends.
+            Signal::KILL if is_own => return Killer::CgroupKill,
             _ if is_own => {}
             // An exiting task makes no system calls: `forget_original_parent()` sends the signal of `PR_SET_PDEATHSIG`.
             _ if has(bit::SENDER_EXITING) => return Killer::ParentDeath,
@@ -219,6 +228,12 @@ mod tests {
             (10, Signal::XFSZ, PLAIN, 0, Killer::FileSizeLimit),
             (10, Signal::PIPE, PLAIN, 0, Killer::BrokenPipe),
             (10, Signal::PIPE, group, 0, Killer::Itself),
+            // 7.x: kill(2) on its own pid. What comes of a write is for the thread that wrote.
+            (10, Signal::PIPE, group | PLAIN, 0, Killer::Itself),
+            (10, Signal::XFSZ, group | PLAIN, 0, Killer::Itself),
+            (10, Signal::KILL, group | PLAIN, 0, Killer::Itself),
+            // Whoever writes to `cgroup.kill` of its own group.
+            (10, Signal::KILL, PLAIN, 0, Killer::CgroupKill),
             (10, Signal::SEGV, 0, 1, Killer::Fault),
             (10, Signal::SYS, 0, 1, Killer::Seccomp),
             (2, Signal::INT, KERNEL | group, 0, Killer::Terminal),

@@ -11,7 +11,7 @@ use crate::{
     ident::{Args, Comm, PidNs, ProcKey},
     kill::{Ending, Fallen},
     signal::{
-        self, Aim, Sender, Verdict,
+        self, Aim, Sender, Signal, Verdict,
         killer::{Killer, killer},
     },
     stop::Request,
@@ -478,6 +478,9 @@ impl World {
         }
         self.note_fatal(sent, sender, verdict, turn);
         let continued = self.note_stopped(sent, sender, verdict, turn);
+        if signal == Signal::CONT && flags & signal_flags::STOPPED != 0 {
+            self.note_continued(target.key);
+        }
         if let Sender::Process(sender) = sender {
             // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
             // (`complete_signal()`).
@@ -491,7 +494,8 @@ impl World {
                 ancestors: Vec::new(),
                 asked_by: Vec::new(),
                 origin: self.origin(target.key, signal).into(),
-                is_stopped: flags & signal_flags::STOPPED != 0,
+                former: None,
+                is_stopped: flags & (signal_flags::STOPPED | signal_flags::BLOCKED) == signal_flags::STOPPED,
                 is_to_leader: sent.place.session == target.key.tgid,
                 aim: sent.aim,
                 leads_named: sent.aim == Aim::Group && sent.place.group == target.key.tgid,

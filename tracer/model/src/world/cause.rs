@@ -20,6 +20,8 @@ use crate::{
 
 /// If a process raises a signal within this time after it handled it, it counts as passing it on.
 pub(super) const RAISED_AGAIN: Span = Span::seconds(10);
+/// A timer that runs out again within this time ticks.
+const TICKS: Span = Span::seconds(10);
 /// How many ancestors of a sender are kept.
 const MOST_ANCESTORS: usize = 16;
 
@@ -41,6 +43,8 @@ pub(super) struct Cause {
     pub terminal: Option<Terminal>,
     /// Even if its default action ends the process, it did not take effect at once.
     pub is_taken: bool,
+    /// Of a timer: it had run out a moment before as well, so it announces nothing.
+    pub ticks: bool,
     pub at: BootNs,
     pub seq: Seq,
 }
@@ -107,12 +111,14 @@ impl Causes {
 
     /// At most one per number, of which there are 64.
     fn note(&mut self, cause: Cause, is_handled: bool) {
+        let is_raised = !is_handled && cause.is_own();
         let causes = if is_handled { &mut self.handled } else { &mut self.fatal };
-        match causes.iter_mut().find(|known| known.signal == cause.signal) {
-            // Nothing can follow the first of these, nor precede its effect.
-            Some(_) if cause.signal == Signal::KILL => {}
-            Some(known) => *known = Arc::new(cause),
-            None => causes.push(Arc::new(cause)),
+        let before = put(causes, Arc::new(cause));
+        // A program that has taken it by sigwait(3) or a signalfd(2) has handled it, too.
+        if let Some(before) = before.filter(|before| is_raised && before.is_taken && !before.is_own())
+            && self.handled.iter().all(|known| known.signal != before.signal || known.seq < before.seq)
+        {
+            put(&mut self.handled, before);
         }
     }
 
@@ -146,8 +152,21 @@ impl Causes {
                     (Some(fatal), false)
                 }
             }
-            // The handler was removed before the signal was taken.
-            (fatal, handled) => (fatal.or(handled), false),
+            // The handler was removed before the signal was taken; of long ago, it is another one that nobody saw.
+            (fatal, handled) => (fatal.or(handled.filter(|handled| died_at - handled.at <= RAISED_AGAIN)), false),
+        }
+    }
+}
+
+/// Puts a signal in the place of the one of that number, and returns that.
+fn put(causes: &mut Vec<Arc<Cause>>, cause: Arc<Cause>) -> Option<Arc<Cause>> {
+    match causes.iter_mut().find(|known| known.signal == cause.signal) {
+        // Nothing can follow the first of these, nor precede its effect.
+        Some(_) if cause.signal == Signal::KILL => None,
+        Some(known) => Some(std::mem::replace(known, cause)),
+        None => {
+            causes.push(cause);
+            None
         }
     }
 }
@@ -190,6 +209,7 @@ impl World {
         // An init takes only what it waits for, which older recordings do not show.
         let taken = signal_flags::BLOCKED | signal_flags::AWAITED | signal_flags::UNKILLABLE;
         let is_taken = sent.flags & taken != 0;
+        let ticks = killer == Killer::Timer && self.has_just_run_out(target.key, signal, at);
         let cause = Cause {
             signal,
             code,
@@ -202,6 +222,7 @@ impl World {
             call,
             terminal,
             is_taken,
+            ticks,
             at,
             seq,
         };
@@ -218,12 +239,13 @@ impl World {
         last.map_or(&[], |cause| &cause.origin)
     }
 
-    /// Whether a process that raises a signal now does so to end with that status: it had handled that signal from
+    /// Whether a process that raises a signal now does so to end with that status: it had taken that signal from
     /// another process, or a child of it has ended by it.
     pub fn raises_again(&self, key: ProcKey, signal: Signal) -> bool {
         let Some(process) = self.get(key) else { return false };
-        let is_soon = |cause: &Arc<Cause>| cause.signal == signal && self.now - cause.at <= RAISED_AGAIN;
-        process.causes.as_ref().is_some_and(|causes| causes.handled().any(is_soon))
+        let is_soon =
+            |cause: &Arc<Cause>| cause.signal == signal && !cause.is_own() && self.now - cause.at <= RAISED_AGAIN;
+        process.causes.as_ref().is_some_and(|causes| causes.received().any(is_soon))
             || self.repeats(key, signal, self.now).is_some()
     }
 
@@ -231,11 +253,19 @@ impl World {
     pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
         let at = self.now;
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let is_why = |cause: &&Arc<Cause>| cause.signal == signal && at - cause.at <= RAISED_AGAIN;
-        let Some(cause) = process.causes.as_ref().and_then(|causes| causes.handled().find(is_why)) else { return };
+        let is_why = |cause: &&Arc<Cause>| cause.signal == signal && !cause.is_own() && at - cause.at <= RAISED_AGAIN;
+        let Some(cause) = process.causes.as_ref().and_then(|causes| causes.received().find(is_why)) else { return };
         let Cause { sender, asked_by, seq: sent, .. } = &**cause;
         let in_vain = InVain { signal, sender: *sender, asked_by: asked_by.clone(), verdict, at, sent: *sent, dropped };
         process.raised_in_vain = Some(Box::new(in_vain));
+    }
+
+    /// Whether a timer of a process has run out a moment before.
+    fn has_just_run_out(&self, key: ProcKey, signal: Signal, at: BootNs) -> bool {
+        let is_tick =
+            |cause: &Arc<Cause>| cause.killer == Killer::Timer && cause.signal == signal && at - cause.at <= TICKS;
+        let causes = self.get(key).and_then(|process| process.causes.as_ref());
+        causes.is_some_and(|causes| causes.handled().any(is_tick))
     }
 
     /// Whether a process is in the namespace of an init, as far as both are known.

@@ -56,7 +56,9 @@ impl World {
         signal: Signal,
         verdict: Verdict,
     ) {
-        if signal.is_ignored_by_default() || verdict == Verdict::TargetExiting {
+        // Whom the kernel kills is told nothing.
+        let is_killed = signal == Signal::KILL && by.is_none();
+        if signal.is_ignored_by_default() || is_killed || verdict == Verdict::TargetExiting {
             return;
         }
         if let Some(sender) = by {

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     ident::{Identity, PidNs, ProcKey},
-    kill::Former,
+    origin::Former,
     time::{BootNs, Span},
     world::World,
 };

@@ -183,6 +183,7 @@ impl World {
             call: None,
             terminal: None,
             is_taken: false,
+            ticks: false,
             at: death.at,
             seq: death.seq,
         };
@@ -203,6 +204,7 @@ impl World {
             call,
             terminal,
             is_taken: _,
+            ticks: _,
             at,
             seq,
         } = cause;
@@ -313,7 +315,7 @@ impl World {
         for kill in kills.iter_mut().filter(|kill| kill.is_of_itself()) {
             kill.killer = Killer::Itself;
         }
-        for kill in kills.iter_mut().filter(|kill| kill.killer == Killer::ParentDeath) {
+        for kill in kills.iter_mut().filter(|kill| kill.killer.is_of_thread()) {
             // By now the other threads of a process that ends have ended, too.
             kill.sender_lives = matches!(kill.sender, Sender::Process(sender)
                 if self.get(sender.key).is_some_and(|sender| sender.death().is_none()));

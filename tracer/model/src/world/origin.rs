@@ -55,7 +55,8 @@ impl World {
             Killer::Process | Killer::CgroupKill => self
                 .escalation(cause, target)
                 .or_else(|| self.received(cause, target))
-                .or_else(|| self.child_ended(cause, target)),
+                .or_else(|| self.child_ended(cause, target))
+                .or_else(|| self.asked_before(cause, target)),
             Killer::Itself => self.repeats(cause.current, cause.signal, cause.at),
             Killer::ParentDeath | Killer::TracerExit | Killer::HangUp => self.ended(cause.current),
             Killer::BrokenPipe => self.reader_ended(target),
@@ -91,9 +92,14 @@ impl World {
             let passed = |earlier: &Cause| {
                 let is_same = earlier.signal == cause.signal;
                 let span = cause.at - earlier.at;
-                // After Ctrl-C at a shell, a person may give the next command.
-                let is_at_prompt = earlier.signal == Signal::INT && is_shell(process.comm.bytes());
-                let is_why = span <= if is_at_prompt { AT_ONCE } else { SOON }
+                let within = match earlier.killer {
+                    // Whoever has set a timer acts on it.
+                    Killer::Timer => AT_ONCE,
+                    // After Ctrl-C at a shell, a person may give the next command.
+                    _ if earlier.signal == Signal::INT && is_shell(process.comm.bytes()) => AT_ONCE,
+                    _ => SOON,
+                };
+                let is_why = span <= within
                     && earlier.current != cause.current
                     && (!is_helped || earlier.at <= helper.start)
                     && (is_same || (is_request(earlier) && self.is_near_below(target, key)));
@@ -126,6 +132,15 @@ impl World {
             return None;
         }
         Some(end.step(How::ChildEnded, Certainty::Likely))
+    }
+
+    /// Somebody else had asked the process for the same a moment before, and it had handled that.
+    fn asked_before(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
+        let causes = self.get(target)?.causes.as_ref()?;
+        let before = causes.handled().find(|earlier| earlier.signal == cause.signal)?;
+        let is_other = before.by()?.key != cause.by()?.key;
+        let is_why = is_other && asks_for_end(cause.signal) && cause.at - before.at <= RAISED_AGAIN;
+        is_why.then(|| after(before, self.identity(target), How::Before, Certainty::Likely))
     }
 
     /// A child had ended by the signal that a process raises for itself, so that its waiter sees the same status.
@@ -211,23 +226,32 @@ pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
 /// It asks a process to end, or announces a limit.
 pub(super) fn is_request(cause: &Cause) -> bool {
     match cause.killer {
-        Killer::Timer => cause.signal == Signal::ALRM,
+        Killer::Timer => cause.signal == Signal::ALRM && !cause.ticks,
         _ => matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),
     }
 }
 
-/// What a process had handled before another signal ended it.
+/// It asks for nothing but an end, most often.
+fn asks_for_end(signal: Signal) -> bool {
+    matches!(signal, Signal::INT | Signal::QUIT | Signal::TERM)
+}
+
+/// What a process had handled before another signal ended it, be it one of its own.
 pub(super) fn before(handled: &Cause, fatal: &Cause, victim: Identity) -> Option<Origin> {
-    let is_meant =
-        handled.signal == fatal.signal || matches!(handled.signal, Signal::INT | Signal::QUIT | Signal::TERM);
+    let is_meant = handled.signal == fatal.signal || asks_for_end(handled.signal);
     let is_other = |sender: &Identity| {
         let is_by = |step: &Step| matches!(step.sent.as_ref().map(|sent| sent.sender), Some(Sender::Process(of)) if of.key == sender.key);
         fatal.by().is_none_or(|of| of.key != sender.key) && !fatal.origin.iter().any(is_by)
     };
-    let is_told = matches!(fatal.killer, Killer::Process | Killer::CgroupKill)
+    let within = match handled.signal {
+        // After a key at a shell, a person may give a command like that.
+        Signal::INT | Signal::QUIT if fatal.is_own() => AT_ONCE,
+        _ => RAISED_AGAIN,
+    };
+    let is_told = matches!(fatal.killer, Killer::Process | Killer::CgroupKill | Killer::Itself)
         && is_meant
         && handled.seq < fatal.seq
-        && fatal.at - handled.at <= RAISED_AGAIN
+        && fatal.at - handled.at <= within
         && handled.by().map_or(fatal.origin.is_empty(), is_other);
     is_told.then(|| after(handled, victim, How::Before, Certainty::Likely))
 }

@@ -4,7 +4,7 @@ use crate::{
     ident::{Args, Identity, ProcKey},
     kill::Fallen,
     programs::is_runtime,
-    signal::{Signal, Verdict},
+    signal::{Signal, Verdict, killer::Killer},
     stop::{Executed, Meaning, NAMED, Request, Stop, Told},
     time::BootNs,
     world::World,
@@ -21,7 +21,9 @@ impl World {
     /// A process has sent a signal to another one. Who stands behind it is put in where it is wanted.
     pub(super) fn note_request(&mut self, request: Request, asked_by: &[Identity]) {
         let target = request.target.key;
-        if request.sender.key == target || request.verdict == Verdict::TargetExiting {
+        // A SIGKILL that the kernel drops, because it comes from inside, stops nobody.
+        let is_void = matches!(request.verdict, Verdict::TargetExiting | Verdict::KillFromInside);
+        if request.sender.key == target || is_void {
             return;
         }
         let meaning = self.meaning_of(request.signal, &request.target);
@@ -30,7 +32,9 @@ impl World {
         if meaning.is_none() && (request.signal != Signal::KILL || !is_first_kill()) {
             return;
         }
-        let request = Request { ancestors: self.ancestors(request.sender.key), asked_by: asked_by.to_vec(), ..request };
+        let former = self.former(target, &request.sender).filter(|_| request.killer == Killer::Process);
+        let ancestors = self.ancestors(request.sender.key);
+        let request = Request { ancestors, asked_by: asked_by.to_vec(), former, ..request };
         let Some(process) = self.processes.get_mut(&target) else { return };
         let stop = process.stop.get_or_insert_default();
         if let Some(meaning) = meaning {
@@ -42,6 +46,13 @@ impl World {
         let told = since.and_then(|since| self.told(target, since));
         if let Some(stop) = self.processes.get_mut(&target).and_then(|process| process.stop.as_mut()) {
             stop.told = told;
+        }
+    }
+
+    /// A stopped process is continued.
+    pub(super) fn note_continued(&mut self, key: ProcKey) {
+        if let Some(stop) = self.processes.get_mut(&key).and_then(|process| process.stop.as_mut()) {
+            stop.note_continued();
         }
     }
 
@@ -81,8 +92,9 @@ impl World {
         for (child, was_told) in self.family(init, since) {
             if was_told {
                 children.told += 1;
-                if child.has_ignored_since(since) && children.ignoring.len() < NAMED {
-                    children.ignoring.push(child.identity());
+                let named = if child.has_ignored_since(since) { &mut children.ignoring } else { &mut children.slow };
+                if child.heard_since(since) && named.len() < NAMED {
+                    named.push(child.identity());
                 }
                 continue;
             }
@@ -123,6 +135,7 @@ impl World {
             process: process.identity(),
             asked: last.map(|asked| (asked.signal, asked.verdict)),
             asked_at: last.map(|asked| asked.at).unwrap_or_default(),
+            is_told: last.is_none() && process.heard_since(process.key.start),
             is_outsider: process.roles.outsider,
             left_by: process.adoption.map(|adoption| adoption.from),
         })

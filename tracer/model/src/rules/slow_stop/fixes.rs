@@ -1,6 +1,6 @@
 //! What helps against a slow stop: what fits the program, the signal's fate, and whoever waited for it.
 
-use super::{has_raised_in_vain, ignored_by};
+use super::{are_all_told, has_raised_in_vain, ignored_by, slow_below};
 use crate::{
     rules::{manager::Manager, servers, words},
     signal::Verdict,
@@ -32,7 +32,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
             "look for state D, if it sleeps in the kernel (disk, NFS, FUSE)".to_owned(),
         ],
         _ if stop.is_reload(asked) => vec![ends_at(stop, asked, manager)],
-        _ if forced.runs_shell() => {
+        _ if forced.runs_shell() && !are_all_told(forced) => {
             let instead = if forced.is_of_container() {
                 words::exec_form(signal)
             } else {
@@ -43,15 +43,21 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
             };
             vec![
                 instead,
-                "run the program in the background and `wait` for it, and pass the signal on (trap 'kill -TERM $!; wait' \
-                 TERM): a shell runs its trap only when the command that it waits for has ended"
-                    .to_owned(),
+                format!(
+                    "run the program in the background and `wait` for it, and pass the signal on ({}): a shell runs its \
+                     trap only when the command that it waits for has ended",
+                    words::trap(signal)
+                ),
             ]
         }
         _ if has_raised_in_vain(world, forced) => words::raised_in_vain(asked.target.comm, signal),
         _ if let Some(child) = ignored_by(forced) => vec![
             format!("have {} handle {signal} instead of ignoring it", child.comm),
-            format!("stop the container with a signal that {} does not ignore{}", child.comm, of(manager.stop_signal())),
+            format!(
+                "stop the container with a signal that {} does not ignore{}",
+                child.comm,
+                of(manager.stop_signal())
+            ),
         ],
         _ if let Some(prompt) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => {
             let (server, setting) = (asked.target.comm, of(manager.stop_signal()));
@@ -61,9 +67,11 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
             ]
         }
         _ => vec![
-            "find out what kept the program (connections that it drains, children that never got the signal), and have it \
-             end sooner"
-                .to_owned(),
+            format!(
+                "find out what kept {} (connections that it drains, children that never got the signal), and have it end \
+                 sooner",
+                slow_below(forced).map_or_else(|| "the program".to_owned(), |child| child.comm.to_string())
+            ),
             format!("give it the time that it needs{}", of(manager.grace())),
         ],
     }

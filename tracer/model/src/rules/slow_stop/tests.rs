@@ -64,6 +64,47 @@ fn what_the_kernel_kills_with_it_is_part_of_the_story() {
 }
 
 #[test]
+fn a_sigkill_from_inside_that_is_dropped_ends_no_stop() {
+    let mut story = container();
+    story.fork(born_in(NS, 11, 2, 10)).exec(11, "kill");
+    story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[]);
+    let inside = kill(11, 10, Signal::KILL);
+    story.signal(SignalSent { result: 1, flags: inside.flags | bit::UNKILLABLE, ..inside });
+    story.exit(end(11, 10, Adopter::None)).free(11).wait(7_000, &[]);
+    let finding = killed(&mut story).unwrap();
+    let (killer, wasted) = (finding.facts.process("killer").unwrap().key, finding.facts.span("wasted_ns") / MS);
+    assert_eq!((killer, wasted), (key(4), 10_000));
+    assert!(finding.message().contains("SIGKILL: 10.0 s later, from runc (pid 4)"), "{}", finding.message());
+}
+
+#[test]
+fn a_sigkill_that_comes_with_the_end_of_the_parent_is_not_from_it() {
+    let mut story = container();
+    story.signal(sent(3, Signal::TERM, 0, 1)).wait(3_000, &[]).exit(end(2, 1, Adopter::None));
+    let flags = bit::GROUP | bit::NO_INFO | bit::SENDER_EXITING | bit::OUTSIDE;
+    story.signal(SignalSent { flags, ..kill(2, 10, Signal::KILL) });
+    story.exit(Exit { status: ExitStatus(9), ..end(10, 2, Adopter::None) });
+    let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
+    let says = "SIGKILL: 3.0 s later, as its parent shim (pid 2) < p1 (pid 1) ended.";
+    assert!(finding.message().contains(says), "{}", finding.message());
+}
+
+#[test]
+fn a_shell_is_advised_to_trap_its_own_stop_signal() {
+    // A shell has its jobs in the background ignore SIGINT and SIGQUIT.
+    for (signal, says) in
+        [(Signal::QUIT, "trap 'kill -TERM $!; wait' QUIT"), (Signal(12), "'kill -USR2 $!; wait' USR2")]
+    {
+        let mut story = container();
+        let known = Container { id: "web".into(), stop_signal: Some(signal.to_string()), ..Container::default() };
+        story.event(EventKind::Container(Box::new(known))).event(EventKind::Contained(key(10), "web".into()));
+        story.exec(10, "sh").signal(sent(3, signal, bit::HANDLER, 0)).wait(3_000, &LIVES);
+        let fix = killed(&mut story).unwrap().fix();
+        assert!(fix.contains(says), "{fix}");
+    }
+}
+
+#[test]
 fn who_asked_the_engine_for_it_is_named() {
     let mut story = container();
     let web = Container { id: "3f2e".into(), name: Some("web".into()), ..Container::default() };
@@ -207,6 +248,38 @@ fn a_child_that_ignores_what_was_passed_on_is_named() {
 }
 
 #[test]
+fn a_child_that_was_notified_and_is_slow_is_named_whatever_stands_above_it() {
+    let mut story = container();
+    story.exec(10, "sh entrypoint.sh").fork(born_in(NS, 11, 2, 10)).exec(11, "app").wait(60_000, &[]);
+    story.signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+    let passed = kill(10, 11, Signal::TERM);
+    story.signal(SignalSent { flags: passed.flags | bit::HANDLER, ..passed }).wait(10_000, &[]);
+    assert!(killed(&mut story).is_none());
+    let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
+    let said = "took 10.0 s to stop: app (pid 11), which pid 1 notified, did not end";
+    assert!(finding.headline.ends_with(said), "{}", finding.headline);
+    let fix = finding.fix();
+    assert!(fix.starts_with("find out what kept app") && !fix.contains("trap"), "{fix}");
+}
+
+#[test]
+fn what_others_have_sent_its_children_pid_1_has_not_passed_on() {
+    for (more, result) in [(bit::IGNORE, 1), (bit::HANDLER, 0)] {
+        let mut story = container();
+        story.fork(born_in(NS, 11, 2, 10)).exec(11, "worker").wait(60_000, &[]);
+        story.signal(sent(3, Signal::TERM, bit::HANDLER, 0));
+        // `runc kill --all`
+        let to_all = kill(3, 11, Signal::TERM);
+        story.signal(SignalSent { result, flags: to_all.flags | bit::OUTSIDE | more, ..to_all }).wait(3_000, &[]);
+        assert!(killed(&mut story).is_none());
+        let finding = story.exit(Exit { status: ExitStatus(9), ..end(11, 10, Adopter::None) }).only();
+        assert!(finding.headline.ends_with("its pid 1 did not end at SIGTERM"), "{}", finding.headline);
+        let said = "Children: all of them were sent a signal, though not by pid 1.";
+        assert!(finding.message().contains(said), "{}", finding.message());
+    }
+}
+
+#[test]
 fn pid_1_that_relies_on_its_own_signal_is_told_so() {
     let mut story = container();
     story.exec(10, "node").signal(sent(3, Signal::TERM, bit::HANDLER, 0));
@@ -332,6 +405,7 @@ fn what_became_of_a_workers_signal_is_told() {
         (bit::HANDLER, "it did not end at SIGTERM", "(stopwaitsecs=)"),
         (bit::HANDLER | bit::BLOCKED, "it blocked SIGTERM", "unblock SIGTERM"),
         (bit::HANDLER | bit::STOPPED, "it was stopped", "kill -CONT"),
+        (bit::HANDLER | bit::STOPPED | bit::BLOCKED, "it blocked SIGTERM", "unblock SIGTERM"),
     ] {
         let mut story = supervised();
         told(&mut story, 20, Signal::TERM, more, 0, 5_000);
@@ -349,6 +423,17 @@ fn a_signal_that_was_waited_for_was_taken() {
     let finding = then_killed(&mut story, 20);
     assert_eq!(finding.facts.word("verdict"), "delivered");
     assert!(finding.headline.ends_with("it did not end at SIGTERM"), "{}", finding.headline);
+}
+
+#[test]
+fn who_is_continued_takes_what_has_waited() {
+    for (more, says) in [(0, "it did not end at SIGTERM"), (bit::BLOCKED, "it blocked SIGTERM")] {
+        let mut story = supervised();
+        told(&mut story, 20, Signal::TERM, bit::HANDLER | bit::STOPPED | more, 0, 5_000);
+        told(&mut story, 31, Signal::CONT, bit::STOPPED, 1, 5_000);
+        let finding = then_killed(&mut story, 20);
+        assert!(finding.headline.ends_with(says), "{}", finding.headline);
+    }
 }
 
 #[test]

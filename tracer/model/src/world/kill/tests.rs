@@ -122,6 +122,18 @@ fn what_was_handled_long_ago_or_by_another_program_is_not_why_a_signal_is_raised
 }
 
 #[test]
+fn what_was_handled_long_ago_is_not_why_it_ends_by_a_signal_that_was_not_seen() {
+    for (ms, want) in [(500, (Killer::Process, Some(2), 1)), (RAISED_AGAIN / MS + 1, (Killer::Unknown, None, 1))] {
+        let mut story = story();
+        let sent = kill(2, 10, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | signal_flags::HANDLER, ..sent }).wait(ms, &[]);
+        ends(&mut story, 10, Signal::TERM);
+        story.wait(200, &[]);
+        assert_eq!(told(&mut story), [want], "{ms}");
+    }
+}
+
+#[test]
 fn the_mark_of_the_out_of_memory_killer_counts_only_with_its_signal() {
     let of_kernel = SignalSent { flags: signal_flags::KERNEL_INFO, ..kill(10, 10, Signal::KILL) };
     for (sent, want) in [(of_kernel, Killer::Oom), (kill(2, 10, Signal::KILL), Killer::Process)] {
@@ -220,6 +232,27 @@ fn the_end_of_a_thread_is_not_the_end_of_the_parent() {
 }
 
 #[test]
+fn the_end_of_a_thread_is_not_the_end_of_the_tracer() {
+    let flags = signal_flags::KERNEL_INFO | signal_flags::SENDER_EXITING | signal_flags::TRACED;
+    for (ends_too, says) in
+        [(false, ": a thread of its tracer p2 (pid 2) ended"), (true, ": its tracer p2 (pid 2) ended")]
+    {
+        let mut story = story();
+        story.signal(SignalSent { flags, ..kill(2, 10, Signal::KILL) });
+        ends(&mut story, 10, Signal::KILL);
+        if ends_too {
+            story.exit(end(2, 1, Adopter::None));
+        }
+        story.wait(150, &[]);
+        story.found.retain(|finding| finding.rule.name == "killed-by");
+        let finding = story.only();
+        assert!(finding.headline.ends_with(says), "{}", finding.headline);
+        assert_eq!(finding.facts.flag("sender_lives"), !ends_too);
+        assert_eq!(finding.fix().contains("the thread that traces it"), !ends_too, "{}", finding.fix());
+    }
+}
+
+#[test]
 fn more_causes_than_are_kept_are_told_at_once() {
     let mut story = Story::new();
     for pid in 1_000..1_000 + MOST_OPEN as u32 + 1 {
@@ -266,6 +299,24 @@ fn a_namespace_that_cgroup_kill_ended_is_one_finding_with_who_wrote_to_it() {
     let text = "pid 1 of pid namespace 4026530100 was ended by SIGKILL: p2 (pid 2) ended its control group";
     assert_eq!(message, text);
     assert_eq!((killer_of(kill), kill.count("count")), (Killer::CgroupKill, 3));
+}
+
+#[test]
+fn whoever_writes_to_cgroup_kill_of_its_own_group_is_one_of_those_that_it_ends() {
+    for others in [2, 0] {
+        let mut story = story();
+        let all = [2, 10, 11].into_iter().take(others + 1);
+        for pid in all.clone() {
+            story.signal(SignalSent { flags: signal_flags::NO_INFO, ..kill(2, pid, Signal::KILL) });
+        }
+        for pid in all {
+            ends(&mut story, pid, Signal::KILL);
+        }
+        story.wait(200, &[]);
+        let is_certain = story.found[0].confidence == crate::finding::Confidence::Certain;
+        assert_eq!(is_certain, others > 0, "AppArmor's kill mode does the same to one");
+        assert_eq!(told(&mut story), [(Killer::CgroupKill, Some(2), others as u64 + 1)]);
+    }
 }
 
 #[test]

@@ -187,6 +187,18 @@ fn a_timer_that_has_run_out_is_why_its_owner_ends_its_child() {
 }
 
 #[test]
+fn a_timer_of_a_while_ago_and_one_that_ticks_are_no_reason() {
+    for (waits, count) in [(&[600][..], 1), (&[3_000], 0), (&[1_000, 20], 0), (&[60_000, 20], 1)] {
+        let mut story = story();
+        for &wait in waits {
+            story.signal(SignalSent { code: -2, flags: bit::GROUP | bit::HANDLER, ..kill(3, 10, Signal::ALRM) });
+            story.wait(wait, &[]);
+        }
+        assert_eq!(ended(&mut story, kill(10, 11, Signal::TERM)).1.len(), count, "{waits:?}");
+    }
+}
+
+#[test]
 fn whoever_repeats_the_end_of_its_child_is_no_suicide() {
     for (signal, wait, want) in [(Signal::ABRT, 1, true), (Signal::KILL, 1, false), (Signal::ABRT, 3_000, false)] {
         let mut story = story();
@@ -280,6 +292,82 @@ fn what_a_program_handles_and_raises_again_is_no_suicide_whatever_signal_it_is()
     story.signal(SignalSent { code: 1, flags: bit::HANDLER, ..kill(10, 10, Signal::SEGV) });
     let (finding, _) = ended(&mut story, SignalSent { code: -6, ..kill(10, 10, Signal::SEGV) });
     assert_eq!((finding.facts.word("how"), finding.facts.count("raised_again")), ("fault", 1));
+}
+
+#[test]
+fn what_a_program_takes_without_a_handler_and_raises_again_is_no_suicide() {
+    // By sigwait(3), or by a signalfd(2).
+    for taken in [bit::AWAITED, bit::BLOCKED] {
+        let mut story = story();
+        let sent = kill(3, 10, Signal::TERM);
+        story.signal(SignalSent { flags: sent.flags | taken, ..sent }).wait(500, &[]);
+        let (finding, _) = ended(&mut story, SignalSent { code: -6, flags: 0, ..kill(10, 10, Signal::TERM) });
+        let want = "main (pid 10) handled SIGTERM from systemd (pid 3), then raised it again and ended";
+        assert_eq!(finding.headline, want);
+    }
+}
+
+#[test]
+fn whoever_ends_itself_after_a_request_to_end_was_asked_for_it() {
+    let (itself, group) = (kill(10, 10, Signal::KILL), SignalSent { aim: Aim::OwnGroup, ..kill(10, 10, Signal::TERM) });
+    let before = Some(("before", "likely"));
+    for (first, ms, sent, want) in [
+        (Signal::TERM, 20, itself, before),
+        // `trap 'kill 0' TERM`, and nobody else is left in the group.
+        (Signal::TERM, 20, group, Some(("passed-on", "seen"))),
+        (Signal::HUP, 20, itself, None),
+        (Signal::INT, 20, itself, before),
+        (Signal::INT, 3_000, itself, None),
+        (Signal::TERM, 20_000, itself, None),
+    ] {
+        let mut story = story();
+        story.signal(handled(kill(3, 10, first))).wait(ms, &[]);
+        let (finding, steps) = ended(&mut story, sent);
+        let step = want.map(|(how, certainty)| (Some(first), 3, 10, how, certainty));
+        assert_eq!(steps, step.into_iter().collect::<Vec<_>>(), "{first} {ms}");
+        let said = match want {
+            Some(_) => format!("{} 20 ms after {first} from systemd (pid 3)", sent.signal),
+            None => "SIGKILL (raise(), or kill() on its own pid)".to_owned(),
+        };
+        assert_eq!(finding.headline, format!("main (pid 10) ended itself with {said}"));
+        let blames = finding.fix().contains(&format!("find out why systemd sent {first}"));
+        assert_eq!(blames, want.is_some(), "{}", finding.fix());
+    }
+}
+
+#[test]
+fn of_two_whose_signals_a_program_handles_the_first_is_named() {
+    for (first, wait, want) in [(3, 2_000, true), (2, 2_000, false), (3, 20_000, false)] {
+        let mut story = story();
+        story.signal(handled(kill(first, 10, Signal::TERM))).wait(wait, &[]);
+        story.signal(handled(kill(2, 10, Signal::TERM))).wait(5, &[]);
+        let (finding, steps) = ended(&mut story, kill(10, 10, Signal::TERM));
+        assert!(finding.headline.contains("handled SIGTERM from bash (pid 2), then raised"), "{}", finding.headline);
+        let want = want.then_some((Some(Signal::TERM), 3, 10, "before", "likely"));
+        assert_eq!(steps, want.into_iter().collect::<Vec<_>>(), "{first} {wait}");
+    }
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_process_is_not_from_it() {
+    let flags = bit::GROUP | bit::SENDER_EXITING;
+    for (how, signal, says, advises) in [
+        (bit::KERNEL_INFO, Signal::HUP, "main (pid 10) got SIGHUP at the end of sshd (pid 4), and passed it", "setsid"),
+        (
+            bit::NO_INFO,
+            Signal::TERM,
+            "main (pid 10) got SIGTERM at the end of its parent sshd (pid 4), or of a thread of it, and passed it",
+            "find out why sshd ended",
+        ),
+    ] {
+        let mut story = story();
+        story.fork(born(4, 1)).exec(4, "sshd");
+        story.signal(handled(SignalSent { flags: flags | how, ..kill(4, 10, signal) })).wait(1, &[]);
+        let (finding, steps) = ended(&mut story, kill(10, 11, signal));
+        assert_eq!(steps, [(Some(signal), 4, 10, "passed-on", "seen")]);
+        assert!(finding.message().contains(says), "{}", finding.message());
+        assert!(finding.fix().contains(advises) && !finding.fix().contains("why sshd sent"), "{}", finding.fix());
+    }
 }
 
 #[test]
