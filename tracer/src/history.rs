@@ -134,6 +134,7 @@ impl History {
             | Change::Masked(_)
             | Change::Measured(_)
             | Change::ClientEnded(_)
+            | Change::ClientBack(_)
             | Change::CommandStarted(_)
             | Change::CommandEnded(_)
             | Change::Gap

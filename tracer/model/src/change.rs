@@ -78,6 +78,8 @@ pub enum Change {
     Measured(Measured),
     /// The client on whose behalf a process came into a container has ended; the process has not.
     ClientEnded(ProcKey),
+    /// That client lives: it was only not found for a while.
+    ClientBack(ProcKey),
     /// The command that the stream is about was started.
     CommandStarted(ProcKey),
     /// It ended.

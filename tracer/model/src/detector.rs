@@ -44,6 +44,7 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
         | Change::Execed { key, .. }
         | Change::Looked(key)
         | Change::Masked(key)
+        | Change::ClientBack(key)
         | Change::Continued { key, .. } => [Some(*key), None],
         Change::Taken(signalled) => [Some(signalled.target.key), None],
         Change::Born(_)

@@ -99,6 +99,7 @@ impl<'a> Occurrence<'a> {
                 | Change::Masked(_)
                 | Change::Measured(_)
                 | Change::ClientEnded(_)
+                | Change::ClientBack(_)
                 | Change::CommandStarted(_)
                 | Change::CommandEnded(_)
                 | Change::Gap

@@ -35,6 +35,7 @@ mod limits;
 mod lineage;
 mod missing;
 mod namespace;
+mod options;
 mod origin;
 mod overflow;
 mod process;

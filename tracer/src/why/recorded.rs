@@ -376,6 +376,7 @@ impl Follow {
             | Change::Masked(_)
             | Change::Measured(_)
             | Change::ClientEnded(_)
+            | Change::ClientBack(_)
             | Change::CommandStarted(_)
             | Change::CommandEnded(_)
             | Change::Gap

@@ -83,6 +83,13 @@ impl Rule for ExecLeftover {
         }
     }
 
+    fn wrong(&self, _world: &World, change: &Change, open: &Finding) -> Option<String> {
+        match change {
+            Change::ClientBack(_) => Some(format!("the client of {} lives", words::short(&open.process))),
+            _ => None,
+        }
+    }
+
     fn over(&self, world: &World, change: &Change, open: &Finding) -> Option<String> {
         let lasted = seconds(world.now() - open.since);
         match change {
@@ -268,6 +275,10 @@ mod tests {
 
     /// A client (20) that podman's watcher (22) belongs to, and its container (30); or one of docker's.
     fn ran(line: &str, is_podman: bool) -> Story {
+        ran_with(line, is_podman, "sh -c top")
+    }
+
+    fn ran_with(line: &str, is_podman: bool, command: &str) -> Story {
         let mut story = Story::new();
         story.fork(born(5, 1)).exec(5, "containerd-shim").fork(born(20, 1)).exec(20, line);
         story.fork(born(21, 20)).exec(21, "conmon -c 0123").fork(born(22, 21));
@@ -276,8 +287,16 @@ mod tests {
         let image = Some("busybox".to_owned());
         let job = Container { id: "0123456789abcdef".into(), name: Some("job".into()), image, ..Container::default() };
         story.event(EventKind::Container(Box::new(job.clone()))).event(EventKind::Contained(key(30), job.id));
-        story.exec(30, "sh -c top");
+        story.exec(30, command);
         story
+    }
+
+    #[test]
+    fn the_words_of_a_command_are_no_options_of_the_client() {
+        let mut story = ran_with("docker run --rm busybox server -d --name x", false, "server -d --name x");
+        killed(&mut story, 20);
+        story.wait(5_100, &[(30, b'S', 22)]);
+        assert_eq!(found(&mut story).len(), 1);
     }
 
     #[test]
@@ -288,6 +307,7 @@ mod tests {
             ("docker run --name=job alpine", false),
             ("docker run -it busybox sh -c top", false),
             ("docker run busybox", false),
+            ("podman run -t --init busybox sh -c top -d", true),
         ] {
             let mut story = ran(line, is_podman);
             killed(&mut story, 20);
@@ -329,7 +349,12 @@ mod tests {
         let mut story = with_client("docker exec -it web sh -c top");
         story.wait(60_000, &[(30, b'S', 2)]);
         assert!(found(&mut story).is_empty(), "the client lives");
-        for line in ["docker exec -d web sh -c top", "docker exec -it other sh -c top", "docker exec web sh -c ls"] {
+        for line in [
+            "docker exec -d web sh -c top",
+            "docker exec -du root web sh -c top",
+            "docker exec -it other sh -c top",
+            "docker exec web sh -c ls",
+        ] {
             let mut story = with_client(line);
             story.wait(100, &[(30, b'S', 2)]);
             killed(&mut story, 20);
@@ -340,6 +365,21 @@ mod tests {
         killed(&mut story, 20);
         story.exit(end(30, 2, Adopter::None)).free(30).wait(60_000, &[]);
         assert!(found(&mut story).is_empty(), "it ended soon");
+    }
+
+    #[test]
+    fn a_client_that_was_only_not_found_is_taken_back() {
+        let line = "docker exec -it web sh -c top";
+        let mut story = with_client(line);
+        story.wait(100, &[(30, b'S', 2)]);
+        for _ in 0..2 {
+            story.look(20, None).event(EventKind::Tick);
+        }
+        story.wait(5_100, &[(30, b'S', 2)]);
+        assert_eq!(found(&mut story)[0].stage, Stage::New);
+        story.exec(20, line);
+        let [finding] = &found(&mut story)[..] else { panic!() };
+        assert_eq!((finding.stage, &*finding.headline), (Stage::Withdrawn, "the client of sh (pid 30) lives"));
     }
 
     #[test]

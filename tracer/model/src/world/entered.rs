@@ -13,7 +13,7 @@ use crate::{
     programs::{is_client, is_watcher},
     signal::killer::Killer,
     time::{BootNs, Seq},
-    world::{Process, World, cause::Cause, turn::Turn},
+    world::{Process, World, cause::Cause, options::detaches, turn::Turn},
 };
 
 /// A process that came in, on behalf of somebody outside.
@@ -47,14 +47,6 @@ fn words_of_client(args: &Args) -> Option<Vec<&[u8]>> {
     let words: Vec<_> = words.collect();
     let exec = words.iter().position(|&word| word == b"exec")?;
     Some(words[exec + 1..].to_vec())
-}
-
-/// Whether an option detaches: `-d`, `-td`, `--detach`.
-pub(super) fn detaches(word: &[u8]) -> bool {
-    let is_cluster = |letters: &[u8]| !letters.is_empty() && letters.iter().all(|letter| b"itd".contains(letter));
-    word == b"--detach"
-        || word == b"--detach=true"
-        || word.strip_prefix(b"-").is_some_and(|letters| is_cluster(letters) && letters.contains(&b'd'))
 }
 
 /// Whether a command line asks for a process in a container, and waits for it. The word for the container may also be
@@ -204,11 +196,12 @@ impl World {
     }
 
     /// A client that was taken for gone is in the world again: its processes are not on their own.
-    pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey) {
+    pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.death().is_none()) else { return };
         let Some(entry) = process.entry.as_mut().filter(|entry| entry.client.key == client) else { return };
         entry.ended = None;
         self.clients.insert((client, key));
+        turn.changes.push(Change::ClientBack(key));
     }
 
     /// A process outside adopts one that came in: whoever brought it in has ended, and was not a runtime that leaves it
@@ -247,14 +240,5 @@ mod tests {
         assert!(words_of_client(&args("docker run web exec")).is_some_and(|words| words.is_empty()));
         assert!(words_of_client(&args("docker ps")).is_none());
         assert!(words_of_client(&args("sh exec web")).is_none());
-    }
-
-    #[test]
-    fn options_that_detach() {
-        for (word, want) in
-            [("-d", true), ("-itd", true), ("--detach", true), ("-it", false), ("-e", false), ("-", false)]
-        {
-            assert_eq!(detaches(word.as_bytes()), want, "{word}");
-        }
     }
 }

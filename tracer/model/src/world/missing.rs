@@ -125,7 +125,7 @@ impl World {
         self.note_client(key, &Args::default());
         self.note_entry_again(key, turn);
         for entry in brought {
-            self.note_client_again(key, entry);
+            self.note_client_again(key, entry, turn);
         }
         if let Some(parent) = parent {
             // Its parent may have given it away meanwhile.

@@ -12,7 +12,8 @@ use crate::{
     time::{BootNs, Seq},
     world::{
         Entry, World,
-        entered::{Way, detaches},
+        entered::Way,
+        options::{detaches, options},
         turn::Turn,
     },
 };
@@ -27,14 +28,15 @@ fn words_of_run(args: &Args) -> Option<Vec<&[u8]>> {
         return None;
     }
     let words: Vec<_> = words.skip_while(|&word| word != b"run").skip(1).collect();
-    (!words.is_empty() && !words.iter().any(|&word| detaches(word))).then_some(words)
+    (!words.is_empty() && !options(&words).iter().any(|&option| detaches(option))).then_some(words)
 }
 
 /// Whether a client asked for that container: by its name, or by its image and the command after that.
 fn asks_for(words: &[&[u8]], command: &Args, container: &Container) -> bool {
     let named = |word: &[u8]| str::from_utf8(word).is_ok_and(|word| container.is_called(word));
-    let name = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix(b"--name") {
-        Some([]) => words.get(at + 1).copied(),
+    let options = options(words);
+    let name = options.iter().enumerate().find_map(|(at, option)| match option.strip_prefix(b"--name") {
+        Some([]) => options.get(at + 1).copied(),
         Some(value) => value.strip_prefix(b"="),
         None => None,
     });

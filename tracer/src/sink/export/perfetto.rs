@@ -146,6 +146,7 @@ impl<W: Write> Perfetto<W> {
             | Change::Masked(_)
             | Change::Measured(_)
             | Change::ClientEnded(_)
+            | Change::ClientBack(_)
             | Change::CommandStarted(_)
             | Change::CommandEnded(_)
             | Change::Gap
