@@ -206,11 +206,11 @@ impl Follow {
     }
 
     /// What is wrong with the findings since the last time; how many are right.
-    fn judge(&mut self) -> (Vec<String>, u64) {
+    fn judge(&mut self, kernel: &Picture) -> (Vec<String>, u64) {
         let (mut wrong, mut right) = (Vec::new(), 0);
         for follower in &mut self.followers {
             for heard in follower.watch.findings.drain(..) {
-                match self.truth.judge(&heard, &self.ours) {
+                match self.truth.judge(&heard, &self.ours, kernel) {
                     Some(what) => wrong.push(format!("by {}: {what}", follower.name)),
                     None => right += u64::from(self.ours.contains(&heard.finding.process.key)),
                 }
@@ -342,7 +342,7 @@ impl Session {
             let found = follow.differences(&kernel);
             let complaints = if found.is_empty() { contradictions(&kernel) } else { Vec::new() };
             if found.is_empty() && complaints.is_empty() && follow.kernel()? == kernel {
-                let (mut wrong, right) = follow.judge();
+                let (mut wrong, right) = follow.judge(&kernel);
                 totals.findings += right;
                 let Follow { ledger, followers, all, truth, .. } = follow;
                 match ledger.check(&mut followers[..*all], truth)? {

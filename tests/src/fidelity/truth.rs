@@ -14,7 +14,10 @@ use tracer::{
     time::BootNs,
 };
 
-use super::follower::Heard;
+use super::{
+    follower::Heard,
+    kernel::{Life, Picture},
+};
 
 /// What was said of one process.
 #[derive(Debug, Default)]
@@ -39,6 +42,8 @@ pub struct Truth {
     told: BTreeMap<ProcKey, Told>,
     /// Who was handed from whom to whom, by the world that lost nothing.
     adoptions: BTreeSet<(ProcKey, ProcKey, ProcKey)>,
+    /// The kernel's words are not all there.
+    has_lost: bool,
 }
 
 impl Truth {
@@ -79,6 +84,7 @@ impl Truth {
             }
             EventKind::Free(task) => self.released(task.key, at),
             EventKind::Reap(reap) => self.released(reap.task.key, at),
+            EventKind::Lost(_) => self.has_lost = true,
             _ => {}
         }
     }
@@ -118,10 +124,20 @@ impl Truth {
     pub fn forget(&mut self, but: &BTreeSet<ProcKey>) {
         self.told.retain(|key, _| but.contains(key));
         self.adoptions.clear();
+        self.has_lost = false;
     }
 
-    /// What is wrong with a finding about the workload, whose processes are `ours`.
-    pub fn judge(&self, heard: &Heard, ours: &BTreeSet<ProcKey>) -> Option<String> {
+    /// When a process ended. If the word of that may have been lost by all worlds alike, whoever does not live has
+    /// ended before.
+    fn ended(&self, key: ProcKey, kernel: &Picture) -> Option<BootNs> {
+        let is_alive =
+            || kernel.processes.get(&key).is_some_and(|facts| matches!(facts.life, Life::Running | Life::LeaderDead));
+        let told = self.told.get(&key).and_then(|told| told.ended);
+        told.or_else(|| (self.has_lost && !is_alive()).then_some(BootNs::ZERO))
+    }
+
+    /// What is wrong with a finding about the workload, whose processes are `ours`; `kernel` is what there is now.
+    pub fn judge(&self, heard: &Heard, ours: &BTreeSet<ProcKey>, kernel: &Picture) -> Option<String> {
         let Heard { finding, lost_at, looked_at } = heard;
         let about = finding.process.key;
         let is_about_nobody = |of: ProcKey| ours.contains(&of) && !ours.contains(&about);
@@ -131,11 +147,12 @@ impl Truth {
             "unreaped-child" if is_about_nobody(key("parent")) => Some("nobody knows the process"),
             "orphan-adopted" if is_about_nobody(key("dead_parent")) => Some("nobody knows the process"),
             _ if !ours.contains(&about) => return None,
-            "unreaped-child" => self.wrong_zombie(heard, key("parent").tgid, facts.word("blame")),
+            "unreaped-child" => self.wrong_zombie(heard, key("parent").tgid, facts.word("blame"), kernel),
             "orphan-adopted" => {
                 let is_certain = finding.confidence == Confidence::Certain;
                 let (class, known) = (facts.word("adopter_class"), facts.word("adopter_known"));
-                self.wrong_orphan(about, key("dead_parent"), key("adopter"), class, known, is_certain)
+                let has_ended = self.ended(key("dead_parent"), kernel).is_some();
+                self.wrong_orphan(about, (key("dead_parent"), has_ended), key("adopter"), class, known, is_certain)
             }
             _ => return None,
         };
@@ -161,12 +178,12 @@ impl Truth {
         ))
     }
 
-    fn wrong_zombie(&self, heard: &Heard, debtor: u32, blame: &str) -> Option<&'static str> {
+    fn wrong_zombie(&self, heard: &Heard, debtor: u32, blame: &str, kernel: &Picture) -> Option<&'static str> {
         let Some(told) = self.told.get(&heard.finding.process.key) else { return Some("nobody knows the process") };
         let is_debtor = if blame == "held by a tracer" { &told.tracers } else { &told.parents };
         // A look is what it rests on, if there was one: it may have been reaped right after that.
         let at = heard.looked_at.unwrap_or(heard.finding.at);
-        if told.ended.is_none_or(|ended| ended > at) {
+        if self.ended(heard.finding.process.key, kernel).is_none_or(|ended| ended > at) {
             Some("it had not ended")
         } else if told.released.is_some_and(|released| released < at) {
             Some("it had been reaped")
@@ -180,7 +197,7 @@ impl Truth {
     fn wrong_orphan(
         &self,
         child: ProcKey,
-        from: ProcKey,
+        (from, has_ended): (ProcKey, bool),
         to: ProcKey,
         class: &str,
         known: &str,
@@ -201,7 +218,7 @@ impl Truth {
             Some("it never was that one's child")
         } else if known != Known::Predicted.id() && !told.parents.contains(&to.tgid) {
             Some("that one never was its parent")
-        } else if !is_thread && parent.is_none_or(|parent| parent.ended.is_none()) {
+        } else if !is_thread && !has_ended {
             Some("its parent has not ended")
         } else if is_thread && (from != to || parent.is_none_or(|parent| !parent.has_lost_thread)) {
             Some("its parent has lost no thread")
