@@ -253,7 +253,9 @@ pub fn troubles() -> Vec<(u64, EventKind)> {
     }
     for pid in 501..=504 {
         events.push(EventKind::Exit(Box::new(exit(pid, 500, 0))));
-        events.push(signal(pid, 500, Signal::CHLD, signal_flags::HANDLER, 2));
+        // CLD_EXITED: it merges with one that is pending.
+        let flags = signal_flags::HANDLER | signal_flags::GROUP;
+        events.push(EventKind::Signal(SignalSent { flags, code: 1, result: 2, ..kill(pid, 500, Signal::CHLD) }));
     }
     events.push(EventKind::Free(task(501)));
     let mut events: Vec<_> = events.into_iter().map(|kind| (SOON, kind)).collect();
