@@ -69,7 +69,10 @@ impl Truth {
                     told.ended = Some(told.ended.unwrap_or(at).min(at));
                 }
             }
-            EventKind::Adopt(adopt) => self.child_of(adopt.child.key, Some(adopt.to)),
+            EventKind::Adopt(adopt) => {
+                self.child_of(adopt.child.key, Some(adopt.from));
+                self.child_of(adopt.child.key, Some(adopt.to));
+            }
             EventKind::Notify(notify) if notify.traced => self.traced_by(notify.task.key, Some(notify.to)),
             EventKind::Notify(notify) => self.child_of(notify.task.key, Some(notify.to)),
             EventKind::Look(look) => {
