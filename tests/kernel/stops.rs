@@ -19,6 +19,10 @@ pub fn trials() -> Vec<Test> {
         live("a_supervisor_in_a_container", a_supervisor_in_a_container).needs(unshare),
         live("two_kills_of_one_script", two_kills_of_one_script).needs(Need::Program("kill")),
         live("two_strangers", two_strangers),
+        live("a_program_that_executes_itself_anew", a_program_that_executes_itself_anew).needs(unshare),
+        live("a_pid_that_was_somebody_elses", a_pid_that_was_somebody_elses)
+            .needs(unshare)
+            .needs(Need::File("/proc/sys/kernel/ns_last_pid")),
     ]
 }
 
@@ -161,5 +165,44 @@ fn two_strangers() {
     kill(worker, Signal::KILL);
     stage.ends();
     run.expect_finding("killed-by").about(worker).signal("SIGKILL").certain().once();
+    run.finish();
+}
+
+/// What a server does that takes its stop signal for a reload.
+fn a_program_that_executes_itself_anew() {
+    let mut run = Run::options().slow_stop_after("1us").start();
+    // While a shell reads, it blocks no signal.
+    let server = "trap 'exec sh -c \"$SERVER\"' TERM; echo ready 0; while :; do read line; done";
+    let script = format!("export SERVER={}; exec sh -c \"$SERVER\"", quoted(server));
+    let (mut namespace, init) = run.unshare(&["sh", "-c", &script]);
+    namespace.hears("ready");
+    kill(init, Signal::TERM);
+    namespace.hears("ready");
+    kill(init, Signal::KILL);
+    namespace.ends();
+    let slow = run.expect_finding("slow-stop").about(init).signal("SIGTERM").once();
+    assert!(slow.headline.ends_with("took SIGTERM for a reload"), "{}", slow.headline);
+    run.finish();
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What becomes of a pid file that outlives its process.
+fn a_pid_that_was_somebody_elses() {
+    let mut run = Run::start();
+    run.judge_kills();
+    // Nobody writes down the pid of what lives for a moment only, and a parent knows whom it means.
+    let script = "sh -c 'sleep 0.6; exit 0' & p=$!; wait; echo $((p - 1)) >/proc/sys/kernel/ns_last_pid; \
+                  sleep 1000 & echo same $((p == $!)); read line; sh -c 'kill -TERM $1; exit 0' sh $p; \
+                  wait; echo over 0; read line";
+    let (mut namespace, _) = run.unshare(&["sh", "-c", script]);
+    assert_eq!(namespace.pid("same"), 1, "another process got the pid");
+    namespace.step("kill");
+    namespace.hears("over");
+    let found = run.expect_finding("killed-by").signal("SIGTERM").once();
+    assert!(found.former.is_some() && found.message.contains("that of"), "{}", found.message);
     run.finish();
 }

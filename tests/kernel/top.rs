@@ -126,7 +126,7 @@ fn the_present_and_back() {
     terminal.shows("live");
     let parent = Parent::start();
     terminal.keys(&["/", &format!("-p {}", parent.0.id()), "Enter"]);
-    terminal.shows("does not wait for it");
+    terminal.shows("has been a zombie for");
     // Only what is in trouble: the zombie, and whom it belongs to.
     terminal.keys(&["z"]);
     terminal.waits_for("the zombie", |screen| screen.contains("zombie ") && screen.contains("[trouble only]"));
@@ -142,7 +142,7 @@ fn the_present_and_back() {
         terminal.shows(&format!("written: {name}"));
     }
     let page = std::fs::read_to_string(page).expect("the page");
-    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("does not wait for it"), "{page}");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("has been a zombie for"), "{page}");
     drop(parent);
     terminal.waits_for("the end of the finding", |screen| {
         // The zombie has come to this process.

@@ -5,6 +5,7 @@ use tracer::source::hooks::Hooks;
 use tracer_tests::{
     Run,
     contract::{Event, Line},
+    machine::{Control, Group, Need},
     stage::kill,
     stream::tells_calls,
 };
@@ -20,6 +21,7 @@ pub fn trials() -> Vec<Test> {
         live("parent_wants_no_zombies", || no_zombie_under("no-cld-wait")),
         live("parent_is_stopped", parent_is_stopped),
         live("parent_is_blocked", parent_is_blocked),
+        live("parent_is_frozen", parent_is_frozen).needs(Need::Freezer),
         live("held_by_a_tracer", held_by_a_tracer),
         live("threshold_is_two_seconds", threshold_is_two_seconds),
     ]);
@@ -130,6 +132,20 @@ fn parent_is_blocked() {
     let (parent, child) = (stage.pid("parent"), stage.pid("child"));
     stage.hears("vforked");
     run.expect_finding("unreaped-child").about(child).parent(parent).blame("parent blocked").once();
+    run.finish();
+}
+
+fn parent_is_frozen() {
+    let mut run = Run::options().unreaped_after("1s").start();
+    let group = Group::new(Control::Freeze).expect("it was there before");
+    let mut stage = run.stage(&["parent", "never-waits"]);
+    let parent = stage.pid("parent");
+    stage.step("child");
+    let child = stage.pid("child");
+    group.takes(parent);
+    let _frozen = group.freeze();
+    let found = run.expect_finding("unreaped-child").about(child).parent(parent).blame("parent frozen").once();
+    assert!(found.message.contains("frozen"), "{}", found.message);
     run.finish();
 }
 

@@ -64,6 +64,8 @@ pub enum Control {
     Memory,
     /// To have few pids.
     Pids,
+    /// To be frozen.
+    Freeze,
 }
 
 impl Control {
@@ -72,6 +74,7 @@ impl Control {
             Self::Kill => None,
             Self::Memory => Some("memory"),
             Self::Pids => Some("pids"),
+            Self::Freeze => Some("freezer"),
         }
     }
 }
@@ -91,7 +94,7 @@ impl Group {
         let root = mounts.lines().find_map(|mount| {
             let [_, place, kind, options, ..] = mount.split(' ').collect::<Vec<_>>()[..] else { return None };
             let is_it = match (kind, control) {
-                ("cgroup2", Control::Kill) => true,
+                ("cgroup2", Control::Kill | Control::Freeze) => true,
                 ("cgroup2", _) => fs::read_to_string(Path::new(place).join("cgroup.subtree_control"))
                     .is_ok_and(|all| all.split_whitespace().any(|controller| Some(controller) == control.controller())),
                 ("cgroup", _) => options.split(',').any(|option| Some(option) == control.controller()),
@@ -110,6 +113,7 @@ impl Group {
             Control::Kill => &["cgroup.kill"],
             Control::Memory => &["memory.max", "memory.limit_in_bytes"],
             Control::Pids => &["pids.max"],
+            Control::Freeze => &["freezer.state", "cgroup.freeze"],
         };
         names.iter().map(|name| self.0.join(name)).find(|file| file.exists())
     }
@@ -124,6 +128,48 @@ impl Group {
     pub fn takes(&self, pid: i32) {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a group takes a process");
     }
+
+    /// Freezes all that is in it, until what this returns is dropped.
+    pub fn freeze(&self) -> Frozen<'_> {
+        let frozen = Frozen(self);
+        frozen.set(true);
+        let is_frozen = || {
+            let read = |name| fs::read_to_string(self.0.join(name)).unwrap_or_default();
+            read("freezer.state").contains("FROZEN") || read("cgroup.events").contains("frozen 1")
+        };
+        // What is on its way is frozen a moment later.
+        assert!((0..1000).any(|_| is_frozen() || pause()), "a group is frozen");
+        frozen
+    }
+}
+
+/// See [`Group::freeze`].
+pub struct Frozen<'a>(&'a Group);
+
+impl Frozen<'_> {
+    fn set(&self, is_frozen: bool) {
+        let Some(file) = self.0.file(Control::Freeze) else { return };
+        let is_first = file.ends_with("freezer.state");
+        let word = match (is_first, is_frozen) {
+            (true, true) => "FROZEN",
+            (true, false) => "THAWED",
+            (false, true) => "1",
+            (false, false) => "0",
+        };
+        let _ = fs::write(file, word);
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+/// Lets 10 ms pass; false.
+fn pause() -> bool {
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    false
 }
 
 impl Drop for Group {
@@ -157,6 +203,8 @@ pub enum Need {
     MemoryLimit,
     /// Control groups with a limit of pids.
     PidsLimit,
+    /// Control groups that can be frozen.
+    Freezer,
     /// These optional hooks, which is tried once; to be asked last.
     Hooks(Hooks),
     /// That these optional hooks do not work.
@@ -178,6 +226,7 @@ impl Need {
             }
             Self::CgroupKill => (has_in_a_group(Control::Kill), "no cgroup.kill here".to_owned()),
             Self::MemoryLimit => (has_in_a_group(Control::Memory), "no control groups with memory.max".to_owned()),
+            Self::Freezer => (has_in_a_group(Control::Freeze), "no control groups that can be frozen".to_owned()),
             Self::PidsLimit => (has_in_a_group(Control::Pids), "no control groups with pids.max".to_owned()),
             Self::Program(name) => (is_on_path(name), format!("{name} is not installed")),
             Self::File(path) => (Path::new(path).exists(), format!("there is no {path}")),

@@ -36,7 +36,7 @@ pub struct Executed {
     pub at: BootNs,
     /// The command line before.
     pub before: Args,
-    /// The command line is the same: the program has started itself anew.
+    /// The command line is the same, but for an option: the program has started itself anew.
     pub is_same: bool,
 }
 
@@ -112,12 +112,6 @@ impl Stop {
         Some((sure.or_else(unsure).or_else(interrupt)?, kill))
     }
 
-    /// Whether a program has executed itself anew since a request: it took that for a reload.
-    pub fn is_reload(&self, asked: &Request) -> bool {
-        let is_since = self.executed.as_ref().is_some_and(|executed| executed.is_same && executed.at > asked.at);
-        is_since && asked.verdict == Verdict::Delivered
-    }
-
     /// The other program that the process has executed since a request.
     pub fn later_program(&self, asked: &Request) -> Option<&Executed> {
         self.executed.as_ref().filter(|executed| !executed.is_same && executed.at > asked.at)
@@ -161,8 +155,8 @@ impl Stop {
         self.since(sure).or_else(|| self.since(unsure))
     }
 
-    /// What a process was asked by that ended by itself then, and whether that is certain. One that waits for the program may have been taken all the same, by sigwait(3) or a
-    /// signalfd(2).
+    /// What a process was asked by that ended by itself then, and whether that is certain. One that waits for the
+    /// program may have been taken all the same, by sigwait(3) or a signalfd(2).
     pub fn answered(&self, ended: BootNs) -> Option<(&Request, bool)> {
         let is_taken = |of: &Request| matches!(of.verdict, Verdict::Delivered | Verdict::Queued);
         let after = |of: &Request| ended - of.at;
@@ -362,6 +356,13 @@ impl ForcedStop {
     /// What became of the first signal until the SIGKILL.
     pub fn verdict(&self) -> Verdict {
         if self.stop.was_taken_late(&self.asked) { Verdict::Delivered } else { self.asked.verdict }
+    }
+
+    /// Whether the program has executed itself anew since the first signal, and had taken that: for a reload.
+    pub fn is_reload(&self) -> bool {
+        let executed = self.stop.executed.as_ref();
+        let is_since = executed.is_some_and(|executed| executed.is_same && executed.at > self.asked.at);
+        is_since && self.verdict() == Verdict::Delivered
     }
 
     /// How long the first signal was waited on in vain.

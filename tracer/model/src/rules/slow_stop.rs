@@ -246,7 +246,7 @@ fn headline(world: &World, forced: &ForcedStop, took_ns: Span) -> String {
         Verdict::IgnoredByChoice => format!("{it} ignores {signal}"),
         Verdict::Queued if asked.is_stopped => format!("{it} was stopped"),
         Verdict::Queued => format!("{it} blocked {signal}"),
-        _ if stop.is_reload(asked) => format!("{it} took {signal} for a reload"),
+        _ if forced.is_reload() => format!("{it} took {signal} for a reload"),
         _ if stop.is_untaken(asked) => format!("{it} was not running, and {signal} stayed pending"),
         _ if stop.later_program(asked).is_some() => format!("{signal} came while {met} ran, which did not end"),
         _ if has_raised_in_vain(world, forced) => format!("{it} handled {signal} and raised it again in vain"),
@@ -312,7 +312,7 @@ fn notes(world: &World, forced: &ForcedStop, fallout: &Fallout) -> Vec<Note> {
     };
     let later = seconds(forced.wasted());
     let is_taken = forced.verdict() == Verdict::Delivered && !stop.is_untaken(asked);
-    let told = stop.told.as_ref().filter(|_| is_taken && !stop.is_reload(asked));
+    let told = stop.told.as_ref().filter(|_| is_taken && !forced.is_reload());
     let of_container = told.filter(|_| is_of_container);
     let of_shell = told.filter(|_| !is_of_container && forced.runs_shell());
     let notes = [
@@ -338,7 +338,7 @@ fn since(forced: &ForcedStop) -> Option<Note> {
     let ForcedStop { stop, asked, .. } = forced;
     let Executed { program, at, .. } = stop.executed.as_ref()?;
     let after = seconds(*at - asked.at);
-    if stop.is_reload(asked) {
+    if forced.is_reload() {
         return Some(Note::new("reload", format!("{} re-executed itself {after} later, and went on", short(program))));
     }
     stop.later_program(asked)?;

@@ -85,7 +85,10 @@ impl Rule for UnreapedChild {
         if process.look.is_some_and(|(_, look)| look.state != b'Z') {
             return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         }
-        let Some(debtor) = world.owed_by(key) else { return Opinion::Quiet };
+        // After a loss its parent can be unknown for a while.
+        let Some(debtor) = world.owed_by(key) else {
+            return Opinion::Recheck(world.now() + self.after.max(Span::SECOND), key);
+        };
         // It waits for nobody any more: the kernel gives this zombie away, or takes it down with its namespace.
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some()) {
             return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
@@ -767,6 +770,15 @@ mod tests {
             assert!(finding.headline.ends_with(want), "{}", finding.headline);
             assert!(finding.fix().starts_with(fix), "{}", finding.fix());
         }
+    }
+
+    #[test]
+    fn a_look_that_finds_a_parent_whose_birth_was_lost_clears_the_one_that_was_believed() {
+        let mut story = dead_child();
+        story.wait(3_000, &[(20, b'Z', 5), (10, b'S', 1)]);
+        assert_eq!(story.rules(), [""; 0]);
+        story.fork(born(5, 1)).wait(3_000, &[(20, b'Z', 5), (5, b'S', 1)]);
+        assert_eq!(blame(&mut story), ("parent alive and never waits", 5));
     }
 
     #[test]

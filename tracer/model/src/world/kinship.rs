@@ -259,16 +259,20 @@ impl World {
         }
         // A process that is believed alive but looks dead is left unchanged: only its main thread may be dead, and the
         // status is not visible. The record will come, or the snapshot that follows its loss.
-        self.seen_below(key, parent, turn);
+        self.seen_below(key, found.ppid, parent, turn);
         self.plan_look(key, at);
         turn.changes.push(Change::Looked(key));
     }
 
-    /// A look found that process as the parent; `None` if it is not known here.
-    fn seen_below(&mut self, child: ProcKey, parent: Option<ProcKey>, turn: &mut Turn) {
+    /// A look found the process with that pid as the parent; `parent` is `None` if it is not known here.
+    fn seen_below(&mut self, child: ProcKey, ppid: u32, parent: Option<ProcKey>, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;
+            // Its birth was lost. Whoever it is, the one that was believed is it no more.
+            if process.parent.is_some_and(|believed| believed.key.tgid != ppid) {
+                self.set_parent(child, None);
+            }
             return;
         };
         // The look does not show which thread has the child; the leader stands for all.

@@ -11,10 +11,13 @@ use crate::{
 };
 
 /// Whether two command lines run the same, wherever it lies: a program that executes itself anew often knows its
-/// file by another path.
-fn is_same_line(one: &Args, other: &Args) -> bool {
-    let name = |word: &[u8]| word.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
-    one.iter().map(name).eq(other.iter().map(name))
+/// file by another path, and may have itself told so by an option (`server --restarted`).
+fn is_same_program(one: &Args, other: &Args) -> bool {
+    let name = |word: &'_ [u8]| word.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+    let (one, other): (Vec<_>, Vec<_>) = (one.iter().map(name).collect(), other.iter().map(name).collect());
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    long.strip_prefix(&short[..]).is_some_and(|more| more.iter().all(|word| word.starts_with(b"-")))
+        && !short.is_empty()
 }
 
 impl World {
@@ -146,8 +149,29 @@ impl World {
         let Some(process) = self.processes.get_mut(&key) else { return };
         let program = process.identity();
         if let Some(stop) = &mut process.stop {
-            let is_same = is_same_line(&process.args, before);
+            let is_same = is_same_program(&process.args, before);
             stop.executed.get_or_insert_with(|| Executed { program, at, before: before.clone(), is_same });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::args;
+
+    #[test]
+    fn a_program_that_executes_itself_anew_is_the_same() {
+        for (before, after, want) in [
+            ("uwsgi --ini app.ini", "/usr/bin/uwsgi --ini app.ini", true),
+            ("server -p 80", "server -p 80 --restarted", true),
+            ("server -p 80 --first", "server -p 80", true),
+            ("sh", "sh -c server", false),
+            ("python3 entry.py", "python3 server.py", false),
+            ("sh entry.sh", "server", false),
+            ("", "server", false),
+        ] {
+            assert_eq!(is_same_program(&args(before), &args(after)), want, "{before}, {after}");
         }
     }
 }

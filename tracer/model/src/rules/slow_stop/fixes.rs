@@ -31,7 +31,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
             format!("thaw it before you stop it, if its control group is frozen ({})", manager.thaw()),
             "look for state D, if it sleeps in the kernel (disk, NFS, FUSE)".to_owned(),
         ],
-        _ if stop.is_reload(asked) => vec![ends_at(stop, asked, manager)],
+        _ if forced.is_reload() => vec![ends_at(stop, asked, manager)],
         _ if forced.runs_shell() && !are_all_told(forced) => {
             let instead = if forced.is_of_container() {
                 words::exec_form(signal)
