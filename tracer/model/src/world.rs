@@ -196,6 +196,14 @@ impl World {
         zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)
     }
 
+    /// Those of them that are surely still there: the record of a release may have been lost. If anything was, since its
+    /// end, a zombie must have been seen after it had waited for that long.
+    pub fn surely_unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
+        self.unreaped(parent, older).filter(move |(zombie, death)| {
+            !self.is_gap_since(death.at) || zombie.seen_at >= zombie.owed_since(death) + older
+        })
+    }
+
     /// Who must wait for it: its tracer if there is one, else its parent.
     pub fn owed_by(&self, key: ProcKey) -> Option<ProcKey> {
         let process = self.get(key)?;

@@ -175,9 +175,9 @@ pub(super) fn is_leak(world: &World, parent: ProcKey, after: Span, at: u64) -> b
     unreaped(world, parent, after / YOUNGER, at) >= at && unreaped(world, parent, after, 1) > 0
 }
 
-/// How many children wait for so long; more than so many are not counted.
+/// How many children surely wait for so long; more than so many are not counted.
 fn unreaped(world: &World, parent: ProcKey, after: Span, most: u64) -> u64 {
-    world.unreaped(parent, after).take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
+    world.surely_unreaped(parent, after).take(usize::try_from(most).unwrap_or(usize::MAX)).count() as u64
 }
 
 /// What keeps a process from waiting for anybody, and whether that lasts. A program that reads a disk sleeps in the

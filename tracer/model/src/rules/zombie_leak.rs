@@ -99,8 +99,11 @@ impl Rule for ZombieLeak {
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(parent) = world.get(key).filter(|parent| parent.death().is_none()) else { return Opinion::Quiet };
         if !is_leak(world, key, self.after, self.at) {
-            let next = world.unreaped(key, Span::ZERO).map(|(zombie, death)| zombie.owed_since(death) + self.after);
-            return match next.filter(|&at| at > world.now()).min() {
+            let due = world.unreaped(key, Span::ZERO).map(|(zombie, death)| zombie.owed_since(death) + self.after);
+            // After a loss, the next list of all processes shows who is left.
+            let is_unsure = world.unreaped(key, Span::ZERO).take(self.at as usize).count() as u64 >= self.at;
+            let again = is_unsure.then(|| world.now() + self.after.max(Span::SECOND));
+            return match due.filter(|&at| at > world.now()).chain(again).min() {
                 Some(at) => Opinion::Recheck(at, key),
                 None => Opinion::Quiet,
             };
@@ -112,7 +115,7 @@ impl Rule for ZombieLeak {
         if let Some(again) = undecided(world, key, self.after) {
             return Opinion::Recheck(again, key);
         }
-        let zombies: Vec<_> = world.unreaped(key, Span::ZERO).collect();
+        let zombies: Vec<_> = world.surely_unreaped(key, Span::ZERO).collect();
         Opinion::Found(Box::new(finding(world, parent, &zombies, self.after)))
     }
 
@@ -294,7 +297,7 @@ mod tests {
         event::{Adopter, EventKind},
         finding::Stage,
         host::{Room, Rooms},
-        story::{Story, born, born_in, end, key},
+        story::{Story, born, born_in, end, key, running, zombie},
     };
 
     /// So many children of 10 end, 100 ms after one another.
@@ -329,6 +332,23 @@ mod tests {
         assert!((35_000..=36_000).contains(&per_hour), "{per_hour}");
         assert_eq!(names.len(), NAMES);
         assert_eq!(finding.headline, "lazy (pid 10) does not reap its 50 zombies, one more every 100 ms");
+    }
+
+    #[test]
+    fn zombies_whose_release_may_have_been_lost_are_counted_when_they_were_seen() {
+        let mut story = Story::with(&Thresholds { zombie_leak_at: 70, ..Thresholds::default() });
+        story.fork(born(10, 1)).exec(10, "lazy");
+        leak(&mut story, 100, 80);
+        story.lose(5);
+        story.now += Span::ms(3_000);
+        (100..164).for_each(|pid| _ = story.look(pid, Some((b'Z', 10))));
+        story.event(EventKind::Tick);
+        assert!(!told(&mut story).contains(&("zombie-leak", Stage::New)), "not all of them were looked at");
+        let mut rows = vec![running(born(1, 0)), running(born(10, 1))];
+        rows.extend((100..180).map(|pid| zombie(born(pid, 10), None)));
+        story.rows(&rows);
+        wait(&mut story, 3_000);
+        assert!(told(&mut story).contains(&("zombie-leak", Stage::New)));
     }
 
     #[test]
