@@ -87,7 +87,7 @@ impl Rule for UnreapedChild {
         }
         // After a loss its parent can be unknown for a while.
         let Some(debtor) = world.owed_by(key) else {
-            return Opinion::Recheck(world.now() + self.after.max(Span::SECOND), key);
+            return Opinion::Recheck(world.now() + self.after.max(Span::ms(100)), key);
         };
         // It waits for nobody any more: the kernel gives this zombie away, or takes it down with its namespace.
         if world.get(debtor).is_some_and(|debtor| debtor.death().is_some()) {
