@@ -13,6 +13,7 @@ pub fn trials() -> Vec<Test> {
         live("a_container_that_ends_in_order", a_container_that_ends_in_order).needs(unshare),
         live("the_leader_of_a_session", the_leader_of_a_session).needs(Need::Program("setsid")),
         live("a_helper_that_ends_in_order", a_helper_that_ends_in_order).needs(unshare),
+        live("a_worker_that_is_taken_for_hung", a_worker_that_is_taken_for_hung),
         live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
         live("a_shell_that_stands_between", a_shell_that_stands_between).needs(unshare),
         live("a_supervisor_that_gives_up", a_supervisor_that_gives_up),
@@ -67,6 +68,21 @@ fn a_helper_that_ends_in_order() {
     let helper = run.inside(pid_inside);
     kill(helper, Signal::TERM);
     namespace.hears("over");
+    run.finish();
+}
+
+/// What a watchdog among servers does (gunicorn's, say).
+fn a_worker_that_is_taken_for_hung() {
+    let mut run = Run::start();
+    run.judge_stops();
+    let script = "sh -c 'trap \"exit 1\" ABRT; echo worker $$; while :; do sleep 0.1; done' & read line; kill -ABRT $!; wait; \
+         echo over 0; read line";
+    let mut stage = run.shell(script);
+    let worker = stage.pid("worker");
+    stage.step("abort");
+    stage.hears("over");
+    let found = run.expect_finding("stopped-by").about(worker).signal("SIGABRT").sender(stage.id()).once();
+    assert_eq!(found.what.as_deref(), Some("worker"), "{found:?}");
     run.finish();
 }
 

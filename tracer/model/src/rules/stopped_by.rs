@@ -7,7 +7,7 @@ use crate::{
     kill::Ending,
     programs::is_watcher,
     rules::{Opinion, Rule, origins, signal_not_forwarded, words},
-    signal::{Sender, Verdict},
+    signal::{Sender, Signal, Verdict},
     stop::Request,
     summary::seconds,
     thresholds::Thresholds,
@@ -27,8 +27,9 @@ const FACTS: &[FactDef] = &[
     origins::ORIGIN,
     FactDef::new(
         "what",
-        Kind::Word(&["container", "service", "session", "command", "tree"]),
-        "what the process is the main process of; `tree`: it is the one that `--tree` names",
+        Kind::Word(&["container", "service", "session", "command", "tree", "worker"]),
+        "what the process is the main process of; `tree`: it is the one that `--tree` names; `worker`: its parent sent it \
+         SIGABRT",
     )
     .role(Role::Reason),
     FactDef::new("took_ns", Kind::Span, "from the signal to the end").role(Role::Cost),
@@ -113,6 +114,10 @@ fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static
         return Some("service");
     }
     // In the host's pid namespace, a container has no init; a process brought in by an exec has no parent on the host.
+    // A parent that does so takes its child for hung.
+    if asked.signal == Signal::ABRT && parent.key == asked.sender.key {
+        return Some("worker");
+    }
     let is_of_host = process.ns_level == 0;
     if is_of_host && is_watcher(parent.comm.bytes()) && process.container.is_some() {
         return Some("container");
@@ -202,7 +207,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent, TaskInfo},
         host::Container,
         ident::{Args, TaskRef},
-        signal::{Place, Signal},
+        signal::Place,
         story::{MS, Story, born, born_in, end, key, kill},
     };
 
@@ -263,6 +268,24 @@ mod tests {
         );
         assert_eq!(finding.notes[0], Note::new("asked by", "docker (pid 21) < bash (pid 20) < p1 (pid 1)"));
         assert!(finding.fix().contains("why docker sent it"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn a_worker_that_its_parent_takes_for_hung_is_told_what_ended_it() {
+        for (sender, is_told) in [(4, true), (3, false)] {
+            let mut story = story();
+            story.fork(born(5, 4)).exec(5, "worker").signal(handled(sender, 5, Signal::ABRT));
+            let finding = exits(&mut story, 5, 1 << 8);
+            assert_eq!(finding.is_some(), is_told);
+            let Some(finding) = finding else { continue };
+            assert_eq!(finding.facts.word("what"), "worker");
+            assert!(finding.headline.ends_with("after SIGABRT from nginx (pid 4)"), "{}", finding.headline);
+            assert!(
+                finding.fix().starts_with("find out what kept worker, which nginx took for hung"),
+                "{}",
+                finding.fix()
+            );
+        }
     }
 
     #[test]

@@ -120,6 +120,11 @@ pub(super) fn unmeant(world: &World, request: &Request) -> String {
     match request.killer {
         Killer::ParentDeath if is_of_thread(world, request) => LASTING_THREAD.to_owned(),
         Killer::ParentDeath => format!("if this was not intended, find out why {sender} ended"),
+        _ if request.signal == Signal::ABRT => format!(
+            "find out what kept {0}, which {sender} took for hung; if it needs that time, let {sender} wait for longer \
+             (WatchdogSec= of a unit, --timeout of gunicorn)",
+            request.target.comm
+        ),
         _ => format!("if this was not intended, find out why {sender} sent it, and who started it"),
     }
 }

@@ -67,10 +67,12 @@ impl World {
 
     /// Another signal had asked the same process to end, in vain.
     fn escalation(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
-        let is_harsher = |milder: Signal| {
-            cause.signal != milder
-                && matches!(cause.signal, Signal::KILL | Signal::TERM | Signal::QUIT | Signal::ABRT)
-                && matches!(milder, Signal::INT | Signal::TERM | Signal::QUIT)
+        let is_harsher = |milder: Signal| match cause.signal {
+            Signal::KILL => matches!(milder, Signal::INT | Signal::TERM | Signal::QUIT | Signal::ABRT),
+            Signal::TERM | Signal::QUIT | Signal::ABRT => {
+                cause.signal != milder && matches!(milder, Signal::INT | Signal::TERM | Signal::QUIT)
+            }
+            _ => false,
         };
         let causes = self.get(target)?.causes.as_ref()?;
         causes.all().find_map(|earlier| {
@@ -227,6 +229,7 @@ pub(super) fn is_same(one: &[Step], other: &[Step]) -> bool {
 pub(super) fn is_request(cause: &Cause) -> bool {
     match cause.killer {
         Killer::Timer => cause.signal == Signal::ALRM && !cause.ticks,
+        Killer::Process if cause.signal == Signal::ABRT => true,
         _ => matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),
     }
 }

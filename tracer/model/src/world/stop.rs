@@ -119,7 +119,8 @@ impl World {
         match signal {
             Signal::TERM => Some(Meaning::End),
             _ if is_init && of_container() == Some(signal) => Some(Meaning::End),
-            Signal::INT | Signal::QUIT => Some(Meaning::Perhaps),
+            // A watchdog sends SIGABRT to what it takes for hung (systemd, gunicorn).
+            Signal::INT | Signal::QUIT | Signal::ABRT => Some(Meaning::Perhaps),
             Signal::PWR | Signal::RTMIN_3 if is_init => Some(Meaning::Perhaps),
             Signal::HUP => Some(Meaning::Reload),
             _ => None,
