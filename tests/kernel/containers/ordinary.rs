@@ -15,6 +15,8 @@ use tracer_tests::{
     run::findings,
 };
 
+use crate::me;
+
 /// Containers, if `TRACER_TESTS_CONTAINERS` does not say otherwise.
 const MANY: usize = 100;
 /// How many containers live at a time.
@@ -91,6 +93,8 @@ fn is_wrong(finding: &Finding, inits: &BTreeMap<i32, String>, deaf: &BTreeSet<i3
         // The loop's `sleep` may be there when its shell ends.
         "namespace-killed" | "stopped-by" if inits.contains_key(&pid) && !deaf.contains(&pid) => None,
         "killed-by" if finding.how.as_deref() != Some("unknown") => None,
+        // Orphans come to this program, which reaps them when it gets round to it.
+        "unreaped-child" if finding.parent.as_ref().is_some_and(|parent| parent.pid == me()) => None,
         // What an exec leaves behind for a moment.
         "orphan-adopted" if finding.confidence == "certain" => None,
         _ => Some("nothing of the kind was done"),
