@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::{
     console::{stderr, style::DIM},
     history::History,
+    host::StartInfo,
     page::live,
     pump,
     time::Span,
@@ -98,9 +99,9 @@ impl Served {
         stderr::print(format_args!("{DIM}page:{DIM:#} {}", self.url));
     }
 
-    /// What takes the steps that the page tells.
-    pub fn collector(&self, history: History) -> Collector {
-        Collector::new(history, self.desk.clone())
+    /// What takes the steps that the page tells. `start` is that of a recording, of which no step may be shown.
+    pub fn collector(&self, history: History, start: Option<&StartInfo>) -> Collector {
+        Collector::new(history, start, self.desk.clone())
     }
 
     /// What is wrong with the recording, a sentence each.

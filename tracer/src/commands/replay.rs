@@ -49,7 +49,7 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
     let page = options.serve.map(|address| Served::open(address, &called(file))).transpose()?;
     if let Some(page) = &page {
-        presenter = Box::new(Tee(page.collector(History::default()), presenter));
+        presenter = Box::new(Tee(page.collector(History::default(), Some(trace.start())), presenter));
         page.announce();
     }
     let mut sink = Counted::from(&mut *presenter, from);

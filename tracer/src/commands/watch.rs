@@ -64,7 +64,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         sink = Box::new(Tee(Recorder::new(trace), sink));
     }
     if let Some(page) = &page {
-        sink = Box::new(Tee(page.collector(History::of_late(KEPT)), sink));
+        sink = Box::new(Tee(page.collector(History::of_late(KEPT), None), sink));
         page.announce();
     }
     if options.output == Output::Text && io::stdout().is_terminal() {

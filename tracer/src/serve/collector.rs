@@ -18,8 +18,9 @@ pub struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(history: History, desk: Arc<Desk>) -> Self {
-        Self { history, summary: Summary::default(), from: BootNs::ZERO, start: None, desk }
+    pub(super) fn new(history: History, start: Option<&StartInfo>, desk: Arc<Desk>) -> Self {
+        let start = start.map(|start| Arc::new(start.clone()));
+        Self { history, summary: Summary::default(), from: BootNs::ZERO, start, desk }
     }
 
     fn draft(&self, world: &World, summary: &Summary, is_over: bool) -> io::Result<()> {

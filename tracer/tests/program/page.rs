@@ -218,7 +218,7 @@ fn a_recording_that_was_cut_makes_a_page_that_says_so() {
     let cut = folder.path().join("cut.mcap");
     fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     let page = stdout(&["report", cut.to_str().unwrap()]);
-    assert!(between(&page, "<dl class=\"facts\">", "</dl>").contains("the recording was not closed"));
+    assert!(between(&page, "<dl class=\"facts\" id=\"facts\">", "</dl>").contains("the recording was not closed"));
     assert!(page.trim_end().ends_with("</html>"));
     data(&page);
     fs::write(&cut, "").unwrap();
