@@ -33,6 +33,7 @@ mod queue;
 mod real_inits;
 mod record;
 mod record_files;
+mod serve;
 mod signals;
 mod start;
 mod stops;
@@ -77,6 +78,7 @@ fn main() {
         ("filters", filters::trials()),
         ("hostile", hostile::trials()),
         ("stops", stops::trials()),
+        ("serve", serve::trials()),
         ("start", start::trials()),
         ("endings", endings::trials()),
         ("load", load::trials()),

@@ -264,6 +264,11 @@ impl Run {
         self.took_to_start
     }
 
+    /// What it has said on standard error so far.
+    pub fn complaints(&self) -> String {
+        self.stderr.lock().expect("no reader panics").clone()
+    }
+
     /// What it has said so far.
     pub fn lines(&self) -> &[Line] {
         &self.lines

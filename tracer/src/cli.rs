@@ -1,6 +1,6 @@
 //! The command line: types and value parsers, no behaviour.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -14,6 +14,7 @@ use crate::{
     filter::{NsArg, parse_ns, rule},
     finding::RuleDef,
     scope::Scope,
+    serve::door::parse_address,
     signal::Signal,
     source::{hooks::Hooks, load::LoadOptions},
     thresholds::Thresholds,
@@ -98,6 +99,7 @@ pub enum Output {
   sudo tracer watch --events=signal --lost      only signals that did nothing
   sudo tracer watch --to-pid 4242 -s TERM,KILL --events=signal
   sudo tracer watch -o json --min-severity warning --duration 1m | jq .
+  sudo tracer watch --serve 7070                and a live page for a browser on this machine
 
 Filters narrow what is shown; everything is still observed.
 Pids are those of the host.")]
@@ -113,6 +115,10 @@ pub struct Watch {
     /// Keep a trace of it in this file, for `tracer replay`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Show all of it on a page for a browser, too: on this loopback address; port 0 is any free one
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
+    pub serve: Option<SocketAddr>,
 
     /// Stop after this time, such as 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -162,6 +168,7 @@ impl From<&Probes> for LoadOptions {
   tracer replay run.mcap --from -10s        the last ten seconds
   tracer replay run.mcap --at 12:34:09 --events --tree 4242
   tracer replay run.mcap --tui              the screen of `tracer top`, over the recording
+  tracer replay run.mcap --serve 7070 --speed 1x
   ssh host cat run.mcap | tracer replay -
 
 Pids are those of the host that was recorded. Moments: 12:34:09.5 (on the day of the recording),
@@ -172,7 +179,7 @@ pub struct Replay {
 
     /// On a full screen, as `tracer top`: with --at, that moment first; `/` takes the filter options
     #[arg(long, conflicts_with_all = [
-        "output", "events", "each", "from", "until", "scope", "speed", "pids", "from_pids", "to_pids", "ns", "tree",
+        "output", "events", "each", "from", "until", "scope", "speed", "serve", "pids", "from_pids", "to_pids", "ns", "tree",
         "containers", "images", "pods", "side", "signals", "lost", "rules", "min_severity",
     ])]
     pub tui: bool,
@@ -208,6 +215,10 @@ pub struct Replay {
     /// How fast: 1x is as it was, 10x ten times faster, max without waiting
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
     pub speed: Speed,
+
+    /// Show it on a page for a browser, too, until Ctrl-C: on this loopback address; port 0 is any free one
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_address)]
+    pub serve: Option<SocketAddr>,
 
     /// From when on something is a finding.
     #[command(flatten)]

@@ -102,6 +102,17 @@ impl Density {
         self.zombies = count;
     }
 
+    /// Drops buckets that end before then.
+    pub fn forget(&mut self, before: BootNs) {
+        let Some(from) = self.from else { return };
+        let past = (((before - from) / self.width) as usize).min(self.buckets.len());
+        self.buckets.drain(..past);
+        self.from = Some(from + self.width * past as u64);
+        if self.buckets.is_empty() {
+            (self.from, self.width) = (None, SHORTEST);
+        }
+    }
+
     /// The stretch of time that is covered; `None` if nothing has happened.
     pub fn span(&self) -> Option<(BootNs, BootNs)> {
         let from = self.from?;
@@ -204,6 +215,22 @@ mod tests {
         assert_eq!(zombies, [0, 0, 7, 7, 2, 2, 2, 0, 0]);
         let columns = density.columns(after_boot(0), after_boot(8), 2);
         assert_eq!(columns.iter().map(|column| column.zombies).collect::<Vec<_>>(), [7, 2]);
+    }
+
+    #[test]
+    fn what_is_forgotten_makes_room() {
+        let mut density = Density::new(8);
+        for ms in 0..1_000 {
+            density.signal(after_boot(ms));
+            density.forget(after_boot(ms.saturating_sub(5)));
+        }
+        // The buckets never had to be longer than the time that is kept.
+        assert_eq!((density.width(), total(density.buckets())), (Span::MS, (6, 0)));
+        assert_eq!(density.span(), Some((after_boot(994), after_boot(1_000))));
+        density.forget(after_boot(5_000));
+        assert!(density.buckets().is_empty() && density.span().is_none());
+        density.signal(after_boot(5_001));
+        assert_eq!(density.span(), Some((after_boot(5_001), after_boot(5_002))));
     }
 
     #[test]

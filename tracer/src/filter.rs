@@ -19,7 +19,7 @@ mod options;
 pub use options::{NsArg, Options, PID_MAX, Side, SignalArg, parse_ns, parse_signal, rule};
 
 /// What to show. With nothing set it shows everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Takes part, as sender or target.
     party: Option<Named>,
@@ -82,7 +82,7 @@ pub enum Missing {
 
 /// Processes by host pid. On this machine a pid is looked up once, so that a later owner of it does not count. In a
 /// recording, where nobody can know who was there at its start, every process that ever had it counts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Named {
     pids: Vec<u32>,
     keys: FxHashSet<ProcKey>,
@@ -90,7 +90,7 @@ struct Named {
 }
 
 /// Names from the command line that have not appeared in a recording yet: an error if that is still so at its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Awaited {
     pids: Vec<u32>,
     namespace: Option<PidNs>,
@@ -99,7 +99,7 @@ struct Awaited {
 }
 
 /// A namespace and what is nested in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ns {
     asked: NsArg,
     /// All that were seen inside: the last findings of a namespace come after its end.
@@ -107,7 +107,7 @@ struct Ns {
 }
 
 /// The containers that are asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct InContainer {
     names: Vec<String>,
     images: Vec<String>,
@@ -129,7 +129,7 @@ impl InContainer {
 }
 
 /// A process and all that were seen below it, by present parent or by birth.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Tree {
     root: u32,
     /// The last process that had that pid.

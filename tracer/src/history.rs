@@ -4,6 +4,7 @@
 use std::{io, ops::ControlFlow};
 
 use anyhow::Result;
+use rustc_hash::FxHashMap;
 
 use crate::{
     change::{AdopterClass, Change, Signalled},
@@ -11,6 +12,8 @@ use crate::{
     detector::Detector,
     event::{EventKind, Loss},
     filter::Filter,
+    host::Container,
+    ident::{ContainerNo, Identity},
     signal::Sender,
     sink::{
         Counted, Sink,
@@ -34,8 +37,17 @@ pub use signals::{Sent, SentBy, Signals};
 pub use stops::{Outcome, Stop, Stops};
 
 /// What happened, as far as it was recorded.
+#[derive(Clone)]
 pub struct History {
     select: Select,
+    /// Boot time before which there is only who lived.
+    from: BootNs,
+    /// How long what is over is kept; `None` for ever.
+    kept_for: Option<Span>,
+    /// When something was forgotten last.
+    forgot: BootNs,
+    /// Nanoseconds from boot times to those since 1970.
+    pub wall_offset_ns: i64,
     /// Counts of everything.
     pub summary: Summary,
     /// Processes.
@@ -52,6 +64,8 @@ pub struct History {
     pub density: Density,
     /// What was not looked at, a sentence each.
     pub limits: Vec<String>,
+    /// Those of the processes above.
+    containers: FxHashMap<ContainerNo, Container>,
 }
 
 /// A time of which something is missing.
@@ -69,6 +83,8 @@ pub struct Gap {
 const COUNTED_WITHIN: Span = Span::ms(100);
 /// Stretches of time of which there is a count.
 const BUCKETS: usize = 512;
+/// How often what is over is forgotten.
+const FORGETS: Span = Span::SECOND;
 /// Gaps that are kept apart; later ones make the last one longer.
 const MOST_GAPS: usize = 256;
 
@@ -76,6 +92,10 @@ impl Default for History {
     fn default() -> Self {
         Self {
             select: Select::new(Filter::default(), &[]).few(),
+            from: BootNs::ZERO,
+            kept_for: None,
+            forgot: BootNs::ZERO,
+            wall_offset_ns: 0,
             summary: Summary::default(),
             lives: Lives::default(),
             signals: Signals::default(),
@@ -84,6 +104,7 @@ impl Default for History {
             gaps: Vec::new(),
             density: Density::new(BUCKETS),
             limits: Vec::new(),
+            containers: FxHashMap::default(),
         }
     }
 }
@@ -105,7 +126,64 @@ impl History {
         Ok(history)
     }
 
+    /// Of a run without an end, for somebody who looks on: what is over is kept for that long, and of findings and stops
+    /// the last ones.
+    pub fn of_late(kept_for: Span) -> Self {
+        let (findings, stops) = (Findings::of_late(), Stops::of_late());
+        Self { kept_for: Some(kept_for), findings, stops, ..Self::default() }
+    }
+
+    /// What there is by now, as if the stream had ended.
+    ///
+    /// # Errors
+    /// None of its own: a sink has some.
+    pub fn so_far(&self, world: &World, summary: &Summary) -> io::Result<Self> {
+        let mut now = self.clone();
+        now.finish(world, summary)?;
+        Ok(now)
+    }
+
+    /// Drops what was over long ago, now and then.
+    fn forget(&mut self, now: BootNs) {
+        let Some(kept_for) = self.kept_for.filter(|_| now - self.forgot >= FORGETS) else { return };
+        self.forgot = now;
+        let from = now - kept_for;
+        self.lives.forget(from);
+        self.signals.forget(from);
+        self.density.forget(from);
+        self.gaps.retain(|gap| gap.until >= from);
+    }
+
+    /// The boot time from which on everything is kept that there was room for.
+    pub fn kept_from(&self) -> BootNs {
+        let began = self.summary.began;
+        self.kept_for.map_or(began, |kept_for| began.max(self.summary.ended_at - kept_for))
+    }
+
+    /// Whether it is the story of a run that goes on.
+    pub fn is_of_late(&self) -> bool {
+        self.kept_for.is_some()
+    }
+
+    /// The container of a process.
+    pub fn container_of(&self, process: &Identity) -> Option<&Container> {
+        self.containers.get(&process.container?)
+    }
+
+    /// Takes down the containers of all processes, as they are known by now.
+    fn name_containers(&mut self, world: &World) {
+        let stopped = self.stops.iter().flat_map(|stop| [&stop.process, &stop.sender].into_iter().chain(&stop.client));
+        let all = self.lives.iter().map(|life| &life.process).chain(stopped);
+        let known = all.filter_map(|process| Some((process.container?, world.container_of(process)?)));
+        let mut containers = FxHashMap::default();
+        known.for_each(|(number, container)| {
+            containers.entry(number).or_insert_with(|| container.clone());
+        });
+        self.containers = containers;
+    }
+
     fn change(&mut self, world: &World, at: BootNs, change: &Change) {
+        let is_shown = at >= self.from;
         match change {
             Change::Born(key) => self.lives.born(world, *key, true),
             Change::Learned(key) => self.lives.born(world, *key, false),
@@ -115,16 +193,20 @@ impl History {
             }
             Change::Died { key, .. } => {
                 self.lives.died(world, *key);
-                self.stops.died(world, *key);
+                if is_shown {
+                    self.stops.died(world, *key);
+                }
             }
             Change::Reaped { identity, by, .. } => self.lives.reaped(at, identity, *by),
-            Change::Signalled(signalled) => {
+            Change::Signalled(signalled) if is_shown => {
                 self.signals.sent(at, signalled);
                 self.touch(signalled);
             }
-            Change::Taken(taken) => self.signals.taken(at, taken),
+            Change::Taken(taken) if is_shown => self.signals.taken(at, taken),
             Change::Looked(key) => self.lives.released(world, *key),
-            Change::Adopted { .. }
+            Change::Signalled(_)
+            | Change::Taken(_)
+            | Change::Adopted { .. }
             | Change::Continued { .. }
             | Change::StatusLost(_)
             | Change::LeaderDied(_)
@@ -199,7 +281,10 @@ fn close(gaps: &mut [Gap], at: BootNs) {
 impl Sink for History {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         let at = step.event.at;
-        self.density.step(world, step);
+        if at >= self.from {
+            self.density.step(world, step);
+        }
+        self.forget(at);
         for change in step.changes {
             self.change(world, at, change);
         }
@@ -217,6 +302,11 @@ impl Sink for History {
         })
     }
 
+    fn show_from(&mut self, from: BootNs) {
+        self.from = from;
+        self.select.show_from(from);
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -230,6 +320,8 @@ impl Sink for History {
         });
         close(&mut self.gaps, world.now());
         self.lives.finish(world);
+        self.name_containers(world);
+        self.wall_offset_ns = world.wall_offset_ns();
         self.summary = summary.clone();
         finished
     }

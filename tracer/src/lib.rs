@@ -28,6 +28,7 @@ pub mod history;
 pub mod page;
 pub mod pump;
 pub mod report;
+pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod top;

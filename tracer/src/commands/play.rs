@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, path::Path};
 use anyhow::{Context, Result};
 
 use crate::{
-    commands::progress::Progress,
+    commands::{out::is_stdout, progress::Progress},
     console::{stderr, style::WARN},
     detector::Detector,
     ident::{file_name, tame},
@@ -36,6 +36,14 @@ pub fn play(
     })?;
     progress.done();
     Ok(())
+}
+
+/// A trace, as a person calls it.
+pub fn called(file: &Path) -> String {
+    match file.file_name() {
+        Some(name) if !is_stdout(file) => file_name(name),
+        _ => "standard input".to_owned(),
+    }
 }
 
 /// Says on standard error if not every event of those kinds was recorded.

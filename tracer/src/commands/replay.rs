@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::{
     cli::{self, Speed},
     commands::{
-        play::{complain, moment, play, say_what_lacks},
+        play::{called, complain, moment, play, say_what_lacks},
         progress::Progress,
         watch::presenter,
     },
@@ -20,7 +20,9 @@ use crate::{
     detector::Detector,
     event::EventKind,
     filter::Filter,
-    sink::Counted,
+    history::History,
+    serve::Served,
+    sink::{Counted, tee::Tee},
     source::trace::Trace,
     time::{BootNs, Span},
     when::When,
@@ -45,6 +47,11 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     // It waits for its reader and loses nothing; signals have their default effect.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
+    let page = options.serve.map(|address| Served::open(address, &called(file))).transpose()?;
+    if let Some(page) = &page {
+        presenter = Box::new(Tee(page.collector(History::default(), Some(trace.start())), presenter));
+        page.announce();
+    }
     let mut sink = Counted::from(&mut *presenter, from);
     let mut pace = Pace::new(options.speed);
     let progress = Progress::new("replaying", trace.span()?);
@@ -58,10 +65,16 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         }
         Ok(sink.step(world, step)?)
     })?;
+    if let Some(page) = &page {
+        page.complain(trace.end().sentences());
+    }
     let finished = sink.finish(detector.world());
     complain(file, &trace);
     finished?;
-    Ok(ExitCode::SUCCESS)
+    match page {
+        Some(page) => page.stay(),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// The first and the last boot time to show.

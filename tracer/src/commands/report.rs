@@ -11,12 +11,11 @@ use crate::{
     cli,
     commands::{
         out::{cannot_write, is_stdout, writer},
-        play::complain,
+        play::{called, complain},
         progress::Progress,
     },
     detector::Detector,
     history::History,
-    ident::file_name,
     page::{self, About},
     source::trace::Trace,
     trace::file,
@@ -49,12 +48,6 @@ fn write(options: &cli::Report, mut trace: Trace, page: &mut impl Write) -> Resu
     let mut history = History::of(&mut trace, &mut detector, |at| progress.at(at))?;
     progress.done();
     complain(file, &trace);
-    let name = match file.file_name() {
-        Some(name) if !is_stdout(file) => file_name(name),
-        _ => "standard input".to_owned(),
-    };
-    let about = About::new(name, &trace, &history);
-    page::write(page, detector.world(), &mut history, &about)
-        .and_then(|()| page.flush())
-        .with_context(|| cannot_write(out))
+    let about = About::new(called(file), &trace, &history);
+    page::write(page, &mut history, &about).and_then(|()| page.flush()).with_context(|| cannot_write(out))
 }

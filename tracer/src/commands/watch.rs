@@ -16,8 +16,11 @@ use crate::{
         style::{self, BAD, DIM, Screen},
     },
     filter::Filter,
+    history::History,
+    ident::quote,
     kind::Kind,
     pump,
+    serve::{KEPT, Served},
     sink::{
         Sink,
         json::{Json, unwritten_line},
@@ -43,6 +46,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
         ..LoadOptions::from(&options.probes)
     };
     let trace = options.record.as_deref().map(|path| Recorder::single(path, false)).transpose()?;
+    let page = options.serve.map(|address| Served::open(address, &title())).transpose()?;
     let live = Live::attach(&load)?;
     let output = options.output;
     let mark = move |lines| match output {
@@ -59,6 +63,10 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     if let Some(trace) = trace {
         sink = Box::new(Tee(Recorder::new(trace), sink));
     }
+    if let Some(page) = &page {
+        sink = Box::new(Tee(page.collector(History::of_late(KEPT), None), sink));
+        page.announce();
+    }
     if options.output == Output::Text && io::stdout().is_terminal() {
         let hint = "Ctrl-C ends and sums up. Nothing happens? Run `tracer demo` in another terminal.";
         stderr::print(format_args!("{DIM}{hint}{DIM:#}"));
@@ -66,7 +74,15 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     let thresholds = options.thresholds.over(Thresholds::default());
     let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink, &drain);
     pump::event_loop()?.block_on(run).context("watch")?;
+    if let Some(page) = page {
+        page.end();
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a live page is about.
+fn title() -> String {
+    format!("on {}, now", quote(rustix::system::uname().nodename().to_bytes()))
 }
 
 /// Prints what is asked for on standard output, through `out`, with times of day in that zone.

@@ -74,13 +74,15 @@ pub enum Place {
 }
 
 /// Processes by birth, and how many there were.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lives {
     all: FxHashMap<ProcKey, Life>,
     /// In the order of their births, once the recording is over.
     order: Vec<ProcKey>,
     /// How many there were, without kernel threads.
     seen: u64,
+    /// How many of them were over so long ago that they were forgotten.
+    forgotten: u64,
     /// How far the stream has come.
     now: BootNs,
 }
@@ -104,6 +106,18 @@ impl Lives {
     /// How many there were; kernel threads do not count.
     pub fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// How many of them were over so long ago that they were forgotten.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Drops those that were gone by then.
+    pub(super) fn forget(&mut self, before: BootNs) {
+        let all = self.all.len();
+        self.all.retain(|_, life| life.until().is_none_or(|until| until >= before));
+        self.forgotten += (all - self.all.len()) as u64;
     }
 
     /// A process is in the world now.
@@ -242,6 +256,12 @@ impl Lives {
 }
 
 impl Life {
+    /// When it was gone from the process table, or ended if nobody has to reap it; `None` if it is there.
+    fn until(&self) -> Option<BootNs> {
+        let ended = self.end.filter(|end| !end.is_owed).map(|end| end.at);
+        self.gone.map(|(at, _)| at).or(ended)
+    }
+
     /// How long it was a zombie at least, up to a time.
     pub fn zombie_for(&self, now: BootNs) -> Span {
         let since = self.end.and_then(|end| end.zombie);

@@ -82,11 +82,13 @@ pub(super) fn is_routine(signal: Signal, verdict: Verdict) -> bool {
 }
 
 /// Signals in the order in which they were sent, by class: routine, others, lost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Signals {
     kept: Vec<Sent>,
     /// How many there were of each class.
     seen: [u64; 3],
+    /// How many of them came before those that are still of interest.
+    forgotten: [u64; 3],
     /// Of each class, one of so many is kept.
     every: [u64; 3],
     /// Those that wait to be taken, by the number of the event that sent them, and their place.
@@ -95,7 +97,7 @@ pub struct Signals {
 
 impl Default for Signals {
     fn default() -> Self {
-        Self { kept: Vec::new(), seen: [0; 3], every: [1; 3], waiting: FxHashMap::default() }
+        Self { kept: Vec::new(), seen: [0; 3], forgotten: [0; 3], every: [1; 3], waiting: FxHashMap::default() }
     }
 }
 
@@ -115,9 +117,24 @@ impl Signals {
         self.kept.is_empty()
     }
 
-    /// How many there were.
+    /// How many there were, without those that were forgotten.
     pub fn seen(&self) -> u64 {
-        self.seen.iter().sum()
+        self.seen.iter().sum::<u64>() - self.forgotten.iter().sum::<u64>()
+    }
+
+    /// Drops those that were sent before then, and keeps all again of a class of which none is left.
+    pub(super) fn forget(&mut self, before: BootNs) {
+        if self.kept.first().is_none_or(|first| first.at >= before) {
+            return;
+        }
+        self.retain(|sent| sent.at >= before);
+        for class in 0..self.seen.len() {
+            let first = self.kept.iter().find(|sent| sent.class() == class).map(|sent| sent.number);
+            self.forgotten[class] = first.unwrap_or(self.seen[class]);
+            if first.is_none() {
+                self.every[class] = 1;
+            }
+        }
     }
 
     pub(super) fn sent(&mut self, at: BootNs, signalled: &Signalled) {
@@ -159,11 +176,15 @@ impl Signals {
         let class = count.iter().position(|&count| count > FEW).unwrap_or(2);
         self.every[class] *= 2;
         let every = self.every[class];
+        self.retain(|sent| sent.class() != class || sent.number.is_multiple_of(every));
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Sent) -> bool) {
         // Where those are that wait: they are taken a moment later as a rule, so few are.
         let mut places = Vec::with_capacity(self.kept.len());
         let mut next = 0;
         self.kept.retain(|sent| {
-            let is_kept = sent.class() != class || sent.number.is_multiple_of(every);
+            let is_kept = is_kept(sent);
             places.push(is_kept.then_some(next));
             next += usize::from(is_kept);
             is_kept
@@ -202,6 +223,22 @@ mod tests {
         assert_eq!(signals.iter().filter(|sent| sent.verdict.is_loss()).count(), 180);
         let (first, second): (Vec<_>, Vec<_>) = signals.iter().partition(|sent| sent.at.0 < 3 * MOST as u64 / 2);
         assert!(first.len().abs_diff(second.len()) < 100, "{} {}", first.len(), second.len());
+    }
+
+    #[test]
+    fn when_a_storm_is_forgotten_all_are_kept_again() {
+        let mut signals = Signals::default();
+        for n in 0..2 * MOST as u64 {
+            signals.add(sent(n, Signal::CHLD, Verdict::IgnoredByDefault), None);
+        }
+        signals.forget(BootNs(10 * MOST as u64));
+        assert_eq!((signals.len(), signals.seen()), (0, 0));
+        for n in 0..10 {
+            signals.add(sent(20 * MOST as u64 + n, Signal::CHLD, Verdict::IgnoredByDefault), None);
+        }
+        assert_eq!((signals.len(), signals.seen()), (10, 10));
+        signals.forget(BootNs(20 * MOST as u64 + 4));
+        assert_eq!((signals.len(), signals.seen()), (6, 6));
     }
 
     #[test]

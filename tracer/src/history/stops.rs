@@ -1,5 +1,7 @@
 //! Who was asked to stop, by whom, and what came of it: containers, and whatever had to be killed.
 
+use std::collections::VecDeque;
+
 use crate::{
     ident::{Identity, ProcKey},
     signal::{Signal, Verdict},
@@ -42,13 +44,20 @@ pub enum Outcome {
 }
 
 /// All of them, in the order of their ends.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Stops {
-    kept: Vec<Stop>,
+    kept: VecDeque<Stop>,
     more: u64,
+    /// Of too many, the last are kept; otherwise the first.
+    is_of_late: bool,
 }
 
 impl Stops {
+    /// Of too many, the last are kept.
+    pub(super) fn of_late() -> Self {
+        Self { is_of_late: true, ..Self::default() }
+    }
+
     /// Those that were kept.
     pub fn iter(&self) -> impl Iterator<Item = &Stop> {
         self.kept.iter()
@@ -61,10 +70,13 @@ impl Stops {
 
     pub(super) fn died(&mut self, world: &World, key: ProcKey) {
         let Some(stop) = stop(world, key) else { return };
+        let is_full = self.kept.len() >= MOST;
+        self.more += u64::from(is_full);
+        if is_full && self.is_of_late {
+            self.kept.pop_front();
+        }
         if self.kept.len() < MOST {
-            self.kept.push(stop);
-        } else {
-            self.more += 1;
+            self.kept.push_back(stop);
         }
     }
 }

@@ -11,7 +11,7 @@ use flate2::{Compression, write::ZlibEncoder};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::findings::anchor;
+use super::{About, findings::anchor};
 use crate::{
     console::style::{count, cut},
     density::Bucket,
@@ -20,7 +20,6 @@ use crate::{
     ident::ProcKey,
     signal::{KernelSender, Signal, Verdict},
     time::BootNs,
-    world::World,
 };
 
 /// The block is at most so large; the rest of the page is bounded by the number of findings.
@@ -36,12 +35,10 @@ pub struct Packed {
 }
 
 /// Thins the history until it fits.
-pub fn packed(world: &World, history: &mut History, offset_seconds: i32) -> io::Result<Packed> {
+pub fn packed(history: &mut History, about: &About<'_>, compression: Compression) -> io::Result<Packed> {
     loop {
-        let (data, left_out) = Data::of(world, history, offset_seconds);
-        let mut deflated = ZlibEncoder::new(Vec::new(), Compression::best());
-        deflated.write_all(&serde_json::to_vec(&data)?)?;
-        let packed = BASE64_STANDARD.encode(deflated.finish()?);
+        let (data, left_out) = Data::of(history, about);
+        let packed = pack(&serde_json::to_vec(&data)?, compression)?;
         if packed.len() <= MOST_BYTES || history.lives.len() <= 1 {
             return Ok(Packed { packed, left_out });
         }
@@ -54,13 +51,26 @@ pub fn packed(world: &World, history: &mut History, offset_seconds: i32) -> io::
     }
 }
 
+/// Deflated, in base64.
+pub fn pack(bytes: &[u8], compression: Compression) -> io::Result<String> {
+    let mut deflated = ZlibEncoder::new(Vec::new(), compression);
+    deflated.write_all(bytes)?;
+    Ok(BASE64_STANDARD.encode(deflated.finish()?))
+}
+
 /// The block; `data.js` reads it.
 #[derive(Serialize)]
 struct Data<'a> {
     /// Milliseconds since 1970 of the beginning.
     began: i64,
     offset: i32,
+    /// It is no recording.
+    is_run: bool,
+    /// Nothing more can come.
+    is_over: bool,
     span: i64,
+    /// What was over before that is not drawn.
+    from: i64,
     lanes: Vec<Lane>,
     names: Vec<String>,
     lines: Vec<String>,
@@ -214,7 +224,7 @@ impl Texts {
 
 /// What has been put together so far.
 struct Build<'a> {
-    world: &'a World,
+    history: &'a History,
     began: BootNs,
     /// Places of processes.
     lives: FxHashMap<ProcKey, usize>,
@@ -228,11 +238,11 @@ struct Build<'a> {
 
 impl<'a> Data<'a> {
     /// And what is not in it.
-    fn of(world: &'a World, history: &'a History, offset: i32) -> (Self, Vec<String>) {
+    fn of(history: &'a History, about: &About<'_>) -> (Self, Vec<String>) {
         let began = history.summary.began;
         let all: Vec<_> = history.lives.iter().collect();
         let mut build = Build {
-            world,
+            history,
             began,
             lives: all.iter().enumerate().map(|(place, life)| (life.process.key, place)).collect(),
             names: Texts::default(),
@@ -245,23 +255,26 @@ impl<'a> Data<'a> {
         let (lives, renamed, moved) = build.lives(&all, &lane_of);
         let (signals, drawn) = build.signals(history);
         let at = |at: BootNs| since(began, at);
-        let marks = history.findings.iter().enumerate().filter(|(_, found)| !found.is_withdrawn());
-        let marks = marks.filter_map(|(place, found)| {
+        let marks = history.findings.iter().filter(|found| !found.is_withdrawn());
+        let marks = marks.filter_map(|found| {
             Some(Mark {
                 life: *build.lives.get(&found.finding.process.key)?,
                 at: at(found.finding.at),
                 since: at(found.finding.since),
                 severity: found.finding.rule.severity.id(),
-                anchor: anchor(place),
+                anchor: anchor(found),
                 headline: &found.finding.headline,
             })
         });
         let density = &history.density;
         let column = |of: fn(&Bucket) -> u64| density.buckets().iter().map(of).collect();
         let data = Self {
-            began: i64::try_from(began.since_1970(world.wall_offset_ns()) / 1_000_000).unwrap_or(0),
-            offset,
+            began: i64::try_from(began.since_1970(history.wall_offset_ns) / 1_000_000).unwrap_or(0),
+            offset: about.clock.offset_seconds(),
+            is_run: history.is_of_late(),
+            is_over: about.is_over,
             span: at(history.summary.ended_at).max(1),
+            from: at(history.kept_from()),
             marks: marks.collect(),
             lanes,
             lives,
@@ -287,7 +300,14 @@ impl<'a> Data<'a> {
             lines: build.lines.all,
         };
         let mut left_out = Vec::new();
-        let (kept, seen) = (history.lives.len() as u64, history.lives.seen());
+        let forgotten = history.lives.forgotten();
+        if forgotten > 0 {
+            left_out.push(format!(
+                "What was over before the time line begins is not drawn any more: {}, and the signals of that time",
+                count(forgotten, "process")
+            ));
+        }
+        let (kept, seen) = (history.lives.len() as u64, history.lives.seen() - forgotten);
         if kept < seen {
             left_out.push(format!(
                 "{kept} of {} are drawn: those that findings name, then those with signals that say something, \
@@ -330,7 +350,7 @@ impl Build<'_> {
     }
 
     fn lane(&self, place: Place, first: &Life) -> Lane {
-        let container = self.world.container_of(&first.process);
+        let container = self.history.container_of(&first.process);
         match (place, container) {
             (Place::Host, _) => Lane { name: "host".to_owned(), kind: "host" },
             (Place::Container(_), Some(container)) => {

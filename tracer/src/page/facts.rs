@@ -31,24 +31,30 @@ impl Fact {
 
 /// All of them.
 pub fn of(history: &History, about: &About<'_>) -> Vec<Fact> {
-    let About { file, start, complaints, clock } = about;
+    let About { file, start, complaints, clock, is_over } = about;
     let StartInfo { version, kernel, host, degraded, arguments, .. } = start;
     let Summary { began, ended_at, duration_ns, signals_seen, lost, walks_cut, unwritten: _, .. } = &history.summary;
+    let is_file = !history.is_of_late();
+    let signals = count(*signals_seen, "signal");
+    // The kernel's own count comes with the end.
+    let signals = if *is_over {
+        format!("{signals} generated on the machine")
+    } else {
+        format!("{signals} in the stream so far")
+    };
     let mut facts = vec![
-        Fact::new("file", file),
         Fact::new("host", format!("{}, Linux {}", quote(host), quote(kernel))),
         Fact::new("from", clock.date(*began)),
         Fact::new("to", format!("{} ({})", clock.date(*ended_at), seconds(*duration_ns))),
-        Fact::new("recorded by", format!("tracer {}: {}", quote(version), Args::of(arguments))),
         Fact::new(
-            "seen",
-            format!(
-                "{}, {} generated on the machine",
-                count(history.lives.seen(), "process"),
-                count(*signals_seen, "signal")
-            ),
+            if is_file { "recorded by" } else { "traced by" },
+            format!("tracer {}: {}", quote(version), Args::of(arguments)),
         ),
+        Fact::new("seen", format!("{}, {signals}", count(history.lives.seen(), "process"))),
     ];
+    if is_file {
+        facts.insert(0, Fact::new("file", file));
+    }
     facts.push(if lost.total() == 0 {
         Fact::new("lost", "nothing")
     } else {

@@ -94,13 +94,12 @@ pub fn sections(history: &History, clock: &Clock) -> Vec<Section> {
     sections.into_iter().filter(|section| !section.groups.is_empty()).collect()
 }
 
-/// The findings of a rule, and the place of the first.
+/// The findings of a rule, and the number of the first.
 fn group(history: &History, clock: &Clock, rule: &'static RuleDef) -> Option<(usize, Group)> {
-    let found = history.findings.iter().enumerate().filter(|(_, found)| found.finding.rule.name == rule.name);
-    let found: Vec<_> = found.collect();
+    let found: Vec<_> = history.findings.iter().filter(|found| found.finding.rule.name == rule.name).collect();
     let more = history.findings.more().get(rule.name).copied().unwrap_or(0);
-    let first = found.first().map_or(usize::MAX, |&(place, _)| place);
-    let cards: Vec<_> = found.into_iter().map(|(place, found)| card(clock, place, found)).collect();
+    let first = found.first().map_or(usize::MAX, |found| found.number);
+    let cards: Vec<_> = found.into_iter().map(|found| card(clock, found)).collect();
     let explanation = || {
         let mut explanation = String::new();
         html::push_html(&mut explanation, Parser::new(rule.explanation));
@@ -110,8 +109,8 @@ fn group(history: &History, clock: &Clock, rule: &'static RuleDef) -> Option<(us
     (!cards.is_empty() || more > 0).then(|| (first, Group { rule, cards, more, explanation: explanation() }))
 }
 
-fn card(clock: &Clock, place: usize, found: &Found) -> Card {
-    let Found { finding, ending, together } = found;
+fn card(clock: &Clock, found: &Found) -> Card {
+    let Found { finding, ending, together, number: _ } = found;
     let Finding { rule, at, since, confidence, headline, notes, fixes, evidence, .. } = finding;
     let remark = together
         .as_ref()
@@ -123,7 +122,7 @@ fn card(clock: &Clock, place: usize, found: &Found) -> Card {
     }
     let evidence: Vec<_> = evidence.iter().map(|seq| seq.0.to_string()).collect();
     Card {
-        anchor: anchor(place),
+        anchor: anchor(found),
         at: clock.time(*at),
         word: if found.is_withdrawn() { Stage::Withdrawn.id() } else { rule.severity.id() },
         severity: rule.severity.id(),
@@ -145,8 +144,8 @@ fn card(clock: &Clock, place: usize, found: &Found) -> Card {
 }
 
 /// How a finding is named on the page.
-pub fn anchor(place: usize) -> String {
-    format!("f{}", place + 1)
+pub fn anchor(found: &Found) -> String {
+    format!("f{}", found.number + 1)
 }
 
 fn end(clock: &Clock, ending: &Ending) -> Over {

@@ -2,10 +2,9 @@
 
 use super::clock::Clock;
 use crate::{
-    history::{Outcome, Stop},
+    history::{History, Outcome, Stop},
     ident::Identity,
     summary::seconds,
-    world::World,
 };
 
 /// A row.
@@ -25,14 +24,14 @@ pub struct Row {
 }
 
 /// The row of a stop.
-pub fn row(world: &World, stop: &Stop, clock: &Clock) -> Row {
+pub fn row(history: &History, stop: &Stop, clock: &Clock) -> Row {
     let Stop { process, signal, sender, client, verdict, asked, ended, outcome } = stop;
-    let container = world.container_of(process).filter(|_| process.is_init_of_namespace());
+    let container = history.container_of(process).filter(|_| process.is_init_of_namespace());
     let (what, inside) = match container {
         Some(container) => (container.described(), process.to_string()),
         None => (process.to_string(), String::new()),
     };
-    let place = |who: &Identity| match world.container_of(who).filter(|_| who.container != process.container) {
+    let place = |who: &Identity| match history.container_of(who).filter(|_| who.container != process.container) {
         Some(container) => format!("{who} of {}", container.place()),
         None => who.to_string(),
     };

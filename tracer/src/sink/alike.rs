@@ -25,11 +25,11 @@ const MOST: usize = 4096;
 type Likeness = (&'static str, Vec<Part>);
 
 /// What was reported, by kind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Alike(BTreeMap<Likeness, Series>);
 
 /// Findings of one kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Series {
     told: u64,
     /// When the last of them came.
@@ -40,7 +40,7 @@ struct Series {
 }
 
 /// Those being counted now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Open {
     count: Together,
     since: BootNs,

@@ -51,7 +51,7 @@ pub struct Moment {
 }
 
 /// Picks the items of each step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Select {
     filter: Filter,
     kinds: Vec<Kind>,
@@ -65,7 +65,7 @@ pub struct Select {
     shown: BTreeMap<&'static str, u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// The snapshot is not complete: findings are held back.
     Starting {
@@ -78,7 +78,7 @@ enum Phase {
 /// How many items are held back while the world is not complete: a trace may never say that it is.
 const HELD: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Held {
     Finding(Moment, Box<Finding>),
     Lost(Moment, Loss),

@@ -83,5 +83,5 @@ fn page(tape: Tape, out: File) -> Result<()> {
     let mut history = History::of(&mut trace, &mut detector, |_| {})?;
     let about = About::new(name.unwrap_or_else(|| "tracer top".to_owned()), &trace, &history);
     let mut out = BufWriter::new(out);
-    page::write(&mut out, detector.world(), &mut history, &about).and_then(|()| out.flush()).context("cannot write it")
+    page::write(&mut out, &mut history, &about).and_then(|()| out.flush()).context("cannot write it")
 }

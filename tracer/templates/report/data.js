@@ -1,12 +1,12 @@
 // What there is to draw: page/data.rs packs it. Times are microseconds since the beginning.
 
-/** Unpacks the block into processes and signals that know each other. */
-async function unpack() {
-  const bytes = Uint8Array.from(atob(document.getElementById("data").textContent), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return story(await new Response(stream).json());
+/** What was packed. */
+function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")));
 }
 
+/** Processes and signals that know each other. */
 function story(data) {
   const sums = (steps) => { let sum = 0; return steps.map((step) => (sum += step)); };
   const born = sums(data.lives.born);
@@ -35,7 +35,12 @@ function story(data) {
     if (signal.from >= 0 && signal.from !== signal.to) lives[signal.from].signals.push(signal);
   }
   for (const mark of data.marks) lives[mark.life].marks.push(mark);
-  return { ...data, lives, signals };
+  return { ...data, lives, signals, byKey: new Map(lives.map((life) => [key(life), life])) };
+}
+
+/** What a process is known by: pids are used again. */
+function key(life) {
+  return `${life.pid} ${life.born}`;
 }
 
 function turns([places, times, values], each) {
@@ -49,7 +54,7 @@ function valueAt(turns, at) {
   return value;
 }
 
-/** When it left the process table, or ended if nobody has to reap it; the end of the recording if it is still there. */
+/** When it left the process table, or ended if nobody has to reap it; the end of what is shown if it is still there. */
 function until(story, life) {
   if (life.gone >= 0) return life.gone;
   return life.died >= 0 && !life.isOwed ? life.died : story.span;
@@ -98,7 +103,7 @@ function aboutSignal(story, signal) {
 /** Lines about a process. */
 function aboutLife(story, life) {
   const lines = [`${who(story, life)}, ${laneName(story, life)}`];
-  const facts = [life.born < 0 ? "older than the recording" : `${life.isSeen ? "born" : "began"} ${clock(story, life.born)}`];
+  const facts = [life.born < 0 ? `older than the ${story.is_run ? "tracing" : "recording"}` : `${life.isSeen ? "born" : "began"} ${clock(story, life.born)}`];
   if (life.died >= 0) {
     facts.push(`ended ${life.isExact ? "" : "before "}${clock(story, life.died)}${life.status ? `: ${life.status}` : ""}`);
     if (life.zombie >= 0 && until(story, life) - life.zombie >= 1000) {
@@ -107,7 +112,10 @@ function aboutLife(story, life) {
   }
   if (life.isMissed) facts.push(`found to be gone ${clock(story, life.gone)}`);
   else if (life.gone >= 0 && life.reaper >= 0) facts.push(`reaped by ${who(story, story.lives[life.reaper], life.gone)}`);
-  if (life.gone < 0) facts.push(life.died >= 0 && life.isOwed ? "not reaped by the end" : life.died < 0 ? "alive at the end" : "");
+  if (life.gone < 0) {
+    if (life.died < 0) facts.push(story.is_over ? "alive at the end" : "alive");
+    else if (life.isOwed) facts.push(story.is_over ? "not reaped by the end" : "not reaped yet");
+  }
   lines.push(facts.filter(Boolean).join(", "));
   if (life.line) lines.push(life.line);
   for (const mark of life.marks.slice(0, 2)) lines.push(`${mark.severity}: ${mark.headline}`);

@@ -59,7 +59,7 @@ function layout(story) {
           rows.push(row);
         }
         row.lives.push(life);
-        row.end = Math.max(until(story, life), life.born + story.span / 200);
+        row.end = Math.max(until(story, life), life.born + (story.span - story.from) / 200);
         life.row = row;
       }
     }

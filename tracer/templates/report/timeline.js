@@ -5,9 +5,6 @@ const STRIP = 34;
 
 class Timeline {
   constructor(story) {
-    this.story = story;
-    this.layout = layout(story);
-    this.order = this.layout.rows.flatMap((row) => row.lives);
     this.box = document.getElementById("lanes-box");
     this.canvas = document.getElementById("lanes");
     this.strip = document.getElementById("strip");
@@ -15,10 +12,35 @@ class Timeline {
     this.chosen = null;
     this.moment = story.span;
     this.withRoutine = false;
-    this.view = new View(story.span, () => this.redraw());
+    this.take(story);
+    this.view = new View(story, () => this.redraw());
+    this.listen();
+    this.redraw();
+  }
+
+  take(story) {
+    this.story = story;
+    this.layout = layout(story);
+    this.order = this.layout.rows.flatMap((row) => row.lives);
+    /** Signals that can be seen, once they are drawn. */
+    this.seen = [];
     document.getElementById("lanes-size").style.height = `${this.layout.height}px`;
     this.strip.setAttribute("aria-label", this.summary());
-    this.listen();
+  }
+
+  /** More is known. What is looked at stays where it is. */
+  update(story) {
+    const { box, chosen } = this;
+    const now = (life) => story.byKey.get(key(life));
+    const isTold = chosen && this.detail.textContent === aboutLife(this.story, chosen);
+    const scrolled = box.scrollTop;
+    const top = this.layout.rows.find((row) => row.top + ROW > scrolled);
+    this.take(story);
+    this.chosen = chosen && (now(chosen) ?? null);
+    if (isTold && this.chosen) this.tell(aboutLife(story, this.chosen));
+    const life = top?.lives.map(now).find(Boolean);
+    if (scrolled > 0 && life) box.scrollTop = scrolled + life.row.top - top.top;
+    this.view.reach(story);
     this.redraw();
   }
 
@@ -186,7 +208,7 @@ class Timeline {
       const { scrollTop, clientHeight } = this.box;
       if (top < scrollTop + HEAD || top + ROW > scrollTop + clientHeight) this.box.scrollTop = top - clientHeight / 2;
       const isSeen = until(this.story, life) >= this.view.from && life.born <= this.view.until;
-      if (!isSeen) this.view.show((Math.max(life.born, 0) + until(this.story, life)) / 2);
+      if (!isSeen) this.view.show((Math.max(life.born, this.story.from) + until(this.story, life)) / 2);
     }
     this.tell(life ? aboutLife(this.story, life) : "");
     this.redraw();
@@ -202,8 +224,8 @@ class Timeline {
   show(anchor) {
     const mark = this.story.marks.find((mark) => mark.anchor === anchor);
     if (!mark) return;
-    const began = Math.max(mark.since, 0);
-    const margin = Math.max((mark.at - began) * 0.3, this.story.span / 50);
+    const began = Math.max(mark.since, this.story.from);
+    const margin = Math.max((mark.at - began) * 0.3, (this.story.span - this.story.from) / 50);
     this.view.set(began - margin, mark.at + margin);
     this.choose(this.story.lives[mark.life]);
     document.getElementById("time").scrollIntoView();

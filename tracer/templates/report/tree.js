@@ -8,24 +8,35 @@ class Tree {
   constructor(story, moved) {
     this.story = story;
     this.moved = moved;
+    this.at = Infinity;
     this.slider = document.getElementById("moment");
-    this.slider.addEventListener("input", () => this.draw());
+    this.slider.addEventListener("input", () => {
+      const part = this.slider.value / this.slider.max;
+      this.moment = part === 1 ? Infinity : this.story.from + part * (this.story.span - this.story.from);
+    });
     this.draw();
   }
 
   /** Microseconds since the beginning. */
   get moment() {
-    return (this.slider.value / this.slider.max) * this.story.span;
+    return Math.min(Math.max(this.at, this.story.from), this.story.span);
   }
 
+  /** Infinity is the end, wherever that comes to be. */
   set moment(at) {
-    this.slider.value = (at / this.story.span) * this.slider.max;
+    this.at = at;
+    this.draw();
+  }
+
+  update(story) {
+    this.story = story;
     this.draw();
   }
 
   draw() {
     const { story, moment } = this;
-    const text = clock(story, moment);
+    this.slider.value = ((moment - story.from) / (story.span - story.from)) * this.slider.max;
+    const text = `${clock(story, moment)}${this.at === Infinity && !story.is_over ? ", now" : ""}`;
     document.getElementById("moment-text").textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
     const there = story.lives.filter((life) => life.born <= moment && moment <= until(story, life));
@@ -33,7 +44,10 @@ class Tree {
     const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
     document.getElementById("tree-count").textContent =
       `${count(there.length, "process", "processes")}, ${count(zombies, "zombie", "zombies")}`;
-    document.getElementById("tree-list").replaceChildren(...this.forest(there));
+    const [shown, list] = [document.getElementById("tree-list"), document.createElement("div")];
+    list.append(...this.forest(there));
+    // What stays as it is can still be selected.
+    if (shown.innerHTML !== list.innerHTML) shown.replaceChildren(...list.childNodes);
     this.moved(moment);
   }
 

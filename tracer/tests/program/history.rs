@@ -5,7 +5,7 @@ use tracer::{
     finding::Stage,
     history::{History, Life, Place, SentBy},
     signal::{Signal, Verdict},
-    time::BootNs,
+    time::{BootNs, Span},
 };
 use tracer_common::record::signal_flags;
 
@@ -124,4 +124,55 @@ fn too_many_processes_are_thinned_by_what_they_tell() {
     let (_, until) = history.density.span().unwrap();
     assert!(until > BootNs::ZERO);
     assert_eq!(history.density.buckets().iter().map(|bucket| bucket.exits).sum::<u64>(), 17_000);
+}
+
+/// A run that goes on, and what is kept of it.
+fn of_late(events: &[(u64, EventKind)]) -> History {
+    let mut history = History::of_late(Span::seconds(600));
+    live_at(events, &mut [&mut history]);
+    history
+}
+
+#[test]
+fn of_a_run_that_goes_on_the_last_minutes_are_kept() {
+    let mut events: Vec<_> = begun().into_iter().map(|kind| (0, kind)).collect();
+    let life = |pid| {
+        [
+            fork(info(pid, 10, "bash")),
+            signal(10, pid, Signal::USR1, 0, 0),
+            EventKind::Exit(Box::new(exit(pid, 10, 0))),
+            EventKind::Free(task(pid)),
+        ]
+    };
+    events.extend(life(100).map(|kind| (1, kind)));
+    events.push((700_000, EventKind::Tick));
+    events.extend(life(101).map(|kind| (1, kind)));
+    let history = of_late(&events);
+    let (lives, signals) = (&history.lives, &history.signals);
+    assert!(
+        lives.iter().all(|life| life.process.key != key(100)) && lives.iter().any(|life| life.process.key == key(101))
+    );
+    assert_eq!((lives.forgotten(), lives.seen(), lives.len()), (1, 9, 8));
+    assert_eq!((signals.len(), signals.seen()), (1, 1));
+    let (from, until) = history.density.span().unwrap();
+    assert!(until - from <= Span::seconds(606), "{:?}", until - from);
+    assert_eq!(history.density.buckets().iter().map(|bucket| bucket.signals).sum::<u64>(), 1);
+    assert_eq!(history.kept_from(), history.summary.ended_at - Span::seconds(600));
+}
+
+#[test]
+fn of_a_run_that_goes_on_the_last_findings_are_kept() {
+    let mut events: Vec<_> = begun().into_iter().map(|kind| (0, kind)).collect();
+    let dropped = || signal(10, 50, Signal::TERM, signal_flags::UNKILLABLE | signal_flags::OUTSIDE, 1);
+    // So far apart that they are not folded.
+    events.extend((0..100).flat_map(|_| [(699_000, EventKind::Tick), (1_000, dropped())]));
+    let numbers = |history: &History| history.findings.iter().map(|found| found.number).collect::<Vec<_>>();
+    let history = of_late(&events);
+    // The two zombies from before the start go on.
+    assert_eq!(numbers(&history), [0, 1].into_iter().chain(24..102).collect::<Vec<_>>());
+    assert_eq!(history.findings.more().values().sum::<u64>(), 22);
+    let mut whole = History::default();
+    live_at(&events, &mut [&mut whole]);
+    assert_eq!(numbers(&whole), (0..80).collect::<Vec<_>>());
+    assert_eq!(whole.findings.more().values().sum::<u64>(), 22);
 }

@@ -18,6 +18,7 @@ mod page;
 mod recordings;
 mod reports;
 mod rules;
+mod serve;
 mod story;
 mod text;
 mod tree;

@@ -16,7 +16,7 @@ use tracer::{
     host::{Container, OutOfMemory},
     ident::{Args, Comm, commands, escape, is_visible, quote},
     kind::Kind,
-    page::{self, About, Clock},
+    page::{self, About, Clock, live as live_page},
     report::{self, Report},
     signal::Signal,
     sink::{
@@ -40,6 +40,7 @@ use crate::{
     bad_files::write,
     command_line::run,
     made::record,
+    serve::unpacked,
     story::{self, exit, fork, info, inner, key, live, row, signal, task, zombie_row},
 };
 
@@ -172,7 +173,7 @@ fn assert_harmless(what: &str, text: &str) {
 }
 
 /// What puts similar findings together, which depends on names.
-const FOLDED: [&str; 2] = ["few findings", "page"];
+const FOLDED: [&str; 3] = ["few findings", "page", "live page"];
 
 /// What all presenters make of a story: the name of each, and its text.
 fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
@@ -211,13 +212,16 @@ fn presented(events: &[EventKind]) -> Vec<(&'static str, String)> {
         start,
         complaints: Vec::new(),
         clock: Clock::new(&TimeZone::UTC, start.wall_offset_ns, after_boot(100_000)),
+        is_over: true,
     };
     let mut page = Vec::new();
-    page::write(&mut page, &world, &mut history, &about).unwrap();
+    page::write(&mut page, &mut history, &about).unwrap();
     let page = of(page);
     // Its own, and no other.
     assert_eq!((page.matches("<script").count(), page.matches("<style").count()), (2, 1), "{page}");
     out.push(("page", page));
+    let update = live_page::update(&mut history, &about).unwrap();
+    out.extend([("live page", unpacked(&update.told)), ("what it draws", unpacked(&update.drawn))]);
     let mut annotations = Vec::new();
     report::write(&Report::Github, &gate, Path::new("run.mcap"), &mut annotations).unwrap();
     // The commands are ours, and what they say is not.

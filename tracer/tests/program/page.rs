@@ -37,13 +37,13 @@ fn fires(rule: &str) -> String {
     traces.join(format!("{rule}.fires.mcap")).into_os_string().into_string().unwrap()
 }
 
-fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
+pub fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
     let (_, rest) = text.split_once(begin).unwrap_or_else(|| panic!("no {begin}"));
     rest.split_once(end).unwrap_or_else(|| panic!("no {end} after {begin}")).0
 }
 
 /// What the script draws.
-fn data(page: &str) -> Value {
+pub fn data(page: &str) -> Value {
     let packed = between(page, "id=\"data\">", "</script>");
     let mut json = String::new();
     ZlibDecoder::new(&*BASE64_STANDARD.decode(packed).unwrap()).read_to_string(&mut json).unwrap();
@@ -165,9 +165,10 @@ fn a_large_incident_fits_and_what_is_left_out_is_counted() {
             start: &start,
             complaints: Vec::new(),
             clock: Clock::new(&TimeZone::UTC, start.wall_offset_ns, after_boot(100_000)),
+            is_over: true,
         };
         let mut out = Vec::new();
-        page::write(&mut out, detector.world(), &mut history, &about).unwrap();
+        page::write(&mut out, &mut history, &about).unwrap();
         let page = String::from_utf8(out).unwrap();
         assert!(page.len() <= 2 << 20, "{processes}: {} bytes", page.len());
         let drawn = |column: &str| data(&page)[column]["to"].as_array().map_or(0, Vec::len);
@@ -217,7 +218,7 @@ fn a_recording_that_was_cut_makes_a_page_that_says_so() {
     let cut = folder.path().join("cut.mcap");
     fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
     let page = stdout(&["report", cut.to_str().unwrap()]);
-    assert!(between(&page, "<dl class=\"facts\">", "</dl>").contains("the recording was not closed"));
+    assert!(between(&page, "<dl class=\"facts\" id=\"facts\">", "</dl>").contains("the recording was not closed"));
     assert!(page.trim_end().ends_with("</html>"));
     data(&page);
     fs::write(&cut, "").unwrap();

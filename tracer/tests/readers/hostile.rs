@@ -1,16 +1,20 @@
 //! The page of a machine on which whatever somebody can choose tries to get out of its place.
 
+use std::{fs::File, path::Path};
+
 use jiff::tz::TimeZone;
 use tracer::{
     detector::Detector,
-    event::{Adopter, Event, EventKind, Exec, Fork, SignalSent, TaskInfo},
+    event::{Adopter, End, Event, EventKind, Exec, Fork, SignalSent, TaskInfo},
     history::History,
     host::{Container, Engine, StartInfo},
     ident::{Args, Comm},
     page::{self, About, Clock},
     signal::Signal,
     sink::Counted,
+    source::encode::encode,
     thresholds::Thresholds,
+    trace::writer::Writer,
 };
 use tracer_common::record::signal_flags;
 use tracer_model::{
@@ -37,10 +41,24 @@ pub fn page() -> Vec<u8> {
         start: &start,
         complaints: vec![SCRIPT.to_owned()],
         clock: Clock::new(&TimeZone::UTC, start.wall_offset_ns, history.summary.began),
+        is_over: true,
     };
     let mut out = Vec::new();
-    page::write(&mut out, detector.world(), &mut history, &about).unwrap();
+    page::write(&mut out, &mut history, &about).unwrap();
     out
+}
+
+/// The same as a recording.
+pub fn record(path: &Path) {
+    let mut writer = Writer::create(File::create_new(path).unwrap(), &start()).unwrap();
+    let mut record = Vec::new();
+    for (n, kind) in (0..).zip(events(&start()).into_iter().chain([EventKind::End(End::default())])) {
+        let at = after_boot(100_000 + 10 * n);
+        record.clear();
+        encode(&Event { at, cpu: 0, kind }, &mut record);
+        writer.record(at, &record).unwrap();
+    }
+    writer.finish().unwrap();
 }
 
 fn start() -> StartInfo {

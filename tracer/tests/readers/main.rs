@@ -28,11 +28,12 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("parquet_and_every_query_of_its_page", parquet),
         ("perfetto_by_its_own_definitions", perfetto),
         ("the_trace_by_the_example", example),
         ("the_page_by_a_browser", page),
+        ("the_live_page_by_a_browser", live_page),
     ];
     let python = Python::find();
     let has_browser = Path::new(BROWSER).exists();
@@ -197,4 +198,15 @@ fn page(python: &Python) {
     fs::write(&hostile, hostile::page()).unwrap();
     let said = python.says(&readers("page_check.py"), &[Path::new(BROWSER), &ordinary, &hostile], folder.path());
     insta::assert_snapshot!("page", said);
+}
+
+/// The same pages as they come to be, and what is left when the program is gone.
+fn live_page(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    let lies = folder.path().join("hostile.mcap");
+    hostile::record(&lies);
+    let ordinary = workspace("tests/traces/rules/slow-stop.fires.mcap");
+    let arguments = [Path::new(BROWSER), Path::new(TRACER), &ordinary, &lies];
+    let said = python.says(&readers("live_check.py"), &arguments, folder.path());
+    insta::assert_snapshot!("live_page", said);
 }

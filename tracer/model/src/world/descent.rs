@@ -10,7 +10,7 @@ use crate::{change::Change, ident::ProcKey, world::World};
 const GONE_KEPT: usize = 16_384;
 
 /// The members of a tree.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Descent {
     keys: FxHashSet<ProcKey>,
     /// Members that are gone, oldest first.
