@@ -139,7 +139,8 @@ fn the_present_and_back() {
         terminal.keys(&[key]);
         terminal.shows("write to: ");
         terminal.keys(&["C-u", name, "Enter"]);
-        terminal.shows(&format!("written: {name}"));
+        // A page is told by its address.
+        terminal.shows(&format!("written: {}{name}", if key == "o" { "file://" } else { "" }));
     }
     let page = std::fs::read_to_string(page).expect("the page");
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("has been a zombie for"), "{page}");

@@ -4,7 +4,7 @@
 //! times a second at the most; it never waits for the screen. The screen's ([`screen`]) turns keys into questions to
 //! the model ([`state`], [`keys`]) and draws the last scene ([`draw`]).
 
-mod ansi;
+pub mod ansi;
 pub mod board;
 mod clock;
 pub mod deck;

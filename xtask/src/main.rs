@@ -11,6 +11,7 @@ mod fidelity;
 mod fuzz;
 mod licences;
 mod lint;
+mod pictures;
 mod process;
 mod search;
 mod setup;
@@ -56,6 +57,8 @@ enum Task {
         /// Which of them [default: all].
         which: Vec<traces::Which>,
     },
+    /// Draw the pictures of the README anew.
+    Pictures,
     /// Fuzz the reader of traces and all code behind it.
     Fuzz(fuzz::Options),
     /// Measure what tracing costs.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
         Task::Traces { which } => traces::traces(&which),
+        Task::Pictures => pictures::pictures(),
         Task::Fuzz(options) => fuzz::fuzz(options),
         Task::Bench(bench) => bench::bench(bench),
     };

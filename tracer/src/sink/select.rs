@@ -50,6 +50,16 @@ pub struct Moment {
     pub seq: Seq,
 }
 
+/// Shows findings, and nothing else.
+pub fn only_findings(mut show: impl FnMut(&Finding)) -> impl FnMut(Moment, Item<'_>) -> io::Result<()> {
+    move |_, item| {
+        if let Item::Finding(finding) = item {
+            show(finding);
+        }
+        Ok(())
+    }
+}
+
 /// Picks the items of each step.
 #[derive(Clone, Debug)]
 pub struct Select {

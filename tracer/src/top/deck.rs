@@ -275,7 +275,8 @@ impl Deck {
             let percent = (surveyed.until.clamp(begin, end) - begin).0 as f64 / ((end - begin).0.max(1)) as f64 * 100.0;
             notes.push(format!("reading the recording: {percent:.0} %"));
         }
-        let flow = if self.is_playing { Flow::Playing(self.speed) } else { Flow::Still { is_live: self.is_live } };
+        let Self { speed, is_live, .. } = *self;
+        let flow = if self.is_playing { Flow::Playing { speed } } else { Flow::Still { is_live, speed } };
         self.board.show(Scene {
             at,
             wall_offset_ns: self.wall_offset_ns,

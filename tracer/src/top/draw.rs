@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect},
-    style::{Color, Modifier, Style},
+    style::Style,
     text::{Line, Span},
 };
 
@@ -24,6 +24,8 @@ use crate::{
 mod findings;
 mod pages;
 mod story;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod tree;
 
@@ -62,35 +64,21 @@ impl Canvas<'_> {
         self.foot(state, parts.foot, out)
     }
 
-    /// A style of the command line, on the screen.
-    fn style(&self, style: anstyle::Style) -> Style {
-        let mut out = Style::new();
-        for (effect, modifier) in [(anstyle::Effects::BOLD, Modifier::BOLD), (anstyle::Effects::DIMMED, Modifier::DIM)]
-        {
-            if style.get_effects().contains(effect) {
-                out = out.add_modifier(modifier);
-            }
-        }
-        let Some(anstyle::Color::Ansi(colour)) = style.get_fg_color().filter(|_| self.colour) else { return out };
-        out.fg(match colour {
-            anstyle::AnsiColor::Red => Color::Red,
-            anstyle::AnsiColor::Green => Color::Green,
-            anstyle::AnsiColor::Yellow => Color::Yellow,
-            anstyle::AnsiColor::Cyan => Color::Cyan,
-            _ => Color::Reset,
-        })
+    /// A style of the command line or of a page, on the screen: without colours if none are wanted.
+    fn style(&self, style: impl Into<Style>) -> Style {
+        let style = style.into();
+        if self.colour { style } else { Style { fg: None, bg: None, ..style } }
     }
 
-    /// A line, without colours if none are wanted, cut to its place.
+    /// A line, cut to its place.
     fn line(&self, out: &mut Buffer, place: Rect, line: &Line<'_>) {
         if place.height == 0 {
             return;
         }
         let mut x = place.x;
         for span in &line.spans {
-            let style = if self.colour { span.style } else { Style { fg: None, bg: None, ..span.style } };
             let room = usize::from(place.right().saturating_sub(x));
-            x = out.set_stringn(x, place.y, &span.content, room, style).0;
+            x = out.set_stringn(x, place.y, &span.content, room, self.style(span.style)).0;
         }
     }
 
@@ -121,8 +109,9 @@ impl Canvas<'_> {
         let counts = scene.counts;
         let flow = match scene.flow {
             Flow::Live => self.span("live", GOOD.bold()),
-            Flow::Still { .. } => self.span("paused", WARN),
-            Flow::Playing(speed) => self.span(format!("playing {speed}x"), GOOD.bold()),
+            Flow::Still { speed: 1.0, .. } => self.span("paused", WARN),
+            Flow::Still { speed, .. } => self.span(format!("paused, {speed}x"), WARN),
+            Flow::Playing { speed } => self.span(format!("playing {speed}x"), GOOD.bold()),
         };
         let figure = |n: u64, noun: &str, style| vec![self.span("  ", DIM), self.span(style::count(n, noun), style)];
         let mut spans = vec![

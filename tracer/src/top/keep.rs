@@ -3,7 +3,8 @@
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    path::{Path, PathBuf},
+    os::unix::ffi::OsStrExt as _,
+    path::{self, Path, PathBuf},
     sync::Arc,
     thread,
 };
@@ -40,13 +41,34 @@ impl Kept {
             Self::Page => "html",
         }
     }
+
+    /// Where it is: of a page its address, on which a terminal lets its reader click.
+    fn place(self, path: &Path) -> String {
+        match (self, path::absolute(path)) {
+            (Self::Page, Ok(whole)) => address(&whole),
+            _ => file_name(path),
+        }
+    }
+}
+
+/// A whole path as RFC 8089 writes it.
+fn address(path: &Path) -> String {
+    let mut address = "file://".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            address.push(byte.into());
+        } else {
+            address.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    address
 }
 
 /// Writes it into a new file, in a thread of its own, and says on the board what became of it.
 pub fn keep(board: &Arc<Board>, what: Kept, tape: Tape, path: PathBuf) {
     let told = board.clone();
     let write = move || match write(what, tape, &path) {
-        Ok(()) => told.say(format!("written: {}", file_name(&path))),
+        Ok(()) => told.say(format!("written: {}", what.place(&path))),
         Err(error) => told.say(format!("cannot keep it: {error:#}")),
     };
     if let Err(error) = thread::Builder::new().name("keep".into()).spawn(write) {
@@ -84,4 +106,16 @@ fn page(tape: Tape, out: File) -> Result<()> {
     let about = About::new(name.unwrap_or_else(|| "tracer top".to_owned()), &trace, &history);
     let mut out = BufWriter::new(out);
     page::write(&mut out, &mut history, &about).and_then(|()| out.flush()).context("cannot write it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_by_an_address_and_a_recording_by_its_name() {
+        let file = Path::new("/tmp/a b/ä%.html");
+        assert_eq!(Kept::Page.place(file), "file:///tmp/a%20b/%C3%A4%25.html");
+        assert_eq!(Kept::Recording.place(Path::new("run.mcap")), "run.mcap");
+    }
 }

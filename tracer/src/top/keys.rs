@@ -33,7 +33,7 @@ pub const HELP: &[(&str, &str)] = &[
     ("Space", "pause and go on; live, a pause looks back over what is in memory"),
     (", .  < >", "a second, or ten, back and forth"),
     ("n N", "the next finding, the one before"),
-    ("[ ]", "slower, faster"),
+    ("[ ]", "slower, faster; also before it is played"),
     ("t", "type a time: 12:34:09.5, +2m (after the beginning), -10s (before the end)"),
     ("F", "the end of a recording; live, the present"),
     ("s", "live: save what is in memory as a recording"),
@@ -236,20 +236,20 @@ impl State {
     /// At the end of what is in memory, the present goes on.
     fn pause_or_go_on(&self) -> Ask {
         match self.scene.flow {
-            Flow::Still { is_live: true } if self.scene.at >= self.scene.line.span.1 => Ask::Present,
+            Flow::Still { is_live: true, .. } if self.scene.at >= self.scene.line.span.1 => Ask::Present,
             Flow::Still { .. } => Ask::Play(true),
-            Flow::Live | Flow::Playing(_) => Ask::Play(false),
+            Flow::Live | Flow::Playing { .. } => Ask::Play(false),
         }
     }
 
     fn change_speed(&mut self, is_faster: bool) -> Option<Act> {
-        let now = self.speed();
+        let now = self.speed()?;
         let next = if is_faster {
             SPEEDS.into_iter().find(|&speed| speed > now)
         } else {
             SPEEDS.into_iter().rev().find(|&speed| speed < now)
         };
-        next.filter(|_| matches!(self.scene.flow, Flow::Playing(_))).map(|speed| Act::Ask(Ask::Speed(speed)))
+        next.map(|speed| Act::Ask(Ask::Speed(speed)))
     }
 
     fn query(&self) -> Act {
@@ -261,7 +261,7 @@ impl State {
     }
 
     fn ask_for_file(&mut self, what: Kept) {
-        let is_live = matches!(self.scene.flow, Flow::Live | Flow::Still { is_live: true });
+        let is_live = matches!(self.scene.flow, Flow::Live | Flow::Still { is_live: true, .. });
         if what == Kept::Recording && !is_live {
             self.said = Some("this is a recording: it is saved already".to_owned());
             return;

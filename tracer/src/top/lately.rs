@@ -54,7 +54,7 @@ pub struct Gone {
 struct Signals {
     /// The second of the last one.
     last: u64,
-    counts: [u16; SECONDS],
+    counts: [u32; SECONDS],
 }
 
 impl Signals {
@@ -72,7 +72,7 @@ impl Signals {
         self.last = self.last.max(second);
     }
 
-    fn until(mut self, second: u64) -> [u16; SECONDS] {
+    fn until(mut self, second: u64) -> [u32; SECONDS] {
         self.pass(second);
         self.counts
     }
@@ -137,7 +137,7 @@ impl Lately {
     }
 
     /// Signals to a process in each of the last seconds, oldest first.
-    pub fn signals(&self, key: ProcKey) -> [u16; SECONDS] {
+    pub fn signals(&self, key: ProcKey) -> [u32; SECONDS] {
         self.signals.get(&key).map(|signals| signals.until(second(self.now))).unwrap_or_default()
     }
 

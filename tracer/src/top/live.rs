@@ -16,7 +16,7 @@ use crate::{
     filter::Filter,
     pump::{Pace, Pump},
     sink::{
-        select::{Item, Select},
+        select::{Select, only_findings},
         trace::memory::Memory,
     },
     source::{live::Live, load::LoadOptions},
@@ -124,12 +124,7 @@ impl Watch {
         self.density.step(world, step);
         self.query.follow(world, step.changes, &step.event.kind);
         let found = &mut self.found;
-        self.select.step(world, step, |_, item| {
-            if let Item::Finding(finding) = item {
-                found.add(Arc::new(finding.clone()));
-            }
-            Ok(())
-        })
+        self.select.step(world, step, only_findings(|finding| found.add(Arc::new(finding.clone()))))
     }
 
     /// Shows the present, unless the last scene was a moment ago or cost too much, or the reader looks back.

@@ -82,7 +82,7 @@ pub struct Shown {
     /// How old it is.
     pub age: Span,
     /// Signals to it in each of the last seconds.
-    pub signals: [u16; SECONDS],
+    pub signals: [u32; SECONDS],
     /// The most urgent finding about it.
     pub accused: Option<Severity>,
     /// From whom it was adopted a moment ago.

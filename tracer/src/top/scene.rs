@@ -37,13 +37,18 @@ pub enum Flow {
     /// As it happens.
     #[default]
     Live,
-    /// A moment of the past; `is_live` if there is a present to return to.
+    /// A moment of the past.
     Still {
         /// Whether there is a present to return to.
         is_live: bool,
+        /// How many times as fast as it was it will be played.
+        speed: f64,
     },
-    /// A recording that is played, that many times as fast as it was.
-    Playing(f64),
+    /// A recording that is played.
+    Playing {
+        /// How many times as fast as it was.
+        speed: f64,
+    },
 }
 
 /// Figures of a world.

@@ -291,9 +291,12 @@ impl State {
         self.entry_top = in_view(self.entry_top, self.entry_at, lines, self.scene.entries.len());
     }
 
-    /// The speed of a recording that is played, or will be.
-    pub fn speed(&self) -> f64 {
-        if let Flow::Playing(speed) = self.scene.flow { speed } else { 1.0 }
+    /// The speed of a recording that is played, or will be; `None` of the present.
+    pub fn speed(&self) -> Option<f64> {
+        match self.scene.flow {
+            Flow::Live => None,
+            Flow::Still { speed, .. } | Flow::Playing { speed } => Some(speed),
+        }
     }
 
     /// The process whose story is to be read, if that of the screen is about another one or another time.
@@ -311,7 +314,7 @@ impl State {
             let stale = Span::from(story.took * 20).max(Span::SECOND);
             let is_fresh = match self.scene.flow {
                 Flow::Still { .. } => age == Span::ZERO,
-                Flow::Live | Flow::Playing(_) => age < stale,
+                Flow::Live | Flow::Playing { .. } => age < stale,
             };
             story.key == key && story.width == width && is_fresh
         });

@@ -19,7 +19,7 @@ use crate::{
     filter::Filter,
     finding::Finding,
     ident::tame,
-    sink::select::{Item, Select},
+    sink::select::{Select, only_findings},
     source::trace::Trace,
     thresholds::Thresholds,
     time::BootNs,
@@ -113,24 +113,14 @@ impl Reading {
         let mut told = Instant::now();
         trace.detect(&mut detector, BootNs::MAX, |world, step| {
             self.density.step(world, step);
-            select.step(world, step, |_, item| {
-                if let Item::Finding(finding) = item {
-                    self.add(finding);
-                }
-                Ok(())
-            })?;
+            select.step(world, step, only_findings(|finding| self.add(finding)))?;
             if step.seq.0.is_multiple_of(1024) && told.elapsed() >= NEWS {
                 self.tell(world.now(), false, Vec::new());
                 told = Instant::now();
             }
             Ok(if self.is_left.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        select.finish(detector.world(), |_, item| {
-            if let Item::Finding(finding) = item {
-                self.add(finding);
-            }
-            Ok(())
-        })?;
+        select.finish(detector.world(), only_findings(|finding| self.add(finding)))?;
         let mut notes: Vec<_> = trace.end().sentences().iter().map(|sentence| tame(sentence)).collect();
         if self.left_out > 0 {
             notes.push(format!("{} more findings are left out; `tracer replay` tells them all", self.left_out));

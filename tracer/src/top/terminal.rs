@@ -12,6 +12,10 @@ use crossterm::{
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
+use nix::{
+    sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction},
+    unistd::Pid,
+};
 use ratatui::{Terminal, backend::CrosstermBackend};
 
 /// Whether it is taken over now.
@@ -50,8 +54,9 @@ impl Taken {
     /// From writing.
     pub fn suspend(&mut self) -> io::Result<()> {
         give_back();
-        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        let stopped = stop();
         take(self.mouse)?;
+        stopped?;
         self.terminal.clear()
     }
 }
@@ -67,6 +72,19 @@ fn take(mouse: bool) -> io::Result<()> {
     IS_TAKEN.store(true, Ordering::Relaxed);
     execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
     if mouse { execute!(stdout(), EnableMouseCapture) } else { Ok(()) }
+}
+
+/// Stops the whole process group, as the terminal would: whoever waits for this process there, such as a script, must
+/// stop as well. Where no shell could continue the group, the kernel does not stop it.
+fn stop() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default is no handler.
+    let ours = unsafe { sigaction(Signal::SIGTSTP, &default) }?;
+    // It is for the main thread, which is this one, and it is taken before the call returns.
+    let sent = kill(Pid::from_raw(0), Signal::SIGTSTP);
+    // SAFETY: it was there before.
+    unsafe { sigaction(Signal::SIGTSTP, &ours) }?;
+    Ok(sent?)
 }
 
 /// As it was before. Can be called at any time, also by a thread that panics.

@@ -41,7 +41,7 @@ use crate::{
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/commands/demo/demo.mcap");
 
 /// A scene of the demo, so long before its end, once all of it has been read; and the story that was asked for.
-fn demo(before_end: Span, ask: Option<fn(&Scene) -> Ask>) -> (Arc<Scene>, Option<Arc<Story>>) {
+pub(super) fn demo(before_end: Span, ask: Option<fn(&Scene) -> Ask>) -> (Arc<Scene>, Option<Arc<Story>>) {
     let file = Path::new(DEMO);
     let mut trace = Trace::open(file).unwrap();
     let (_, until) = trace.span().unwrap().unwrap();
@@ -71,7 +71,7 @@ fn awaited<T>(mut it: impl FnMut() -> Option<T>) -> T {
     panic!("it did not come in a minute");
 }
 
-fn state(scene: Arc<Scene>, width: u16, height: u16) -> State {
+pub(super) fn state(scene: Arc<Scene>, width: u16, height: u16) -> State {
     let mut state = State { area: Rect::new(0, 0, width, height), ..State::default() };
     state.take(scene);
     state
@@ -100,7 +100,7 @@ fn text(out: &Buffer) -> String {
     (0..out.area.height).map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn press(state: &mut State, keys: &str) -> Vec<Act> {
+pub(super) fn press(state: &mut State, keys: &str) -> Vec<Act> {
     keys.chars().filter_map(|c| state.input(&key(KeyCode::Char(c)))).collect()
 }
 
@@ -323,6 +323,20 @@ fn keys_ask_for_moments() {
 }
 
 #[test]
+fn a_speed_can_be_chosen_before_a_recording_is_played() {
+    let (scene, _) = demo(Span::ms(300), None);
+    let mut state = state(scene.clone(), 80, 24);
+    assert_eq!(press(&mut state, "[]"), [0.5, 2.0].map(|speed| Act::Ask(Ask::Speed(speed))));
+    let faster = Scene { flow: Flow::Still { is_live: false, speed: 100.0 }, ..(*scene).clone() };
+    state.take(Arc::new(faster));
+    assert!(text(&drawn(&state)).contains(" paused, 100x "));
+    assert_eq!(press(&mut state, "]"), []);
+    // The present has one speed.
+    state.take(Arc::new(Scene { flow: Flow::Live, ..(*scene).clone() }));
+    assert_eq!(press(&mut state, "[]"), []);
+}
+
+#[test]
 fn the_mouse_scrubs_and_selects() {
     let (scene, _) = demo(Span::ms(300), None);
     let mut state = state(scene.clone(), 80, 24);
@@ -370,7 +384,7 @@ fn no_key_asks_for_an_end_of_anything_but_the_screen() {
     }
     let control = |c| Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL));
     assert_eq!([control('c'), control('z')].map(|event| state.input(&event)), [Some(Act::Quit), Some(Act::Suspend)]);
-    assert_eq!(state.scene.flow, Flow::Still { is_live: false });
+    assert_eq!(state.scene.flow, Flow::Still { is_live: false, speed: 1.0 });
 }
 
 /// A world of that many processes, half of them children of the others.

@@ -16,6 +16,8 @@ use tracer::{
 };
 use tracer_common::{RecordKind, describe::Record};
 
+mod pictures;
+
 /// `UPDATE_DOCS=1 cargo test -p tracer --test program docs` writes it anew.
 #[test]
 fn the_page_about_rules_says_what_the_rules_say() {
