@@ -24,6 +24,8 @@ pub fn trials() -> Vec<Test> {
         live("the_present_and_back", the_present_and_back),
         live("a_recording", a_recording),
         live("the_terminal_is_given_back", the_terminal_is_given_back),
+        live("suspended_in_a_shell", suspended_in_a_shell),
+        live("not_suspended_where_nobody_could_continue_it", not_suspended_where_nobody_could_continue_it),
     ]
     .map(|test| test.needs(Need::Program("tmux")))
     .into()
@@ -35,14 +37,26 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(name: &str, (width, height): (u16, u16), args: &[&str]) -> Self {
-        let socket = format!("tracer-test-{}-{name}", std::process::id());
-        let terminal = Self { socket };
+    fn start(name: &str, size: (u16, u16), args: &[&str]) -> Self {
         let program = machine::tracer_path();
         let quoted: Vec<_> = args.iter().map(|arg| format!("'{arg}'")).collect();
         let command = format!("{} {}; echo \"ended: $?\"; exec cat", program.to_string_lossy(), quoted.join(" "));
+        Self::open(name, size, &["sh", "-c", &command])
+    }
+
+    /// A terminal with a shell that reads commands, and says before each what the last one came to.
+    fn shell(name: &str) -> Self {
+        let terminal = Self::open(name, (80, 24), &["env", "ENV=", "PS1=[$?] ready> ", "sh", "-i"]);
+        terminal.shows("[0] ready> ");
+        terminal
+    }
+
+    fn open(name: &str, (width, height): (u16, u16), command: &[&str]) -> Self {
+        let socket = format!("tracer-test-{}-{name}", std::process::id());
+        let terminal = Self { socket };
         let (width, height) = (width.to_string(), height.to_string());
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &width, "-y", &height, "sh", "-c", &command]);
+        let session = ["-f", "/dev/null", "new-session", "-d", "-x", &width, "-y", &height];
+        terminal.tmux(&[&session, command].concat());
         terminal
     }
 
@@ -172,8 +186,10 @@ fn a_recording() {
     terminal.shows("ended by SIGKILL");
     terminal.keys(&["q", "/", "--rule zombie-leak", "Enter"]);
     terminal.shows("findings: none");
-    terminal.keys(&["t", "+0s", "Enter", "Space"]);
-    terminal.shows("playing");
+    terminal.keys(&["t", "+0s", "Enter", "["]);
+    terminal.shows(" paused, 0.5x ");
+    terminal.keys(&["Space"]);
+    terminal.shows("playing 0.5x");
     terminal.shows(" paused ");
     terminal.keys(&["C-c"]);
     terminal.shows("ended: 0");
@@ -188,4 +204,36 @@ fn the_terminal_is_given_back() {
     stage::kill(terminal.command(), Signal::TERM);
     terminal.shows("ended: 0");
     assert!(!terminal.is_taken());
+}
+
+/// Ctrl-Z leads back to the shell, on a terminal as it was; `fg` leads back to the screen.
+fn suspended_in_a_shell() {
+    let terminal = Terminal::shell("suspended");
+    let program = machine::tracer_path();
+    // The group has a second process, which would hold the terminal if it went on.
+    terminal.keys(&[&format!("sh -c '{} top; echo over'", program.display()), "Enter"]);
+    terminal.shows(" live ");
+    for _ in 0..2 {
+        assert!(terminal.is_taken());
+        terminal.keys(&["C-z"]);
+        terminal.waits_for("the shell", |screen| screen.trim_end().ends_with("ready>"));
+        assert!(!terminal.is_taken());
+        terminal.keys(&["clear; stty -a | tr ' ' '\\n' | grep -c '^icanon$'", "Enter"]);
+        terminal.waits_for("lines", |screen| screen.starts_with("1\n"));
+        terminal.keys(&["fg", "Enter"]);
+        terminal.waits_for("all of the screen", |screen| screen.contains(" live ") && screen.contains("─ processes "));
+    }
+    terminal.keys(&["q"]);
+    terminal.waits_for("the end", |screen| screen.contains("over") && screen.trim_end().ends_with("[0] ready>"));
+    assert!(!terminal.is_taken());
+}
+
+/// Without a shell, whoever is suspended stays so for ever: the kernel does not do that.
+fn not_suspended_where_nobody_could_continue_it() {
+    let terminal = Terminal::start("alone", (80, 24), &["top"]);
+    terminal.shows(" live ");
+    terminal.keys(&["C-z", "?"]);
+    terminal.shows("keys; q closes");
+    terminal.keys(&["q", "q"]);
+    terminal.shows("ended: 0");
 }

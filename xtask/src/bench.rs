@@ -21,6 +21,7 @@ mod figures;
 mod live;
 mod report;
 mod storm;
+mod top;
 mod trace;
 mod tracing;
 
@@ -34,6 +35,8 @@ pub enum Bench {
     Hooks(HooksOptions),
     /// What a recording costs and holds, and what reading it costs.
     Trace(trace::Options),
+    /// What the full screen costs beside many processes and many events, and how long a key waits for its answer.
+    Top(top::Options),
 }
 
 /// What `bench hooks` is asked for.
@@ -76,16 +79,22 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
         Bench::Hooks(HooksOptions { kernels }) => in_kernels("hook_costs", kernels, 900),
         Bench::Live(options) => {
             prepare(&workspace, options.no_build)?;
+            load_generator()?;
             live::live(&workspace, &options)
         }
         Bench::Trace(options) => {
             prepare(&workspace, options.no_build)?;
+            load_generator()?;
             trace::trace(&workspace, &options)
+        }
+        Bench::Top(options) => {
+            prepare(&workspace, options.no_build)?;
+            top::top(&workspace, &options)
         }
     }
 }
 
-/// Builds what is measured, becomes root, and checks that the load generator is there.
+/// Builds what is measured, and becomes root.
 fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
     if !no_build {
         setup::toolchain(workspace, None)?;
@@ -94,6 +103,11 @@ fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
     if !is_root() {
         return Err(again_as_root(workspace)?);
     }
+    Ok(())
+}
+
+/// Checks that stress-ng is there, or installs it.
+fn load_generator() -> Result<()> {
     if on_path("stress-ng").is_none() {
         setup::test_packages()?;
         ensure!(on_path("stress-ng").is_some(), "there is no stress-ng on PATH");

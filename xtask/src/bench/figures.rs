@@ -1,4 +1,4 @@
-//! Medians and spreads.
+//! Medians, spreads and percentiles.
 
 /// Some measurements of the same thing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,9 +28,22 @@ impl Figures {
     }
 }
 
+/// The smallest of sorted values that so large a part of them does not exceed.
+pub fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
+    let at = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!((percentile(&values, 0.5), percentile(&values, 0.99)), (Some(100.0), Some(198.0)));
+        assert_eq!((percentile(&[7.0], 0.99), percentile(&[], 0.5)), (Some(7.0), None));
+    }
 
     #[test]
     fn the_median_of_odd_and_even_numbers_of_values() {

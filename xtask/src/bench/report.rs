@@ -1,4 +1,4 @@
-//! What `bench live` prints.
+//! What the benchmarks print.
 
 use std::fs;
 
@@ -22,6 +22,20 @@ pub fn machine() {
         cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).unwrap_or_default().1;
     let processors = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     println!("kernel {}, {processors} processors, {model}", line("/proc/sys/kernel/osrelease"));
+}
+
+/// The first line of a table of [`figure`]s.
+pub fn heading() {
+    println!("{:<50} {:>12} {:>17}  target", "", "median", "min–max");
+}
+
+/// A line of a table; with the most that the median may be.
+pub fn figure(name: &str, values: impl IntoIterator<Item = f64>, most: Option<f64>) {
+    let Some(Figures { median, min, max }) = Figures::of(values) else { return };
+    let target =
+        most.map_or(String::new(), |most| format!("≤ {most}: {}", if median <= most { "met" } else { "MISSED" }));
+    let line = format!("{name:<50} {median:>12.2} {:>17}  {target}", format!("{min:.2}–{max:.2}"));
+    println!("{}", line.trim_end());
 }
 
 /// What was measured of one storm.

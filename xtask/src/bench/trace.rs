@@ -13,8 +13,7 @@ use clap::Args;
 
 use crate::{
     bench::{
-        figures::Figures,
-        report,
+        report::{self, figure},
         storm::{self, Storm},
         tracing::{Account, Tracing},
     },
@@ -50,7 +49,7 @@ pub fn trace(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     let bench = Bench { workspace, options, scratch: &scratch };
     report::machine();
-    println!("{:<44} {:>12} {:>17}  target", "", "median", "min–max");
+    report::heading();
     let trace = bench.recordings()?;
     bench.reading(&trace)?;
     fs::remove_dir_all(&scratch).context("cannot remove the traces")?;
@@ -83,10 +82,10 @@ impl Bench<'_> {
             }
             let name = format!("stress-ng --{} {workers}", storm.stressor());
             let most = if storm == Storm::Signals { None } else { Some(12.0) };
-            line(&format!("{name}: bytes an event"), all.iter().map(|r| r.bytes as f64 / r.records as f64), most);
-            line(&format!("{name}: records lost"), all.iter().map(|r| r.account.lost as f64), Some(0.0));
+            figure(&format!("{name}: bytes an event"), all.iter().map(|r| r.bytes as f64 / r.records as f64), most);
+            figure(&format!("{name}: records lost"), all.iter().map(|r| r.account.lost as f64), Some(0.0));
             let cost = |r: &Recorded| (r.account.cpu_ns as f64 / r.account.events as f64 - r.without) / 1e3;
-            line(&format!("{name}: recorder, µs an event"), all.iter().map(cost), Some(0.4));
+            figure(&format!("{name}: recorder, µs an event"), all.iter().map(cost), Some(0.4));
             if storm == Storm::Execs {
                 fs::rename(&trace, self.scratch.join("execs.mcap"))?;
                 self.perf()?;
@@ -129,7 +128,7 @@ impl Bench<'_> {
         storm::wait(&mut perf, Duration::from_secs(60))?;
         let said = read(Command::new("perf").args(["script", "-F", "event", "-i", path(&file)?]))?;
         let count = said.lines().count().max(1);
-        line("perf record of the same: bytes an event", [fs::metadata(&file)?.len() as f64 / count as f64], None);
+        figure("perf record of the same: bytes an event", [fs::metadata(&file)?.len() as f64 / count as f64], None);
         Ok(())
     }
 
@@ -147,11 +146,11 @@ impl Bench<'_> {
         }
         let name = format!("trace of {size} MiB");
         let fast = speeds.iter().copied().fold(f64::INFINITY, f64::min);
-        line(&format!("{name}: played, million events a second"), speeds, None);
-        println!("{:<44} {}", "", if fast >= 3.0 { "≥ 3: met" } else { "≥ 3: MISSED" });
+        figure(&format!("{name}: played, million events a second"), speeds, None);
+        println!("{:<50} {}", "", if fast >= 3.0 { "≥ 3: met" } else { "≥ 3: MISSED" });
         let seeks = self.inside(&["seek", path(&large)?])?;
-        line(&format!("{name}: the world at a moment, ms"), seeks.iter().map(|ns| ns / 1e6), Some(200.0));
-        line(&format!("{name}: memory of a replay, MiB"), peaks, Some(100.0));
+        figure(&format!("{name}: the world at a moment, ms"), seeks.iter().map(|ns| ns / 1e6), Some(200.0));
+        figure(&format!("{name}: memory of a replay, MiB"), peaks, Some(100.0));
         Ok(())
     }
 
@@ -182,13 +181,4 @@ impl Bench<'_> {
 
 fn path(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
-}
-
-/// A line of the table; with the most that the median may be.
-fn line(name: &str, values: impl IntoIterator<Item = f64>, most: Option<f64>) {
-    let Some(Figures { median, min, max }) = Figures::of(values) else { return };
-    let target =
-        most.map_or(String::new(), |most| format!("≤ {most}: {}", if median <= most { "met" } else { "MISSED" }));
-    let line = format!("{name:<44} {median:>12.2} {:>17}  {target}", format!("{min:.2}–{max:.2}"));
-    println!("{}", line.trim_end());
 }
