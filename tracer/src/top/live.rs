@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::{
     density::Density,
@@ -40,8 +41,10 @@ use crate::{
 
 /// How long what happened stays in memory, if there is room.
 const KEPT: Span = Span::seconds(600);
-/// A scene takes one part of the time at the most, and tracing gets these.
+/// A scene takes one part of the processor's time at the most, and tracing gets these.
 const SHARE: u32 = 9;
+/// The longest that the screen stands still for that.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs until the reader leaves.
 ///
@@ -87,7 +90,7 @@ struct Watch {
     query: Query,
     teller: Teller,
     began: BootNs,
-    /// When the last scene was shown, and how long it took.
+    /// When the last scene was shown, and how much time of a processor it took.
     shown: Option<(Instant, Duration)>,
     back: Option<Back>,
 }
@@ -129,11 +132,11 @@ impl Watch {
 
     /// Shows the present, unless the last scene was a moment ago or cost too much, or the reader looks back.
     fn show(&mut self, world: &World) {
-        let is_early = |(at, took): (Instant, Duration)| at.elapsed() < FRAME.max(took * SHARE);
+        let is_early = |(at, took): (Instant, Duration)| at.elapsed() < (took * SHARE).clamp(FRAME, PATIENCE);
         if self.back.is_some() || self.shown.is_some_and(is_early) {
             return;
         }
-        let began = Instant::now();
+        let began = used();
         let now = world.now();
         let accused = self.found.accused(now);
         let mut entries = self.found.ranked();
@@ -153,7 +156,7 @@ impl Watch {
             counts: Counts::of(world, self.lately.rate(), self.lately.lost()),
             notes: Vec::new(),
         });
-        self.shown = Some((Instant::now(), began.elapsed()));
+        self.shown = Some((Instant::now(), used().saturating_sub(began)));
     }
 
     fn hear(&mut self, ask: Ask, world: &World) {
@@ -206,4 +209,9 @@ impl Watch {
             Err(error) => self.board.say(format!("cannot look back: {error}")),
         }
     }
+}
+
+/// The time of a processor that this thread has used. What it waits for on a busy machine does not count.
+fn used() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
