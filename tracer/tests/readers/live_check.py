@@ -1,6 +1,7 @@
 """The live page in Chromium: live_check.py BROWSER TRACER ORDINARY HOSTILE; the last two are recordings that are played.
 Says what was found, a line each."""
 
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -67,13 +68,14 @@ def comes_to_be(browser, url):
     # The view of somebody who looks at something else.
     lanes = page.locator("#lanes")
     lanes.focus()
-    for key in ["+", "+", "+", "ArrowLeft", "ArrowLeft", "ArrowDown"]:
+    # What is chosen first may live at the end, which would be followed.
+    for key in ["ArrowDown", "+", "+", "+", "ArrowLeft", "ArrowLeft"]:
         page.keyboard.press(key)
     page.locator("#moment").evaluate("it => { it.value = 300; it.dispatchEvent(new Event('input', { bubbles: true })); }")
     page.evaluate("window.scrollTo(0, document.getElementById('lanes').getBoundingClientRect().top + window.scrollY - 300)")
     page.wait_for_timeout(200)
     looks = lambda: (
-        text(page, "#range"), text(page, "#moment-text"), text(page, "#detail").split(",")[0],
+        text(page, "#range"), text(page, "#moment-text"), re.search(r"\(pid \d+", text(page, "#detail")).group(),
         page.evaluate("document.activeElement.id"), round(lanes.bounding_box()["y"]),
     )
     before = looks()
