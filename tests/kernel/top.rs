@@ -47,7 +47,7 @@ impl Terminal {
     /// A terminal with a shell that reads commands, and says before each what the last one came to.
     fn shell(name: &str) -> Self {
         let terminal = Self::open(name, (80, 24), &["env", "ENV=", "PS1=[$?] ready> ", "sh", "-i"]);
-        terminal.shows("[0] ready> ");
+        terminal.shows("[0] ready>");
         terminal
     }
 
@@ -190,7 +190,7 @@ fn a_recording() {
     terminal.shows(" paused, 0.5x ");
     terminal.keys(&["Space"]);
     terminal.shows("playing 0.5x");
-    terminal.shows(" paused ");
+    terminal.shows(" paused, 0.5x ");
     terminal.keys(&["C-c"]);
     terminal.shows("ended: 0");
     assert!(!terminal.is_taken());
