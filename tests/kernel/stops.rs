@@ -75,13 +75,14 @@ fn a_helper_that_ends_in_order() {
 fn a_worker_that_is_taken_for_hung() {
     let mut run = Run::start();
     run.judge_stops();
-    let script = "sh -c 'trap \"exit 1\" ABRT; echo worker $$; while :; do sleep 0.1; done' & read line; kill -ABRT $!; wait; \
-         echo over 0; read line";
+    // A shell that starts something blocks all signals for a moment.
+    let script = "sh -c 'trap \"exit 1\" ABRT; echo worker $$; while :; do :; done' & read line; kill -ABRT $!; wait; \
+                  echo over 0; read line";
     let mut stage = run.shell(script);
     let worker = stage.pid("worker");
     stage.step("abort");
     stage.hears("over");
-    let found = run.expect_finding("stopped-by").about(worker).signal("SIGABRT").sender(stage.id()).once();
+    let found = run.expect_finding("stopped-by").about(worker).signal("SIGABRT").sender(stage.id()).certain().once();
     assert_eq!(found.what.as_deref(), Some("worker"), "{found:?}");
     run.finish();
 }
