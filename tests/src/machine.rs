@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use tracer::source::{
@@ -138,8 +140,13 @@ impl Group {
             read("freezer.state").contains("FROZEN") || read("cgroup.events").contains("frozen 1")
         };
         // What is on its way is frozen a moment later.
-        assert!((0..1000).any(|_| is_frozen() || pause()), "a group is frozen");
-        frozen
+        for _ in 0..1000 {
+            if is_frozen() {
+                return frozen;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{} is not frozen", self.0.display());
     }
 }
 
@@ -164,12 +171,6 @@ impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         self.set(false);
     }
-}
-
-/// Lets 10 ms pass; false.
-fn pause() -> bool {
-    std::thread::sleep(std::time::Duration::from_millis(10));
-    false
 }
 
 impl Drop for Group {

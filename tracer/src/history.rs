@@ -83,6 +83,8 @@ pub struct Gap {
 const COUNTED_WITHIN: Span = Span::ms(100);
 /// Stretches of time of which there is a count.
 const BUCKETS: usize = 512;
+/// How long what is over is kept of a run that goes on, if there is room.
+pub const KEPT: Span = Span::seconds(600);
 /// How often what is over is forgotten.
 const FORGETS: Span = Span::SECOND;
 /// Gaps that are kept apart; later ones make the last one longer.

@@ -34,6 +34,7 @@ pub mod source;
 pub mod top;
 pub mod trace;
 pub mod tree;
+pub mod uri;
 pub mod when;
 pub mod why;
 pub mod zone;

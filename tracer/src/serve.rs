@@ -20,7 +20,6 @@ use crate::{
     host::StartInfo,
     page::live,
     pump,
-    time::Span,
 };
 
 mod collector;
@@ -36,8 +35,6 @@ use door::Secret;
 use reader::Update;
 use web::Room;
 
-/// How long what is over stays on the page of a run, as in `tracer top`.
-pub const KEPT: Span = Span::seconds(600);
 /// How long the end waits for readers to get the last update.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The tracing comes first: the page gets what processor time is left.

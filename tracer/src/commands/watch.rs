@@ -16,11 +16,11 @@ use crate::{
         style::{self, BAD, DIM, Screen},
     },
     filter::Filter,
-    history::History,
+    history::{History, KEPT},
     ident::quote,
     kind::Kind,
     pump,
-    serve::{KEPT, Served},
+    serve::Served,
     sink::{
         Sink,
         json::{Json, unwritten_line},

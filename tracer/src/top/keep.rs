@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{BufWriter, Write as _},
-    os::unix::ffi::OsStrExt as _,
     path::{self, Path, PathBuf},
     sync::Arc,
     thread,
@@ -22,6 +21,7 @@ use crate::{
         tape::{Place, Tape},
     },
     trace::file,
+    uri::uri,
 };
 
 /// As what it is kept.
@@ -45,23 +45,10 @@ impl Kept {
     /// Where it is: of a page its address, on which a terminal lets its reader click.
     fn place(self, path: &Path) -> String {
         match (self, path::absolute(path)) {
-            (Self::Page, Ok(whole)) => address(&whole),
+            (Self::Page, Ok(whole)) => uri(&whole),
             _ => file_name(path),
         }
     }
-}
-
-/// A whole path as RFC 8089 writes it.
-fn address(path: &Path) -> String {
-    let mut address = "file://".to_owned();
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            address.push(byte.into());
-        } else {
-            address.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    address
 }
 
 /// Writes it into a new file, in a thread of its own, and says on the board what became of it.

@@ -15,6 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::{
     density::Density,
     filter::Filter,
+    history::KEPT,
     pump::{Pace, Pump},
     sink::{
         select::{Select, only_findings},
@@ -23,7 +24,7 @@ use crate::{
     source::{live::Live, load::LoadOptions},
     step::Step,
     thresholds::Thresholds,
-    time::{BootNs, Span},
+    time::BootNs,
     top::{
         board::{Ask, Board},
         deck::{Deck, FRAME},
@@ -39,8 +40,6 @@ use crate::{
     world::World,
 };
 
-/// How long what happened stays in memory, if there is room.
-const KEPT: Span = Span::seconds(600);
 /// A scene takes one part of the processor's time at the most, and tracing gets these.
 const SHARE: u32 = 9;
 /// The longest that the screen stands still for that.

@@ -40,7 +40,7 @@ use crate::{
     bad_files::write,
     command_line::run,
     made::record,
-    serve::unpacked,
+    page::unpacked,
     story::{self, exit, fork, info, inner, key, live, row, signal, task, zombie_row},
 };
 

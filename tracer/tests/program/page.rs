@@ -44,10 +44,14 @@ pub fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
 
 /// What the script draws.
 pub fn data(page: &str) -> Value {
-    let packed = between(page, "id=\"data\">", "</script>");
-    let mut json = String::new();
-    ZlibDecoder::new(&*BASE64_STANDARD.decode(packed).unwrap()).read_to_string(&mut json).unwrap();
-    serde_json::from_str(&json).unwrap()
+    serde_json::from_str(&unpacked(between(page, "id=\"data\">", "</script>"))).unwrap()
+}
+
+/// What the script unpacks.
+pub fn unpacked(packed: &str) -> String {
+    let mut text = String::new();
+    ZlibDecoder::new(&*BASE64_STANDARD.decode(packed).unwrap()).read_to_string(&mut text).unwrap();
+    text
 }
 
 fn escaped(text: &str) -> String {

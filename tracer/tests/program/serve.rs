@@ -8,12 +8,11 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use flate2::read::ZlibDecoder;
 use serde_json::Value;
 
 use crate::{
     command_line::{run, stdout, tracer},
-    page::{between, data},
+    page::{between, data, unpacked},
     recordings::format,
 };
 
@@ -97,12 +96,6 @@ fn unchunked(mut body: &str) -> String {
 
 fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {answer:?}"))
-}
-
-pub fn unpacked(packed: &str) -> String {
-    let mut text = String::new();
-    ZlibDecoder::new(&*BASE64_STANDARD.decode(packed).unwrap()).read_to_string(&mut text).unwrap();
-    text
 }
 
 #[test]
