@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::{
-    process::{as_root, cargo, is_root, on_path, run, shown},
+    ebpf,
+    process::{as_root, is_root, on_path, run, shown},
     setup,
     verifier::{in_kernels, kernel},
     workspace::Workspace,
@@ -98,7 +99,7 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
 fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
     if !no_build {
         setup::toolchain(workspace, None)?;
-        run(cargo(workspace).args(["build", "--release", "-p", "tracer", "-p", "tracer-tests", "--bins"]))?;
+        ebpf::release(workspace, &["--bins"])?;
     }
     if !is_root() {
         return Err(again_as_root(workspace)?);

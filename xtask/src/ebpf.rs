@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     process::{as_root, cargo, run as run_command, shown},
     setup,
-    workspace::Workspace,
+    workspace::{PACKAGES, Workspace},
 };
 
 /// What `run` is asked for.
@@ -23,13 +23,13 @@ pub struct RunOptions {
 pub fn build() -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     setup::toolchain(&workspace, None)?;
-    release(&workspace)?;
+    release(&workspace, &["--bin", "tracer"])?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the release binary; the toolchain is there already.
-pub fn release(workspace: &Workspace) -> Result<()> {
-    run_command(cargo(workspace).args(["build", "--release", "--package", "tracer"]))
+/// Builds these programs for use; the toolchain is there already.
+pub fn release(workspace: &Workspace, programs: &[&str]) -> Result<()> {
+    run_command(cargo(workspace).args(["build", "--release"]).args(PACKAGES).args(programs))
 }
 
 /// The sub-command `run`: becomes tracer, so its exit code and signals are tracer's own.

@@ -5,7 +5,7 @@ use std::{env, process::ExitCode};
 use anyhow::Result;
 
 use crate::{
-    licences,
+    licences, portable,
     process::{cargo, run},
     setup,
     toolchain::Toolchain,
@@ -26,9 +26,7 @@ pub fn check(workspace: &Workspace, toolchain: Result<&Toolchain, String>) -> Re
     licences::check(workspace)?;
     // The fuzz targets have a lock file of their own, which a new dependency of tracer makes stale.
     run(cargo(workspace).args(["update", "--quiet", "--workspace", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))?;
-    run(cargo(workspace)
-        .args(["clippy", "--workspace", "--exclude", "tracer-ebpf", "--all-targets"])
-        .args(["--", "-D", "warnings"]))?;
+    run(portable::cargo(workspace, "clippy").args(["--all-targets", "--", "-D", "warnings"]))?;
     match toolchain {
         Ok(toolchain) => ebpf(workspace, toolchain),
         Err(reason) => {

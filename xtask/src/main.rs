@@ -12,6 +12,7 @@ mod fuzz;
 mod licences;
 mod lint;
 mod pictures;
+mod portable;
 mod process;
 mod search;
 mod setup;

@@ -1,13 +1,13 @@
 //! `cargo xtask test`: everything that must pass before a change is handed in.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    ebpf, lint,
-    process::{cargo, is_root, root_prefix, status},
+    lint, portable,
+    process::{root_prefix, status},
     setup,
     workspace::Workspace,
 };
@@ -42,29 +42,24 @@ pub fn test(options: Options) -> Result<ExitCode> {
         setup::test_packages()?;
     }
     lint::check(&workspace, Ok(&toolchain))?;
-    if root.is_some() {
-        ebpf::release(&workspace)?;
-    } else {
-        let why = if no_kernel { "--no-kernel" } else { "they need root, and sudo does not give it" };
-        println!("test: kernel tests skipped: {why}");
-    }
 
-    let filter = filter.as_slice();
-    let host = ["--workspace", "--exclude", "tracer-ebpf"];
-    let kernel = ["--package", "tracer-tests"];
-    let without_kernel = [&host[..], &["--exclude", "tracer-tests"]].concat();
-    let mut runs = Vec::new();
+    let cargo_test = |kinds: &[&str]| {
+        let mut command = portable::cargo(&workspace, "test");
+        command.arg("--no-fail-fast").args(kinds).args(&filter);
+        command.env("TRACER_BIN", portable::program(&workspace, "tracer"));
+        command
+    };
     // Documentation first: what ends the output is then the last test program's result.
-    runs.push(cargo_test(&workspace, &host, &["--doc"], filter));
-    match root {
-        None => runs.push(cargo_test(&workspace, &without_kernel, PROGRAMS, filter)),
-        Some(_) if is_root() => runs.push(cargo_test(&workspace, &host, PROGRAMS, filter)),
-        Some(sudo) => {
-            let mut tests = cargo_test(&workspace, &kernel, PROGRAMS, filter);
-            tests.arg("--config").arg(runner(&workspace, &sudo));
-            runs.push(tests);
-            runs.push(cargo_test(&workspace, &without_kernel, PROGRAMS, filter));
-        }
+    let mut programs = cargo_test(PROGRAMS);
+    if no_kernel {
+        programs.args(["--exclude", "tracer-tests"]);
+    }
+    let mut runs = vec![cargo_test(&["--doc"]), programs];
+    if let Some(sudo) = root.filter(|sudo| !sudo.is_empty()) {
+        // So far, each of them was ignored, for want of root.
+        let mut kernel = cargo_test(&["--test", "kernel"]);
+        kernel.arg("--config").arg(runner(&workspace, &sudo));
+        runs.push(kernel);
     }
     for mut run in runs {
         // See tracer/tests/readers/main.rs.
@@ -87,20 +82,9 @@ pub fn test(options: Options) -> Result<ExitCode> {
 /// The kinds of test programs, as `cargo test` calls them; benches are left out.
 const PROGRAMS: &[&str] = &["--lib", "--bins", "--tests", "--examples"];
 
-fn cargo_test(workspace: &Workspace, packages: &[&str], kinds: &[&str], filter: &[String]) -> Command {
-    let mut command = cargo(workspace);
-    command
-        .args(["test", "--no-fail-fast"])
-        .args(packages)
-        .args(kinds)
-        .args(filter)
-        .env("TRACER_BIN", workspace.tracer());
-    command
-}
-
 /// Has cargo start each test program as root; sudo drops the environment, so it is said again.
 fn runner(workspace: &Workspace, sudo: &[String]) -> String {
-    let tracer = format!("TRACER_BIN={}", workspace.tracer().display());
+    let tracer = format!("TRACER_BIN={}", portable::program(workspace, "tracer").display());
     let words: Vec<_> = sudo.iter().map(String::as_str).chain(["env", &tracer]).collect();
     format!("target.'cfg(all())'.runner = {words:?}")
 }

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    process::{as_root, cargo, run, status},
+    ebpf,
+    process::{as_root, status},
     setup,
     vm::{self, Job, SERIES},
     workspace::Workspace,
@@ -61,7 +62,7 @@ pub fn in_kernels(program: &'static str, kernels: Vec<String>, seconds: u64) -> 
 pub fn on_host(program: &str, arguments: &[String]) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     setup::toolchain(&workspace, None)?;
-    run(cargo(&workspace).args(["build", "--release", "--package", "tracer", "--package", "tracer-tests", "--bins"]))?;
+    ebpf::release(&workspace, &["--bins"])?;
     let mut command: Command = as_root(workspace.target.join("release").join(program))?;
     let status = status(command.args(arguments))?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))

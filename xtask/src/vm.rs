@@ -17,8 +17,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    debian,
-    process::{cargo, on_path, shown},
+    debian, portable,
+    process::{on_path, shown},
     setup,
     workspace::Workspace,
 };
@@ -39,8 +39,6 @@ use verdict::Verdict;
 /// The series that are booted: between each two of them the kernel changed something that
 /// tracer relies on.
 pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Programs of the machine that tests start, taken along with their libraries where they are
 /// installed (`cargo xtask setup --tests` does that); tests that miss one say so.
@@ -170,25 +168,9 @@ struct Binaries {
 
 impl Binaries {
     fn build(workspace: &Workspace) -> Result<Self> {
-        let mut command = cargo(workspace);
-        // With a target that is named, these flags are not for build scripts and macros.
-        let flags = format!("{} -Ctarget-feature=+crt-static", env::var("RUSTFLAGS").unwrap_or_default());
+        let mut command = portable::cargo(workspace, "build");
         command
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", flags.trim())
-            .args([
-                "build",
-                "--profile",
-                "inside",
-                "--target",
-                TARGET,
-                "--package",
-                "tracer",
-                "--package",
-                "tracer-tests",
-            ])
-            .args(["--bins", "--test", "kernel"])
-            .arg("--message-format=json-render-diagnostics")
+            .args(["--bins", "--test", "kernel", "--message-format=json-render-diagnostics"])
             .stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("cannot start `{}`", shown(&command)))?;
         if !output.status.success() {
@@ -201,6 +183,8 @@ impl Binaries {
                 programs.insert(name.to_owned(), PathBuf::from(path));
             }
         }
+        // It is for people.
+        programs.remove("xtask");
         let tests = programs.remove("kernel").context("cargo built no kernel tests")?;
         Ok(Self { programs, tests })
     }

@@ -7,6 +7,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+/// The packages that are for this machine, as cargo selects them. Always all of them: what their dependencies are built
+/// with is the sum of what the selected ones ask for, so any other selection has much built anew.
+pub const PACKAGES: [&str; 3] = ["--workspace", "--exclude", "tracer-ebpf"];
+
 /// The two directories that every task needs.
 #[derive(Debug)]
 pub struct Workspace {
