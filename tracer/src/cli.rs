@@ -6,6 +6,7 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
+use clap_complete::Shell;
 use jiff::SignedDuration;
 
 use crate::{
@@ -79,6 +80,10 @@ pub enum Command {
     Rules(Rules),
     /// Stage dropped signals, zombies and orphans in throw-away namespaces, and show what is said
     Demo(Demo),
+    /// Print the completions of this command line for a shell
+    Completions(Completions),
+    /// Print the manual page of a command, or write all pages into a folder
+    Man(Man),
 }
 
 /// How to print.
@@ -393,6 +398,46 @@ pub struct Rules {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Output,
+}
+
+/// Options of `tracer completions`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  source <(tracer completions bash)             for this shell
+  tracer completions bash | sudo tee /usr/share/bash-completion/completions/tracer >/dev/null
+  tracer completions zsh | sudo tee /usr/share/zsh/vendor-completions/_tracer >/dev/null
+  tracer completions fish > ~/.config/fish/completions/tracer.fish
+
+The Debian package brings those of bash, zsh and fish.")]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// Options of `tracer man`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  tracer man watch | man -l -
+  sudo tracer man --all /usr/local/share/man/man1
+
+The Debian package brings all of them: man tracer-watch.")]
+pub struct Man {
+    /// The command [default: the program as a whole]
+    #[arg(value_parser = command())]
+    pub command: Option<String>,
+
+    /// Write all pages into this folder, over those that are there
+    #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+    pub all: Option<PathBuf>,
+}
+
+/// The name of a command.
+fn command() -> impl TypedValueParser<Value = String> {
+    PossibleValuesParser::new(
+        Command::augment_subcommands(clap::Command::new("tracer"))
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned()),
+    )
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

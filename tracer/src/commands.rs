@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 
 pub mod audit;
+pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod dump;
 pub mod explain;
 pub mod export;
+pub mod man;
 pub mod out;
 pub mod play;
 pub mod progress;
@@ -43,5 +45,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => explain::run(options),
         Command::Rules(options) => rules::run(options),
         Command::Demo(options) => demo::run(options),
+        Command::Completions(options) => completions::run(options),
+        Command::Man(options) => man::run(options),
     }
 }

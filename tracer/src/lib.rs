@@ -25,6 +25,7 @@ pub mod diagnostic;
 pub mod explain;
 pub mod filter;
 pub mod history;
+pub mod metrics;
 pub mod page;
 pub mod pump;
 pub mod report;

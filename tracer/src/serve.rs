@@ -25,6 +25,7 @@ use crate::{
 mod collector;
 mod desk;
 pub mod door;
+mod numbers;
 mod printer;
 mod reader;
 mod web;
@@ -32,6 +33,7 @@ mod web;
 pub use collector::Collector;
 use desk::Desk;
 use door::Secret;
+use numbers::Numbers;
 use reader::Update;
 use web::Room;
 
@@ -43,6 +45,7 @@ const NICE: i32 = 10;
 /// A page that is being served. It is until the program ends.
 pub struct Served {
     desk: Arc<Desk>,
+    numbers: Arc<Numbers>,
     url: String,
 }
 
@@ -58,7 +61,7 @@ impl Served {
             let (token, countersign) = (Secret::random()?, Secret::random()?);
             let address = listener.local_addr()?;
             let url = format!("http://{address}/{}/", token.reveal());
-            let desk = Arc::new(Desk::default());
+            let (desk, numbers) = (Arc::new(Desk::default()), Arc::new(Numbers::default()));
             let (print, updates) = watch::channel(Update::default());
             let room = Arc::new(Room {
                 ip: address.ip(),
@@ -68,6 +71,7 @@ impl Served {
                 countersign,
                 updates,
                 desk: desk.clone(),
+                numbers: numbers.clone(),
             });
             let (title, printer) = (title.to_owned(), desk.clone());
             in_background("page printer", move || printer::run(&title, &printer, &print))?;
@@ -86,7 +90,7 @@ impl Served {
                 }
             })?;
             begins.recv().context("the server's thread has ended")??;
-            Ok(Self { desk, url })
+            Ok(Self { desk, numbers, url })
         };
         open().with_context(|| format!("cannot serve a page on {address}"))
     }
@@ -98,7 +102,7 @@ impl Served {
 
     /// What takes the steps that the page tells. `start` is that of a recording, of which no step may be shown.
     pub fn collector(&self, history: History, start: Option<&StartInfo>) -> Collector {
-        Collector::new(history, start, self.desk.clone())
+        Collector::new(history, start, self.desk.clone(), self.numbers.clone())
     }
 
     /// What is wrong with the recording, a sentence each.

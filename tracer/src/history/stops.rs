@@ -69,7 +69,7 @@ impl Stops {
     }
 
     pub(super) fn died(&mut self, world: &World, key: ProcKey) {
-        let Some(stop) = stop(world, key) else { return };
+        let Some(stop) = Stop::of(world, key) else { return };
         let is_full = self.kept.len() >= MOST;
         self.more += u64::from(is_full);
         if is_full && self.is_of_late {
@@ -81,26 +81,26 @@ impl Stops {
     }
 }
 
-fn stop(world: &World, key: ProcKey) -> Option<Stop> {
-    let process = world.get(key)?;
-    let death = process.death()?;
-    if let Some(forced) = process.forced_stop() {
-        let outcome = Outcome::Killed(forced.wasted());
-        return Some(Stop {
-            verdict: forced.verdict(),
-            outcome,
-            ..of(process.identity(), &forced.asked, forced.ended)
-        });
+impl Stop {
+    /// That of a process which has just ended, if it was asked to stop, and if that is worth a line.
+    pub fn of(world: &World, key: ProcKey) -> Option<Self> {
+        let process = world.get(key)?;
+        let death = process.death()?;
+        if let Some(forced) = process.forced_stop() {
+            let outcome = Outcome::Killed(forced.wasted());
+            let stop = Self::by_itself(process.identity(), &forced.asked, forced.ended);
+            return Some(Self { verdict: forced.verdict(), outcome, ..stop });
+        }
+        // Anybody can be asked by anybody; of those that end by themselves, containers are worth a line.
+        let (asked, is_certain) = process.stop.as_deref()?.answered(death.at)?;
+        let is_meant = is_certain && asked.is_to_container;
+        is_meant.then(|| Self::by_itself(process.identity(), asked, death.at))
     }
-    // Anybody can be asked by anybody; of those that end by themselves, containers are worth a line.
-    let (asked, is_certain) = process.stop.as_deref()?.answered(death.at)?;
-    let is_meant = is_certain && asked.is_to_container;
-    is_meant.then(|| of(process.identity(), asked, death.at))
-}
 
-fn of(process: Identity, asked: &Request, ended: BootNs) -> Stop {
-    let Request { signal, sender, verdict, at, asked_by, .. } = asked;
-    let client = asked_by.first().copied();
-    let (signal, sender, verdict, asked) = (*signal, *sender, *verdict, *at);
-    Stop { process, signal, sender, client, verdict, asked, ended, outcome: Outcome::ByItself }
+    fn by_itself(process: Identity, asked: &Request, ended: BootNs) -> Self {
+        let Request { signal, sender, verdict, at, asked_by, .. } = asked;
+        let client = asked_by.first().copied();
+        let (signal, sender, verdict, asked) = (*signal, *sender, *verdict, *at);
+        Self { process, signal, sender, client, verdict, asked, ended, outcome: Outcome::ByItself }
+    }
 }

@@ -1,26 +1,33 @@
-//! What a page is about, gathered step by step; a draft of it for the printer whenever that wants one.
+//! What a page is about, gathered step by step: a draft of it for the printer whenever that wants one, and numbers for
+//! whoever asks.
 
 use std::{io, sync::Arc, time::Instant};
 
-use super::desk::{Desk, Draft};
+use super::{
+    desk::{Desk, Draft},
+    numbers::Numbers,
+};
 use crate::{
-    event::EventKind, history::History, host::StartInfo, sink::Sink, step::Step, summary::Summary, time::BootNs,
-    world::World,
+    event::EventKind, history::History, host::StartInfo, metrics::Metrics, sink::Sink, step::Step, summary::Summary,
+    time::BootNs, world::World,
 };
 
 /// See the module.
 pub struct Collector {
     history: History,
+    metrics: Metrics,
     summary: Summary,
     from: BootNs,
     start: Option<Arc<StartInfo>>,
     desk: Arc<Desk>,
+    numbers: Arc<Numbers>,
 }
 
 impl Collector {
-    pub(super) fn new(history: History, start: Option<&StartInfo>, desk: Arc<Desk>) -> Self {
+    pub(super) fn new(history: History, start: Option<&StartInfo>, desk: Arc<Desk>, numbers: Arc<Numbers>) -> Self {
         let start = start.map(|start| Arc::new(start.clone()));
-        Self { history, summary: Summary::default(), from: BootNs::ZERO, start, desk }
+        let (metrics, summary) = (Metrics::default(), Summary::default());
+        Self { history, metrics, summary, from: BootNs::ZERO, start, desk, numbers }
     }
 
     fn draft(&self, world: &World, summary: &Summary, is_over: bool) -> io::Result<()> {
@@ -28,6 +35,12 @@ impl Collector {
         let began = Instant::now();
         let history = self.history.so_far(world, summary)?;
         self.desk.put(Draft { start, history, is_over, complaints: Vec::new(), took: began.elapsed() });
+        Ok(())
+    }
+
+    fn answer(&self, world: &World, is_last: bool) -> io::Result<()> {
+        let text = self.metrics.text(world).map_err(io::Error::other)?;
+        self.numbers.answer(text, is_last);
         Ok(())
     }
 }
@@ -39,6 +52,10 @@ impl Sink for Collector {
         }
         self.summary.count(step, self.from);
         self.history.step(world, step)?;
+        self.metrics.step(world, step)?;
+        if self.numbers.is_wanted() {
+            self.answer(world, false)?;
+        }
         if self.desk.is_wanted() {
             let mut summary = self.summary.clone();
             summary.conclude(world);
@@ -50,6 +67,7 @@ impl Sink for Collector {
     fn show_from(&mut self, from: BootNs) {
         self.from = from;
         self.history.show_from(from);
+        self.metrics.show_from(from);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -57,6 +75,7 @@ impl Sink for Collector {
     }
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
+        self.answer(world, true)?;
         self.draft(world, summary, true)
     }
 }

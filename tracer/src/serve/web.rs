@@ -1,4 +1,4 @@
-//! The server: three addresses, all to read, and nothing that anybody else on the machine could use to hold it up.
+//! The server: a few addresses, all to read, and nothing that anybody else on the machine could use to hold it up.
 
 use std::{
     collections::VecDeque,
@@ -37,9 +37,10 @@ use tokio::{
 use super::{
     desk::Desk,
     door::{Secret, is_host},
+    numbers::Numbers,
     reader::{Reader, Update},
 };
-use crate::page::live;
+use crate::{metrics::CONTENT_TYPE, page::live};
 
 /// Connections that do not read updates, at a time. A further one takes the place of the oldest, so nobody can keep
 /// others out by holding all of them.
@@ -64,6 +65,7 @@ pub struct Room {
     pub policy: HeaderValue,
     pub updates: watch::Receiver<Update>,
     pub desk: Arc<Desk>,
+    pub numbers: Arc<Numbers>,
 }
 
 /// A connection.
@@ -129,6 +131,7 @@ fn router(guest: Guest) -> Router {
         .route("/health", get(|| async { "ok" }))
         .route("/{token}/", get(frame))
         .route("/{token}/events", get(events))
+        .route("/{token}/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(guest.clone(), guard))
         .with_state(guest)
 }
@@ -169,4 +172,13 @@ async fn events(State(guest): State<Guest>, Path(token): Path<String>) -> Result
     reads.store(true, Ordering::Relaxed);
     let reader = Reader::new(room.updates.clone(), room.countersign.reveal(), Some(seat));
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(reader.stream())).into_response())
+}
+
+async fn metrics(State(guest): State<Guest>, Path(token): Path<String>) -> Result<Response, StatusCode> {
+    let Guest { room, reads: _ } = guest;
+    if !room.token.is(&token) {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    let text = room.numbers.ask().await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }

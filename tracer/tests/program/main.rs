@@ -19,6 +19,7 @@ mod recordings;
 mod reports;
 mod rules;
 mod serve;
+mod shells;
 mod story;
 mod text;
 mod tree;

@@ -1,6 +1,7 @@
 //! The live page over a real socket: who gets it, what it says, and what others at the port cannot do.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Stdio},
@@ -137,6 +138,9 @@ fn only_who_knows_the_token_reads_and_only_under_the_name_that_is_served() {
         ("/events", "404"),
         (&wrong, "404"),
         (&format!("{wrong}events"), "404"),
+        (&format!("{wrong}metrics"), "404"),
+        (&format!("{path}metrics"), "200"),
+        ("/metrics", "404"),
         (&path[..path.len() - 1], "404"),
         (&format!("{}/", &path[..path.len() - 2]), "404"),
         (&format!("{path}/events"), "404"),
@@ -167,6 +171,34 @@ fn only_who_knows_the_token_reads_and_only_under_the_name_that_is_served() {
     let head = server.ask(&get(path, host).replacen("GET", "HEAD", 1));
     assert!(status(&head) == "200" && head.ends_with("\r\n\r\n"), "{head}");
     assert!(server.get("/health").ends_with("\r\n\r\nok"));
+}
+
+#[test]
+fn numbers_for_prometheus_are_those_of_the_recording() {
+    let server = Server::start(&[]);
+    // The recording has been played to its end.
+    server.events();
+    let answer = server.get(&format!("{}metrics", server.path));
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain; version=0.0.4"), "{head}");
+    let lines = stdout(&["replay", &format(1), "-o", "json", "--each"]);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ended = lines.last().unwrap();
+    for (kind, count) in ended["events"].as_object().unwrap() {
+        assert!(text.contains(&format!("\ntracer_events_total{{kind=\"{kind}\"}} {count}\n")), "{kind}: {text}");
+    }
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
+    }
+    let found = lines.iter().filter(|line| line["type"] == "finding" && line["stage"] == "new").count();
+    let told = text.lines().filter(|line| line.starts_with("tracer_findings_total{"));
+    let told: usize = told.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert!(found > 0 && told == found, "{found}: {text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(name.starts_with("tracer_") && value.parse::<f64>().is_ok(), "{line}");
+    }
 }
 
 #[test]

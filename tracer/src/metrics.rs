@@ -1,0 +1,319 @@
+//! Numbers for Prometheus: what happened since the start as counters, and what is the case now as gauges.
+//!
+//! Whoever reads them gets them between two steps, so they belong together. What processes and containers choose (their
+//! names) makes labels; there is a bound for how many sets of labels there are ([`bounded`]).
+
+use std::{cmp::Reverse, collections::BTreeMap, fmt, io};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, prometheus_text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use rustix::time::{ClockId, clock_gettime};
+use tracer_common::RecordKind;
+
+use crate::{
+    change::Change,
+    finding::Stage,
+    history::{Outcome, Stop},
+    ident::{Identity, escape},
+    sink::Sink,
+    step::Step,
+    summary::Summary,
+    time::{BootNs, Span},
+    world::World,
+};
+
+mod bounded;
+
+use bounded::Bounded;
+/// What HTTP calls [`Metrics::text`].
+pub use prometheus_text::CONTENT_TYPE;
+
+/// Sets of labels with names that others choose, for each metric.
+const MOST: usize = 500;
+/// What stands for those that are too many.
+const OTHERS: &str = "(others)";
+/// From what a person does not notice to ten times the patience of `docker stop`.
+const STOPS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 100.0];
+/// From what is usual to what nobody will reap any more.
+const AGES: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
+
+/// See the module.
+pub struct Metrics {
+    summary: Summary,
+    from: BootNs,
+    lost: Bounded<Lost>,
+    adopted: BTreeMap<&'static str, u64>,
+    found: BTreeMap<(&'static str, &'static str), u64>,
+    withdrawn: BTreeMap<&'static str, u64>,
+    stops: Histogram,
+    wasted: Histogram,
+    ages: Histogram,
+}
+
+/// A signal that did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lost {
+    signal: String,
+    reason: &'static str,
+    container: String,
+}
+
+impl bounded::Labels for Lost {
+    fn others() -> Self {
+        Self { signal: OTHERS.into(), reason: OTHERS, container: OTHERS.into() }
+    }
+}
+
+/// Whose zombies they are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+struct Owner {
+    container: String,
+    namespace: String,
+    parent_comm: String,
+}
+
+/// How many zombies there are, and how old the oldest is.
+#[derive(Default)]
+struct Zombies {
+    count: i64,
+    oldest: Span,
+}
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            summary: Summary::default(),
+            from: BootNs::ZERO,
+            lost: Bounded::new(MOST),
+            adopted: BTreeMap::new(),
+            found: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
+            stops: Histogram::new(STOPS),
+            wasted: Histogram::new(STOPS),
+            ages: Histogram::new(AGES),
+        }
+    }
+}
+
+impl Metrics {
+    /// All of them, in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// None, as what is written to grows.
+    pub fn text(&self, world: &World) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("tracer");
+        self.counted(&mut registry);
+        now(&mut registry, world);
+        let mut text = String::new();
+        prometheus_text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    /// What happened since the start.
+    fn counted(&self, registry: &mut Registry) {
+        let Self { summary, from: _, lost, adopted, found, withdrawn, stops, wasted, ages } = self;
+        let by = |name, (&word, &count): (&&'static str, &u64)| ([(name, word)], count);
+        counters(registry, "events", "Events by kind", summary.events.iter().map(|event| by("kind", event)));
+        counters(registry, "events_dropped", "Events that were lost, by the place where they were", dropped(summary));
+        counters(
+            registry,
+            "signals_lost",
+            "Signals that the kernel dropped, or whose siginfo it dropped",
+            lost.counts(),
+        );
+        let adopted = adopted.iter().map(|class| by("adopter_class", class));
+        counters(registry, "orphans_adopted", "Children whose parent ended, by the kind of who adopted them", adopted);
+        let found = found.iter().map(|(&(rule, severity), &count)| ([("rule", rule), ("severity", severity)], count));
+        counters(registry, "findings", "Findings by rule", found);
+        let withdrawn = withdrawn.iter().map(|rule| by("rule", rule));
+        counters(registry, "findings_withdrawn", "Findings that later events proved wrong", withdrawn);
+        let help = "From the request to stop to the end, of containers and of what had to be killed, in seconds";
+        registry.register("stop_seconds", help, stops.clone());
+        let help = "How long a stop waited in vain before the kill, in seconds";
+        registry.register("stop_wasted_seconds", help, wasted.clone());
+        let help = "How long children had been zombies when they were reaped, in seconds";
+        registry.register("zombie_age_seconds", help, ages.clone());
+    }
+
+    fn stopped(&self, stop: &Stop) {
+        self.stops.observe(seconds(stop.ended - stop.asked));
+        if let Outcome::Killed(wasted) = stop.outcome {
+            self.wasted.observe(seconds(wasted));
+        }
+    }
+}
+
+impl Sink for Metrics {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        if step.event.at < self.from {
+            return Ok(());
+        }
+        self.summary.count(step, self.from);
+        for change in step.changes {
+            match change {
+                Change::Signalled(sent) | Change::Taken(sent) if sent.verdict.is_loss() => {
+                    let container = container(world, &sent.target);
+                    self.lost.add(Lost { signal: sent.signal.to_string(), reason: sent.verdict.id(), container });
+                }
+                Change::Adopted { adoption, .. } => *self.adopted.entry(adoption.class.id()).or_default() += 1,
+                Change::Reaped { zombie_for: Some(age), .. } => self.ages.observe(seconds(*age)),
+                Change::Died { key, .. } => {
+                    if let Some(stop) = Stop::of(world, *key) {
+                        self.stopped(&stop);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for finding in step.findings {
+            let rule = finding.rule.name;
+            match finding.stage {
+                Stage::New => *self.found.entry((rule, finding.rule.severity.id())).or_default() += 1,
+                Stage::Withdrawn => *self.withdrawn.entry(rule).or_default() += 1,
+                Stage::Ongoing | Stage::Resolved => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn show_from(&mut self, from: BootNs) {
+        self.from = from;
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _world: &World, _summary: &Summary) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is the case now.
+fn now(registry: &mut Registry, world: &World) {
+    let (counts, ages) = (Family::<Owner, Gauge>::default(), Family::<Owner, Gauge>::default());
+    for (owner, Zombies { count, oldest }) in zombies(world) {
+        counts.get_or_create(&owner).set(count);
+        ages.get_or_create(&owner).set((oldest.0 / 1_000_000_000) as i64);
+    }
+    registry.register("zombies", "Children that have ended and that nobody has reaped", counts);
+    registry.register("zombie_oldest_seconds", "How long the oldest of them has been one, in seconds", ages);
+    let is_whole = i64::from(world.is_whole());
+    for (name, help, value) in [
+        ("processes", "Processes that are known, zombies included", world.process_count() as i64),
+        ("pid_namespaces", "Pid namespaces", world.namespace_count() as i64),
+        ("containers", "Containers that are known", world.containers().count() as i64),
+        (
+            "is_whole",
+            "1 unless events were lost and the processes have not been compared with the kernel since",
+            is_whole,
+        ),
+    ] {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    }
+    let cpu = Counter::<f64, std::sync::atomic::AtomicU64>::default();
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    cpu.inc_by(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9);
+    registry.register("cpu_seconds", "Processor time that tracer has used itself", cpu);
+}
+
+/// By whose they are: those with most of them, and the rest as one.
+fn zombies(world: &World) -> BTreeMap<Owner, Zombies> {
+    let mut all = BTreeMap::<_, Zombies>::new();
+    for zombie in world.processes().filter(|process| process.is_zombie()) {
+        let owner = Owner {
+            container: container(world, &zombie.identity()),
+            namespace: zombie.pid_ns.to_string(),
+            parent_comm: world.parent(zombie.key).map_or_else(String::new, |parent| escape(parent.comm.bytes())),
+        };
+        let age = zombie.death().map_or(Span::ZERO, |death| world.now() - zombie.owed_since(death));
+        let zombies = all.entry(owner).or_default();
+        zombies.count += 1;
+        zombies.oldest = zombies.oldest.max(age);
+    }
+    if all.len() <= MOST {
+        return all;
+    }
+    let mut all: Vec<_> = all.into_iter().collect();
+    all.sort_by_key(|(_, zombies)| Reverse(zombies.count));
+    let mut others = Zombies::default();
+    for (_, Zombies { count, oldest }) in all.drain(MOST - 1..) {
+        others.count += count;
+        others.oldest = others.oldest.max(oldest);
+    }
+    let names = [(); 3].map(|()| OTHERS.to_owned());
+    let [container, namespace, parent_comm] = names;
+    all.into_iter().chain([(Owner { container, namespace, parent_comm }, others)]).collect()
+}
+
+/// Where records were lost, and of which kind they were, if that is known.
+fn dropped(summary: &Summary) -> impl Iterator<Item = (Labels<2>, u64)> {
+    let lost = summary.lost;
+    let in_ring = RecordKind::ALL.iter().filter_map(move |kind| {
+        let count = *lost.ring.get(*kind as usize)?;
+        Some(([("place", "ring"), ("kind", kind.name())], count))
+    });
+    let elsewhere = [("recursion", lost.missed), ("decoding", lost.undecodable), ("file", lost.unreadable)];
+    in_ring
+        .chain(elsewhere.map(|(place, count)| ([("place", place), ("kind", "")], count)))
+        .filter(|&(_, count)| count > 0)
+}
+
+fn counters<L>(registry: &mut Registry, name: &str, help: &str, counts: impl Iterator<Item = (L, u64)>)
+where
+    L: EncodeLabelSet + Clone + fmt::Debug + Eq + std::hash::Hash + Send + Sync + 'static,
+{
+    let family = Family::<L, Counter>::default();
+    for (labels, count) in counts {
+        family.get_or_create(&labels).inc_by(count);
+    }
+    registry.register(name, help, family);
+}
+
+/// The container of a process; empty for one of the host.
+fn container(world: &World, who: &Identity) -> String {
+    world.container_of(who).map_or_else(String::new, |container| escape(container.label().as_bytes()))
+}
+
+fn seconds(Span(ns): Span) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Adopter,
+        story::{born, end},
+    };
+
+    /// The numbers of the lines that begin so.
+    fn numbers(text: &str, name: &str) -> Vec<i64> {
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn zombies_of_very_many_parents_are_all_counted_and_labels_are_bounded() {
+        let mut story = crate::story::Story::new();
+        story.snapshot(&[born(1, 0)]);
+        let parents = MOST as u32 + 100;
+        for pid in 1000..1000 + parents {
+            story.fork(born(pid, 1)).fork(born(pid + 10_000, pid)).exit(end(pid + 10_000, pid, Adopter::NoChildren));
+        }
+        story.wait(3_000, &[]);
+        let text = Metrics::default().text(story.world()).unwrap();
+        let zombies = numbers(&text, "tracer_zombies{");
+        assert_eq!((zombies.len(), zombies.iter().sum()), (MOST, i64::from(parents)));
+        assert_eq!(numbers(&text, "tracer_zombies{container=\"(others)\""), [101]);
+        assert!(numbers(&text, "tracer_zombie_oldest_seconds{").iter().all(|&age| age >= 3), "{text}");
+        assert_eq!(numbers(&text, "tracer_processes "), [i64::from(parents) * 2 + 1]);
+    }
+}
