@@ -199,7 +199,7 @@ fn put_in_order(known: &mut Arc<Cause>, mut cause: Arc<Cause>) -> Option<Arc<Cau
         Arc::make_mut(known).has_rival |= has_rival;
         return None;
     }
-    Arc::make_mut(&mut cause).has_rival = has_rival || (known.has_rival && is_one_queue && cause.signal.is_real_time());
+    Arc::make_mut(&mut cause).has_rival = has_rival;
     Some(std::mem::replace(known, cause))
 }
 
