@@ -65,7 +65,8 @@ fn the_leader_of_a_session() {
 
 /// A terminal that no child inherits, and the name of its other side.
 fn terminal() -> (File, String) {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there is room for a pty");
+    let terminal =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there is room for a pty");
     grantpt(&terminal).expect("the pty is its own");
     unlockpt(&terminal).expect("the pty is its own");
     let name = ptsname(&terminal, Vec::new()).expect("it has a name").into_string().expect("which is ASCII");
