@@ -1,6 +1,6 @@
 //! Scenario 28: `tracer` starts after everything has happened.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, fs, rc::Rc, thread, time::Duration};
 
 use rustix::process::Signal;
 use tracer_tests::{
@@ -8,7 +8,7 @@ use tracer_tests::{
     stage::{Own, kill},
 };
 
-use crate::{Test, live};
+use crate::{Test, leaks::over, live};
 
 pub fn trials() -> Vec<Test> {
     vec![
@@ -16,6 +16,8 @@ pub fn trials() -> Vec<Test> {
         live("orphaned_zombie", orphaned_zombie),
         live("held_by_a_tracer", held_by_a_tracer),
         live("dead_main_thread", dead_main_thread),
+        live("stopped", stopped),
+        live("stopped_and_continued", stopped_and_continued),
         live("namespaces", namespaces),
     ]
 }
@@ -72,6 +74,43 @@ fn dead_main_thread() {
     let process = stage.pid("process");
     let mut run = late(&own);
     run.expect_finding("zombie-leader").about(process).once();
+    run.finish();
+}
+
+fn await_stop_of(pid: i32) {
+    let is_stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "));
+    for _ in 0..1000 {
+        if is_stopped() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("process {pid} is not stopped");
+}
+
+fn stopped() {
+    let (mut stage, own) = before(&["parent", "never-waits"]);
+    let parent = stage.pid("parent");
+    kill(parent, Signal::STOP);
+    await_stop_of(parent);
+    let mut run = Run::options().args(&["--stopped-after", "500ms"]).start();
+    run.adopt(&own);
+    let found = run.expect_finding("stopped-job").about(parent).signal("SIGSTOP").once();
+    assert_eq!(found.sender, None, "{found:?}");
+    kill(parent, Signal::CONT);
+    over(&mut run, "stopped-job", parent);
+    run.finish();
+}
+
+fn stopped_and_continued() {
+    let (mut stage, own) = before(&["parent", "never-waits"]);
+    let parent = stage.pid("parent");
+    kill(parent, Signal::STOP);
+    await_stop_of(parent);
+    kill(parent, Signal::CONT);
+    let mut run = Run::options().args(&["--stopped-after", "1ms"]).start();
+    run.adopt(&own);
+    run.settle();
     run.finish();
 }
 

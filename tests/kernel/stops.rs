@@ -1,9 +1,12 @@
 //! Stops of containers: who asked for them, what came of that, and who died of it.
 
-use std::process::Command;
+use std::{fs::File, io::Write, process::Command};
 
-use rustix::process::Signal;
-use tracer_tests::{Run, contract::Sender, machine::Need, stage::kill};
+use rustix::{
+    process::Signal,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+use tracer_tests::{Run, Stage, contract::Sender, machine::Need, stage::kill};
 
 use crate::{Test, live, me};
 
@@ -12,6 +15,9 @@ pub fn trials() -> Vec<Test> {
     vec![
         live("a_container_that_ends_in_order", a_container_that_ends_in_order).needs(unshare),
         live("the_leader_of_a_session", the_leader_of_a_session).needs(Need::Program("setsid")),
+        live("a_key_of_a_terminal", a_key_of_a_terminal).needs(Need::Program("setsid")),
+        live("a_terminal_that_hangs_up", a_terminal_that_hangs_up).needs(Need::Program("setsid")),
+        live("a_shell_whose_window_is_closed", a_shell_whose_window_is_closed).needs(Need::Program("setsid")),
         live("a_helper_that_ends_in_order", a_helper_that_ends_in_order).needs(unshare),
         live("a_worker_that_is_taken_for_hung", a_worker_that_is_taken_for_hung),
         live("a_signal_that_met_the_entrypoint", a_signal_that_met_the_entrypoint).needs(unshare),
@@ -54,6 +60,64 @@ fn the_leader_of_a_session() {
     leader.ends();
     let found = run.expect_finding("stopped-by").about(leader.id()).signal("SIGTERM").once();
     assert_eq!(found.what.as_deref(), Some("session"), "{found:?}");
+    run.finish();
+}
+
+/// A terminal that no child inherits, and the name of its other side.
+fn terminal() -> (File, String) {
+    let terminal =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there is room for a pty");
+    grantpt(&terminal).expect("the pty is its own");
+    unlockpt(&terminal).expect("the pty is its own");
+    let name = ptsname(&terminal, Vec::new()).expect("it has a name").into_string().expect("which is ASCII");
+    (File::from(terminal), name)
+}
+
+/// A program that leads a session of its own at that terminal.
+fn at(run: &Run, terminal: &str, program: &str) -> Stage {
+    run.shell(&format!("exec setsid --ctty {program} < {terminal}"))
+}
+
+/// It ends at what the terminal sends.
+const APP: &str = "sh -c 'trap \"exit 3\" INT HUP; echo ready 0; while :; do sleep 0.1; done'";
+
+fn a_key_of_a_terminal() {
+    let mut run = Run::start();
+    let (mut terminal, name) = terminal();
+    let mut app = at(&run, &name, APP);
+    app.hears("ready");
+    terminal.write_all(b"\x03").expect("somebody reads");
+    app.ends();
+    let found = run.expect_finding("stopped-by").about(app.id()).signal("SIGINT").once();
+    assert!(found.headline.ends_with(&format!(" after SIGINT from its terminal {name} (Ctrl-C)")), "{found:?}");
+    assert!(matches!(found.sender, Some(Sender::Kernel { .. })), "{found:?}");
+    run.finish();
+}
+
+fn a_terminal_that_hangs_up() {
+    let mut run = Run::start();
+    let (terminal, name) = terminal();
+    let mut app = at(&run, &name, APP);
+    app.hears("ready");
+    drop(terminal);
+    app.ends();
+    let found = run.expect_finding("stopped-by").about(app.id()).signal("SIGHUP").once();
+    assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{found:?}");
+    assert!(found.headline.contains("exited with code 3"), "{found:?}");
+    run.finish();
+}
+
+/// It has a handler for SIGHUP as any interactive shell that ends in order.
+fn a_shell_whose_window_is_closed() {
+    let mut run = Run::start();
+    run.judge_stops();
+    let (mut terminal, name) = terminal();
+    let mut shell = at(&run, &name, "sh -i 2> /dev/null");
+    terminal.write_all(b"trap 'exit 3' HUP; echo ready 0\n").expect("somebody reads");
+    shell.hears("ready");
+    drop(terminal);
+    shell.ends();
+    run.settle();
     run.finish();
 }
 

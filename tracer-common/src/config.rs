@@ -36,6 +36,7 @@ macro_rules! offsets {
 offsets! {
     task_flags: "task_struct.flags",
     task_ptrace: "task_struct.ptrace",
+    task_jobctl: "task_struct.jobctl",
     task_exit_state: "task_struct.exit_state",
     task_exit_code: "task_struct.exit_code",
     task_exit_signal: "task_struct.exit_signal",

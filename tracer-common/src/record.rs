@@ -128,7 +128,8 @@ records! {
         tracer: TaskId,
         /// Time since its main thread last ran, which a zombie did when it died; 2^64-1: unknown.
         idle: u64 as Meaning::Unit("ns"),
-        /// Wait status of the main thread; of the process once it is exiting as one.
+        /// Wait status of the main thread; of the process once it is exiting as one, or while it is stopped (`0x7f` and
+        /// the signal, as wait(2) has it).
         exit_code: i32,
         /// Threads that have not begun to exit (`signal->live`).
         live: u32,

@@ -3,13 +3,18 @@
 use aya_ebpf::helpers::{bpf_ktime_get_boot_ns, generated::bpf_seq_write};
 use tracer_common::{Header, Recorded, RowRecord, SurveyRecord, record::NEVER, task::flags};
 
-use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, TaskPtr, Typed, has, offset, with_current};
+use crate::kernel::{Pointer, SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, TaskPtr, Typed, has, offset, with_current};
 
 /// Every state with this bit is on its way out of the process table (`EXIT_DEAD`).
 const EXIT_DEAD: u32 = 0x10;
 /// This bit alone: a zombie (`EXIT_ZOMBIE`). With `EXIT_DEAD`, a tracer is reaping it (`EXIT_TRACE`), and it will be a
 /// zombie again or be gone.
 const EXIT_ZOMBIE: u32 = 0x20;
+
+/// Of `task_struct.jobctl`: the signal of the last stop of its process.
+const JOBCTL_STOP_SIGMASK: u32 = 0xff;
+/// The wait status of a process that is stopped, without the signal.
+const STOPPED: u32 = 0x7f;
 
 /// `struct bpf_iter__task`.
 #[repr(C)]
@@ -32,7 +37,8 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
     if exit_state & EXIT_ZOMBIE != 0 {
         identity.flags |= flags::LEADER_DEAD;
     }
-    let is_group_exit = signal.u32(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0;
+    let state = signal.u32(offset!(signal_flags));
+    let is_group_exit = state & SIGNAL_GROUP_EXIT != 0;
     let row = RowRecord {
         header: header::<RowRecord>(),
         task: identity,
@@ -40,6 +46,8 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
         idle: idle(task),
         exit_code: if is_group_exit {
             signal.u32(offset!(signal_group_exit_code))
+        } else if state & SIGNAL_STOP_STOPPED != 0 && exit_state == 0 {
+            stopped_by(task) << 8 | STOPPED
         } else {
             task.0.u32(offset!(task_exit_code))
         } as i32,
@@ -47,6 +55,12 @@ extern "C" fn snapshot(ctx: *const Context) -> i32 {
     };
     write(ctx, &row);
     0
+}
+
+/// The signal that has stopped the process, 0 if the kernel does not show it (`do_signal_stop()`).
+#[inline(always)]
+fn stopped_by(task: TaskPtr<Typed>) -> u32 {
+    if has!(task_jobctl) { task.0.u64(offset!(task_jobctl)) as u32 & JOBCTL_STOP_SIGMASK } else { 0 }
 }
 
 /// Called like [`snapshot`]. Lists who is traced or a subreaper: neither ptrace(2) attaching or detaching nor

@@ -55,6 +55,8 @@ pub enum Gate {
     PtyPressure,
     /// The pids are running out, of the machine or of a container
     PidPressure,
+    /// A process without a terminal is stopped
+    StoppedJob,
 }
 
 /// All of it.
@@ -62,6 +64,8 @@ pub enum Gate {
 pub struct Audit {
     /// Each pid namespace below the one that this runs in.
     pub namespaces: Vec<Namespace>,
+    /// Processes that are stopped until somebody continues them, without those below one of them.
+    pub stopped: Vec<Facts>,
     /// Pseudo-terminals of the machine.
     pub ptys: Option<Ptys>,
     /// Pids of the machine.
@@ -92,7 +96,7 @@ pub fn audit(signal: Option<Signal>) -> Audit {
         world.namespace(init, container, signals[&init.pid])
     });
     let namespaces = namespaces.collect();
-    Audit { namespaces, ptys: limits::ptys(), pids: limits::pids() }
+    Audit { namespaces, stopped: world.stopped(), ptys: limits::ptys(), pids: limits::pids() }
 }
 
 /// The signal that a container is stopped with.
@@ -113,7 +117,7 @@ impl Audit {
     /// Whether this was found anywhere. `pressure_at` is the percentage in use from which pids and ptys count as
     /// running out.
     pub fn has(&self, what: Gate, pressure_at: u64) -> bool {
-        let Self { namespaces, ptys, pids } = self;
+        let Self { namespaces, stopped, ptys, pids } = self;
         let is_short = |room: &Option<Room>| room.is_some_and(|room| room.is_short(pressure_at));
         match what {
             Gate::InitIgnoredSignal => {
@@ -121,6 +125,7 @@ impl Audit {
             }
             Gate::UnreapedChild => namespaces.iter().any(|ns| !ns.zombies.is_empty()),
             Gate::PtyPressure => is_short(&ptys.map(Ptys::of_containers)),
+            Gate::StoppedJob => !stopped.is_empty(),
             Gate::PidPressure => is_short(pids) || namespaces.iter().any(|ns| is_short(&ns.pids)),
         }
     }
@@ -138,6 +143,11 @@ impl<'a> Relations<'a> {
 
     fn inits(&self) -> impl Iterator<Item = &'a Facts> {
         self.all.values().filter(|one| one.is_init() && !one.has_ended())
+    }
+
+    fn stopped(&self) -> Vec<Facts> {
+        let is_below = |one: &Facts| self.all.get(&one.ppid).is_some_and(Facts::is_stopped_for_good);
+        self.all.values().filter(|one| one.is_stopped_for_good() && !is_below(one)).cloned().collect()
     }
 
     pub(crate) fn children(&self, pid: i32) -> Vec<&'a Facts> {
@@ -211,9 +221,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_those_that_are_stopped_the_topmost_are_named() {
+        let of = |pid, ppid, state| (pid, Facts { pid, ppid, state, ..Facts::default() });
+        let all = BTreeMap::from([of(1, 0, 'S'), of(2, 1, 'T'), of(3, 2, 'T'), of(4, 1, 'S'), of(5, 4, 'T')]);
+        let stopped = Relations::of(&all).stopped();
+        assert_eq!(stopped.iter().map(|one| one.pid).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
     fn what_runs_out_is_a_matter_of_the_threshold() {
         let pids = Some(Room { used: 60, most: 100 });
-        let audit = Audit { namespaces: Vec::new(), ptys: None, pids };
+        let audit = Audit { namespaces: Vec::new(), stopped: Vec::new(), ptys: None, pids };
         assert_eq!([60, 61].map(|at| audit.has(Gate::PidPressure, at)), [true, false]);
         assert!(!audit.has(Gate::PtyPressure, 1), "nothing is known of them");
     }

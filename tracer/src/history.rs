@@ -210,6 +210,7 @@ impl History {
             | Change::Taken(_)
             | Change::Adopted { .. }
             | Change::Continued { .. }
+            | Change::FoundStopped(_)
             | Change::StatusLost(_)
             | Change::LeaderDied(_)
             | Change::Killed(_)

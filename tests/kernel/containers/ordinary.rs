@@ -74,7 +74,8 @@ pub fn ordinary_life() {
     }
     let twice: Vec<_> = told.iter().filter(|&(_, &times)| times > 1).collect();
     let lost = run.lines().iter().filter(|line| matches!(line, Line::Lost(_))).count();
-    println!("{many} containers, {} of them deaf; findings: {table:?}; lost: {lost}", deaf.len());
+    let lines: usize = table.values().sum();
+    println!("{many} containers, {} of them deaf; {lines} findings: {table:?}; lost: {lost}", deaf.len());
     assert!(wrong.is_empty(), "false: {wrong:#?}");
     assert!(twice.is_empty(), "told twice: {twice:?}");
     // And none is missing.

@@ -75,6 +75,7 @@ impl fmt::Display for Told<'_> {
                     live,
                     leader: _,
                     group_dead,
+                    group_exit: _,
                     autoreap,
                     adopter_ignores,
                     oom: _,

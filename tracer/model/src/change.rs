@@ -27,6 +27,8 @@ pub enum Change {
     Signalled(Box<Signalled>),
     /// A signal that had been accepted was taken from the queue.
     Taken(Box<Signalled>),
+    /// The task iterator shows that a process is stopped, and no signal was seen that has stopped it.
+    FoundStopped(ProcKey),
     /// A stopped process was continued by a signal.
     Continued {
         /// Which.

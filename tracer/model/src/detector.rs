@@ -49,6 +49,7 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
         Change::Taken(signalled) => [Some(signalled.target.key), None],
         Change::Born(_)
         | Change::Learned(_)
+        | Change::FoundStopped(_)
         | Change::Signalled(_)
         | Change::StatusLost(_)
         | Change::LeaderDied(_)

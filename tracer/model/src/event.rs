@@ -274,6 +274,8 @@ pub struct Exit {
     pub leader: bool,
     /// The last thread: the process is ending.
     pub group_dead: bool,
+    /// The kernel ends all of its threads: by exit_group(2) or a signal, not for an exec (`SIGNAL_GROUP_EXIT`).
+    pub group_exit: bool,
     /// The parent ignores SIGCHLD: no zombie remains once no tracer holds it.
     pub autoreap: bool,
     /// The adopter ignores SIGCHLD: the kernel releases zombies among the children.
@@ -293,6 +295,16 @@ impl ExitStatus {
     pub fn signal(self) -> Option<Signal> {
         let signal = (self.0 & 0x7f) as u8;
         (signal != 0).then_some(Signal(signal))
+    }
+
+    /// Of one that lives, and that signal has stopped.
+    pub fn of_stop(signal: Signal) -> Self {
+        Self(i32::from(signal.0) << 8 | 0x7f)
+    }
+
+    /// Of one that lives: the signal that has stopped it, if it is stopped; 0 if that is not known.
+    pub fn stopped(self) -> Option<Signal> {
+        (self.0 & 0xff == 0x7f).then_some(Signal((self.0 >> 8) as u8))
     }
 
     /// That signal left a core dump.

@@ -47,6 +47,9 @@ pub struct Kill {
     pub exec: Option<EngineExec>,
     /// Of the first of them: whose its pid had been until a moment before, if that was another program.
     pub former: Option<Former>,
+    /// Another sender's signal of that number was queued as well, and whether the program took one of them by itself does
+    /// not show.
+    pub has_rival: bool,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child, `PTRACE_O_EXITKILL` of that which traces).
     pub sender_lives: bool,

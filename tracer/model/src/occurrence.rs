@@ -88,6 +88,7 @@ impl<'a> Occurrence<'a> {
                 | Change::Execed { .. }
                 | Change::Died { .. }
                 | Change::Continued { .. }
+                | Change::FoundStopped(_)
                 | Change::StatusLost(_)
                 | Change::LeaderDied(_)
                 | Change::Learned(_)

@@ -34,6 +34,27 @@ pub fn is_script(name: &[u8], args: &Args) -> bool {
     is_shell(name) || interpreter.is_some_and(is_shell)
 }
 
+/// Shells that hardly anybody writes scripts in.
+const PROMPTS: [&[u8]; 7] = [b"fish", b"csh", b"tcsh", b"nu", b"elvish", b"xonsh", b"pwsh"];
+
+/// Whether a program is a shell that reads its commands from a person: its command line has options only.
+pub fn is_prompt(name: &[u8], args: &Args) -> bool {
+    if !is_script(name, args) && !PROMPTS.contains(&name) {
+        return false;
+    }
+    let mut words = args.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word {
+            b"--rcfile" | b"--init-file" | b"-o" | b"+o" | b"-O" | b"+O" => drop(words.next()),
+            [b'-', b'-', ..] => {}
+            // Of several letters together, too: `sh -ec 'app'`.
+            [b'-' | b'+', letters @ ..] if !letters.contains(&b'c') => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Programs that send the signal they are told to, or run another program on somebody's behalf.
 const ERRANDS: [&[u8]; 11] =
     [b"kill", b"pkill", b"killall", b"killall5", b"skill", b"sudo", b"doas", b"env", b"nohup", b"xargs", b"nsenter"];
@@ -79,6 +100,19 @@ pub fn is_runtime(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_that_a_person_types_at_has_no_script() {
+        let args = crate::story::args;
+        for line in ["bash", "-bash", "sh -i", "bash --init-file /usr/share/code/shell.sh", "zsh -o vi -l", "fish", ""]
+        {
+            assert!(is_prompt(b"bash", &args(line)), "{line}");
+        }
+        for line in ["sh entry.sh", "bash -c app", "sh -ec app", "bash --norc run.sh -i"] {
+            assert!(!is_prompt(b"bash", &args(line)), "{line}");
+        }
+        assert!(is_prompt(b"fish", &args("fish")) && !is_prompt(b"redis", &args("redis")));
+    }
 
     #[test]
     fn an_init_is_known_by_its_path() {

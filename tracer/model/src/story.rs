@@ -89,6 +89,7 @@ pub fn end(pid: u32, parent: u32, adopter: Adopter) -> Exit {
         live: 0,
         leader: true,
         group_dead: true,
+        group_exit: true,
         autoreap: false,
         adopter_ignores: false,
         oom: false,

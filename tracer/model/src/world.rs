@@ -48,6 +48,7 @@ mod snapshots;
 mod status;
 mod stop;
 mod stopped;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -64,6 +65,7 @@ pub use namespace::Namespace;
 pub use overflow::Overflow;
 pub use process::{Death, Process, State};
 pub use stopped::Stopped;
+pub use terminal::OfTerminal;
 pub use waiting::Waiting;
 
 /// The present state, as far as it is known.

@@ -33,6 +33,8 @@ pub struct Facts {
     pub program: String,
     /// The state letter of proc(5).
     pub state: char,
+    /// A terminal controls it.
+    pub has_terminal: bool,
     /// The pid of its ptrace tracer; 0 for none.
     pub tracer: i32,
     /// A kernel thread.
@@ -80,6 +82,11 @@ impl Facts {
     /// ended before others is none.
     pub fn is_dying(&self) -> bool {
         !self.has_ended() && (self.is_exiting || Signal::KILL.is_in(self.pending))
+    }
+
+    /// It is stopped, and no shell can have suspended it as a job: that takes a terminal.
+    pub fn is_stopped_for_good(&self) -> bool {
+        self.state == 'T' && self.tracer == 0 && !self.has_terminal
     }
 
     /// How to name it to a person: quoted, with its pid.
@@ -148,6 +155,7 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
         program: program.unwrap_or_else(|| stat.comm.clone()),
         comm: stat.comm,
         state: stat.state,
+        has_terminal: stat.tty_nr != 0,
         tracer: tracerpid,
         is_kthread: stat.flags & PF_KTHREAD != 0,
         is_exiting: stat.flags & PF_EXITING != 0,
@@ -166,6 +174,15 @@ fn of(process: &Process, uptime: u64) -> ProcResult<Facts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_suspended_job_and_what_is_traced_are_not_stopped_for_good() {
+        let of = |state, tracer, has_terminal| Facts { state, tracer, has_terminal, ..Facts::default() };
+        assert!(of('T', 0, false).is_stopped_for_good());
+        for other in [of('T', 0, true), of('T', 7, false), of('t', 7, false), of('S', 0, false)] {
+            assert!(!other.is_stopped_for_good(), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_name_may_hold_anything() {

@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 /// # Errors
 /// Only from writing.
 pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl Write) -> io::Result<()> {
-    let Audit { namespaces, ptys, pids } = audit;
+    let Audit { namespaces, stopped, ptys, pids } = audit;
     for Namespace { init, container, signal, forecast, processes, zombies, outsiders, pids } in namespaces {
         let Forecast { acts, sure, why, fix } = forecast;
         let place = init.pid_ns.map_or_else(|| "a pid namespace".to_owned(), |ns| format!("pid namespace {ns}"));
@@ -70,6 +70,11 @@ pub fn print_text(audit: &Audit, pressure_at: u64, screen: Screen, mut out: impl
         style::count(namespaces.len() as u64, "pid namespace"),
         style::count(unreaped as u64, "zombie"),
     )?;
+    if !stopped.is_empty() {
+        let what = format!("{} stopped until SIGCONT:", style::count(stopped.len() as u64, "process"));
+        let pids: Vec<_> = stopped.iter().take(NAMED).map(|one| one.pid.to_string()).collect();
+        writeln!(out, "{} {} (kill -CONT {})", screen.paint(BAD, what), list(stopped), pids.join(" "))?;
+    }
     let mut runs_out = |what: &str, all: Room, short: Room, note: &str| {
         let style = if short.is_short(pressure_at) { BAD } else { DIM };
         writeln!(out, "{}", screen.paint(style, format_args!("{what} of this machine: {}{note}", of(all))))
@@ -158,9 +163,10 @@ struct Line<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "audit-machine")]
-struct Machine {
+struct Machine<'a> {
     ptys: Option<Limit>,
     pids: Option<Limit>,
+    stopped: Vec<Seen<'a>>,
 }
 
 /// Prints a line for each namespace, and one for the machine; see `docs/json.md`.
@@ -168,7 +174,7 @@ struct Machine {
 /// # Errors
 /// Only from writing.
 pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
-    let Audit { namespaces, ptys, pids } = audit;
+    let Audit { namespaces, stopped, ptys, pids } = audit;
     let mut lines = Lines::new(out);
     for Namespace { init, container, signal, forecast, processes, zombies, outsiders, pids } in namespaces {
         let Forecast { acts, sure, why, fix } = forecast;
@@ -188,6 +194,7 @@ pub fn print_json(audit: &Audit, out: impl Write) -> io::Result<()> {
             pids: pids.map(Into::into),
         })?;
     }
-    lines.print(&Machine { ptys: ptys.map(|ptys| ptys.room.into()), pids: pids.map(Into::into) })?;
+    let stopped = stopped.iter().map(Into::into).collect();
+    lines.print(&Machine { ptys: ptys.map(|ptys| ptys.room.into()), pids: pids.map(Into::into), stopped })?;
     lines.flush()
 }

@@ -40,6 +40,7 @@ const ESSENTIAL: &[&str] = &[
 /// What is not possible without a field that is not essential; empty if its absence only costs a little more.
 pub const CONSEQUENCES: &[(&str, &str)] = &[
     ("task_struct.ptrace", "zombies that are held by a tracer are blamed on their parent"),
+    ("task_struct.jobctl", "which signal has stopped a process before the start is not known"),
     ("task_struct.comm", "processes have no names"),
     ("task_struct.blocked", "signals that wait because they are blocked count as delivered"),
     ("task_struct.real_blocked", "signals that a program waits for look as if they could end it"),

@@ -368,6 +368,7 @@ impl Follow {
                 }
             }
             Change::Continued { .. }
+            | Change::FoundStopped(_)
             | Change::StatusLost(_)
             | Change::Killed(_)
             | Change::NamespaceEnding(_)

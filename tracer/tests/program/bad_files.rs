@@ -152,6 +152,7 @@ fn absurd_records_are_survived() {
             live: u32::MAX,
             leader: true,
             group_dead: true,
+            group_exit: false,
             autoreap: false,
             adopter_ignores: true,
             oom: true,

@@ -484,6 +484,7 @@ struct AuditMachine {
     r#type: String,
     ptys: Option<Room>,
     pids: Option<Room>,
+    stopped: Vec<Audited>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -130,9 +130,10 @@ fn due(process: &Process) -> Option<Due> {
     let fatal = process.fatal.as_deref().copied().filter(is_it);
     let (began, exiting) = match process.state {
         State::Dead(Death { at, seq, .. }) => (Some((at, seq)), true),
-        // If it has called exit(2), each of its other threads has a SIGKILL.
-        State::LeaderDead { since, seq, .. } => (Some((since, seq)), false),
-        State::Running => (None, false),
+        // It has called exit(2), and each of its other threads has a SIGKILL. They have one, too, while one of them waits
+        // for the others to execute a program.
+        State::LeaderDead { since, seq, is_ending: true, .. } => (Some((since, seq)), false),
+        State::LeaderDead { .. } | State::Running => (None, false),
     };
     let (at, seq) = fatal.map(|fatal| (fatal.at, fatal.seq)).or(began)?;
     Some(Due { fatal, at, seq, exiting })
@@ -352,6 +353,19 @@ mod tests {
             }
             assert_eq!(story.rules(), want);
         }
+    }
+
+    #[test]
+    fn who_executes_a_program_in_another_thread_is_not_ending() {
+        let mut story = Story::new();
+        story.fork(born(20, 1)).exec(20, "java");
+        story.exit(Exit { live: 2, group_dead: false, group_exit: false, ..end(20, 1, Adopter::None) });
+        for _ in 0..12 {
+            let held = Held { state: "D".into(), killed: true, ..Held::default() };
+            story.now += Span::SECOND;
+            story.look(20, Some((b'Z', 1))).event(EventKind::Held(key(20), Box::new(held))).event(EventKind::Tick);
+        }
+        assert_eq!(story.rules(), [""; 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     host::Container,
     ident::{Identity, ProcKey},
     programs::is_script,
-    rules::{Opinion, Rule, words},
+    rules::{Opinion, Rule, manager::Manager, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
     time::{Seq, Span},
@@ -183,8 +183,10 @@ fn runs_shell(target: &Identity, world: &World) -> bool {
 }
 
 fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
-    let Signalled { signal, target, verdict, .. } = sent;
+    let Signalled { signal, target, sender, verdict, .. } = sent;
+    let manager = Manager::of_sender(sender);
     let is_stop = matches!(*signal, Signal::TERM | Signal::INT | Signal::QUIT)
+        || (manager.is_some() && matches!(*signal, Signal::PWR | Signal::RTMIN_3))
         || world.container_of(target).and_then(Container::own_stop_signal) == Some(*signal);
     match verdict {
         signal::Verdict::KillFromInside if target.ns_level == 0 => {
@@ -195,7 +197,7 @@ fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
             "send a signal that the program handles".to_owned(),
         ],
         _ if !is_stop => words::unhandled_news(target, *signal),
-        _ => words::unhandled(target, runs_shell(target, world), *signal, is_stop),
+        _ => words::unhandled(target, runs_shell(target, world), *signal, manager.unwrap_or(Manager::SomeEngine)),
     }
 }
 
@@ -237,6 +239,21 @@ mod tests {
         let (reason, sender, headline) = reason(&mut story);
         assert_eq!((reason, sender), ("no-handler", 2));
         assert_eq!(headline, "SIGTERM to sleep (pid 10) was dropped: it is pid 1 and has no handler for it");
+    }
+
+    #[test]
+    fn the_settings_are_those_of_who_stops_the_container() {
+        for (engine, signal, setting) in [
+            ("systemd-nspawn", Signal::RTMIN_3, "--kill-signal of systemd-nspawn"),
+            ("lxc-start", Signal::PWR, "lxc.signal.halt"),
+            ("bash", Signal::TERM, "STOPSIGNAL"),
+        ] {
+            let mut story = container();
+            story.exec(2, engine).signal(dropped(2, signal));
+            let fix = story.only().fix();
+            assert!(fix.contains(&format!("set {setting} to a signal that the program handles")), "{fix}");
+            assert_eq!(fix.contains("docker"), engine == "bash", "{fix}");
+        }
     }
 
     #[test]

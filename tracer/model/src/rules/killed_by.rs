@@ -217,6 +217,10 @@ fn confidence(kill: &Kill) -> Confidence {
         Killer::CgroupKill if kill.is_of_sender_alone() => {
             "a security module that ends a process looks the same (a profile of AppArmor in kill mode)"
         }
+        _ if kill.has_rival => {
+            "others had sent that signal, too, and it had to wait; the kernel delivers this one first, unless the program \
+             has taken it by itself (sigwait, signalfd)"
+        }
         _ => return Confidence::Certain,
     };
     Confidence::Incomplete(note.to_owned())
@@ -415,7 +419,8 @@ fn timed_out(kill: &Kill) -> Option<&Identity> {
     (is_timer && first.how == How::Answer).then_some(&first.to)
 }
 
-const OUTLIVE: &str = "run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)";
+pub(super) const OUTLIVE: &str =
+    "run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)";
 
 /// What helps against it.
 pub(super) fn fixes(kill: &Kill) -> Vec<String> {

@@ -5,6 +5,7 @@ use crate::{
     host::Engine,
     ident::{Args, Identity},
     programs::is_runtime,
+    signal::Sender,
     stop::ForcedStop,
     world::World,
 };
@@ -61,6 +62,12 @@ impl Manager {
                 senders.filter_map(Self::by_name).find(|manager| manager.is_engine()).unwrap_or(Self::SomeEngine)
             }
         }
+    }
+
+    /// Who stops containers by other signals than SIGTERM, if that is the sender.
+    pub fn of_sender(sender: &Sender) -> Option<Self> {
+        let Sender::Process(sender) = sender else { return None };
+        Self::by_name(sender).filter(|manager| matches!(manager, Self::Nspawn | Self::Lxc))
     }
 
     fn by_name(process: &Identity) -> Option<Self> {

@@ -166,16 +166,17 @@ fn of_parent(parent: &Identity, status: ExitStatus) -> Note {
     Note::new("parent", format!("{}, which {}", words::who(parent), words::ended(status)))
 }
 
-/// Whether it was left to an init on purpose, as daemons do: its creator exited with code 0 shortly afterwards.
+/// Whether it was left to its adopter on purpose: its creator exited with code 0 shortly afterwards, as daemons leave
+/// themselves to an init, and as a program has a helper by its own name start something for it (systemd-nspawn).
 fn is_detached(process: &Process, adoption: &Adoption) -> bool {
-    let Adoption { at, status, to, class, .. } = *adoption;
-    let is_init = match class {
+    let Adoption { at, status, from, to, class, .. } = *adoption;
+    let is_meant = match class {
         AdopterClass::NamespaceInit => to.ns_level == 0,
         // systemd --user
-        AdopterClass::Subreaper => str::from_utf8(to.comm.bytes()).is_ok_and(is_init),
+        AdopterClass::Subreaper => str::from_utf8(to.comm.bytes()).is_ok_and(is_init) || to.comm == from.comm,
         AdopterClass::Thread => false,
     };
-    is_init && status == Some(ExitStatus(0)) && at - process.key.start <= DETACHES
+    is_meant && status == Some(ExitStatus(0)) && at - process.key.start <= DETACHES
 }
 
 fn init_reason(init: &Identity) -> String {
@@ -226,6 +227,22 @@ mod tests {
             assert_eq!(finding.process.key.tgid, 20);
             assert_eq!(adopted(&finding), (want.0, want.1, "verified"));
             assert_eq!(finding.facts.process("dead_parent").unwrap().key.tgid, 10);
+        }
+    }
+
+    #[test]
+    fn what_a_helper_has_started_for_whoever_adopts_it_is_quiet() {
+        for (adopter, helper, status, is_told) in [
+            ("systemd-nspawn", "systemd-nspawn", 0, false),
+            ("systemd-nspawn", "systemd-nspawn", 9, true),
+            ("supervisor", "worker", 0, true),
+        ] {
+            let mut story = Story::new();
+            story.fork(born(5, 1)).exec(5, adopter).fork(born(10, 5)).exec(10, helper);
+            story.fork(born(1_000, 10));
+            let end = Exit { status: ExitStatus(status), ..end(10, 5, Adopter::Subreaper(task(5))) };
+            story.exit(end).wait(20, &[]);
+            assert_eq!(story.rules().is_empty(), !is_told, "{adopter} {helper} {status}");
         }
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::{
     change::{Change, Signalled},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
-    ident::ProcKey,
+    ident::{Identity, ProcKey},
     kill::Ending,
     programs::is_script,
     rules::{Opinion, Rule, servers, slow_stop, words},
-    signal::Sender,
+    signal::{Sender, Signal},
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -138,7 +138,6 @@ fn finding(
     let Told { not_told, named, adopted, passed_to, .. } = told;
     let name = init.identity();
     let whose = world.place_of(&name);
-    let comm = init.comm;
     let signal = asked.signal;
     let since = seconds(ending.map_or(world.now(), |ending| ending.since) - asked.at);
     let (cost, then) = match ending {
@@ -163,27 +162,6 @@ fn finding(
         Note::new(label, words::names(named, *not_told)),
         Note::new("since then", then),
     ];
-    let fixes = if passed_to.is_empty() {
-        // `docker run --init` passes it on to the same program only.
-        let above = "run it under an init that signals the whole process group (tini -g, dumb-init)";
-        if is_script(comm.bytes(), &init.args) {
-            vec![
-                words::exec_form(signal),
-                format!("have {comm} pass the signal on and wait (app & {}; wait)", words::trap(signal)),
-                above.to_owned(),
-            ]
-        } else {
-            vec![format!("have {comm} pass the signal on to its children and wait for them"), above.to_owned()]
-        }
-    } else {
-        vec![
-            format!(
-                "have {comm} signal all of them and wait for them: kill(-1, …) reaches every process in its namespace \
-                 (tini -g reaches only the process group of its child, which a daemon leaves by setsid)"
-            ),
-            "have the program that starts a daemon also stop it".to_owned(),
-        ]
-    };
     let ns = ending.and_then(|_| world.namespace(name.pid_ns));
     let killed = ns.map(|ns| Arc::clone(&ns.killed));
     let mut evidence = vec![asked.seq];
@@ -202,7 +180,7 @@ fn finding(
         confidence,
         headline: format!("pid 1 of {whose} took {signal} and {what}{cost}"),
         notes,
-        fixes,
+        fixes: fixes(init, passed_to, signal),
         evidence,
         facts: Facts::of(
             FACTS,
@@ -219,6 +197,39 @@ fn finding(
     })
 }
 
+/// What helps against it.
+fn fixes(init: &Process, passed_to: &[Identity], signal: Signal) -> Vec<String> {
+    let comm = init.comm;
+    if !passed_to.is_empty() {
+        return vec![
+            format!(
+                "have {comm} signal all of them and wait for them: kill(-1, …) reaches every process in its namespace \
+                 (tini -g reaches only the process group of its child, which a daemon leaves by setsid)"
+            ),
+            "have the program that starts a daemon also stop it".to_owned(),
+        ];
+    }
+    // It ends at once, whatever its services need.
+    if comm.bytes() == b"runsvdir" {
+        return vec![format!(
+            "start runsvdir from a shell that stops the services first (runsvdir DIR & trap 'sv -w 10 force-stop DIR/*; \
+             kill -HUP $!' {}; wait; wait)",
+            words::bare(signal)
+        )];
+    }
+    // `docker run --init` passes it on to the same program only.
+    let above = "run it under an init that signals the whole process group (tini -g, dumb-init)";
+    if is_script(comm.bytes(), &init.args) {
+        vec![
+            words::exec_form(signal),
+            format!("have {comm} pass the signal on and wait (app & {}; wait)", words::trap(signal)),
+            above.to_owned(),
+        ]
+    } else {
+        vec![format!("have {comm} pass the signal on to its children and wait for them"), above.to_owned()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tracer_common::record::signal_flags as bit;
@@ -228,7 +239,6 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
         host::{Container, StartInfo},
-        signal::Signal,
         story::{MS, Story, born, born_in, end, key, kill, task},
     };
 
@@ -297,6 +307,19 @@ mod tests {
         story.wait(2_100, &[(10, b'S', 1)]);
         let fix = found(&mut story)[0].fix();
         assert!(fix.contains("tini -g, dumb-init") && !fix.contains("docker run --init"), "{fix}");
+    }
+
+    #[test]
+    fn runsvdir_is_to_have_its_services_stopped_by_runit() {
+        let mut story = Story::new();
+        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "runsvdir /srv");
+        story.fork(born_in(NS, 11, 2, 10)).exec(11, "runsv web");
+        story.now += 10_000 * MS;
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) }).exit(end(10, 1, Adopter::None));
+        story.exit(by_the_kernel(11));
+        let fix = found(&mut story)[0].fix();
+        assert!(fix.contains("sv -w 10 force-stop DIR/*; kill -HUP $!' TERM; wait; wait"), "{fix}");
     }
 
     #[test]

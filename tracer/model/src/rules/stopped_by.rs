@@ -2,12 +2,13 @@
 
 use crate::{
     change::Change,
+    event::ExitStatus,
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     kill::Ending,
     programs::is_watcher,
     rules::{Opinion, Rule, origins, signal_not_forwarded, words},
-    signal::{Sender, Signal, Verdict},
+    signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
     summary::seconds,
     thresholds::Thresholds,
@@ -15,9 +16,13 @@ use crate::{
     world::{Death, Process, World},
 };
 
+mod terminal;
+
 const FACTS: &[FactDef] = &[
     FactDef::new("signal", Kind::Signal, "the signal that asked it to end").role(Role::FatalSignal),
-    FactDef::new("sender", Kind::Sender, "who sent that").role(Role::Sender),
+    FactDef::new("how", Kind::Word(Killer::IDS), "where that came from"),
+    FactDef::new("sender", Kind::Sender, "who sent that; of a hang-up, who hung the terminal up, or whose end did")
+        .role(Role::Sender),
     FactDef::new(
         "ancestors",
         Kind::Processes,
@@ -25,6 +30,9 @@ const FACTS: &[FactDef] = &[
     ),
     words::ASKED_BY,
     origins::ORIGIN,
+    FactDef::new("terminal", Kind::Text, "of a key or a hang-up: the terminal, such as `/dev/pts/3`, if it is known")
+        .optional(),
+    origins::CALL.nullable(),
     FactDef::new(
         "what",
         Kind::Word(&["container", "service", "session", "command", "tree", "worker"]),
@@ -70,7 +78,9 @@ impl Rule for StoppedBy {
             },
             _ => return Opinion::Quiet,
         };
-        answer(world, key).map_or(Opinion::Quiet, |(process, answer)| found(world, process, &answer, seq))
+        let by_process = || answer(world, key).map(|(process, answer)| found(world, process, &answer, seq));
+        let by_terminal = || terminal::found(world, key, seq);
+        by_process().or_else(by_terminal).map_or(Opinion::Quiet, |finding| Opinion::Found(Box::new(finding)))
     }
 }
 
@@ -94,35 +104,41 @@ fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
     if !is_by_itself || was_left || is_end_of_child(world, process, asked, death) {
         return None;
     }
-    let of_tree = || world.is_tree_root(key).then_some("tree");
-    let what = main_of(world, process, asked).or_else(of_tree)?;
+    // A parent that sends this takes its child for hung.
+    let is_of_parent = || world.parent(key).is_some_and(|parent| parent.key == asked.sender.key);
+    let is_worker = asked.signal == Signal::ABRT && is_of_parent();
+    let what = main_of(world, process, is_worker, asked.is_to_leader)?;
     Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
 }
 
-/// What a process is the main process of: nobody asks who has stopped a helper.
-fn main_of(world: &World, process: &Process, asked: &Request) -> Option<&'static str> {
+/// What a process is the main process of: nobody asks who has stopped a helper. `is_worker`: its parent takes it for hung.
+fn main_of(world: &World, process: &Process, is_worker: bool, is_to_leader: bool) -> Option<&'static str> {
     if world.command().is_some_and(|command| command.is(process.key)) {
         return Some("command");
     }
     if process.is_init_of_namespace() {
         return Some("container");
     }
-    let parent = world.parent(process.key)?;
+    let parent = world.parent(process.key);
     // A user's service manager has the same name as the machine's.
-    let is_manager = parent.is_init_of_host() || (parent.roles.subreaper && parent.comm.bytes() == b"systemd");
-    if is_manager {
+    let is_manager =
+        |parent: &Process| parent.is_init_of_host() || (parent.roles.subreaper && parent.comm.bytes() == b"systemd");
+    if parent.is_some_and(is_manager) {
         return Some("service");
     }
-    // In the host's pid namespace, a container has no init; a process brought in by an exec has no parent on the host.
-    // A parent that does so takes its child for hung.
-    if asked.signal == Signal::ABRT && parent.key == asked.sender.key {
+    if is_worker {
         return Some("worker");
     }
+    // In the host's pid namespace, a container has no init; a process brought in by an exec has no parent on the host.
     let is_of_host = process.ns_level == 0;
-    if is_of_host && is_watcher(parent.comm.bytes()) && process.container.is_some() {
+    let is_watched = || parent.is_some_and(|parent| is_watcher(parent.comm.bytes()));
+    if is_of_host && process.container.is_some() && is_watched() {
         return Some("container");
     }
-    (is_of_host && process.container.is_none() && asked.is_to_leader).then_some("session")
+    if is_of_host && process.container.is_none() && is_to_leader && parent.is_some() {
+        return Some("session");
+    }
+    world.is_tree_root(process.key).then_some("tree")
 }
 
 /// Other rules report an end that took other processes with it, or that was part of another end.
@@ -136,7 +152,7 @@ fn is_end_of_child(world: &World, process: &Process, asked: &Request, death: &De
     process.roles.init && death.status.code() == of_signal && world.has_just_killed(process.key, asked.signal)
 }
 
-fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opinion {
+fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Finding {
     let Answer { asked, is_certain, death, what, passed_to } = *answer;
     let name = process.identity();
     let took_ns = death.at - asked.at;
@@ -150,13 +166,11 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
         is_init.then(|| Note::new("pid 1", words::short(&name))),
         Note::maybe("passed on", words::to(passed_to)),
     ];
-    let who = if is_init { format!("pid 1 of {}", world.place_of(&name)) } else { words::short(&name) };
-    let container = name.container.map_or(Part::Nobody, Part::Container);
-    let alike = vec![container, Part::Name(name.comm), Part::Signal(signal), Part::Status(status.0)];
-    Opinion::Found(Box::new(Finding {
+    Finding {
         confidence: confidence(asked, is_certain),
         headline: format!(
-            "{who} {} {} after {signal}{}",
+            "{} {} {} after {signal}{}",
+            subject(world, process),
             words::ended(status),
             seconds(took_ns),
             words::briefly(world, asked)
@@ -173,19 +187,33 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Opi
             FACTS,
             [
                 ("signal", signal.into()),
+                ("how", asked.killer.id().into()),
                 ("sender", Sender::Process(sender).into()),
                 ("ancestors", asked.ancestors.clone().into()),
                 ("asked_by", asked.asked_by.clone().into()),
                 ("origin", origins::facts(&asked.origin, asked.at).into()),
+                ("call", None::<Facts>.into()),
                 ("what", what.into()),
                 ("took_ns", took_ns.into()),
                 ("status", status.into()),
                 ("passed_to", passed_to.to_vec().into()),
-                ("alike", alike.into()),
+                ("alike", alike(&name, signal, status).into()),
             ],
         ),
         ..Finding::new(&DEF, world.now(), asked.at, name)
-    }))
+    }
+}
+
+/// The process, as the subject of a headline.
+fn subject(world: &World, process: &Process) -> String {
+    let name = process.identity();
+    if process.is_init_of_namespace() { format!("pid 1 of {}", world.place_of(&name)) } else { words::short(&name) }
+}
+
+/// What ends that are alike have in common.
+fn alike(name: &Identity, signal: Signal, status: ExitStatus) -> Vec<Part> {
+    let container = name.container.map_or(Part::Nobody, Part::Container);
+    vec![container, Part::Name(name.comm), Part::Signal(signal), Part::Status(status.0)]
 }
 
 fn confidence(asked: &Request, is_certain: bool) -> Confidence {
@@ -204,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Exit, ExitStatus, SignalSent, TaskInfo},
+        event::{Adopter, EventKind, Exit, SignalSent, TaskInfo},
         host::Container,
         ident::{Args, TaskRef},
         signal::Place,

@@ -3,7 +3,7 @@
 use crate::{
     change::Change,
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
-    ident::ProcKey,
+    ident::{Identity, ProcKey},
     rules::{
         Opinion, Rule,
         words::{self, line, short},
@@ -16,9 +16,12 @@ use crate::{
 };
 
 const FACTS: &[FactDef] = &[
-    FactDef::new("signal", Kind::Signal, "the signal that has stopped it").role(Role::Signal),
+    FactDef::new("signal", Kind::Signal, "the signal that has stopped it; null if that is not known")
+        .role(Role::Signal)
+        .nullable(),
     FactDef::new("sender", Kind::Sender, "who sent it").role(Role::Sender),
-    FactDef::new("age_ns", Kind::Span, "how long it has been stopped").role(Role::Cost),
+    FactDef::new("found", Kind::Flag, "it was found stopped: nobody saw the signal, and it may be stopped for longer"),
+    FactDef::new("age_ns", Kind::Span, "how long it has been stopped, at least").role(Role::Cost),
     FactDef::new("pty", Kind::Text, "its terminal").nullable(),
     FactDef::new("waiting", Kind::Text, "signals that wait until it is continued").nullable(),
     FactDef::new("below", Kind::Count, "descendants of it that the same signal has stopped with it"),
@@ -55,11 +58,14 @@ impl Rule for StoppedJob {
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {
-        let Change::Signalled(signalled) = change else { return Opinion::Quiet };
-        let key = signalled.target.key;
+        let key = match change {
+            Change::Signalled(signalled) if signalled.signal.is_stop() => signalled.target.key,
+            Change::FoundStopped(key) => *key,
+            _ => return Opinion::Quiet,
+        };
         match world.get(key).and_then(|process| process.stopped.as_ref()) {
-            Some(stopped) if signalled.signal.is_stop() => Opinion::Recheck(stopped.at + self.after, key),
-            _ => Opinion::Quiet,
+            Some(stopped) => Opinion::Recheck(stopped.at + self.after, key),
+            None => Opinion::Quiet,
         }
     }
 
@@ -104,8 +110,10 @@ impl Rule for StoppedJob {
 
 fn is_together(process: &Process, stopped: &Stopped) -> bool {
     process.stopped.as_ref().is_some_and(|other| {
+        let is_at_once = other.at.max(stopped.at) - other.at.min(stopped.at) <= TOGETHER;
+        // When it was found says nothing of when it was stopped.
         (other.signal, other.sender) == (stopped.signal, stopped.sender)
-            && other.at.max(stopped.at) - other.at.min(stopped.at) <= TOGETHER
+            && (is_at_once || (other.was_found && stopped.was_found))
     })
 }
 
@@ -115,6 +123,8 @@ fn is_meant(world: &World, process: &Process, stopped: &Stopped) -> bool {
     let has_terminal = process.look.is_some_and(|(_, look)| look.pts.is_some());
     match (stopped.signal, stopped.sender) {
         (Signal::TSTP, Sender::Kernel(_)) => true,
+        // Ctrl-Z, most likely.
+        (Signal::TSTP | Signal(0), Sender::Unknown) => has_terminal,
         (Signal::TSTP | Signal::STOP, Sender::Process(sender)) => {
             let is_of_one = world.is_below(sender.key, process.key) || world.is_below(process.key, sender.key);
             is_of_one && (has_terminal || stopped.signal == Signal::TSTP)
@@ -126,14 +136,32 @@ fn is_meant(world: &World, process: &Process, stopped: &Stopped) -> bool {
 /// Why, as the end of a sentence about it.
 fn cause(stopped: &Stopped, pty: Option<&str>) -> String {
     let terminal = pty.map_or_else(|| "its terminal".to_owned(), |pty| format!("its terminal {pty}"));
+    // Nobody else sends these two.
     match (stopped.signal, stopped.sender) {
-        (Signal::TTIN, Sender::Kernel(_)) => {
+        (Signal::TTIN, Sender::Kernel(_) | Sender::Unknown) => {
             format!("it reads from {terminal}, and its process group is in the background")
         }
-        (Signal::TTOU, Sender::Kernel(_)) => {
+        (Signal::TTOU, Sender::Kernel(_) | Sender::Unknown) => {
             format!("it writes to {terminal} or changes its settings, and its process group is in the background")
         }
         _ => String::new(),
+    }
+}
+
+fn headline(of: &Identity, stopped: &Stopped, by_terminal: bool, age: Span) -> String {
+    let (name, age) = (short(of), seconds(age));
+    let Stopped { signal, sender, was_found, .. } = stopped;
+    let who = match sender {
+        Sender::Process(sender) if sender.key == of.key => "itself".to_owned(),
+        Sender::Process(sender) => short(sender),
+        Sender::Kernel(_) => "its terminal".to_owned(),
+        Sender::Unknown => "somebody who was not seen".to_owned(),
+    };
+    match (was_found, signal.0) {
+        (false, _) => format!("{name} has been stopped for {age} by {signal} from {who}"),
+        (true, 0) => format!("{name} has been stopped for at least {age}"),
+        (true, _) if by_terminal => format!("{name} has been stopped for at least {age} by {signal} from its terminal"),
+        (true, _) => format!("{name} has been stopped for at least {age} by {signal}"),
     }
 }
 
@@ -141,16 +169,17 @@ fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
     let name = process.identity();
     let age_ns = world.now() - stopped.at;
     let pty = process.look.and_then(|(_, look)| look.pts).map(|pts| format!("/dev/pts/{pts}"));
-    let Stopped { signal, sender, ancestors, seq, .. } = stopped;
-    let who = match sender {
-        Sender::Process(sender) if sender.key == name.key => "itself".to_owned(),
-        Sender::Process(sender) => short(sender),
-        Sender::Kernel(_) => "its terminal".to_owned(),
-        Sender::Unknown => "somebody who was not seen".to_owned(),
-    };
+    let Stopped { signal, sender, ancestors, seq, was_found, .. } = stopped;
+    let by_terminal = matches!(signal, &Signal::TTIN | &Signal::TTOU) && !matches!(sender, Sender::Process(_));
+    let headline = headline(&name, stopped, by_terminal, age_ns);
     let sent_by = match sender {
         Sender::Process(sender) if sender.key != name.key => line(short(sender), ancestors),
         _ => words::from(sender, &name),
+    };
+    let origin = if *was_found {
+        Note::new("since", "an unknown time: it was stopped when it was looked at first, and the signal was not seen")
+    } else {
+        Note::new("sent by", sent_by)
     };
     let waiting: Vec<_> = world
         .waiting(name.key)
@@ -166,7 +195,7 @@ fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
     };
     let pid = name.key.tgid;
     let mut fixes = vec![format!("continue it (kill -CONT {pid}, or `fg` in its shell)")];
-    if matches!(sender, Sender::Kernel(_)) {
+    if by_terminal {
         // What only continues would stop again.
         fixes = vec![
             "give it no terminal: run it with its input from a file (`</dev/null`), or in a session of its own (setsid)"
@@ -176,7 +205,7 @@ fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
     }
     let notes = [
         Some(Note::new("process", words::who(&name))),
-        Some(Note::new("sent by", sent_by)),
+        Some(origin),
         Note::maybe("why", cause(stopped, pty.as_deref())),
         Note::maybe("with it", with_it),
         Note::maybe(
@@ -185,15 +214,16 @@ fn finding(world: &World, process: &Process, stopped: &Stopped) -> Finding {
         ),
     ];
     Finding {
-        headline: format!("{} has been stopped for {} by {signal} from {who}", short(&name), seconds(age_ns)),
+        headline,
         notes: notes.into_iter().flatten().collect(),
         fixes,
         evidence: vec![*seq],
         facts: Facts::of(
             FACTS,
             [
-                ("signal", (*signal).into()),
+                ("signal", Some(*signal).filter(|signal| signal.0 != 0).into()),
                 ("sender", (*sender).into()),
+                ("found", (*was_found).into()),
                 ("age_ns", age_ns.into()),
                 ("pty", pty.into()),
                 ("waiting", Some(waiting).filter(|waiting| !waiting.is_empty()).into()),
@@ -210,9 +240,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Adopter, EventKind, Look, Looked, SignalSent},
+        event::{Adopter, EventKind, ExitStatus, Look, Looked, Row, SignalSent},
         finding::Stage,
-        story::{Story, born, end, key, kill},
+        ident::TaskRef,
+        story::{Story, born, end, key, kill, running, task},
     };
 
     /// `timeout` (20) of a shell (10) has a child (21).
@@ -291,6 +322,73 @@ mod tests {
         short.signal(by_terminal(21, Signal::TTIN)).signal(kill(20, 21, Signal::CONT));
         look(&mut short, 21, 5_000, b'S', Some(3));
         assert!(found(&mut short).is_empty(), "it was continued in time");
+    }
+
+    /// The task iterator shows them, by pid and parent.
+    fn listed(story: &mut Story, stopped: &[(u32, u32)], signal: Signal, tracer: Option<TaskRef>) {
+        let row = |&(pid, parent): &(u32, u32)| Row {
+            status: ExitStatus::of_stop(signal),
+            tracer,
+            ..running(born(pid, parent))
+        };
+        let rows: Vec<_> = [running(born(1, 0))].into_iter().chain(stopped.iter().map(row)).collect();
+        story.rows(&rows);
+    }
+
+    #[test]
+    fn who_was_stopped_before_is_found_with_what_is_known() {
+        for (signal, pts, want) in [
+            (Signal::STOP, None, Some("p21 (pid 21) has been stopped for at least 5.0 s by SIGSTOP")),
+            (
+                Signal::TTIN,
+                Some(3),
+                Some("p21 (pid 21) has been stopped for at least 5.0 s by SIGTTIN from its terminal"),
+            ),
+            (Signal(0), None, Some("p21 (pid 21) has been stopped for at least 5.0 s")),
+            (Signal(0), Some(3), None),
+            (Signal::TSTP, Some(3), None),
+            (Signal::TSTP, None, Some("p21 (pid 21) has been stopped for at least 5.0 s by SIGTSTP")),
+        ] {
+            let mut story = Story::new();
+            listed(&mut story, &[(21, 1)], signal, None);
+            look(&mut story, 21, 5_000, b'T', pts);
+            let found = found(&mut story);
+            assert_eq!(found.first().map(|finding| &finding.headline[..]), want);
+            let Some(finding) = found.first() else { continue };
+            assert!(finding.message().contains("the signal was not seen"), "{}", finding.message());
+            story.signal(kill(1, 21, Signal::CONT));
+            assert!(self::found(&mut story)[0].headline.starts_with("p21 (pid 21) was continued by"));
+        }
+    }
+
+    #[test]
+    fn who_is_traced_or_was_continued_meanwhile_is_quiet() {
+        let mut traced = Story::new();
+        listed(&mut traced, &[(21, 1)], Signal::STOP, Some(task(1)));
+        look(&mut traced, 21, 5_000, b't', None);
+        let mut goes_on = Story::new();
+        listed(&mut goes_on, &[(21, 1)], Signal::STOP, None);
+        goes_on.signal(kill(1, 21, Signal::CONT));
+        look(&mut goes_on, 21, 5_000, b'S', None);
+        assert!(found(&mut traced).is_empty() && found(&mut goes_on).is_empty());
+    }
+
+    #[test]
+    fn of_those_that_were_found_stopped_the_topmost_is_told_and_an_image_knows_them() {
+        let mut story = Story::new();
+        listed(&mut story, &[(20, 1), (21, 20)], Signal::STOP, None);
+        let mut later = Story::new();
+        for event in story.world().image() {
+            later.event(event.kind);
+        }
+        later.now += Span::ms(5_000);
+        for (pid, ppid) in [(20, 1), (21, 20)] {
+            let found = Some(Looked { state: b'T', ppid, pts: None });
+            later.event(EventKind::Look(Look { key: key(pid), found }));
+        }
+        later.event(EventKind::Tick);
+        let [finding] = &found(&mut later)[..] else { panic!() };
+        assert_eq!((finding.process.key, finding.facts.count("below")), (key(20), 1));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     ident::{Comm, Identity},
     kill::Fallen,
     origin::Former,
+    rules::manager::Manager,
     signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
     summary::{and_more, seconds},
@@ -224,7 +225,8 @@ pub(super) fn the_processes(n: u64) -> String {
 }
 
 /// Fixes where the kernel drops a signal that pid 1 has no handler for. The one that fits the program comes first.
-pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop: bool) -> Vec<String> {
+/// `manager`: who stops it.
+pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, manager: Manager) -> Vec<String> {
     let handler = format!("give {} a handler for {signal}", init.comm);
     if init.ns_level == 0 {
         return vec![handler];
@@ -242,8 +244,13 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, is_stop
             ),
         ];
     }
-    let stop_signal = is_stop.then(|| "set STOPSIGNAL to a signal that the program handles".to_owned());
-    [Some(handler), stop_signal, Some(INIT_ABOVE.to_owned())].into_iter().flatten().collect()
+    // These have settings of their own, and none for an init.
+    let (setting, above) = match manager {
+        Manager::Nspawn | Manager::Lxc | Manager::Systemd => (manager.stop_signal().unwrap_or_default(), None),
+        _ => ("STOPSIGNAL", Some(INIT_ABOVE.to_owned())),
+    };
+    let stop_signal = format!("set {setting} to a signal that the program handles");
+    [Some(handler), Some(stop_signal), above].into_iter().flatten().collect()
 }
 
 /// What helps a program that the kernel protects from its own default actions.

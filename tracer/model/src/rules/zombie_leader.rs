@@ -55,7 +55,7 @@ impl Rule for ZombieLeader {
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some(process) = world.get(key) else { return Opinion::Quiet };
-        let State::LeaderDead { since, live, seq } = process.state else { return Opinion::Quiet };
+        let State::LeaderDead { since, live, seq, .. } = process.state else { return Opinion::Quiet };
         // It is ending, and a thread cannot: `cannot-die` tells of that.
         let is_killed = process.fatal.as_deref().is_some_and(|fatal| fatal.signal == Signal::KILL);
         if is_killed || process.held.as_deref().is_some_and(|(at, held)| *at >= since && held.killed) {

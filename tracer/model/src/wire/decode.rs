@@ -450,6 +450,7 @@ fn exit(record: &ExitRecord) -> Exit {
         live,
         leader: has(exit_flags::LEADER),
         group_dead: has(exit_flags::GROUP_DEAD),
+        group_exit: has(exit_flags::GROUP_EXIT),
         autoreap: has(exit_flags::AUTOREAP),
         adopter_ignores: has(exit_flags::ADOPTER_IGNORES),
         oom: has(exit_flags::OOM_VICTIM),

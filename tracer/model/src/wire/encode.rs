@@ -298,6 +298,7 @@ fn exit_record(exit: &Exit) -> ExitRecord {
         live,
         leader,
         group_dead,
+        group_exit,
         autoreap,
         adopter_ignores,
         oom,
@@ -317,11 +318,12 @@ fn exit_record(exit: &Exit) -> ExitRecord {
         tracer: task_id(tracer),
         adopter: task_id(to),
         exit_code: status.0,
-        group_code: 0,
+        group_code: status.0,
         live,
         exit_signal: 0,
         flags: set(&[
             (group_dead, exit_flags::GROUP_DEAD),
+            (group_exit, exit_flags::GROUP_EXIT),
             (leader, exit_flags::LEADER),
             (autoreap, exit_flags::AUTOREAP),
             (adopter_ignores, exit_flags::ADOPTER_IGNORES),
@@ -446,7 +448,7 @@ mod tests {
     prop_compose! {
         fn exit()(
             task in task(), parent in option::of(task()), tracer in option::of(task()), class in 0..5, to in task(),
-            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 6]>(),
+            status in any::<i32>(), live in any::<u32>(), bits in any::<[bool; 7]>(),
         ) -> EventKind {
             let adopter = match class {
                 0 => Adopter::Thread(to),
@@ -455,10 +457,11 @@ mod tests {
                 3 => Adopter::Unknown,
                 _ => Adopter::None,
             };
-            let (status, [leader, group_dead, autoreap, adopter_ignores, oom, seccomp]) = (ExitStatus(status), bits);
+            let status = ExitStatus(status);
+            let [leader, group_dead, group_exit, autoreap, adopter_ignores, oom, seccomp] = bits;
             EventKind::Exit(Box::new(Exit {
-                task, parent, tracer, adopter, status, live, leader, group_dead, autoreap, adopter_ignores, oom,
-                seccomp,
+                task, parent, tracer, adopter, status, live, leader, group_dead, group_exit, autoreap, adopter_ignores,
+                oom, seccomp,
             }))
         }
     }

@@ -272,6 +272,7 @@ impl World {
             live,
             leader,
             group_dead,
+            group_exit,
             autoreap,
             adopter: _,
             adopter_ignores: _,
@@ -306,7 +307,7 @@ impl World {
         } else if leader {
             match process.death_mut() {
                 None => {
-                    process.state = State::LeaderDead { since: at, live, seq };
+                    process.state = State::LeaderDead { since: at, live, is_ending: group_exit, seq };
                     turn.changes.push(Change::LeaderDied(task.key));
                 }
                 // The last thread was exiting meanwhile, and its record came first. It may not have seen the main
@@ -563,10 +564,12 @@ impl World {
         if !leader_dead && !task.exiting {
             process.state = State::Running;
         }
+        let is_found_stopped = self.note_found_stopped(row, turn);
         if is_new {
             self.count_birth(task.pid_ns);
             turn.changes.push(Change::Learned(key));
         }
+        turn.changes.extend(is_found_stopped.then_some(Change::FoundStopped(key)));
         let since = idle.map_or(at, |idle| at - idle).max(key.start);
         let Some(process) = self.processes.get_mut(&key) else { return };
         if *leader_dead && *live == 0 {
@@ -594,7 +597,7 @@ impl World {
                 (death.tearing_down, death.notified) = (true, None);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
-            process.state = State::LeaderDead { since, live: *live, seq };
+            process.state = State::LeaderDead { since, live: *live, is_ending: false, seq };
             turn.changes.push(Change::LeaderDied(key));
         }
         self.plan_look(key, at);

@@ -11,7 +11,7 @@ use crate::{
     ident::{Identity, ProcKey},
     origin::{Origin, Sent, Step},
     signal::{
-        Sender, Signal, Terminal, Verdict,
+        Place, Sender, Signal, Terminal, Verdict,
         killer::{Killer, could_end, killer},
     },
     time::{BootNs, Seq, Span},
@@ -39,8 +39,17 @@ pub(super) struct Cause {
     pub origin: Origin,
     /// The call that sent it to others as well.
     pub call: Option<CallId>,
-    /// Of a hang-up: the terminal whose session ends with its leader.
-    pub terminal: Option<Terminal>,
+    /// Where its target stood.
+    pub place: Place,
+    /// Of a hang-up: with whose end it came, or who hung the terminal up.
+    pub hung_up_by: Option<Identity>,
+    /// It is for the process, not for one of its threads.
+    pub is_for_process: bool,
+    /// Nobody took it at once: it was blocked, or the process was stopped or traced.
+    pub is_queued: bool,
+    /// Another sender's of that number was queued as well. Whether the program took one of them does not show
+    /// (sigwait(3), signalfd(2)).
+    pub has_rival: bool,
     /// Even if its default action ends the process, it did not take effect at once.
     pub is_taken: bool,
     /// Of a timer: it had run out a moment before as well, so it announces nothing.
@@ -69,13 +78,20 @@ impl Cause {
         self.by().map(|sender| Hand { sender, ancestors: &self.ancestors, asked_by: &self.asked_by })
     }
 
+    /// Of a hang-up: the terminal whose session ends with its leader. `disassociate_ctty()` sends it to whoever is in the
+    /// foreground before the session loses its terminal.
+    pub fn lost_terminal(&self) -> Option<Terminal> {
+        let is_of_leader = self.killer == Killer::HangUp && self.place.session == self.current.tgid;
+        self.place.terminal.filter(|_| is_of_leader)
+    }
+
     /// The process raised it itself, for itself alone.
     pub fn is_own(&self) -> bool {
         self.killer == Killer::Itself
     }
 }
 
-/// The last signal of each number; handled ones apart from those whose default action ends the process.
+/// The signal of each number that the kernel delivers first; handled ones apart from those whose default action ends the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Causes {
     /// Their default action ends the process. A stopped process can have several pending.
@@ -163,12 +179,28 @@ fn put(causes: &mut Vec<Arc<Cause>>, cause: Arc<Cause>) -> Option<Arc<Cause>> {
     match causes.iter_mut().find(|known| known.signal == cause.signal) {
         // Nothing can follow the first of these, nor precede its effect.
         Some(_) if cause.signal == Signal::KILL => None,
+        Some(known) if known.is_queued && cause.is_queued => put_in_order(known, cause),
         Some(known) => Some(std::mem::replace(known, cause)),
         None => {
             causes.push(cause);
             None
         }
     }
+}
+
+/// Of two that are pending, the kernel delivers that of the thread first (`dequeue_signal()`). In one queue real-time
+/// signals are in order; of others, the first must have been taken, or the second would have merged with it.
+fn put_in_order(known: &mut Arc<Cause>, mut cause: Arc<Cause>) -> Option<Arc<Cause>> {
+    let is_one_queue = known.is_for_process == cause.is_for_process;
+    let is_one_sender = matches!((known.by(), cause.by()), (Some(one), Some(other)) if one.key == other.key);
+    let has_rival = !is_one_sender && (!is_one_queue || cause.signal.is_real_time());
+    let stays = if is_one_queue { cause.signal.is_real_time() } else { cause.is_for_process };
+    if stays {
+        Arc::make_mut(known).has_rival |= has_rival;
+        return None;
+    }
+    Arc::make_mut(&mut cause).has_rival = has_rival;
+    Some(std::mem::replace(known, cause))
 }
 
 fn last_first<'a>(causes: impl Iterator<Item = &'a Arc<Cause>>) -> impl Iterator<Item = &'a Arc<Cause>> {
@@ -201,14 +233,15 @@ impl World {
             _ => (Vec::new(), Vec::new()),
         };
         let code = signalled.seen_code();
-        // `disassociate_ctty()` sends it to whoever is in the foreground before the session loses its terminal.
-        let is_of_leader = killer == Killer::HangUp && sent.place.session == current.key.tgid;
-        let terminal = sent.place.terminal.filter(|_| is_of_leader);
+        let hung_up_by = self.hung_up_by(sent, killer);
         let current = current.key;
         let origin = Origin::default();
         // An init takes only what it waits for, which older recordings do not show.
         let taken = signal_flags::BLOCKED | signal_flags::AWAITED | signal_flags::UNKILLABLE;
         let is_taken = sent.flags & taken != 0;
+        // Who waits for it by sigwait(3) takes it at once.
+        let waits = signal_flags::BLOCKED | signal_flags::STOPPED | signal_flags::TRACED;
+        let is_queued = sent.flags & waits != 0 && sent.flags & signal_flags::AWAITED == 0;
         let ticks = killer == Killer::Timer && self.has_just_run_out(target.key, signal, at);
         let cause = Cause {
             signal,
@@ -220,7 +253,11 @@ impl World {
             asked_by,
             origin,
             call,
-            terminal,
+            place: sent.place,
+            hung_up_by,
+            is_for_process: sent.flags & signal_flags::GROUP != 0,
+            is_queued,
+            has_rival: false,
             is_taken,
             ticks,
             at,

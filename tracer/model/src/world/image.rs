@@ -1,7 +1,7 @@
 //! The world as events that restore it: traces hold such images, so that a reader can start in the middle.
 
 use crate::{
-    event::{Adopter, Event, EventKind, Exit, Notify, Row, TaskInfo},
+    event::{Adopter, Event, EventKind, Exit, ExitStatus, Notify, Row, TaskInfo},
     ident::TaskRef,
     time::BootNs,
     world::{Death, Process, State, World},
@@ -52,11 +52,12 @@ impl World {
         let now = self.now();
         let (at, idle, leader_dead, live) = match process.state {
             State::Running => (now, None, false, process.threads),
-            State::LeaderDead { since, live, seq: _ } => (now, Some(now - since), true, live),
+            State::LeaderDead { since, live, .. } => (now, Some(now - since), true, live),
             State::Dead(Death { at, exact: true, .. }) => (at, None, false, process.threads),
             State::Dead(Death { at, tearing_down, .. }) => (at, None, !tearing_down, 0),
         };
-        let status = process.death().map_or_else(Default::default, |death| death.status);
+        let stop = || process.stopped.as_ref().map(|stopped| ExitStatus::of_stop(stopped.signal));
+        let status = process.death().map(|death| death.status).or_else(stop).unwrap_or_default();
         (at, Row { task: self.task_of(process), tracer: process.tracer, idle, status, leader_dead, live })
     }
 
@@ -94,6 +95,7 @@ fn exit_of(process: &Process, death: &Death) -> Exit {
         live: 0,
         leader: true,
         group_dead: true,
+        group_exit: true,
         autoreap: death.autoreap,
         adopter_ignores: false,
         oom: death.oom,

@@ -11,7 +11,7 @@ use crate::{
     ident::{Identity, PidNs, ProcKey},
     kill::{Kill, NAMED},
     origin::Origin,
-    signal::{KernelSender, Sender, Signal, killer::Killer},
+    signal::{KernelSender, Place, Sender, Signal, killer::Killer},
     stop::ForcedStop,
     time::{BootNs, Span},
     world::{
@@ -181,7 +181,11 @@ impl World {
             asked_by: Vec::new(),
             origin: Origin::default(),
             call: None,
-            terminal: None,
+            place: Place::default(),
+            hung_up_by: None,
+            is_for_process: true,
+            is_queued: false,
+            has_rival: false,
             is_taken: false,
             ticks: false,
             at: death.at,
@@ -192,6 +196,7 @@ impl World {
         if death.oom && signal == Signal::KILL && !cause.killer.has_sender() && cause.killer != Killer::NamespaceEnd {
             (cause.killer, cause.sender) = (Killer::Oom, Sender::Kernel(KernelSender::Oom));
         }
+        let terminal = cause.lost_terminal();
         let Cause {
             signal,
             code,
@@ -202,7 +207,11 @@ impl World {
             asked_by,
             origin,
             call,
-            terminal,
+            place: _,
+            hung_up_by: _,
+            is_for_process: _,
+            is_queued: _,
+            has_rival,
             is_taken: _,
             ticks: _,
             at,
@@ -251,6 +260,7 @@ impl World {
             cores: 0,
             out_of_memory: None,
             former,
+            has_rival,
             sender_lives: false,
             forced: None,
             ending: None,
@@ -285,7 +295,12 @@ impl World {
 
     /// Whether a process has ended another one by that signal, and that is still to be told.
     pub fn has_just_killed(&self, killer: ProcKey, signal: Signal) -> bool {
-        self.kills.open.keys().any(|join| (join.killer, join.who, join.signal) == (Killer::Process, killer, signal))
+        self.is_killing(Killer::Process, killer, signal)
+    }
+
+    /// Whether a cause has ended somebody, and that is still to be told.
+    pub(super) fn is_killing(&self, killer: Killer, who: ProcKey, signal: Signal) -> bool {
+        self.kills.open.keys().any(|join| (join.killer, join.who, join.signal) == (killer, who, signal))
     }
 
     /// What ended an init, until that is told.

@@ -158,6 +158,9 @@ pub enum State {
         since: BootNs,
         /// Threads that had not begun to exit then.
         live: u32,
+        /// These end, too: by exit_group(2) or a signal. Otherwise the main thread has ended alone, or for another one
+        /// that executes a program (`de_thread()`); or it is not known, as it was dead before.
+        is_ending: bool,
         /// Number of the event.
         seq: Seq,
     },

@@ -3,6 +3,7 @@
 use tracer_common::record::signal_flags as bit;
 
 use crate::{
+    event::Row,
     ident::Identity,
     signal::{Sender, Signal, SignalSent, Verdict},
     time::{BootNs, Seq, Span},
@@ -19,16 +20,32 @@ pub struct Stopped {
     pub sender: Sender,
     /// On whose behalf: its parent, grandparent and so on then, up to the init of its namespace.
     pub ancestors: Vec<Identity>,
-    /// When.
+    /// When; of one that was found stopped, when it was found.
     pub at: BootNs,
     /// Number of the event.
     pub seq: Seq,
+    /// It was found stopped: it had been before tracing began, or the record of the signal was lost.
+    pub was_found: bool,
 }
 
 /// A process is stopped this long after the signal at the latest, as a rule.
 const AT_ONCE: Span = Span::ms(100);
 
 impl World {
+    /// The task iterator shows a process. True if it is found stopped, and nobody knew.
+    pub(super) fn note_found_stopped(&mut self, row: &Row, turn: &Turn) -> bool {
+        let Some(signal) = row.status.stopped().filter(|_| row.tracer.is_none() && !row.leader_dead) else {
+            return false;
+        };
+        let Some(process) = self.processes.get_mut(&row.task.key).filter(|process| process.stopped.is_none()) else {
+            return false;
+        };
+        let Turn { at, seq, .. } = *turn;
+        let (sender, ancestors) = (Sender::Unknown, Vec::new());
+        process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: true }));
+        true
+    }
+
     /// Remembers what stops a process, until it is continued; true if it is continued now.
     pub(super) fn note_stopped(&mut self, sent: &SignalSent, sender: Sender, verdict: Verdict, turn: &Turn) -> bool {
         let Turn { at, seq, .. } = *turn;
@@ -48,7 +65,7 @@ impl World {
             Sender::Kernel(_) | Sender::Unknown => Vec::new(),
         };
         if let Some(process) = self.processes.get_mut(&target.key) {
-            process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq }));
+            process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: false }));
         }
         false
     }

@@ -141,6 +141,7 @@ impl<W: Write> Perfetto<W> {
             },
             Change::Looked(key) => self.released(world, at, *key),
             Change::Continued { .. }
+            | Change::FoundStopped(_)
             | Change::StatusLost(_)
             | Change::Killed(_)
             | Change::Masked(_)

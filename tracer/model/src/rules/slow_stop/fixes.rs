@@ -16,7 +16,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
         return early(forced, later);
     }
     match forced.verdict() {
-        Verdict::InitNoHandler => words::unhandled(&asked.target, forced.runs_shell(), signal, true),
+        Verdict::InitNoHandler => words::unhandled(&asked.target, forced.runs_shell(), signal, manager),
         Verdict::IgnoredByChoice => vec![
             format!("stop it with a signal that the program does not ignore{}", of(manager.stop_signal())),
             format!("have the program handle {signal} instead of ignoring it"),
@@ -59,11 +59,11 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
                 of(manager.stop_signal())
             ),
         ],
-        _ if let Some(prompt) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => {
+        _ if let Some((prompt, whom)) = servers::ends_promptly_at(asked.target.comm.bytes(), signal) => {
             let (server, setting) = (asked.target.comm, of(manager.stop_signal()));
             vec![
-                format!("set {prompt} as its stop signal{setting}: at {signal} {server} waits for its clients"),
-                "have its clients disconnect first".to_owned(),
+                format!("set {prompt} as its stop signal{setting}: at {signal} {server} waits for its {whom}"),
+                format!("have its {whom} end first"),
             ]
         }
         _ => vec![

@@ -5,7 +5,7 @@ use tracer_common::record::signal_flags;
 use super::*;
 use crate::{
     event::{Adopter, EventKind, Exec, Exit, ExitStatus, SignalSent, TaskInfo},
-    finding::{Facts, Finding},
+    finding::{Confidence, Facts, Finding},
     ident::TaskRef,
     story::{MS, Story, args, born, born_in, end, key, kill, zombie},
 };
@@ -208,7 +208,7 @@ fn an_end_without_a_signal_is_incomplete_unless_it_was_before_anybody_watched() 
     story.wait(200, &[(41, b'Z', 1)]);
     let finding = story.only();
     assert_eq!(finding.process.key.tgid, 42);
-    assert!(matches!(finding.confidence, crate::finding::Confidence::Incomplete(_)));
+    assert!(matches!(finding.confidence, Confidence::Incomplete(_)));
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn whoever_writes_to_cgroup_kill_of_its_own_group_is_one_of_those_that_it_ends()
             ends(&mut story, pid, Signal::KILL);
         }
         story.wait(200, &[]);
-        let is_certain = story.found[0].confidence == crate::finding::Confidence::Certain;
+        let is_certain = story.found[0].confidence == Confidence::Certain;
         assert_eq!(is_certain, others > 0, "AppArmor's kill mode does the same to one");
         assert_eq!(told(&mut story), [(Killer::CgroupKill, Some(2), others as u64 + 1)]);
     }
@@ -500,4 +500,42 @@ fn whose_the_pid_was_is_not_told_of_another_namespace() {
     assert_eq!(former(2_053, 2_050), None, "pid 1 of the container before");
     assert_eq!(former(2_053, 2_051), None, "from the host, where it has another pid");
     assert_eq!(former(2_052, 2_051), None, "pid 2 of the container before");
+}
+
+#[test]
+fn of_several_that_wait_the_one_that_is_delivered_first_has_ended_it() {
+    const BLOCKED: u16 = signal_flags::BLOCKED;
+    const GROUP: u16 = signal_flags::GROUP;
+    const STOPPED: u16 = signal_flags::STOPPED;
+    const AWAITED: u16 = signal_flags::BLOCKED | signal_flags::AWAITED;
+    let (rt, term) = (Signal(40), Signal::TERM);
+    for (signal, first, second, sender, is_sure) in [
+        // Real-time signals queue.
+        (rt, GROUP | BLOCKED, GROUP | BLOCKED, 2, false),
+        (rt, GROUP | STOPPED, GROUP | STOPPED, 2, false),
+        // One that ends the process at once does not wait for those that were taken before.
+        (rt, GROUP | BLOCKED, GROUP, 3, true),
+        (rt, GROUP | AWAITED, GROUP | BLOCKED, 3, true),
+        // Of others, the first was taken, or the second would have merged with it.
+        (term, GROUP | BLOCKED, GROUP | BLOCKED, 3, true),
+        // That of the thread comes first.
+        (term, GROUP | BLOCKED, BLOCKED, 3, false),
+        (term, BLOCKED, GROUP | BLOCKED, 2, false),
+        (rt, BLOCKED, GROUP | BLOCKED, 2, false),
+    ] {
+        let mut story = story();
+        story.fork(born(3, 1));
+        story.signal(SignalSent { flags: first, ..kill(2, 10, signal) });
+        story.signal(SignalSent { flags: second, ..kill(3, 10, signal) });
+        ends(&mut story, 10, signal);
+        let finding = story.wait(200, &[]).only();
+        let told = (finding.facts.process("sender").unwrap().key, finding.confidence == Confidence::Certain);
+        assert_eq!(told, (key(sender), is_sure), "{signal} {first:#b} {second:#b}");
+    }
+    let mut story = story();
+    for _ in 0..2 {
+        story.signal(SignalSent { flags: GROUP | BLOCKED, ..kill(2, 10, rt) });
+    }
+    ends(&mut story, 10, rt);
+    assert_eq!(story.wait(200, &[]).only().confidence, Confidence::Certain, "both are of one sender");
 }
