@@ -26,7 +26,7 @@ use crate::{
         board::{Ask, Board},
         deck::Deck,
         draw::Canvas,
-        found::Found,
+        found::{Found, Order},
         lately::Lately,
         query::Query,
         rows::{Maker, RowId, What},
@@ -223,7 +223,7 @@ fn hostile() -> Scene {
     Scene {
         at: world.now(),
         rows: Maker { world, lately: &lately, accused: &accused, query: &query }.rows(),
-        entries: found.ranked(),
+        entries: found.ranked(Order::Present),
         ..Scene::default()
     }
 }
