@@ -160,6 +160,7 @@ impl Canvas<'_> {
         };
         let Some(entry) = scene.entries.first().filter(is_told) else {
             let (what, style) = match scene.entries.is_empty() {
+                true if !state.given.is_empty() => ("nothing was found that passes the filter", DIM),
                 true => ("nothing was found", DIM),
                 false => ("nothing is open: all that was found is over", GOOD),
             };
@@ -239,6 +240,7 @@ impl Canvas<'_> {
 /// The keys that the foot names.
 const KEYS: [(&str, &str); 9] = [
     ("?", "help"),
+    ("q", "quit"),
     ("Tab", "part"),
     ("/", "filter"),
     ("z", "trouble"),
@@ -246,7 +248,6 @@ const KEYS: [(&str, &str); 9] = [
     ("e", "explain"),
     ("n", "next"),
     ("Space", "pause"),
-    ("q", "quit"),
 ];
 
 /// A time span in at most five columns: `12s`, `4m`, `3h`, `2d`.
