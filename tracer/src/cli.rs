@@ -65,7 +65,7 @@ pub enum Command {
     /// Write a recording in the format of another tool: Perfetto, Parquet, JSON lines, CSV
     Export(Export),
     /// Write what a recording tells as one page to look at in a browser, and to attach to a ticket
-    Report(Report),
+    Report(Box<Report>),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
     /// Tell all about one process: its life in a recording, or what can be seen of it now

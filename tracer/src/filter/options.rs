@@ -101,7 +101,7 @@ impl Options {
             ("--pod", list(pods)),
             ("--side", list(&side)),
             ("--signal", list(signals)),
-            ("--rule", list(&rules.iter().map(|rule| rule.name).collect::<Vec<_>>())),
+            ("--rule", list(rules.iter().map(|rule| rule.name))),
             ("--min-severity", list(min_severity)),
         ];
         let mut words: Vec<_> =

@@ -249,7 +249,7 @@ fn what_stands_first_says_where_and_what_to_do() {
 fn a_page_can_be_of_a_part_and_says_so() {
     let file = fires("slow-stop");
     let whole = stdout(&["report", &file]);
-    let pid = data(&whole)["lives"]["pid"].as_array().unwrap().last().unwrap().to_string();
+    let pid = data(&whole)["lives"]["pid"].as_array().unwrap().last().unwrap().clone();
     assert!(!whole.contains("<dt>shown</dt>"));
     let lives = |page: &str| data(page)["lives"]["pid"].as_array().unwrap().len();
     let part = stdout(&["report", &file, "--rule", "slow-stop", "-s", "TERM"]);
@@ -257,9 +257,9 @@ fn a_page_can_be_of_a_part_and_says_so() {
     assert!(part.contains("class=\"finding warning\"") && !part.contains("<h4>init-ignored-signal"), "{part}");
     let names: Vec<_> = data(&part)["signal_names"].as_object().unwrap().values().cloned().collect();
     assert_eq!(names, ["SIGTERM"]);
-    let one = stdout(&["report", &file, "--pid", &pid]);
+    let one = stdout(&["report", &file, "--pid", &pid.to_string()]);
     assert!(lives(&one) < lives(&whole), "{} of {}", lives(&one), lives(&whole));
-    assert!(data(&one)["lives"]["pid"].as_array().unwrap().iter().any(|one| one.to_string() == pid));
+    assert!(data(&one)["lives"]["pid"].as_array().unwrap().contains(&pid));
     assert!(one.contains("have to do with what this page was asked for"));
     // A time in which nothing was found.
     let early = stdout(&["report", &file, "--until", "+1ms"]);
