@@ -452,8 +452,6 @@ fn word<T: Copy + Send + Sync + 'static>(
         .try_map(move |name| all.iter().copied().find(|&one| word(one) == name).ok_or("no such word"))
 }
 
-/// Whose doings are shown.
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
