@@ -12,9 +12,8 @@ use jiff::SignedDuration;
 use crate::{
     audit::Gate,
     console::style,
-    filter::{NsArg, parse_ns, rule},
+    filter::{NsArg, Options, parse_ns, rule},
     finding::RuleDef,
-    scope::Scope,
     serve::door::parse_address,
     signal::Signal,
     source::{hooks::Hooks, load::LoadOptions},
@@ -22,12 +21,14 @@ use crate::{
     when::When,
 };
 
+mod part;
 mod record;
 mod show;
 mod thresholds;
 mod top;
 mod why;
 
+pub use part::Part;
 pub use record::Record;
 pub use show::Show;
 pub use thresholds::ThresholdArgs;
@@ -65,7 +66,7 @@ pub enum Command {
     /// Write a recording in the format of another tool: Perfetto, Parquet, JSON lines, CSV
     Export(Export),
     /// Write what a recording tells as one page to look at in a browser, and to attach to a ticket
-    Report(Report),
+    Report(Box<Report>),
     /// Print the process tree of each pid namespace as it is now, or was at a moment of a recording
     Tree(Tree),
     /// Tell all about one process: its life in a recording, or what can be seen of it now
@@ -201,21 +202,9 @@ pub struct Replay {
     #[command(flatten)]
     pub show: Show,
 
-    /// Only what happened from this moment on
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub from: Option<When>,
-
-    /// Only what happened up to this moment
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub until: Option<When>,
-
-    /// Only what happened within a second of this moment
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with_all = ["from", "until"])]
-    pub at: Option<When>,
-
-    /// Whose events to show, if a command was recorded: see `tracer record --help`
-    #[arg(long, value_parser = scope(), value_name = "WHOSE", default_value_t)]
-    pub scope: Scope,
+    /// Which part of the recording.
+    #[command(flatten)]
+    pub part: Part,
 
     /// How fast: 1x is as it was, 10x ten times faster, max without waiting
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = parse_speed)]
@@ -290,10 +279,12 @@ pub enum Format {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   tracer report run.mcap -o run.html         findings, stops, a time line and the process tree
+  tracer report run.mcap -o run.html --container payments --from -5m
   ssh host cat run.mcap | tracer report - > run.html
 
 The page is one file that loads nothing and needs no network. Command lines and names are on it.
-docs/report.md describes it.")]
+It says what was asked for. docs/report.md describes it. Pids are those of the host that was recorded.
+Moments: see `tracer replay --help`.")]
 pub struct Report {
     /// The trace; `-` is standard input
     pub file: PathBuf,
@@ -301,6 +292,14 @@ pub struct Report {
     /// Where to: a file that is not there yet; `-` is standard output [default: -]
     #[arg(short, long, value_name = "OUT", default_value = "-", hide_default_value = true)]
     pub out: PathBuf,
+
+    /// What to show.
+    #[command(flatten)]
+    pub filter: Options,
+
+    /// Which part of the recording.
+    #[command(flatten)]
+    pub part: Part,
 
     /// From when on something is a finding.
     #[command(flatten)]
@@ -496,11 +495,6 @@ fn word<T: Copy + Send + Sync + 'static>(
 ) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(all.iter().map(|&one| PossibleValue::new(word(one)).help(summary(one))))
         .try_map(move |name| all.iter().copied().find(|&one| word(one) == name).ok_or("no such word"))
-}
-
-/// Whose doings are shown.
-fn scope() -> impl TypedValueParser<Value = Scope> {
-    word(&Scope::ALL, Scope::id, Scope::summary)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     ident::{Identity, PidNs, ProcKey, escape},
     occurrence::Occurrence,
     scope::Scope,
-    signal::{Sender, Signal},
+    signal::{Sender, Signal, Verdict},
     world::{Process, World, descent::Descent},
 };
 
@@ -413,12 +413,7 @@ impl Filter {
         match event {
             Occurrence::Signal(signalled) | Occurrence::Deliver(signalled) => {
                 let Signalled { signal, sender, target, verdict, .. } = &**signalled;
-                let sender = process(sender);
-                self.shows_signal(Some(*signal))
-                    && (!self.lost || verdict.is_loss())
-                    && self.shows_ends(sender, Some(target))
-                    && self.shows_parties(world, &[sender, Some(target)])
-                    && self.shows_containers(world, sender, Some(target), &[])
+                self.shows_sending(world, *signal, *verdict, process(sender), target)
             }
             Occurrence::Fork { process, parent, creator } => {
                 self.shows_quiet(world, &[Some(process), parent.as_ref(), creator.as_ref()])
@@ -430,6 +425,22 @@ impl Filter {
                 self.shows_quiet(world, &[Some(process), by.as_ref()])
             }
         }
+    }
+
+    /// Whether a signal with that fate is to be shown.
+    pub fn shows_sending(
+        &self,
+        world: &World,
+        signal: Signal,
+        verdict: Verdict,
+        sender: Option<&Identity>,
+        target: &Identity,
+    ) -> bool {
+        self.shows_signal(Some(signal))
+            && (!self.lost || verdict.is_loss())
+            && self.shows_ends(sender, Some(target))
+            && self.shows_parties(world, &[sender, Some(target)])
+            && self.shows_containers(world, sender, Some(target), &[])
     }
 
     /// Whether to show what is known about a container.
@@ -527,7 +538,8 @@ impl Filter {
     }
 }
 
-fn process(sender: &Sender) -> Option<&Identity> {
+/// The process that has sent a signal.
+pub fn process(sender: &Sender) -> Option<&Identity> {
     match sender {
         Sender::Process(identity) => Some(identity),
         Sender::Kernel(_) | Sender::Unknown => None,

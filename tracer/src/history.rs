@@ -11,7 +11,7 @@ use crate::{
     density::Density,
     detector::Detector,
     event::{EventKind, Loss},
-    filter::Filter,
+    filter::{self, Filter},
     host::Container,
     ident::{ContainerNo, Identity},
     signal::Sender,
@@ -40,6 +40,8 @@ pub use stops::{Outcome, Stop, Stops};
 #[derive(Clone)]
 pub struct History {
     select: Select,
+    /// What the reader has asked for, in words; empty, if for everything.
+    pub asked: Vec<String>,
     /// Boot time before which there is only who lived.
     from: BootNs,
     /// How long what is over is kept; `None` for ever.
@@ -94,6 +96,7 @@ impl Default for History {
     fn default() -> Self {
         Self {
             select: Select::new(Filter::default(), &[]).few(),
+            asked: Vec::new(),
             from: BootNs::ZERO,
             kept_for: None,
             forgot: BootNs::ZERO,
@@ -112,20 +115,31 @@ impl Default for History {
 }
 
 impl History {
-    /// Plays a recording to its end; `come_to` hears how far it is.
+    /// Of what passes the filter, which is for a recording; that one in words. Processes that take part in it, and those
+    /// above them, are there as well.
+    pub fn of_asked(filter: Filter, asked: Vec<String>) -> Self {
+        Self { select: Select::new(filter, &[]).few(), asked, ..Self::default() }
+    }
+
+    /// Plays a recording between two boot times; `come_to` hears how far it is.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub fn of(trace: &mut Trace, detector: &mut Detector, mut come_to: impl FnMut(BootNs)) -> Result<Self> {
-        let mut history = Self::default();
-        let mut sink = Counted::new(&mut history);
-        trace.detect(detector, BootNs::MAX, |world, step| {
+    /// If it cannot be read, or the filter names what it does not have.
+    pub fn play(
+        &mut self,
+        trace: &mut Trace,
+        detector: &mut Detector,
+        (from, until): (BootNs, BootNs),
+        mut come_to: impl FnMut(BootNs),
+    ) -> Result<()> {
+        let mut sink = Counted::from(self, from);
+        trace.detect(detector, until, |world, step| {
             come_to(step.event.at);
             sink.step(world, step)?;
             Ok(ControlFlow::Continue(()))
         })?;
         sink.finish(detector.world())?;
-        Ok(history)
+        Ok(())
     }
 
     /// Of a run without an end, for somebody who looks on: what is over is kept for that long, and of findings and stops
@@ -186,6 +200,11 @@ impl History {
 
     fn change(&mut self, world: &World, at: BootNs, change: &Change) {
         let is_shown = at >= self.from;
+        let (is_narrowed, filter) = (self.is_narrowed(), self.select.filter());
+        let is_sending_shown = |signalled: &Signalled| {
+            let Signalled { signal, sender, target, verdict, .. } = signalled;
+            !is_narrowed || filter.shows_sending(world, *signal, *verdict, filter::process(sender), target)
+        };
         match change {
             Change::Born(key) => self.lives.born(world, *key, true),
             Change::Learned(key) => self.lives.born(world, *key, false),
@@ -195,16 +214,20 @@ impl History {
             }
             Change::Died { key, .. } => {
                 self.lives.died(world, *key);
+                self.lives.judge(*key, |who| is_narrowed && filter.shows_process(world, who));
                 if is_shown {
-                    self.stops.died(world, *key);
+                    self.stops.died(world, *key, |stop| {
+                        let Stop { signal, verdict, sender, process, .. } = stop;
+                        !is_narrowed || filter.shows_sending(world, *signal, *verdict, Some(sender), process)
+                    });
                 }
             }
             Change::Reaped { identity, by, .. } => self.lives.reaped(at, identity, *by),
-            Change::Signalled(signalled) if is_shown => {
+            Change::Signalled(signalled) if is_shown && is_sending_shown(signalled) => {
                 self.signals.sent(at, signalled);
                 self.touch(signalled);
             }
-            Change::Taken(taken) if is_shown => self.signals.taken(at, taken),
+            Change::Taken(taken) if is_shown && is_sending_shown(taken) => self.signals.taken(at, taken),
             Change::Looked(key) => self.lives.released(world, *key),
             Change::Signalled(_)
             | Change::Taken(_)
@@ -227,9 +250,14 @@ impl History {
         }
     }
 
-    /// Who takes part in a signal that says something is worth more than others.
+    /// Whether the reader has asked for a part of it.
+    pub fn is_narrowed(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Who takes part in a signal that says something, or that was asked for, is worth more than others.
     fn touch(&mut self, signalled: &Signalled) {
-        if !signals::is_routine(signalled.signal, signalled.verdict) {
+        if self.is_narrowed() || !signals::is_routine(signalled.signal, signalled.verdict) {
             self.lives.signalled(signalled.target.key);
             if let Sender::Process(sender) = &signalled.sender {
                 self.lives.signalled(sender.key);
@@ -291,8 +319,10 @@ impl Sink for History {
         for change in step.changes {
             self.change(world, at, change);
         }
-        if let EventKind::Notify(notify) = &step.event.kind {
-            self.lives.released(world, notify.task.key);
+        match &step.event.kind {
+            EventKind::Notify(notify) => self.lives.released(world, notify.task.key),
+            EventKind::Rename(key, _) => self.lives.renamed(world, at, *key),
+            _ => {}
         }
         let Self { select, lives, findings, gaps, limits, .. } = self;
         let mut told = Told { lives, findings, gaps, limits };
@@ -322,6 +352,10 @@ impl Sink for History {
             Ok(())
         });
         close(&mut self.gaps, world.now());
+        if self.is_narrowed() {
+            let filter = self.select.filter();
+            self.lives.narrow(|who| filter.shows_process(world, who));
+        }
         self.lives.finish(world);
         self.name_containers(world);
         self.wall_offset_ns = world.wall_offset_ns();

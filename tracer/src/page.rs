@@ -36,6 +36,11 @@ struct Page<'a> {
     data: String,
 }
 
+impl Page<'_> {
+    /// Findings of one rule that can be read without a click; those of fifty containers would bury the time line.
+    const UNFOLDED: usize = 5;
+}
+
 /// What the page says, as far as no script draws it.
 struct Told {
     lead: Vec<findings::Sentence>,
@@ -47,6 +52,8 @@ struct Told {
     left_out: Vec<String>,
     /// Nothing more can come.
     is_over: bool,
+    /// It is a part of what happened.
+    is_narrowed: bool,
 }
 
 impl Told {
@@ -62,6 +69,7 @@ impl Told {
             stops_more: history.stops.more(),
             left_out,
             is_over: about.is_over,
+            is_narrowed: history.is_narrowed(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Probes, ThresholdArgs, parse_duration, rule, scope};
+use super::{Probes, ThresholdArgs, parse_duration, part::scope, rule};
 use crate::{
     console::style,
     filter::Options,

@@ -5,6 +5,7 @@ use std::{ops::ControlFlow, path::Path};
 use anyhow::{Context, Result};
 
 use crate::{
+    cli::Part,
     commands::{out::is_stdout, progress::Progress},
     console::{stderr, style::WARN},
     detector::Detector,
@@ -12,7 +13,7 @@ use crate::{
     kind::Kind,
     source::trace::Trace,
     step::Step,
-    time::BootNs,
+    time::{BootNs, Span},
     when::{Recorded, When},
     world::World,
     zone,
@@ -69,4 +70,20 @@ pub fn complain(file: &Path, trace: &Trace) {
 pub fn moment(when: When, trace: &mut Trace) -> Result<BootNs> {
     let recorded = Recorded { span: trace.span()?, wall_offset_ns: trace.start().wall_offset_ns };
     when.resolve(recorded, &zone::local()).context("which moment is meant is not known")
+}
+
+/// What `--at` shows before and after the moment.
+const AROUND: Span = Span::SECOND;
+
+/// The first and the last boot time to show.
+///
+/// # Errors
+/// If a moment is relative to what is not known.
+pub fn window(part: Part, trace: &mut Trace) -> Result<(BootNs, BootNs)> {
+    let Part { from, until, at, scope: _ } = part;
+    let mut resolve = |when: Option<When>| when.map(|when| moment(when, trace)).transpose();
+    if let Some(at) = resolve(at)? {
+        return Ok((at - AROUND, at + AROUND));
+    }
+    Ok((resolve(from)?.unwrap_or_default(), resolve(until)?.unwrap_or(BootNs::MAX)))
 }

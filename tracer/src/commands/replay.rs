@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::{
     cli::{self, Speed},
     commands::{
-        play::{called, complain, moment, play, say_what_lacks},
+        play::{called, complain, play, say_what_lacks, window},
         progress::Progress,
         watch::presenter,
     },
@@ -24,13 +24,9 @@ use crate::{
     serve::Served,
     sink::{Counted, tee::Tee},
     source::trace::Trace,
-    time::{BootNs, Span},
-    when::When,
+    time::BootNs,
     zone,
 };
-
-/// What `--at` shows before and after the moment.
-const AROUND: Span = Span::SECOND;
 
 /// Plays the trace to its end, `--until`, or a closed pipe.
 ///
@@ -39,11 +35,11 @@ const AROUND: Span = Span::SECOND;
 pub fn run(options: &cli::Replay) -> Result<ExitCode> {
     let file = options.file.as_path();
     let mut trace = Trace::open(file)?;
-    let (from, until) = window(options, &mut trace)?;
+    let (from, until) = window(options.part, &mut trace)?;
     say_what_lacks(file, &trace, options.show.kinds());
     let thresholds = options.thresholds.over(trace.start().thresholds);
     let mut detector = Detector::new(&thresholds).asked_for_tree(options.show.filter.tree);
-    let filter = Filter::from(&options.show.filter).within(options.scope).of_recording();
+    let filter = Filter::from(&options.show.filter).within(options.part.scope).of_recording();
     // It waits for its reader and loses nothing; signals have their default effect.
     let out = BufWriter::with_capacity(1 << 16, Stdout::lock());
     let mut presenter = presenter(out, options.output, filter, &options.show, zone::local());
@@ -75,16 +71,6 @@ pub fn run(options: &cli::Replay) -> Result<ExitCode> {
         Some(page) => page.stay(),
         None => Ok(ExitCode::SUCCESS),
     }
-}
-
-/// The first and the last boot time to show.
-fn window(options: &cli::Replay, trace: &mut Trace) -> Result<(BootNs, BootNs)> {
-    let cli::Replay { from, until, at, .. } = *options;
-    let mut resolve = |when: Option<When>| when.map(|when| moment(when, trace)).transpose();
-    if let Some(at) = resolve(at)? {
-        return Ok((at - AROUND, at + AROUND));
-    }
-    Ok((resolve(from)?.unwrap_or_default(), resolve(until)?.unwrap_or(BootNs::MAX)))
 }
 
 /// Reproduces the time between events.

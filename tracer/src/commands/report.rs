@@ -11,14 +11,18 @@ use crate::{
     cli,
     commands::{
         out::{cannot_write, is_stdout, writer},
-        play::{called, complain},
+        play::{called, complain, window},
         progress::Progress,
     },
     detector::Detector,
+    filter::Filter,
     history::History,
-    page::{self, About},
+    page::{self, About, Clock},
+    scope::Scope,
     source::trace::Trace,
+    time::BootNs,
     trace::file,
+    zone,
 };
 
 /// Plays the trace, then writes the page. If that fails, the unfinished file is removed.
@@ -42,12 +46,25 @@ pub fn run(options: &cli::Report) -> Result<ExitCode> {
 }
 
 fn write(options: &cli::Report, mut trace: Trace, page: &mut impl Write) -> Result<()> {
-    let cli::Report { file, out, thresholds } = options;
+    let cli::Report { file, out, filter, part, thresholds } = options;
+    let shown = window(*part, &mut trace)?;
+    let asked = asked(options, shown, trace.start().wall_offset_ns);
     let mut progress = Progress::beside(false, "reading", trace.span()?);
-    let mut detector = Detector::new(&thresholds.over(trace.start().thresholds));
-    let mut history = History::of(&mut trace, &mut detector, |at| progress.at(at))?;
+    let mut detector = Detector::new(&thresholds.over(trace.start().thresholds)).asked_for_tree(filter.tree);
+    let mut history = History::of_asked(Filter::from(filter).within(part.scope).of_recording(), asked);
+    history.play(&mut trace, &mut detector, shown, |at| progress.at(at))?;
     progress.done();
     complain(file, &trace);
     let about = About::new(called(file), &trace, &history);
     page::write(page, &mut history, &about).and_then(|()| page.flush()).with_context(|| cannot_write(out))
+}
+
+/// What is asked for, in words; nothing, if that is all.
+fn asked(options: &cli::Report, (from, until): (BootNs, BootNs), wall_offset_ns: i64) -> Vec<String> {
+    let date = |at| Clock::new(&zone::local(), wall_offset_ns, at).date(at);
+    let mut words = options.filter.words();
+    words.extend((options.part.scope == Scope::Tree).then(|| format!("--scope {}", Scope::Tree)));
+    words.extend((from > BootNs::ZERO).then(|| format!("from {}", date(from))));
+    words.extend((until < BootNs::MAX).then(|| format!("until {}", date(until))));
+    words
 }

@@ -50,7 +50,7 @@ pub fn run(options: &cli::Top) -> Result<ExitCode> {
 pub fn recorded(options: &cli::Replay) -> Result<ExitCode> {
     screen::check()?;
     let mut trace = Trace::open(&options.file)?;
-    let at = options.at.map(|at| moment(at, &mut trace)).transpose()?;
+    let at = options.part.at.map(|at| moment(at, &mut trace)).transpose()?;
     let thresholds = options.thresholds.over(trace.start().thresholds);
     let tape = Tape { thresholds, place: Place::File(options.file.clone()) };
     let title = options.file.file_name().map_or_else(|| file_name(&options.file), file_name);

@@ -1,5 +1,7 @@
 //! The filter options, and how they are parsed.
 
+use std::fmt;
+
 use clap::{
     Args, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
@@ -68,6 +70,53 @@ pub struct Options {
     pub min_severity: Option<Severity>,
 }
 
+impl Options {
+    /// The options as they are given on a command line; empty, if they narrow nothing. What was typed stands there as it
+    /// was: to be escaped.
+    pub fn words(&self) -> Vec<String> {
+        let Self {
+            pids,
+            from_pids,
+            to_pids,
+            ns,
+            tree,
+            containers,
+            images,
+            pods,
+            side,
+            signals,
+            lost,
+            rules,
+            min_severity,
+        } = self;
+        let side = side.to_possible_value().filter(|_| *side != Side::Any).map(|side| side.get_name().to_owned());
+        let given = [
+            ("--pid", list(pids)),
+            ("--from-pid", list(from_pids)),
+            ("--to-pid", list(to_pids)),
+            ("--ns", list(ns)),
+            ("--tree", list(tree)),
+            ("--container", list(containers)),
+            ("--image", list(images)),
+            ("--pod", list(pods)),
+            ("--side", list(&side)),
+            ("--signal", list(signals)),
+            ("--rule", list(rules.iter().map(|rule| rule.name))),
+            ("--min-severity", list(min_severity)),
+        ];
+        let mut words: Vec<_> =
+            given.into_iter().filter_map(|(name, list)| Some(format!("{name} {}", list?))).collect();
+        words.extend(lost.then(|| "--lost".to_owned()));
+        words
+    }
+}
+
+/// What a person has listed; `None`, if that is nothing.
+fn list<T: ToString>(all: impl IntoIterator<Item = T>) -> Option<String> {
+    let all: Vec<_> = all.into_iter().map(|one| one.to_string()).collect();
+    (!all.is_empty()).then(|| all.join(","))
+}
+
 /// A pid namespace as the user names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NsArg {
@@ -75,6 +124,13 @@ pub enum NsArg {
     Inode(u32),
     /// The host pid of a process that lives in it.
     Pid(u32),
+}
+
+impl fmt::Display for NsArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Inode(number) | Self::Pid(number)) = self;
+        number.fmt(f)
+    }
 }
 
 /// A side of a signal.
@@ -96,6 +152,15 @@ pub enum SignalArg {
     Only(Signal),
     /// `!TERM`
     Except(Signal),
+}
+
+impl fmt::Display for SignalArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Only(signal) => signal.fmt(f),
+            Self::Except(signal) => write!(f, "!{signal}"),
+        }
+    }
 }
 
 /// `PID_MAX_LIMIT`: ids of containers are no pids, and inode numbers of namespaces begin far above, at 4026531836.

@@ -1,7 +1,7 @@
 //! Lives of processes: where each lived, what it was called when, whose child it was when, and how it ended. Where there
 //! are too many, those go first that tell least.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     event::ExitStatus,
@@ -45,6 +45,8 @@ pub struct Life {
     pub is_found: bool,
     /// It has sent or got a signal that says something.
     pub is_signalled: bool,
+    /// The reader has asked for it, by a filter.
+    is_asked_for: bool,
 }
 
 /// How a process ended.
@@ -83,6 +85,8 @@ pub struct Lives {
     seen: u64,
     /// How many of them were over so long ago that they were forgotten.
     forgotten: u64,
+    /// How many are not shown, as a filter asks for others.
+    hidden: u64,
     /// How far the stream has come.
     now: BootNs,
 }
@@ -113,6 +117,37 @@ impl Lives {
         self.forgotten
     }
 
+    /// How many are not shown, as a filter asks for others.
+    pub fn hidden(&self) -> u64 {
+        self.hidden
+    }
+
+    /// Notes whether the reader has asked for a process.
+    pub(super) fn judge(&mut self, key: ProcKey, is_asked_for: impl FnOnce(&Identity) -> bool) {
+        if let Some(life) = self.all.get_mut(&key) {
+            life.is_asked_for = life.is_asked_for || is_asked_for(&life.process);
+        }
+    }
+
+    /// Keeps those that the reader has asked for, those that take part in what is shown, and all that were above them.
+    pub(super) fn narrow(&mut self, is_asked_for: impl Fn(&Identity) -> bool) {
+        let is_shown = |life: &Life| {
+            life.is_found
+                || life.is_signalled
+                || life.is_asked_for
+                || (life.end.is_none() && is_asked_for(&life.process))
+        };
+        let mut shown: FxHashSet<_> =
+            self.all.values().filter(|life| is_shown(life)).map(|life| life.process.key).collect();
+        let mut above: Vec<_> = shown.iter().copied().collect();
+        while let Some(life) = above.pop().and_then(|key| self.all.get(&key)) {
+            above.extend(life.parents.iter().filter_map(|&(_, parent)| parent).filter(|&parent| shown.insert(parent)));
+        }
+        let all = self.all.len();
+        self.all.retain(|key, _| shown.contains(key));
+        self.hidden += (all - self.all.len()) as u64;
+    }
+
     /// Drops those that were gone by then.
     pub(super) fn forget(&mut self, before: BootNs) {
         let all = self.all.len();
@@ -141,6 +176,7 @@ impl Lives {
             is_missed: false,
             is_found: false,
             is_signalled: false,
+            is_asked_for: false,
         };
         self.all.insert(key, life);
         if !is_seen {
@@ -157,6 +193,14 @@ impl Lives {
         life.place = place(world, &life.process);
         life.args.clone_from(&process.args);
         push(&mut life.names, (at, process.comm));
+    }
+
+    /// A process has given itself another name, as many do right after an exec.
+    pub(super) fn renamed(&mut self, world: &World, at: BootNs, key: ProcKey) {
+        let (Some(life), Some(process)) = (self.all.get_mut(&key), world.get(key)) else { return };
+        if life.names.last().is_some_and(|(_, name)| *name != process.comm) {
+            push(&mut life.names, (at, process.comm));
+        }
     }
 
     pub(super) fn adopted(&mut self, at: BootNs, child: ProcKey, to: ProcKey) {

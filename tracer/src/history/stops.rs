@@ -68,8 +68,8 @@ impl Stops {
         self.more
     }
 
-    pub(super) fn died(&mut self, world: &World, key: ProcKey) {
-        let Some(stop) = Stop::of(world, key) else { return };
+    pub(super) fn died(&mut self, world: &World, key: ProcKey, is_shown: impl FnOnce(&Stop) -> bool) {
+        let Some(stop) = Stop::of(world, key).filter(|stop| is_shown(stop)) else { return };
         let is_full = self.kept.len() >= MOST;
         self.more += u64::from(is_full);
         if is_full && self.is_of_late {

@@ -301,13 +301,20 @@ impl<'a> Data<'a> {
         };
         let mut left_out = Vec::new();
         let forgotten = history.lives.forgotten();
+        if history.is_narrowed() {
+            left_out.push(format!(
+                "{} have to do with what this page was asked for; of the others, the facts at the top and the strip \
+                 above the time line count what they did, and nothing else is told",
+                count(history.lives.seen() - history.lives.hidden(), "process")
+            ));
+        }
         if forgotten > 0 {
             left_out.push(format!(
                 "What was over before the time line begins is not drawn any more: {}, and the signals of that time",
                 count(forgotten, "process")
             ));
         }
-        let (kept, seen) = (history.lives.len() as u64, history.lives.seen() - forgotten);
+        let (kept, seen) = (history.lives.len() as u64, history.lives.seen() - forgotten - history.lives.hidden());
         if kept < seen {
             left_out.push(format!(
                 "{kept} of {} are drawn: those that findings name, then those with signals that say something, \

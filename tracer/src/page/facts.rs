@@ -55,6 +55,10 @@ pub fn of(history: &History, about: &About<'_>) -> Vec<Fact> {
     if is_file {
         facts.insert(0, Fact::new("file", file));
     }
+    if history.is_narrowed() {
+        let asked: Vec<_> = history.asked.iter().map(|words| escape(words.as_bytes())).collect();
+        facts.insert(0, Fact::warning("shown", format!("only {}", asked.join(" "))));
+    }
     facts.push(if lost.total() == 0 {
         Fact::new("lost", "nothing")
     } else {

@@ -20,6 +20,10 @@ pub struct Sentence {
     pub headline: String,
     /// It is over.
     pub is_over: bool,
+    /// In which container, if the finding says so.
+    pub container: Option<String>,
+    /// What to do first, unless a sentence before says so.
+    pub fix: Option<String>,
 }
 
 /// All findings of one severity.
@@ -177,6 +181,8 @@ pub fn lead(sections: &[Section]) -> (Vec<Sentence>, u64) {
                 severity: card.severity,
                 headline: card.headline.clone(),
                 is_over: card.ending.is_some(),
+                container: card.notes.iter().find(|note| note.label == "container").map(|note| note.text.clone()),
+                fix: card.fixes.first().filter(|fix| lead.iter().all(|said| said.fix.as_ref() != Some(fix))).cloned(),
             });
         }
     }

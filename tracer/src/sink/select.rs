@@ -116,6 +116,11 @@ impl Select {
         Self { alike: Some(Alike::default()), ..self }
     }
 
+    /// What it is that is shown.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     /// New findings that were shown so far, by rule; each folded one counts.
     pub fn shown(&self) -> &BTreeMap<&'static str, u64> {
         &self.shown

@@ -18,7 +18,7 @@ use crate::{
     time::{BootNs, Span},
     top::{
         board::{Ask, Board},
-        found::Found,
+        found::{Found, Order},
         keep::keep,
         lately::{Lately, SECONDS},
         query::Query,
@@ -267,7 +267,7 @@ impl Deck {
             found.add(finding.clone());
         }
         let accused = found.accused(at);
-        let mut entries = found.ranked();
+        let mut entries = found.ranked(Order::Past);
         entries.retain(|entry| self.query.shows_finding(world, &entry.told));
         let mut notes = surveyed.notes;
         if !surveyed.is_done {

@@ -1,5 +1,7 @@
 //! Draws the state: only what is on the screen, whatever the scene holds. Every foreign text comes here escaped.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use ratatui::{
     buffer::Buffer,
@@ -11,10 +13,12 @@ use ratatui::{
 use crate::{
     console::style::{self, BAD, BOLD, CALM, DIM, GOOD, WARN},
     diagnostic,
+    finding::Stage,
     ident::tame,
     time::Span as Time,
     top::{
         clock,
+        found::Entry,
         layout::{Parts, SMALLEST},
         scene::Flow,
         state::{Prompt, Question, State},
@@ -70,15 +74,26 @@ impl Canvas<'_> {
         if self.colour { style } else { Style { fg: None, bg: None, ..style } }
     }
 
-    /// A line, cut to its place.
+    /// A line, cut to its place; `…` stands for the rest.
     fn line(&self, out: &mut Buffer, place: Rect, line: &Line<'_>) {
         if place.height == 0 {
             return;
         }
         let mut x = place.x;
+        let mut wanted: usize = line.spans.iter().map(|span| style::columns(&span.content)).sum();
+        // Nobody misses blanks.
+        wanted -= line.spans.last().map_or(0, |last| last.content.len() - last.content.trim_end().len());
         for span in &line.spans {
             let room = usize::from(place.right().saturating_sub(x));
-            x = out.set_stringn(x, place.y, &span.content, room, self.style(span.style)).0;
+            let columns = style::columns(&span.content);
+            let is_cut = columns >= room && wanted > room;
+            let text =
+                if is_cut { style::cut(&format!("{}…", span.content), room) } else { span.content.to_string() };
+            x = out.set_stringn(x, place.y, &text, room, self.style(span.style)).0;
+            if is_cut {
+                return;
+            }
+            wanted = wanted.saturating_sub(columns);
         }
     }
 
@@ -134,19 +149,42 @@ impl Canvas<'_> {
         self.worst(state, below, out);
     }
 
-    /// The finding that matters most, or that there is none.
+    /// The finding that matters most and what to do about it, or that there is none.
     fn worst(&self, state: &State, place: Rect, out: &mut Buffer) {
-        let worst = state.scene.entries.first().filter(|entry| !entry.is_closed());
-        let line = match worst {
-            Some(entry) => {
-                let finding = entry.last();
-                let word = format!("{}[{}] ", finding.rule.severity, finding.rule.name);
-                Line::from(vec![self.span(word, diagnostic::colour(finding)), self.span(&*finding.headline, BOLD)])
-            }
-            None if state.scene.entries.is_empty() => Line::from(self.span("nothing was found", DIM)),
-            None => Line::from(self.span("nothing is open: all that was found is over", GOOD)),
+        let scene = &state.scene;
+        let is_past = scene.flow != Flow::Live;
+        let is_told = |entry: &&Arc<Entry>| match entry.last().stage {
+            Stage::Withdrawn => false,
+            Stage::Resolved => is_past,
+            Stage::New | Stage::Ongoing => true,
         };
-        self.line(out, place, &line);
+        let Some(entry) = scene.entries.first().filter(is_told) else {
+            let (what, style) = match scene.entries.is_empty() {
+                true if !state.given.is_empty() => ("nothing was found that passes the filter", DIM),
+                true => ("nothing was found", DIM),
+                false => ("nothing is open: all that was found is over", GOOD),
+            };
+            self.text(out, place, what, style);
+            return;
+        };
+        let finding = &entry.told;
+        let mut spans = vec![self.span(
+            format!("{}[{}] ", finding.rule.severity, finding.rule.name),
+            diagnostic::severity(finding.rule.severity),
+        )];
+        if entry.is_closed() {
+            spans.push(self.span("over: ", GOOD));
+        }
+        spans.push(self.span(&*finding.headline, BOLD));
+        self.line(out, Rect { height: 1, ..place }, &Line::from(spans));
+        if let Some(fix) = finding.fixes.first() {
+            let below = Rect { y: place.y + 1, height: place.height.saturating_sub(1), ..place };
+            self.line(
+                out,
+                below,
+                &Line::from(vec![self.span("  fix  ", GOOD), self.span(&**fix, anstyle::Style::new())]),
+            );
+        }
     }
 
     fn foot(&self, state: &State, place: Rect, out: &mut Buffer) -> Option<Position> {
@@ -202,6 +240,7 @@ impl Canvas<'_> {
 /// The keys that the foot names.
 const KEYS: [(&str, &str); 9] = [
     ("?", "help"),
+    ("q", "quit"),
     ("Tab", "part"),
     ("/", "filter"),
     ("z", "trouble"),
@@ -209,7 +248,6 @@ const KEYS: [(&str, &str); 9] = [
     ("e", "explain"),
     ("n", "next"),
     ("Space", "pause"),
-    ("q", "quit"),
 ];
 
 /// A time span in at most five columns: `12s`, `4m`, `3h`, `2d`.

@@ -38,9 +38,23 @@ impl Entry {
         self.end.is_some()
     }
 
-    fn rank(&self) -> impl Ord + use<> {
-        (self.is_closed(), Reverse(self.told.rule.severity), Reverse(self.last().at), Reverse(self.id))
+    fn rank(&self, order: Order) -> impl Ord + use<> {
+        let is_last = match order {
+            Order::Present => self.is_closed(),
+            Order::Past => self.last().stage == Stage::Withdrawn,
+        };
+        let severity = Reverse(self.told.rule.severity);
+        (is_last, severity, self.is_closed(), Reverse(self.last().at), Reverse(self.id))
     }
+}
+
+/// What matters most: now, what is to be done; of the past, what was worst, be it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Open before closed, then urgent before not.
+    Present,
+    /// Urgent before not, then open before closed; last what was wrong.
+    Past,
 }
 
 /// What findings have in common that are told as one.
@@ -94,17 +108,17 @@ impl Found {
 
     /// Drops a tenth of them, those that matter least.
     fn forget(&mut self) {
-        let entries = self.ranked();
+        let entries = self.ranked(Order::Present);
         for entry in entries.iter().skip(MOST - MOST / 10) {
             self.entries.remove(&entry.id);
         }
         self.by_likeness.retain(|_, id| self.entries.contains_key(id));
     }
 
-    /// All of them, those first that matter most: open before closed, urgent before not, late before early.
-    pub fn ranked(&self) -> Vec<Arc<Entry>> {
+    /// All of them, those first that matter most; else late before early.
+    pub fn ranked(&self, order: Order) -> Vec<Arc<Entry>> {
         let mut entries: Vec<_> = self.entries.values().cloned().collect();
-        entries.sort_by_key(|entry| entry.rank());
+        entries.sort_by_key(|entry| entry.rank(order));
         entries
     }
 

@@ -16,6 +16,7 @@ use crate::{
     ident::file_name,
     page::{self, About},
     source::trace::Trace,
+    time::BootNs,
     top::{
         board::Board,
         tape::{Place, Tape},
@@ -89,7 +90,8 @@ fn page(tape: Tape, out: File) -> Result<()> {
     let mounted = place.mount()?;
     let mut trace = Trace::open(mounted.path())?;
     let mut detector = Detector::new(&thresholds);
-    let mut history = History::of(&mut trace, &mut detector, |_| {})?;
+    let mut history = History::default();
+    history.play(&mut trace, &mut detector, (BootNs::ZERO, BootNs::MAX), |_| {})?;
     let about = About::new(name.unwrap_or_else(|| "tracer top".to_owned()), &trace, &history);
     let mut out = BufWriter::new(out);
     page::write(&mut out, &mut history, &about).and_then(|()| out.flush()).context("cannot write it")

@@ -4,8 +4,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 
 /// The smallest screen on which everything has room.
 pub const SMALLEST: (u16, u16) = (60, 16);
-/// Lines of the head: who and when, and what is worst.
-const HEAD: u16 = 2;
+/// Lines of the head: who and when, what is worst, and what to do about it.
+const HEAD: u16 = 3;
 /// Lines of the time line: its title, three lines of bars, marks and times.
 const LINE: u16 = 6;
 /// Columns before the bars of the time line.
@@ -14,7 +14,7 @@ pub const LABELS: u16 = 9;
 /// The parts of the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// Who and when, and what is worst.
+    /// Who and when, what is worst, and what to do about it.
     pub head: Rect,
     /// Processes, with a title.
     pub tree: Rect,

@@ -28,7 +28,7 @@ use crate::{
     top::{
         board::{Ask, Board},
         deck::{Deck, FRAME},
-        found::Found,
+        found::{Found, Order},
         keep::keep,
         lately::Lately,
         query::Query,
@@ -138,7 +138,7 @@ impl Watch {
         let began = used();
         let now = world.now();
         let accused = self.found.accused(now);
-        let mut entries = self.found.ranked();
+        let mut entries = self.found.ranked(Order::Present);
         entries.retain(|entry| self.query.shows_finding(world, &entry.told));
         let line = Line {
             span: (self.began.max(now - KEPT), now),

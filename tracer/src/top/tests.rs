@@ -26,7 +26,7 @@ use crate::{
         board::{Ask, Board},
         deck::Deck,
         draw::Canvas,
-        found::Found,
+        found::{Found, Order},
         lately::Lately,
         query::Query,
         rows::{Maker, RowId, What},
@@ -223,7 +223,7 @@ fn hostile() -> Scene {
     Scene {
         at: world.now(),
         rows: Maker { world, lately: &lately, accused: &accused, query: &query }.rows(),
-        entries: found.ranked(),
+        entries: found.ranked(Order::Present),
         ..Scene::default()
     }
 }
@@ -371,6 +371,29 @@ fn the_filter_speaks_the_language_of_the_command_line() {
     assert_eq!(state.input(&key(KeyCode::Enter)), None);
     let prompt = state.prompt.as_ref().unwrap();
     assert!(prompt.question == Question::Filter && prompt.error.as_ref().unwrap().contains("'--rul'"), "{prompt:?}");
+}
+
+#[test]
+fn where_a_filter_lets_nothing_pass_it_is_not_said_that_nothing_was_found() {
+    let (scene, _) = demo(Span::ms(300), None);
+    let mut state = state(Arc::new(Scene { entries: Vec::new(), ..(*scene).clone() }), 80, 24);
+    assert!(text(&drawn(&state)).contains("\nnothing was found\n"));
+    state.given = "--rule zombie-leak".to_owned();
+    assert!(text(&drawn(&state)).contains("\nnothing was found that passes the filter\n"));
+}
+
+#[test]
+fn of_the_past_what_was_worst_stands_first_and_now_what_is_open() {
+    let (scene, _) = demo(Span::ZERO, None);
+    let past: Vec<_> = scene.entries.iter().map(|entry| (entry.told.rule.severity, entry.is_closed())).collect();
+    assert!(past.iter().any(|&(_, is_closed)| is_closed));
+    assert!(past.is_sorted_by_key(|&(severity, is_closed)| (std::cmp::Reverse(severity), is_closed)), "{past:?}");
+    let mut found = Found::default();
+    scene.entries.iter().flat_map(|entry| [Some(&entry.told), entry.end.as_ref()]).flatten().for_each(|finding| {
+        found.add(finding.clone());
+    });
+    let now: Vec<_> = found.ranked(Order::Present).iter().map(|entry| entry.is_closed()).collect();
+    assert!(now.is_sorted() && now.contains(&true) && now.contains(&false), "{now:?}");
 }
 
 #[test]

@@ -68,15 +68,22 @@ function layout(story) {
   return { rows, heads, height: top };
 }
 
-/** Text that no name in it can turn around. */
-function write(context, text, x, y, most) {
+/** Text that no name in it can turn around. With a rim it can be read on stripes and lines. */
+function write(context, text, x, y, most, rim) {
   let shown = text;
   if (most !== undefined) {
     const fits = Math.floor(most / 6.7);
     if (fits < 3) return;
     if (shown.length > fits) shown = `${shown.slice(0, fits - 1)}…`;
   }
-  context.fillText(`\u202d${shown}\u202c`, x, y);
+  shown = `\u202d${shown}\u202c`;
+  if (rim) {
+    context.strokeStyle = rim;
+    context.lineWidth = 3;
+    context.lineJoin = "round";
+    context.strokeText(shown, x, y);
+  }
+  context.fillText(shown, x, y);
 }
 
 function drawLife(context, colours, story, life, scale, y, isChosen) {
@@ -93,8 +100,8 @@ function drawLife(context, colours, story, life, scale, y, isChosen) {
   context.fillStyle = colours.ink;
   const name = life.names[life.names.length - 1][1];
   const left = Math.max(x, 0) + 3;
-  if (life.isFound && end > 0 && end - left < 40) write(context, name, end + 4, y + ROW - 4);
-  else write(context, name, left, y + ROW - 4, end - left);
+  if (life.isFound && end > 0 && end - left < 40) write(context, name, end + 4, y + ROW - 4, undefined, colours.paper);
+  else write(context, name, left, y + ROW - 4, end - left, end > died ? colours.paper : undefined);
 }
 
 /** Stripes: a zombie can be told without colours. */

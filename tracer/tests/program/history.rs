@@ -52,6 +52,18 @@ fn a_life_has_its_names_its_end_and_who_reaped_it() {
 }
 
 #[test]
+fn a_life_has_the_names_that_it_gives_itself() {
+    let mut events = begun();
+    let comm = |name| info(100, 10, name).comm;
+    // As busybox does, which executes itself by another name; then it says the same again.
+    events.extend([fork(info(100, 10, "sh")), exec(100, "exe", b"sleep\x0010\0")]);
+    events.extend([EventKind::Rename(key(100), comm("sleep")), EventKind::Rename(key(100), comm("sleep"))]);
+    let history = history(&events);
+    let names: Vec<_> = life(&history, 100).names.iter().map(|(_, name)| name.to_string()).collect();
+    assert_eq!(names, ["sh", "exe", "sleep"]);
+}
+
+#[test]
 fn a_signal_has_both_ends_and_its_fate() {
     let mut events = begun();
     events.extend([

@@ -229,3 +229,41 @@ fn a_recording_that_was_cut_makes_a_page_that_says_so() {
     let refused = run(&["report", cut.to_str().unwrap()]);
     assert!(refused.status.code() == Some(1) && refused.stdout.is_empty(), "{refused:?}");
 }
+
+#[test]
+fn what_stands_first_says_where_and_what_to_do() {
+    let page = stdout(&["report", &fires("exec-leftover")]);
+    let lead = between(&page, "<ol class=\"lead\">", "</ol>");
+    let card = between(&page, "<article", "</article>");
+    let fix = between(card, "<dt>fix</dt><dd>", "</dd>");
+    assert!(lead.contains(&format!("<p class=\"fix\"><b>fix</b> {fix}</p>")), "{lead}");
+    // The same advice is not given twice: the dropped signal and the slow stop have one fix.
+    let page = stdout(&["report", &fires("slow-stop")]);
+    let lead = between(&page, "<ol class=\"lead\">", "</ol>");
+    let fixes: Vec<_> = lead.split("<b>fix</b> ").skip(1).map(|rest| rest.split_once("</p>").unwrap().0).collect();
+    assert!(!fixes.is_empty() && fixes.len() < lead.matches("<li ").count(), "{lead}");
+    assert!(fixes.iter().all(|fix| fixes.iter().filter(|other| *other == fix).count() == 1), "{lead}");
+}
+
+#[test]
+fn a_page_can_be_of_a_part_and_says_so() {
+    let file = fires("slow-stop");
+    let whole = stdout(&["report", &file]);
+    let pid = data(&whole)["lives"]["pid"].as_array().unwrap().last().unwrap().clone();
+    assert!(!whole.contains("<dt>shown</dt>"));
+    let lives = |page: &str| data(page)["lives"]["pid"].as_array().unwrap().len();
+    let part = stdout(&["report", &file, "--rule", "slow-stop", "-s", "TERM"]);
+    assert!(part.contains("<dt>shown</dt><dd>only --signal SIGTERM --rule slow-stop</dd>"), "{part}");
+    assert!(part.contains("class=\"finding warning\"") && !part.contains("<h4>init-ignored-signal"), "{part}");
+    let names: Vec<_> = data(&part)["signal_names"].as_object().unwrap().values().cloned().collect();
+    assert_eq!(names, ["SIGTERM"]);
+    let one = stdout(&["report", &file, "--pid", &pid.to_string()]);
+    assert!(lives(&one) < lives(&whole), "{} of {}", lives(&one), lives(&whole));
+    assert!(data(&one)["lives"]["pid"].as_array().unwrap().contains(&pid));
+    assert!(one.contains("have to do with what this page was asked for"));
+    // A time in which nothing was found.
+    let early = stdout(&["report", &file, "--until", "+1ms"]);
+    assert!(early.contains("The rules found nothing in the part that is shown.") && early.contains("only until 20"));
+    let none = run(&["report", &file, "--container", "nobody"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no container, image or pod nobody"));
+}

@@ -46,13 +46,14 @@ impl Canvas<'_> {
         }
     }
 
-    /// The headline, broken over the lines of the place; before it how urgent it is, and when it was reported.
+    /// The headline, broken over the lines of the place; before it how urgent it is, and when it was reported. Of what is
+    /// over, too, it says what it was: how it ended is a part of its story.
     fn entry(&self, state: &State, entry: &Entry, place: Rect, out: &mut Buffer) {
-        let finding = entry.last();
+        let finding = &entry.told;
         let time = clock::rough(finding.at, state.scene.wall_offset_ns, self.zone);
         let times = if entry.count > 1 { format!("×{} ", entry.count) } else { String::new() };
         let lead = [
-            self.span(format!("{} ", sign(entry)), diagnostic::colour(finding)),
+            self.span(format!("{} ", sign(entry)), diagnostic::colour(entry.last())),
             self.span(format!("{time} "), DIM),
             self.span(times, WARN),
         ];

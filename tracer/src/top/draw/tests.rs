@@ -30,7 +30,7 @@ fn alone((width, height): (u16, u16), draw: impl FnOnce(&Canvas<'_>, Rect, &mut 
 #[test]
 fn the_head_says_when_how_much_and_what_is_worst() {
     let state = moment();
-    assert_snapshot!("head", alone((100, 2), |canvas, part, out| canvas.head(&state, part, out)));
+    assert_snapshot!("head", alone((100, 3), |canvas, part, out| canvas.head(&state, part, out)));
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::{
 
 /// Deeper rows are indented no further.
 const DEEPEST: usize = 12;
+/// A command line is shown where that much of it has room.
+const LEGIBLE: usize = 6;
 /// From that many columns on, pids inside of namespaces have a column.
 const WIDE: u16 = 56;
 
@@ -90,10 +92,6 @@ impl Canvas<'_> {
         for (style, mark) in marks(shown) {
             spans.push(self.span(format!(" {mark}"), style));
         }
-        let command = shown.args.to_string();
-        if !command.is_empty() && shown.condition == Condition::Alive {
-            spans.push(self.span(format!("  {command}"), DIM));
-        }
         // At the right edge: signals of the last seconds, if there were any, and the age.
         let sparks = match shown.signals.iter().any(|&n| n > 0) {
             true if place.width >= WIDE => shown.signals.len(),
@@ -101,6 +99,14 @@ impl Canvas<'_> {
             false => 0,
         };
         let edge = u16::try_from(sparks + 6).unwrap_or(0);
+        let command = shown.args.to_string();
+        let used: usize = spans.iter().map(|span| style::columns(&span.content)).sum();
+        let room = usize::from(place.width.saturating_sub(edge)).saturating_sub(used + 2);
+        // Its first letters alone would read like a part of the word before.
+        let is_legible = room >= LEGIBLE.min(style::columns(&command));
+        if !command.is_empty() && is_legible && shown.condition == Condition::Alive {
+            spans.push(self.span(format!("  {command}"), DIM));
+        }
         self.line(out, Rect { width: place.width.saturating_sub(edge), ..place }, &Line::from(spans));
         let right = Rect { x: place.right() - edge, width: edge, ..place };
         let bars: String = shown.signals[shown.signals.len() - sparks..].iter().map(|&n| bar(n.into(), 100)).collect();
