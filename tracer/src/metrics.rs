@@ -306,7 +306,7 @@ mod tests {
         story.snapshot(&[born(1, 0)]);
         let parents = MOST as u32 + 100;
         for pid in 1000..1000 + parents {
-            story.fork(born(pid, 1)).fork(born(pid + 10_000, pid)).exit(end(pid + 10_000, pid, Adopter::NoChildren));
+            story.fork(born(pid, 1)).fork(born(pid + 10_000, pid)).exit(end(pid + 10_000, pid, Adopter::None));
         }
         story.wait(3_000, &[]);
         let text = Metrics::default().text(story.world()).unwrap();

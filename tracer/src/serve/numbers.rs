@@ -12,6 +12,7 @@ use tokio::{sync::watch, time::timeout};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the two meet.
+#[derive(Default)]
 pub struct Numbers {
     is_wanted: AtomicBool,
     answer: watch::Sender<Answer>,
@@ -22,12 +23,6 @@ struct Answer {
     text: Bytes,
     /// Nothing will change any more.
     is_last: bool,
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        Self { is_wanted: AtomicBool::default(), answer: watch::Sender::default() }
-    }
 }
 
 impl Numbers {
