@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use clap_complete::Shell;
@@ -14,6 +14,7 @@ use crate::{
     console::style,
     filter::{NsArg, Options, parse_ns, rule},
     finding::RuleDef,
+    ident::quote,
     serve::door::parse_address,
     signal::Signal,
     source::{hooks::Hooks, load::LoadOptions},
@@ -422,7 +423,7 @@ pub struct Completions {
 The Debian package brings all of them: man tracer-watch.")]
 pub struct Man {
     /// The command [default: the program as a whole]
-    #[arg(value_parser = command())]
+    #[arg(value_parser = parse_command)]
     pub command: Option<String>,
 
     /// Write all pages into this folder, over those that are there
@@ -431,12 +432,14 @@ pub struct Man {
 }
 
 /// The name of a command.
-fn command() -> impl TypedValueParser<Value = String> {
-    PossibleValuesParser::new(
-        Command::augment_subcommands(clap::Command::new("tracer"))
-            .get_subcommands()
-            .map(|command| command.get_name().to_owned()),
-    )
+fn parse_command(text: &str) -> Result<String, String> {
+    // Not a list of possible values: this would need the whole definition, of which it is a part.
+    let program = Cli::command();
+    let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
+    if names.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("no command is called {}; there are {}", quote(text), names.join(", ")))
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -499,8 +502,6 @@ fn word<T: Copy + Send + Sync + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
     use crate::{
         filter::{SignalArg, parse_signal},

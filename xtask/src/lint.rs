@@ -5,11 +5,11 @@ use std::{env, process::ExitCode};
 use anyhow::Result;
 
 use crate::{
-    licences, portable,
+    licences,
     process::{cargo, run},
     setup,
     toolchain::Toolchain,
-    workspace::Workspace,
+    workspace::{PACKAGES, Workspace},
 };
 
 /// The sub-command.
@@ -26,7 +26,7 @@ pub fn check(workspace: &Workspace, toolchain: Result<&Toolchain, String>) -> Re
     licences::check(workspace)?;
     // The fuzz targets have a lock file of their own, which a new dependency of tracer makes stale.
     run(cargo(workspace).args(["update", "--quiet", "--workspace", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))?;
-    run(portable::cargo(workspace, "clippy").args(["--all-targets", "--", "-D", "warnings"]))?;
+    run(cargo(workspace).arg("clippy").args(PACKAGES).args(["--all-targets", "--", "-D", "warnings"]))?;
     match toolchain {
         Ok(toolchain) => ebpf(workspace, toolchain),
         Err(reason) => {

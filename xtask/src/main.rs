@@ -12,7 +12,6 @@ mod fuzz;
 mod licences;
 mod lint;
 mod pictures;
-mod portable;
 mod process;
 mod search;
 mod setup;

@@ -12,9 +12,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    portable,
-    process::{on_path, run},
-    workspace::Workspace,
+    process::{cargo, on_path, run},
+    workspace::{PACKAGES, Workspace},
 };
 
 /// What the report is of: a dropped SIGTERM, zombies, an orphan, and the end of a namespace.
@@ -29,8 +28,8 @@ pub fn pictures() -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let folder = workspace.root.join("docs/pictures");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let mut test = portable::cargo(&workspace, "test");
-    test.args(["--quiet", "--test", "program", "docs::pictures"]).env("UPDATE_DOCS", "1");
+    let mut test = cargo(&workspace);
+    test.args(["test", "--quiet"]).args(PACKAGES).args(["--test", "program", "docs::pictures"]).env("UPDATE_DOCS", "1");
     run(&mut test)?;
     report(&workspace, &folder.join("report.png"))?;
     for picture in fs::read_dir(&folder)? {
@@ -49,7 +48,7 @@ fn report(workspace: &Workspace, picture: &Path) -> Result<()> {
     let page = scratch.join("report.html");
     let recording = workspace.root.join(RECORDING);
     // It was built for the test of the other pictures.
-    let mut tracer = Command::new(portable::program(workspace, "tracer"));
+    let mut tracer = Command::new(workspace.tested("tracer"));
     tracer.arg("report").arg(recording).arg("-o").arg(&page);
     // It overwrites nothing.
     let _ = fs::remove_file(&page);

@@ -6,10 +6,10 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    lint, portable,
-    process::{root_prefix, status},
+    lint,
+    process::{cargo, root_prefix, status},
     setup,
-    workspace::Workspace,
+    workspace::{PACKAGES, Workspace},
 };
 
 /// The tests with containers, by the beginning of their names.
@@ -44,9 +44,9 @@ pub fn test(options: Options) -> Result<ExitCode> {
     lint::check(&workspace, Ok(&toolchain))?;
 
     let cargo_test = |kinds: &[&str]| {
-        let mut command = portable::cargo(&workspace, "test");
-        command.arg("--no-fail-fast").args(kinds).args(&filter);
-        command.env("TRACER_BIN", portable::program(&workspace, "tracer"));
+        let mut command = cargo(&workspace);
+        command.args(["test", "--no-fail-fast"]).args(PACKAGES).args(kinds).args(&filter);
+        command.env("TRACER_BIN", workspace.tested("tracer"));
         command
     };
     // Documentation first: what ends the output is then the last test program's result.
@@ -84,7 +84,7 @@ const PROGRAMS: &[&str] = &["--lib", "--bins", "--tests", "--examples"];
 
 /// Has cargo start each test program as root; sudo drops the environment, so it is said again.
 fn runner(workspace: &Workspace, sudo: &[String]) -> String {
-    let tracer = format!("TRACER_BIN={}", portable::program(workspace, "tracer").display());
+    let tracer = format!("TRACER_BIN={}", workspace.tested("tracer").display());
     let words: Vec<_> = sudo.iter().map(String::as_str).chain(["env", &tracer]).collect();
     format!("target.'cfg(all())'.runner = {words:?}")
 }

@@ -17,10 +17,10 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
-    debian, portable,
-    process::{on_path, shown},
+    debian,
+    process::{cargo, on_path, shown},
     setup,
-    workspace::Workspace,
+    workspace::{PACKAGES, Workspace},
 };
 
 mod apt;
@@ -159,8 +159,8 @@ impl Downloads {
     }
 }
 
-/// What is inside, linked statically: every program of `tracer` and `tracer-tests`, by name, and
-/// the kernel tests.
+/// What is inside: every program of `tracer` and `tracer-tests`, by name, and the kernel tests. They are those that are
+/// tested here, too, with the libraries of this machine, so that nothing is compiled twice.
 struct Binaries {
     programs: BTreeMap<String, PathBuf>,
     tests: PathBuf,
@@ -168,8 +168,10 @@ struct Binaries {
 
 impl Binaries {
     fn build(workspace: &Workspace) -> Result<Self> {
-        let mut command = portable::cargo(workspace, "build");
+        let mut command = cargo(workspace);
         command
+            .arg("build")
+            .args(PACKAGES)
             .args(["--bins", "--test", "kernel", "--message-format=json-render-diagnostics"])
             .stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("cannot start `{}`", shown(&command)))?;
@@ -198,11 +200,11 @@ impl Binaries {
         image.add("/init", 0o755, include_str!("vm/init.sh").replace("@JOBS@", &script).as_bytes())?;
         image.add_file("/bin/busybox", &machine.busybox)?;
         for (name, path) in programs {
-            image.add_file(&format!("/target/release/{name}"), path)?;
+            image.add_program(&format!("/target/release/{name}"), path)?;
         }
-        image.add_file("/target/release/deps/kernel", tests)?;
+        image.add_program("/target/release/deps/kernel", tests)?;
         for program in PROGRAMS.into_iter().filter_map(on_path) {
-            image.add_program(&program)?;
+            image.add_program(&program.to_string_lossy(), &program)?;
         }
         Ok(image)
     }

@@ -21,6 +21,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// A program that was built to be tested.
+    pub fn tested(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(name)
+    }
+
     /// Asks the environment that `cargo xtask` gives to its program.
     pub fn find() -> Result<Self> {
         let manifest =

@@ -78,6 +78,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["record", "-o", "x", "--before", "3s"], "--snapshot-on"),
         (&["export", "x", "--to", "xml"], "[possible values: perfetto, jsonl, parquet, csv]"),
         (&["explain", "nonsense"], "init-ignored-signal"),
+        (&["man", "wach"], "no command is called wach; there are watch, top,"),
         (&["why"], "<PID|NAME>"),
         (&["why", "0"], "there is no pid 0"),
         (&["why", "1", "--at", "-10s"], "<FILE>"),

@@ -26,14 +26,14 @@ fn bash_completes_commands_options_and_words() {
 
 #[test]
 fn every_shell_gets_something_of_its_own() {
-    for (shell, sign) in [
-        ("zsh", "#compdef tracer"),
-        ("fish", "complete -c tracer"),
-        ("elvish", "edit:completion"),
-        ("powershell", "Register-ArgumentCompleter"),
+    for (shell, sign, word) in [
+        ("zsh", "#compdef tracer", "init-ignored-signal"),
+        ("fish", "complete -c tracer", "init-ignored-signal"),
+        ("elvish", "edit:completion", "--min-severity"),
+        ("powershell", "Register-ArgumentCompleter", "--min-severity"),
     ] {
         let script = stdout(&["completions", shell]);
-        assert!(script.contains(sign) && script.contains("init-ignored-signal"), "{shell}: {script}");
+        assert!(script.contains(sign) && script.contains(word), "{shell}: {script}");
     }
 }
 

@@ -44,11 +44,11 @@ impl Image {
         self.add(path, 0o755, &content)
     }
 
-    /// Adds a program of the machine at its own place, with the libraries it is linked to.
-    pub fn add_program(&mut self, program: &Path) -> Result<()> {
-        self.add_file(&program.to_string_lossy(), program)?;
+    /// Adds a program, with the libraries that it is linked to at their own places.
+    pub fn add_program(&mut self, path: &str, from: &Path) -> Result<()> {
+        self.add_file(path, from)?;
         // It fails on a program that is linked statically.
-        let libraries = read(Command::new("ldd").arg(program)).unwrap_or_default();
+        let libraries = read(Command::new("ldd").arg(from)).unwrap_or_default();
         for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
             self.add_file(library, Path::new(library))?;
         }
