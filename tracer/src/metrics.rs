@@ -303,7 +303,8 @@ mod tests {
     #[test]
     fn zombies_of_very_many_parents_are_all_counted_and_labels_are_bounded() {
         let mut story = crate::story::Story::new();
-        story.snapshot(&[born(1, 0)]);
+        // Later than the starts of all of them.
+        story.snapshot(&[born(1, 0)]).wait(20_000, &[]);
         let parents = MOST as u32 + 100;
         for pid in 1000..1000 + parents {
             story.fork(born(pid, 1)).fork(born(pid + 10_000, pid)).exit(end(pid + 10_000, pid, Adopter::None));
