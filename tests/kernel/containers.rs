@@ -435,21 +435,24 @@ fn docker_audit() {
         command.env("DOCKER_HOST", docker.host());
         let output = output(command);
         let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-        let lines = lines.filter(|line| line["container"]["name"].is_string());
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        // The machine may have other namespaces.
+        let is_any_deaf = lines.iter().any(|line| line["acts"] == false);
+        assert_eq!(output.status.code(), Some(if is_any_deaf { 3 } else { 0 }), "{text}");
+        let lines = lines.into_iter().filter(|line| line["container"]["name"].is_string());
         let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let told = |line: serde_json::Value| {
             let is_guess = line["sure"] == "guess";
             (word(&line["container"]["name"]), (word(&line["signal"]), line["acts"].as_bool(), is_guess))
         };
-        let by_name: BTreeMap<_, _> = lines.map(told).collect();
-        (by_name, output.status.code())
+        lines.map(told).collect::<BTreeMap<_, _>>()
     };
     let right = ("right".to_owned(), ("SIGUSR1".to_owned(), Some(true), false));
     let wrong = ("wrong".to_owned(), ("SIGUSR2".to_owned(), Some(false), false));
     // A program that has just begun may still set up its handlers.
-    while audit().0.values().any(|&(.., is_guess)| is_guess) {}
-    assert_eq!(audit(), ([right.clone(), wrong].into(), Some(3)));
+    while audit().values().any(|&(.., is_guess)| is_guess) {}
+    assert_eq!(audit(), [right.clone(), wrong].into());
     docker.run(&["rm", "-f", "wrong"]);
-    assert_eq!(audit(), ([right].into(), Some(0)));
+    assert_eq!(audit(), [right].into());
 }

@@ -173,7 +173,8 @@ pub fn lead(sections: &[Section]) -> (Vec<Sentence>, u64) {
                 cards.into_iter().enumerate()
             })
             .collect();
-        cards.sort_by_key(|(place, _)| *place);
+        // What lasts, or was over at once, before what is over by now.
+        cards.sort_by_key(|(place, card)| (*place, card.ending.is_some()));
         for (_, card) in cards.into_iter().take(SENTENCES - lead.len()) {
             lead.push(Sentence {
                 anchor: card.anchor.clone(),

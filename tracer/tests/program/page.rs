@@ -89,6 +89,8 @@ fn what_is_most_urgent_stands_first() {
     let lead = between(&page, "<ol class=\"lead\">", "</ol>");
     assert_eq!(lead.matches("<li ").count(), 3);
     assert!(lead.trim_start().starts_with("<li class=\"warning\">"), "{lead}");
+    let is_over: Vec<_> = lead.split("<li ").skip(1).map(|sentence| sentence.contains("class=\"over\"")).collect();
+    assert!(is_over.is_sorted(), "{lead}");
     let stops = between(&page, "<tbody>", "</tbody>");
     for wanted in ["sleep (pid ", "SIGTERM", "kill (pid ", "no-handler", "killed", "1.0 s"] {
         assert!(stops.contains(wanted), "{wanted}: {stops}");
