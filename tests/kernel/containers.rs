@@ -438,7 +438,7 @@ fn docker_audit() {
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         // The machine may have other namespaces.
-        let is_any_deaf = lines.iter().any(|line| line["acts"] == false);
+        let is_any_deaf = lines.iter().any(|line| line["acts"] == false && line["sure"] != "guess");
         assert_eq!(output.status.code(), Some(if is_any_deaf { 3 } else { 0 }), "{text}");
         let lines = lines.into_iter().filter(|line| line["container"]["name"].is_string());
         let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

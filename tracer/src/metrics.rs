@@ -306,10 +306,13 @@ mod tests {
         // Later than the starts of all of them.
         story.snapshot(&[born(1, 0)]).wait(20_000, &[]);
         let parents = MOST as u32 + 100;
-        for pid in 1000..1000 + parents {
-            story.fork(born(pid, 1)).fork(born(pid + 10_000, pid)).exit(end(pid + 10_000, pid, Adopter::None));
+        let mut zombies = Vec::new();
+        for parent in 1000..1000 + parents {
+            let child = parent + 10_000;
+            story.fork(born(parent, 1)).fork(born(child, parent)).exit(end(child, parent, Adopter::None));
+            zombies.push((child, b'Z', parent));
         }
-        story.wait(3_000, &[]);
+        story.wait(3_000, &zombies);
         let text = Metrics::default().text(story.world()).unwrap();
         let zombies = numbers(&text, "tracer_zombies{");
         assert_eq!((zombies.len(), zombies.iter().sum()), (MOST, i64::from(parents)));
