@@ -1,9 +1,9 @@
 //! Processes that cannot go on (killed, stopped), and parents that cannot learn what they wait for.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use rustix::process::Signal;
-use tracer_tests::{Run, stage::kill};
+use tracer_tests::{Run, machine::await_that, stage::kill};
 
 use crate::{Test, leaks::over, live};
 
@@ -24,13 +24,8 @@ pub fn trials() -> Vec<Test> {
 /// Waits until a process waits for a child: its main thread sleeps in `do_wait()`.
 fn await_wait(pid: i32) {
     let wchan = format!("/proc/{pid}/wchan");
-    for _ in 0..1000 {
-        if fs::read_to_string(&wchan).is_ok_and(|at| at.contains("wait")) {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("process {pid} does not wait");
+    let waits = || fs::read_to_string(&wchan).is_ok_and(|at| at.contains("wait"));
+    await_that(&format!("process {pid} waits"), waits);
 }
 
 fn who_is_killed_and_held_by_its_tracer_cannot_die() {

@@ -1,10 +1,11 @@
 //! Scenario 28: `tracer` starts after everything has happened.
 
-use std::{cell::RefCell, fs, rc::Rc, thread, time::Duration};
+use std::{cell::RefCell, rc::Rc};
 
 use rustix::process::Signal;
 use tracer_tests::{
     Run, Stage,
+    machine::{self, await_that},
     stage::{Own, kill},
 };
 
@@ -78,14 +79,8 @@ fn dead_main_thread() {
 }
 
 fn await_stop_of(pid: i32) {
-    let is_stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "));
-    for _ in 0..1000 {
-        if is_stopped() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("process {pid} is not stopped");
+    let is_stopped = || machine::stat(pid).is_some_and(|stat| stat.state == 'T');
+    await_that(&format!("process {pid} is stopped"), is_stopped);
 }
 
 fn stopped() {

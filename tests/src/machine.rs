@@ -140,14 +140,20 @@ impl Group {
             read("freezer.state").contains("FROZEN") || read("cgroup.events").contains("frozen 1")
         };
         // What is on its way is frozen a moment later.
-        for _ in 0..1000 {
-            if is_frozen() {
-                return frozen;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{} is not frozen", self.0.display());
+        await_that(&format!("{} is frozen", self.0.display()), is_frozen);
+        frozen
     }
+}
+
+/// Waits until that is so, for ten seconds; `what` says it as a sentence.
+pub fn await_that(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it did not come true in time that {what}");
 }
 
 /// See [`Group::freeze`].

@@ -406,9 +406,7 @@ pub struct Rules {
   source <(tracer completions bash)             for this shell
   tracer completions bash | sudo tee /usr/share/bash-completion/completions/tracer >/dev/null
   tracer completions zsh | sudo tee /usr/share/zsh/vendor-completions/_tracer >/dev/null
-  tracer completions fish > ~/.config/fish/completions/tracer.fish
-
-The Debian package brings those of bash, zsh and fish.")]
+  tracer completions fish > ~/.config/fish/completions/tracer.fish")]
 pub struct Completions {
     /// The shell
     pub shell: Shell,
@@ -418,9 +416,7 @@ pub struct Completions {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   tracer man watch | man -l -
-  sudo tracer man --all /usr/local/share/man/man1
-
-The Debian package brings all of them: man tracer-watch.")]
+  sudo tracer man --all /usr/local/share/man/man1      then: man tracer-watch")]
 pub struct Man {
     /// The command [default: the program as a whole]
     #[arg(value_parser = parse_command)]

@@ -42,7 +42,6 @@ const AGES: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_40
 
 /// See the module.
 pub struct Metrics {
-    summary: Summary,
     from: BootNs,
     lost: Bounded<Lost>,
     adopted: BTreeMap<&'static str, u64>,
@@ -87,7 +86,6 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            summary: Summary::default(),
             from: BootNs::ZERO,
             lost: Bounded::new(MOST),
             adopted: BTreeMap::new(),
@@ -101,13 +99,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All of them, in the text format of Prometheus.
+    /// All of them, in the text format of Prometheus. `summary` counts the same steps.
     ///
     /// # Errors
     /// None, as what is written to grows.
-    pub fn text(&self, world: &World) -> Result<String, fmt::Error> {
+    pub fn text(&self, world: &World, summary: &Summary) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("tracer");
-        self.counted(&mut registry);
+        self.counted(&mut registry, summary);
         now(&mut registry, world);
         let mut text = String::new();
         prometheus_text::encode(&mut text, &registry)?;
@@ -115,8 +113,8 @@ impl Metrics {
     }
 
     /// What happened since the start.
-    fn counted(&self, registry: &mut Registry) {
-        let Self { summary, from: _, lost, adopted, found, withdrawn, stops, wasted, ages } = self;
+    fn counted(&self, registry: &mut Registry, summary: &Summary) {
+        let Self { from: _, lost, adopted, found, withdrawn, stops, wasted, ages } = self;
         let by = |name, (&word, &count): (&&'static str, &u64)| ([(name, word)], count);
         counters(registry, "events", "Events by kind", summary.events.iter().map(|event| by("kind", event)));
         counters(registry, "events_dropped", "Events that were lost, by the place where they were", dropped(summary));
@@ -153,7 +151,6 @@ impl Sink for Metrics {
         if step.event.at < self.from {
             return Ok(());
         }
-        self.summary.count(step, self.from);
         for change in step.changes {
             match change {
                 Change::Signalled(sent) | Change::Taken(sent) if sent.verdict.is_loss() => {
@@ -313,7 +310,7 @@ mod tests {
             zombies.push((child, b'Z', parent));
         }
         story.wait(3_000, &zombies);
-        let text = Metrics::default().text(story.world()).unwrap();
+        let text = Metrics::default().text(story.world(), &Summary::default()).unwrap();
         let zombies = numbers(&text, "tracer_zombies{");
         assert_eq!((zombies.len(), zombies.iter().sum()), (MOST, i64::from(parents)));
         assert_eq!(numbers(&text, "tracer_zombies{container=\"(others)\""), [101]);

@@ -49,11 +49,11 @@ pub fn test(options: Options) -> Result<ExitCode> {
         command.env("TRACER_BIN", workspace.tested("tracer"));
         command
     };
-    // Documentation first: what ends the output is then the last test program's result.
     let mut programs = cargo_test(PROGRAMS);
     if no_kernel {
         programs.args(["--exclude", "tracer-tests"]);
     }
+    // Documentation first: what ends the output is then the last test program's result.
     let mut runs = vec![cargo_test(&["--doc"]), programs];
     if let Some(sudo) = root.filter(|sudo| !sudo.is_empty()) {
         // So far, each of them was ignored, for want of root.

@@ -1,14 +1,13 @@
 //! `tracer completions`: what a shell completes.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Completions};
+use crate::{
+    cli::{Cli, Completions},
+    commands::out::print,
+};
 
 /// Runs the command.
 ///
@@ -16,9 +15,9 @@ use crate::cli::{Cli, Completions};
 /// Only from writing.
 pub fn run(options: &Completions) -> anyhow::Result<ExitCode> {
     let Completions { shell } = options;
+    // Into memory: it panics where it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(*shell, &mut Cli::command(), "tracer", &mut script);
-    let mut out = io::stdout().lock();
-    out.write_all(&script).and_then(|()| out.flush()).context("cannot write to standard output")?;
+    print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,18 +1,13 @@
 //! `tracer man`: the manual pages, made of the same words as `--help`.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{fs, io, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Command, CommandFactory};
 
 use crate::{
     cli::{Cli, Man},
-    ident::quote,
+    commands::out::{cannot_write, print},
 };
 
 /// Runs the command.
@@ -25,15 +20,13 @@ pub fn run(options: &Man) -> anyhow::Result<ExitCode> {
     if let Some(folder) = all {
         for command in pages {
             let file = folder.join(format!("{}.1", command.get_name()));
-            write(command, &file)
-                .with_context(|| format!("cannot write {}", quote(file.as_os_str().as_encoded_bytes())))?;
+            fs::write(&file, page(command)?).with_context(|| cannot_write(&file))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let name = command.as_ref().map_or("tracer".to_owned(), |command| format!("tracer-{command}"));
     let command = pages.find(|page| page.get_name() == name).context("there is no such command")?;
-    let mut out = io::stdout().lock();
-    out.write_all(&page(command)?).and_then(|()| out.flush()).context("cannot write to standard output")?;
+    print(&page(command)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,10 +38,6 @@ fn commands() -> Vec<Command> {
     let mut all: Vec<_> = parts.collect();
     all.insert(0, program);
     all
-}
-
-fn write(command: Command, file: &Path) -> io::Result<()> {
-    fs::write(file, page(command)?)
 }
 
 fn page(command: Command) -> io::Result<Vec<u8>> {

@@ -1,11 +1,11 @@
 //! Where a command writes that makes a file of a recording: a new file, or standard output.
 
 use std::{
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::Path,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{console::stdout::Stdout, ident::file_name, trace::file};
 
@@ -22,6 +22,15 @@ pub fn writer(out: &Path) -> Result<BufWriter<Box<dyn Write>>> {
     let out: Box<dyn Write> =
         if is_stdout(out) { Box::new(Stdout::lock()) } else { Box::new(file::create(out, false)?) };
     Ok(BufWriter::with_capacity(1 << 16, out))
+}
+
+/// Prints what was made in memory on standard output.
+///
+/// # Errors
+/// Only from writing.
+pub fn print(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).context("cannot write to standard output")
 }
 
 /// What to say if it cannot be written.

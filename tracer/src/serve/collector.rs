@@ -39,7 +39,7 @@ impl Collector {
     }
 
     fn answer(&self, world: &World, is_last: bool) -> io::Result<()> {
-        let text = self.metrics.text(world).map_err(io::Error::other)?;
+        let text = self.metrics.text(world, &self.summary).map_err(io::Error::other)?;
         self.numbers.answer(text, is_last);
         Ok(())
     }
