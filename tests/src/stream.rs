@@ -246,6 +246,7 @@ impl Stream {
             | EventKind::CommandScope(_)
             | EventKind::TreeRoot(_)
             | EventKind::Running(_)
+            | EventKind::Thresholds(_)
             | EventKind::CommandLine(..)
             | EventKind::Look(_)
             | EventKind::Masks(..)

@@ -365,6 +365,9 @@ records! {
         /// Signals that were ignored then, as in the `exec`: a bit each from signal 1.
         ignored: u64,
     };
+
+    /// From here on, findings have these thresholds (JSON): an agent was given others.
+    85 Thresholds "thresholds" from "the configuration": ThresholdsRecord of 16 bytes {} then Rest::Json;
 }
 
 /// The first kind that no program in the kernel writes.

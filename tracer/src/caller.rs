@@ -45,12 +45,19 @@ pub enum CallerError {
     NoUser(&'static str, String),
 }
 
+static CALLER: OnceLock<Result<Option<Caller>, CallerError>> = OnceLock::new();
+
+/// This program works for itself, whoever has called it: before anybody asks.
+pub fn nobody_else() {
+    // If somebody has asked, that was for nothing that is written.
+    let _ = CALLER.set(Ok(None));
+}
+
 /// Who called this program by sudo or the like; `None` if this process is not root, or root itself called.
 ///
 /// # Errors
 /// If that cannot be told.
 pub fn caller() -> Result<Option<&'static Caller>, CallerError> {
-    static CALLER: OnceLock<Result<Option<Caller>, CallerError>> = OnceLock::new();
     let caller = CALLER.get_or_init(|| {
         if Uid::effective().is_root() { Caller::find(|name| std::env::var_os(name)) } else { Ok(None) }
     });

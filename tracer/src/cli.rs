@@ -22,6 +22,7 @@ use crate::{
     when::When,
 };
 
+pub mod agent;
 mod part;
 mod record;
 mod show;
@@ -29,6 +30,7 @@ mod thresholds;
 mod top;
 mod why;
 
+pub use agent::Agent;
 pub use part::Part;
 pub use record::Record;
 pub use show::Show;
@@ -74,6 +76,10 @@ pub enum Command {
     Why(Why),
     /// Predict, without eBPF, which containers ignore their stop signal or fail to reap
     Audit(Audit),
+    /// Watch without a terminal, as a service: findings to the journal, numbers, the last minutes in memory
+    Agent(Box<Agent>),
+    /// Check or print a configuration of the agent
+    Config(agent::Config),
     /// Say what this machine allows, and what therefore cannot be proved
     Doctor(Doctor),
     /// Explain a rule: what it means, why the kernel does so, how to fix it

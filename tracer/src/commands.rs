@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 
+pub mod agent;
 pub mod audit;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod dump;
@@ -38,6 +40,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Export(options) => export::run(options),
         Command::Watch(options) => watch::run(options),
         Command::Audit(options) => audit::run(options),
+        Command::Agent(options) => agent::run(options),
+        Command::Config(options) => config::run(options),
         Command::Report(options) => report::run(options),
         Command::Tree(options) => tree::run(options),
         Command::Why(options) => why::run(options),

@@ -15,10 +15,12 @@ pub use tracer_model::{
     step, stop, summary, thresholds, time, wire, world,
 };
 
+pub mod agent;
 pub mod audit;
 pub mod caller;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod console;
 pub mod density;
 pub mod diagnostic;

@@ -178,6 +178,19 @@ impl Pump {
         Ok(pump)
     }
 
+    /// From now on findings have these thresholds.
+    ///
+    /// # Errors
+    /// What `show` returns.
+    pub fn judge_by(
+        &mut self,
+        thresholds: &Thresholds,
+        show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
+    ) -> io::Result<()> {
+        self.limits = LimitsWatch::new(thresholds.pressure_at);
+        self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Thresholds(Box::new(*thresholds)) }, show)
+    }
+
     /// Whether rows of existing processes are still to come.
     pub fn is_listing(&self) -> bool {
         self.snapshot.as_ref().is_some_and(|snapshot| !snapshot.is_told)

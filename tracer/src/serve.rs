@@ -25,16 +25,20 @@ use crate::{
 mod collector;
 mod desk;
 pub mod door;
+mod guests;
 mod numbers;
 mod printer;
 mod reader;
+mod scrape;
 mod web;
 
 pub use collector::Collector;
 use desk::Desk;
 use door::Secret;
+pub use numbers::Counter;
 use numbers::Numbers;
 use reader::Update;
+pub use scrape::Scraped;
 use web::Room;
 
 /// How long the end waits for readers to get the last update.
@@ -75,21 +79,7 @@ impl Served {
             });
             let (title, printer) = (title.to_owned(), desk.clone());
             in_background("page printer", move || printer::run(&title, &printer, &print))?;
-            let (begun, begins) = sync_channel(1);
-            in_background("page server", move || {
-                let served = pump::event_loop().and_then(|runtime| {
-                    runtime.block_on(async {
-                        let listener = tokio::net::TcpListener::from_std(listener)?;
-                        let _ = begun.send(Ok(()));
-                        web::serve(listener, room).await;
-                        Ok(())
-                    })
-                });
-                if let Err(error) = served {
-                    let _ = begun.send(Err(error));
-                }
-            })?;
-            begins.recv().context("the server's thread has ended")??;
+            in_event_loop("page server", listener, |listener| web::serve(listener, room))?;
             Ok(Self { desk, numbers, url })
         };
         open().with_context(|| format!("cannot serve a page on {address}"))
@@ -102,7 +92,7 @@ impl Served {
 
     /// What takes the steps that the page tells. `start` is that of a recording, of which no step may be shown.
     pub fn collector(&self, history: History, start: Option<&StartInfo>) -> Collector {
-        Collector::new(history, start, self.desk.clone(), self.numbers.clone())
+        Collector::new(history, start, self.desk.clone(), Counter::new(self.numbers.clone()))
     }
 
     /// What is wrong with the recording, a sentence each.
@@ -132,4 +122,27 @@ fn in_background(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()>
     };
     thread::Builder::new().name(name.into()).spawn(work).context("cannot start a thread")?;
     Ok(())
+}
+
+/// Serves a port in a thread of its own.
+fn in_event_loop<F: Future<Output = ()>>(
+    name: &str,
+    listener: TcpListener,
+    serve: impl FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+) -> Result<()> {
+    let (begun, begins) = sync_channel(1);
+    in_background(name, move || {
+        let served = pump::event_loop().and_then(|runtime| {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let _ = begun.send(Ok(()));
+                serve(listener).await;
+                Ok(())
+            })
+        });
+        if let Err(error) = served {
+            let _ = begun.send(Err(error));
+        }
+    })?;
+    begins.recv().context("the server's thread has ended")?
 }

@@ -40,21 +40,21 @@ pub trait Sink {
 }
 
 /// A sink, and the count of what it was shown.
-pub struct Counted<'a> {
-    sink: &'a mut dyn Sink,
+pub struct Counted<'a, S: ?Sized = dyn Sink> {
+    sink: &'a mut S,
     summary: Summary,
     /// Boot time from which steps are counted and shown; the sink only follows earlier ones.
     from: BootNs,
 }
 
-impl<'a> Counted<'a> {
+impl<'a, S: Sink + ?Sized> Counted<'a, S> {
     /// Nothing was shown yet.
-    pub fn new(sink: &'a mut dyn Sink) -> Self {
+    pub fn new(sink: &'a mut S) -> Self {
         Self::from(sink, BootNs::ZERO)
     }
 
     /// Shows and counts only what happens from a boot time on.
-    pub fn from(sink: &'a mut dyn Sink, from: BootNs) -> Self {
+    pub fn from(sink: &'a mut S, from: BootNs) -> Self {
         sink.show_from(from);
         Self { sink, summary: Summary::default(), from }
     }
@@ -74,6 +74,11 @@ impl<'a> Counted<'a> {
     /// Only from writing.
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
+    }
+
+    /// The sink itself.
+    pub fn inner(&mut self) -> &mut S {
+        self.sink
     }
 
     /// So many lines were dropped because nobody read them in time: the end says so.

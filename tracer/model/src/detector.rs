@@ -11,7 +11,7 @@ use crate::{
     ident::ProcKey,
     rules::{self, NOBODY, Opinion, Rule, Wanted},
     step::Step,
-    thresholds::Thresholds,
+    thresholds::{THRESHOLDS, Thresholds},
     time::{BootNs, Seq, Span},
     world::{Process, World},
 };
@@ -70,9 +70,28 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
 pub struct Detector {
     world: World,
     rules: Vec<Box<dyn Rule>>,
+    judged_by: JudgedBy,
     asked: Asked,
     next_seq: Seq,
     changes: Vec<Change>,
+}
+
+/// The thresholds of the rules, and those of whoever made the stream.
+struct JudgedBy {
+    ours: Thresholds,
+    recorded: Thresholds,
+}
+
+impl JudgedBy {
+    /// The stream has others from here on. What its reader wants to be another remains so.
+    fn follow(&mut self, recorded: &Thresholds) {
+        for def in THRESHOLDS {
+            if (def.get)(&self.ours) == (def.get)(&self.recorded) {
+                (def.set)(&mut self.ours, (def.get)(recorded));
+            }
+        }
+        self.recorded = *recorded;
+    }
 }
 
 /// What the rules have reported so far.
@@ -90,6 +109,7 @@ impl Detector {
         Self {
             world: World::default(),
             rules: rules::judges(thresholds),
+            judged_by: JudgedBy { ours: *thresholds, recorded: *thresholds },
             asked: Asked::default(),
             next_seq: Seq::default(),
             changes: Vec::new(),
@@ -118,6 +138,14 @@ impl Detector {
         self.changes.clear();
         self.asked.findings.clear();
         self.world.apply(event, seq, &mut self.changes);
+        match &event.kind {
+            EventKind::Start(info) => self.judged_by.recorded = info.thresholds,
+            EventKind::Thresholds(thresholds) => {
+                self.judged_by.follow(thresholds);
+                self.rules = rules::judges(&self.judged_by.ours);
+            }
+            _ => {}
+        }
         let Self { world, rules, asked, changes, .. } = self;
         for change in &*changes {
             if !asked.ledger.is_empty() {
@@ -286,5 +314,43 @@ impl Rechecks {
 
     fn due(&self, now: BootNs) -> impl Iterator<Item = (usize, ProcKey)> {
         self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::Adopter,
+        story::{Story, born, end, start},
+    };
+
+    /// How long after its end a zombie is reported if the stream says `later` of the thresholds on its way.
+    fn told_after(ours: &Thresholds, recorded: &Thresholds, later: Option<Thresholds>) -> Option<Span> {
+        let mut story = Story::with(ours);
+        story.event(start(recorded));
+        story.snapshot(&[born(1, 0)]).fork(born(5, 1)).fork(born(6, 5));
+        if let Some(later) = later {
+            story.event(EventKind::Thresholds(Box::new(later)));
+        }
+        story.exit(end(6, 5, Adopter::None));
+        let died = story.now;
+        for _ in 0..20 {
+            story.wait(500, &[(6, b'Z', 5)]);
+        }
+        let told = story.found.iter().find(|finding| finding.rule.name == "unreaped-child")?;
+        Some(Span::seconds((told.at - died).0 / Span::SECOND.0))
+    }
+
+    #[test]
+    fn thresholds_that_the_stream_changes_hold_from_there_on_unless_the_reader_has_own_ones() {
+        let after = |seconds| Thresholds { unreaped_after: Span::seconds(seconds), ..Thresholds::default() };
+        let told = |ours, recorded, later| {
+            told_after(&after(ours), &after(recorded), later).map(|span| span.0 / Span::SECOND.0)
+        };
+        assert_eq!(told(2, 2, None), Some(2));
+        assert_eq!(told(2, 2, Some(after(5))), Some(5));
+        assert_eq!(told(3, 2, Some(after(5))), Some(3), "the reader's own stays");
+        assert_eq!(told(3, 2, None), Some(3));
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
     signal::Signal,
+    thresholds::Thresholds,
     time::{BootNs, Span},
 };
 
@@ -91,6 +92,8 @@ pub enum EventKind {
     TreeRoot(ProcKey),
     /// Since when a process runs its program. Only in an image of the world, which has no execs.
     Running(Running),
+    /// From here on, findings have these thresholds.
+    Thresholds(Box<Thresholds>),
     /// What is known about a container, or more than before.
     Container(Box<Container>),
     /// A process and its descendants belong to a container, by its id; if it is the init of a pid namespace, everything
@@ -137,6 +140,7 @@ impl EventKind {
             | Self::CommandScope(_)
             | Self::TreeRoot(_)
             | Self::Running(_)
+            | Self::Thresholds(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..) => false,
@@ -174,6 +178,7 @@ impl EventKind {
             | Self::CommandScope(_)
             | Self::TreeRoot(_)
             | Self::Running(_)
+            | Self::Thresholds(_)
             | Self::Container(_)
             | Self::Contained(..)
             | Self::OutOfMemory(..)

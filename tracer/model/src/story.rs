@@ -111,6 +111,16 @@ pub fn kill(from: u32, to: u32, signal: Signal) -> SignalSent {
     }
 }
 
+/// The beginning of a stream that has the fatal signals, and of others only what a finding may depend on.
+pub fn start(thresholds: &Thresholds) -> EventKind {
+    let info = serde_json::json!({
+        "version": "0", "kernel": "6", "boot_id": "", "host": "", "wall_offset_ns": 0, "hooks": [], "degraded": [],
+        "ring_size": 0, "all_signals": false, "fatal_signals": true, "all_deliveries": false, "arguments": [],
+        "thresholds": thresholds
+    });
+    EventKind::Start(serde_json::from_value(info).expect("the fields of a start"))
+}
+
 /// A detector, the clock of the story, and what was found so far.
 pub struct Story {
     /// What is told goes there.

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     host::StartInfo,
     ident::{Identity, PidNs, ProcKey},
+    thresholds::Thresholds,
     time::{BootNs, Span},
 };
 
@@ -125,6 +126,8 @@ struct Stream {
     tree_root: Option<ProcKey>,
     /// Whoever reads it asks for the tree of each process that has this pid.
     tree_of: Option<u32>,
+    /// The thresholds, if they are others than at the start.
+    thresholds: Option<Box<Thresholds>>,
 }
 
 impl Stream {

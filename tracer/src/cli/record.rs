@@ -99,7 +99,7 @@ pub struct Record {
     pub thresholds: ThresholdArgs,
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let wanted = "give a size, such as 500KiB, 100MiB or 2GiB";
     let bytes = parse_size::Config::new().with_binary().parse_size(text).map_err(|_| wanted)?;
     if bytes < SIZE_MIN {

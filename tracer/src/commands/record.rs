@@ -76,7 +76,7 @@ fn recorder(options: &cli::Record) -> Result<Recorder> {
 
 /// Through which others can ask a flight recorder. It records without one, too.
 fn door() -> Option<Door> {
-    Door::open().inspect_err(|error| say(format_args!("`tracer why` cannot ask this recorder: {error}"))).ok()
+    Door::open(None).inspect_err(|error| say(format_args!("`tracer why` cannot ask this recorder: {error}"))).ok()
 }
 
 /// Drives the recording until the command has ended or it is time to stop. If the recording stops first, waits for the

@@ -101,8 +101,11 @@ impl Recorders {
                 }
             };
             pids.push(recorder);
-            let open =
-                |path: &Path| told(options, &Provenance::Written(recorder, file_name(path)), || Trace::open(path));
+            let open = |path: &Path| {
+                told(options, &Provenance::Written(recorder, file_name(path)), || {
+                    Trace::of(kept::open(path, recorder).with_context(|| format!("cannot read {}", file_name(path)))?)
+                })
+            };
             all.extend(written.iter().rev().take(MOST_FILES).rev().map(|path| open(path)));
             all.extend(memory.map(|memory| {
                 told(options, &Provenance::Memory(recorder), || {

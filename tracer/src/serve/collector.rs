@@ -5,29 +5,25 @@ use std::{io, sync::Arc, time::Instant};
 
 use super::{
     desk::{Desk, Draft},
-    numbers::Numbers,
+    numbers::Counter,
 };
 use crate::{
-    event::EventKind, history::History, host::StartInfo, metrics::Metrics, sink::Sink, step::Step, summary::Summary,
-    time::BootNs, world::World,
+    event::EventKind, history::History, host::StartInfo, sink::Sink, step::Step, summary::Summary, time::BootNs,
+    world::World,
 };
 
 /// See the module.
 pub struct Collector {
     history: History,
-    metrics: Metrics,
-    summary: Summary,
-    from: BootNs,
+    counter: Counter,
     start: Option<Arc<StartInfo>>,
     desk: Arc<Desk>,
-    numbers: Arc<Numbers>,
 }
 
 impl Collector {
-    pub(super) fn new(history: History, start: Option<&StartInfo>, desk: Arc<Desk>, numbers: Arc<Numbers>) -> Self {
+    pub(super) fn new(history: History, start: Option<&StartInfo>, desk: Arc<Desk>, counter: Counter) -> Self {
         let start = start.map(|start| Arc::new(start.clone()));
-        let (metrics, summary) = (Metrics::default(), Summary::default());
-        Self { history, metrics, summary, from: BootNs::ZERO, start, desk, numbers }
+        Self { history, counter, start, desk }
     }
 
     fn draft(&self, world: &World, summary: &Summary, is_over: bool) -> io::Result<()> {
@@ -37,12 +33,6 @@ impl Collector {
         self.desk.put(Draft { start, history, is_over, complaints: Vec::new(), took: began.elapsed() });
         Ok(())
     }
-
-    fn answer(&self, world: &World, is_last: bool) -> io::Result<()> {
-        let text = self.metrics.text(world, &self.summary).map_err(io::Error::other)?;
-        self.numbers.answer(text, is_last);
-        Ok(())
-    }
 }
 
 impl Sink for Collector {
@@ -50,14 +40,10 @@ impl Sink for Collector {
         if let EventKind::Start(start) = &step.event.kind {
             self.start = Some(Arc::new((**start).clone()));
         }
-        self.summary.count(step, self.from);
         self.history.step(world, step)?;
-        self.metrics.step(world, step)?;
-        if self.numbers.is_wanted() {
-            self.answer(world, false)?;
-        }
+        self.counter.step(world, step)?;
         if self.desk.is_wanted() {
-            let mut summary = self.summary.clone();
+            let mut summary = self.counter.summary().clone();
             summary.conclude(world);
             self.draft(world, &summary, false)?;
         }
@@ -65,9 +51,8 @@ impl Sink for Collector {
     }
 
     fn show_from(&mut self, from: BootNs) {
-        self.from = from;
         self.history.show_from(from);
-        self.metrics.show_from(from);
+        self.counter.show_from(from);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -75,7 +60,7 @@ impl Sink for Collector {
     }
 
     fn finish(&mut self, world: &World, summary: &Summary) -> io::Result<()> {
-        self.answer(world, true)?;
+        self.counter.finish(world, summary)?;
         self.draft(world, summary, true)
     }
 }

@@ -1,12 +1,18 @@
-//! Numbers for Prometheus: the server asks, and the collector answers between two steps, so that it never waits.
+//! Numbers for Prometheus: the server asks, and whoever counts answers between two steps, so that it never waits.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::{sync::watch, time::timeout};
+
+use crate::{metrics::Metrics, sink::Sink, step::Step, summary::Summary, time::BootNs, world::World};
 
 /// How long an answer may take; there is a step every 50 ms at least.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,5 +51,64 @@ impl Numbers {
             timeout(PATIENCE, answers.changed()).await.ok()?.ok()?;
         }
         Some(answers.borrow().text.clone())
+    }
+}
+
+/// Counts, and answers.
+pub struct Counter {
+    metrics: Metrics,
+    summary: Summary,
+    from: BootNs,
+    numbers: Arc<Numbers>,
+    /// Before which nobody is answered again: whoever asks all the time must not take the time of the tracing.
+    rests_until: Instant,
+}
+
+/// How many times as long as an answer took there is none.
+const REST: u32 = 19;
+
+impl Counter {
+    /// Nothing was counted yet.
+    pub fn new(numbers: Arc<Numbers>) -> Self {
+        let (metrics, summary) = (Metrics::default(), Summary::default());
+        Self { metrics, summary, from: BootNs::ZERO, numbers, rests_until: Instant::now() }
+    }
+
+    /// What was counted.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    fn answer(&mut self, world: &World, is_last: bool) -> io::Result<()> {
+        let began = Instant::now();
+        if began < self.rests_until && !is_last {
+            return Ok(());
+        }
+        let text = self.metrics.text(world, &self.summary).map_err(io::Error::other)?;
+        self.numbers.answer(text, is_last);
+        let ended = Instant::now();
+        self.rests_until = ended + (ended - began) * REST;
+        Ok(())
+    }
+}
+
+impl Sink for Counter {
+    fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
+        self.summary.count(step, self.from);
+        self.metrics.step(world, step)?;
+        if self.numbers.is_wanted() { self.answer(world, false) } else { Ok(()) }
+    }
+
+    fn show_from(&mut self, from: BootNs) {
+        self.from = from;
+        self.metrics.show_from(from);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, world: &World, _summary: &Summary) -> io::Result<()> {
+        self.answer(world, true)
     }
 }

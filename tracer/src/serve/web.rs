@@ -1,15 +1,6 @@
 //! The server: a few addresses, all to read, and nothing that anybody else on the machine could use to hold it up.
 
-use std::{
-    collections::VecDeque,
-    net::IpAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -22,39 +13,16 @@ use axum::{
     routing::get,
 };
 use bytes::Bytes;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::AbortHandle,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     desk::Desk,
     door::{Secret, is_host},
+    guests::{self, Stays},
     numbers::Numbers,
     reader::{Reader, Update},
 };
 use crate::{metrics::CONTENT_TYPE, page::live};
-
-/// Connections that do not read updates, at a time. A further one takes the place of the oldest, so nobody can keep
-/// others out by holding all of them.
-const GUESTS: usize = 64;
-/// While all places are taken, one is given away that often: who was let in has 64 times as long to show its token, and
-/// a flood of connections takes little processor time.
-const TURN: Duration = Duration::from_millis(1);
-/// How long a connection may last that does not read updates.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the server waits after it could not accept a connection, for example for want of descriptors.
-const AGAIN: Duration = Duration::from_millis(100);
-/// Bytes and fields of a request's head.
-const HEAD: usize = 16 << 10;
-const FIELDS: usize = 64;
 
 /// What is served, and to whom.
 pub struct Room {
@@ -73,7 +41,7 @@ pub struct Room {
 struct Guest {
     room: Arc<Room>,
     /// It has shown the token, and reads updates.
-    reads: Arc<AtomicBool>,
+    reads: Stays,
 }
 
 /// The policy of the frame. No other page may show it in a frame of its own.
@@ -87,43 +55,7 @@ pub fn policy() -> Result<HeaderValue> {
 
 /// Serves whoever connects, for ever.
 pub async fn serve(listener: TcpListener, room: Arc<Room>) {
-    let mut guests: VecDeque<(AbortHandle, Arc<AtomicBool>)> = VecDeque::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(AGAIN).await;
-            continue;
-        };
-        guests.retain(|(connection, reads)| !connection.is_finished() && !reads.load(Ordering::Relaxed));
-        if guests.len() >= GUESTS
-            && let Some((oldest, _)) = guests.pop_front()
-        {
-            oldest.abort();
-            sleep(TURN).await;
-        }
-        let guest = Guest { room: room.clone(), reads: Arc::default() };
-        let reads = guest.reads.clone();
-        guests.push_back((tokio::spawn(connection(stream, guest)).abort_handle(), reads));
-    }
-}
-
-/// One request; only who reads updates may take long.
-async fn connection(stream: TcpStream, guest: Guest) {
-    let reads = guest.reads.clone();
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .keep_alive(false)
-        .max_buf_size(HEAD)
-        .max_headers(FIELDS);
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router(guest))));
-    tokio::select! {
-        // What the other side did wrong is its own affair.
-        _ = &mut served => return,
-        () = sleep(PATIENCE) => {}
-    }
-    if reads.load(Ordering::Relaxed) {
-        let _ = served.await;
-    }
+    guests::serve(listener, |reads| router(Guest { room: room.clone(), reads })).await;
 }
 
 fn router(guest: Guest) -> Router {
@@ -169,7 +101,7 @@ async fn events(State(guest): State<Guest>, Path(token): Path<String>) -> Result
         return Err(StatusCode::NOT_FOUND);
     }
     let seat = room.desk.sit().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-    reads.store(true, Ordering::Relaxed);
+    reads.stay();
     let reader = Reader::new(room.updates.clone(), room.countersign.reveal(), Some(seat));
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(reader.stream())).into_response())
 }

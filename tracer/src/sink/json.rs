@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::{
-    filter::Filter,
+    filter::{Filter, Missing},
     finding::Finding,
     kind::Kind,
     sink::{
@@ -47,10 +47,30 @@ impl<W: Write> Json<W> {
         Self { select: self.select.few(), ..self }
     }
 
+    /// See [`Select::refilter`].
+    ///
+    /// # Errors
+    /// See there.
+    pub fn refilter(&mut self, filter: Filter, world: &World) -> Result<(), Missing> {
+        self.select.refilter(filter, world)
+    }
+
     /// Returns the output, without what was not flushed.
     pub fn into_inner(self) -> W {
         self.lines.into_inner()
     }
+}
+
+/// The line of an item; `None` for what has none.
+///
+/// # Errors
+/// If it has no form in JSON.
+pub(crate) fn line_of(world: &World, moment: Moment, item: &Item<'_>) -> io::Result<Option<String>> {
+    let mut lines = Lines::new(Vec::new());
+    print(&mut lines, world, moment, item)?;
+    lines.flush()?;
+    let line = String::from_utf8(lines.into_inner()).map_err(io::Error::other)?;
+    Ok(Some(line.trim_end().to_owned()).filter(|line| !line.is_empty()))
 }
 
 /// A finding as on a line of its own, for use inside another object.

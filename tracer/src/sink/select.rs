@@ -116,6 +116,16 @@ impl Select {
         Self { alike: Some(Alike::default()), ..self }
     }
 
+    /// From now on shows what another filter does.
+    ///
+    /// # Errors
+    /// If it names what does not exist.
+    pub fn refilter(&mut self, mut filter: Filter, world: &World) -> Result<(), Missing> {
+        filter.resolve(world)?;
+        self.filter = filter;
+        Ok(())
+    }
+
     /// What it is that is shown.
     pub fn filter(&self) -> &Filter {
         &self.filter

@@ -31,6 +31,7 @@ mod narrow;
 mod part;
 pub mod redact;
 pub mod rotate;
+pub mod shelf;
 
 /// What to keep out of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,6 +96,11 @@ impl View<'_> {
     /// The time that the world has reached.
     pub fn now(&self) -> BootNs {
         self.world.now()
+    }
+
+    /// The same as a time of day, in nanoseconds since 1970.
+    fn wall_ns(&self) -> i64 {
+        self.now().0.cast_signed().saturating_add(self.world.wall_offset_ns())
     }
 
     /// Whether the stream can be read from here on with an image of the world: it is complete, and says all that will

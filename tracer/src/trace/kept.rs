@@ -1,11 +1,12 @@
 //! How others reach what a flight recorder keeps in memory: a socket for each recorder, in a folder that only root can
-//! enter. Whoever connects gets the names of the files that it has written, and then a trace.
+//! enter, or a group that root has chosen. Whoever connects gets the names of the files that it has written, and then a
+//! trace.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _},
     os::unix::{
-        fs::{DirBuilderExt as _, MetadataExt as _},
+        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -34,22 +35,23 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens the one of this process.
+    /// Opens the one of this process, for the members of a group, too, if there is one.
     ///
     /// # Errors
-    /// If this is not root, or the folder is not root's alone.
-    pub fn open() -> io::Result<Self> {
-        Self::open_in(Path::new(FOLDER))
+    /// If this is not root, or others could change the folder.
+    pub fn open(group: Option<u32>) -> io::Result<Self> {
+        Self::open_in(Path::new(FOLDER), group)
     }
 
-    fn open_in(folder: &Path) -> io::Result<Self> {
+    fn open_in(folder: &Path, group: Option<u32>) -> io::Result<Self> {
         match fs::DirBuilder::new().mode(0o700).create(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
         let there = folder.symlink_metadata()?;
         let own = rustix::process::geteuid().as_raw();
-        if !there.is_dir() || there.uid() != own || there.mode() & 0o077 != 0 {
+        // A group may enter and look, because another recorder was told so; this one's socket is still its own.
+        if !there.is_dir() || there.uid() != own || there.mode() & 0o027 != 0 {
             return Err(io::Error::other(format!("others can enter {}", file_name(folder))));
         }
         // Of recorders that were killed.
@@ -61,7 +63,15 @@ impl Door {
         let path = folder.join(process::id().to_string());
         let listener = UnixListener::bind(&path)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, path })
+        let door = Self { listener, path };
+        if let Some(group) = group {
+            // Connecting takes the right to write (unix(7)).
+            for (path, mode) in [(door.path.as_path(), 0o660), (folder, 0o750)] {
+                chown(path, None, Some(group))?;
+                fs::set_permissions(path, Permissions::from_mode(mode))?;
+            }
+        }
+        Ok(door)
     }
 
     /// Whoever waits outside, if anybody does.
@@ -150,16 +160,18 @@ fn take(recorder: u32, stream: UnixStream) -> io::Result<Kept> {
     Ok(Kept { recorder, written, memory: (size > 0).then_some(memory) })
 }
 
-/// Opens a file that a recorder has written. Its owner can have changed what is in it: so the owner must be root, or
-/// whoever runs this.
+/// Opens a file that a recorder has written. Its owner can have changed what is in it: so the owner must be root,
+/// whoever runs this, or the user that the recorder has become.
 ///
 /// # Errors
 /// If it is another's, or what open(2) says.
-pub fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path, recorder: u32) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let found = file.metadata()?;
-    let own = [rustix::process::geteuid().as_raw(), ROOT];
+    // Nobody but root can have put the recorder's socket there.
+    let its = fs::metadata(format!("/proc/{recorder}")).map_or(ROOT, |process| process.uid());
+    let own = [rustix::process::geteuid().as_raw(), ROOT, its];
     let is_own =
         own.contains(&found.uid()) || caller().ok().flatten().is_some_and(|caller| caller.uid() == found.uid());
     if !found.is_file() || !is_own || found.mode() & 0o022 != 0 {
@@ -174,7 +186,7 @@ const ROOT: u32 = 0;
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt as _, thread};
+    use std::thread;
 
     use super::*;
 
@@ -182,7 +194,7 @@ mod tests {
     fn exchange(written: &[PathBuf], text: Option<&str>) -> Kept {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join("tracer");
-        let door = Door::open_in(&folder).unwrap();
+        let door = Door::open_in(&folder, None).unwrap();
         assert!(door.knock().is_none());
         let asking = thread::spawn({
             let folder = folder.clone();
@@ -219,13 +231,13 @@ mod tests {
     #[test]
     fn a_folder_that_others_can_enter_is_not_used() {
         let place = tempfile::tempdir().unwrap();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Door::open_in(place.path()).unwrap_err();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+        let error = Door::open_in(place.path(), None).unwrap_err();
         assert!(error.to_string().starts_with("others can enter"), "{error}");
         // Nor is a link to one.
         let link = place.path().join("link");
         std::os::unix::fs::symlink(place.path(), &link).unwrap();
-        assert!(Door::open_in(&link).is_err());
+        assert!(Door::open_in(&link, None).is_err());
     }
 
     #[test]
@@ -234,13 +246,13 @@ mod tests {
         let path = place.path().join("run.mcap");
         fs::write(&path, "").unwrap();
         for (mode, is_read) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(open(&path).is_ok(), is_read, "{mode:o}");
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(open(&path, process::id()).is_ok(), is_read, "{mode:o}");
         }
         let link = place.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(open(&link).is_err());
-        assert!(open(place.path()).is_err());
+        assert!(open(&link, process::id()).is_err());
+        assert!(open(place.path(), process::id()).is_err());
     }
 
     #[test]
@@ -252,8 +264,8 @@ mod tests {
         assert!(ask_in(place.path()).is_empty());
         assert!(ask_in(&place.path().join("none")).is_empty());
         // The next one clears up.
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let door = Door::open_in(place.path()).unwrap();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o700)).unwrap();
+        let door = Door::open_in(place.path(), None).unwrap();
         assert_eq!(sockets(place.path()).unwrap().collect::<Vec<_>>(), [(process::id(), door.path.clone())]);
     }
 }

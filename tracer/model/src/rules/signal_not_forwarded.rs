@@ -238,8 +238,8 @@ mod tests {
     use crate::{
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
-        host::{Container, StartInfo},
-        story::{MS, Story, born, born_in, end, key, kill, task},
+        host::Container,
+        story::{MS, Story, born, born_in, end, key, kill, start, task},
     };
 
     const NS: u32 = 4_026_532_500;
@@ -437,13 +437,7 @@ mod tests {
     #[test]
     fn a_stream_without_what_inits_send_proves_nothing() {
         let mut story = Story::new();
-        let info: StartInfo = serde_json::from_value(serde_json::json!({
-            "version": "0", "kernel": "6", "boot_id": "", "host": "", "wall_offset_ns": 0, "hooks": [], "degraded": [],
-            "ring_size": 0, "all_signals": false, "fatal_signals": true, "all_deliveries": false, "arguments": [],
-            "thresholds": {}
-        }))
-        .unwrap();
-        story.event(EventKind::Start(Box::new(info)));
+        story.event(start(&Thresholds::default()));
         story.fork(born(3, 1)).fork(born_in(NS, 10, 1, 1)).fork(born_in(NS, 11, 2, 10));
         story.now += 10_000 * MS;
         let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;

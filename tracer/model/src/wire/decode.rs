@@ -10,7 +10,7 @@ use tracer_common::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MASKS_WITHOUT_CAUGHT, MasksRecord,
         NEVER, OutOfMemoryRecord, PipeRecord, RoomsRecord, RunningRecord, SIGNAL_WITHOUT_AIM, StartRecord,
-        SurveyedRecord, TreeRootRecord, adopter, aim, exit_flags,
+        SurveyedRecord, ThresholdsRecord, TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -71,11 +71,16 @@ pub enum DecodeError {
     /// The description of a container cannot be parsed.
     #[error("a record about a container is damaged")]
     BadContainer,
+    /// The thresholds cannot be parsed.
+    #[error("a record about thresholds is damaged")]
+    BadThresholds,
 }
 
 /// The most bytes of a container's description: its id, name, image and pod, each as long as engines allow. There can
 /// be one per container.
 const CONTAINER_MAX: usize = 4 << 10;
+/// The longest thresholds.
+const THRESHOLDS_MAX: usize = 4 << 10;
 /// Of what keeps a process from going on: the name of a function, and two paths, which JSON may escape.
 const HELD_MAX: usize = 32 << 10;
 /// Of a container's id in a record of a member.
@@ -174,6 +179,9 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         RecordKind::CommandEnded => {
             let CommandEndedRecord { header: _, id, status, reserved: _ } = read(bytes)?;
             EventKind::CommandEnded(known_ref(id).key, ExitStatus(status))
+        }
+        RecordKind::Thresholds => {
+            EventKind::Thresholds(json::<ThresholdsRecord, _>(bytes, THRESHOLDS_MAX, DecodeError::BadThresholds)?)
         }
         RecordKind::Container => {
             EventKind::Container(json::<ContainerRecord, _>(bytes, CONTAINER_MAX, DecodeError::BadContainer)?)

@@ -11,7 +11,7 @@ use tracer_common::{
         ARGS_MAX, CommandEndedRecord, CommandLineRecord, CommandScopeRecord, CommandStartedRecord, ContainedRecord,
         ContainerRecord, EndRecord, ExecContext, HeldRecord, LookRecord, LostRecord, MasksRecord, NEVER, NO_CALL,
         OutOfMemoryRecord, PipeRecord, RoomsRecord, RunningRecord, SnapshotBeginRecord, SnapshotEndRecord, StartRecord,
-        SurveyedRecord, TickRecord, TreeRootRecord, adopter, aim, exit_flags,
+        SurveyedRecord, ThresholdsRecord, TickRecord, TreeRootRecord, adopter, aim, exit_flags,
     },
     task::flags,
 };
@@ -87,6 +87,9 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
         }
         EventKind::Start(info) => {
             out.record(&StartRecord::default(), &serde_json::to_vec(info).unwrap_or_default());
+        }
+        EventKind::Thresholds(thresholds) => {
+            out.record(&ThresholdsRecord::default(), &serde_json::to_vec(thresholds).unwrap_or_default());
         }
         EventKind::Container(container) => {
             out.record(&ContainerRecord::default(), &serde_json::to_vec(container).unwrap_or_default());
@@ -630,6 +633,11 @@ mod tests {
             RecordKind::TreeRoot => key().prop_map(EventKind::TreeRoot).boxed(),
             RecordKind::Running => (key(), any::<[u64; 2]>())
                 .prop_map(|(key, [since, ignored])| EventKind::Running(Running { key, since: BootNs(since), ignored }))
+                .boxed(),
+            RecordKind::Thresholds => any::<u64>()
+                .prop_map(|zombie_leak_at| {
+                    EventKind::Thresholds(Box::new(Thresholds { zombie_leak_at, ..Thresholds::default() }))
+                })
                 .boxed(),
             RecordKind::Container => container().boxed(),
             RecordKind::Contained => {

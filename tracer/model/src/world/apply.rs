@@ -83,6 +83,7 @@ impl World {
             EventKind::CommandScope(scope) => self.command_scope(scope),
             EventKind::TreeRoot(key) => self.stream.tree_root = Some(*key),
             EventKind::Running(running) => self.note_running(running),
+            EventKind::Thresholds(thresholds) => self.stream.thresholds = Some(thresholds.clone()),
             EventKind::Container(container) => self.learn_container(container),
             EventKind::Contained(key, id) => self.contain(*key, id),
             EventKind::OutOfMemory(key, which) => self.learn_out_of_memory(*key, which),

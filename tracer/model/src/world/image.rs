@@ -40,7 +40,8 @@ impl World {
         let command = self.command().map_or_else(Vec::new, |command| command.image(self));
         let limits = self.image_of_limits().map(|rooms| EventKind::Rooms(Box::new(rooms)));
         let root = self.stream.tree_root.map(EventKind::TreeRoot);
-        let others = self.image_of_containers().into_iter().chain(limits).chain(command).chain(root);
+        let thresholds = self.stream.thresholds.clone().map(EventKind::Thresholds);
+        let others = self.image_of_containers().into_iter().chain(limits).chain(command).chain(root).chain(thresholds);
         events.extend(others.map(|kind| event(now, kind)));
         events.push(event(now, EventKind::SnapshotEnd));
         events

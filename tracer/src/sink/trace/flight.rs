@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    console::style,
+    console::{stderr::say, style},
     event::{End, Event, EventKind},
     host::StartInfo,
     ident::file_name,
@@ -18,6 +18,7 @@ use crate::{
         memory::{Extent, MEMORY, Memory},
         part::{Part, naming},
         rotate::numbered,
+        shelf::Shelf,
     },
     source::live,
     summary::seconds,
@@ -31,10 +32,12 @@ use crate::{
 /// How long the trace continues after a finding: its consequences belong to it.
 const AFTER: Span = Span::seconds(5);
 
+/// How many written files are remembered: an agent may write very many.
+const REMEMBERED: usize = 256;
+
 /// Keeps records, and writes them when a rule has found something.
 pub struct Flight {
-    path: PathBuf,
-    overwrite: bool,
+    place: Place,
     memory: Memory,
     /// The file that is being written.
     shot: Option<Shot>,
@@ -46,6 +49,34 @@ pub struct Flight {
     door: Option<Door>,
     /// The thread that answers. How that went is of no interest to the recording.
     answering: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// Where files go.
+enum Place {
+    /// Under this name, and later ones with a number.
+    File { path: PathBuf, overwrite: bool },
+    /// Into a folder in which the oldest make room. Without a folder, nothing is written. What cannot be written is
+    /// said, and the recording goes on.
+    Shelf(Option<Shelf>),
+}
+
+impl Place {
+    /// The name of the next file, which is the one after so many; `None` if there is to be none.
+    fn next(&self, written: usize, view: View<'_>, rule: &str) -> io::Result<Option<PathBuf>> {
+        match self {
+            Self::File { path, overwrite } => {
+                let names = (written as u32 + 1..).map(|n| if n == 1 { path.clone() } else { numbered(path, n) });
+                let mut free = names.filter(|path| *overwrite || path.symlink_metadata().is_err());
+                Ok(Some(free.next().unwrap_or_else(|| path.clone())))
+            }
+            Self::Shelf(None) => Ok(None),
+            Self::Shelf(Some(shelf)) => shelf.next(view.wall_ns(), rule).map(Some),
+        }
+    }
+
+    fn overwrites(&self) -> bool {
+        matches!(self, Self::File { overwrite: true, .. })
+    }
 }
 
 struct Shot {
@@ -74,16 +105,24 @@ impl Flight {
     /// If the name is taken, and is not to be replaced.
     pub fn new(path: &Path, overwrite: bool, before: Duration) -> Result<Self, file::CreateError> {
         file::check(path, overwrite)?;
-        Ok(Self {
-            path: path.to_owned(),
-            overwrite,
+        Ok(Self::at(Place::File { path: path.to_owned(), overwrite }, before))
+    }
+
+    /// Writes into a folder, if there is one, and goes on whatever becomes of that.
+    pub fn shelved(shelf: Option<Shelf>, before: Duration) -> Self {
+        Self::at(Place::Shelf(shelf), before)
+    }
+
+    fn at(place: Place, before: Duration) -> Self {
+        Self {
+            place,
             memory: Memory::new(before.into()),
             shot: None,
             written: Vec::new(),
             failed: None,
             door: None,
             answering: None,
-        })
+        }
     }
 
     /// The same, and whoever comes to that door gets what is in memory.
@@ -92,24 +131,51 @@ impl Flight {
         Self { door, ..self }
     }
 
-    /// The next name: the given one, then the same with a number.
-    fn next_path(&self) -> PathBuf {
-        let names =
-            (self.written.len() as u32 + 1..).map(|n| if n == 1 { self.path.clone() } else { numbered(&self.path, n) });
-        let mut free = names.filter(|path| self.overwrite || path.symlink_metadata().is_err());
-        free.next().unwrap_or_else(|| self.path.clone())
-    }
-
     /// Writes what is kept, and drops it.
     fn shoot(&mut self, view: View<'_>, rule: &'static str) -> io::Result<()> {
         let (Some(info), Some(extent)) = (self.memory.info(), self.memory.extent()) else { return Ok(()) };
-        let path = self.next_path();
+        let Some(path) = self.place.next(self.written.len(), view, rule)? else { return Ok(()) };
         let (now, Extent { began, signals, cpu_before }) = (view.now(), extent);
-        let mut part = Part::at(&path, self.overwrite, began, info)?;
+        let mut part = Part::at(&path, self.place.overwrites(), began, &info)?;
         self.memory.write(&mut part)?;
         self.memory.clear();
+        if self.written.len() >= REMEMBERED {
+            self.written.remove(0);
+        }
         self.written.push(Written { path, rule, before: now - began, size: part.size(), is_gone: false });
         self.shot = Some(Shot { part, until: now + AFTER, began, signals, cpu_before });
+        Ok(())
+    }
+
+    /// What could not be written ends the recording, if it was made for that file; else it is said.
+    fn stumble(&mut self, error: io::Error) -> io::Result<()> {
+        if matches!(self.place, Place::File { .. }) {
+            return Err(error);
+        }
+        // What has come so far stays in the file. Memory begins anew as soon as it can.
+        if let Some(mut shot) = self.shot.take() {
+            self.memory.clear();
+            // There was an error already.
+            let _ = shot.part.close(None);
+        }
+        say(format_args!("a trace could not be written: {error}"));
+        Ok(())
+    }
+
+    /// Takes a record into the file that is being written.
+    fn write(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
+        let now = view.now();
+        let Some(shot) = &mut self.shot else { return Ok(()) };
+        shot.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
+        let named = |error| match self.written.last() {
+            Some(written) => naming(&written.path, error),
+            None => error,
+        };
+        shot.part.record(view, record).map_err(named)?;
+        if now >= shot.until && view.can_cut() {
+            self.land(now, 0)?;
+            self.memory.begin_segment(now, &view.image())?;
+        }
         Ok(())
     }
 
@@ -136,6 +202,9 @@ impl Flight {
         if let Some(written) = self.written.last_mut() {
             (written.size, written.is_gone) = (part.size(), !part.is_at(&written.path));
         }
+        if let Place::Shelf(Some(shelf)) = &self.place {
+            shelf.make_room()?;
+        }
         ended
     }
 }
@@ -158,15 +227,11 @@ impl Store for Flight {
         if matches!(view.event.kind, EventKind::Tick) {
             self.answer(now)?;
         }
-        let Some(shot) = &mut self.shot else { return self.memory.record(view, record) };
-        shot.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
-        let path = self.written.last().map_or(&self.path, |written| &written.path);
-        shot.part.record(view, record).map_err(|error| naming(path, error))?;
-        if now >= shot.until && view.can_cut() {
-            self.land(now, 0)?;
-            self.memory.begin_segment(now, &view.image())?;
+        if self.shot.is_none() {
+            return self.memory.record(view, record);
         }
-        Ok(())
+        self.memory.hear(&view.event.kind);
+        self.write(view, record).or_else(|error| self.stumble(error))
     }
 
     fn end(&mut self, view: View<'_>, end: End) -> io::Result<()> {
@@ -181,7 +246,8 @@ impl Store for Flight {
         if self.shot.is_some() {
             return Ok(());
         }
-        self.shoot(view, rule).inspect_err(|_| self.failed = Some(rule))
+        let shot = self.shoot(view, rule).inspect_err(|_| self.failed = Some(rule));
+        shot.or_else(|error| self.stumble(error))
     }
 
     fn size(&self) -> u64 {
@@ -208,7 +274,11 @@ impl Store for Flight {
             sentences.push(format!("{rule} was found, and what came before it could not be written"));
         }
         if sentences.is_empty() {
-            sentences.push(format!("nothing was found, so there is no {}", file_name(&self.path)));
+            let name = match &self.place {
+                Place::File { path, .. } => file_name(path),
+                Place::Shelf(_) => "trace".to_owned(),
+            };
+            sentences.push(format!("nothing was found, so there is no {name}"));
         }
         if self.memory.cut() > 0 {
             let memory = style::rough_size(MEMORY as u64);

@@ -10,6 +10,7 @@ use crate::{
     sink::trace::{View, part::Part, redact::Redactor},
     source::live,
     step::Step,
+    thresholds::Thresholds,
     time::{BootNs, Span},
     trace::{CHUNK_MAX, parts},
     world::World,
@@ -27,6 +28,7 @@ const LEVEL: i32 = 1;
 pub struct Memory {
     /// How long records are kept.
     before: Span,
+    /// What is recorded, and how, with the thresholds of now.
     info: Option<StartInfo>,
     segments: VecDeque<Segment>,
     /// Bytes of all segments.
@@ -54,6 +56,8 @@ struct Segment {
     signals: u64,
     /// Processor time that had been used by then.
     cpu_before: Span,
+    /// The thresholds by then.
+    thresholds: Thresholds,
 }
 
 /// How much is kept.
@@ -73,9 +77,10 @@ impl Memory {
         Self { before, info: None, segments: VecDeque::new(), kept: 0, open: Vec::new(), open_at: BootNs::ZERO, cut: 0 }
     }
 
-    /// What is recorded, and how; `None` before the start.
-    pub fn info(&self) -> Option<&StartInfo> {
-        self.info.as_ref()
+    /// What is recorded, and how, as it was at the beginning of what is kept; `None` before the start.
+    pub fn info(&self) -> Option<StartInfo> {
+        let thresholds = self.segments.front()?.thresholds;
+        Some(StartInfo { thresholds, ..self.info.clone()? })
     }
 
     /// How many stretches found no room before their time.
@@ -98,6 +103,11 @@ impl Memory {
     /// From compressing.
     pub(super) fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
         let now = view.now();
+        self.hear(&view.event.kind);
+        if self.segments.is_empty() {
+            // What was kept went into a file that could not be finished.
+            return if view.can_cut() { self.begin_segment(now, &view.image()) } else { Ok(()) };
+        }
         self.open.extend_from_slice(record);
         self.open_at = now;
         if self.open.len() >= BLOCK {
@@ -113,6 +123,13 @@ impl Memory {
         Ok(())
     }
 
+    /// Remembers what an event says of the stream itself.
+    pub(super) fn hear(&mut self, kind: &EventKind) {
+        if let (EventKind::Thresholds(thresholds), Some(info)) = (kind, &mut self.info) {
+            info.thresholds = **thresholds;
+        }
+    }
+
     /// Begins a stretch with an image of the world.
     ///
     /// # Errors
@@ -124,7 +141,8 @@ impl Memory {
         let size = image.iter().map(Bytes::len).sum();
         self.kept += size;
         let cpu_before = live::cpu_time();
-        self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before });
+        let thresholds = self.info.as_ref().map_or_else(Thresholds::default, |info| info.thresholds);
+        self.segments.push_back(Segment { at, image, blocks: Vec::new(), size, signals: 0, cpu_before, thresholds });
         Ok(())
     }
 
@@ -188,6 +206,7 @@ impl Memory {
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         self.segments.clear();
+        self.open.clear();
         self.kept = 0;
     }
 
@@ -210,10 +229,10 @@ impl Memory {
     /// # Errors
     /// From writing.
     pub fn save(&mut self, file: File, now: BootNs) -> io::Result<()> {
-        let (Some(info), Some(Extent { began, signals, cpu_before })) = (&self.info, self.extent()) else {
+        let (Some(info), Some(Extent { began, signals, cpu_before })) = (self.info(), self.extent()) else {
             return Ok(());
         };
-        let mut part = Part::create(file, began, info)?;
+        let mut part = Part::create(file, began, &info)?;
         self.write(&mut part)?;
         part.end(now, End { began, cpu_ns: live::cpu_time() - cpu_before, signals, walks_cut: 0 })
     }

@@ -1,0 +1,201 @@
+//! The options of `tracer agent`, in the sections of its configuration.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Command, Subcommand, ValueEnum};
+
+use super::{Probes, ThresholdArgs, parse_duration, record::parse_size};
+use crate::{
+    filter::{Options, rule},
+    finding::RuleDef,
+    sink::trace::Redact,
+};
+
+/// Options of `tracer agent`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  sudo tracer agent --config /etc/tracer/tracer.toml
+  sudo tracer agent --metrics 9469 --min-severity warning
+  sudo TRACER_METRICS=9469 tracer agent
+
+Options have the names of the keys of the configuration: `tracer config print` shows all of them.
+An option counts more than a variable TRACER_…, and that more than the configuration.
+SIGHUP has the configuration read again: filters and thresholds change, all else with a restart.
+docs/agent.md describes it.")]
+pub struct Agent {
+    /// The configuration
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What else is configured.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What can be configured, by section.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// `[findings]`
+    #[command(flatten)]
+    pub findings: Findings,
+    /// `[thresholds]`
+    #[command(flatten)]
+    pub thresholds: ThresholdArgs,
+    /// `[recorder]`
+    #[command(flatten)]
+    pub recorder: Recorder,
+    /// `[metrics]`
+    #[command(flatten)]
+    pub metrics: Metrics,
+    /// `[process]`
+    #[command(flatten)]
+    pub process: Process,
+    /// `[probes]`
+    #[command(flatten)]
+    pub probes: Probes,
+}
+
+/// A section of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is about, for a person.
+    pub about: &'static str,
+    /// Adds its options to a command.
+    pub options: fn(Command) -> Command,
+}
+
+/// All sections, in the order in which they are printed.
+pub static SECTIONS: &[Section] = &[
+    Section {
+        name: "findings",
+        about: "What is reported, and where. Reloaded on SIGHUP.",
+        options: Findings::augment_args,
+    },
+    Section {
+        name: "thresholds",
+        about: "From when on something is a finding. Reloaded on SIGHUP.",
+        options: ThresholdArgs::augment_args,
+    },
+    Section {
+        name: "recorder",
+        about: "The last minutes in memory, which `tracer why` and `tracer top --kept` ask for, and traces on findings.",
+        options: Recorder::augment_args,
+    },
+    Section { name: "metrics", about: "Numbers for Prometheus.", options: Metrics::augment_args },
+    Section { name: "process", about: "The agent itself.", options: Process::augment_args },
+    Section { name: "probes", about: "How to trace.", options: Probes::augment_args },
+];
+
+/// Where findings go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// To the journal if systemd has started the agent with its output there, else to standard output
+    #[default]
+    Auto,
+    /// To the journal, with fields to search for
+    Journal,
+    /// To standard output, a JSON object a line, as docs/json.md describes
+    Stdout,
+    /// Nowhere: they are counted
+    None,
+}
+
+/// What is reported, and where.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Findings")]
+pub struct Findings {
+    /// Where findings go
+    #[arg(long, value_enum, default_value_t, value_name = "PLACE")]
+    pub findings_to: Place,
+
+    /// Report each finding by itself, not only the first three similar ones and then how many more
+    #[arg(long)]
+    pub each: bool,
+
+    /// The filter.
+    #[command(flatten)]
+    pub filter: Options,
+}
+
+/// The recent past in memory, and traces on findings.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Recorder")]
+pub struct Recorder {
+    /// How much of the recent past is kept in memory, at most 64 MiB; 0s keeps nothing
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub before: Duration,
+
+    /// A group whose members may ask for it, besides root
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+
+    /// A folder for traces: one is written when a rule of --snapshot-on finds something
+    #[arg(long, value_name = "DIR")]
+    pub traces: Option<PathBuf>,
+
+    /// The rules whose findings have a trace written: what is in memory, and 5 s more
+    #[arg(long, value_name = "RULE,…", value_parser = rule(), value_delimiter = ',', hide_possible_values = true)]
+    pub snapshot_on: Vec<&'static RuleDef>,
+
+    /// How much those traces may take together; the oldest are removed
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    pub budget: u64,
+
+    /// Keep this out of memory and traces
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub redact: Option<Redact>,
+}
+
+/// Numbers for Prometheus.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Metrics")]
+pub struct Metrics {
+    /// Serve them at this address, as http://ADDRESS:PORT/metrics; without an address on this machine only
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = parse_any_address)]
+    pub metrics: Option<SocketAddr>,
+}
+
+/// The agent itself.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Process")]
+pub struct Process {
+    /// The user that the agent becomes once the programs are attached
+    #[arg(long, value_name = "USER", default_value = "nobody")]
+    pub user: String,
+}
+
+/// Options of `tracer config`.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub act: ConfigAct,
+}
+
+/// What to do with a configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigAct {
+    /// Say whether a configuration is right, and what is wrong with it
+    Check {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Print each setting, what it means, and its value by that configuration and the variables TRACER_…
+    Print {
+        /// The configuration [default: none]
+        file: Option<PathBuf>,
+    },
+}
+
+/// `PORT`, or an address and a port. Others may reach it: the numbers are no secret.
+fn parse_any_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse().ok().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|| text.parse().ok())
+        .ok_or_else(|| "give a port, or an address and a port: 9469, 0.0.0.0:9469, [::1]:9469".to_owned())
+}

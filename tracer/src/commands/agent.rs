@@ -1,0 +1,260 @@
+//! `tracer agent`: live events to the journal, to Prometheus and into memory, without a terminal.
+
+use std::{env, fs, io, os::unix::fs::chown, path::Path, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{Group, User};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    agent::{Findings, Sinks, journal::Journal, supervisor::Supervisor},
+    caller,
+    cli::{
+        self,
+        agent::{Place, Settings},
+    },
+    config::Config,
+    console::{
+        outlet::{self, Drain, Outlet},
+        stderr::say,
+        style,
+    },
+    filter::Filter,
+    ident::{file_name, quote},
+    pump::{Pace, Pump, event_loop, sleep},
+    serve::Scraped,
+    sink::{
+        Counted,
+        json::{Json, unwritten_line},
+        trace::{Recorder, flight::Flight, redact::Redactor, shelf::Shelf},
+    },
+    source::{live::Live, load::LoadOptions},
+    thresholds::Thresholds,
+    trace::{file::CreateError, kept::Door},
+};
+
+/// Runs until SIGINT or SIGTERM.
+///
+/// # Errors
+/// If the configuration is wrong, what it asks for cannot be had, or live tracing is not possible here.
+pub fn run(options: &cli::Agent) -> Result<ExitCode> {
+    let config = Config::load(options.config.as_deref())?;
+    // Its files are those of the user that it becomes, whoever has started it.
+    caller::nobody_else();
+    let opened = Opened::open(&config.settings)?;
+    let load = load_options(&config.settings);
+    let live = Live::attach(&load)?;
+    let (sinks, out) = opened.sinks(&config.settings)?;
+    let agent = Agent { file: options.config.as_deref(), config, supervisor: Supervisor::default() };
+    event_loop()?.block_on(agent.watch(live, &load, sinks, out.as_ref())).context("agent")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn load_options(settings: &Settings) -> LoadOptions {
+    let keeps = !settings.recorder.before.is_zero();
+    LoadOptions {
+        all_signals: keeps,
+        all_deliveries: keeps,
+        tree: settings.findings.filter.tree,
+        ..LoadOptions::from(&settings.probes)
+    }
+}
+
+/// What has to be opened while this is root.
+struct Opened {
+    numbers: Option<Scraped>,
+    door: Option<Door>,
+    shelf: Option<Shelf>,
+}
+
+impl Opened {
+    fn open(settings: &Settings) -> Result<Self> {
+        let Settings { recorder, metrics, process, .. } = settings;
+        let user = User::from_name(&process.user).context("the user database cannot be read")?;
+        let Some(user) = user else { bail!("there is no user {}; name another one in user", quote(&process.user)) };
+        let numbers = metrics.metrics.map(Scraped::open).transpose()?;
+        let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
+        let group = recorder.group.as_deref().map(group).transpose()?;
+        let door = (!recorder.before.is_zero()).then(|| door(group)).flatten();
+        Ok(Self { numbers, door, shelf })
+    }
+
+    fn sinks(self, settings: &Settings) -> Result<(Sinks, Option<Drain>)> {
+        let Self { numbers, door, shelf } = self;
+        let Settings { recorder, .. } = settings;
+        if let Some(numbers) = &numbers {
+            say(format_args!("numbers for Prometheus: http://{}/metrics", numbers.address()?));
+        }
+        let counter = numbers.map(Scraped::serve).transpose()?;
+        let flight = (!recorder.before.is_zero()).then(|| Flight::shelved(shelf, recorder.before).with_door(door));
+        let recorder = flight.map(|flight| {
+            let filter = Filter::from(&settings.findings.filter);
+            Recorder::new(Box::new(flight)).redacted(Redactor::new(recorder.redact)).on(&recorder.snapshot_on, filter)
+        });
+        let (findings, out) = findings(settings)?;
+        Ok((Sinks { findings, counter, recorder }, out))
+    }
+}
+
+fn findings(settings: &Settings) -> Result<(Findings, Option<Drain>)> {
+    let cli::agent::Findings { findings_to, each, filter } = &settings.findings;
+    let filter = Filter::from(filter);
+    // Where systemd has connected it to the journal (systemd.exec(5)).
+    let is_journalled = env::var_os("JOURNAL_STREAM").is_some();
+    match findings_to {
+        Place::None => Ok((Findings::None, None)),
+        Place::Auto | Place::Journal if is_journalled || *findings_to == Place::Journal => {
+            let journal = Journal::open(filter, *each);
+            let journal = journal.context("cannot write to the journal; findings-to can be stdout instead")?;
+            Ok((Findings::Journal(Box::new(journal)), None))
+        }
+        Place::Auto | Place::Journal | Place::Stdout => {
+            let out = Outlet::new(rustix::stdio::stdout(), outlet::ROOM, unwritten_line);
+            let out = out.context("cannot write beside the tracing")?;
+            let drain = out.drain();
+            let json = Json::new(out, filter, &[]);
+            Ok((Findings::Lines(Box::new(if *each { json } else { json.few() })), Some(drain)))
+        }
+    }
+}
+
+/// The folder for traces, which must be the user's to write; it is made if it is missing.
+fn shelf(folder: &Path, budget: u64, user: &User) -> Result<Shelf> {
+    let cannot = || format!("cannot keep traces in {}", file_name(folder));
+    match fs::create_dir(folder) {
+        Ok(()) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).with_context(cannot)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(CreateError::Io(folder.to_owned(), error).into()),
+    }
+    let shelf = Shelf::new(folder, budget);
+    shelf.check().with_context(cannot)?;
+    Ok(shelf)
+}
+
+fn group(name: &str) -> Result<u32> {
+    let group = Group::from_name(name).context("the group database cannot be read")?;
+    let group = group.with_context(|| format!("there is no group {}; name another one in group", quote(name)))?;
+    Ok(group.gid.as_raw())
+}
+
+/// Through which others can ask. The agent works without one, too.
+fn door(group: Option<u32>) -> Option<Door> {
+    Door::open(group).inspect_err(|error| say(format_args!("nobody can ask this agent: {error}"))).ok()
+}
+
+/// The agent at work.
+struct Agent<'a> {
+    file: Option<&'a Path>,
+    config: Config,
+    supervisor: Supervisor,
+}
+
+impl Agent<'_> {
+    async fn watch(mut self, live: Live, load: &LoadOptions, mut sinks: Sinks, out: Option<&Drain>) -> Result<()> {
+        const CANNOT_RECEIVE: &str = "cannot receive signals";
+        let mut stop = Stop::new().context(CANNOT_RECEIVE)?;
+        let mut hangup = signal(SignalKind::hangup()).context(CANNOT_RECEIVE)?;
+        let thresholds = self.thresholds();
+        let mut sink = Counted::new(&mut sinks);
+        let mut pump = Pump::begin(live, load, &thresholds, &mut |world, step| sink.step(world, step))?;
+        let mut pace = Pace::default();
+        let mut is_ready = false;
+        loop {
+            let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
+            sink.flush()?;
+            if !is_ready && !pump.is_listing() {
+                is_ready = true;
+                self.supervisor.ready(&status(&pump));
+            }
+            self.supervisor.alive();
+            let pause = pace.after(drained, pump.is_behind());
+            tokio::select! {
+                biased;
+                () = stop.asked() => break,
+                _ = hangup.recv() => {
+                    self.supervisor.reloading();
+                    self.reload(&mut pump, &mut sink)?;
+                    self.supervisor.ready(&status(&pump));
+                }
+                () = sleep(Some(pause)) => {}
+            }
+        }
+        self.supervisor.stopping();
+        pump.end(&mut |world, step| sink.step(world, step))?;
+        if let Some(out) = out {
+            out.last_words();
+            sink.unwritten(out.unwritten());
+        }
+        sink.finish(pump.world())?;
+        if let Some(out) = out {
+            out.end(stop.asked(), true).await?;
+        }
+        Ok(())
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        self.config.settings.thresholds.over(Thresholds::default())
+    }
+
+    /// Reads the configuration again. If it is wrong, everything stays as it was.
+    fn reload(&mut self, pump: &mut Pump, sink: &mut Counted<'_, Sinks>) -> io::Result<()> {
+        let config = match Config::load(self.file) {
+            Ok(config) => config,
+            Err(error) => {
+                say(format_args!("the configuration stays as it was: {error}"));
+                return Ok(());
+            }
+        };
+        let filter = Filter::from(&config.settings.findings.filter);
+        if let Err(missing) = sink.inner().findings.refilter(filter, pump.world()) {
+            say(format_args!("the configuration stays as it was: {missing}"));
+            return Ok(());
+        }
+        let before = self.thresholds();
+        let fixed = self.config.differs_in(&config, &["findings", "thresholds"]);
+        self.config = config;
+        let thresholds = self.thresholds();
+        if thresholds != before {
+            pump.judge_by(&thresholds, &mut |world, step| sink.step(world, step))?;
+        }
+        match &fixed[..] {
+            [] => say("the configuration was read again"),
+            names => say(format_args!(
+                "the configuration was read again; for {} to change, the agent must be restarted",
+                names.join(", ")
+            )),
+        }
+        Ok(())
+    }
+}
+
+/// A sentence for `systemctl status`.
+fn status(pump: &Pump) -> String {
+    let world = pump.world();
+    format!(
+        "watching {} in {}",
+        style::count(world.process_count() as u64, "process"),
+        style::count(world.namespace_count() as u64, "pid namespace")
+    )
+}
+
+/// The signals that ask an agent to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them.
+    async fn asked(&mut self) {
+        let Self { interrupt, terminate } = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
