@@ -13,6 +13,7 @@ use crate::{
     world::World,
 };
 
+pub mod confine;
 pub mod journal;
 pub mod supervisor;
 

@@ -80,6 +80,12 @@ pub enum Command {
     Agent(Box<Agent>),
     /// Check or print a configuration of the agent
     Config(agent::Config),
+    /// Look at processes for an agent, which has started this
+    #[command(hide = true)]
+    AgentHelper {
+        /// The configuration
+        config: Option<PathBuf>,
+    },
     /// Say what this machine allows, and what therefore cannot be proved
     Doctor(Doctor),
     /// Explain a rule: what it means, why the kernel does so, how to fix it

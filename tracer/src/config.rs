@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,7 @@ use crate::{
         agent::{SECTIONS, Section, Settings},
     },
     ident::{file_name, quote},
+    source::witness::Witness,
 };
 
 mod print;
@@ -27,8 +28,6 @@ pub use print::print;
 
 /// Before the name of a setting in the environment.
 const VARIABLE: &str = "TRACER_";
-/// The largest file that is read.
-const MOST: u64 = 1 << 20;
 /// How alike a key must be to one that there is, of 1, to be taken for it.
 const ALIKE: f64 = 0.7;
 
@@ -62,23 +61,24 @@ pub struct Config {
 type Given = BTreeMap<String, Vec<OsString>>;
 
 impl Config {
-    /// What the command line of this process says, the environment, and the file if there is one.
+    /// What the command line of this process says, the environment, and the file if there is one, read by that one.
     ///
     /// # Errors
     /// What is wrong, and where.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+    pub fn load(file: Option<&Path>, by: &Witness) -> Result<Self, ConfigError> {
         let commanded = Cli::command().try_get_matches_from(std::env::args_os());
         let commanded = commanded.map_or_else(|_| Given::new(), |matches| commanded_by(&matches));
-        Self::of(file, |name| std::env::var_os(name), commanded)
+        Self::of(file, by, |name| std::env::var_os(name), commanded)
     }
 
     /// The same, by that environment, and what was said besides.
     fn of(
         file: Option<&Path>,
+        by: &Witness,
         variable: impl Fn(&str) -> Option<OsString>,
         commanded: Given,
     ) -> Result<Self, ConfigError> {
-        let mut given = file.map_or_else(|| Ok(Given::new()), read)?;
+        let mut given = file.map_or_else(|| Ok(Given::new()), |file| read(file, by))?;
         given.extend(environment(variable)?);
         given.extend(commanded);
         let words = given.iter().flat_map(|(name, values)| words(name, values));
@@ -193,13 +193,8 @@ fn variable_of(option: &Arg) -> String {
 }
 
 /// What a file says.
-fn read(path: &Path) -> Result<Given, ConfigError> {
-    let unread = |error| ConfigError::Unread(path.to_owned(), error);
-    let size = fs::metadata(path).map_err(unread)?.len();
-    if size > MOST {
-        return Err(unread(io::Error::other("this is no configuration: it is larger than a megabyte")));
-    }
-    let text = fs::read_to_string(path).map_err(unread)?;
+fn read(path: &Path, by: &Witness) -> Result<Given, ConfigError> {
+    let text = by.configuration(path).map_err(|error| ConfigError::Unread(path.to_owned(), error))?;
     parse(&text).map_err(|Wrong { at, why }| {
         let line = text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
         ConfigError::At(path.to_owned(), line, why)

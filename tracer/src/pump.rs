@@ -28,6 +28,7 @@ use crate::{
         listing::Listing,
         live::{self, Drained, Live},
         load::LoadOptions,
+        witness::Witness,
     },
     step::Step,
     thresholds::Thresholds,
@@ -147,18 +148,18 @@ impl Pump {
     /// # Errors
     /// If the processes cannot be listed, and what `show` returns.
     pub fn begin(
-        live: Live,
+        mut live: Live,
         options: &LoadOptions,
         thresholds: &Thresholds,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<Self> {
         let now = live::now();
         let mut pump = Self {
-            live,
             detector: Detector::new(thresholds),
-            containers: Containers::default(),
-            limits: LimitsWatch::new(thresholds.pressure_at),
-            kernel_log: KernelLog::open(),
+            containers: Containers::new(live.witness()),
+            limits: LimitsWatch::new(thresholds.pressure_at, live.witness()),
+            kernel_log: live.take_kernel_log(),
+            live,
             began: now,
             cpu_before: live::cpu_time(),
             record: Vec::new(),
@@ -187,7 +188,7 @@ impl Pump {
         thresholds: &Thresholds,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> io::Result<()> {
-        self.limits = LimitsWatch::new(thresholds.pressure_at);
+        self.limits = LimitsWatch::new(thresholds.pressure_at, self.live.witness());
         self.step(&Event { at: live::now(), cpu: 0, kind: EventKind::Thresholds(Box::new(*thresholds)) }, show)
     }
 
@@ -199,6 +200,11 @@ impl Pump {
     /// Whether the last turn left something to take or to list.
     pub fn is_behind(&self) -> bool {
         self.is_behind || self.snapshot.is_some()
+    }
+
+    /// Who looks at what only root may see.
+    pub fn witness(&self) -> &Witness {
+        self.live.witness()
     }
 
     /// The current state.
@@ -281,7 +287,9 @@ impl Pump {
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> Result<()> {
         for wanted in self.detector.due(come_to, DOUBTS) {
-            self.step(&self.live.look(wanted), show)?;
+            for event in self.live.look(wanted)? {
+                self.step(&event, show)?;
+            }
         }
         self.step(&Event { at: come_to, cpu: 0, kind: EventKind::Tick }, show)?;
         Ok(())
@@ -296,7 +304,7 @@ impl Pump {
         key: ProcKey,
         show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized),
     ) -> io::Result<()> {
-        self.step(&self.live.look(Wanted::Look(key)), show)
+        self.live.look(Wanted::Look(key))?.iter().try_for_each(|event| self.step(event, show))
     }
 
     /// Surveys what no tracepoint shows: who is traced, who is a subreaper, and how much is left of pids and ptys.
@@ -348,7 +356,7 @@ impl Pump {
             let next = snapshot.unread.split_off(snapshot.unread.len().saturating_sub(AT_ONCE));
             let there = next.into_iter().rev().filter(|&key| self.detector.world().get(key).is_some());
             let there: Vec<_> = there.collect();
-            for event in self.live.command_lines(&there) {
+            for event in self.live.command_lines(&there)? {
                 self.step(&event, show)?;
             }
             for kind in self.containers.survey(&there, self.detector.world()) {

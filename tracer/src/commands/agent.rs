@@ -1,13 +1,23 @@
 //! `tracer agent`: live events to the journal, to Prometheus and into memory, without a terminal.
 
-use std::{env, fs, io, os::unix::fs::chown, path::Path, process::ExitCode};
+use std::{
+    env, fs, io,
+    os::unix::fs::{DirBuilderExt as _, chown},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, bail};
 use nix::unistd::{Group, User};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    agent::{Findings, Sinks, journal::Journal, supervisor::Supervisor},
+    agent::{
+        Findings, Sinks,
+        confine::{self, Confined},
+        journal::Journal,
+        supervisor::Supervisor,
+    },
     caller,
     cli::{
         self,
@@ -28,7 +38,12 @@ use crate::{
         json::{Json, unwritten_line},
         trace::{Recorder, flight::Flight, redact::Redactor, shelf::Shelf},
     },
-    source::{live::Live, load::LoadOptions},
+    source::{
+        containers,
+        live::Live,
+        load::LoadOptions,
+        witness::{Witness, serve as help_out},
+    },
     thresholds::Thresholds,
     trace::{file::CreateError, kept::Door},
 };
@@ -38,15 +53,30 @@ use crate::{
 /// # Errors
 /// If the configuration is wrong, what it asks for cannot be had, or live tracing is not possible here.
 pub fn run(options: &cli::Agent) -> Result<ExitCode> {
-    let config = Config::load(options.config.as_deref())?;
+    let file = options.config.as_deref();
+    let config = Config::load(file, &Witness::here())?;
     // Its files are those of the user that it becomes, whoever has started it.
     caller::nobody_else();
     let opened = Opened::open(&config.settings)?;
     let load = load_options(&config.settings);
     let live = Live::attach(&load)?;
+    let witness = Witness::start(file).context("cannot start the helper that looks as root")?;
+    let mut live = live.with_witness(witness);
+    say(format_args!("the agent {}", opened.confine(&mut live)?));
     let (sinks, out) = opened.sinks(&config.settings)?;
-    let agent = Agent { file: options.config.as_deref(), config, supervisor: Supervisor::default() };
+    let agent = Agent { file, config, supervisor: Supervisor::default() };
     event_loop()?.block_on(agent.watch(live, &load, sinks, out.as_ref())).context("agent")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Is the helper of an agent: looks at what only root may see.
+///
+/// # Errors
+/// If no agent has started this.
+pub fn help(configuration: Option<PathBuf>) -> Result<ExitCode> {
+    const WHY: &str = "this is for `tracer agent` to start";
+    confine::helper().context(WHY)?;
+    help_out(configuration, containers::answers).context(WHY)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,6 +92,7 @@ fn load_options(settings: &Settings) -> LoadOptions {
 
 /// What has to be opened while this is root.
 struct Opened {
+    user: User,
     numbers: Option<Scraped>,
     door: Option<Door>,
     shelf: Option<Shelf>,
@@ -76,11 +107,26 @@ impl Opened {
         let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
         let group = recorder.group.as_deref().map(group).transpose()?;
         let door = (!recorder.before.is_zero()).then(|| door(group)).flatten();
-        Ok(Self { numbers, door, shelf })
+        Ok(Self { user, numbers, door, shelf })
+    }
+
+    /// Gives up what is not needed any more.
+    fn confine(&self, live: &mut Live) -> Result<Confined> {
+        // What the loop does with the kernel.
+        let mut works = || {
+            live.stats().map_err(io::Error::other)?;
+            live.try_iterator()
+        };
+        let folder = self.shelf.as_ref().map(Shelf::folder);
+        let confined = confine::agent(&self.user, folder, &mut works).context("the agent cannot be confined")?;
+        self.shelf.as_ref().map_or(Ok(()), Shelf::check).with_context(|| {
+            format!("{} cannot write traces; make it the owner of the folder, or name another one in user", quote(&self.user.name))
+        })?;
+        Ok(confined)
     }
 
     fn sinks(self, settings: &Settings) -> Result<(Sinks, Option<Drain>)> {
-        let Self { numbers, door, shelf } = self;
+        let Self { user: _, numbers, door, shelf } = self;
         let Settings { recorder, .. } = settings;
         if let Some(numbers) = &numbers {
             say(format_args!("numbers for Prometheus: http://{}/metrics", numbers.address()?));
@@ -121,14 +167,12 @@ fn findings(settings: &Settings) -> Result<(Findings, Option<Drain>)> {
 /// The folder for traces, which must be the user's to write; it is made if it is missing.
 fn shelf(folder: &Path, budget: u64, user: &User) -> Result<Shelf> {
     let cannot = || format!("cannot keep traces in {}", file_name(folder));
-    match fs::create_dir(folder) {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).with_context(cannot)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(CreateError::Io(folder.to_owned(), error).into()),
     }
-    let shelf = Shelf::new(folder, budget);
-    shelf.check().with_context(cannot)?;
-    Ok(shelf)
+    Ok(Shelf::new(folder, budget))
 }
 
 fn group(name: &str) -> Result<u32> {
@@ -198,7 +242,7 @@ impl Agent<'_> {
 
     /// Reads the configuration again. If it is wrong, everything stays as it was.
     fn reload(&mut self, pump: &mut Pump, sink: &mut Counted<'_, Sinks>) -> io::Result<()> {
-        let config = match Config::load(self.file) {
+        let config = match Config::load(self.file, pump.witness()) {
             Ok(config) => config,
             Err(error) => {
                 say(format_args!("the configuration stays as it was: {error}"));

@@ -7,6 +7,7 @@ use crate::{
     commands::out::print,
     config,
     ident::file_name,
+    source::witness::Witness,
 };
 
 /// Checks a configuration, or prints it.
@@ -16,10 +17,10 @@ use crate::{
 pub fn run(options: &Config) -> anyhow::Result<ExitCode> {
     match &options.act {
         ConfigAct::Check { file } => {
-            config::Config::load(Some(file))?;
+            config::Config::load(Some(file), &Witness::here())?;
             print(format!("{} is right\n", file_name(file)).as_bytes())?;
         }
-        ConfigAct::Print { file } => print(config::Config::load(file.as_deref())?.to_string().as_bytes())?,
+        ConfigAct::Print { file } => print(config::Config::load(file.as_deref(), &Witness::here())?.to_string().as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
 }

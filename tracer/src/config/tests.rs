@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 const PATH: &str = "tracer.toml";
@@ -7,7 +9,7 @@ fn of(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let path = folder.path().join(PATH);
     fs::write(&path, text).unwrap();
     let variable = |name: &str| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| value.into());
-    Config::of(Some(&path), variable, Given::new())
+    Config::of(Some(&path), &Witness::here(), variable, Given::new())
 }
 
 /// What is wrong with a configuration, without the folder of the file.
@@ -53,7 +55,7 @@ fn the_command_line_counts_more_than_the_environment_and_that_more_than_the_file
         _ => None,
     };
     let matches = Cli::command().try_get_matches_from(["tracer", "agent", "--user", "line", "--rule", "killed-by"]);
-    let config = Config::of(Some(&path), variable, commanded_by(&matches.unwrap())).unwrap();
+    let config = Config::of(Some(&path), &Witness::here(), variable, commanded_by(&matches.unwrap())).unwrap();
     let Settings { findings, recorder, process, .. } = &config.settings;
     assert_eq!((process.user.as_str(), recorder.before.as_secs(), findings.each), ("line", 2, true));
     let rules: Vec<_> = findings.filter.rules.iter().map(|rule| rule.name).collect();
@@ -87,7 +89,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_would_be_right() {
     assert!(error.starts_with("TRACER_RING_SIZE in the environment: invalid value 'x'"), "{error}");
     let error = of("", &[("TRACER_EACH", "x")]).unwrap_err().to_string();
     assert!(error.ends_with("x is neither true nor false"), "{error}");
-    let missing = Config::of(Some(Path::new("/none/x.toml")), |_| None, Given::new()).unwrap_err().to_string();
+    let missing = Config::of(Some(Path::new("/none/x.toml")), &Witness::here(), |_| None, Given::new()).unwrap_err().to_string();
     assert_eq!(missing, "cannot read /none/x.toml: No such file or directory (os error 2)");
 }
 

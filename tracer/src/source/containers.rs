@@ -29,7 +29,7 @@ use crate::{
     host::{Container, Engine},
     ident::{Args, PidNs, ProcKey, Trust},
     programs::{is_client, is_watcher},
-    source::procfs,
+    source::{procfs, shim, witness::Witness},
     world::{Process, World},
 };
 
@@ -40,6 +40,7 @@ mod lookup;
 mod socket;
 
 use lookup::Lookup;
+pub use lookup::answers;
 
 /// How long a command that ends at once waits for the engines.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -47,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Follows the runtimes, and asks the engines.
 #[derive(Debug, Default)]
 pub struct Containers {
+    /// Who looks at what only root may see.
+    witness: Witness,
     /// Runtimes at work and their descendants, until these execute the container's program.
     starting: FxHashMap<ProcKey, Starting>,
     /// What the processes of a snapshot say about containers, and whether they are in a control group within another
@@ -67,6 +70,11 @@ struct Starting {
 }
 
 impl Containers {
+    /// Nothing is known yet.
+    pub fn new(witness: &Witness) -> Self {
+        Self { witness: witness.clone(), lookup: Lookup::new(witness), ..Self::default() }
+    }
+
     /// What an event of the kernel says about containers; `world` is from before it.
     pub fn see(&mut self, event: &Event, world: &World) -> Vec<EventKind> {
         match &event.kind {
@@ -156,7 +164,6 @@ impl Containers {
     /// Takes in processes from before tracing began, and reports their units. What they say about containers waits for
     /// [`Containers::surveyed`]: only when all have been looked at is it known whom to believe.
     pub fn survey(&mut self, keys: &[ProcKey], world: &World) -> Vec<EventKind> {
-        let host_mount_ns = procfs::host_mount_ns();
         let (mut events, mut units) = (Vec::new(), BTreeSet::new());
         let processes = keys.iter().filter_map(|&key| world.get(key));
         for process in processes.filter(|process| !process.roles.kthread && process.death().is_none()) {
@@ -165,7 +172,8 @@ impl Containers {
                 continue;
             }
             let shim = world.parent(process.key).filter(|parent| is_watcher(parent.comm.bytes()));
-            let existing = existing(process.key.tgid, shim.map(|shim| shim.key.tgid), host_mount_ns);
+            let shim = shim.and_then(|shim| self.witness.shim(shim.key.tgid));
+            let existing = existing(process.key.tgid, shim);
             self.found.extend(existing.map(|(call, is_nested)| (call, is_nested, process.key)));
         }
         events
@@ -274,12 +282,11 @@ fn may_be_a_way_in(world: &World, process: &Process) -> bool {
 /// engines, but only briefly. Needs no world.
 pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Container> {
     let mut lookup = Lookup::default();
-    let host_mount_ns = procfs::host_mount_ns();
     let mut found = BTreeMap::new();
     for (pid, parent) in processes {
         let comm = procfs::line(&format!("/proc/{parent}/comm"));
-        let shim = is_watcher(comm.as_bytes()).then_some(parent);
-        if let Some((call, _)) = existing(pid, shim, host_mount_ns) {
+        let shim = is_watcher(comm.as_bytes()).then(|| shim::shim(parent)).flatten();
+        if let Some((call, _)) = existing(pid, shim) {
             lookup.ask(&call);
             let uid = call.uid();
             found.insert(pid, Container { id: call.id, engine: call.engine, uid, ..Container::default() });
@@ -295,14 +302,7 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 
 /// The container of an existing process, by its cgroup; if that names none, by the shim that is its parent. Also
 /// whether its group lies within that of another container.
-fn existing(pid: u32, shim: Option<u32>, host_mount_ns: u32) -> Option<(Invocation, bool)> {
-    let shim = shim.and_then(|pid| {
-        let line = procfs::command_lines(&[pid]).pop()?;
-        let trust = procfs::trust(pid, &line, host_mount_ns);
-        let owner = trust.uid().unwrap_or(0);
-        let call = runtime::shim(&procfs::arguments(pid), procfs::directory(pid).as_deref(), owner)?;
-        (trust != Trust::Nobody).then_some(call)
-    });
+fn existing(pid: u32, shim: Option<Invocation>) -> Option<(Invocation, bool)> {
     match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
         Some(named) => {
             let owner = uid_of(&named).unwrap_or(0);

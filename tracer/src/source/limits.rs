@@ -5,8 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
-    path::PathBuf,
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread,
     time::{Duration, Instant},
@@ -15,7 +13,7 @@ use std::{
 use crate::{
     host::{GroupRoom, Holder, Ptys, Room, Rooms},
     ident::ProcKey,
-    source::procfs::line,
+    source::{procfs::line, witness::Witness},
     world::World,
 };
 
@@ -24,11 +22,6 @@ mod groups;
 pub(crate) use groups::pids_of;
 use groups::{Group, Seen};
 
-/// How many holders of ptys are named.
-const HOLDERS: usize = 5;
-/// How many descriptors of one process are searched for ptys, and how long that may take in all.
-const DESCRIPTORS: usize = 4_096;
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How many members of a control group are reported, and of all groups at a time.
 const MEMBERS: usize = 1_024;
 const MEMBERS_OF_ALL: usize = 16_384;
@@ -55,30 +48,6 @@ fn number(path: &str) -> Option<u64> {
     line(path).parse().ok()
 }
 
-/// Processes that hold ptys, by their open `/dev/ptmx`: host pids with the number held, largest first; empty if finding
-/// out takes too long.
-fn pty_holders() -> Vec<(u32, u64)> {
-    let until = Instant::now() + PATIENCE;
-    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let held = |pid: u32| {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-        let is_master = |path: PathBuf| path.ends_with("ptmx");
-        let fds = fds.flatten().take(DESCRIPTORS);
-        Some(fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(is_master)).count() as u64)
-    };
-    let mut holders = Vec::new();
-    for pid in pids {
-        if Instant::now() > until {
-            return Vec::new();
-        }
-        holders.extend(held(pid).filter(|&held| held > 0).map(|held| (pid, held)));
-    }
-    holders.sort_by_key(|&(_, held)| std::cmp::Reverse(held));
-    holders.truncate(HOLDERS);
-    holders
-}
-
 /// What one look has seen, as numbers: the world knows the processes.
 #[derive(Debug, Default)]
 struct Sight {
@@ -90,11 +59,11 @@ struct Sight {
 }
 
 impl Sight {
-    fn take(pressure_at: u64) -> Self {
+    fn take(pressure_at: u64, witness: &Witness) -> Self {
         let began = Instant::now();
         let ptys = ptys();
         let is_short = ptys.is_some_and(|ptys| ptys.of_containers().is_short(pressure_at));
-        let pty_holders = if is_short { pty_holders() } else { Vec::new() };
+        let pty_holders = if is_short { witness.pty_holders() } else { Vec::new() };
         let groups = groups::walk();
         Self { ptys, pty_holders, pids: pids(), groups, took: began.elapsed() }
     }
@@ -105,6 +74,8 @@ impl Sight {
 pub struct LimitsWatch {
     /// In percent: from this use on, the holders are reported.
     pressure_at: u64,
+    /// Who looks at what only root may see.
+    witness: Witness,
     thread: Option<Thread>,
     next: Option<Instant>,
     told: Reported,
@@ -119,12 +90,13 @@ struct Thread {
 }
 
 impl Thread {
-    fn start(pressure_at: u64) -> Option<Self> {
+    fn start(pressure_at: u64, witness: &Witness) -> Option<Self> {
+        let witness = witness.another().ok()?;
         let (questions, asked) = mpsc::sync_channel(1);
         let (answer, answers) = mpsc::sync_channel(1);
         let work = move || {
             while let Ok(()) = asked.recv() {
-                if answer.send(Sight::take(pressure_at)).is_err() {
+                if answer.send(Sight::take(pressure_at, &witness)).is_err() {
                     break;
                 }
             }
@@ -136,8 +108,8 @@ impl Thread {
 
 impl LimitsWatch {
     /// Nothing has been reported yet. Holders are reported from `pressure_at` percent on.
-    pub fn new(pressure_at: u64) -> Self {
-        Self { pressure_at, thread: None, next: None, told: Reported::default() }
+    pub fn new(pressure_at: u64, witness: &Witness) -> Self {
+        Self { pressure_at, witness: witness.clone(), thread: None, next: None, told: Reported::default() }
     }
 
     /// Starts a look, unless one is in progress or has just ended.
@@ -147,7 +119,7 @@ impl LimitsWatch {
         }
         if self.thread.is_none() {
             // If no thread can be started now, the next look may get one.
-            self.thread = Thread::start(self.pressure_at);
+            self.thread = Thread::start(self.pressure_at, &self.witness);
         }
         if let Some(thread) = &mut self.thread
             && !thread.is_asked

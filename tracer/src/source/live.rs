@@ -13,16 +13,19 @@ use log::Log;
 use tracer_common::{Stats, SurveyRecord};
 
 use crate::{
-    event::{Event, EventKind, Loss, Pipe, Survey},
+    event::{Event, EventKind, Loss, Survey},
     host::{Rooms, StartInfo},
-    ident::{Args, ProcKey},
+    ident::ProcKey,
     rules::Wanted,
     source::{
         decode::{decode, decode_surveyed},
-        held, hooks, limits,
+        hooks,
+        kernel_log::KernelLog,
+        limits,
         listing::Listing,
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, SURVEY, kernel_release, load},
         procfs,
+        witness::Witness,
     },
     thresholds::Thresholds,
     time::{BootNs, Span},
@@ -35,8 +38,10 @@ pub struct Live {
     /// The log of the programs, if it was asked for.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
-    /// See [`procfs::host_mount_ns`].
-    host_mount_ns: u32,
+    /// Who looks at what only root may see.
+    witness: Witness,
+    /// The kernel's log, from now on.
+    kernel_log: KernelLog,
     /// Names of all hooks in use.
     hooks: Vec<String>,
     /// The totals as of the last `Lost` event.
@@ -93,8 +98,25 @@ impl Live {
                 LoadError::Other { what: "the log of the programs".to_owned(), source: Box::new(error) }
             })?);
         }
+        live.kernel_log = KernelLog::open();
         live.begin().map_err(map_error)?;
         Ok(live)
+    }
+
+    /// The same, while another one looks at what only root may see.
+    #[must_use]
+    pub fn with_witness(self, witness: Witness) -> Self {
+        Self { witness, ..self }
+    }
+
+    /// Who looks at what only root may see.
+    pub fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// The kernel's log, from when the programs were attached: for whoever follows the stream.
+    pub fn take_kernel_log(&mut self) -> KernelLog {
+        std::mem::take(&mut self.kernel_log)
     }
 
     /// From here on every program is attached. Earlier records are dropped: the first snapshot shows what they
@@ -123,7 +145,8 @@ impl Live {
             ring,
             log: None,
             stats,
-            host_mount_ns: procfs::host_mount_ns(),
+            witness: Witness::here(),
+            kernel_log: KernelLog::default(),
             hooks: Vec::new(),
             counted: Stats::default(),
             counted_missed: 0,
@@ -234,7 +257,7 @@ impl Live {
         let mut events = vec![begin];
         while listing.read_on(&mut events)? {}
         let with_args = listing.close(&mut events);
-        events.extend(self.command_lines(&with_args));
+        events.extend(self.command_lines(&with_args)?);
         self.here.undecodable += listing.undecodable;
         events.push(Event { at: now(), cpu: 0, kind: EventKind::SnapshotEnd });
         Ok(events)
@@ -251,15 +274,19 @@ impl Live {
     }
 
     /// The command lines of processes, as they are now, and how far they can be believed.
-    pub fn command_lines(&self, keys: &[ProcKey]) -> Vec<Event> {
-        let at = now();
-        let pids: Vec<_> = keys.iter().map(|key| key.tgid).collect();
-        let lines = keys.iter().zip(procfs::command_lines(&pids));
-        let events = lines.map(|(&key, line)| {
-            let line = Args { trust: procfs::trust(key.tgid, &line, self.host_mount_ns), ..line };
-            Event { at, cpu: 0, kind: EventKind::CommandLine(key, line) }
-        });
-        events.collect()
+    ///
+    /// # Errors
+    /// If the helper that looks as root is gone.
+    pub fn command_lines(&self, keys: &[ProcKey]) -> io::Result<Vec<Event>> {
+        self.witness.command_lines(keys)
+    }
+
+    /// Whether the processes could be listed now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn try_iterator(&mut self) -> io::Result<()> {
+        self.loaded.start(ITERATOR).map(drop)
     }
 
     /// Counts what could not be read of a list.
@@ -288,7 +315,10 @@ impl Live {
     }
 
     /// Looks at a process, for a rule that is about to report it.
-    pub fn look(&self, wanted: Wanted) -> Event {
+    ///
+    /// # Errors
+    /// If the helper that looks as root is gone.
+    pub fn look(&self, wanted: Wanted) -> io::Result<Vec<Event>> {
         // Taken before the look: what happens from here on may contradict it.
         let at = now();
         let kind = match wanted {
@@ -298,12 +328,9 @@ impl Live {
                 EventKind::Rooms(Box::new(Rooms { of, ..Rooms::default() }))
             }
             Wanted::Masks(task) => EventKind::Masks(task, procfs::masks(task)),
-            Wanted::Held(key) => EventKind::Held(key, Box::new(held::held(key))),
-            Wanted::Pipe(reader, writer) => {
-                EventKind::Pipe(Pipe { reader, writer, shared: held::share_pipe(reader, writer) })
-            }
+            Wanted::Held(_) | Wanted::Pipe(..) => return self.witness.look(wanted),
         };
-        Event { at, cpu: 0, kind }
+        Ok(vec![Event { at, cpu: 0, kind }])
     }
 }
 

@@ -42,6 +42,19 @@ pub fn head(path: impl AsRef<Path>, max: usize) -> io::Result<Head> {
     take(File::open(path)?, max)
 }
 
+/// The text of a file that its owner means to be read: one that is longer than `max` bytes is none.
+///
+/// # Errors
+/// If it cannot be read, is too long, or no text.
+pub fn text(path: &Path, max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > max {
+        return Err(io::Error::other(format!("it has more than {max} bytes")));
+    }
+    Ok(text)
+}
+
 fn take(file: File, max: usize) -> io::Result<Head> {
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;

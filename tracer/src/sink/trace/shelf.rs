@@ -35,7 +35,12 @@ impl Shelf {
         Self { folder: folder.to_owned(), budget }
     }
 
-    /// Whether there is something in it that can be written to.
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether it can be written to.
     ///
     /// # Errors
     /// Why not.

@@ -7,6 +7,9 @@
 use std::{
     collections::HashMap,
     hash::Hash,
+    io,
+    net::Shutdown,
+    os::unix::net::UnixStream,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -28,6 +31,7 @@ use crate::{
     console::stderr::say,
     foreign::runtime::Invocation,
     host::{Container, Engine},
+    source::witness::{Witness, post},
 };
 
 /// How many questions may wait.
@@ -49,6 +53,8 @@ const MOST_KNOWN: usize = 1024;
 /// A thread that asks, and what it has found out.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
+    /// Who looks at what only root may see.
+    witness: Witness,
     thread: Option<Thread>,
     /// Questions that found no room.
     unasked: u64,
@@ -61,13 +67,18 @@ struct Thread {
 }
 
 impl Lookup {
+    /// Nothing was asked yet.
+    pub(super) fn new(witness: &Witness) -> Self {
+        Self { witness: witness.clone(), ..Self::default() }
+    }
+
     /// Asks for a container. If there are too many questions, this one is counted and dropped: that container goes by
     /// its id.
     pub(super) fn ask(&mut self, call: &Invocation) {
         let thread = match &mut self.thread {
             Some(thread) => thread,
             // If no thread can be started, containers go by their ids.
-            None => match Thread::start() {
+            None => match Thread::start_by(&self.witness) {
                 Some(thread) => self.thread.insert(thread),
                 None => return,
             },
@@ -100,6 +111,41 @@ impl Lookup {
 }
 
 impl Thread {
+    fn start_by(witness: &Witness) -> Option<Self> {
+        match witness.containers() {
+            None => Self::start(),
+            Some(stream) => Self::ask_over(stream.ok()?),
+        }
+    }
+
+    /// Has the other side of a connection look them up.
+    fn ask_over(stream: UnixStream) -> Option<Self> {
+        let (questions, mut asked) = channel::<Invocation>(MOST_WAITING);
+        let (answer, answers) = mpsc::channel();
+        let mut out = stream.try_clone().ok()?;
+        let ask = move || {
+            while let Some(call) = asked.blocking_recv() {
+                // A bundle whose name is no text is not looked up.
+                let Ok(call) = serde_json::to_vec(&call) else { continue };
+                if post::send(&mut out, &call).is_err() {
+                    break;
+                }
+            }
+            // The other side answers what it was asked, and ends.
+            let _ = out.shutdown(Shutdown::Write);
+        };
+        let mut stream = stream;
+        let hear = move || {
+            while let Ok(message) = post::receive(&mut stream)
+                && let Ok(container) = serde_json::from_slice(&message)
+                && answer.send(container).is_ok()
+            {}
+        };
+        thread::Builder::new().name("containers".into()).spawn(ask).ok()?;
+        thread::Builder::new().name("containers".into()).spawn(hear).ok()?;
+        Some(Self { questions, answers })
+    }
+
     fn start() -> Option<Self> {
         let (questions, asked) = channel(MOST_WAITING);
         let (answer, answers) = mpsc::channel();
@@ -113,6 +159,29 @@ impl Thread {
         thread::Builder::new().name("containers".into()).spawn(work).ok()?;
         Some(Self { questions, answers })
     }
+}
+
+/// Is the other side of [`Thread::ask_over`].
+///
+/// # Errors
+/// If no thread can be started.
+pub fn answers(mut stream: UnixStream) -> io::Result<()> {
+    let Thread { questions, answers } = Thread::start().ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut out = stream.try_clone()?;
+    let tell = move || {
+        for container in answers {
+            if serde_json::to_vec(&container).is_ok_and(|container| post::send(&mut out, &container).is_err()) {
+                break;
+            }
+        }
+        let _ = out.shutdown(Shutdown::Both);
+    };
+    thread::Builder::new().name("answers".into()).spawn(tell)?;
+    while let Ok(message) = post::receive(&mut stream)
+        && let Ok(call) = serde_json::from_slice(&message)
+        && questions.blocking_send(call).is_ok()
+    {}
+    Ok(())
 }
 
 /// Answers questions until nobody asks any more.
@@ -262,7 +331,7 @@ mod tests {
         // A thread that does not come to its questions.
         let (questions, _asked) = channel(1);
         let (_answer, answers) = mpsc::channel();
-        let mut full = Lookup { thread: Some(Thread { questions, answers }), unasked: 0 };
+        let mut full = Lookup { thread: Some(Thread { questions, answers }), ..Lookup::default() };
         for _ in 0..3 {
             full.ask(&call("x", None, Engine::Oci));
         }
