@@ -9,6 +9,7 @@ use nix::sys::signal::{SigHandler, Signal};
 use rustix::process::WaitOptions;
 use tracer_tests::{machine::Need, run::name_test};
 
+mod agent;
 mod attacks;
 mod audit;
 mod bad_places;
@@ -29,6 +30,7 @@ mod namespaces;
 mod orders;
 mod origins;
 mod orphans;
+mod prometheus;
 mod queue;
 mod real_inits;
 mod record;
@@ -57,10 +59,12 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(1);
     let groups = [
+        ("agent", agent::trials()),
         ("attacks", attacks::trials()),
         ("signals", signals::trials()),
         ("kills", kills::trials()),
         ("origins", origins::trials()),
+        ("prometheus", prometheus::trials()),
         ("queue", queue::trials()),
         ("real_inits", real_inits::trials()),
         ("zombies", zombies::trials()),

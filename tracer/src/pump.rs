@@ -313,6 +313,7 @@ impl Pump {
     /// If the kernel's iterator fails, and what `show` returns.
     pub fn survey(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         self.surveyed = live::now();
+        self.live.witness().check()?;
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
         self.limits.ask();

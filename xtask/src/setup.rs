@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const DEBIAN_TESTS: [&str; 24] = [
+const DEBIAN_TESTS: [&str; 25] = [
     "tini",
     "dumb-init",
     "catatonit",
@@ -43,6 +43,8 @@ const DEBIAN_TESTS: [&str; 24] = [
     "podman",
     "containerd",
     "runc",
+    // With promtool.
+    "prometheus",
 ];
 
 /// What `setup` is asked for.

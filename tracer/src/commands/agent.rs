@@ -120,7 +120,10 @@ impl Opened {
         let folder = self.shelf.as_ref().map(Shelf::folder);
         let confined = confine::agent(&self.user, folder, &mut works).context("the agent cannot be confined")?;
         self.shelf.as_ref().map_or(Ok(()), Shelf::check).with_context(|| {
-            format!("{} cannot write traces; make it the owner of the folder, or name another one in user", quote(&self.user.name))
+            format!(
+                "{} cannot write traces; make it the owner of the folder, or name another one in user",
+                quote(&self.user.name)
+            )
         })?;
         Ok(confined)
     }

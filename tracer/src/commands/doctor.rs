@@ -10,6 +10,7 @@ use crate::{
     console::style::Screen,
 };
 
+mod agents;
 mod cgroup;
 mod check;
 mod conclusion;
@@ -51,12 +52,16 @@ impl Report {
         let types = machine::Types::read();
         let trial = Trial::run();
         let conclusion = Conclusion::of(&trial, types.degraded());
-        let sections = vec![
+        let mut sections = vec![
             Section { title: "Machine", checks: machine::checks(&kernel, &types) },
             Section { title: "Rights", checks: rights::checks(trial.works()) },
             Section { title: "Live tracing, tried for real", checks: trial.checks },
             Section { title: "Limits", checks: limits::checks(&kernel) },
         ];
+        let agents = agents::checks();
+        if !agents.is_empty() {
+            sections.push(Section { title: "Recorders that run", checks: agents });
+        }
         Self { sections, conclusion }
     }
 }

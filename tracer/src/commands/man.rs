@@ -34,7 +34,8 @@ pub fn run(options: &Man) -> anyhow::Result<ExitCode> {
 fn commands() -> Vec<Command> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
-    let parts = program.get_subcommands().map(|command| command.clone().name(format!("tracer-{}", command.get_name())));
+    let parts = program.get_subcommands().filter(|command| !command.is_hide_set());
+    let parts = parts.map(|command| command.clone().name(format!("tracer-{}", command.get_name())));
     let mut all: Vec<_> = parts.collect();
     all.insert(0, program);
     all

@@ -9,13 +9,13 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
     cli,
     commands::play::moment,
     console::style::Screen,
-    ident::{file_name, quote},
+    ident::{file_name, quote, tame},
     source::{live::Live, load::LoadOptions, trace::Trace},
     thresholds::Thresholds,
     top::{
@@ -25,6 +25,7 @@ use crate::{
         screen::{self, Look},
         tape::{Place, Tape},
     },
+    trace::kept,
     zone,
 };
 
@@ -34,6 +35,9 @@ use crate::{
 /// If live tracing is not possible here, or there is no terminal.
 pub fn run(options: &cli::Top) -> Result<ExitCode> {
     screen::check()?;
+    if options.kept {
+        return kept_by_another(options);
+    }
     // As in a recording, which what is in memory can become.
     let load = LoadOptions { all_signals: true, all_deliveries: true, ..LoadOptions::from(&options.probes) };
     let thresholds = options.thresholds.over(Thresholds::default());
@@ -41,6 +45,25 @@ pub fn run(options: &cli::Top) -> Result<ExitCode> {
     let model = move |board: &Arc<Board>, asks: Receiver<Ask>| live::run(live, &load, &thresholds, board, &asks);
     let host = quote(rustix::system::uname().nodename().to_bytes());
     show(host, options.no_mouse, model)
+}
+
+/// Shows what the recorder with the longest memory has kept.
+fn kept_by_another(options: &cli::Top) -> Result<ExitCode> {
+    let answers = kept::ask();
+    let refused =
+        answers.iter().find_map(|answer| answer.as_ref().err().map(|(pid, error)| format!("pid {pid}: {error}")));
+    let kept = answers.into_iter().flatten().filter_map(|kept| Some((kept.recorder, kept.memory?)));
+    let longest = kept.max_by_key(|(_, memory)| memory.metadata().map_or(0, |file| file.len()));
+    let Some((recorder, memory)) = longest else {
+        let why = refused.map_or_else(String::new, |why| format!(" ({})", tame(&why)));
+        bail!(
+            "no agent and no flight recorder on this machine has anything in memory for you{why}; start `tracer agent`"
+        );
+    };
+    let thresholds = options.thresholds.over(Trace::of(memory.try_clone()?)?.start().thresholds);
+    let tape = Tape { thresholds, place: Place::Kept(memory.into()) };
+    let model = move |board: &Arc<Board>, asks| Deck::open(tape, None, false, board.clone(), asks)?.run();
+    show(format!("what the recorder (pid {recorder}) has kept"), options.no_mouse, model)
 }
 
 /// Shows a recording until the reader leaves.

@@ -89,7 +89,8 @@ fn what_is_wrong_is_said_with_its_line_and_what_would_be_right() {
     assert!(error.starts_with("TRACER_RING_SIZE in the environment: invalid value 'x'"), "{error}");
     let error = of("", &[("TRACER_EACH", "x")]).unwrap_err().to_string();
     assert!(error.ends_with("x is neither true nor false"), "{error}");
-    let missing = Config::of(Some(Path::new("/none/x.toml")), &Witness::here(), |_| None, Given::new()).unwrap_err().to_string();
+    let missing =
+        Config::of(Some(Path::new("/none/x.toml")), &Witness::here(), |_| None, Given::new()).unwrap_err().to_string();
     assert_eq!(missing, "cannot read /none/x.toml: No such file or directory (os error 2)");
 }
 

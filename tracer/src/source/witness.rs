@@ -86,6 +86,19 @@ impl Witness {
         Ok(Self(Some(Arc::new(Helper { control, stream: Mutex::new(stream) }))))
     }
 
+    /// Whether the helper, if there is one, still lives.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check(&self) -> io::Result<()> {
+        let Some(helper) = &self.0 else { return Ok(()) };
+        match post::has_ended(&helper.control) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(gone(&io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => Err(gone(&error)),
+        }
+    }
+
     /// One for another thread, so that its questions and those of this one do not wait for each other.
     ///
     /// # Errors
@@ -162,12 +175,17 @@ impl Helper {
     fn exchange(&self, question: &Question) -> io::Result<Vec<u8>> {
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let exchanged = send(&mut *stream, &serde_json::to_vec(question)?).and_then(|()| receive(&mut *stream));
-        exchanged.map_err(|error| io::Error::new(error.kind(), format!("the helper that looks as root is gone: {error}")))
+        exchanged.map_err(|error| gone(&error))
     }
 
     fn ask<T: DeserializeOwned>(&self, question: &Question) -> io::Result<T> {
         Ok(serde_json::from_slice(&self.exchange(question)?)?)
     }
+}
+
+fn gone(error: &io::Error) -> io::Error {
+    // Not of its kind: that a pipe is broken would be taken for a reader who has seen enough.
+    io::Error::other(format!("the helper that looks as root is gone: {error}"))
 }
 
 /// Looks: questions whose answers are events.

@@ -26,7 +26,7 @@ use crate::{
         scene::{Counts, Flow, Scene},
         story::Teller,
         survey::Survey,
-        tape::{Mounted, Place, Tape},
+        tape::{Mounted, Tape},
     },
     world::World,
 };
@@ -93,7 +93,7 @@ impl Deck {
         // A file can claim that it ends before it begins.
         let span = (span.0.min(span.1), span.0.max(span.1));
         // From now on, this is what is read.
-        let place = Place::File(mounted.path().to_owned());
+        let place = mounted.place();
         let tape = Tape { place, ..tape };
         let survey = Survey::begin(mounted.path().to_owned(), tape.thresholds, span);
         Ok(Self {

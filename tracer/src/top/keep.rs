@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufWriter, Write as _},
+    io::{self, BufWriter, Write as _},
     path::{self, Path, PathBuf},
     sync::Arc,
     thread,
@@ -77,15 +77,23 @@ fn write(what: Kept, tape: Tape, path: &Path) -> Result<()> {
 }
 
 fn recording(tape: Tape, out: File) -> Result<()> {
-    let Place::Memory(mut memory, now) = tape.place else { bail!("this is a recording already") };
-    Ok(memory.save(out, now)?)
+    match tape.place {
+        Place::Memory(mut memory, now) => memory.save(out, now)?,
+        place @ Place::Kept(_) => {
+            // Opened again, because others read it meanwhile.
+            let mut from = File::open(place.mount()?.path())?;
+            io::copy(&mut from, &mut { out })?;
+        }
+        Place::File(_) => bail!("this is a recording already"),
+    }
+    Ok(())
 }
 
 fn page(tape: Tape, out: File) -> Result<()> {
     let Tape { thresholds, place } = tape;
     let name = match &place {
         Place::File(path) => path.file_name().map(file_name),
-        Place::Memory(..) => None,
+        Place::Memory(..) | Place::Kept(_) => None,
     };
     let mounted = place.mount()?;
     let mut trace = Trace::open(mounted.path())?;

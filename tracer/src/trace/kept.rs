@@ -125,6 +125,11 @@ pub fn ask() -> Vec<Result<Kept, (u32, io::Error)>> {
     ask_in(Path::new(FOLDER))
 }
 
+/// The pids of all recorders, dead ones among them; none without the right to know.
+pub fn recorders() -> Vec<u32> {
+    sockets(Path::new(FOLDER)).into_iter().flatten().map(|(recorder, _)| recorder).collect()
+}
+
 fn ask_in(folder: &Path) -> Vec<Result<Kept, (u32, io::Error)>> {
     let sockets = sockets(folder).into_iter().flatten();
     let answer = |(recorder, path): (u32, PathBuf)| {

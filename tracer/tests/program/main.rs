@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod command_line;
+mod configuration;
 mod damage;
 mod docs;
 mod export;

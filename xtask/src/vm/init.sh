@@ -2,6 +2,7 @@
 # The first process in the virtual machine. Lines that begin with `vm:` are read by xtask.
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run /root /etc
 /bin/busybox --install -s /bin
+printf 'root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n' > /etc/passwd
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NO_COLOR=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

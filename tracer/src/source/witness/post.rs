@@ -9,9 +9,12 @@ use std::{
     },
 };
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg,
-    sendmsg,
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+        recv, recvmsg, sendmsg,
+    },
 };
 
 use super::LONGEST;
@@ -51,6 +54,15 @@ pub fn connect(control: &UnixStream, purpose: u8) -> io::Result<UnixStream> {
     rights.push(SendAncillaryMessage::ScmRights(&fds));
     sendmsg(control, &[IoSlice::new(&[purpose])], &mut rights, SendFlags::NOSIGNAL)?;
     Ok(ours)
+}
+
+/// Whether the other side, which sends nothing over this connection, has ended.
+pub fn has_ended(control: &UnixStream) -> io::Result<bool> {
+    match recv(control, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, read)) => Ok(read == 0),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Waits for a connection of the other side; `None` once it has ended.

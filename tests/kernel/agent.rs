@@ -1,0 +1,322 @@
+//! `tracer agent`: what it finds, keeps and answers, what it may do meanwhile, and how it takes another configuration.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tracer_tests::{
+    contract::{Finding, Line},
+    machine::await_that,
+    recorded::replay,
+    run::{output, tracer},
+};
+
+use crate::{Test, live};
+
+/// How long it may take to say what it must say.
+const SAID_WITHIN: Duration = Duration::from_secs(30);
+/// The user and the group of nobody.
+const NOBODY: &str = "65534\t65534\t65534\t65534";
+
+pub fn trials() -> Vec<Test> {
+    vec![
+        live("it_works_without_any_right", it_works_without_any_right),
+        live("another_configuration", another_configuration),
+        live("its_helper_ends_with_it_and_it_with_its_helper", its_helper_ends_with_it_and_it_with_its_helper),
+        live("what_it_is_told_wrongly", what_it_is_told_wrongly),
+    ]
+}
+
+/// An agent, and what it says.
+pub struct Agent {
+    folder: TempDir,
+    child: Child,
+    lines: Receiver<Line>,
+    errors: Receiver<String>,
+    /// Where its numbers are.
+    pub address: String,
+}
+
+impl Agent {
+    /// One with that configuration, at work.
+    pub fn start(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("tracer.toml");
+        let traces = folder.path().join("traces");
+        // Whoever it becomes must get to the folder of its traces.
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(folder.path(), everybody).expect("it is ours");
+        let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
+        fs::write(&file, configuration).expect("it can be written");
+        let mut command = tracer(&["agent", "--metrics", "0", "--findings-to", "stdout", "--config"]);
+        command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("tracer runs");
+        let (said, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        thread::spawn(move || {
+            let lines = stdout.lines().map_while(Result::ok);
+            lines.map(|line| Line::parse(&line).expect("the contract")).try_for_each(|line| said.send(line))
+        });
+        let (complained, errors) = channel();
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| complained.send(line)));
+        let mut agent = Self { folder, child, lines, errors, address: String::new() };
+        let numbers = agent.complains("numbers for Prometheus: http://");
+        let (_, address) = numbers.split_once("http://").expect("an address");
+        agent.address = address.trim_end_matches("/metrics").to_owned();
+        agent.says(|line| matches!(line, Line::Start(_)).then_some(()));
+        agent
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Its helper.
+    fn helper(&self) -> Pid {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()));
+        let helper = children.expect("it lives").trim().parse().expect("one child");
+        Pid::from_raw(helper).expect("a pid")
+    }
+
+    /// Waits for a line, and returns what `wanted` makes of it.
+    fn says<T>(&self, wanted: impl Fn(Line) -> Option<T>) -> T {
+        let mut said = Vec::new();
+        loop {
+            let Ok(line) = self.lines.recv_timeout(SAID_WITHIN) else { panic!("it says only {said:#?}") };
+            said.push(format!("{line:?}"));
+            if let Some(found) = wanted(line) {
+                return found;
+            }
+        }
+    }
+
+    fn finds(&self, rule: &str, about: i32) -> Finding {
+        self.says(|line| match line {
+            Line::Finding(finding) if finding.rule == rule && finding.process.pid == about => Some(*finding),
+            _ => None,
+        })
+    }
+
+    /// Waits for a sentence on standard error.
+    fn complains(&self, what: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let Ok(line) = self.errors.recv_timeout(SAID_WITHIN) else { panic!("not {what:?} but:\n{said}") };
+            if line.contains(what) {
+                return line;
+            }
+            said += &format!("{line}\n");
+        }
+    }
+
+    /// Gives it another configuration.
+    fn reload(&self, configuration: &str) {
+        let traces = self.folder.path().join("traces");
+        let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
+        fs::write(self.folder.path().join("tracer.toml"), configuration).expect("it can be written");
+        kill_process(self.pid(), Signal::HUP).expect("it lives");
+    }
+
+    /// What Prometheus would read.
+    pub fn numbers(&self) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it serves");
+        stream.set_read_timeout(Some(SAID_WITHIN)).expect("a time");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("text");
+        text
+    }
+
+    fn traces(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.path().join("traces")).expect("a folder");
+        let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// Ends it, and waits until it has ended.
+    pub fn end(mut self) {
+        kill_process(self.pid(), Signal::TERM).expect("it lives");
+        self.says(|line| matches!(line, Line::Summary(_)).then_some(()));
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A field of the status of a process.
+fn status(pid: Pid, field: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
+    line.unwrap_or_default().to_owned()
+}
+
+/// A zombie of this process, which reaps it when this is dropped.
+struct Zombie(Child);
+
+impl Zombie {
+    fn new() -> Self {
+        Self(Command::new("true").stdin(Stdio::null()).spawn().expect("true runs"))
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+}
+
+impl Drop for Zombie {
+    fn drop(&mut self) {
+        let _ = self.0.wait();
+    }
+}
+
+/// It is nobody, can do nothing, and finds, counts, keeps and answers all the same.
+fn it_works_without_any_right() {
+    let agent = Agent::start(
+        "[thresholds]\nunreaped-after = \"300ms\"\n[recorder]\ntraces = \"TRACES\"\nsnapshot-on = [\"unreaped-child\"]\n",
+    );
+    let (pid, helper) = (agent.pid(), agent.helper());
+    assert_eq!((status(pid, "Uid"), status(pid, "Gid")), (NOBODY.to_owned(), NOBODY.to_owned()));
+    let kept = u64::from_str_radix(&status(pid, "CapEff"), 16).expect("capabilities");
+    // CAP_PERFMON and CAP_BPF, where the kernel asks for them at each use of a map.
+    assert_eq!((kept & !(0b11 << 38), status(pid, "CapPrm")), (0, status(pid, "CapEff")));
+    assert_eq!((status(pid, "NoNewPrivs").as_str(), status(pid, "Seccomp").as_str()), ("1", "2"));
+    // CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE.
+    assert_eq!(status(helper, "CapEff"), "0000000000080004");
+    assert_eq!((status(helper, "NoNewPrivs").as_str(), status(helper, "Seccomp").as_str()), ("1", "2"));
+
+    let zombie = Zombie::new();
+    let found = agent.finds("unreaped-child", zombie.pid());
+    assert_eq!(found.parent.map(|parent| parent.pid), Some(std::process::id() as i32));
+    let numbers = agent.numbers();
+    assert!(numbers.starts_with("HTTP/1.1 200"), "{numbers}");
+    assert!(numbers.contains("tracer_findings_total{rule=\"unreaped-child\""), "{numbers}");
+    // It has what it was told to keep, and tells whoever asks.
+    await_that("there is a trace", || agent.traces().len() == 1);
+    let why = output(tracer(&["why", &zombie.pid().to_string()]));
+    let told = String::from_utf8_lossy(&why.stdout);
+    let by = format!("flight recorder (pid {})", agent.child.id());
+    assert!(told.contains(&by), "{told}\n{}", String::from_utf8_lossy(&why.stderr));
+    let trace = agent.traces().remove(0);
+    let (name, pid) = (trace.file_name().expect("a name").to_string_lossy().into_owned(), zombie.pid());
+    assert!(name.ends_with("Z-unreaped-child.mcap"), "{name}");
+    let folder = agent.folder.path().to_owned();
+    drop(zombie);
+    agent.says(|line| {
+        matches!(line, Line::Finding(found) if found.stage == "resolved" && found.process.pid == pid).then_some(())
+    });
+    kill_process(agent.pid(), Signal::TERM).expect("it lives");
+    agent.says(|line| matches!(line, Line::Summary(_)).then_some(()));
+    assert!(finds_again(&trace, pid), "{}", folder.display());
+}
+
+/// Whether a trace tells of that zombie.
+fn finds_again(trace: &Path, pid: i32) -> bool {
+    let lines = replay(trace, &[]);
+    lines
+        .iter()
+        .any(|line| matches!(line, Line::Finding(one) if one.rule == "unreaped-child" && one.process.pid == pid))
+}
+
+/// SIGHUP changes filters and thresholds; a wrong configuration changes nothing.
+fn another_configuration() {
+    let agent = Agent::start("[thresholds]\nunreaped-after = \"10m\"\n");
+    let zombie = Zombie::new();
+    agent.reload("[thresholds]\nunreaped-aftr = \"300ms\"\n");
+    let why = agent.complains("stays as it was");
+    assert!(why.ends_with("tracer.toml:2: [thresholds] has no key unreaped-aftr; is it unreaped-after?"), "{why}");
+    agent.reload("[thresholds]\nunreaped-after = \"300ms\"\n[recorder]\nbefore = \"5s\"\n");
+    let said = agent.complains("was read again");
+    assert!(said.ends_with("for before to change, the agent must be restarted"), "{said}");
+    let young = Zombie::new();
+    agent.finds("unreaped-child", young.pid());
+    drop((zombie, young));
+    // And it no longer says what it is not asked for.
+    agent.reload(
+        "[findings]\nrule = [\"killed-by\"]\n[thresholds]\nunreaped-after = \"300ms\"\n[recorder]\nbefore = \"5s\"\n",
+    );
+    agent.complains("was read again");
+    let silent = Zombie::new();
+    await_that("it has found it", || {
+        agent.numbers().contains("tracer_findings_total{rule=\"unreaped-child\",severity=\"warning\"} 2")
+    });
+    let (pid, mut victim) =
+        (silent.pid(), Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().expect("sleep runs"));
+    victim.kill().expect("it lives");
+    victim.wait().expect("it ends");
+    agent.says(|line| match line {
+        Line::Finding(found) => {
+            assert_ne!((found.rule.as_str(), found.process.pid), ("unreaped-child", pid));
+            (found.rule == "killed-by" && found.process.pid == victim.id() as i32).then_some(())
+        }
+        _ => None,
+    });
+    agent.end();
+}
+
+/// Neither outlives the other.
+fn its_helper_ends_with_it_and_it_with_its_helper() {
+    // Whoever adopts it may not reap it at once.
+    let is_there = |pid: Pid| {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+        status.is_ok_and(|status| !status.contains("\nState:\tZ"))
+    };
+    let agent = Agent::start("");
+    let helper = agent.helper();
+    // systemd sends its request to all processes of a service.
+    kill_process(helper, Signal::TERM).expect("it lives");
+    drop(Zombie::new());
+    assert!(is_there(helper));
+    agent.end();
+    await_that("the helper has ended", || !is_there(helper));
+
+    let mut agent = Agent::start("");
+    kill_process(agent.helper(), Signal::KILL).expect("it lives");
+    let zombie = Zombie::new();
+    let said = agent.complains("the helper that looks as root is gone");
+    assert!(said.starts_with("tracer: agent: "), "{said}");
+    assert_eq!(agent.child.wait().expect("it ends").code(), Some(1));
+    drop(zombie);
+}
+
+/// What cannot be had is an error before anything is traced.
+fn what_it_is_told_wrongly() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (arguments, why) in [
+        (&["--user", "no-such-user"][..], "there is no user no-such-user"),
+        (&["--group", "no-such-group"], "there is no group no-such-group"),
+        (&["--config", "/none/tracer.toml"], "cannot read /none/tracer.toml: No such file"),
+        (&["--metrics", "192.0.2.1:9469"], "cannot serve metrics on 192.0.2.1:9469"),
+        (&["--snapshot-on", "slow-stop"], "give a folder in traces"),
+        (&["--traces", "/none/traces", "--snapshot-on", "slow-stop"], "cannot create /none/traces: No such file"),
+    ] {
+        let said = output(tracer(&[&["agent"], arguments].concat()));
+        let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
+        assert!(said.0 == Some(1) && said.1.contains(why), "{arguments:?}: {said:?}");
+    }
+    // A folder that is another's.
+    let path = folder.path().to_str().expect("a name");
+    let said = output(tracer(&["agent", "--traces", path, "--snapshot-on", "slow-stop"]));
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("nobody cannot write traces; make it the owner of the folder"), "{said}");
+    let helper = output(tracer(&["agent-helper"]));
+    assert_eq!(helper.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&helper.stderr).into_owned();
+    assert!(said.contains("this is for `tracer agent` to start"), "{said}");
+}
