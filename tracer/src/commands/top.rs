@@ -63,7 +63,7 @@ fn kept_by_another(options: &cli::Top) -> Result<ExitCode> {
     let thresholds = options.thresholds.over(Trace::of(memory.try_clone()?)?.start().thresholds);
     let tape = Tape { thresholds, place: Place::Kept(memory.into()) };
     let model = move |board: &Arc<Board>, asks| Deck::open(tape, None, false, board.clone(), asks)?.run();
-    show(format!("what the recorder (pid {recorder}) has kept"), options.no_mouse, model)
+    show(format!("recorder {recorder}"), options.no_mouse, model)
 }
 
 /// Shows a recording until the reader leaves.

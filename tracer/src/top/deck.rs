@@ -26,7 +26,7 @@ use crate::{
         scene::{Counts, Flow, Scene},
         story::Teller,
         survey::Survey,
-        tape::{Mounted, Tape},
+        tape::{Mounted, Place, Tape},
     },
     world::World,
 };
@@ -280,6 +280,7 @@ impl Deck {
         self.board.show(Scene {
             at,
             wall_offset_ns: self.wall_offset_ns,
+            is_saved: matches!(self.tape.place, Place::File(_)),
             flow,
             rows: Maker { world, lately, accused: &accused, query: &self.query }.rows(),
             entries,

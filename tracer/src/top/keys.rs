@@ -261,8 +261,7 @@ impl State {
     }
 
     fn ask_for_file(&mut self, what: Kept) {
-        let is_live = matches!(self.scene.flow, Flow::Live | Flow::Still { is_live: true, .. });
-        if what == Kept::Recording && !is_live {
+        if what == Kept::Recording && self.scene.is_saved {
             self.said = Some("this is a recording: it is saved already".to_owned());
             return;
         }

@@ -148,6 +148,7 @@ impl Watch {
         self.board.show(Scene {
             at: now,
             wall_offset_ns: world.wall_offset_ns(),
+            is_saved: false,
             flow: Flow::Live,
             rows: Maker { world, lately: &self.lately, accused: &accused, query: &self.query }.rows(),
             entries,

@@ -17,6 +17,8 @@ pub struct Scene {
     pub at: BootNs,
     /// Nanoseconds to add to a boot time to get the time since 1970.
     pub wall_offset_ns: i64,
+    /// It is from a file with a name.
+    pub is_saved: bool,
     /// Whether time passes, and how.
     pub flow: Flow,
     /// The tree, in reading order.

@@ -1,5 +1,5 @@
-//! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. No two files
-//! overlap. Who asks ([`kept`](crate::trace::kept)) gets what is in memory, which stays there.
+//! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. Of files with one
+//! name, no two overlap; in a folder, each has all of the past, which stays in memory. Who asks ([`kept`](crate::trace::kept)) gets what is in memory, which stays there.
 
 use std::{
     io,
@@ -74,6 +74,11 @@ impl Place {
         }
     }
 
+    /// What is written stays in memory as well.
+    fn keeps_on(&self) -> bool {
+        matches!(self, Self::Shelf(_))
+    }
+
     fn overwrites(&self) -> bool {
         matches!(self, Self::File { overwrite: true, .. })
     }
@@ -138,7 +143,9 @@ impl Flight {
         let (now, Extent { began, signals, cpu_before }) = (view.now(), extent);
         let mut part = Part::at(&path, self.place.overwrites(), began, &info)?;
         self.memory.write(&mut part)?;
-        self.memory.clear();
+        if !self.place.keeps_on() {
+            self.memory.clear();
+        }
         if self.written.len() >= REMEMBERED {
             self.written.remove(0);
         }
@@ -149,12 +156,11 @@ impl Flight {
 
     /// What could not be written ends the recording, if it was made for that file; else it is said.
     fn stumble(&mut self, error: io::Error) -> io::Result<()> {
-        if matches!(self.place, Place::File { .. }) {
+        if !self.place.keeps_on() {
             return Err(error);
         }
-        // What has come so far stays in the file. Memory begins anew as soon as it can.
+        // What has come so far stays in the file.
         if let Some(mut shot) = self.shot.take() {
-            self.memory.clear();
             // There was an error already.
             let _ = shot.part.close(None);
         }
@@ -174,7 +180,9 @@ impl Flight {
         shot.part.record(view, record).map_err(named)?;
         if now >= shot.until && view.can_cut() {
             self.land(now, 0)?;
-            self.memory.begin_segment(now, &view.image())?;
+            if !self.place.keeps_on() {
+                self.memory.begin_segment(now, &view.image())?;
+            }
         }
         Ok(())
     }
@@ -227,8 +235,8 @@ impl Store for Flight {
         if matches!(view.event.kind, EventKind::Tick) {
             self.answer(now)?;
         }
-        if self.shot.is_none() {
-            return self.memory.record(view, record);
+        if self.shot.is_none() || self.place.keeps_on() {
+            self.memory.record(view, record)?;
         }
         self.memory.hear(&view.event.kind);
         self.write(view, record).or_else(|error| self.stumble(error))
@@ -325,7 +333,10 @@ mod tests {
     /// With a rule that finds something after three seconds, on a machine with that many processes; `before` that
     /// something else happens, and somebody asks.
     fn fly(path: &Path, processes: u32, before: impl Fn()) -> (Flight, Option<File>, io::Result<()>) {
-        let mut flight = Flight::new(path, false, Duration::from_secs(1)).unwrap();
+        take_off(Flight::new(path, false, Duration::from_secs(1)).unwrap(), processes, before)
+    }
+
+    fn take_off(mut flight: Flight, processes: u32, before: impl Fn()) -> (Flight, Option<File>, io::Result<()>) {
         let (mut detector, redactor, mut record) =
             (Detector::new(&Thresholds::default()), Redactor::default(), Vec::new());
         let args = Args { bytes: vec![b'x'; 400].into(), ..Args::default() };
@@ -387,6 +398,27 @@ mod tests {
             assert_eq!((world.process_count(), world.is_whole()), (PROCESSES as usize, true));
             assert!(world.processes().all(|process| process.args.bytes.len() == 400));
         }
+    }
+
+    #[test]
+    fn on_a_shelf_each_file_has_all_of_the_past_and_so_has_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(folder.path(), 1 << 30);
+        let flight = Flight::shelved(Some(shelf), Duration::from_secs(60));
+        let (mut flight, _, result) = take_off(flight, 5, || {});
+        result.unwrap();
+        assert_eq!(flight.written.len(), 1);
+        let mut memory = file::in_memory().unwrap();
+        flight.memory.save(memory.try_clone().unwrap(), after_boot(5_000)).unwrap();
+        memory.rewind().unwrap();
+        for mut trace in [Trace::open(&flight.written[0].path).unwrap(), Trace::of(memory).unwrap()] {
+            let (began, _) = trace.span().unwrap().unwrap();
+            assert_eq!(began, after_boot(1_000));
+        }
+        // A folder that is gone is said, and nothing else comes of it.
+        let gone = Shelf::new(&folder.path().join("none"), 1 << 30);
+        let (flight, kept, result) = take_off(Flight::shelved(Some(gone), Duration::from_secs(60)), 5, || {});
+        assert!(result.is_ok() && flight.written.is_empty() && kept.is_some());
     }
 
     #[test]

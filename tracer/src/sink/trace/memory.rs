@@ -104,10 +104,6 @@ impl Memory {
     pub(super) fn record(&mut self, view: View<'_>, record: &[u8]) -> io::Result<()> {
         let now = view.now();
         self.hear(&view.event.kind);
-        if self.segments.is_empty() {
-            // What was kept went into a file that could not be finished.
-            return if view.can_cut() { self.begin_segment(now, &view.image()) } else { Ok(()) };
-        }
         self.open.extend_from_slice(record);
         self.open_at = now;
         if self.open.len() >= BLOCK {
