@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Plan;
@@ -17,9 +17,6 @@ use crate::{
     process::{read, shown},
     toolchain,
 };
-
-/// How large it may be.
-const MOST: u64 = 12 << 20;
 
 /// A program, and what it was made of.
 #[derive(Debug)]
@@ -64,8 +61,6 @@ pub fn build(plan: &Plan, arch: Arch) -> Result<Built> {
         program = message["executable"].as_str().map(PathBuf::from).or(program);
     }
     let program = program.context("cargo built no program")?;
-    let size = program.metadata().with_context(|| format!("cannot read {}", program.display()))?.len();
-    ensure!(size <= MOST, "{} has {size} bytes, and may have {MOST}", program.display());
     Ok(Built { compiler, program, packages })
 }
 
