@@ -1,7 +1,8 @@
 //! Compiles the eBPF part to `$OUT_DIR/tracer.bpf.o`, by the toolchain that `cargo xtask setup` found.
 //!
 //! Where none was set up, or with `TRACER_EBPF=skip`, the object is an empty file and
-//! `TRACER_EBPF_MISSING` holds the reason, so that `cargo check` and editors need nothing.
+//! `TRACER_EBPF_MISSING` holds the reason, so that `cargo check` and editors need nothing. A build for use
+//! (`cargo install`) fails instead, as what it installed could not trace.
 
 #![expect(clippy::disallowed_methods, reason = "the files are those of the one who builds")]
 
@@ -33,6 +34,7 @@ fn object() -> Result<()> {
     let out_dir = PathBuf::from(variable("OUT_DIR")?);
     let object = out_dir.join("tracer.bpf.o");
     println!("cargo::rerun-if-env-changed=TRACER_EBPF");
+    println!("cargo::rerun-if-env-changed={}", toolchain::FLAGS);
     for source in ["build.rs", "../tracer-ebpf", "../tracer-common", "../Cargo.toml", "../Cargo.lock"] {
         println!("cargo::rerun-if-changed={source}");
     }
@@ -42,6 +44,10 @@ fn object() -> Result<()> {
     } else if let Some(toolchain) = toolchain(&out_dir)? {
         build(&toolchain, &out_dir.join("bpf"), &object)?;
         ""
+    } else if variable("PROFILE")? == "release" {
+        return Err("no eBPF toolchain is set up for this build: run `cargo xtask setup` in the checkout, then this \
+                    command again"
+            .into());
     } else {
         "no eBPF toolchain was set up when tracer was built: build it by `cargo xtask build`"
     };

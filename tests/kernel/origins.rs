@@ -13,7 +13,7 @@ use tracer_tests::{
 use crate::{Test, kills::start, live, me};
 
 pub fn trials() -> Vec<Test> {
-    // `bpf_task_pt_regs()`; the registers of other processors have other names.
+    // `bpf_task_pt_regs()`
     let call = Need::Kernel(5, 15);
     let mut tests = vec![
         live("passed_on", passed_on),
@@ -26,10 +26,8 @@ pub fn trials() -> Vec<Test> {
         live("raised_again_by_an_init_that_lives_on", raised_again_by_an_init_that_lives_on)
             .needs(Need::Program("unshare")),
     ];
-    if cfg!(target_arch = "x86_64") {
-        tests.push(live("its_own_group", its_own_group).needs(call));
-        tests.push(live("one_by_one", one_by_one).needs(call));
-    }
+    tests.push(live("its_own_group", its_own_group).needs(call));
+    tests.push(live("one_by_one", one_by_one).needs(call));
     tests
 }
 

@@ -329,10 +329,9 @@ pub fn is_since(major: u32, minor: u32) -> bool {
     machine::kernel() >= (major, minor)
 }
 
-/// Whether the exact hooks tell by which call somebody waited: `bpf_task_pt_regs` came with 5.15,
-/// and the number of the call is read on x86-64 only.
+/// Whether the exact hooks tell by which call somebody waited: `bpf_task_pt_regs` came with 5.15.
 pub fn tells_calls() -> bool {
-    cfg!(target_arch = "x86_64") && is_since(5, 15)
+    is_since(5, 15)
 }
 
 fn without_call(word: &str) -> String {

@@ -113,7 +113,9 @@ offsets! {
     tty_index: "tty_struct.index",
     driver_major: "tty_driver.major",
     driver_minor_start: "tty_driver.minor_start",
+    /// The number of the system call, 32 bits; on arm64 `pt_regs.syscallno`.
     regs_call: "pt_regs.orig_ax",
+    /// Its first argument; on arm64 `pt_regs.orig_x0`.
     regs_first: "pt_regs.di",
 }
 
@@ -139,6 +141,8 @@ pub struct Config {
     pub has_typed_siginfo: u32,
     /// Bytes of one element of `sighand_struct.action`.
     pub action_size: u32,
+    /// The number of kill(2).
+    pub call_kill: u32,
     /// Inode number of the host's mount namespace, 0 when unknown.
     pub host_mount_ns: u32,
     /// 1: send every generated signal. 0: only those that findings rest on, which is signals
@@ -161,6 +165,7 @@ impl Config {
         has_task_regs: 0,
         has_typed_siginfo: 0,
         action_size: 0,
+        call_kill: 0,
         host_mount_ns: 0,
         all_signals: 0,
         all_deliveries: 0,

@@ -111,6 +111,6 @@ fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
 fn call() -> i32 {
     match registers() {
         0 => NO_CALL,
-        regs => peek::<u64>(regs, offset!(regs_call)) as i32,
+        regs => peek(regs, offset!(regs_call)),
     }
 }

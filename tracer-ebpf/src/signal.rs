@@ -24,9 +24,6 @@ const SEND_SIG_PRIV: u64 = 1;
 /// `si_code` of a stop for a tracer that asked to see exits: `PTRACE_EVENT_EXIT` and SIGTRAP.
 const EXIT_STOP: u32 = 6 << 8 | 5;
 
-/// The number of kill(2) on x86-64; elsewhere the registers have other names, and nothing is read.
-const CALL_KILL: u64 = 62;
-
 /// Tells the news that a queue is full from that of a signal that waits.
 const OVERFLOW: u32 = 1 << 8;
 
@@ -197,7 +194,7 @@ fn code_of(ctx: &BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn aim_of_call() -> u32 {
     let regs = registers();
-    if regs == 0 || !has!(regs_first) || peek::<u64>(regs, offset!(regs_call)) != CALL_KILL {
+    if regs == 0 || !has!(regs_first) || peek::<u32>(regs, offset!(regs_call)) != config!(call_kill) {
         return aim::UNKNOWN;
     }
     match peek::<u64>(regs, offset!(regs_first)) as i32 {

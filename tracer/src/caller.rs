@@ -3,17 +3,20 @@
 //! a file that they could not write themselves.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{OsStr, OsString},
     fmt, io,
+    os::unix::ffi::OsStrExt as _,
     sync::OnceLock,
     thread,
 };
 
 use nix::{
     errno::Errno,
-    unistd::{Gid, Uid, User, getgrouplist, setfsgid, setfsuid, setgid, setgroups, setuid},
+    unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid},
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups};
+
+use crate::users::{self, Key, User};
 
 /// Variables in which those programs say who called them.
 pub const VARIABLES: [&str; 6] = ["SUDO_COMMAND", "SUDO_USER", SUDO_UID, SUDO_GID, PKEXEC_UID, DOAS_USER];
@@ -88,25 +91,22 @@ impl Caller {
         let user = if let Some(uid) = variable(SUDO_UID) {
             let uid = id(SUDO_UID, Some(uid.as_os_str()))?;
             let gid = id(SUDO_GID, variable(SUDO_GID).as_deref())?;
-            Self::new(uid, gid)
+            Self::new(uid, gid, users::user(Key::Uid(uid)))
         } else if let Some(uid) = variable(PKEXEC_UID) {
-            let uid = Uid::from_raw(id(PKEXEC_UID, Some(uid.as_os_str()))?);
-            known(User::from_uid(uid), PKEXEC_UID, &uid.to_string())?
+            let uid = id(PKEXEC_UID, Some(uid.as_os_str()))?;
+            known(PKEXEC_UID, Key::Uid(uid), &uid.to_string())?
         } else if let Some(name) = variable(DOAS_USER) {
-            let name = name.to_string_lossy();
-            known(User::from_name(&name), DOAS_USER, &name)?
+            known(DOAS_USER, Key::Name(&name), &name.to_string_lossy())?
         } else {
             return Ok(None);
         };
         Ok((!user.uid.is_root()).then_some(user))
     }
 
-    fn new(uid: u32, gid: u32) -> Self {
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        let user = User::from_uid(uid).ok().flatten();
-        let name = user.as_ref().and_then(|user| CString::new(user.name.as_bytes()).ok());
-        let groups = name.and_then(|name| getgrouplist(&name, gid).ok());
-        Self { uid, gid, groups: groups.unwrap_or_else(|| vec![gid]), user }
+    fn new(uid: u32, gid: u32, user: Option<User>) -> Self {
+        let groups = user.as_ref().map_or_else(|| vec![gid], |user| users::groups(&user.name, gid));
+        let groups = groups.into_iter().map(Gid::from_raw).collect();
+        Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups, user }
     }
 
     /// Their entry in the user database, if there is one.
@@ -159,24 +159,21 @@ impl Caller {
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.user {
-            Some(user) => write!(f, "{} (uid {})", user.name, self.uid),
+            Some(user) => write!(f, "{} (uid {})", user.name.display(), self.uid),
             None => write!(f, "uid {}", self.uid),
         }
     }
 }
 
-/// The number that a variable holds. -1 is refused: it means nobody, and to many system calls "leave it as it is".
+/// The number that a variable holds.
 fn id(name: &'static str, value: Option<&OsStr>) -> Result<u32, CallerError> {
     let Some(value) = value else { return Err(CallerError::NoId(name, "not set".to_owned())) };
-    let number = value.to_str().and_then(|value| value.parse().ok()).filter(|&id| id != u32::MAX);
-    number.ok_or_else(|| CallerError::NoId(name, format!("{value:?}, which is no id")))
+    users::id(value.as_bytes()).ok_or_else(|| CallerError::NoId(name, format!("{value:?}, which is no id")))
 }
 
-fn known(user: nix::Result<Option<User>>, variable: &'static str, name: &str) -> Result<Caller, CallerError> {
-    match user.ok().flatten() {
-        Some(user) => Ok(Caller::new(user.uid.as_raw(), user.gid.as_raw())),
-        None => Err(CallerError::NoUser(variable, name.to_owned())),
-    }
+fn known(variable: &'static str, key: Key<'_>, name: &str) -> Result<Caller, CallerError> {
+    let user = users::user(key).ok_or_else(|| CallerError::NoUser(variable, name.to_owned()))?;
+    Ok(Caller::new(user.uid, user.gid, Some(user)))
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub mod top;
 pub mod trace;
 pub mod tree;
 pub mod uri;
+pub mod users;
 pub mod when;
 pub mod why;
 pub mod zone;

@@ -4,8 +4,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod apt;
+mod arch;
 mod bench;
+mod cross;
 mod debian;
+mod dist;
 mod ebpf;
 mod fidelity;
 mod fuzz;
@@ -40,6 +44,8 @@ enum Task {
     Build,
     /// Build, then run tracer as root with the arguments after `--`.
     Run(ebpf::RunOptions),
+    /// Make what is handed out: static programs, Debian packages, container images, their contents and sums.
+    Dist(dist::Options),
     /// Check formatting, lint, and run every test.
     Test(test::Options),
     /// Check formatting and licences, and run clippy over host and eBPF code.
@@ -72,6 +78,7 @@ fn main() -> ExitCode {
         Task::Setup(options) => setup::setup(&options),
         Task::Build => ebpf::build(),
         Task::Run(options) => ebpf::run(options),
+        Task::Dist(options) => dist::dist(&options),
         Task::Test(options) => test::test(options),
         Task::Lint => lint::lint(),
         Task::Vm(options) => vm::vm(options),

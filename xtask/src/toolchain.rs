@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -16,6 +17,9 @@ pub const FILE: &str = "bpf-toolchain.json";
 
 /// The target triple of the eBPF part.
 pub const TARGET: &str = "bpfel-unknown-none";
+
+/// A variable with more flags for rustc, apart by 0x1f: what `cargo xtask dist` writes for this machine's paths.
+pub const FLAGS: &str = "TRACER_EBPF_FLAGS";
 
 /// Set by the cargo that runs us (or by the person's shell) and meant for the host's code.
 /// Everything about registries, proxies and offline work stays.
@@ -98,12 +102,13 @@ impl Toolchain {
     /// `program` (cargo or cargo-clippy) with `task` for the eBPF target on a host of `arch`;
     /// to be completed with what to build and the target directory.
     pub fn command(&self, program: &Path, task: &str, arch: &str) -> Command {
-        let flags = [
+        let mut flags = vec![
             format!("--cfg=bpf_target_arch=\"{arch}\""),
             "-Cdebuginfo=2".to_owned(),
             "-Clink-arg=--btf".to_owned(),
             format!("-Clinker={}", self.linker.display()),
         ];
+        flags.extend(env::var(FLAGS).ok().filter(|flags| !flags.is_empty()));
         let mut command = Command::new(program);
         for name in HOST_ONLY {
             command.env_remove(name);

@@ -17,13 +17,14 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::{
+    arch::Arch,
+    cross::Compiler,
     debian,
     process::{cargo, on_path, shown},
     setup,
     workspace::{PACKAGES, Workspace},
 };
 
-mod apt;
 mod boot;
 mod image;
 mod job;
@@ -41,7 +42,8 @@ use verdict::Verdict;
 pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
 
 /// Programs of the machine that tests start, taken along with their libraries where they are
-/// installed (`cargo xtask setup --tests` does that); tests that miss one say so.
+/// installed (`cargo xtask setup --tests` does that); tests that miss one say so. Of another architecture there are
+/// none.
 const PROGRAMS: [&str; 7] = ["unshare", "nsenter", "tini", "dumb-init", "catatonit", "s6-svscan", "s6-supervise"];
 
 /// What `vm` is asked for.
@@ -53,6 +55,9 @@ pub struct Options {
     /// Seconds that one kernel may take, from its start to the power-off.
     #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Boot kernels of that architecture [default: this machine's].
+    #[arg(long)]
+    arch: Option<Arch>,
     /// Only download what booting needs.
     #[arg(long, conflicts_with = "main")]
     fetch: bool,
@@ -66,16 +71,17 @@ pub struct Options {
 
 /// The sub-command.
 pub fn vm(options: Options) -> Result<ExitCode> {
-    let Options { kernels, seconds, fetch, main, tests } = options;
+    let Options { kernels, seconds, arch, fetch, main, tests } = options;
+    let arch = arch.map_or_else(Arch::host, Ok)?;
     let kernels = if kernels.is_empty() { SERIES.map(str::to_owned).to_vec() } else { kernels };
     if fetch {
-        Downloads::get(&Workspace::find()?, &kernels)?;
+        Downloads::get(&Workspace::find()?, arch, &kernels)?;
         return Ok(ExitCode::SUCCESS);
     }
     if main {
-        return run(&kernels, main_jobs, seconds);
+        return boot_all(arch, &kernels, main_jobs, seconds);
     }
-    run(&kernels, |_| runs(&tests), seconds)
+    boot_all(arch, &kernels, |_| runs(&tests), seconds)
 }
 
 /// A run for each part of a name, as the tests take one; the options behind them are for each.
@@ -100,13 +106,18 @@ fn main_jobs(series: &str) -> Vec<Job> {
     MAIN.map(|subject| Job::Tests([subject, "--skip", other].map(str::to_owned).to_vec())).to_vec()
 }
 
+/// Boots each kernel of this machine's architecture.
+pub fn run(series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seconds: u64) -> Result<ExitCode> {
+    boot_all(Arch::host()?, series, jobs, seconds)
+}
+
 /// Boots each kernel, and runs `tracer doctor` and its jobs inside. What there is to say goes to
 /// standard output as it comes; the last lines are one for each kernel.
-pub fn run(series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seconds: u64) -> Result<ExitCode> {
+fn boot_all(arch: Arch, series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seconds: u64) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let Downloads { folder, machine, kernels } = Downloads::get(&workspace, series)?;
+    let Downloads { folder, machine, kernels } = Downloads::get(&workspace, arch, series)?;
     setup::toolchain(&workspace, None)?;
-    let binaries = Binaries::build(&workspace)?;
+    let binaries = Binaries::build(&workspace, arch)?;
     // Several may be at work at a time.
     let initrd = folder.join(format!("initramfs-{}.cpio", process::id()));
 
@@ -144,33 +155,40 @@ struct Downloads {
 
 impl Downloads {
     /// Downloads what is not there yet.
-    fn get(workspace: &Workspace, series: &[String]) -> Result<Self> {
-        ensure!(
-            env::consts::ARCH == "x86_64",
-            "only x86-64 kernels are booted, and this machine is {}",
-            env::consts::ARCH
-        );
+    fn get(workspace: &Workspace, arch: Arch, series: &[String]) -> Result<Self> {
         ensure!(debian::is_debian(), "the kernels are Debian's: this needs apt-get and dpkg");
-        let folder = workspace.target.join("vm");
+        let folder = match arch {
+            Arch::X86 => workspace.target.join("vm"),
+            Arch::Arm => workspace.target.join("vm").join(arch.name()),
+        };
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let kernels = kernels::fetch(&folder, series)?;
-        let machine = Machine::find(&folder)?;
+        let kernels = kernels::fetch(&folder, arch, series)?;
+        let machine = Machine::find(&folder, arch)?;
         Ok(Self { folder, machine, kernels })
     }
 }
 
 /// What is inside: every program of `tracer` and `tracer-tests`, by name, and the kernel tests. They are those that are
-/// tested here, too, with the libraries of this machine, so that nothing is compiled twice.
+/// tested here, too, with the libraries of this machine, so that nothing is compiled twice. Those for another
+/// architecture are linked statically.
 struct Binaries {
     programs: BTreeMap<String, PathBuf>,
     tests: PathBuf,
 }
 
 impl Binaries {
-    fn build(workspace: &Workspace) -> Result<Self> {
-        let mut command = cargo(workspace);
+    fn build(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        let mut command = if arch == Arch::host()? {
+            let mut command = cargo(workspace);
+            command.arg("build");
+            command
+        } else {
+            let compiler = Compiler::find(workspace, arch)?;
+            let mut command = compiler.cargo(workspace, &workspace.target.join("cross/build"), &[]);
+            command.arg("build").args(compiler.target());
+            command
+        };
         command
-            .arg("build")
             .args(PACKAGES)
             .args(["--bins", "--test", "kernel", "--message-format=json-render-diagnostics"])
             .stderr(Stdio::inherit());
@@ -203,8 +221,10 @@ impl Binaries {
             image.add_program(&format!("/target/release/{name}"), path)?;
         }
         image.add_program("/target/release/deps/kernel", tests)?;
-        for program in PROGRAMS.into_iter().filter_map(on_path) {
-            image.add_program(&program.to_string_lossy(), &program)?;
+        if machine.arch == Arch::host()? {
+            for program in PROGRAMS.into_iter().filter_map(on_path) {
+                image.add_program(&program.to_string_lossy(), &program)?;
+            }
         }
         Ok(image)
     }

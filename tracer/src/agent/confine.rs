@@ -18,13 +18,15 @@ use landlock::{
 };
 use nix::{
     libc,
-    unistd::{Gid, Uid, User, setgroups, setresgid, setresuid},
+    unistd::{Gid, Uid, setgroups, setresgid, setresuid},
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_no_new_privs};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter_all_threads,
 };
+
+use crate::{ident::quote, users::User};
 
 /// What an agent may still read: other processes and control groups, and time zones.
 const READABLE: [&str; 4] = ["/proc", "/sys", "/usr/share/zoneinfo", "/etc/localtime"];
@@ -72,13 +74,13 @@ fn names(set: CapabilitySet) -> String {
 pub fn agent(user: &User, writable: Option<&Path>, works: impl FnMut() -> io::Result<()>) -> io::Result<Confined> {
     let landlock = restrict_files(writable).map_err(told("Landlock"))?;
     set_keep_capabilities(true)?;
-    become_user(user.uid, user.gid).map_err(told("the change of user"))?;
+    become_user(Uid::from_raw(user.uid), Gid::from_raw(user.gid)).map_err(told("the change of user"))?;
     set_keep_capabilities(false)?;
     let kept = keep_least(works).map_err(told("the capabilities"))?;
     set_no_new_privs(true)?;
     restrict_calls().map_err(told("seccomp"))?;
     attempt()?;
-    Ok(Confined { user: user.name.clone(), kept, landlock: landlock.ruleset })
+    Ok(Confined { user: quote(user.name.as_encoded_bytes()), kept, landlock: landlock.ruleset })
 }
 
 /// Confines the helper of an agent, which has to be root: it can look at processes and read files.

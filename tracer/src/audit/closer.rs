@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::{
+    libc,
     sys::{
         signal::{Signal, kill},
         wait::waitpid,
@@ -79,7 +80,9 @@ fn threads(process: &Process, until: Instant) -> Result<u64, &'static str> {
         check(count, until)?;
         let call = task.and_then(|task| task.syscall());
         match call {
-            Ok(Syscall::Blocked { syscall_number: RT_SIGTIMEDWAIT, argument_registers: [set, ..], .. }) => {
+            Ok(Syscall::Blocked {
+                syscall_number: libc::SYS_rt_sigtimedwait, argument_registers: [set, ..], ..
+            }) => {
                 mask |= word(process.pid(), set)?;
             }
             Ok(_) => {}
@@ -134,7 +137,7 @@ fn word(pid: i32, address: u64) -> Result<u64, &'static str> {
                 let _ = rustix::io::write(&to, &bytes);
             }
             // SAFETY: it ends this child without running anything that its parent would run at an exit.
-            unsafe { nix::libc::_exit(0) }
+            unsafe { libc::_exit(0) }
         }
         ForkResult::Parent { child } => {
             drop(to);
@@ -161,11 +164,6 @@ fn comes(pipe: &impl AsFd) -> bool {
     let timeout = Timespec { tv_sec: 0, tv_nsec: MEMORY.subsec_nanos().into() };
     matches!(poll(&mut fds, Some(&timeout)), Ok(1..))
 }
-
-// The numbers of x86-64. On other machines no wait is recognized, and predictions are less sure.
-/// wait4(2)
-pub const WAIT4: i64 = 61;
-const RT_SIGTIMEDWAIT: i64 = 128;
 
 #[cfg(test)]
 mod tests {

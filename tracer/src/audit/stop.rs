@@ -4,11 +4,9 @@
 //! proc(5) decide most cases. They do not say what a handler does, nor that a program waits for the signal in
 //! sigwait(3); for that, some programs are known by name.
 
-use crate::{
-    audit::{closer::WAIT4, facts::Facts},
-    programs,
-    signal::Signal,
-};
+use nix::libc::SYS_wait4;
+
+use crate::{audit::facts::Facts, programs, signal::Signal};
 
 /// What will happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -294,7 +292,7 @@ fn is_shell(init: &Facts) -> bool {
 /// Whether a shell waits for that child before it does anything else.
 fn is_foreground(init: &Facts, child: &Facts) -> bool {
     // dash and its like sleep in rt_sigsuspend(2) in their `wait`.
-    let waits = init.call.is_none_or(|call| call == WAIT4);
+    let waits = init.call.is_none_or(|call| call == SYS_wait4);
     // If the shell itself ignores them, all of its children do.
     waits && !child.has_ended() && (init.is_in_background() || !child.is_in_background())
 }
@@ -361,7 +359,7 @@ mod tests {
     #[test]
     fn a_shell_runs_its_trap_when_the_child_in_front_has_ended() {
         let (mut shell, mut child) = (process(10, "dash"), process(11, "sleep"));
-        (shell.caught, shell.call) = (TERM, Some(WAIT4));
+        (shell.caught, shell.call) = (TERM, Some(SYS_wait4));
         assert_eq!(foretell(&shell, &[&child]), (false, Sure::Likely));
         assert!(forecast(&shell, &[&child], &|_| false, Signal::TERM).acts, "a loop of short ones");
         assert_eq!(foretell(&shell, &[]), (true, Sure::Likely));
@@ -399,7 +397,7 @@ mod tests {
         assert_eq!(foretell(&Facts { blocked: TERM, threads: 3, ..sleep.clone() }), (false, Sure::Guess));
         assert_eq!(foretell(&Facts { is_kthread: true, ..sleep.clone() }), (false, Sure::Sure));
         assert!(!forecast_of_other(&sleep, &[], &|_| true, Signal::CHLD).acts);
-        let shell = Facts { caught: TERM, call: Some(WAIT4), ..process(10, "dash") };
+        let shell = Facts { caught: TERM, call: Some(SYS_wait4), ..process(10, "dash") };
         for (lasts, acts) in [(true, false), (false, true)] {
             let forecast = forecast_of_other(&shell, &[&process(11, "sleep")], &|_| lasts, Signal::TERM);
             assert_eq!(forecast.acts, acts, "a loop of short commands, or a long one");

@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nix::unistd::{Group, User};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -46,6 +45,7 @@ use crate::{
     },
     thresholds::Thresholds,
     trace::{file::CreateError, kept::Door},
+    users::{self, Key, User},
 };
 
 /// Runs until SIGINT or SIGTERM.
@@ -101,7 +101,7 @@ struct Opened {
 impl Opened {
     fn open(settings: &Settings) -> Result<Self> {
         let Settings { recorder, metrics, process, .. } = settings;
-        let user = User::from_name(&process.user).context("the user database cannot be read")?;
+        let user = users::user(Key::Name(process.user.as_ref()));
         let Some(user) = user else { bail!("there is no user {}; name another one in user", quote(&process.user)) };
         let numbers = metrics.metrics.map(Scraped::open).transpose()?;
         let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
@@ -122,7 +122,7 @@ impl Opened {
         self.shelf.as_ref().map_or(Ok(()), Shelf::check).with_context(|| {
             format!(
                 "{} cannot write traces; make it the owner of the folder, or name another one in user",
-                quote(&self.user.name)
+                quote(self.user.name.as_encoded_bytes())
             )
         })?;
         Ok(confined)
@@ -171,7 +171,7 @@ fn findings(settings: &Settings) -> Result<(Findings, Option<Drain>)> {
 fn shelf(folder: &Path, budget: u64, user: &User) -> Result<Shelf> {
     let cannot = || format!("cannot keep traces in {}", file_name(folder));
     match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => chown(folder, Some(user.uid.as_raw()), Some(user.gid.as_raw())).with_context(cannot)?,
+        Ok(()) => chown(folder, Some(user.uid), Some(user.gid)).with_context(cannot)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(CreateError::Io(folder.to_owned(), error).into()),
     }
@@ -179,9 +179,7 @@ fn shelf(folder: &Path, budget: u64, user: &User) -> Result<Shelf> {
 }
 
 fn group(name: &str) -> Result<u32> {
-    let group = Group::from_name(name).context("the group database cannot be read")?;
-    let group = group.with_context(|| format!("there is no group {}; name another one in group", quote(name)))?;
-    Ok(group.gid.as_raw())
+    users::group(name.as_ref()).with_context(|| format!("there is no group {}; name another one in group", quote(name)))
 }
 
 /// Through which others can ask. The agent works without one, too.

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use nix::libc::{self, AT_FDCWD};
+
 use crate::{
     event::Held,
     foreign::stat,
@@ -92,9 +94,9 @@ fn file(pid: u32, tid: u32) -> Option<String> {
     let path = if DESCRIPTOR.contains(&number) {
         fs::read_link(format!("/proc/{pid}/fd/{first}")).ok()?
     } else if PATH.contains(&number) {
-        path(pid, first)?
+        path(pid, first, AT_FDCWD)?
     } else if PATH_AT.contains(&number) {
-        path(pid, second)?
+        path(pid, second, first as i32)?
     } else {
         return None;
     };
@@ -102,34 +104,96 @@ fn file(pid: u32, tid: u32) -> Option<String> {
     path.starts_with('/').then(|| path.chars().take(PATH_MAX).collect())
 }
 
-/// A path in the memory of a process, relative to its working directory.
-fn path(pid: u32, address: u64) -> Option<PathBuf> {
+/// A path in the memory of a process, relative to a directory that it has open, or works in. An empty one means what is
+/// open itself (`AT_EMPTY_PATH`), which is how fstat(3) asks.
+fn path(pid: u32, address: u64, directory: i32) -> Option<PathBuf> {
     let mut bytes = vec![0; PATH_MAX];
     let read = File::open(format!("/proc/{pid}/mem")).ok()?.read_at(&mut bytes, address).ok()?;
     let end = bytes[..read].iter().position(|&byte| byte == 0)?;
     bytes.truncate(end);
-    Some(procfs::directory(pid)?.join(OsStr::from_bytes(&bytes)))
+    let path = OsStr::from_bytes(&bytes);
+    if path.as_bytes().starts_with(b"/") {
+        return Some(path.into());
+    }
+    let directory = match directory {
+        AT_FDCWD => procfs::directory(pid)?,
+        descriptor => fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?,
+    };
+    Some(if path.is_empty() { directory } else { directory.join(path) })
 }
 
-/// System calls that can wait for a file system, and whose first argument is a descriptor: read, write, fstat, ioctl,
-/// pread64, pwrite64, readv, writev, flock, fsync, fdatasync, ftruncate, getdents, getdents64, sync_file_range,
-/// fallocate, preadv, pwritev, syncfs, copy_file_range.
-#[cfg(target_arch = "x86_64")]
-const DESCRIPTOR: &[i64] = &[0, 1, 5, 16, 17, 18, 19, 20, 73, 74, 75, 77, 78, 217, 277, 285, 295, 296, 306, 326];
-/// System calls whose first argument is a path: open, stat, lstat, access, truncate, chdir, rename, mkdir, rmdir,
-/// creat, unlink, readlink, chmod, chown, statfs, umount2.
-#[cfg(target_arch = "x86_64")]
-const PATH: &[i64] = &[2, 4, 6, 21, 76, 80, 82, 83, 84, 85, 87, 89, 90, 92, 137, 166];
-/// System calls whose second argument is a path, after the directory that it is relative to: openat, mkdirat,
-/// newfstatat, unlinkat, renameat, readlinkat, faccessat, renameat2, statx, openat2, faccessat2.
-#[cfg(target_arch = "x86_64")]
-const PATH_AT: &[i64] = &[257, 258, 262, 263, 264, 267, 269, 316, 332, 437, 439];
-#[cfg(not(target_arch = "x86_64"))]
-const DESCRIPTOR: &[i64] = &[];
-#[cfg(not(target_arch = "x86_64"))]
-const PATH: &[i64] = &[];
-#[cfg(not(target_arch = "x86_64"))]
-const PATH_AT: &[i64] = &[];
+/// System calls that can wait for a file system, and whose first argument is a descriptor.
+const DESCRIPTOR: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_fstat,
+    libc::SYS_ioctl,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_ftruncate,
+    libc::SYS_getdents64,
+    libc::SYS_sync_file_range,
+    libc::SYS_fallocate,
+    libc::SYS_preadv,
+    libc::SYS_pwritev,
+    libc::SYS_syncfs,
+    libc::SYS_copy_file_range,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_getdents,
+];
+/// System calls whose first argument is a path. Architectures as young as arm64 have few of them: their C libraries call
+/// those with a directory.
+const PATH: &[i64] = &[
+    libc::SYS_truncate,
+    libc::SYS_chdir,
+    libc::SYS_statfs,
+    libc::SYS_umount2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_creat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+];
+/// System calls whose second argument is a path, after the directory that it is relative to.
+const PATH_AT: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_mkdirat,
+    libc::SYS_fchownat,
+    libc::SYS_newfstatat,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_readlinkat,
+    libc::SYS_fchmodat,
+    libc::SYS_faccessat,
+    libc::SYS_renameat2,
+    libc::SYS_statx,
+    libc::SYS_openat2,
+    libc::SYS_faccessat2,
+];
 
 /// The file by which a process's control group was frozen: that of its own group, or of one around it.
 fn frozen(pid: u32) -> String {
@@ -189,7 +253,10 @@ fn pipes(pid: u32, mode: u32) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::{
+        os::fd::AsRawFd as _,
+        process::{Command, Stdio},
+    };
 
     use tracer_model::time::BootNs;
 
@@ -208,6 +275,18 @@ mod tests {
         assert_eq!((file, frozen), (String::new(), String::new()));
         drop(child.stdin.take());
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_directory_that_the_call_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = File::open(folder.path()).unwrap();
+        let (own, cwd) = (std::process::id(), std::env::current_dir().unwrap());
+        let of = |text: &std::ffi::CStr, directory| path(own, text.as_ptr().addr() as u64, directory);
+        assert_eq!(of(c"a/b", AT_FDCWD), Some(cwd.join("a/b")));
+        assert_eq!(of(c"a/b", open.as_raw_fd()), Some(folder.path().join("a/b")));
+        assert_eq!(of(c"/a", open.as_raw_fd()), Some("/a".into()));
+        assert_eq!(of(c"", open.as_raw_fd()), Some(folder.path().to_owned()));
     }
 
     #[test]

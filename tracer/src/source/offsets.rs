@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use nix::libc::SYS_kill;
 use tracer_common::{Config, Offsets, config::MISSING};
 
 use crate::foreign::btf::Btf;
@@ -150,7 +151,8 @@ pub fn resolve(btf: &Btf<'_>, without: &[&str]) -> Result<Resolved, OffsetsError
     let mut masks = [1, 1, 1, 1];
     let mut degraded = Vec::new();
     for (value, path) in values.iter_mut().zip(Offsets::PATHS) {
-        match btf.find(path).filter(|_| !without.contains(path)) {
+        let native = native(path);
+        match btf.find(native).filter(|_| !without.contains(path)) {
             Some(place) => {
                 *value = place.bits / 8;
                 // A bitfield is one bit of its byte; a `bool` (since 7.0) is the byte's lowest.
@@ -167,7 +169,7 @@ pub fn resolve(btf: &Btf<'_>, without: &[&str]) -> Result<Resolved, OffsetsError
             None => {
                 let consequence = CONSEQUENCES.iter().find(|(field, _)| field == path).map_or("", |(_, then)| then);
                 if !consequence.is_empty() {
-                    degraded.push(format!("this kernel has no `{path}`: {consequence}"));
+                    degraded.push(format!("this kernel has no `{native}`: {consequence}"));
                 }
             }
         }
@@ -183,10 +185,21 @@ pub fn resolve(btf: &Btf<'_>, without: &[&str]) -> Result<Resolved, OffsetsError
             has_typed_current: u32::from(btf.has_enumerator("bpf_func_id", "BPF_FUNC_get_current_task_btf")),
             has_task_regs: u32::from(btf.has_enumerator("bpf_func_id", "BPF_FUNC_task_pt_regs")),
             action_size,
+            call_kill: SYS_kill as u32,
             ..Config::NONE
         },
         degraded,
     })
+}
+
+/// What a path is called in this machine's kernels. Registers have names of their own on each architecture; those of
+/// x86-64 stand for the number of the system call and its first argument.
+fn native(path: &'static str) -> &'static str {
+    match path {
+        "pt_regs.orig_ax" if cfg!(target_arch = "aarch64") => "pt_regs.syscallno",
+        "pt_regs.di" if cfg!(target_arch = "aarch64") => "pt_regs.orig_x0",
+        path => path,
+    }
 }
 
 #[cfg(test)]

@@ -246,11 +246,12 @@ pub fn decode_surveyed(bytes: &[u8]) -> Result<Surveyed, DecodeError> {
     Ok(Surveyed { key: known_ref(id).key, tracer: task_ref(tracer), subreaper: bits & flags::SUBREAPER != 0 })
 }
 
-/// The numbers of x86-64; `pt_regs.orig_ax` exists only there.
+/// The numbers of x86-64, and those of arm64. A recording may come from another machine; no other call reaps, so
+/// that a number that is another call's on one of them (getdents64(2), umask(2)) cannot be meant.
 fn wait_call(number: i32) -> Option<WaitCall> {
     match number {
-        61 => Some(WaitCall::Wait4),
-        247 => Some(WaitCall::Waitid),
+        61 | 260 => Some(WaitCall::Wait4),
+        247 | 95 => Some(WaitCall::Waitid),
         426 => Some(WaitCall::IoUring),
         _ => None,
     }
@@ -486,6 +487,17 @@ mod tests {
 
     fn head(kind: RecordKind, len: usize) -> Header {
         Header { at: 7, kind: kind as u8, reserved: 0, cpu: 1, len: len as u32 }
+    }
+
+    /// `__NR_wait4` and `__NR_waitid` of x86-64 (`syscall_64.tbl`) and of arm64 (`asm-generic/unistd.h`).
+    #[test]
+    fn a_wait_of_either_architecture_is_one() {
+        for (number, call) in
+            [(61, WaitCall::Wait4), (260, WaitCall::Wait4), (247, WaitCall::Waitid), (95, WaitCall::Waitid)]
+        {
+            assert_eq!(wait_call(number), Some(call));
+        }
+        assert_eq!(wait_call(62), None, "kill(2) on x86-64");
     }
 
     #[test]

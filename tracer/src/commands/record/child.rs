@@ -11,10 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use nix::{
-    sys::signal::{SigSet, SigmaskHow, sigprocmask},
-    unistd::User,
-};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tracer_common::record::ARGS_MAX;
@@ -23,6 +20,7 @@ use crate::{
     caller::{self, Caller, caller},
     event::ExitStatus,
     ident::Args,
+    users::User,
 };
 
 /// A command that runs, or has ended and must be reaped.

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{read, run};
+use crate::{
+    arch::Arch,
+    process::{read, run},
+};
 
 /// How old package lists may be.
 const FRESH: Duration = Duration::from_hours(24);
@@ -18,16 +21,17 @@ const FRESH: Duration = Duration::from_hours(24);
 pub struct Apt {
     folder: PathBuf,
     sources: Option<String>,
+    arch: Arch,
 }
 
 impl Apt {
-    /// With the text of a sources list, or with the machine's own sources.
-    pub fn new(folder: PathBuf, sources: Option<String>) -> Result<Self> {
+    /// With the text of a sources list, or with the machine's own sources; for packages of that architecture.
+    pub fn new(folder: PathBuf, sources: Option<String>, arch: Arch) -> Result<Self> {
         for below in ["state/lists/partial", "cache/archives/partial"] {
             let below = folder.join(below);
             fs::create_dir_all(&below).with_context(|| format!("cannot create {}", below.display()))?;
         }
-        let apt = Self { folder, sources };
+        let apt = Self { folder, sources, arch };
         if let Some(sources) = &apt.sources {
             let list = apt.folder.join("sources.list");
             if fs::read_to_string(&list).ok().as_ref() != Some(sources) {
@@ -49,7 +53,7 @@ impl Apt {
         if age.is_some_and(|age| age < FRESH) {
             return Ok(());
         }
-        println!("vm: apt-get update, in {}", self.folder.display());
+        println!("apt-get update, in {}", self.folder.display());
         // A list that cannot be had is an error, not a warning.
         run(self.command("apt-get").args(["-qq", "-o", "APT::Update::Error-Mode=any", "update"]))?;
         fs::write(self.stamp(), "").with_context(|| format!("cannot write {}", self.stamp().display()))
@@ -107,6 +111,12 @@ impl Apt {
             set("Dir::Etc::sourcelist", &self.folder.join("sources.list"));
             set("Dir::Etc::sourceparts", Path::new("/dev/null"));
         }
+        if Arch::host().is_ok_and(|host| host != self.arch) {
+            // Beside this machine's, which dpkg knows.
+            for arch in Arch::ALL {
+                command.arg("-o").arg(format!("APT::Architectures::={}", arch.debian()));
+            }
+        }
         command.args(["-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"]);
         command.args(["-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"]);
         command
@@ -127,18 +137,19 @@ fn unpack_all(archives: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A sources list for `suites`, from the archives that the machine's own sources name.
-pub fn sources(suites: &[&str]) -> Result<String> {
+/// A sources list for `suites` and an architecture, from the archives that the machine's own sources name.
+pub fn sources(suites: &[&str], arch: Arch) -> Result<String> {
     let mut texts = vec![fs::read_to_string("/etc/apt/sources.list").unwrap_or_default()];
     for entry in fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten() {
         if entry.path().extension().is_some_and(|extension| extension == "list" || extension == "sources") {
             texts.push(fs::read_to_string(entry.path()).unwrap_or_default());
         }
     }
-    sources_from(&texts.join("\n"), suites)
+    sources_from(&texts.join("\n"), suites, arch)
 }
 
-fn sources_from(own: &str, suites: &[&str]) -> Result<String> {
+fn sources_from(own: &str, suites: &[&str], arch: Arch) -> Result<String> {
+    const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
     let words = || own.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
     let archive = |name: &str| {
         let is_it = |word: &&str| word.contains("://") && word.trim_end_matches('/').ends_with(name);
@@ -147,7 +158,7 @@ fn sources_from(own: &str, suites: &[&str]) -> Result<String> {
     let mut list = String::new();
     for suite in suites {
         let uri = archive(if suite.ends_with("-security") { "/debian-security" } else { "/debian" })?;
-        list += &format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {uri} {suite} main\n");
+        list += &format!("deb [arch={} signed-by={KEYRING}] {uri} {suite} main\n", arch.debian());
     }
     Ok(list)
 }
@@ -158,13 +169,13 @@ mod tests {
 
     #[test]
     fn archives_are_those_of_the_machine() {
-        const SIGNED: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
+        const SIGNED: &str = "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
         let wanted = format!("{SIGNED} http://a/debian sid main\n{SIGNED} http://b/debian-security x-security main\n");
         let new = "# http://old/debian\nTypes: deb\nURIs: http://a/debian\n\nURIs: http://b/debian-security\n";
         let old = "deb http://a/debian bookworm main\ndeb [arch=amd64] http://b/debian-security y-security main\n";
         for own in [new, old] {
-            assert_eq!(sources_from(own, &["sid", "x-security"]).unwrap(), wanted);
+            assert_eq!(sources_from(own, &["sid", "x-security"], Arch::Arm).unwrap(), wanted);
         }
-        assert!(sources_from("", &["sid"]).is_err());
+        assert!(sources_from("", &["sid"], Arch::X86).is_err());
     }
 }

@@ -1,0 +1,84 @@
+//! The image in a daemon of docker's own, which has its files in a folder and leaves the machine's network alone.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    arch::Arch,
+    dist::{Plan, VERSION, image},
+    process::{on_path, read, run},
+};
+
+/// How long the daemon may take to answer.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// Loads the image and runs it: alone, and with what it needs to trace.
+pub fn check(plan: &Plan, arch: Arch) -> Result<()> {
+    if on_path("dockerd").is_none() {
+        println!("check: the image is not loaded: there is no dockerd (package docker.io)");
+        return Ok(());
+    }
+    let docker = Docker::start()?;
+    let said = docker.run(&["load", "--input", &plan.folder.join(image::file(arch)).display().to_string()])?;
+    ensure!(said.contains(&image::name(arch)), "docker has loaded: {said}");
+    let name = image::name(arch);
+    let alone = ["run", "--rm", "--network=none"];
+    let said = docker.run(&[&alone[..], &[&name, "--version"]].concat())?;
+    ensure!(said == format!("tracer {VERSION}"), "the image says: {said}");
+    let privileged = [&alone[..], &["--privileged", "--pid=host", &name]].concat();
+    docker.run(&[&privileged[..], &["doctor"]].concat())?;
+    let said = docker.run(&[&privileged[..], &["demo"]].concat())?;
+    ensure!(said.contains("[slow-stop]") || said.contains("[init-ignored-signal]"), "the demo says: {said}");
+    println!("check: {}: docker loads the image, and `doctor` and `demo` run in it", arch.name());
+    Ok(())
+}
+
+struct Docker {
+    folder: PathBuf,
+    daemon: Child,
+}
+
+impl Docker {
+    fn start() -> Result<Self> {
+        // Sockets have short names.
+        let folder =
+            PathBuf::from(read(Command::new("mktemp").args(["--directory", "--tmpdir", "tracer-dist-XXXXXX"]))?);
+        let log = File::create(folder.join("log")).context("cannot create the daemon's log")?;
+        let mut command = Command::new("dockerd");
+        for (option, path) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "docker.pid")] {
+            command.arg(option).arg(folder.join(path));
+        }
+        command.args(["--bridge=none", "--iptables=false", "--host", &host(&folder)]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let docker = Self { daemon: command.spawn().context("cannot start dockerd")?, folder };
+        let deadline = Instant::now() + WITHIN;
+        while docker.run(&["version"]).is_err() {
+            ensure!(Instant::now() < deadline, "dockerd does not answer; see {}", docker.folder.join("log").display());
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(docker)
+    }
+
+    fn run(&self, words: &[&str]) -> Result<String> {
+        read(Command::new("docker").args(["--host", &host(&self.folder)]).args(words))
+    }
+}
+
+fn host(folder: &Path) -> String {
+    format!("unix://{}/docker.sock", folder.display())
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let _ = run(Command::new("kill").arg(self.daemon.id().to_string()));
+        let _ = self.daemon.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
