@@ -57,7 +57,8 @@ impl Agent {
         fs::set_permissions(folder.path(), everybody).expect("it is ours");
         let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
         fs::write(&file, configuration).expect("it can be written");
-        let mut command = tracer(&["agent", "--metrics", "0", "--findings-to", "stdout", "--config"]);
+        let mut command =
+            tracer(&["agent", "--metrics", "0", "--findings-to", "stdout", "--user", "nobody", "--config"]);
         command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("tracer runs");
         let (said, lines) = channel();
@@ -299,20 +300,22 @@ fn its_helper_ends_with_it_and_it_with_its_helper() {
 fn what_it_is_told_wrongly() {
     let folder = tempfile::tempdir().expect("a folder");
     for (arguments, why) in [
-        (&["--user", "no-such-user"][..], "there is no user no-such-user"),
+        (&["--user", "no-such-user"][..], "there is no user no-such-user; `useradd --system no-such-user` makes one"),
         (&["--group", "no-such-group"], "there is no group no-such-group"),
         (&["--config", "/none/tracer.toml"], "cannot read /none/tracer.toml: No such file"),
         (&["--metrics", "192.0.2.1:9469"], "cannot serve metrics on 192.0.2.1:9469"),
         (&["--snapshot-on", "slow-stop"], "give a folder in traces"),
         (&["--traces", "/none/traces", "--snapshot-on", "slow-stop"], "cannot create /none/traces: No such file"),
     ] {
-        let said = output(tracer(&[&["agent"], arguments].concat()));
+        // That of the arguments, if they have one.
+        let user = if arguments[0] == "--user" { &[][..] } else { &["--user", "nobody"] };
+        let said = output(tracer(&[&["agent"], arguments, user].concat()));
         let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
         assert!(said.0 == Some(1) && said.1.contains(why), "{arguments:?}: {said:?}");
     }
     // A folder that is another's.
     let path = folder.path().to_str().expect("a name");
-    let said = output(tracer(&["agent", "--traces", path, "--snapshot-on", "slow-stop"]));
+    let said = output(tracer(&["agent", "--user", "nobody", "--traces", path, "--snapshot-on", "slow-stop"]));
     let said = String::from_utf8_lossy(&said.stderr);
     assert!(said.contains("nobody cannot write traces; make it the owner of the folder"), "{said}");
     let helper = output(tracer(&["agent-helper"]));

@@ -19,7 +19,7 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   sudo tracer agent --config /etc/tracer/tracer.toml
-  sudo tracer agent --metrics 9469 --min-severity warning
+  sudo tracer agent --metrics 9469 --min-severity warning --user nobody
   sudo TRACER_METRICS=9469 tracer agent
 
 Options have the names of the keys of the configuration: `tracer config print` shows all of them.
@@ -165,8 +165,8 @@ pub struct Metrics {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// The user that the agent becomes once the programs are attached
-    #[arg(long, value_name = "USER", default_value = "nobody")]
+    /// The user that the agent becomes once the programs are attached; as nothing else should run, which could end it
+    #[arg(long, value_name = "USER", default_value = "tracer")]
     pub user: String,
 }
 

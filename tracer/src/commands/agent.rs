@@ -102,7 +102,10 @@ impl Opened {
     fn open(settings: &Settings) -> Result<Self> {
         let Settings { recorder, metrics, process, .. } = settings;
         let user = users::user(Key::Name(process.user.as_ref()));
-        let Some(user) = user else { bail!("there is no user {}; name another one in user", quote(&process.user)) };
+        let Some(user) = user else {
+            let name = quote(&process.user);
+            bail!("there is no user {name}; `useradd --system {name}` makes one, or name another one in user")
+        };
         let numbers = metrics.metrics.map(Scraped::open).transpose()?;
         let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
         let group = recorder.group.as_deref().map(group).transpose()?;

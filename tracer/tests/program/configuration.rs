@@ -15,7 +15,7 @@ fn the_packaged_configuration_is_right() {
     let said = stdout(&["config", "check", &packaged()]);
     assert!(said.ends_with("packaging/tracer.toml is right\n"), "{said}");
     let printed = stdout(&["config", "print", &packaged()]);
-    for line in ["metrics = \"127.0.0.1:9469\"", "user = \"nobody\"", "# traces = (DIR)"] {
+    for line in ["metrics = \"127.0.0.1:9469\"", "user = \"tracer\"", "# traces = (DIR)"] {
         assert!(printed.lines().any(|printed| printed == line), "{line}\n{printed}");
     }
 }

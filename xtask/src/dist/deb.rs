@@ -17,10 +17,16 @@ use crate::{
 };
 
 /// Files of `packaging/`, and where they go.
-const FILES: [(&str, &str); 2] =
-    [("tracer.service", "usr/lib/systemd/system/tracer.service"), ("tracer.toml", "etc/tracer/tracer.toml")];
+const FILES: [(&str, &str); 6] = [
+    ("tracer.service", "usr/lib/systemd/system/tracer.service"),
+    ("tracer.toml", "etc/tracer/tracer.toml"),
+    ("tracer.sysusers", "usr/lib/sysusers.d/tracer.conf"),
+    ("prometheus/tracer.rules.yml", "usr/share/doc/tracer/examples/tracer.rules.yml"),
+    ("prometheus/tracer.test.yml", "usr/share/doc/tracer/examples/tracer.test.yml"),
+    ("grafana/tracer.json", "usr/share/doc/tracer/examples/grafana.json"),
+];
 /// Scripts of `packaging/` that dpkg runs.
-const SCRIPTS: [&str; 2] = ["prerm", "postrm"];
+const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
 /// What it installs, among other things.
 pub const PLACES: [&str; 6] = [
