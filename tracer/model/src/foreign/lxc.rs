@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_monitor_calls_itself_after_its_container() {
-        let title = |title: &str| Args { bytes: title.as_bytes().into(), ..Args::default() };
+        let title = |title: &str| Args { bytes: title.to_owned().into_bytes().into(), ..Args::default() };
         assert_eq!(monitored(&title("[lxc monitor] /var/lib/lxc web\0")), Some("web"));
         assert_eq!(monitored(&args("lxc-start -F web")), Some("web"));
         assert_eq!(monitored(&args("sleep web")), None);
