@@ -218,7 +218,8 @@ impl World {
         let SignalSent { current, target, signal, .. } = *sent;
         let is_handled = sent.has_handler();
         let is_stop = self.stops_container(signal, &signalled.target);
-        if !could_end(sent) && !(is_stop && is_handled) {
+        let could_matter = could_end(sent) || (is_stop && is_handled);
+        if !could_matter {
             return;
         }
         let killer = match killer(sent) {
