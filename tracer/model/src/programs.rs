@@ -94,7 +94,7 @@ pub fn is_client(program: &[u8]) -> bool {
 /// Whether a program, by its path, is a client, a runtime or a watcher, so that it matters who started it.
 pub fn is_of_engine(program: &[u8]) -> bool {
     let name = file_name(program);
-    is_client(name) || is_runtime(name) || is_watcher(name) || is_lxc(name) || program.starts_with(b"[lxc monitor] ")
+    is_client(name) || is_runtime(name) || is_watcher(name) || is_lxc(name)
 }
 
 /// Whether a program of that name starts a container of LXC and then watches over it, or brings a process into one.

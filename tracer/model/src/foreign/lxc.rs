@@ -30,8 +30,6 @@ const WITH_VALUE: [&str; 22] = [
     "-g",
     "--gid",
 ];
-/// What a monitor calls itself: this, the folder of its containers, and the container.
-const MONITOR: &str = "[lxc monitor] ";
 
 /// The container into which a command line brings a process.
 pub fn started(args: &Args) -> Option<&str> {
@@ -43,12 +41,6 @@ pub fn started(args: &Args) -> Option<&str> {
 pub fn stopped(args: &Args) -> Option<&str> {
     args.iter().next().filter(|program| file_name(program) == b"lxc-stop")?;
     name(args)
-}
-
-/// The container of a monitor.
-pub fn monitored(args: &Args) -> Option<&str> {
-    let title = args.iter().next().and_then(|title| str::from_utf8(title).ok()?.strip_prefix(MONITOR));
-    title.and_then(|title| title.rsplit(' ').next()).or_else(|| started(args))
 }
 
 /// The value of `-n`, else the first word that is no option.
@@ -102,13 +94,5 @@ mod tests {
         ] {
             assert_eq!(stopped(&args(line)), want, "{line}");
         }
-    }
-
-    #[test]
-    fn a_monitor_calls_itself_after_its_container() {
-        let title = |title: &str| Args { bytes: title.to_owned().into_bytes().into(), ..Args::default() };
-        assert_eq!(monitored(&title("[lxc monitor] /var/lib/lxc web\0")), Some("web"));
-        assert_eq!(monitored(&args("lxc-start -F web")), Some("web"));
-        assert_eq!(monitored(&args("sleep web")), None);
     }
 }
