@@ -11,13 +11,19 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tracer_tests::{
     Run, Stage,
+    machine::{self, Need},
     run::{output, tracer},
 };
 
 use crate::{Test, live};
 
 pub fn trials() -> Vec<Test> {
-    vec![live("json", json), live("text", text), live("tree", tree)]
+    vec![
+        live("json", json),
+        live("text", text),
+        live("tree", tree),
+        live("the_name_of_the_machine", the_name_of_the_machine).needs(Need::Program("unshare")),
+    ]
 }
 
 /// That every line keeps the contract is checked in every run.
@@ -48,6 +54,21 @@ fn text() {
     watch.text.extend(watch.from.iter().flatten());
     assert!(watch.tracer.wait().expect("a child can be waited for").success());
     assert_harmless(&watch.text);
+}
+
+/// Whoever is root of a container with the machine's name of its own chooses that.
+pub const RENAMED: &str = "printf 'a\\033[2Jb' > /proc/sys/kernel/hostname; exec \"$@\"";
+/// What is shown of it.
+pub const SHOWN: &str = r#""a\x1b[2Jb""#;
+
+fn the_name_of_the_machine() {
+    let mut watch = Command::new("unshare");
+    watch.args(["--uts", "sh", "-c", RENAMED, "sh"]).arg(machine::tracer_path());
+    watch.args(["watch", "-o", "text", "--duration", "100ms"]);
+    let output = output(watch);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(&format!(" on {SHOWN}, Linux ")), "{said}");
+    assert_harmless(&output.stdout);
 }
 
 fn tree() {

@@ -1,8 +1,12 @@
 //! Signals that are pending, and signals that found no room in the queue.
 
-use tracer_tests::{Run, contract::Finding};
+use nix::libc;
+use tracer_tests::{
+    Run,
+    contract::{Finding, Sender},
+};
 
-use crate::{Test, live};
+use crate::{Test, kills, live, me};
 
 pub fn trials() -> Vec<Test> {
     vec![
@@ -10,6 +14,7 @@ pub fn trials() -> Vec<Test> {
         live("a_full_queue_again_and_again", a_full_queue_again_and_again),
         live("a_lost_siginfo", a_lost_siginfo),
         live("with_room_all_is_quiet", with_room_all_is_quiet),
+        live("of_two_senders_the_first_in_the_queue", of_two_senders_the_first_in_the_queue),
     ]
 }
 
@@ -72,5 +77,59 @@ fn with_room_all_is_quiet() {
     full.pid("sender");
     full.step("process");
     full.hears("sent");
+    run.finish();
+}
+
+/// How many senders' signals wait, and who is named of them.
+enum Waits {
+    /// The second one is merged with the first.
+    One,
+    /// Both, in order (a real-time signal).
+    InOrder,
+    /// Both, and that of the thread is taken first (`dequeue_signal()`).
+    ThreadFirst,
+}
+
+fn of_two_senders_the_first_in_the_queue() {
+    let mut run = kills::start();
+    for (number, name, waits) in [
+        (libc::SIGTERM, "SIGTERM", Waits::One),
+        (libc::SIGRTMIN() + 6, "SIGRTMIN+6", Waits::InOrder),
+        (libc::SIGTERM, "SIGTERM", Waits::ThreadFirst),
+    ] {
+        let mut stage = run.stage(&["blocks-all"]);
+        let process = stage.pid("process");
+        let mut other =
+            run.shell(&format!("echo sender $$; read line; kill -{number} {process}; echo sent 0; read line"));
+        let sender = other.pid("sender");
+        let mine = || {
+            // SAFETY: it takes numbers; the main thread of a process has its pid.
+            let sent = unsafe {
+                match waits {
+                    Waits::ThreadFirst => libc::syscall(libc::SYS_tgkill, process, process, number),
+                    Waits::One | Waits::InOrder => libc::kill(process, number).into(),
+                }
+            };
+            assert_eq!(sent, 0, "kill");
+        };
+        let mut theirs = || {
+            other.step("kill");
+            other.hears("sent");
+        };
+        if matches!(waits, Waits::ThreadFirst) {
+            theirs();
+            mine();
+        } else {
+            mine();
+            theirs();
+        }
+        stage.step("unblock");
+        stage.ends();
+        let found = run.expect_finding("killed-by").about(process).signal(name).once();
+        assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{sender}: {found:?}");
+        // Whether the program has taken the first by itself does not show.
+        let is_certain = matches!(waits, Waits::One);
+        assert_eq!(found.confidence == "certain", is_certain, "{found:?}");
+    }
     run.finish();
 }

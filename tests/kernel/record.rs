@@ -18,7 +18,7 @@ use tracer_tests::{
     recorded::Recorded,
     run::{events, findings, output, tracer},
     stage::kill,
-    verdicts::terminal::Terminal,
+    terminal::Terminal,
 };
 
 use crate::{Test, live};

@@ -1,12 +1,9 @@
 //! Stops of containers: who asked for them, what came of that, and who died of it.
 
-use std::{fs::File, io::Write, process::Command};
+use std::process::Command;
 
-use rustix::{
-    process::Signal,
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-};
-use tracer_tests::{Run, Stage, contract::Sender, machine::Need, stage::kill};
+use rustix::process::Signal;
+use tracer_tests::{Run, Stage, contract::Sender, machine::Need, stage::kill, terminal::Terminal};
 
 use crate::{Test, live, me};
 
@@ -63,41 +60,34 @@ fn the_leader_of_a_session() {
     run.finish();
 }
 
-/// A terminal that no child inherits, and the name of its other side.
-fn terminal() -> (File, String) {
-    let terminal =
-        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there is room for a pty");
-    grantpt(&terminal).expect("the pty is its own");
-    unlockpt(&terminal).expect("the pty is its own");
-    let name = ptsname(&terminal, Vec::new()).expect("it has a name").into_string().expect("which is ASCII");
-    (File::from(terminal), name)
+/// A program that leads a session of its own at that terminal.
+fn at(run: &Run, terminal: &Terminal, program: &str) -> Stage {
+    run.shell(&format!("exec setsid --ctty {program} < {}", terminal.path()))
 }
 
-/// A program that leads a session of its own at that terminal.
-fn at(run: &Run, terminal: &str, program: &str) -> Stage {
-    run.shell(&format!("exec setsid --ctty {program} < {terminal}"))
-}
+const CTRL_C: u8 = 3;
 
 /// It ends at what the terminal sends.
 const APP: &str = "sh -c 'trap \"exit 3\" INT HUP; echo ready 0; while :; do sleep 0.1; done'";
 
 fn a_key_of_a_terminal() {
     let mut run = Run::start();
-    let (mut terminal, name) = terminal();
-    let mut app = at(&run, &name, APP);
+    let terminal = Terminal::open();
+    let mut app = at(&run, &terminal, APP);
     app.hears("ready");
-    terminal.write_all(b"\x03").expect("somebody reads");
+    terminal.press(CTRL_C);
     app.ends();
     let found = run.expect_finding("stopped-by").about(app.id()).signal("SIGINT").once();
-    assert!(found.headline.ends_with(&format!(" after SIGINT from its terminal {name} (Ctrl-C)")), "{found:?}");
+    let tail = format!(" after SIGINT from its terminal {} (Ctrl-C)", terminal.path());
+    assert!(found.headline.ends_with(&tail), "{found:?}");
     assert!(matches!(found.sender, Some(Sender::Kernel { .. })), "{found:?}");
     run.finish();
 }
 
 fn a_terminal_that_hangs_up() {
     let mut run = Run::start();
-    let (terminal, name) = terminal();
-    let mut app = at(&run, &name, APP);
+    let terminal = Terminal::open();
+    let mut app = at(&run, &terminal, APP);
     app.hears("ready");
     drop(terminal);
     app.ends();
@@ -111,9 +101,9 @@ fn a_terminal_that_hangs_up() {
 fn a_shell_whose_window_is_closed() {
     let mut run = Run::start();
     run.judge_stops();
-    let (mut terminal, name) = terminal();
-    let mut shell = at(&run, &name, "sh -i 2> /dev/null");
-    terminal.write_all(b"trap 'exit 3' HUP; echo ready 0\n").expect("somebody reads");
+    let terminal = Terminal::open();
+    let mut shell = at(&run, &terminal, "sh -i 2> /dev/null");
+    terminal.type_line("trap 'exit 3' HUP; echo ready 0");
     shell.hears("ready");
     drop(terminal);
     shell.ends();

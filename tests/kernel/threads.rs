@@ -7,13 +7,14 @@ use tracer_tests::{
     stage::kill,
 };
 
-use crate::{Test, live};
+use crate::{Test, leaks::over, live};
 
 pub fn trials() -> Vec<Test> {
     vec![
         live("child_of_a_thread", child_of_a_thread),
         live("dead_main_thread", dead_main_thread),
         live("exec_by_another_thread", exec_by_another_thread),
+        live("an_exec_that_waits_for_a_thread_is_no_end", an_exec_that_waits_for_a_thread_is_no_end),
     ]
 }
 
@@ -61,4 +62,29 @@ fn exec_by_another_thread() {
     kill(process, Signal::KILL);
     let finished = run.finish();
     assert_eq!(findings(&finished.lines).filter(|f| f.process.pid == process && f.rule != "killed-by").count(), 0);
+}
+
+/// The main thread is gone, each other thread has a SIGKILL, and one of them hangs: the process does not die of that.
+fn an_exec_that_waits_for_a_thread_is_no_end() {
+    let mut run = Run::options().args(&["--cannot-die-after", "200ms"]).start();
+    run.allow("zombie-leader");
+    let mut stage = run.stage(&["exec-while-held"]);
+    let process = stage.pid("process");
+    stage.step("exec");
+    stage.hears("held");
+
+    // One that was to end later is told: so the exec would have been.
+    let mut ends = run.stage(&["held-at-its-exit"]);
+    let [killed, _] = ["process", "tracer"].map(|name| ends.pid(name));
+    kill(killed, Signal::KILL);
+    run.expect_finding("cannot-die").about(killed).signal("SIGKILL").once();
+    ends.step("let-go");
+    ends.hears("reaped");
+    over(&mut run, "cannot-die", killed);
+
+    stage.step("let-go");
+    assert_eq!(stage.pid("execed"), process);
+    kill(process, Signal::KILL);
+    stage.hears("reaped");
+    run.finish();
 }

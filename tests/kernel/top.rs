@@ -14,7 +14,11 @@ use tracer_tests::{
     stage,
 };
 
-use crate::{Test, live};
+use crate::{
+    Test,
+    hostile::{RENAMED, SHOWN},
+    live,
+};
 
 /// How long it may take until something is on the screen, on a machine under load.
 const SHOWN_WITHIN: Duration = Duration::from_secs(30);
@@ -23,6 +27,7 @@ pub fn trials() -> Vec<Test> {
     [
         live("the_present_and_back", the_present_and_back),
         live("a_recording", a_recording),
+        live("the_name_of_the_machine", the_name_of_the_machine).needs(Need::Program("unshare")),
         live("the_terminal_is_given_back", the_terminal_is_given_back),
         live("suspended_in_a_shell", suspended_in_a_shell),
         live("not_suspended_where_nobody_could_continue_it", not_suspended_where_nobody_could_continue_it),
@@ -111,6 +116,14 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).stderr(Stdio::null()).status();
     }
+}
+
+fn the_name_of_the_machine() {
+    let program = machine::tracer_path();
+    let command = ["unshare", "--uts", "sh", "-c", RENAMED, "sh", program.to_str().expect("UTF-8"), "top"];
+    let terminal = Terminal::open("name", (100, 24), &command);
+    terminal.shows(SHOWN);
+    terminal.keys(&["q"]);
 }
 
 /// A `sleep` with a child that it does not know, which has ended. Dropping it ends it.

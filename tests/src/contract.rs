@@ -82,7 +82,7 @@ const WORDS: &[(&str, &[&str])] = &[
             "kernel-thread",
         ],
     ),
-    ("engine", &["docker", "podman", "containerd", "cri-o", "oci", "systemd"]),
+    ("engine", &["docker", "podman", "containerd", "cri-o", "oci", "systemd", "lxc"]),
     ("state", &["running", "leader-dead", "exiting", "zombie", "stopped", "gone"]),
     ("sure", &["sure", "likely", "guess"]),
 ];

@@ -30,6 +30,7 @@ pub mod run;
 pub mod run_times;
 pub mod stage;
 pub mod stream;
+pub mod terminal;
 pub mod verdicts;
 
 pub use expect::Expect;

@@ -22,5 +22,4 @@ mod subject;
 mod sys;
 mod table;
 mod target;
-pub mod terminal;
 mod ways;

@@ -16,9 +16,9 @@ use super::{
     subject::{Home, Outcome, Subject},
     sys,
     target::Command,
-    terminal::Terminal,
     ways::{Kept, Request},
 };
+use crate::terminal::Terminal;
 
 use Disposition as D;
 

@@ -204,6 +204,8 @@ pub struct Adoption {
     pub from: Identity,
     /// How it ended, if that was seen; `None` if only a thread did.
     pub status: Option<ExitStatus>,
+    /// Who had sent the signal that ended it, if another process did.
+    pub killed_by: Option<Identity>,
     /// The new parent.
     pub to: Identity,
     /// Why the kernel chose it.

@@ -7,5 +7,6 @@ pub mod bundle;
 pub mod cgroup;
 pub mod dockerd;
 pub mod kmsg;
+pub mod lxc;
 pub mod runtime;
 pub mod stat;

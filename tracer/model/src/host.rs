@@ -84,15 +84,15 @@ impl Container {
         }
         more.extend(image.as_ref().map(|image| quote(short_image(image))));
         more.push(match engine {
-            Engine::Systemd => engine.id().to_owned(),
+            _ if engine.has_names_only() => engine.id().to_owned(),
             _ => format!("{} {}", engine.id(), quote(self.short_id())),
         });
         format!("{} ({})", self.shown(), more.join(", "))
     }
 
-    /// The beginning of its id; of a unit, all of it. Not escaped.
+    /// The beginning of its id; all of it, if that is its name. Not escaped.
     pub fn short_id(&self) -> &str {
-        if self.engine == Engine::Systemd {
+        if self.engine.has_names_only() {
             return &self.id;
         }
         self.id.get(..SHORT_ID).unwrap_or(&self.id)
@@ -105,7 +105,8 @@ impl Container {
 
     /// Whether `name` can mean it: its name, its id or the beginning of its id.
     pub fn is_called(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name) || (!name.is_empty() && self.id.starts_with(name))
+        let is_id = if self.engine == Engine::Lxc { self.id == name } else { self.id.starts_with(name) };
+        self.name.as_deref() == Some(name) || (!name.is_empty() && is_id)
     }
 }
 
@@ -136,6 +137,8 @@ pub enum Engine {
     Oci,
     /// systemd, which runs services and scopes.
     Systemd,
+    /// LXC, whose containers have names only.
+    Lxc,
 }
 
 impl Engine {
@@ -148,7 +151,13 @@ impl Engine {
             Self::CriO => "cri-o",
             Self::Oci => "oci",
             Self::Systemd => "systemd",
+            Self::Lxc => "lxc",
         }
+    }
+
+    /// The id is the name that a person has chosen.
+    fn has_names_only(self) -> bool {
+        matches!(self, Self::Systemd | Self::Lxc)
     }
 
     /// What it calls the things that it runs.

@@ -3,6 +3,11 @@
 
 use crate::ident::Args;
 
+/// The name of a program's file, by its path.
+pub fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
 /// Programs made to be pid 1: they pass signals on to their only child, reap, and end with that child. Engines rename
 /// some when they put them into a container.
 const FORWARDERS: [&str; 6] = ["tini", "tini-static", "docker-init", "podman-init", "dumb-init", "catatonit"];
@@ -30,7 +35,7 @@ pub fn is_shell(name: &[u8]) -> bool {
 
 /// Whether a program is a shell: by its name, or by the command line that a script has.
 pub fn is_script(name: &[u8], args: &Args) -> bool {
-    let interpreter = args.iter().next().and_then(|path| path.rsplit(|&byte| byte == b'/').next());
+    let interpreter = args.iter().next().map(file_name);
     is_shell(name) || interpreter.is_some_and(is_shell)
 }
 
@@ -79,17 +84,22 @@ pub fn is_watcher(comm: &[u8]) -> bool {
 }
 
 /// Clients of engines.
-const CLIENTS: [&[u8]; 6] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl"];
+const CLIENTS: [&[u8]; 7] = [b"docker", b"podman", b"nerdctl", b"crictl", b"ctr", b"kubectl", b"lxc-stop"];
 
 /// Whether a program, by its path and command line, asks an engine to do something.
 pub fn is_client(program: &[u8]) -> bool {
-    program.rsplit(|&byte| byte == b'/').next().is_some_and(|name| CLIENTS.contains(&name))
+    CLIENTS.contains(&file_name(program))
 }
 
 /// Whether a program, by its path, is a client, a runtime or a watcher, so that it matters who started it.
 pub fn is_of_engine(program: &[u8]) -> bool {
-    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    is_client(name) || is_runtime(name) || is_watcher(name)
+    let name = file_name(program);
+    is_client(name) || is_runtime(name) || is_watcher(name) || is_lxc(name)
+}
+
+/// Whether a program of that name starts a container of LXC and then watches over it, or brings a process into one.
+pub fn is_lxc(name: &[u8]) -> bool {
+    [&b"lxc-start"[..], b"lxc-execute", b"lxc-attach"].contains(&name)
 }
 
 /// Whether a program of that name is an OCI runtime, which ends once a container or an exec has started.

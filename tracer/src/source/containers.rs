@@ -389,6 +389,18 @@ mod tests {
     }
 
     #[test]
+    fn a_container_of_lxc_has_the_name_that_its_user_chose() {
+        let mut edge = Edge::new();
+        edge.fork(born(10, 2));
+        edge.exec(10, "lxc-start -P /srv/lxc -n shop-of-the-year", Trust::Root, HOST);
+        // The monitor.
+        edge.fork(born(11, 10));
+        edge.fork(born_in(77, 12, 1, 11));
+        edge.exec(12, "/sbin/init", Trust::Nobody, INSIDE);
+        assert_eq!((edge.container(12).as_deref(), edge.container(11)), (Some("shop-of-the-year"), None));
+    }
+
+    #[test]
     fn a_hook_in_the_runtimes_namespaces_is_in_no_container() {
         let mut edge = Edge::new();
         edge.fork(born(10, 2));

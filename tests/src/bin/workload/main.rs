@@ -45,6 +45,7 @@ fn main() {
         ["forking-thread"] => threads::forking_thread(),
         ["dead-leader"] => threads::dead_leader(),
         ["exec-by-thread"] => threads::exec_by_thread(),
+        ["exec-while-held"] => threads::exec_while_held(),
         ["after-exec"] => threads::after_exec(),
 
         ["heirs", kind] => orders::heirs(kind),
@@ -74,6 +75,7 @@ fn main() {
         ["reads-to-the-end", holder] => held::reads_to_the_end(holder),
 
         ["room-for", signals, times] => queue::room_for(number(signals), number(times)),
+        ["blocks-all"] => queue::blocks_all(),
 
         ["listener"] => listener::listen(),
 

@@ -7,7 +7,7 @@ use nix::{
     unistd::{Pid, gettid},
 };
 
-use crate::talk::{announce, fork, host_pid, next_step, rest, say};
+use crate::talk::{announce, await_step, fork, host_pid, next_step, rest, say};
 
 /// A signal that is queued as often as it is sent.
 const QUEUED: libc::c_int = 40;
@@ -43,6 +43,16 @@ pub fn room_for(most: u64, times: u32) {
             }
         }
     });
+    rest()
+}
+
+/// `process` blocks what comes until the step `unblock`.
+pub fn blocks_all() {
+    let all = SigSet::all();
+    all.thread_block().expect("sigprocmask");
+    announce("process");
+    await_step("unblock");
+    all.thread_unblock().expect("sigprocmask");
     rest()
 }
 

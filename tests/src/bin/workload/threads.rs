@@ -1,8 +1,20 @@
 //! Acts in which a process is more than its main thread.
 
-use std::{os::unix::process::CommandExt, process::Command, thread};
+use std::{
+    io::{Read, Write, pipe},
+    os::unix::process::CommandExt,
+    process::Command,
+    thread,
+};
 
-use nix::{libc, unistd::Pid};
+use nix::{
+    libc,
+    sys::{
+        ptrace,
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::{Pid, gettid},
+};
 
 use crate::talk::{announce, await_step, fork, rest, say, wait_for};
 
@@ -57,7 +69,43 @@ pub fn exec_by_thread() {
     rest()
 }
 
-/// What [`exec_by_thread`] becomes.
+/// The same, but `tracer` holds the third thread when it exits, until the step `let-go`: the exec waits for its end
+/// (`de_thread()`), and the main thread has ended by then.
+pub fn exec_while_held() {
+    let (mut is_ready, mut ready) = pipe().expect("pipe");
+    let process = fork(|| {
+        thread::spawn(move || {
+            ready.write_all(&gettid().as_raw().to_ne_bytes()).expect("the parent lives");
+            rest()
+        });
+        thread::spawn(|| {
+            await_step("exec");
+            let program = std::env::current_exe().expect("/proc is mounted");
+            panic!("exec: {}", Command::new(program).arg("after-exec").exec());
+        });
+        rest()
+    });
+    let mut thread = [0; 4];
+    is_ready.read_exact(&mut thread).expect("the child lives");
+    let thread = Pid::from_raw(i32::from_ne_bytes(thread));
+    ptrace::seize(thread, ptrace::Options::PTRACE_O_TRACEEXIT).expect("PTRACE_SEIZE");
+    say("process", process.as_raw());
+    // The stop at its exit, then its exit.
+    wait_for_thread(thread);
+    say("held", 0);
+    await_step("let-go");
+    ptrace::cont(thread, None).expect("PTRACE_CONT");
+    wait_for_thread(thread);
+    wait_for(process);
+    say("reaped", 0);
+    rest()
+}
+
+fn wait_for_thread(thread: Pid) {
+    waitpid(thread, Some(WaitPidFlag::__WALL)).expect("waitpid");
+}
+
+/// What [`exec_by_thread`] and [`exec_while_held`] become.
 pub fn after_exec() {
     announce("execed");
     rest()

@@ -55,6 +55,9 @@ pub fn unit(text: &str) -> Option<String> {
 }
 
 fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
+    if let Some(name) = name.strip_prefix("lxc.payload.").filter(|name| !name.is_empty()) {
+        return Some((Engine::Lxc, name.to_owned()));
+    }
     // A scope with systemd, a plain directory without it.
     let name = name.strip_suffix(".scope").unwrap_or(name);
     let prefixed = [
@@ -94,6 +97,7 @@ mod tests {
             (format!("0::/kubepods.slice/kubepods-pod1.slice/crio-{ID}.scope"), Engine::CriO),
             (format!("0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope"), Engine::Containerd),
             (format!("0::/kubepods/besteffort/pod-1/{ID}"), Engine::Containerd),
+            (format!("0::/lxc.payload.{ID}/init.scope"), Engine::Lxc),
             // One hierarchy may show what another does not.
             (format!("1:name=systemd:/\n2:cpu:/docker/{ID}\n0::/"), Engine::Docker),
         ] {
@@ -127,8 +131,11 @@ mod tests {
         assert_eq!(named.group, Path::new(&format!("docker/{ID}/docker/{inner}")));
         let old = format!("5:memory:/docker/{ID}/x");
         assert_eq!(container(&old).unwrap().group, Path::new(&format!("memory/docker/{ID}")));
+        assert_eq!(container("4:pids:/lxc.payload.web\n0::/").map(|named| named.id).as_deref(), Some("web"));
         for path in [
             "0::/".to_owned(),
+            "0::/lxc.monitor.web".to_owned(),
+            "0::/lxc.payload.".to_owned(),
             "0::/user.slice/user-0.slice/session-1.scope".to_owned(),
             format!("0::/machine.slice/libpod-conmon-{ID}.scope"),
             format!("0::/docker/{}", &ID[1..]),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{host::Engine, ident::Args, programs};
+use crate::{foreign::lxc, host::Engine, ident::Args, programs};
 
 /// A container, as a command line names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ impl Invocation {
     /// Reads a command line; `None` if it does not bring a process into a container. `owner` is the user who started
     /// it.
     pub fn of(args: &Args, owner: impl FnOnce() -> u32) -> Option<Self> {
+        if let Some(id) = lxc::started(args) {
+            return Some(Self { id: id.to_owned(), engine: Engine::Lxc, bundle: None, owner: owner() });
+        }
         // For nearly every exec, this decides.
         if !args.iter().next().is_some_and(is_runtime) {
             return None;
@@ -114,7 +117,7 @@ pub fn is_setup(args: &Args) -> bool {
 
 /// Whether a program, by its path or name, is an OCI runtime (docker once called its own `docker-runc`).
 fn is_runtime(program: &[u8]) -> bool {
-    let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let name = programs::file_name(program);
     programs::is_runtime(name) || name == b"docker-runc"
 }
 

@@ -245,7 +245,7 @@ mod tests {
     fn the_settings_are_those_of_who_stops_the_container() {
         for (engine, signal, setting) in [
             ("systemd-nspawn", Signal::RTMIN_3, "--kill-signal of systemd-nspawn"),
-            ("lxc-start", Signal::PWR, "lxc.signal.halt"),
+            ("lxc-start", Signal::PWR, "lxc.signal.halt in the container's config"),
             ("bash", Signal::TERM, "STOPSIGNAL"),
         ] {
             let mut story = container();

@@ -56,6 +56,7 @@ impl Manager {
             Some((Engine::Docker, _)) => Self::Docker,
             Some((Engine::Podman, _)) => Self::Podman,
             Some((Engine::Systemd, _)) => Self::Systemd,
+            Some((Engine::Lxc, _)) => Self::Lxc,
             Some((Engine::Oci, _)) | None => {
                 let asked = &forced.asked;
                 let senders = std::iter::once(&asked.sender).chain(&asked.ancestors);
@@ -104,7 +105,7 @@ impl Manager {
         Some(match self {
             Self::Docker | Self::Podman => "STOPSIGNAL in the image, or --stop-signal",
             Self::Kubernetes => "STOPSIGNAL in the image",
-            Self::Lxc => "lxc.signal.halt",
+            Self::Lxc => "lxc.signal.halt in the container's config",
             Self::Nspawn => "--kill-signal of systemd-nspawn",
             Self::Systemd => "KillSignal=",
             Self::Supervisord => "stopsignal=",
@@ -118,6 +119,24 @@ impl Manager {
             Self::SomeEngine => "STOPSIGNAL in the image, --kill-signal of systemd-nspawn, lxc.signal.halt",
             Self::Gunicorn | Self::Other => return None,
         })
+    }
+
+    /// Where it is told what pid 1 executes.
+    pub fn entrypoint(self) -> &'static str {
+        match self {
+            Self::Lxc => "lxc.init.cmd",
+            Self::Nspawn => "the command line of systemd-nspawn",
+            _ => "the exec form of ENTRYPOINT",
+        }
+    }
+
+    /// How it is given an init for a program that is not made to be pid 1.
+    pub fn init(self) -> &'static str {
+        match self {
+            Self::Lxc => "tini in lxc.init.cmd",
+            Self::Nspawn => "systemd-nspawn --as-pid2",
+            _ => "docker run --init, tini",
+        }
     }
 
     /// How it is given more time, if it can be.

@@ -67,7 +67,7 @@ impl Rule for OrphanAdopted {
         if process.death().is_some() || world.is_ending(process.pid_ns) || world.is_ending(adoption.to.pid_ns) {
             return Opinion::Quiet;
         }
-        let Adoption { from, to, class, known, status, .. } = *adoption;
+        let Adoption { from, to, class, known, status, killed_by, .. } = *adoption;
         // Go programs end threads all the time, and every container starts with an adoption by its shim.
         let is_ordinary = match class {
             AdopterClass::Thread => !self.threads,
@@ -143,7 +143,7 @@ impl Rule for OrphanAdopted {
                 Confidence::Certain
             },
             headline,
-            notes: killed.map(|status| of_parent(&from, status)).into_iter().chain(notes).collect(),
+            notes: killed.map(|status| of_parent(&from, status, killed_by)).into_iter().chain(notes).collect(),
             fixes,
             evidence: adoption.seq.into_iter().filter(|&exit| exit != seq).chain([seq]).collect(),
             facts: Facts::of(
@@ -162,8 +162,9 @@ impl Rule for OrphanAdopted {
 }
 
 /// What had ended the parent.
-fn of_parent(parent: &Identity, status: ExitStatus) -> Note {
-    Note::new("parent", format!("{}, which {}", words::who(parent), words::ended(status)))
+fn of_parent(parent: &Identity, status: ExitStatus, by: Option<Identity>) -> Note {
+    let by = by.map_or_else(String::new, |by| format!(" from {}", words::short(&by)));
+    Note::new("parent", format!("{}, which {}{by}", words::who(parent), words::ended(status)))
 }
 
 /// Whether it was left to its adopter on purpose: its creator exited with code 0 shortly afterwards, as daemons leave
@@ -193,7 +194,8 @@ mod tests {
     use super::*;
     use crate::{
         event::{Adopt, Adopter, EventKind, Exit},
-        story::{Story, born, born_in, end, task},
+        signal::Signal,
+        story::{Story, born, born_in, end, kill, task},
     };
 
     /// An end by a signal.
@@ -320,6 +322,18 @@ mod tests {
         let finding = story.exit(killed(10, 1, Adopter::NamespaceInit(task(1)))).wait(20, &[]).only();
         assert_eq!(finding.notes[0], Note::new("parent", "sh (pid 10), which was killed by SIGKILL"));
         assert!(finding.fix().contains("signal the whole process group"), "{}", finding.fix());
+    }
+
+    #[test]
+    fn who_ended_its_parent_is_said_if_that_was_another_process() {
+        for (from, by) in [(5, " from bash (pid 5)"), (10, "")] {
+            let mut story = Story::new();
+            story.fork(born(5, 1)).exec(5, "bash").fork(born(10, 5)).exec(10, "pool").fork(born(20, 10));
+            story.signal(kill(from, 10, Signal::KILL)).exit(killed(10, 5, Adopter::NamespaceInit(task(1)))).free(10);
+            story.wait(20, &[]).found.retain(|finding| finding.rule.name == DEF.name);
+            let said = format!("pool (pid 10), which was killed by SIGKILL{by}");
+            assert_eq!(story.only().notes[0], Note::new("parent", said));
+        }
     }
 
     #[test]

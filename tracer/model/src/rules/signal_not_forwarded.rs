@@ -8,8 +8,8 @@ use crate::{
     ident::{Identity, ProcKey},
     kill::Ending,
     programs::is_script,
-    rules::{Opinion, Rule, servers, slow_stop, words},
-    signal::{Sender, Signal},
+    rules::{Opinion, Rule, manager::Manager, servers, slow_stop, words},
+    signal::Sender,
     stop::{Request, Told},
     summary::seconds,
     thresholds::Thresholds,
@@ -180,7 +180,7 @@ fn finding(
         confidence,
         headline: format!("pid 1 of {whose} took {signal} and {what}{cost}"),
         notes,
-        fixes: fixes(init, passed_to, signal),
+        fixes: fixes(init, passed_to, asked),
         evidence,
         facts: Facts::of(
             FACTS,
@@ -198,8 +198,8 @@ fn finding(
 }
 
 /// What helps against it.
-fn fixes(init: &Process, passed_to: &[Identity], signal: Signal) -> Vec<String> {
-    let comm = init.comm;
+fn fixes(init: &Process, passed_to: &[Identity], asked: &Request) -> Vec<String> {
+    let (comm, signal) = (init.comm, asked.signal);
     if !passed_to.is_empty() {
         return vec![
             format!(
@@ -221,7 +221,7 @@ fn fixes(init: &Process, passed_to: &[Identity], signal: Signal) -> Vec<String> 
     let above = "run it under an init that signals the whole process group (tini -g, dumb-init)";
     if is_script(comm.bytes(), &init.args) {
         vec![
-            words::exec_form(signal),
+            words::exec_form(signal, Manager::of_sender(&Sender::Process(asked.sender)).unwrap_or(Manager::SomeEngine)),
             format!("have {comm} pass the signal on and wait (app & {}; wait)", words::trap(signal)),
             above.to_owned(),
         ]
@@ -239,6 +239,7 @@ mod tests {
         event::{Adopter, EventKind, Exit, ExitStatus, SignalSent},
         finding::Stage,
         host::Container,
+        signal::Signal,
         story::{MS, Story, born, born_in, end, key, kill, start, task},
     };
 

@@ -121,13 +121,17 @@ pub(super) fn unmeant(world: &World, request: &Request) -> String {
     match request.killer {
         Killer::ParentDeath if is_of_thread(world, request) => LASTING_THREAD.to_owned(),
         Killer::ParentDeath => format!("if this was not intended, find out why {sender} ended"),
-        _ if request.signal == Signal::ABRT => format!(
-            "find out what kept {0}, which {sender} took for hung; if it needs that time, let {sender} wait for longer \
-             (WatchdogSec= of a unit, --timeout of gunicorn)",
-            request.target.comm
-        ),
+        _ if request.signal == Signal::ABRT => hung(request.target.comm, sender),
         _ => format!("if this was not intended, find out why {sender} sent it, and who started it"),
     }
+}
+
+/// The fix for a program that `watcher` takes for hung, and sends SIGABRT.
+pub(super) fn hung(program: Comm, watcher: Comm) -> String {
+    format!(
+        "find out what kept {program}, which {watcher} took for hung; if it needs that time, let {watcher} wait for longer \
+         (WatchdogSec= of a unit, --timeout of gunicorn)"
+    )
 }
 
 /// Those that died with a namespace and matter, of so many, and whether they had been asked to end before.
@@ -233,14 +237,15 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, manager
     }
     if is_shell {
         return vec![
-            exec_form(signal),
+            exec_form(signal, manager),
             format!(
                 "run the program in the background and have the shell pass the signal on (app & {}; wait)",
                 trap(signal)
             ),
             format!(
-                "if what it runs needs no clean end, run it under an init (docker run --init, tini): {signal} ends the \
-                 shell then, and the kernel kills the rest"
+                "if what it runs needs no clean end, run it under an init ({}): {signal} ends the shell then, and the \
+                 kernel kills the rest",
+                manager.init()
             ),
         ];
     }
@@ -274,22 +279,34 @@ pub(super) fn unhandled_news(init: &Identity, signal: Signal) -> Vec<String> {
 }
 
 /// The program in place of the shell that starts it.
-pub(super) fn exec_form(signal: Signal) -> String {
-    format!(
-        "make the program pid 1 itself, if it handles {signal} (the exec form of ENTRYPOINT, or `exec` as the last command \
-         of the script)"
-    )
+pub(super) fn exec_form(signal: Signal, manager: Manager) -> String {
+    let how = format!("{}, or `exec` as the last command of the script", manager.entrypoint());
+    match manager.stop_signal().filter(|_| is_unusual(signal)) {
+        Some(setting) => {
+            format!("make the program pid 1 itself ({how}), and set {setting} to a signal that it handles")
+        }
+        None => format!("make the program pid 1 itself, if it handles {signal} ({how})"),
+    }
+}
+
+/// Hardly any program but an init handles it: that of LXC, and that of systemd-nspawn.
+fn is_unusual(signal: Signal) -> bool {
+    matches!(signal, Signal::PWR | Signal::RTMIN_3)
 }
 
 /// How a shell passes a signal on to its program in the background, which ignores SIGINT and SIGQUIT there unless it
-/// handles them (POSIX, "Signals and Error Handling").
+/// handles them (POSIX, "Signals and Error Handling"), and does not know what only an init handles.
 pub(super) fn trap(signal: Signal) -> String {
-    let to = if matches!(signal, Signal::INT | Signal::QUIT) { Signal::TERM } else { signal };
+    let is_other = matches!(signal, Signal::INT | Signal::QUIT) || is_unusual(signal);
+    let to = if is_other { Signal::TERM } else { signal };
     format!("trap 'kill -{} $!; wait' {}", bare(to), bare(signal))
 }
 
-/// The name of a signal as a shell's `trap` takes it.
+/// A signal as a shell's `trap` takes it; not each shell knows the names of real-time signals.
 pub(super) fn bare(signal: Signal) -> String {
+    if signal.is_real_time() {
+        return signal.0.to_string();
+    }
     let name = signal.to_string();
     name.strip_prefix("SIG").unwrap_or(&name).to_owned()
 }

@@ -2,12 +2,13 @@
 //!
 //! The kernel sees two unrelated processes behind a `docker stop`, as behind an exec (`entered.rs`): a client that
 //! talks to a daemon and waits, and a runtime that the daemon starts to send the signal. The container in the client's
-//! command line connects them.
+//! command line connects them. `lxc-stop -k`, likewise, has the monitor of the container send the signal.
 
 use crate::{
-    host::Container,
+    foreign::lxc,
+    host::{Container, Engine},
     ident::{Args, Identity, ProcKey, Trust},
-    programs::{is_client, is_runtime, is_watcher},
+    programs::{is_client, is_lxc, is_runtime, is_watcher},
     world::{Process, World},
 };
 
@@ -20,6 +21,9 @@ const WITH_VALUE: [&[u8]; 6] = [b"-t", b"--time", b"--timeout", b"-s", b"--signa
 
 /// Whether a command line asks for the end of a container, or for a signal to it.
 fn asks_for_end(args: &Args, container: &Container) -> bool {
+    if container.engine == Engine::Lxc {
+        return lxc::stopped(args) == Some(&container.id);
+    }
     let mut words = args.iter();
     if !words.next().is_some_and(is_client) {
         return false;
@@ -92,7 +96,7 @@ impl World {
     pub(super) fn asked_by(&self, sender: ProcKey, target: ProcKey) -> Vec<Identity> {
         let Some(process) = self.get(sender) else { return Vec::new() };
         let comm = process.comm.bytes();
-        if !is_runtime(comm) && !is_watcher(comm) {
+        if !is_runtime(comm) && !is_watcher(comm) && !is_lxc(comm) {
             return Vec::new();
         }
         let Some(container) = self.container_of(&self.identity(target)) else { return Vec::new() };
@@ -213,6 +217,20 @@ mod tests {
         let many: Vec<_> = (100..=100 + MOST_COMPARED as u32).map(|pid| (pid, 1, Trust::User(1000))).collect();
         assert_eq!(asked(Some(1000), &many), NONE);
         assert_eq!(asked(None, &[&many[..], &[(20, 1, Trust::Root)]].concat()), [20], "root's are not among them");
+    }
+
+    #[test]
+    fn lxc_stop_asks_the_monitor_of_that_container() {
+        for (line, is_asking) in [("lxc-stop -k -n web", true), ("lxc-stop -n we", false), ("docker stop web", false)] {
+            let mut story = Story::new();
+            story.fork(born(2, 1)).fork(born_in(77, 10, 1, 2)).fork(born(20, 1));
+            executes(&mut story, 2, "lxc-start -F -n web", Trust::Root);
+            executes(&mut story, 20, line, Trust::Root);
+            let web = Container { id: "web".into(), engine: Engine::Lxc, ..Container::default() };
+            story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(10), "web".into()));
+            let asked = story.world().asked_by(key(2), key(10)).first().map(|client| client.key.tgid);
+            assert_eq!(asked, is_asking.then_some(20), "{line}");
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(super) struct Cause {
     pub is_taken: bool,
     /// Of a timer: it had run out a moment before as well, so it announces nothing.
     pub ticks: bool,
+    /// Its target is pid 1 of a container, which is stopped by that signal, whatever else it may mean.
+    pub is_stop: bool,
     pub at: BootNs,
     pub seq: Seq,
 }
@@ -213,11 +215,13 @@ impl World {
     /// Remembers a signal that the kernel accepted, if it could be why its target ends.
     pub(super) fn note_cause(&mut self, sent: &SignalSent, sender: Sender, signalled: &Signalled, turn: &Turn) {
         let Turn { at, seq, .. } = *turn;
-        if !could_end(sent) {
-            return;
-        }
         let SignalSent { current, target, signal, .. } = *sent;
         let is_handled = sent.has_handler();
+        let is_stop = self.stops_container(signal, &signalled.target);
+        let could_matter = could_end(sent) || (is_stop && is_handled);
+        if !could_matter {
+            return;
+        }
         let killer = match killer(sent) {
             // An exiting init can run out of memory, and the process that is killed for that lives elsewhere.
             Killer::NamespaceEnd if !self.is_below_init(target.key, current.key) => Killer::Kernel,
@@ -260,6 +264,7 @@ impl World {
             has_rival: false,
             is_taken,
             ticks,
+            is_stop,
             at,
             seq,
         };

@@ -207,7 +207,7 @@ impl World {
     /// A process outside adopts one that came in: whoever brought it in has ended, and was not a runtime that leaves it
     /// to a watcher.
     pub(super) fn note_left_outside(&mut self, child: ProcKey, adoption: &Adoption, turn: &mut Turn) {
-        let Adoption { at, seq, from, status: _, to, class, known: _ } = *adoption;
+        let Adoption { at, seq, from, status: _, killed_by: _, to, class, known: _ } = *adoption;
         let Some(process) = self.get(child) else { return };
         let is_outsider = process.roles.outsider && process.ns_level > 0 && process.entry.is_none();
         // Runtimes set up a new process through several short-lived ones, before its program begins.

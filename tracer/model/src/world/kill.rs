@@ -188,6 +188,7 @@ impl World {
             has_rival: false,
             is_taken: false,
             ticks: false,
+            is_stop: false,
             at: death.at,
             seq: death.seq,
         };
@@ -214,6 +215,7 @@ impl World {
             has_rival,
             is_taken: _,
             ticks: _,
+            is_stop: _,
             at,
             seq,
         } = cause;

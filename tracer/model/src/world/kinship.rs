@@ -24,6 +24,8 @@ pub(super) struct Orphaned {
     from: Identity,
     /// How it ended, if that was seen.
     status: Option<ExitStatus>,
+    /// Who ended it, if another process did.
+    killed_by: Option<Identity>,
     /// Who will adopt it, by the rules of `find_new_reaper()`.
     expected: Option<Heir>,
 }
@@ -118,6 +120,7 @@ impl World {
         {
             process.roles.subreaper = true;
         }
+        let killed_by = self.get(from.key).filter(|_| group_dead).and_then(Process::killed_by);
         let children: Vec<_> = self
             .children(from.key)
             // Children belong to the thread that forked them; the last thread leaves none.
@@ -127,7 +130,7 @@ impl World {
         for child in children {
             self.doubt(turn.at, Some(turn.seq), child, self.identity(from.key), expected, turn);
             if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
-                orphaned.status = group_dead.then_some(status);
+                (orphaned.status, orphaned.killed_by) = (group_dead.then_some(status), killed_by);
             }
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
@@ -149,7 +152,8 @@ impl World {
         turn: &mut Turn,
     ) {
         let Some(process) = self.processes.get_mut(&child) else { return };
-        let before = process.orphaned.replace(Box::new(Orphaned { at, seq, from, status: None, expected }));
+        let before =
+            process.orphaned.replace(Box::new(Orphaned { at, seq, from, status: None, killed_by: None, expected }));
         // Too late to look: the adopter is dying itself.
         if let Some(before) = before
             && let Some(Heir { to, class, ignores: _ }) = before.expected
@@ -183,8 +187,8 @@ impl World {
         known: Known,
         turn: &mut Turn,
     ) {
-        let Orphaned { at, seq, from, status, expected: _ } = orphaned;
-        let adoption = Adoption { at, seq, from, status, to: self.identity(to.key), class, known };
+        let Orphaned { at, seq, from, status, killed_by, expected: _ } = orphaned;
+        let adoption = Adoption { at, seq, from, status, killed_by, to: self.identity(to.key), class, known };
         if class != AdopterClass::Thread
             && let Some(process) = self.processes.get_mut(&child)
         {

@@ -230,7 +230,7 @@ pub(super) fn is_request(cause: &Cause) -> bool {
     match cause.killer {
         Killer::Timer => cause.signal == Signal::ALRM && !cause.ticks,
         Killer::Process if cause.signal == Signal::ABRT => true,
-        _ => matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),
+        _ => cause.is_stop || matches!(cause.signal, Signal::HUP | Signal::INT | Signal::QUIT | Signal::TERM),
     }
 }
 
@@ -241,7 +241,7 @@ fn asks_for_end(signal: Signal) -> bool {
 
 /// What a process had handled before another signal ended it, be it one of its own.
 pub(super) fn before(handled: &Cause, fatal: &Cause, victim: Identity) -> Option<Origin> {
-    let is_meant = handled.signal == fatal.signal || asks_for_end(handled.signal);
+    let is_meant = handled.signal == fatal.signal || handled.is_stop || asks_for_end(handled.signal);
     let is_other = |sender: &Identity| {
         let is_by = |step: &Step| matches!(step.sent.as_ref().map(|sent| sent.sender), Some(Sender::Process(of)) if of.key == sender.key);
         fatal.by().is_none_or(|of| of.key != sender.key) && !fatal.origin.iter().any(is_by)

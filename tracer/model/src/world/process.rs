@@ -6,7 +6,7 @@ use crate::{
     change::Adoption,
     event::{Awaited, ExitStatus, Held, Looked, Roles, TaskInfo},
     ident::{Args, Comm, ContainerNo, Identity, PidNs, ProcKey, TaskRef},
-    signal::{Sender, Signal},
+    signal::{Sender, Signal, killer::Killer},
     stop::{ForcedStop, Stop},
     time::{BootNs, Seq, Span},
     world::{
@@ -350,6 +350,13 @@ impl Process {
             State::Dead(death) => Some(death),
             State::Running | State::LeaderDead { .. } => None,
         }
+    }
+
+    /// Who had sent the signal that ended it, if another process did.
+    pub(super) fn killed_by(&self) -> Option<Identity> {
+        let (cause, death) = (self.ended_by.as_deref()?, self.death()?);
+        let is_by_process = matches!(cause.killer, Killer::Process | Killer::CgroupKill);
+        cause.by().copied().filter(|_| is_by_process && death.status.signal() == Some(cause.signal))
     }
 
     pub(super) fn death_mut(&mut self) -> Option<&mut Death> {

@@ -127,6 +127,11 @@ impl World {
         }
     }
 
+    /// Whether a signal asks pid 1 of a container to stop.
+    pub(super) fn stops_container(&self, signal: Signal, target: &Identity) -> bool {
+        target.is_init_of_namespace() && self.meaning_of(signal, target).is_some()
+    }
+
     /// What is remembered of one that dies with its namespace; nothing of a helper of a runtime.
     pub(super) fn fallen(&self, key: ProcKey) -> Option<Fallen> {
         let process = self.get(key)?;

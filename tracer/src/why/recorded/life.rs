@@ -224,7 +224,7 @@ impl Life {
     }
 
     pub(super) fn adopted(&mut self, adoption: Adoption) {
-        let Adoption { at, seq: _, from, status: _, to, class, known } = adoption;
+        let Adoption { at, seq: _, from, status: _, killed_by: _, to, class, known } = adoption;
         // From one thread to another: the parent is the same.
         if from.key == to.key {
             return;

@@ -34,7 +34,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
         _ if forced.is_reload() => vec![ends_at(stop, asked, manager)],
         _ if forced.runs_shell() && !are_all_told(forced) => {
             let instead = if forced.is_of_container() {
-                words::exec_form(signal)
+                words::exec_form(signal, manager)
             } else {
                 format!(
                     "run the program in place of the shell, if it handles {signal} (`exec` as the last command of the \

@@ -348,6 +348,7 @@ fn who_does_not_run_is_to_be_continued_or_thawed() {
 fn what_is_advised_is_what_the_engine_has() {
     for (shim, engine, says) in [
         ("lxc-start", None, "lxc.signal.halt"),
+        ("shim", Some(crate::host::Engine::Lxc), "lxc.signal.halt in the container's config"),
         ("systemd-nspawn", None, "--kill-signal"),
         ("shim", Some(crate::host::Engine::Docker), "STOPSIGNAL in the image, or --stop-signal"),
     ] {
@@ -360,6 +361,34 @@ fn what_is_advised_is_what_the_engine_has() {
         story.signal(sent(3, Signal::TERM, bit::IGNORE, 1)).wait(3_000, &LIVES);
         let fix = killed(&mut story).unwrap().fix();
         assert!(fix.contains(says), "{fix}");
+    }
+}
+
+#[test]
+fn a_shell_is_advised_in_the_words_of_who_stops_it() {
+    for (manager, signal, words) in [
+        (
+            "lxc-stop",
+            Signal::PWR,
+            ["set lxc.signal.halt in the container's config to", "kill -TERM $!; wait' PWR", "(tini in lxc.init.cmd)"],
+        ),
+        (
+            "systemd-nspawn",
+            Signal::RTMIN_3,
+            ["set --kill-signal of systemd-nspawn to", "kill -TERM $!; wait' 37", "(systemd-nspawn --as-pid2)"],
+        ),
+        (
+            "shim",
+            Signal::TERM,
+            ["if it handles SIGTERM (the exec form", "kill -TERM $!; wait' TERM", "(docker run --init, tini)"],
+        ),
+    ] {
+        let mut story = container();
+        story.exec(10, "sh").exec(3, manager).exec(4, manager);
+        story.signal(sent(3, signal, 0, 1)).wait(3_000, &LIVES);
+        let fix = killed(&mut story).unwrap().fix();
+        assert!(words.iter().all(|words| fix.contains(words)), "{manager}: {fix}");
+        assert_eq!(fix.contains("docker"), manager == "shim", "{fix}");
     }
 }
 

@@ -86,6 +86,29 @@ fn whoever_had_sent_what_an_init_passes_on_is_named() {
 }
 
 #[test]
+fn what_stops_a_container_is_a_request_to_end_whatever_else_it_may_mean() {
+    // LXC, and an engine that was told another signal.
+    for (signal, stop_signal, is_one) in
+        [(Signal::PWR, None, true), (Signal::WINCH, Some("SIGWINCH"), true), (Signal::WINCH, None, false)]
+    {
+        for (passes, how, certainty) in [(signal, "passed-on", "seen"), (Signal::TERM, "answer", "likely")] {
+            if passes.is_ignored_by_default() {
+                continue;
+            }
+            let (mut story, ns) = (story(), 4_026_532_500);
+            story.fork(born_in(ns, 20, 1, 2)).exec(20, "init").fork(born_in(ns, 21, 2, 20)).exec(21, "app");
+            let web = Container { id: "web".into(), stop_signal: stop_signal.map(Into::into), ..Container::default() };
+            story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(20), "web".into()));
+            let sent = handled(kill(3, 20, signal));
+            story.signal(SignalSent { flags: sent.flags | bit::UNKILLABLE | bit::OUTSIDE, ..sent }).wait(1, &[]);
+            let (_, steps) = ended(&mut story, kill(20, 21, passes));
+            let want = is_one.then_some((Some(signal), 3, 20, how, certainty));
+            assert_eq!(steps, want.into_iter().collect::<Vec<_>>(), "{signal} {stop_signal:?}");
+        }
+    }
+}
+
+#[test]
 fn of_two_who_tell_a_worker_the_first_is_named() {
     // One call for the whole group, then the main process once more.
     let mut story = story();

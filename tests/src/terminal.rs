@@ -38,6 +38,12 @@ impl Terminal {
         &self.path
     }
 
+    /// Types a line, for whoever reads there.
+    pub fn type_line(&self, line: &str) {
+        let line = format!("{line}\n");
+        assert_eq!(nix::unistd::write(&self.master, line.as_bytes()), Ok(line.len()), "the terminal takes a line");
+    }
+
     /// Presses a control key, and waits for its echo: `n_tty_receive_signal_char()` sends the
     /// signal first. Where the session's leader dies of it at once, the terminal is hung up instead.
     pub fn press(&self, key: u8) {
