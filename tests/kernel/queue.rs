@@ -125,6 +125,8 @@ fn of_two_senders_the_first_in_the_queue() {
         }
         stage.step("unblock");
         stage.ends();
+        other.step("end");
+        other.ends();
         let found = run.expect_finding("killed-by").about(process).signal(name).once();
         assert!(matches!(&found.sender, Some(Sender::Process(sender)) if sender.pid == me()), "{sender}: {found:?}");
         // Whether the program has taken the first by itself does not show.

@@ -138,12 +138,13 @@ fn libraries(built: &Built, crates: &[Value]) -> Result<Vec<Value>> {
     let place = read(Command::new(built.compiler.linker()).arg("-print-file-name=libc.a"))?;
     let glibc = glibc(&fs::read(PathBuf::from(&place)).with_context(|| format!("cannot read {place}"))?);
     let library = |name: &str, version: &str, licence: &str| {
+        let url = format!("pkg:generic/{name}@{}", version.replace('+', "%2B"));
         json!({
             "type": "library",
-            "bom-ref": format!("pkg:generic/{name}@{version}"),
+            "bom-ref": url,
             "name": name,
             "version": version,
-            "purl": format!("pkg:generic/{name}@{version}"),
+            "purl": url,
             "licenses": [{ "expression": licence }],
         })
     };
@@ -164,7 +165,7 @@ fn glibc(archive: &[u8]) -> Option<String> {
     const BANNER: &[u8] = b"GNU C Library (";
     let at = archive.windows(BANNER.len()).position(|window| window == BANNER)? + BANNER.len();
     let said: Vec<u8> = archive[at..].iter().copied().take_while(|&byte| byte != b')' && byte != b'\n').collect();
-    Some(String::from_utf8_lossy(&said).split_whitespace().last()?.replace('+', "%2B"))
+    Some(String::from_utf8_lossy(&said).split_whitespace().last()?.to_owned())
 }
 
 fn dependencies(metadata: &Value, inside: &BTreeSet<String>) -> Vec<Value> {
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn the_c_library_names_itself() {
         let said = b"\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\nCopyright";
-        assert_eq!(glibc(said).as_deref(), Some("2.36-9%2Bdeb12u14"));
+        assert_eq!(glibc(said).as_deref(), Some("2.36-9+deb12u14"));
         assert_eq!(glibc(b"musl"), None);
     }
 

@@ -80,5 +80,11 @@ impl Drop for Docker {
         let _ = run(Command::new("kill").arg(self.daemon.id().to_string()));
         let _ = self.daemon.wait();
         let _ = fs::remove_dir_all(&self.folder);
+        // The control groups that its containers were in, of each hierarchy; none that another daemon uses is empty.
+        let groups = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain([groups.to_owned()]) {
+            let _ = fs::remove_dir(hierarchy.join("docker"));
+        }
     }
 }
