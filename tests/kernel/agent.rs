@@ -64,8 +64,10 @@ impl Agent {
         let (said, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         thread::spawn(move || {
-            let lines = stdout.lines().map_while(Result::ok);
-            lines.map(|line| Line::parse(&line).expect("the contract")).try_for_each(|line| said.send(line))
+            for line in stdout.lines().map_while(Result::ok) {
+                // Nobody may want it any more.
+                let _ = said.send(Line::parse(&line).expect("the contract"));
+            }
         });
         let (complained, errors) = channel();
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));

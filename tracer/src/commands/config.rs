@@ -21,7 +21,7 @@ pub fn run(options: &Config) -> anyhow::Result<ExitCode> {
             print(format!("{} is right\n", file_name(file)).as_bytes())?;
         }
         ConfigAct::Print { file } => {
-            print(config::Config::load(file.as_deref(), &Witness::here())?.to_string().as_bytes())?
+            print(config::Config::load(file.as_deref(), &Witness::here())?.to_string().as_bytes())?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use crate::{
     host::Engine,
     ident::{Args, Identity},
     programs::is_runtime,
-    signal::Sender,
+    signal::{Sender, Signal},
     stop::ForcedStop,
     world::World,
 };
@@ -130,11 +130,13 @@ impl Manager {
         }
     }
 
-    /// How it is given an init for a program that is not made to be pid 1.
-    pub fn init(self) -> &'static str {
+    /// How it is given an init that ends at that signal, for a program that is not made to be pid 1.
+    pub fn init(self, signal: Signal) -> &'static str {
         match self {
             Self::Lxc => "tini in lxc.init.cmd",
-            Self::Nspawn => "systemd-nspawn --as-pid2",
+            // Its stub takes this one for a halt, and ignores SIGTERM.
+            Self::Nspawn if signal == Signal::RTMIN_3 => "systemd-nspawn --as-pid2",
+            Self::Nspawn => "tini",
             _ => "docker run --init, tini",
         }
     }

@@ -245,7 +245,7 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, manager
             format!(
                 "if what it runs needs no clean end, run it under an init ({}): {signal} ends the shell then, and the \
                  kernel kills the rest",
-                manager.init()
+                manager.init(signal)
             ),
         ];
     }
