@@ -6,8 +6,8 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use tracer_model::{
-    foreign::{btf::Btf, bundle, cgroup, dockerd, kmsg::Kmsg, runtime, stat},
-    host::Container,
+    foreign::{btf::Btf, bundle, cgroup, dockerd, kmsg::Kmsg, lxc, runtime, stat},
+    host::{Container, Engine},
     ident::Args,
     time::BootNs,
 };
@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     command_line(bytes, &text);
     container(bytes);
     if let Some(named) = cgroup::container(&text) {
-        assert!(cgroup::is_engines_id(&named.id), "{named:?}");
+        let is_name = if named.engine == Engine::Lxc { lxc::is_name } else { cgroup::is_engines_id };
+        assert!(is_name(&named.id), "{named:?}");
     }
     // Hierarchies of the first version, and of the second: a path is behind a prefix of either.
     for prefix in ["0::/", "1:name=systemd:/"] {

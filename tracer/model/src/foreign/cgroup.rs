@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::host::Engine;
+use crate::{foreign::lxc, host::Engine};
 
 /// Characters of an id that an engine made.
 const ID: usize = 64;
@@ -55,8 +55,8 @@ pub fn unit(text: &str) -> Option<String> {
 }
 
 fn part(name: &str, before: &[&str]) -> Option<(Engine, String)> {
-    if let Some(name) = name.strip_prefix("lxc.payload.").filter(|name| !name.is_empty()) {
-        return Some((Engine::Lxc, name.to_owned()));
+    if let Some(name) = name.strip_prefix("lxc.payload.") {
+        return lxc::is_name(name).then(|| (Engine::Lxc, name.to_owned()));
     }
     // A scope with systemd, a plain directory without it.
     let name = name.strip_suffix(".scope").unwrap_or(name);
@@ -136,6 +136,8 @@ mod tests {
             "0::/".to_owned(),
             "0::/lxc.monitor.web".to_owned(),
             "0::/lxc.payload.".to_owned(),
+            "0::/lxc.payload.web\u{3}".to_owned(),
+            format!("0::/lxc.payload.{ID}x"),
             "0::/user.slice/user-0.slice/session-1.scope".to_owned(),
             format!("0::/machine.slice/libpod-conmon-{ID}.scope"),
             format!("0::/docker/{}", &ID[1..]),

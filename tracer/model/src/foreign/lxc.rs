@@ -61,7 +61,17 @@ fn name(args: &Args) -> Option<&str> {
             }
         }
     };
-    (!name.is_empty() && !args.cut).then_some(name)
+    (is_name(name) && !args.cut).then_some(name)
+}
+
+/// The longest name.
+const NAME_MAX: usize = 64;
+
+/// Whether it is a name that people give to a container. LXC takes others, which are not believed: whoever may call a
+/// program or make a control group can choose one.
+pub fn is_name(name: &str) -> bool {
+    let is_ordinary = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(is_ordinary)
 }
 
 #[cfg(test)]
@@ -79,6 +89,7 @@ mod tests {
             ("lxc-attach -n web -- kill -n 3", Some("web")),
             ("lxc-execute -d web -- app -n other", Some("web")),
             ("lxc-attach web sh -n", Some("web")),
+            ("lxc-start we\u{1b}b", None),
             ("lxc-start", None),
             ("lxc-start -n", None),
             ("lxc-info -n web", None),
