@@ -3,7 +3,8 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use tracer_tests::{
     contract::{Finding, Line},
@@ -32,6 +34,7 @@ pub fn trials() -> Vec<Test> {
         live("it_works_without_any_right", it_works_without_any_right),
         live("another_configuration", another_configuration),
         live("its_helper_ends_with_it_and_it_with_its_helper", its_helper_ends_with_it_and_it_with_its_helper),
+        live("what_is_done_about_findings", what_is_done_about_findings),
         live("what_it_is_told_wrongly", what_it_is_told_wrongly),
     ]
 }
@@ -53,7 +56,7 @@ impl Agent {
         let file = folder.path().join("tracer.toml");
         let traces = folder.path().join("traces");
         // Whoever it becomes must get to the folder of its traces.
-        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let everybody = PermissionsExt::from_mode(0o755);
         fs::set_permissions(folder.path(), everybody).expect("it is ours");
         let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
         fs::write(&file, configuration).expect("it can be written");
@@ -298,6 +301,71 @@ fn its_helper_ends_with_it_and_it_with_its_helper() {
     drop(zombie);
 }
 
+/// A server that says yes to all that is posted, and hands it on: the head and the body.
+fn server() -> (u16, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (posted, posts) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.expect("a connection"));
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                stream.read_line(&mut head).expect("a head");
+            }
+            let length = head.to_lowercase().split_once("content-length: ").expect("a length").1.to_owned();
+            let length = length.lines().next().and_then(|line| line.parse().ok()).expect("a number");
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).expect("a body");
+            write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it waits");
+            // The test may have ended.
+            let _ = posted.send((head, serde_json::from_slice(&body).expect("JSON")));
+        }
+    });
+    (port, posts)
+}
+
+/// A program is run as an ordinary user, and a server is told, with a signature.
+fn what_is_done_about_findings() {
+    let place = tempfile::tempdir().expect("a folder");
+    let everybody = |mode| PermissionsExt::from_mode(mode);
+    fs::set_permissions(place.path(), everybody(0o777)).expect("it is ours");
+    let at = |name: &str| place.path().join(name).to_str().expect("a name").to_owned();
+    let (program, key, told) = (at("program"), at("key"), at("told"));
+    fs::write(&program, format!("#!/bin/sh\nread -r line\necho \"$(id -u) $line\" >> {told}\n")).expect("a file");
+    fs::set_permissions(&program, everybody(0o755)).expect("it is ours");
+    fs::write(&key, "secret").expect("a file");
+    // Nobody but root can read it.
+    fs::set_permissions(&key, everybody(0o600)).expect("it is ours");
+    let (port, posts) = server();
+    let agent = Agent::start(&format!(
+        "[findings]\nrule = [\"unreaped-child\"]\n[thresholds]\nunreaped-after = \"300ms\"\n\
+         [reactions]\non-finding = \"{program}\"\nwebhook = \"http://127.0.0.1:{port}/found?by=tracer\"\nwebhook-key = \"{key}\"\n",
+    ));
+    let zombie = Zombie::new();
+    let pid = zombie.pid();
+    let post = |stage: &str| loop {
+        let (head, body) = posts.recv_timeout(SAID_WITHIN).expect("it is posted");
+        if body["stage"] == stage && body["process"]["pid"] == pid {
+            break head;
+        }
+    };
+    let head = post("new");
+    assert!(head.starts_with("POST /found?by=tracer HTTP/1.1\r\n"), "{head}");
+    let signed = head.lines().find_map(|line| line.strip_prefix("x-tracer-signature: sha256="));
+    assert_eq!(signed.map(str::len), Some(64), "{head}");
+    drop(zombie);
+    post("resolved");
+    let told = fs::read_to_string(told).expect("the program has run");
+    let is_told = |line: &str| {
+        let (user, line) = line.split_once(' ').expect("a user");
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        user == "65534" && line["rule"] == "unreaped-child" && line["process"]["pid"] == pid && line["stage"] == "new"
+    };
+    assert!(told.lines().any(is_told), "{told}");
+    agent.end();
+}
+
 /// What cannot be had is an error before anything is traced.
 fn what_it_is_told_wrongly() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -307,6 +375,7 @@ fn what_it_is_told_wrongly() {
         (&["--config", "/none/tracer.toml"], "cannot read /none/tracer.toml: No such file"),
         (&["--metrics", "192.0.2.1:9469"], "cannot serve metrics on 192.0.2.1:9469"),
         (&["--snapshot-on", "slow-stop"], "give a folder in traces"),
+        (&["--on-finding", "notify"], "notify is no program: give its whole path in on-finding"),
         (&["--traces", "/none/traces", "--snapshot-on", "slow-stop"], "cannot create /none/traces: No such file"),
     ] {
         // That of the arguments, if they have one.

@@ -15,9 +15,12 @@ use crate::{
 
 pub mod confine;
 pub mod journal;
+pub mod messenger;
+pub mod reaction;
 pub mod supervisor;
 
 use journal::Journal;
+use reaction::Reaction;
 
 /// Where findings go.
 pub enum Findings {
@@ -38,11 +41,7 @@ impl Findings {
         }
     }
 
-    /// From now on shows what another filter does.
-    ///
-    /// # Errors
-    /// If it names what does not exist.
-    pub fn refilter(&mut self, filter: Filter, world: &World) -> Result<(), Missing> {
+    fn refilter(&mut self, filter: Filter, world: &World) -> Result<(), Missing> {
         match self {
             Self::Lines(json) => json.refilter(filter, world),
             Self::Journal(journal) => journal.refilter(filter, world),
@@ -55,6 +54,8 @@ impl Findings {
 pub struct Sinks {
     /// Where findings go.
     pub findings: Findings,
+    /// For whoever is to do something about them, if anybody is.
+    pub reaction: Option<Reaction>,
     /// Numbers, if somebody may ask for them.
     pub counter: Option<Counter>,
     /// The last minutes, if they are kept.
@@ -63,9 +64,26 @@ pub struct Sinks {
 
 impl Sinks {
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
-        let Self { findings, counter, recorder } = self;
-        let all = [findings.sink(), counter.as_mut().map(|sink| sink as _), recorder.as_mut().map(|sink| sink as _)];
+        let Self { findings, reaction, counter, recorder } = self;
+        let reaction = reaction.as_mut().map(|sink| sink as _);
+        let all = [
+            findings.sink(),
+            reaction,
+            counter.as_mut().map(|sink| sink as _),
+            recorder.as_mut().map(|sink| sink as _),
+        ];
         all.into_iter().flatten().try_for_each(|sink: &mut dyn Sink| act(sink))
+    }
+}
+
+impl Sinks {
+    /// From now on shows what another filter does.
+    ///
+    /// # Errors
+    /// If it names what does not exist.
+    pub fn refilter(&mut self, filter: Filter, world: &World) -> Result<(), Missing> {
+        self.findings.refilter(filter.clone(), world)?;
+        self.reaction.as_mut().map_or(Ok(()), |reaction| reaction.refilter(filter, world))
     }
 }
 

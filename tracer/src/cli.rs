@@ -80,6 +80,9 @@ pub enum Command {
     Agent(Box<Agent>),
     /// Check or print a configuration of the agent
     Config(agent::Config),
+    /// Tell of findings for an agent, which has started this
+    #[command(hide = true)]
+    AgentMessenger(agent::Messenger),
     /// Look at processes for an agent, which has started this
     #[command(hide = true)]
     AgentHelper {

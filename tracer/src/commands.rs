@@ -42,6 +42,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(options) => audit::run(options),
         Command::Agent(options) => agent::run(options),
         Command::Config(options) => config::run(options),
+        Command::AgentMessenger(options) => agent::tell(options),
         Command::AgentHelper { config } => agent::help(config.clone()),
         Command::Report(options) => report::run(options),
         Command::Tree(options) => tree::run(options),

@@ -100,7 +100,10 @@ impl Config {
 
     /// What no option can check by itself.
     fn agrees(&self) -> Result<(), &'static str> {
-        let recorder = &self.settings.recorder;
+        let Settings { recorder, reactions, .. } = &self.settings;
+        if reactions.webhook_key.is_some() && reactions.webhook.is_none() {
+            return Err("there is a key, but nothing is posted: give a server in webhook, too");
+        }
         match (recorder.traces.is_some(), recorder.snapshot_on.is_empty(), recorder.before.is_zero()) {
             (true, true, _) => Err("traces are to be written, but never: give rules in snapshot-on, too"),
             (false, false, _) => Err("a trace is to be written, but nowhere: give a folder in traces, too"),

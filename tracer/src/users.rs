@@ -68,6 +68,16 @@ pub fn user(key: Key<'_>) -> Option<User> {
     }
 }
 
+/// Who is meant by a name, or by a number that nobody has as a name: in an image without a user database there are only
+/// numbers, and a user without an entry is in the group of the same number.
+pub fn meant(name: &str) -> Option<User> {
+    user(Key::Name(name.as_ref())).or_else(|| {
+        let uid = id(name.as_bytes())?;
+        let nameless = || User { name: name.into(), uid, gid: uid, dir: OsString::from("/"), shell: OsString::new() };
+        Some(user(Key::Uid(uid)).unwrap_or_else(nameless))
+    })
+}
+
 /// The groups of a user whose first group is `gid`, that one first (getgrouplist(3)). Where the system gives no answer,
 /// those of the file: too few rather than too many.
 pub fn groups(name: &OsStr, gid: u32) -> Vec<u32> {
@@ -204,6 +214,19 @@ mod tests {
             assert_eq!(named(nobody), None, "{nobody}");
         }
         assert_eq!(entry(USERS, Key::Uid(5)), None);
+    }
+
+    #[test]
+    fn a_number_is_a_user_with_an_entry_or_without() {
+        assert_eq!(meant("0"), user(Key::Name("root".as_ref())));
+        let nameless = meant("4000000001").unwrap();
+        assert_eq!(
+            (nameless.uid, nameless.gid, nameless.name.to_str()),
+            (4_000_000_001, 4_000_000_001, Some("4000000001"))
+        );
+        for nobody in ["", "-1", "4294967295", "+7", "no-such-user", "0x0"] {
+            assert_eq!(meant(nobody), None, "{nobody}");
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn restrict_files(writable: Option<&Path>) -> io::Result<RestrictionStatus> {
 }
 
 /// In all threads.
-fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
+pub(super) fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Args, Command, Subcommand, ValueEnum};
+use hyper::Uri;
 
 use super::{Probes, ThresholdArgs, parse_duration, record::parse_size};
 use crate::{
@@ -48,6 +49,9 @@ pub struct Settings {
     /// `[recorder]`
     #[command(flatten)]
     pub recorder: Recorder,
+    /// `[reactions]`
+    #[command(flatten)]
+    pub reactions: Reactions,
     /// `[metrics]`
     #[command(flatten)]
     pub metrics: Metrics,
@@ -86,6 +90,11 @@ pub static SECTIONS: &[Section] = &[
         name: "recorder",
         about: "The last minutes in memory, which `tracer why` and `tracer top --kept` ask for, and traces on findings.",
         options: Recorder::augment_args,
+    },
+    Section {
+        name: "reactions",
+        about: "What is done about the findings that are reported.",
+        options: Reactions::augment_args,
     },
     Section { name: "metrics", about: "Numbers for Prometheus.", options: Metrics::augment_args },
     Section { name: "process", about: "The agent itself.", options: Process::augment_args },
@@ -152,6 +161,55 @@ pub struct Recorder {
     pub redact: Option<Redact>,
 }
 
+/// What is done about findings.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Reactions")]
+pub struct Reactions {
+    /// Run this program for each, with its line of JSON on standard input
+    #[arg(long, value_name = "PROGRAM")]
+    pub on_finding: Option<PathBuf>,
+
+    /// Post it to this server, as JSON; there is no TLS, so use a program or a forwarder to go far
+    #[arg(long, value_name = "http://HOST[:PORT]/PATH", value_parser = parse_webhook)]
+    pub webhook: Option<Uri>,
+
+    /// A file with the key that signs what is posted: X-Tracer-Signature is sha256= and its HMAC-SHA256
+    #[arg(long, value_name = "FILE")]
+    pub webhook_key: Option<PathBuf>,
+
+    /// The user who does that
+    #[arg(long, value_name = "USER", default_value = "nobody")]
+    pub reaction_user: String,
+
+    /// How long one may take; then it is ended
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub reaction_within: Duration,
+
+    /// How many findings a minute; of the others, the next one says how many they were
+    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub reactions_a_minute: u32,
+}
+
+/// What the messenger of an agent is told.
+#[derive(Args, Clone, Debug)]
+pub struct Messenger {
+    /// Who it becomes
+    #[arg(long)]
+    pub user: String,
+    /// What it runs
+    #[arg(long)]
+    pub run: Option<PathBuf>,
+    /// What it asks
+    #[arg(long)]
+    pub post: Option<Uri>,
+    /// The file with the key
+    #[arg(long)]
+    pub key: Option<PathBuf>,
+    /// How long that may take
+    #[arg(long)]
+    pub within_ms: u64,
+}
+
 /// Numbers for Prometheus.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Metrics")]
@@ -165,7 +223,7 @@ pub struct Metrics {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Process")]
 pub struct Process {
-    /// The user that the agent becomes once the programs are attached; as nothing else should run, which could end it
+    /// The user, or the number of one, that the agent becomes once the programs are attached; as nothing else should run, which could end it
     #[arg(long, value_name = "USER", default_value = "tracer")]
     pub user: String,
 }
@@ -191,6 +249,17 @@ pub enum ConfigAct {
         /// The configuration [default: none]
         file: Option<PathBuf>,
     },
+}
+
+/// A server that is spoken to without TLS.
+fn parse_webhook(text: &str) -> Result<Uri, String> {
+    let wanted = "give an address, such as http://127.0.0.1:8080/findings";
+    let uri: Uri = text.parse().map_err(|_| wanted)?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(_)) => Ok(uri),
+        (Some("https"), _) => Err("there is no TLS here: have a program of on-finding post it, or a forwarder".into()),
+        _ => Err(wanted.into()),
+    }
 }
 
 /// `PORT`, or an address and a port. Others may reach it: the numbers are no secret.

@@ -2,12 +2,15 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt as _, chown},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt as _, chown},
+    },
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -15,6 +18,8 @@ use crate::{
         Findings, Sinks,
         confine::{self, Confined},
         journal::Journal,
+        messenger,
+        reaction::Reaction,
         supervisor::Supervisor,
     },
     caller,
@@ -45,7 +50,7 @@ use crate::{
     },
     thresholds::Thresholds,
     trace::{file::CreateError, kept::Door},
-    users::{self, Key, User},
+    users::{self, User},
 };
 
 /// Runs until SIGINT or SIGTERM.
@@ -80,6 +85,15 @@ pub fn help(configuration: Option<PathBuf>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Is the messenger of an agent: does what is to be done about findings.
+///
+/// # Errors
+/// If no agent has started this.
+pub fn tell(options: &cli::agent::Messenger) -> Result<ExitCode> {
+    messenger::serve(options).context("the messenger of findings")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn load_options(settings: &Settings) -> LoadOptions {
     let keeps = !settings.recorder.before.is_zero();
     LoadOptions {
@@ -96,12 +110,13 @@ struct Opened {
     numbers: Option<Scraped>,
     door: Option<Door>,
     shelf: Option<Shelf>,
+    messenger: Option<OwnedFd>,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<Self> {
-        let Settings { recorder, metrics, process, .. } = settings;
-        let user = users::user(Key::Name(process.user.as_ref()));
+        let Settings { recorder, reactions, metrics, process, .. } = settings;
+        let user = users::meant(&process.user);
         let Some(user) = user else {
             let name = quote(&process.user);
             bail!("there is no user {name}; `useradd --system {name}` makes one, or name another one in user")
@@ -110,7 +125,9 @@ impl Opened {
         let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
         let group = recorder.group.as_deref().map(group).transpose()?;
         let door = (!recorder.before.is_zero()).then(|| door(group)).flatten();
-        Ok(Self { user, numbers, door, shelf })
+        messenger::check(reactions).map_err(Error::msg)?;
+        let messenger = messenger::start(reactions).context("cannot start the messenger of findings")?;
+        Ok(Self { user, numbers, door, shelf, messenger })
     }
 
     /// Gives up what is not needed any more.
@@ -132,8 +149,10 @@ impl Opened {
     }
 
     fn sinks(self, settings: &Settings) -> Result<(Sinks, Option<Drain>)> {
-        let Self { user: _, numbers, door, shelf } = self;
-        let Settings { recorder, .. } = settings;
+        let Self { user: _, numbers, door, shelf, messenger } = self;
+        let Settings { findings: shown, recorder, reactions, .. } = settings;
+        let a_minute = reactions.reactions_a_minute;
+        let reaction = messenger.map(|messenger| Reaction::new(messenger, Filter::from(&shown.filter), a_minute));
         if let Some(numbers) = &numbers {
             say(format_args!("numbers for Prometheus: http://{}/metrics", numbers.address()?));
         }
@@ -144,7 +163,7 @@ impl Opened {
             Recorder::new(Box::new(flight)).redacted(Redactor::new(recorder.redact)).on(&recorder.snapshot_on, filter)
         });
         let (findings, out) = findings(settings)?;
-        Ok((Sinks { findings, counter, recorder }, out))
+        Ok((Sinks { findings, reaction, counter, recorder }, out))
     }
 }
 
@@ -254,7 +273,7 @@ impl Agent<'_> {
             }
         };
         let filter = Filter::from(&config.settings.findings.filter);
-        if let Err(missing) = sink.inner().findings.refilter(filter, pump.world()) {
+        if let Err(missing) = sink.inner().refilter(filter, pump.world()) {
             say(format_args!("the configuration stays as it was: {missing}"));
             return Ok(());
         }

@@ -80,6 +80,8 @@ fn what_is_wrong_is_said_with_its_line_and_what_would_be_right() {
         ("[recorder]\nbefore = \"\\u001b[31m\"\n", ":2: invalid value '"),
         ("findings = 3\n", ":1: findings is a section"),
         ("[recorder]\ntraces = \"/x\"\n", "give rules in snapshot-on"),
+        ("[reactions]\nwebhook-key = \"/key\"\n", "give a server in webhook"),
+        ("[reactions]\nwebhook = \"https://x/\"\n", "there is no TLS here"),
         ("[recorder]\nsnapshot-on = [\"slow-stop\"]\n", "give a folder in traces"),
     ] {
         let said = wrong(text);
