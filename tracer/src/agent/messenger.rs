@@ -205,7 +205,7 @@ mod tests {
             path
         };
         let told = folder.path().join("told");
-        let tells = script("tells", &format!("read line; echo \"$TRACER_SKIPPED $line\" > {}", told.display()));
+        let tells = script("tells", &format!("read line; echo \"$TRACER_SKIPPED $line\" > {}", told.to_str().unwrap()));
         run_for(&tells, 3, "{\"a\":1}", Duration::from_secs(60)).unwrap();
         assert_eq!(std::fs::read_to_string(&told).unwrap(), "3 {\"a\":1}\n");
         let fails = script("fails", "exit 7");
