@@ -74,9 +74,7 @@ impl Sinks {
         ];
         all.into_iter().flatten().try_for_each(|sink: &mut dyn Sink| act(sink))
     }
-}
 
-impl Sinks {
     /// From now on shows what another filter does.
     ///
     /// # Errors

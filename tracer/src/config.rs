@@ -81,7 +81,7 @@ impl Config {
         let mut given = file.map_or_else(|| Ok(Given::new()), |file| read(file, by))?;
         given.extend(environment(variable)?);
         given.extend(commanded);
-        let words = given.iter().flat_map(|(name, values)| words(name, values));
+        let words = given.iter().map(|(name, values)| word_of(name, values));
         let matches = command().try_get_matches_from(words);
         let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
         let settings = settings.map_err(|error| ConfigError::Together(reason(&error)))?;
@@ -129,14 +129,14 @@ fn name(option: &Arg) -> &str {
     option.get_long().unwrap_or_default()
 }
 
-/// The words by which a command line would say it.
-fn words(name: &str, values: &[OsString]) -> Vec<OsString> {
+/// The word by which a command line would say it.
+fn word_of(name: &str, values: &[OsString]) -> OsString {
     let mut word = OsString::from(format!("--{name}"));
     if !values.is_empty() {
         word.push("=");
         word.push(values.join(OsStr::new(",")));
     }
-    vec![word]
+    word
 }
 
 fn texts(values: &[OsString]) -> Vec<String> {
@@ -267,7 +267,7 @@ fn try_out(section: &Section, name: &str, values: &[OsString]) -> Result<(), Str
     let command = (section.options)(Command::new(section.name)).no_binary_name(true).disable_help_flag(true);
     // That it needs another is a matter of all together.
     let command = command.mut_args(|option| option.required(false));
-    command.try_get_matches_from(words(name, values)).map(drop).map_err(|error| reason(&error))
+    command.try_get_matches_from([word_of(name, values)]).map(drop).map_err(|error| reason(&error))
 }
 
 /// The reason of clap, without the words for a command line around it.

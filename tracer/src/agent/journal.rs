@@ -59,7 +59,7 @@ impl Journal {
     /// # Errors
     /// If there is no journal, or no thread can be started.
     pub fn open(filter: Filter, each: bool) -> io::Result<Self> {
-        let journal = JournalLog::empty()?.with_syslog_identifier("tracer".to_owned());
+        let journal = connect()?;
         let (entries, waiting) = sync_channel(ROOM);
         let (done, written) = channel();
         let write = move || write(journal, &waiting, &done);
@@ -78,14 +78,18 @@ impl Journal {
     }
 }
 
+fn connect() -> io::Result<JournalLog> {
+    Ok(JournalLog::empty()?.with_syslog_identifier("tracer".to_owned()))
+}
+
 /// Writes entries until there can be no more.
 fn write(mut journal: JournalLog, entries: &Receiver<Entry>, done: &Sender<()>) {
     while let Ok(entry) = entries.recv() {
         if send(&journal, &entry).is_err()
-            && let Ok(new) = JournalLog::empty()
+            && let Ok(new) = connect()
         {
             // journald has started anew.
-            journal = new.with_syslog_identifier("tracer".to_owned());
+            journal = new;
             // If it takes none now either, there is nobody to tell.
             let _ = send(&journal, &entry);
         }

@@ -156,7 +156,7 @@ pub fn trust(pid: u32, line: &Args, host_mount_ns: u32) -> Trust {
     let mut ids = stat::field(&status, "Uid").unwrap_or_default().split('\t').map(str::parse::<u32>);
     let (Some(Ok(uid)), Some(Ok(effective))) = (ids.next(), ids.next()) else { return Trust::Nobody };
     // A set-user-ID program may have become root for good after it got its arguments; its name is that of its file.
-    let file = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let file = programs::file_name(program);
     let is_itself = stat::field(&status, "Name").is_some_and(|name| name.as_bytes() == Comm::cut(file).bytes());
     let is_in = |kind: &str, ns: u32| namespace(&pid.to_string(), kind).is_ok_and(|found| found == ns);
     match (uid, effective) {

@@ -6,6 +6,7 @@ use crate::{
     filter::PID_MAX,
     host::{Container, Engine},
     ident::{Args, Comm, read_back},
+    programs,
     when::When,
 };
 
@@ -95,7 +96,7 @@ impl Name {
 
     /// Whether it is a program's: the kernel keeps 15 bytes of it, the command line the whole path.
     pub(super) fn is_program(&self, comm: &[u8], args: &Args) -> bool {
-        let file = args.iter().next().and_then(|program| program.rsplit(|&byte| byte == b'/').next());
+        let file = args.iter().next().map(programs::file_name);
         let is_cut_of = |name: &[u8]| {
             // The file of another program may have a name that begins alike.
             let is_others = file.is_some_and(|file| file != name && file.starts_with(comm));

@@ -1,18 +1,14 @@
 //! `cargo xtask dist --check`: what was made is installed, loaded and run, here and without leaving anything behind, and
 //! made once more elsewhere.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{Plan, VERSION, binary, deb, empty, names};
 use crate::{
     arch::Arch,
-    process::{cargo, is_root, on_path, read, run},
+    process::{cargo, is_root, on_path, read, run, temporary},
     toolchain,
 };
 
@@ -141,8 +137,7 @@ fn again(plan: &Plan, archs: &[Arch]) -> Result<()> {
     let root = &plan.workspace.root;
     let changed = read(Command::new("git").args(["status", "--porcelain"]).current_dir(root))?;
     ensure!(changed.is_empty(), "what is not committed cannot be built again elsewhere:\n{changed}");
-    let elsewhere =
-        PathBuf::from(read(Command::new("mktemp").args(["--directory", "--tmpdir", "tracer-again-XXXXXX"]))?);
+    let elsewhere = temporary("tracer-again-")?;
     let result = (|| -> Result<()> {
         let copy = elsewhere.join("other/checkout");
         run(Command::new("git").args(["clone", "--quiet", "--shared"]).arg(root).arg(&copy))?;

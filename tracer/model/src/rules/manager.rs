@@ -4,7 +4,7 @@
 use crate::{
     host::Engine,
     ident::{Args, Identity},
-    programs::is_runtime,
+    programs::{file_name, is_runtime},
     signal::{Sender, Signal},
     stop::ForcedStop,
     world::World,
@@ -94,7 +94,7 @@ impl Manager {
 
     /// An interpreter has the name of none of them; its script has.
     fn by_args(args: &Args) -> Option<Self> {
-        let script = args.iter().nth(1)?.rsplit(|&byte| byte == b'/').next()?;
+        let script = file_name(args.iter().nth(1)?);
         let managers: [(&[u8], Self); 3] =
             [(b"supervisord", Self::Supervisord), (b"gunicorn", Self::Gunicorn), (b"nodemon", Self::Nodemon)];
         managers.into_iter().find(|(begins, _)| script.starts_with(begins)).map(|(_, manager)| manager)

@@ -3,7 +3,7 @@
 use crate::{
     ident::{Args, Identity, ProcKey},
     kill::Fallen,
-    programs::is_runtime,
+    programs::{file_name, is_runtime},
     signal::{Signal, Verdict, killer::Killer},
     stop::{Executed, Meaning, NAMED, Request, Stop, Told},
     time::BootNs,
@@ -13,7 +13,7 @@ use crate::{
 /// Whether two command lines run the same, wherever it lies: a program that executes itself anew often knows its
 /// file by another path, and may have itself told so by an option (`server --restarted`).
 fn is_same_program(one: &Args, other: &Args) -> bool {
-    let name = |word: &'_ [u8]| word.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
+    let name = |word: &'_ [u8]| file_name(word).to_vec();
     let (one, other): (Vec<_>, Vec<_>) = (one.iter().map(name).collect(), other.iter().map(name).collect());
     let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
     long.strip_prefix(&short[..]).is_some_and(|more| more.iter().all(|word| word.starts_with(b"-")))

@@ -16,6 +16,7 @@ use crate::{
     event::Held,
     host::{Container, Rooms, StartInfo},
     ident::Comm,
+    programs,
     sink::trace::Redact,
     trace::layout::arguments_length,
 };
@@ -119,9 +120,7 @@ impl Redactor {
         let program = program.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         let mut kept = match what {
             Redact::Argv => program.to_vec(),
-            Redact::Names => {
-                self.name(program.rsplit(|&byte| byte == b'/').next().unwrap_or_default()).bytes().to_vec()
-            }
+            Redact::Names => self.name(programs::file_name(program)).bytes().to_vec(),
         };
         if !kept.is_empty() {
             kept.push(0);

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     arch::Arch,
     dist::{Plan, VERSION, image},
-    process::{on_path, read, run},
+    process::{on_path, read, run, temporary},
 };
 
 /// How long the daemon may take to answer.
@@ -48,8 +48,7 @@ struct Docker {
 impl Docker {
     fn start() -> Result<Self> {
         // Sockets have short names.
-        let folder =
-            PathBuf::from(read(Command::new("mktemp").args(["--directory", "--tmpdir", "tracer-dist-XXXXXX"]))?);
+        let folder = temporary("tracer-dist-")?;
         let log = File::create(folder.join("log")).context("cannot create the daemon's log")?;
         let mut command = Command::new("dockerd");
         for (option, path) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "docker.pid")] {
