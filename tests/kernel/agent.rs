@@ -7,7 +7,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -35,6 +38,7 @@ pub fn trials() -> Vec<Test> {
         live("another_configuration", another_configuration),
         live("its_helper_ends_with_it_and_it_with_its_helper", its_helper_ends_with_it_and_it_with_its_helper),
         live("what_is_done_about_findings", what_is_done_about_findings),
+        live("otlp_to_a_receiver_in_trouble", otlp_to_a_receiver_in_trouble),
         live("what_it_is_told_wrongly", what_it_is_told_wrongly),
     ]
 }
@@ -141,6 +145,14 @@ impl Agent {
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("text");
         text
+    }
+
+    /// What became of what was sent by OTLP.
+    fn sent(&self, what: &str, outcome: &str) -> u64 {
+        let numbers = self.numbers();
+        let name = format!("tracer_otlp_total{{what=\"{what}\",outcome=\"{outcome}\"}} ");
+        let count = numbers.lines().find_map(|line| line.strip_prefix(&name));
+        count.unwrap_or_else(|| panic!("no {name}in {numbers}")).parse().expect("a number")
     }
 
     fn traces(&self) -> Vec<PathBuf> {
@@ -313,16 +325,22 @@ fn server() -> (u16, Receiver<(String, Value)>) {
             while !head.ends_with("\r\n\r\n") {
                 stream.read_line(&mut head).expect("a head");
             }
-            let length = head.to_lowercase().split_once("content-length: ").expect("a length").1.to_owned();
-            let length = length.lines().next().and_then(|line| line.parse().ok()).expect("a number");
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).expect("a body");
+            let body = body_of(&mut stream, &head);
             write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it waits");
             // The test may have ended.
             let _ = posted.send((head, serde_json::from_slice(&body).expect("JSON")));
         }
     });
     (port, posts)
+}
+
+/// Reads the body of a request.
+fn body_of(stream: &mut BufReader<TcpStream>, head: &str) -> Vec<u8> {
+    let length = head.to_lowercase().split_once("content-length: ").expect("a length").1.to_owned();
+    let length = length.lines().next().and_then(|line| line.parse().ok()).expect("a number");
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).expect("a body");
+    body
 }
 
 /// A program is run as an ordinary user, and a server is told, with a signature.
@@ -363,6 +381,114 @@ fn what_is_done_about_findings() {
         user == "65534" && line["rule"] == "unreaped-child" && line["process"]["pid"] == pid && line["stage"] == "new"
     };
     assert!(told.lines().any(is_told), "{told}");
+    agent.end();
+}
+
+/// How a receiver of OTLP treats whoever posts to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// It reads, and never answers.
+    Silent,
+    /// It ends the connection.
+    Rude,
+    /// It wants to be asked later.
+    Busy,
+    /// It does not want that.
+    Refuses,
+    /// It takes it.
+    Takes,
+}
+
+/// A receiver over HTTP.
+struct Receives {
+    port: u16,
+    /// How it is now, and connections that it does not answer.
+    state: Arc<Mutex<(Manner, Vec<TcpStream>)>>,
+    /// How each request with findings was treated.
+    posts: Receiver<Manner>,
+}
+
+impl Receives {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(Mutex::new((Manner::Silent, Vec::new())));
+        let (posted, posts) = channel();
+        let of_thread = state.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.expect("a connection"));
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|length| length > 0) {}
+                let (manner, unanswered) = &mut *of_thread.lock().expect("nobody panics");
+                let status = match manner {
+                    Manner::Silent | Manner::Rude => None,
+                    Manner::Busy => Some("503 Service Unavailable\r\nRetry-After: 1"),
+                    Manner::Refuses => Some("400 Bad Request"),
+                    Manner::Takes => Some("200 OK"),
+                };
+                if let Some(status) = status {
+                    body_of(&mut stream, &head);
+                    // Whoever asks may have given up.
+                    let _ = write!(stream.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                }
+                if *manner == Manner::Silent {
+                    unanswered.push(stream.into_inner());
+                }
+                if head.starts_with("POST /v1/logs ") {
+                    // The test may have ended.
+                    let _ = posted.send(*manner);
+                }
+            }
+        });
+        Self { port, state, posts }
+    }
+
+    fn becomes(&self, manner: Manner) {
+        *self.state.lock().expect("nobody panics") = (manner, Vec::new());
+    }
+
+    /// Waits for a request that was treated so.
+    fn treats(&self, manner: Manner) {
+        while self.posts.recv_timeout(SAID_WITHIN).expect("it is asked") != manner {}
+    }
+}
+
+/// A receiver that does not answer, goes away, is busy and refuses: findings come as fast as without it, nothing is lost
+/// that it would have taken, and everything is counted.
+fn otlp_to_a_receiver_in_trouble() {
+    let receiver = Receives::start();
+    let agent = Agent::start(&format!(
+        "[findings]\nrule = [\"unreaped-child\"]\n[thresholds]\nunreaped-after = \"300ms\"\n\
+         [otlp]\notlp = \"http://127.0.0.1:{}\"\notlp-protocol = \"http\"\notlp-interval = \"200ms\"\n",
+        receiver.port
+    ));
+    let finds = || {
+        let zombie = Zombie::new();
+        agent.finds("unreaped-child", zombie.pid());
+    };
+    finds();
+    receiver.treats(Manner::Silent);
+    // It answers nothing; the next ones are found all the same.
+    finds();
+    receiver.becomes(Manner::Rude);
+    receiver.treats(Manner::Rude);
+    agent.complains("the OTLP receiver does not take findings, and is tried again");
+    receiver.becomes(Manner::Busy);
+    receiver.treats(Manner::Busy);
+    finds();
+    assert_eq!(agent.sent("record", "dropped"), 0, "{}", agent.numbers());
+    receiver.becomes(Manner::Takes);
+    receiver.treats(Manner::Takes);
+    // The start, and of each zombie that it is one and that it is none any more.
+    await_that("everything is delivered", || agent.sent("record", "delivered") >= 7);
+    await_that("numbers are delivered", || agent.sent("numbers", "delivered") >= 1);
+    assert_eq!(agent.sent("record", "dropped"), 0, "{}", agent.numbers());
+    receiver.becomes(Manner::Refuses);
+    finds();
+    receiver.treats(Manner::Refuses);
+    agent.complains("the OTLP receiver refuses findings: it answers 400 Bad Request");
+    await_that("what is refused is counted", || agent.sent("record", "dropped") >= 1);
     agent.end();
 }
 

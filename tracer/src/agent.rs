@@ -13,14 +13,20 @@ use crate::{
     world::World,
 };
 
+mod address;
 pub mod confine;
+pub mod courier;
+mod http;
 pub mod journal;
 pub mod messenger;
+mod parcel;
 pub mod reaction;
 pub mod supervisor;
+pub mod telemetry;
 
 use journal::Journal;
 use reaction::Reaction;
+use telemetry::Telemetry;
 
 /// Where findings go.
 pub enum Findings {
@@ -56,6 +62,8 @@ pub struct Sinks {
     pub findings: Findings,
     /// For whoever is to do something about them, if anybody is.
     pub reaction: Option<Reaction>,
+    /// For a receiver of OTLP, if there is one.
+    pub telemetry: Option<Telemetry>,
     /// Numbers, if somebody may ask for them.
     pub counter: Option<Counter>,
     /// The last minutes, if they are kept.
@@ -64,11 +72,12 @@ pub struct Sinks {
 
 impl Sinks {
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
-        let Self { findings, reaction, counter, recorder } = self;
+        let Self { findings, reaction, telemetry, counter, recorder } = self;
         let reaction = reaction.as_mut().map(|sink| sink as _);
         let all = [
             findings.sink(),
             reaction,
+            telemetry.as_mut().map(|sink| sink as _),
             counter.as_mut().map(|sink| sink as _),
             recorder.as_mut().map(|sink| sink as _),
         ];
@@ -81,7 +90,8 @@ impl Sinks {
     /// If it names what does not exist.
     pub fn refilter(&mut self, filter: Filter, world: &World) -> Result<(), Missing> {
         self.findings.refilter(filter.clone(), world)?;
-        self.reaction.as_mut().map_or(Ok(()), |reaction| reaction.refilter(filter, world))
+        self.reaction.as_mut().map_or(Ok(()), |reaction| reaction.refilter(filter.clone(), world))?;
+        self.telemetry.as_mut().map_or(Ok(()), |telemetry| telemetry.refilter(filter, world))
     }
 }
 

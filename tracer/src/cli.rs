@@ -83,6 +83,9 @@ pub enum Command {
     /// Tell of findings for an agent, which has started this
     #[command(hide = true)]
     AgentMessenger(agent::Messenger),
+    /// Send findings and numbers for an agent, which has started this
+    #[command(hide = true)]
+    AgentCourier(agent::Courier),
     /// Look at processes for an agent, which has started this
     #[command(hide = true)]
     AgentHelper {

@@ -43,6 +43,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Agent(options) => agent::run(options),
         Command::Config(options) => config::run(options),
         Command::AgentMessenger(options) => agent::tell(options),
+        Command::AgentCourier(options) => agent::deliver(options),
         Command::AgentHelper { config } => agent::help(config.clone()),
         Command::Report(options) => report::run(options),
         Command::Tree(options) => tree::run(options),

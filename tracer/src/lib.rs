@@ -26,6 +26,7 @@ pub mod density;
 pub mod diagnostic;
 pub mod explain;
 pub mod filter;
+pub mod getent;
 pub mod history;
 pub mod metrics;
 pub mod page;

@@ -1,15 +1,10 @@
-//! Numbers for Prometheus: what happened since the start as counters, and what is the case now as gauges.
+//! Numbers for systems that watch machines: what happened since the start as counters, and what is the case now as gauges.
 //!
 //! Whoever reads them gets them between two steps, so they belong together. What processes and containers choose (their
 //! names) makes labels; there is a bound for how many sets of labels there are ([`bounded`]).
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt, io};
+use std::{cmp::Reverse, collections::BTreeMap, io, sync::Arc};
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, prometheus_text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
-};
 use rustix::time::{ClockId, clock_gettime};
 use tracer_common::RecordKind;
 
@@ -26,19 +21,24 @@ use crate::{
 };
 
 mod bounded;
+pub mod delivery;
+pub mod family;
+pub mod text;
 
 use bounded::Bounded;
-/// What HTTP calls [`Metrics::text`].
-pub use prometheus_text::CONTENT_TYPE;
+use delivery::Deliveries;
+use family::{Family, Histogram, Labels, Unit, Values};
 
+/// Before the names of all metrics.
+pub const PREFIX: &str = "tracer";
 /// Sets of labels with names that others choose, for each metric.
 const MOST: usize = 500;
 /// What stands for those that are too many.
 const OTHERS: &str = "(others)";
 /// From what a person does not notice to ten times the patience of `docker stop`.
-const STOPS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 100.0];
+static STOPS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 100.0];
 /// From what is usual to what nobody will reap any more.
-const AGES: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
+static AGES: [f64; 9] = [0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3_600.0, 86_400.0];
 
 /// See the module.
 pub struct Metrics {
@@ -50,10 +50,11 @@ pub struct Metrics {
     stops: Histogram,
     wasted: Histogram,
     ages: Histogram,
+    delivered: Option<Arc<Deliveries>>,
 }
 
 /// A signal that did nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Lost {
     signal: String,
     reason: &'static str,
@@ -67,7 +68,7 @@ impl bounded::Labels for Lost {
 }
 
 /// Whose zombies they are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Owner {
     container: String,
     namespace: String,
@@ -81,8 +82,6 @@ struct Zombies {
     oldest: Span,
 }
 
-type Labels<const N: usize> = [(&'static str, &'static str); N];
-
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -91,54 +90,68 @@ impl Default for Metrics {
             adopted: BTreeMap::new(),
             found: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
-            stops: Histogram::new(STOPS),
-            wasted: Histogram::new(STOPS),
-            ages: Histogram::new(AGES),
+            stops: Histogram::new(&STOPS),
+            wasted: Histogram::new(&STOPS),
+            ages: Histogram::new(&AGES),
+            delivered: None,
         }
     }
 }
 
 impl Metrics {
-    /// All of them, in the text format of Prometheus. `summary` counts the same steps.
-    ///
-    /// # Errors
-    /// None, as what is written to grows.
-    pub fn text(&self, world: &World, summary: &Summary) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix("tracer");
-        self.counted(&mut registry, summary);
-        now(&mut registry, world);
-        let mut text = String::new();
-        prometheus_text::encode(&mut text, &registry)?;
-        Ok(text)
+    /// With what became of what was sent.
+    pub fn with_deliveries(self, delivered: Arc<Deliveries>) -> Self {
+        Self { delivered: Some(delivered), ..self }
+    }
+
+    /// All of them. `summary` counts the same steps.
+    pub fn families(&self, world: &World, summary: &Summary) -> Vec<Family> {
+        let mut families = self.counted(summary);
+        families.extend(self.delivered.as_ref().map(|delivered| delivered.family()));
+        families.extend(now(world));
+        families
     }
 
     /// What happened since the start.
-    fn counted(&self, registry: &mut Registry, summary: &Summary) {
-        let Self { from: _, lost, adopted, found, withdrawn, stops, wasted, ages } = self;
-        let by = |name, (&word, &count): (&&'static str, &u64)| ([(name, word)], count);
-        counters(registry, "events", "Events by kind", summary.events.iter().map(|event| by("kind", event)));
-        counters(registry, "events_dropped", "Events that were lost, by the place where they were", dropped(summary));
-        counters(
-            registry,
-            "signals_lost",
-            "Signals that the kernel dropped, or whose siginfo it dropped",
-            lost.counts(),
-        );
-        let adopted = adopted.iter().map(|class| by("adopter_class", class));
-        counters(registry, "orphans_adopted", "Children whose parent ended, by the kind of who adopted them", adopted);
-        let found = found.iter().map(|(&(rule, severity), &count)| ([("rule", rule), ("severity", severity)], count));
-        counters(registry, "findings", "Findings by rule", found);
-        let withdrawn = withdrawn.iter().map(|rule| by("rule", rule));
-        counters(registry, "findings_withdrawn", "Findings that later events proved wrong", withdrawn);
-        let help = "From the request to stop to the end, of containers and of what had to be killed, in seconds";
-        registry.register("stop_seconds", help, stops.clone());
-        let help = "How long a stop waited in vain before the kill, in seconds";
-        registry.register("stop_wasted_seconds", help, wasted.clone());
-        let help = "How long children had been zombies when they were reaped, in seconds";
-        registry.register("zombie_age_seconds", help, ages.clone());
+    fn counted(&self, summary: &Summary) -> Vec<Family> {
+        let Self { from: _, lost, adopted, found, withdrawn, stops, wasted, ages, delivered: _ } = self;
+        let by = |label, counts: &BTreeMap<&'static str, u64>| {
+            counts.iter().map(|(&word, &count)| (labels([(label, word)]), count)).collect()
+        };
+        let lost = lost.counts().map(|(Lost { signal, reason, container }, count)| {
+            (vec![("signal", signal), ("reason", reason.to_owned()), ("container", container)], count)
+        });
+        let found =
+            found.iter().map(|(&(rule, severity), &count)| (labels([("rule", rule), ("severity", severity)]), count));
+        let counters = [
+            ("events", "Events by kind", by("kind", &summary.events)),
+            ("events_dropped", "Events that were lost, by the place where they were", dropped(summary).collect()),
+            ("signals_lost", "Signals that the kernel dropped, or whose siginfo it dropped", lost.collect()),
+            (
+                "orphans_adopted",
+                "Children whose parent ended, by the kind of who adopted them",
+                by("adopter_class", adopted),
+            ),
+            ("findings", "Findings by rule", found.collect()),
+            ("findings_withdrawn", "Findings that later events proved wrong", by("rule", withdrawn)),
+        ];
+        let counters = counters.map(|(name, help, counts)| (name, help, Unit::One, Values::Counters(counts)));
+        let histograms = [
+            (
+                "stop",
+                "From the request to stop to the end, of containers and of what had to be killed, in seconds",
+                stops,
+            ),
+            ("stop_wasted", "How long a stop waited in vain before the kill, in seconds", wasted),
+            ("zombie_age", "How long children had been zombies when they were reaped, in seconds", ages),
+        ];
+        let histograms =
+            histograms.map(|(name, help, all)| (name, help, Unit::Seconds, Values::Histogram(all.clone())));
+        let all = counters.into_iter().chain(histograms);
+        all.map(|(name, help, unit, values)| Family { name, help, unit, values }).collect()
     }
 
-    fn stopped(&self, stop: &Stop) {
+    fn stopped(&mut self, stop: &Stop) {
         self.stops.observe(seconds(stop.ended - stop.asked));
         if let Outcome::Killed(wasted) = stop.outcome {
             self.wasted.observe(seconds(wasted));
@@ -192,33 +205,36 @@ impl Sink for Metrics {
 }
 
 /// What is the case now.
-fn now(registry: &mut Registry, world: &World) {
-    let (counts, ages) = (Family::<Owner, Gauge>::default(), Family::<Owner, Gauge>::default());
-    for (owner, Zombies { count, oldest }) in zombies(world) {
-        counts.get_or_create(&owner).set(count);
-        ages.get_or_create(&owner).set((oldest.0 / 1_000_000_000) as i64);
+fn now(world: &World) -> Vec<Family> {
+    let (mut counts, mut ages) = (Vec::new(), Vec::new());
+    for (Owner { container, namespace, parent_comm }, Zombies { count, oldest }) in zombies(world) {
+        let labels = vec![("container", container), ("namespace", namespace), ("parent_comm", parent_comm)];
+        counts.push((labels.clone(), count));
+        ages.push((labels, (oldest.0 / 1_000_000_000) as i64));
     }
-    registry.register("zombies", "Children that have ended and that nobody has reaped", counts);
-    registry.register("zombie_oldest_seconds", "How long the oldest of them has been one, in seconds", ages);
     let is_whole = i64::from(world.is_whole());
-    for (name, help, value) in [
-        ("processes", "Processes that are known, zombies included", world.process_count() as i64),
-        ("pid_namespaces", "Pid namespaces", world.namespace_count() as i64),
-        ("containers", "Containers that are known", world.containers().count() as i64),
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
+    let one = |value| Values::Gauges(vec![(Labels::new(), value)]);
+    let all = [
+        ("zombies", "Children that have ended and that nobody has reaped", Unit::One, Values::Gauges(counts)),
+        ("zombie_oldest", "How long the oldest of them has been one, in seconds", Unit::Seconds, Values::Gauges(ages)),
+        ("processes", "Processes that are known, zombies included", Unit::One, one(world.process_count() as i64)),
+        ("pid_namespaces", "Pid namespaces", Unit::One, one(world.namespace_count() as i64)),
+        ("containers", "Containers that are known", Unit::One, one(world.containers().count() as i64)),
         (
             "is_whole",
             "1 unless events were lost and the processes have not been compared with the kernel since",
-            is_whole,
+            Unit::One,
+            one(is_whole),
         ),
-    ] {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(value);
-        registry.register(name, help, gauge);
-    }
-    let cpu = Counter::<f64, std::sync::atomic::AtomicU64>::default();
-    let used = clock_gettime(ClockId::ProcessCPUTime);
-    cpu.inc_by(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9);
-    registry.register("cpu_seconds", "Processor time that tracer has used itself", cpu);
+        ("cpu", "Processor time that tracer has used itself", Unit::Seconds, Values::Time(used)),
+    ];
+    all.map(|(name, help, unit, values)| Family { name, help, unit, values }).into()
+}
+
+fn labels<const N: usize>(all: [(&'static str, &str); N]) -> Labels {
+    all.map(|(name, what)| (name, what.to_owned())).into()
 }
 
 /// By whose they are: those with most of them, and the rest as one.
@@ -251,27 +267,15 @@ fn zombies(world: &World) -> BTreeMap<Owner, Zombies> {
 }
 
 /// Where records were lost, and of which kind they were, if that is known.
-fn dropped(summary: &Summary) -> impl Iterator<Item = (Labels<2>, u64)> {
+fn dropped(summary: &Summary) -> impl Iterator<Item = (Labels, u64)> {
     let lost = summary.lost;
     let in_ring = RecordKind::ALL.iter().filter_map(move |kind| {
         let count = *lost.ring.get(*kind as usize)?;
-        Some(([("place", "ring"), ("kind", kind.name())], count))
+        Some(("ring", kind.name(), count))
     });
     let elsewhere = [("recursion", lost.missed), ("decoding", lost.undecodable), ("file", lost.unreadable)];
-    in_ring
-        .chain(elsewhere.map(|(place, count)| ([("place", place), ("kind", "")], count)))
-        .filter(|&(_, count)| count > 0)
-}
-
-fn counters<L>(registry: &mut Registry, name: &str, help: &str, counts: impl Iterator<Item = (L, u64)>)
-where
-    L: EncodeLabelSet + Clone + fmt::Debug + Eq + std::hash::Hash + Send + Sync + 'static,
-{
-    let family = Family::<L, Counter>::default();
-    for (labels, count) in counts {
-        family.get_or_create(&labels).inc_by(count);
-    }
-    registry.register(name, help, family);
+    let all = in_ring.chain(elsewhere.map(|(place, count)| (place, "", count)));
+    all.filter(|&(.., count)| count > 0).map(|(place, kind, count)| (labels([("place", place), ("kind", kind)]), count))
 }
 
 /// The container of a process; empty for one of the host.
@@ -310,7 +314,7 @@ mod tests {
             zombies.push((child, b'Z', parent));
         }
         story.wait(3_000, &zombies);
-        let text = Metrics::default().text(story.world(), &Summary::default()).unwrap();
+        let text = text::text(Metrics::default().families(story.world(), &Summary::default())).unwrap();
         let zombies = numbers(&text, "tracer_zombies{");
         assert_eq!((zombies.len(), zombies.iter().sum()), (MOST, i64::from(parents)));
         assert_eq!(numbers(&text, "tracer_zombies{container=\"(others)\""), [101]);

@@ -1,6 +1,5 @@
 //! The user database: `/etc/passwd` and `/etc/group`, and the system's own `getent` for whatever else holds users there
-//! (systemd-homed, LDAP, SSSD). Not by the C library's functions: they load modules at run time (`nsswitch.conf(5)`),
-//! which ends a program that is linked statically.
+//! (systemd-homed, LDAP, SSSD).
 //!
 //! The files alone are asked where they are all that the system asks, or where what they say is final.
 
@@ -11,7 +10,7 @@ use std::{
     os::unix::ffi::OsStrExt as _,
 };
 
-mod getent;
+use crate::getent::{self, NoProgram};
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -62,9 +61,9 @@ pub fn user(key: Key<'_>) -> Option<User> {
     {
         return Some(user);
     }
-    match getent::ask("passwd", key) {
+    match asked("passwd", key) {
         Ok(answer) => entry(&answer, key),
-        Err(getent::NoProgram) => in_file(),
+        Err(NoProgram) => in_file(),
     }
 }
 
@@ -82,7 +81,7 @@ pub fn meant(name: &str) -> Option<User> {
 /// those of the file: too few rather than too many.
 pub fn groups(name: &OsStr, gid: u32) -> Vec<u32> {
     let services = services(&read(NSSWITCH), &["initgroups", "group"]);
-    let answer = if is_files_alone(&services) { None } else { getent::ask("initgroups", Key::Name(name)).ok() };
+    let answer = if is_files_alone(&services) { None } else { asked("initgroups", Key::Name(name)).ok() };
     let others = answer.and_then(|answer| of_getent(&answer, name)).unwrap_or_else(|| memberships(&read(GROUP), name));
     let others: BTreeSet<_> = others.into_iter().filter(|&other| other != gid).collect();
     std::iter::once(gid).chain(others).collect()
@@ -94,7 +93,20 @@ pub fn group(name: &OsStr) -> Option<u32> {
     if is_files_alone(&services(&read(NSSWITCH), &["group"])) {
         return in_file();
     }
-    getent::ask("group", Key::Name(name)).map_or_else(|getent::NoProgram| in_file(), |answer| number(&answer, name))
+    asked("group", Key::Name(name)).map_or_else(|NoProgram| in_file(), |answer| number(&answer, name))
+}
+
+/// What `getent` says of somebody; it takes digits for a number.
+fn asked(database: &str, key: Key<'_>) -> Result<Vec<u8>, NoProgram> {
+    match key {
+        Key::Uid(uid) => getent::ask(database, uid.to_string().as_ref()),
+        Key::Name(name) if is_name(name) => getent::ask(database, name),
+        Key::Name(_) => Ok(Vec::new()),
+    }
+}
+
+fn is_name(name: &OsStr) -> bool {
+    !name.is_empty() && !name.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// What is there; nothing if it cannot be read.
@@ -275,5 +287,10 @@ mod tests {
                 String::from_utf8_lossy(&said.stdout).split_whitespace().map(|id| id.parse().unwrap()).collect();
             assert_eq!(groups(&known.name, known.gid).into_iter().collect::<BTreeSet<_>>(), said, "{known:?}");
         }
+    }
+    #[test]
+    fn a_number_is_no_name() {
+        assert!(is_name("ann".as_ref()) && is_name("0ann".as_ref()));
+        assert!(!is_name("1000".as_ref()) && !is_name("".as_ref()));
     }
 }

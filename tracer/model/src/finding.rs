@@ -200,3 +200,13 @@ pub enum Confidence {
     /// sentence says which.
     Incomplete(String),
 }
+
+impl Confidence {
+    /// Its word, in JSON and text.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::Incomplete(_) => "incomplete",
+        }
+    }
+}

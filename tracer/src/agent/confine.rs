@@ -26,7 +26,10 @@ use seccompiler::{
     apply_filter_all_threads,
 };
 
-use crate::{ident::quote, users::User};
+use crate::{
+    ident::quote,
+    users::{self, User},
+};
 
 /// What an agent may still read: other processes and control groups, and time zones.
 const READABLE: [&str; 4] = ["/proc", "/sys", "/usr/share/zoneinfo", "/etc/localtime"];
@@ -120,8 +123,21 @@ fn restrict_files(writable: Option<&Path>) -> io::Result<RestrictionStatus> {
     restrict().map_err(io::Error::other)
 }
 
+/// Becomes a user who has no rights and gets none, for what speaks to others.
+///
+/// # Errors
+/// If there is no such user, or this process is neither root nor that user.
+pub(super) fn become_ordinary(name: &str) -> io::Result<()> {
+    let user = users::meant(name).ok_or_else(|| io::Error::other(format!("there is no user {}", quote(name))))?;
+    let uid = Uid::from_raw(user.uid);
+    if Uid::effective() != uid {
+        become_user(uid, Gid::from_raw(user.gid))?;
+    }
+    Ok(set_no_new_privs(true)?)
+}
+
 /// In all threads.
-pub(super) fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
+fn become_user(uid: Uid, gid: Gid) -> io::Result<()> {
     setgroups(&[])?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;

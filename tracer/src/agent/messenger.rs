@@ -5,7 +5,6 @@ use std::{
     env,
     fs::File,
     io::{self, Seek as _, Write as _},
-    net::ToSocketAddrs as _,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::process::CommandExt as _,
@@ -17,27 +16,17 @@ use std::{
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http_body_util::Full;
-use hyper::{
-    Request, Uri,
-    client::conn::http1::handshake,
-    header::{CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
-use nix::{
-    sys::signal::SigSet,
-    unistd::{Gid, Uid},
-};
+use hyper::Uri;
+use nix::sys::signal::SigSet;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair},
     process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open},
-    thread::set_no_new_privs,
 };
 use sha2::Sha256;
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
-use super::{confine::become_user, reaction::read_message};
+use super::{confine::become_ordinary, http, reaction::read_message};
 use crate::{
     cli::agent::{Messenger, Reactions},
     console::stderr::say,
@@ -45,7 +34,6 @@ use crate::{
     pump::event_loop,
     source::reads,
     trace::file,
-    users,
 };
 
 /// The command of this program that is the messenger; not for people.
@@ -87,10 +75,7 @@ pub fn serve(options: &Messenger) -> io::Result<()> {
     // The agent's last findings are still to be told. Programs that are started do not inherit that.
     SigSet::all().thread_block()?;
     let key = key.as_deref().map(|path| reads::head(path, KEY_MAX as usize)).transpose()?.map(|head| head.bytes);
-    let named = users::meant(user);
-    let named = named.ok_or_else(|| io::Error::other(format!("there is no user {}", file_name(user))))?;
-    become_user(Uid::from_raw(named.uid), Gid::from_raw(named.gid))?;
-    set_no_new_privs(true)?;
+    become_ordinary(user)?;
     let messages = io::stdin().as_fd().try_clone_to_owned()?;
     let within = Duration::from_millis(*within_ms);
     let mut room = vec![0; LONGEST];
@@ -143,23 +128,12 @@ fn tell(server: &Uri, key: Option<&[u8]>, skipped: u64, line: &str, within: Dura
 }
 
 async fn post(server: &Uri, key: Option<&[u8]>, skipped: u64, line: &str) -> anyhow::Result<()> {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
-    let addresses: Vec<_> = (host, server.port_u16().unwrap_or(80)).to_socket_addrs()?.collect();
-    let stream = TcpStream::connect(&*addresses).await?;
-    let (mut requests, connection) = handshake(TokioIo::new(stream)).await?;
-    let mut mover = JoinSet::new();
-    // The request reports how it ended, too.
-    mover.spawn(async { drop(connection.await) });
     let path = server.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::post(path)
-        .header(HOST, server.authority().map_or(host, |authority| authority.as_str()))
-        .header(CONTENT_TYPE, "application/json")
-        .header("X-Tracer-Skipped", skipped);
-    if let Some(key) = key {
-        request = request.header("X-Tracer-Signature", format!("sha256={}", signature(key, line.as_bytes())));
-    }
-    let answer = requests.send_request(request.body(Full::new(Bytes::copy_from_slice(line.as_bytes())))?).await?;
-    anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
+    let mut headers = vec![("X-Tracer-Skipped", skipped.to_string())];
+    headers.extend(key.map(|key| ("X-Tracer-Signature", format!("sha256={}", signature(key, line.as_bytes())))));
+    let answer =
+        http::post(server, 80, path, "application/json", &headers, Bytes::copy_from_slice(line.as_bytes())).await?;
+    anyhow::ensure!(answer.status.is_success(), "it answers {}", answer.status);
     Ok(())
 }
 

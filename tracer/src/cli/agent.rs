@@ -55,6 +55,9 @@ pub struct Settings {
     /// `[metrics]`
     #[command(flatten)]
     pub metrics: Metrics,
+    /// `[otlp]`
+    #[command(flatten)]
+    pub otlp: Otlp,
     /// `[process]`
     #[command(flatten)]
     pub process: Process,
@@ -97,6 +100,11 @@ pub static SECTIONS: &[Section] = &[
         options: Reactions::augment_args,
     },
     Section { name: "metrics", about: "Numbers for Prometheus.", options: Metrics::augment_args },
+    Section {
+        name: "otlp",
+        about: "Findings and numbers for a receiver of OpenTelemetry's protocol.",
+        options: Otlp::augment_args,
+    },
     Section { name: "process", about: "The agent itself.", options: Process::augment_args },
     Section { name: "probes", about: "How to trace.", options: Probes::augment_args },
 ];
@@ -219,6 +227,58 @@ pub struct Metrics {
     pub metrics: Option<SocketAddr>,
 }
 
+/// Findings and numbers by OTLP.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "OTLP")]
+pub struct Otlp {
+    /// Send them to this receiver; there is no TLS, so use a collector on this machine to go far
+    #[arg(long, value_name = "http://HOST[:PORT]", value_parser = parse_receiver)]
+    pub otlp: Option<Uri>,
+
+    /// Over gRPC, at port 4317 if no other is given, or over HTTP, at port 4318
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
+    pub otlp_protocol: Protocol,
+
+    /// How often numbers are sent; findings are sent at once
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_interval)]
+    pub otlp_interval: Duration,
+
+    /// What else is to be said of the resource that sends them, such as deployment.environment.name=test
+    #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = parse_attribute)]
+    pub otlp_attributes: Vec<(String, String)>,
+
+    /// The user who does that
+    #[arg(long, value_name = "USER", default_value = "nobody")]
+    pub otlp_user: String,
+}
+
+/// How OTLP is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// gRPC
+    #[default]
+    Grpc,
+    /// HTTP/1.1, with protobuf as its body
+    Http,
+}
+
+/// What the courier of an agent is told.
+#[derive(Args, Clone, Debug)]
+pub struct Courier {
+    /// Who it becomes
+    #[arg(long)]
+    pub user: String,
+    /// To whom it speaks
+    #[arg(long)]
+    pub to: Uri,
+    /// How
+    #[arg(long, value_enum)]
+    pub protocol: Protocol,
+    /// What is said of the resource
+    #[arg(long = "attribute", value_parser = parse_attribute)]
+    pub attributes: Vec<(String, String)>,
+}
+
 /// The agent itself.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Process")]
@@ -260,6 +320,32 @@ fn parse_webhook(text: &str) -> Result<Uri, String> {
         (Some("https"), _) => Err("there is no TLS here: have a program of on-finding post it, or a forwarder".into()),
         _ => Err(wanted.into()),
     }
+}
+
+/// A receiver of OTLP: the paths are those of the protocol.
+fn parse_receiver(text: &str) -> Result<Uri, String> {
+    let wanted = "give an address, such as http://127.0.0.1:4317";
+    let uri: Uri = text.parse().map_err(|_| wanted)?;
+    match (uri.scheme_str(), uri.host(), uri.path()) {
+        (Some("http"), Some(_), "/" | "") => Ok(uri),
+        (Some("http"), Some(_), _) => Err(format!("{wanted}: the protocol says which paths there are")),
+        (Some("https"), ..) => Err("there is no TLS here: have a collector on this machine pass it on".into()),
+        _ => Err(wanted.into()),
+    }
+}
+
+/// A time that passes.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("give a time above 0s".into()),
+        interval => Ok(interval),
+    }
+}
+
+fn parse_attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("give a name and a value, as NAME=VALUE")?;
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if is_name { Ok((name.to_owned(), value.to_owned())) } else { Err("a name has letters, digits, ., _ and -".into()) }
 }
 
 /// `PORT`, or an address and a port. Others may reach it: the numbers are no secret.

@@ -4,10 +4,14 @@ use std::{
     env, fs, io,
     os::{
         fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, chown},
+        unix::{
+            fs::{DirBuilderExt as _, chown},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::{Context, Error, Result, bail};
@@ -17,10 +21,12 @@ use crate::{
     agent::{
         Findings, Sinks,
         confine::{self, Confined},
+        courier,
         journal::Journal,
         messenger,
         reaction::Reaction,
         supervisor::Supervisor,
+        telemetry::Telemetry,
     },
     caller,
     cli::{
@@ -35,6 +41,7 @@ use crate::{
     },
     filter::Filter,
     ident::{file_name, quote},
+    metrics::delivery::Deliveries,
     pump::{Pace, Pump, event_loop, sleep},
     serve::Scraped,
     sink::{
@@ -94,6 +101,15 @@ pub fn tell(options: &cli::agent::Messenger) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Is the courier of an agent: sends findings and numbers.
+///
+/// # Errors
+/// If no agent has started this.
+pub fn deliver(options: &cli::agent::Courier) -> Result<ExitCode> {
+    courier::serve(options).context("the courier of findings and numbers")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn load_options(settings: &Settings) -> LoadOptions {
     let keeps = !settings.recorder.before.is_zero();
     LoadOptions {
@@ -111,11 +127,12 @@ struct Opened {
     door: Option<Door>,
     shelf: Option<Shelf>,
     messenger: Option<OwnedFd>,
+    courier: Option<UnixStream>,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<Self> {
-        let Settings { recorder, reactions, metrics, process, .. } = settings;
+        let Settings { recorder, reactions, metrics, otlp, process, .. } = settings;
         let user = users::meant(&process.user);
         let Some(user) = user else {
             let name = quote(&process.user);
@@ -127,7 +144,8 @@ impl Opened {
         let door = (!recorder.before.is_zero()).then(|| door(group)).flatten();
         messenger::check(reactions).map_err(Error::msg)?;
         let messenger = messenger::start(reactions).context("cannot start the messenger of findings")?;
-        Ok(Self { user, numbers, door, shelf, messenger })
+        let courier = courier::start(otlp).context("cannot start the courier of findings and numbers")?;
+        Ok(Self { user, numbers, door, shelf, messenger, courier })
     }
 
     /// Gives up what is not needed any more.
@@ -149,21 +167,31 @@ impl Opened {
     }
 
     fn sinks(self, settings: &Settings) -> Result<(Sinks, Option<Drain>)> {
-        let Self { user: _, numbers, door, shelf, messenger } = self;
-        let Settings { findings: shown, recorder, reactions, .. } = settings;
+        let Self { user: _, numbers, door, shelf, messenger, courier } = self;
+        let Settings { findings: shown, recorder, reactions, otlp, .. } = settings;
         let a_minute = reactions.reactions_a_minute;
         let reaction = messenger.map(|messenger| Reaction::new(messenger, Filter::from(&shown.filter), a_minute));
         if let Some(numbers) = &numbers {
             say(format_args!("numbers for Prometheus: http://{}/metrics", numbers.address()?));
         }
         let counter = numbers.map(Scraped::serve).transpose()?;
+        let delivered = Arc::new(Deliveries::default());
+        let telemetry = courier.map(|courier| {
+            let filter = Filter::from(&shown.filter);
+            Telemetry::new(courier, filter, shown.each, otlp.otlp_interval, delivered.clone())
+        });
+        let telemetry = telemetry.transpose().context("cannot speak to the courier")?;
+        let counter = match &telemetry {
+            Some(_) => counter.map(|counter| counter.with_deliveries(delivered)),
+            None => counter,
+        };
         let flight = (!recorder.before.is_zero()).then(|| Flight::shelved(shelf, recorder.before).with_door(door));
         let recorder = flight.map(|flight| {
             let filter = Filter::from(&settings.findings.filter);
             Recorder::new(Box::new(flight)).redacted(Redactor::new(recorder.redact)).on(&recorder.snapshot_on, filter)
         });
         let (findings, out) = findings(settings)?;
-        Ok((Sinks { findings, reaction, counter, recorder }, out))
+        Ok((Sinks { findings, reaction, telemetry, counter, recorder }, out))
     }
 }
 

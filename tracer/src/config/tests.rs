@@ -83,6 +83,11 @@ fn what_is_wrong_is_said_with_its_line_and_what_would_be_right() {
         ("[reactions]\nwebhook-key = \"/key\"\n", "give a server in webhook"),
         ("[reactions]\nwebhook = \"https://x/\"\n", "there is no TLS here"),
         ("[recorder]\nsnapshot-on = [\"slow-stop\"]\n", "give a folder in traces"),
+        ("[otlp]\notlp = \"https://x\"\n", "there is no TLS here"),
+        ("[otlp]\notlp = \"http://x/v1/logs\"\n", "the protocol says which paths there are"),
+        ("[otlp]\notlp = \"x:4317\"\n", "give an address, such as http://127.0.0.1:4317"),
+        ("[otlp]\notlp-interval = \"0s\"\n", "give a time above 0s"),
+        ("[otlp]\notlp-attributes = [\"a=b\", \"c\"]\n", "give a name and a value, as NAME=VALUE"),
     ] {
         let said = wrong(text);
         assert!(said.contains(why) && !said.contains('\n') && !said.contains('\u{1b}'), "{text}: {said}");

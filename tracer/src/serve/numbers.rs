@@ -12,7 +12,14 @@ use std::{
 use bytes::Bytes;
 use tokio::{sync::watch, time::timeout};
 
-use crate::{metrics::Metrics, sink::Sink, step::Step, summary::Summary, time::BootNs, world::World};
+use crate::{
+    metrics::{Metrics, delivery::Deliveries, text::text},
+    sink::Sink,
+    step::Step,
+    summary::Summary,
+    time::BootNs,
+    world::World,
+};
 
 /// How long an answer may take; there is a step every 50 ms at least.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +81,12 @@ impl Counter {
         Self { metrics, summary, from: BootNs::ZERO, numbers, rests_until: Instant::now() }
     }
 
+    /// Tells what became of what was sent, too.
+    #[must_use]
+    pub fn with_deliveries(self, delivered: Arc<Deliveries>) -> Self {
+        Self { metrics: self.metrics.with_deliveries(delivered), ..self }
+    }
+
     /// What was counted.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -84,7 +97,7 @@ impl Counter {
         if began < self.rests_until && !is_last {
             return Ok(());
         }
-        let text = self.metrics.text(world, &self.summary).map_err(io::Error::other)?;
+        let text = text(self.metrics.families(world, &self.summary)).map_err(io::Error::other)?;
         self.numbers.answer(text, is_last);
         let ended = Instant::now();
         self.rests_until = ended + (ended - began) * REST;

@@ -19,7 +19,7 @@ use super::{
     guests, in_event_loop,
     numbers::{Counter, Numbers},
 };
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::text::CONTENT_TYPE;
 
 /// A port that is open, and not served yet.
 pub struct Scraped {

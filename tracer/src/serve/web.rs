@@ -22,7 +22,7 @@ use super::{
     numbers::Numbers,
     reader::{Reader, Update},
 };
-use crate::{metrics::CONTENT_TYPE, page::live};
+use crate::{metrics::text::CONTENT_TYPE, page::live};
 
 /// What is served, and to whom.
 pub struct Room {

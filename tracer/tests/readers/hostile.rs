@@ -11,7 +11,7 @@ use tracer::{
     ident::{Args, Comm},
     page::{self, About, Clock},
     signal::Signal,
-    sink::Counted,
+    sink::{Counted, Sink},
     source::encode::encode,
     thresholds::Thresholds,
     trace::writer::Writer,
@@ -22,20 +22,25 @@ use tracer_model::{
     story::{after_boot, born, born_in, end, key, kill, running, task},
 };
 
-/// Runs if it is taken for anything but text.
-const SCRIPT: &str = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">";
-
-pub fn page() -> Vec<u8> {
-    let start = start();
+/// Has a sink take it all.
+pub fn tell<S: Sink>(sink: &mut S) {
     let mut detector = Detector::new(&Thresholds::default());
-    let mut history = History::default();
-    let mut sink = Counted::new(&mut history);
-    for (n, kind) in (0..).zip(events(&start)) {
+    let mut sink = Counted::new(sink);
+    for (n, kind) in (0..).zip(events(&start())) {
         let event = Event { at: after_boot(100_000 + 10 * n), cpu: 0, kind };
         let (step, world) = detector.step(&event, &[]);
         sink.step(world, &step).unwrap();
     }
     sink.finish(detector.world()).unwrap();
+}
+
+/// Runs if it is taken for anything but text.
+const SCRIPT: &str = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">";
+
+pub fn page() -> Vec<u8> {
+    let mut history = History::default();
+    tell(&mut history);
+    let start = start();
     let about = About {
         file: tracer::ident::quote(SCRIPT),
         start: &start,

@@ -1,5 +1,6 @@
-//! Recordings read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars and
-//! Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe.
+//! What is recorded or sent, read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars
+//! and Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe, what goes out by
+//! OTLP by the test agent of Datadog.
 //!
 //! They come from PyPI into an environment below `target/`, so `cargo xtask test` asks for them; where they
 //! cannot be had, each test is ignored with the reason.
@@ -12,6 +13,7 @@ use std::{
 };
 
 mod hostile;
+mod receiver;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
@@ -20,6 +22,8 @@ const TRACER: &str = env!("CARGO_BIN_EXE_tracer");
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");
 /// As Debian's package `chromium` installs it.
 const BROWSER: &str = "/usr/bin/chromium";
+/// The packages that read exports, traces and pages.
+const READERS: &str = "readers.txt";
 /// Below `target/`.
 const TMP: &str = env!("CARGO_TARGET_TMPDIR");
 
@@ -28,54 +32,60 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 5] = [
-        ("parquet_and_every_query_of_its_page", parquet),
-        ("perfetto_by_its_own_definitions", perfetto),
-        ("the_trace_by_the_example", example),
-        ("the_page_by_a_browser", page),
-        ("the_live_page_by_a_browser", live_page),
+    let tests: [(&str, Test, &str); 7] = [
+        ("parquet_and_every_query_of_its_page", parquet, READERS),
+        ("perfetto_by_its_own_definitions", perfetto, READERS),
+        ("the_trace_by_the_example", example, READERS),
+        ("the_page_by_a_browser", page, READERS),
+        ("the_live_page_by_a_browser", live_page, READERS),
+        ("otlp_over_grpc", receiver::grpc, receiver::RECEIVERS),
+        ("otlp_over_http", receiver::http, receiver::RECEIVERS),
     ];
-    let python = Python::find();
+    let pythons = [READERS, receiver::RECEIVERS].map(|packages| (packages, Python::find(packages)));
     let has_browser = Path::new(BROWSER).exists();
-    let trials = tests.map(|(name, test)| match &python {
-        Ok(_) if name.ends_with("browser") && !has_browser => {
-            assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there is no {BROWSER}");
-            Trial::test(name, || Ok(())).with_kind(format!("cannot run: there is no {BROWSER}")).with_ignored_flag(true)
-        }
-        Ok(python) => {
-            let python = python.clone();
-            Trial::test(name, move || {
-                test(&python);
-                Ok::<_, Failed>(())
-            })
-        }
-        Err(why) => {
-            let kind = format!("cannot run: {why}");
-            Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
+    let trials = tests.map(|(name, test, packages)| {
+        let python = pythons.iter().find(|(with, _)| *with == packages).map(|(_, python)| python);
+        match python.unwrap() {
+            Ok(_) if name.ends_with("browser") && !has_browser => {
+                assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there is no {BROWSER}");
+                ignored(name, &format!("there is no {BROWSER}"))
+            }
+            Ok(python) => {
+                let python = python.clone();
+                Trial::test(name, move || {
+                    test(&python);
+                    Ok::<_, Failed>(())
+                })
+            }
+            Err(why) => ignored(name, why),
         }
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
 }
 
-/// An interpreter that has the packages.
+fn ignored(name: &str, why: &str) -> Trial {
+    Trial::test(name, || Ok(())).with_kind(format!("cannot run: {why}")).with_ignored_flag(true)
+}
+
+/// An interpreter that has the packages of a list.
 #[derive(Clone)]
 struct Python(PathBuf);
 
 impl Python {
     /// Makes the environment, unless it is there; or says why it cannot be had, in one line.
-    fn find() -> Result<Self, String> {
+    fn find(packages: &str) -> Result<Self, String> {
         if env::var_os("TRACER_TESTS_READERS").is_none() {
             return Err("`cargo xtask test` installs what reads the exports".to_owned());
         }
-        let made = Self::make();
+        let made = Self::make(packages);
         // Where everything must run, what cannot be had is a failure.
         assert!(made.is_ok() || env::var_os("TRACER_TESTS_STRICT").is_none(), "{:?}", made.err());
         made
     }
 
-    fn make() -> Result<Self, String> {
-        let wanted = fs::read_to_string(readers("requirements.txt")).map_err(|error| error.to_string())?;
-        let folder = Path::new(TMP).join("readers");
+    fn make(packages: &str) -> Result<Self, String> {
+        let wanted = fs::read_to_string(readers(packages)).map_err(|error| error.to_string())?;
+        let folder = Path::new(TMP).join(packages.trim_end_matches(".txt"));
         let python = folder.join("bin/python");
         let stamp = folder.join("has");
         if fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {
@@ -84,9 +94,14 @@ impl Python {
         let path = folder.to_string_lossy();
         run(Command::new("python3").args(["-m", "venv", "--clear", &path]))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "-r"];
-        run(Command::new(&python).args(pip).arg(readers("requirements.txt")))?;
+        run(Command::new(&python).args(pip).arg(readers(packages)))?;
         fs::write(&stamp, wanted).map_err(|error| error.to_string())?;
         Ok(Self(python))
+    }
+
+    /// A program of its packages.
+    fn program(&self, name: &str) -> PathBuf {
+        self.0.with_file_name(name)
     }
 
     /// What a script prints.

@@ -101,9 +101,9 @@ pub(super) fn repeated<'a>(world: &'a World, last: &'a Finding, all: &Together) 
 }
 
 pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine<'a> {
-    let (confidence, confidence_note) = match &finding.confidence {
-        Confidence::Certain => ("certain", None),
-        Confidence::Incomplete(note) => ("incomplete", Some(note.as_str())),
+    let confidence_note = match &finding.confidence {
+        Confidence::Certain => None,
+        Confidence::Incomplete(note) => Some(note.as_str()),
     };
     FindingLine {
         rule: finding.rule.name,
@@ -116,7 +116,7 @@ pub(super) fn finding<'a>(world: &'a World, finding: &'a Finding) -> FindingLine
         since: Wall::new(world, finding.since),
         since_boot_ns: Digits(finding.since),
         process: Process::new(world, &finding.process),
-        confidence,
+        confidence: finding.confidence.id(),
         confidence_note,
         headline: &finding.headline,
         message: finding.message(),

@@ -1,9 +1,9 @@
-//! `getent(1)`, which asks whatever the system's user database is made of.
+//! `getent(1)`, which asks whatever the system's databases of users and hosts are made of (nsswitch.conf(5)). Not by the C
+//! library's functions: they load modules at run time, which ends a program that is linked statically.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     io::Read as _,
-    os::unix::ffi::OsStrExt as _,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,8 +13,6 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
-
-use super::Key;
 
 /// Where it is: Debian and its kin, old systems, NixOS. Never by PATH, which others may have set.
 const PLACES: [&str; 3] = ["/usr/bin/getent", "/bin/getent", "/run/current-system/sw/bin/getent"];
@@ -26,23 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// There is no such program here, so nothing but files can be asked.
 pub struct NoProgram;
 
-/// What it says of somebody; nothing if it knows nobody, fails, or takes too long.
-pub fn ask(database: &str, key: Key<'_>) -> Result<Vec<u8>, NoProgram> {
+/// What it says of a key in a database; nothing if it knows none, fails, or takes too long.
+///
+/// # Errors
+/// If there is no such program.
+pub fn ask(database: &str, key: &OsStr) -> Result<Vec<u8>, NoProgram> {
     let program = PLACES.into_iter().map(Path::new).find(|place| place.exists()).ok_or(NoProgram)?;
-    let key: OsString = match key {
-        Key::Uid(uid) => uid.to_string().into(),
-        Key::Name(name) if is_name(name) => name.to_owned(),
-        Key::Name(_) => return Ok(Vec::new()),
-    };
     let mut command = Command::new(program);
     command.args(["--", database]).arg(key).env_clear().stdin(Stdio::null()).stderr(Stdio::null());
     Ok(answer(&mut command, PATIENCE).unwrap_or_default())
-}
-
-/// It takes digits for a number.
-fn is_name(name: &OsStr) -> bool {
-    let bytes = name.as_bytes();
-    !bytes.is_empty() && !bytes.iter().all(u8::is_ascii_digit)
 }
 
 /// Standard output of a program that ends well, in time.
@@ -86,11 +76,5 @@ mod tests {
         assert_eq!(said("echo a", PATIENCE).as_deref(), Some(&b"a\n"[..]));
         assert_eq!(said("echo a; exit 2", PATIENCE), None);
         assert_eq!(said("echo a; exec sleep 1000", Duration::from_millis(50)), None, "it hangs, and is ended");
-    }
-
-    #[test]
-    fn a_number_is_no_name() {
-        assert!(is_name("ann".as_ref()) && is_name("0ann".as_ref()));
-        assert!(!is_name("1000".as_ref()) && !is_name("".as_ref()));
     }
 }
