@@ -335,6 +335,11 @@ impl World {
         self.snapshots.is_whole()
     }
 
+    /// Whether all processes were listed once, whatever was lost since.
+    pub fn was_listed(&self) -> bool {
+        self.snapshots.was_listed()
+    }
+
     /// Whether events were lost at or after a time, or the world has not been compared with the kernel since the last
     /// loss: conclusions about that time are incomplete.
     pub fn is_gap_since(&self, at: BootNs) -> bool {

@@ -180,7 +180,7 @@ impl Select {
                 }
                 match &step.event.kind {
                     EventKind::Start(start) => *info = Some(start.clone()),
-                    EventKind::Lost(loss) => held.push(Held::Lost(moment, *loss)),
+                    EventKind::Lost(loss) if loss.total() > 0 => held.push(Held::Lost(moment, *loss)),
                     EventKind::Container(container) => held.push(Held::Container(moment, container.clone())),
                     _ => {}
                 }
@@ -218,7 +218,10 @@ impl Select {
         match &step.event.kind {
             EventKind::Lost(loss) => {
                 *is_torn = true;
-                show(moment, Item::Lost(loss))?;
+                // An image of a world that is not whole may not know what it lacks.
+                if loss.total() > 0 {
+                    show(moment, Item::Lost(loss))?;
+                }
             }
             EventKind::Container(container) if filter.shows_container(container) => {
                 show(moment, Item::Container(container))?;

@@ -104,9 +104,11 @@ impl View<'_> {
     }
 
     /// Whether the stream can be read from here on with an image of the world: it is complete, and says all that will
-    /// be needed of the command.
-    fn can_cut(&self) -> bool {
-        self.world.is_whole() && self.world.command().is_none_or(|command| command.end.is_none())
+    /// be needed of the command. If there is too much already, an image will do that says that it is not complete:
+    /// whoever causes losses without end must not make a recorder grow without end.
+    fn can_cut(&self, is_too_much: bool) -> bool {
+        let is_good = self.world.is_whole() || (is_too_much && self.world.was_listed());
+        is_good && self.world.command().is_none_or(|command| command.end.is_none())
     }
 
     /// An image of the world: records, one after the other.

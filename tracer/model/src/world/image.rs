@@ -43,6 +43,8 @@ impl World {
         let thresholds = self.stream.thresholds.clone().map(EventKind::Thresholds);
         let others = self.image_of_containers().into_iter().chain(limits).chain(command).chain(root).chain(thresholds);
         events.extend(others.map(|kind| event(now, kind)));
+        // Of a world that is not whole, no reader is to believe that it is.
+        events.extend(self.snapshots.missing().map(|lost| event(now, EventKind::Lost(lost))));
         events.push(event(now, EventKind::SnapshotEnd));
         events
     }

@@ -22,6 +22,8 @@ pub(super) struct Snapshots {
     is_whole: bool,
     /// When something was lost last.
     gap: Option<BootNs>,
+    /// What was lost since the world was whole.
+    missing: Loss,
 }
 
 /// What a complete list says of those that are not on it.
@@ -49,12 +51,16 @@ impl Snapshots {
         }
         self.listed_at = self.began;
         self.is_whole = !self.is_torn;
+        if self.is_whole {
+            self.missing = Loss::default();
+        }
         Some(if std::mem::take(&mut self.is_unread) { Unlisted::Gone } else { Unlisted::NotFound })
     }
 
     /// Records are missing.
     pub(super) fn lose(&mut self, at: BootNs, lost: &Loss) {
         self.lacks(at);
+        self.missing.add(lost);
         self.is_torn = true;
         self.is_unread |= lost.unreadable > 0;
         // Of a damaged trace: the missing part may have been in the list.
@@ -69,6 +75,18 @@ impl Snapshots {
     /// Whether the world was compared with the kernel, and nothing has been lost since.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// Whether there was a list at all.
+    pub(super) fn was_listed(&self) -> bool {
+        self.listed_at > BootNs::ZERO
+    }
+
+    /// What was lost since the world was whole; `None` if it is. What a damaged trace lacks is lost in general.
+    pub(super) fn missing(&self) -> Option<Loss> {
+        let Loss { undecodable, unreadable, .. } = self.missing;
+        let missing = Loss { undecodable: undecodable.saturating_add(unreadable), unreadable: 0, ..self.missing };
+        (!self.is_whole).then_some(missing)
     }
 
     /// Whether something was lost at or after a time, or there was no complete list since the last loss.

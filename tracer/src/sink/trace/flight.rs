@@ -178,7 +178,7 @@ impl Flight {
             None => error,
         };
         shot.part.record(view, record).map_err(named)?;
-        if now >= shot.until && view.can_cut() {
+        if now >= shot.until && view.can_cut(now >= shot.until + AFTER) {
             self.land(now, 0)?;
             if !self.place.keeps_on() {
                 self.memory.begin_segment(now, &view.image())?;

@@ -28,6 +28,8 @@ const LEVEL: i32 = 1;
 pub struct Memory {
     /// How long records are kept.
     before: Span,
+    /// How many bytes, compressed, are kept.
+    most: usize,
     /// What is recorded, and how, with the thresholds of now.
     info: Option<StartInfo>,
     segments: VecDeque<Segment>,
@@ -74,7 +76,16 @@ pub(super) struct Extent {
 impl Memory {
     /// Records are kept for that long, if there is room.
     pub fn new(before: Span) -> Self {
-        Self { before, info: None, segments: VecDeque::new(), kept: 0, open: Vec::new(), open_at: BootNs::ZERO, cut: 0 }
+        Self {
+            before,
+            most: MEMORY,
+            info: None,
+            segments: VecDeque::new(),
+            kept: 0,
+            open: Vec::new(),
+            open_at: BootNs::ZERO,
+            cut: 0,
+        }
     }
 
     /// What is recorded, and how, as it was at the beginning of what is kept; `None` before the start.
@@ -112,7 +123,8 @@ impl Memory {
         let segment_time = self.segment_time();
         let Some(segment) = self.segments.back_mut() else { return Ok(()) };
         segment.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
-        if view.can_cut() && (now - segment.at >= segment_time || segment.size >= MEMORY / 8) {
+        let is_due = now - segment.at >= segment_time || segment.size >= self.most / 8;
+        if is_due && view.can_cut(segment.size >= self.most / 4) {
             self.begin_segment(now, &view.image())?;
             self.forget(now);
         }
@@ -132,8 +144,7 @@ impl Memory {
     /// From compressing.
     pub(super) fn begin_segment(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
         self.pack()?;
-        let packed = parts(image, BLOCK).map(|part| zstd::bulk::compress(part, LEVEL).map(Bytes::from));
-        let image = packed.collect::<io::Result<Vec<_>>>()?;
+        let image = parts(image, BLOCK).map(packed).collect::<io::Result<Vec<_>>>()?;
         let size = image.iter().map(Bytes::len).sum();
         self.kept += size;
         let cpu_before = live::cpu_time();
@@ -145,10 +156,10 @@ impl Memory {
     /// Compresses what has come since.
     fn pack(&mut self) -> io::Result<()> {
         let Some(segment) = self.segments.back_mut().filter(|_| !self.open.is_empty()) else { return Ok(()) };
-        let block = zstd::bulk::compress(&self.open, LEVEL)?;
+        let block = packed(&self.open)?;
         segment.size += block.len();
         self.kept += block.len();
-        segment.blocks.push((self.open_at, block.into()));
+        segment.blocks.push((self.open_at, block));
         self.open.clear();
         Ok(())
     }
@@ -157,7 +168,7 @@ impl Memory {
     fn forget(&mut self, now: BootNs) {
         while let [_, next, ..] = &*self.segments.make_contiguous() {
             let is_old = next.at + self.before <= now;
-            if !is_old && self.kept + self.open.len() <= MEMORY {
+            if !is_old && self.kept + self.open.len() <= self.most {
                 break;
             }
             if let Some(oldest) = self.segments.pop_front() {
@@ -234,6 +245,79 @@ impl Memory {
     }
 }
 
+/// Compressed, with no more room than that takes: what zstd returns has room for what cannot be compressed.
+fn packed(records: &[u8]) -> io::Result<Bytes> {
+    Ok(Bytes::copy_from_slice(&zstd::bulk::compress(records, LEVEL)?))
+}
+
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     zstd::bulk::decompress(packed, CHUNK_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Seek as _, ops::ControlFlow};
+
+    use super::*;
+    use crate::{
+        detector::Detector,
+        event::{Event, Exec, Loss},
+        ident::{Args, Comm},
+        source::{encode::encode, trace::Trace},
+        story::{after_boot, born, running, start, task},
+        trace::file,
+    };
+
+    #[test]
+    fn what_is_packed_takes_no_more_room_than_its_length() {
+        let packed = Vec::from(packed(&[0; BLOCK]).unwrap());
+        assert!(packed.len() < 1000 && packed.capacity() < 2 * packed.len(), "{}", packed.capacity());
+    }
+
+    /// Whoever causes losses without end, as an ordinary user can with a storm of signals, must not make it grow.
+    #[test]
+    fn a_world_that_is_never_whole_again_does_not_make_memory_grow() {
+        const MOST: usize = 4 << 20;
+        let mut detector = Detector::new(&Thresholds::default());
+        let mut memory = Memory { most: MOST, ..Memory::new(Span::seconds(60)) };
+        let mut random = fastrand::Rng::with_seed(7);
+        let list = [EventKind::SnapshotBegin, EventKind::Row(Box::new(running(born(1, 0)))), EventKind::SnapshotEnd];
+        let mut kinds: Vec<_> = [start(&Thresholds::default())].into_iter().chain(list).collect();
+        kinds.extend((0..40_000).map(|n| match n % 100 {
+            0 => EventKind::Lost(Loss { undecodable: 1, ..Loss::default() }),
+            _ => {
+                let bytes: Vec<_> = (0..400).map(|_| random.u8(1..)).collect();
+                let args = Args { bytes: bytes.into(), ..Args::default() };
+                let exec = Exec { task: task(1), comm: Comm::cut(b"x"), old_tid: 1, args, mount_ns: 0, ignored: None };
+                EventKind::Exec(Box::new(exec))
+            }
+        }));
+        for (n, kind) in (0..).zip(kinds) {
+            let event = Event { at: after_boot(1_000 + n), cpu: 0, kind };
+            let mut record = Vec::new();
+            encode(&event, &mut record);
+            let (step, world) = detector.step(&event, &record);
+            memory.step(world, &step).unwrap();
+            let kept = memory.kept + memory.open.len();
+            assert!(kept <= MOST + MOST / 4 + 2 * BLOCK, "{kept} after {n} records");
+        }
+        assert!(!detector.world().is_whole() && memory.cut() > 0);
+
+        // What is left can be read, and does not claim to be whole.
+        let mut saved = file::in_memory().unwrap();
+        memory.save(saved.try_clone().unwrap(), after_boot(50_000)).unwrap();
+        saved.rewind().unwrap();
+        let mut trace = Trace::of(saved).unwrap();
+        let mut read = Detector::new(&Thresholds::default());
+        let mut lost = 0;
+        let play = trace.play(|event, record| {
+            if let EventKind::Lost(loss) = &event.kind {
+                lost += loss.undecodable;
+            }
+            read.step(event, record);
+            Ok(ControlFlow::Continue(()))
+        });
+        play.unwrap();
+        assert_eq!((read.world().process_count(), read.world().is_whole(), lost), (1, false, 400));
+    }
 }

@@ -119,8 +119,12 @@ impl Store for Rotating {
         let Some(part) = &mut self.part else { return Ok(()) };
         self.signals += u64::from(matches!(view.event.kind, EventKind::Signal(_)));
         part.record(view, record).map_err(|error| naming(&self.path, error))?;
-        let is_whole = view.world.is_whole() && view.world.command().is_none_or(|command| command.end.is_none());
-        if is_whole && part.size() >= self.limit { self.rotate(view) } else { Ok(()) }
+        let size = part.size();
+        if size >= self.limit && view.can_cut(size >= self.limit.saturating_mul(2)) {
+            self.rotate(view)
+        } else {
+            Ok(())
+        }
     }
 
     fn end(&mut self, view: View<'_>, end: End) -> io::Result<()> {
