@@ -3,7 +3,7 @@
 //! Whoever reads them gets them between two steps, so they belong together. What processes and containers choose (their
 //! names) makes labels; there is a bound for how many sets of labels there are ([`bounded`]).
 
-use std::{cmp::Reverse, collections::BTreeMap, io, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, io};
 
 use rustix::time::{ClockId, clock_gettime};
 use tracer_common::RecordKind;
@@ -23,11 +23,12 @@ use crate::{
 mod bounded;
 pub mod delivery;
 pub mod family;
+pub mod own;
 pub mod text;
 
 use bounded::Bounded;
-use delivery::Deliveries;
 use family::{Family, Histogram, Labels, Unit, Values};
+use own::Own;
 
 /// Before the names of all metrics.
 pub const PREFIX: &str = "tracer";
@@ -50,7 +51,7 @@ pub struct Metrics {
     stops: Histogram,
     wasted: Histogram,
     ages: Histogram,
-    delivered: Option<Arc<Deliveries>>,
+    own: Own,
 }
 
 /// A signal that did nothing.
@@ -93,28 +94,28 @@ impl Default for Metrics {
             stops: Histogram::new(&STOPS),
             wasted: Histogram::new(&STOPS),
             ages: Histogram::new(&AGES),
-            delivered: None,
+            own: Own::default(),
         }
     }
 }
 
 impl Metrics {
-    /// With what became of what was sent.
-    pub fn with_deliveries(self, delivered: Arc<Deliveries>) -> Self {
-        Self { delivered: Some(delivered), ..self }
+    /// With what the tracer knows about itself.
+    pub fn with_own(self, own: Own) -> Self {
+        Self { own, ..self }
     }
 
     /// All of them. `summary` counts the same steps.
     pub fn families(&self, world: &World, summary: &Summary) -> Vec<Family> {
         let mut families = self.counted(summary);
-        families.extend(self.delivered.as_ref().map(|delivered| delivered.family()));
+        families.extend(self.own.families());
         families.extend(now(world));
         families
     }
 
     /// What happened since the start.
     fn counted(&self, summary: &Summary) -> Vec<Family> {
-        let Self { from: _, lost, adopted, found, withdrawn, stops, wasted, ages, delivered: _ } = self;
+        let Self { from: _, lost, adopted, found, withdrawn, stops, wasted, ages, own: _ } = self;
         let by = |label, counts: &BTreeMap<&'static str, u64>| {
             counts.iter().map(|(&word, &count)| (labels([(label, word)]), count)).collect()
         };

@@ -4,6 +4,7 @@ pub use tracer_model::wire::{decode, encode};
 
 pub mod ages;
 pub mod containers;
+pub mod fill;
 mod held;
 pub mod hooks;
 pub mod kernel_log;

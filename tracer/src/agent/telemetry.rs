@@ -25,6 +25,7 @@ use crate::{
     metrics::{
         Metrics,
         delivery::{Deliveries, Outcome},
+        own::Own,
     },
     sink::{
         Sink,
@@ -63,18 +64,12 @@ impl Telemetry {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn new(
-        courier: UnixStream,
-        filter: Filter,
-        each: bool,
-        interval: Duration,
-        counts: Arc<Deliveries>,
-    ) -> io::Result<Self> {
+    pub fn new(courier: UnixStream, filter: Filter, each: bool, interval: Duration, own: Own) -> io::Result<Self> {
         let select = Select::new(filter, &[]);
-        let channel = Channel::open(courier, counts.clone())?;
+        let channel = Channel::open(courier, own.deliveries.clone().unwrap_or_default())?;
         Ok(Self {
             select: if each { select } else { select.few() },
-            metrics: Metrics::default().with_deliveries(counts),
+            metrics: Metrics::default().with_own(own),
             summary: Summary::default(),
             from: BootNs::ZERO,
             interval: Span(u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX)),

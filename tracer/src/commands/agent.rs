@@ -41,7 +41,7 @@ use crate::{
     },
     filter::Filter,
     ident::{file_name, quote},
-    metrics::delivery::Deliveries,
+    metrics::own::Own,
     pump::{Pace, Pump, event_loop, sleep},
     serve::Scraped,
     sink::{
@@ -51,6 +51,7 @@ use crate::{
     },
     source::{
         containers,
+        fill::Fill,
         live::Live,
         load::LoadOptions,
         witness::{Witness, serve as help_out},
@@ -75,7 +76,7 @@ pub fn run(options: &cli::Agent) -> Result<ExitCode> {
     let witness = Witness::start(file).context("cannot start the helper that looks as root")?;
     let mut live = live.with_witness(witness);
     say(format_args!("the agent {}", opened.confine(&mut live)?));
-    let (sinks, out) = opened.sinks(&config.settings)?;
+    let (sinks, out) = opened.sinks(&config.settings, live.fill())?;
     let agent = Agent { file, config, supervisor: Supervisor::default() };
     event_loop()?.block_on(agent.watch(live, &load, sinks, out.as_ref())).context("agent")?;
     Ok(ExitCode::SUCCESS)
@@ -166,7 +167,7 @@ impl Opened {
         Ok(confined)
     }
 
-    fn sinks(self, settings: &Settings) -> Result<(Sinks, Option<Drain>)> {
+    fn sinks(self, settings: &Settings, fill: Arc<Fill>) -> Result<(Sinks, Option<Drain>)> {
         let Self { user: _, numbers, door, shelf, messenger, courier } = self;
         let Settings { findings: shown, recorder, reactions, otlp, .. } = settings;
         let a_minute = reactions.reactions_a_minute;
@@ -174,17 +175,11 @@ impl Opened {
         if let Some(numbers) = &numbers {
             say(format_args!("numbers for Prometheus: http://{}/metrics", numbers.address()?));
         }
-        let counter = numbers.map(Scraped::serve).transpose()?;
-        let delivered = Arc::new(Deliveries::default());
-        let telemetry = courier.map(|courier| {
-            let filter = Filter::from(&shown.filter);
-            Telemetry::new(courier, filter, shown.each, otlp.otlp_interval, delivered.clone())
-        });
+        let own = Own { fill: Some(fill), deliveries: courier.as_ref().map(|_| Arc::default()) };
+        let counter = numbers.map(Scraped::serve).transpose()?.map(|counter| counter.with_own(own.clone()));
+        let telemetry = courier
+            .map(|courier| Telemetry::new(courier, Filter::from(&shown.filter), shown.each, otlp.otlp_interval, own));
         let telemetry = telemetry.transpose().context("cannot speak to the courier")?;
-        let counter = match &telemetry {
-            Some(_) => counter.map(|counter| counter.with_deliveries(delivered)),
-            None => counter,
-        };
         let flight = (!recorder.before.is_zero()).then(|| Flight::shelved(shelf, recorder.before).with_door(door));
         let recorder = flight.map(|flight| {
             let filter = Filter::from(&settings.findings.filter);

@@ -22,6 +22,8 @@ pub enum Unit {
     One,
     /// Seconds.
     Seconds,
+    /// Bytes.
+    Bytes,
 }
 
 impl Unit {
@@ -30,6 +32,7 @@ impl Unit {
         match self {
             Self::One => "",
             Self::Seconds => "_seconds",
+            Self::Bytes => "_bytes",
         }
     }
 }

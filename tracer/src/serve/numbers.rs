@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    metrics::{Metrics, delivery::Deliveries, text::text},
+    metrics::{Metrics, own::Own, text::text},
     sink::Sink,
     step::Step,
     summary::Summary,
@@ -81,10 +81,10 @@ impl Counter {
         Self { metrics, summary, from: BootNs::ZERO, numbers, rests_until: Instant::now() }
     }
 
-    /// Tells what became of what was sent, too.
+    /// Tells what the tracer knows about itself, too.
     #[must_use]
-    pub fn with_deliveries(self, delivered: Arc<Deliveries>) -> Self {
-        Self { metrics: self.metrics.with_deliveries(delivered), ..self }
+    pub fn with_own(self, own: Own) -> Self {
+        Self { metrics: self.metrics.with_own(own), ..self }
     }
 
     /// What was counted.

@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, Write},
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,6 +20,7 @@ use crate::{
     rules::Wanted,
     source::{
         decode::{decode, decode_surveyed},
+        fill::{Fill, room_of},
         hooks,
         kernel_log::KernelLog,
         limits,
@@ -35,6 +37,7 @@ use crate::{
 pub struct Live {
     loaded: Loaded,
     ring: RingBuf<MapData>,
+    fill: Arc<Fill>,
     /// The log of the programs, if it was asked for.
     log: Option<EbpfLogger<ProbeLog>>,
     stats: PerCpuArray<MapData, Stats>,
@@ -86,7 +89,7 @@ impl Live {
         }
         let optional = hooks::attach(&mut loaded, options.hooks)?;
         loaded.degraded.extend(optional.degraded);
-        let mut live = Self::open(loaded)?;
+        let mut live = Self::open(loaded, options.ring_size)?;
         live.hooks = HOOKS.iter().map(|&hook| hook.to_owned()).chain(optional.names).collect();
         if options.simulate_loss > 0.0 {
             // A fixed seed, so that a failure can be reproduced.
@@ -133,16 +136,18 @@ impl Live {
     /// # Errors
     /// See [`LoadError`].
     pub fn snapshot_only() -> Result<Self, LoadError> {
-        Self::open(load(&LoadOptions { ring_size: 4096, ..LoadOptions::default() })?)
+        let options = LoadOptions { ring_size: 4096, ..LoadOptions::default() };
+        Self::open(load(&options)?, options.ring_size)
     }
 
-    fn open(mut loaded: Loaded) -> Result<Self, LoadError> {
+    fn open(mut loaded: Loaded, ring_size: u32) -> Result<Self, LoadError> {
         loaded.load_iterators()?;
         let ring = RingBuf::try_from(map(&mut loaded, "EVENTS")?).map_err(map_error)?;
         let stats = PerCpuArray::try_from(map(&mut loaded, "STATS")?).map_err(map_error)?;
         Ok(Self {
             loaded,
             ring,
+            fill: Arc::new(Fill::new(ring_size)),
             log: None,
             stats,
             witness: Witness::here(),
@@ -154,6 +159,11 @@ impl Live {
             simulate: None,
             began: BootNs::ZERO,
         })
+    }
+
+    /// How full the ring buffer was.
+    pub fn fill(&self) -> Arc<Fill> {
+        self.fill.clone()
     }
 
     /// The first event of the stream.
@@ -194,12 +204,18 @@ impl Live {
             log.flush();
         }
         let mut count = 0;
+        let mut room = 0;
         loop {
             if count % TIME_TAKES == TIME_TAKES - 1 && Instant::now() >= until {
+                self.fill.emptied(room);
                 return Ok(Drained { count, is_all: false });
             }
-            let Some(bytes) = self.ring.next() else { return Ok(Drained { count, is_all: true }) };
+            let Some(bytes) = self.ring.next() else {
+                self.fill.emptied(room);
+                return Ok(Drained { count, is_all: true });
+            };
             count += 1;
+            room += room_of(&bytes);
             if header_time(&bytes) < self.began {
                 continue;
             }

@@ -23,7 +23,10 @@ use tempfile::TempDir;
 use tracer::{
     agent::telemetry::Telemetry,
     filter::Filter,
-    metrics::delivery::{Deliveries, Outcome},
+    metrics::{
+        delivery::{Deliveries, Outcome},
+        own::Own,
+    },
 };
 use tracer_model::ident::lies::LIES;
 
@@ -106,7 +109,8 @@ fn delivers(receiver: &Receiver, protocol: &str, port: u16) {
     drop(command);
     let delivered = Arc::new(Deliveries::default());
     let often = Duration::from_millis(100);
-    hostile::tell(&mut Telemetry::new(ours, Filter::default(), true, often, delivered.clone()).unwrap());
+    let own = Own { deliveries: Some(delivered.clone()), fill: None };
+    hostile::tell(&mut Telemetry::new(ours, Filter::default(), true, often, own).unwrap());
     assert!(courier.wait().unwrap().success());
 
     let counts = Outcome::ALL.map(|outcome| delivered.count(outcome));

@@ -23,6 +23,7 @@ pub fn metric(family: Family, times: Times) -> Metric {
     let unit = match unit {
         Unit::One => "",
         Unit::Seconds => "s",
+        Unit::Bytes => "By",
     };
     let point = |(labels, value): (Labels, Value)| number(labels, value, times);
     let cumulative = AggregationTemporality::Cumulative.into();
