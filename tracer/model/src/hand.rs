@@ -3,7 +3,7 @@
 use crate::{
     ident::Identity,
     origin::Certainty,
-    programs::{is_errand, is_runtime, is_shell, is_watcher},
+    programs::{is_client, is_errand, is_runtime, is_shell, is_watcher},
 };
 
 /// Who sent a signal.
@@ -24,6 +24,16 @@ impl<'a> Hand<'a> {
         // An errand of nobody who is known stands for itself.
         let errands = errands.count().min(self.ancestors.len());
         std::iter::once(self.sender).chain(self.ancestors).skip(errands)
+    }
+
+    /// The client of an engine for which a runtime acts, then the client's ancestors. Podman has no daemon: its client is
+    /// an ancestor of the runtime.
+    pub fn client(self) -> &'a [Identity] {
+        let above = || self.ancestors.iter().position(|of| is_client(of.comm.bytes()));
+        match self.asked_by {
+            [] if is_runtime(self.sender.comm.bytes()) => above().map_or(&[], |client| &self.ancestors[client..]),
+            asked_by => asked_by,
+        }
     }
 
     /// Whether a person or a script acts, by a shell.
@@ -113,6 +123,18 @@ mod tests {
         ] {
             assert_eq!(bond(one, other), Some(Certainty::Likely), "{one:?} {other:?}");
         }
+    }
+
+    #[test]
+    fn the_client_is_the_one_that_asked_or_that_started_the_runtime() {
+        let line = [(24, "runc"), (23, "podman"), (20, "bash"), (10, "sshd")].map(|(pid, comm)| process(pid, comm));
+        let client = |from: usize, asked_by: &[Identity]| {
+            let client = Hand { sender: &line[from], ancestors: &line[from + 1..], asked_by }.client();
+            client.iter().map(|of| of.key.tgid).collect::<Vec<_>>()
+        };
+        assert_eq!(client(0, &[]), [23, 20, 10]);
+        assert_eq!(client(0, &[process(30, "docker")]), [30]);
+        assert!(client(1, &[]).is_empty(), "it acts for itself");
     }
 
     #[test]

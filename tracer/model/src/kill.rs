@@ -50,6 +50,9 @@ pub struct Kill {
     /// Another sender's signal of that number was queued as well, and whether the program took one of them by itself does
     /// not show.
     pub has_rival: bool,
+    /// Of a fault: the process is pid 1 and had called abort(3), whose SIGABRT the kernel dropped; what abort(3) does then
+    /// is the fault.
+    pub aborted: bool,
     /// The sender was only a thread of a process that lives: of a signal that comes with an end
     /// (`PR_SET_PDEATHSIG` asks for that of the thread that made the child, `PTRACE_O_EXITKILL` of that which traces).
     pub sender_lives: bool,

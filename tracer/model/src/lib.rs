@@ -19,6 +19,7 @@ pub mod origin;
 pub mod programs;
 pub mod rules;
 pub mod scope;
+mod servers;
 pub mod signal;
 pub mod step;
 pub mod stop;

@@ -33,10 +33,47 @@ pub fn is_shell(name: &[u8]) -> bool {
     SHELLS.contains(&name)
 }
 
-/// Whether a program is a shell: by its name, or by the command line that a script has.
+/// Whether a program is a shell: by its name, or by the command line that a script has. Busybox is what its first word
+/// names (`busybox sleep 9`).
 pub fn is_script(name: &[u8], args: &Args) -> bool {
-    let interpreter = args.iter().next().map(file_name);
-    is_shell(name) || interpreter.is_some_and(is_shell)
+    let mut words = args.iter().map(file_name);
+    match words.next() {
+        Some(b"busybox") => words.next().is_none_or(is_shell),
+        interpreter => is_shell(name) || interpreter.is_some_and(is_shell),
+    }
+}
+
+/// What a shell runs, as far as its command line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script {
+    /// Commands, or a file of them.
+    Plain,
+    /// Commands that write to each other: `sh -c 'app | tee log'`.
+    Pipeline,
+}
+
+/// What a program runs that is a shell.
+pub fn script(name: &[u8], args: &Args) -> Option<Script> {
+    let of = || if args.iter().skip(1).any(is_pipeline) { Script::Pipeline } else { Script::Plain };
+    is_script(name, args).then(of)
+}
+
+/// Whether a shell's command has a `|` outside of quotes that is no `||`.
+fn is_pipeline(command: &[u8]) -> bool {
+    let mut quote = None;
+    let bare: Vec<u8> = command
+        .iter()
+        .map(|&byte| {
+            match quote {
+                Some(open) if byte == open => quote = None,
+                Some(_) => {}
+                None if matches!(byte, b'\'' | b'"') => quote = Some(byte),
+                None => return byte,
+            }
+            b' '
+        })
+        .collect();
+    bare.split(|&byte| byte != b'|').any(|pipe| pipe.len() == 1)
 }
 
 /// Shells that hardly anybody writes scripts in.
@@ -67,6 +104,11 @@ const ERRANDS: [&[u8]; 11] =
 /// Whether a program of that name does nothing but what its parent wants.
 pub fn is_errand(name: &[u8]) -> bool {
     ERRANDS.contains(&name)
+}
+
+/// Whether a program of that name keeps the terminals of others, in windows and sessions of its own.
+pub fn is_multiplexer(name: &[u8]) -> bool {
+    name.starts_with(b"tmux") || [&b"screen"[..], b"SCREEN", b"zellij"].contains(&name)
 }
 
 /// Programs that start helpers by the same name, and end them when these are not needed any more.
@@ -122,6 +164,39 @@ mod tests {
             assert!(!is_prompt(b"bash", &args(line)), "{line}");
         }
         assert!(is_prompt(b"fish", &args("fish")) && !is_prompt(b"redis", &args("redis")));
+    }
+
+    #[test]
+    fn a_pipeline_is_one_outside_of_quotes() {
+        for (command, is) in [
+            ("app | tee log", true),
+            ("app|tee log", true),
+            ("app 2>&1 |& tee log", true),
+            ("app || exit 1", false),
+            ("exec app '--only=a|b'", false),
+            ("app \"a|b\" | tee 'x'", true),
+            ("app", false),
+        ] {
+            assert_eq!(is_pipeline(command.as_bytes()), is, "{command}");
+        }
+        let args = crate::story::args;
+        assert_eq!(script(b"sh", &args("sh -c app|tee")), Some(Script::Pipeline));
+        assert_eq!(script(b"sh", &args("sh run.sh")), Some(Script::Plain));
+        assert_eq!(script(b"app", &args("app -c a|b")), None);
+    }
+
+    #[test]
+    fn busybox_is_a_shell_where_its_first_word_says_so() {
+        let args = crate::story::args;
+        for (line, is) in [
+            ("/bin/busybox sleep 9", false),
+            ("busybox httpd -f", false),
+            ("/bin/busybox sh -c app", true),
+            ("busybox", true),
+            ("", true),
+        ] {
+            assert_eq!(is_script(b"busybox", &args(line)), is, "{line}");
+        }
     }
 
     #[test]

@@ -22,7 +22,6 @@ mod origins;
 mod orphan_adopted;
 mod pid_pressure;
 mod pty_pressure;
-mod servers;
 mod signal_ignored;
 mod signal_not_forwarded;
 mod signal_queue_overflow;

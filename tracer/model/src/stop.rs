@@ -5,7 +5,7 @@ use crate::{
     hand::Hand,
     ident::{Args, Identity},
     origin::{Certainty, Former, Origin},
-    programs::is_script,
+    programs::{Script, script},
     signal::{Aim, Signal, Verdict, killer::Killer},
     time::{BootNs, Seq, Span},
 };
@@ -168,14 +168,31 @@ impl Stop {
             let unsure = self.asked.iter().filter(|series| is_taken(&series.first) && after(&series.first) < AT_ONCE);
             unsure.filter(|series| series.meaning != Meaning::End).max_by_key(|series| series.last)
         };
+        // Somebody else has asked for more (SIGQUIT), and that was answered at once.
+        let is_late = |asked: &Request, more: &Request| {
+            more.at - asked.at > SURELY_IF_UNSURE
+                && after(more) < SURELY_IF_UNSURE
+                && more.sender.key != asked.sender.key
+        };
+        let more = || last_unsure().filter(|series| series.meaning == Meaning::Perhaps).map(|series| &series.first);
         let (asked, surely) = match self.since(is_end) {
-            Some(asked) => (asked, SURELY),
+            Some(asked) => match more().filter(|more| is_late(asked, more)) {
+                Some(more) => (more, SURELY_IF_UNSURE),
+                None => (asked, SURELY),
+            },
             None => (&last_unsure()?.first, SURELY_IF_UNSURE),
         };
         // Another program has begun since: what that one does is no answer to what this one got.
         let is_other = self.executed.as_ref().is_some_and(|executed| executed.at > asked.at);
         let is_certain = asked.verdict == Verdict::Delivered && after(asked) < surely;
         (!is_other).then_some((asked, is_certain))
+    }
+
+    /// What had asked for the end before, by somebody else, and had not brought it about.
+    pub fn before(&self, asked: &Request) -> Option<&Request> {
+        let is_before = |of: &Request| of.at < asked.at && asked.at - of.at < USUAL_GRACE;
+        let end = self.since(|series| series.meaning == Meaning::End && is_before(&series.first))?;
+        (end.sender.key != asked.sender.key && end.signal != asked.signal).then_some(end)
     }
 
     /// Requests that the program ignored, unless one that it did not ignore came after them, or shortly before.
@@ -372,8 +389,13 @@ impl ForcedStop {
 
     /// The program that was asked was a shell.
     pub fn runs_shell(&self) -> bool {
+        self.script().is_some()
+    }
+
+    /// What that shell ran.
+    pub(crate) fn script(&self) -> Option<Script> {
         let args = self.stop.executed.as_ref().map_or(&self.args, |executed| &executed.before);
-        is_script(self.asked.target.comm.bytes(), args)
+        script(self.asked.target.comm.bytes(), args)
     }
 
     /// It is the init of a pid namespace, which all of that ends with.

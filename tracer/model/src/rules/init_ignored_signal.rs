@@ -5,7 +5,7 @@ use crate::{
     finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     host::Container,
     ident::{Identity, ProcKey},
-    programs::is_script,
+    programs::{Script, script},
     rules::{Opinion, Rule, manager::Manager, words},
     signal::{self, Sender, Signal},
     thresholds::Thresholds,
@@ -61,6 +61,11 @@ impl Rule for InitIgnoredSignal {
             && world.raises_again(target.key, signal)
         {
             return Opinion::Recheck(world.now() + ENDS, target.key);
+        }
+        // abort(3) does not return: `killed-by` tells of the end.
+        let is_own = matches!(sender, Sender::Process(sender) if sender.key == target.key);
+        if is_own && signal == Signal::ABRT && sent.seen_code() == signal::SI_TKILL {
+            return Opinion::Quiet;
         }
         let family = |sender: &Sender| match sender {
             Sender::Process(sender) => [Part::Name(sender.comm), Part::Family(Some(world.family_of(sender, &[])))],
@@ -177,9 +182,9 @@ fn notes(sent: &Signalled, world: &World) -> Vec<Note> {
     notes.into_iter().flatten().collect()
 }
 
-/// Whether the program of a process is a shell.
-fn runs_shell(target: &Identity, world: &World) -> bool {
-    world.get(target.key).is_some_and(|process| is_script(target.comm.bytes(), &process.args))
+/// What a process runs that is a shell.
+fn script_of(target: &Identity, world: &World) -> Option<Script> {
+    world.get(target.key).and_then(|process| script(target.comm.bytes(), &process.args))
 }
 
 fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
@@ -197,7 +202,7 @@ fn fixes(sent: &Signalled, world: &World) -> Vec<String> {
             "send a signal that the program handles".to_owned(),
         ],
         _ if !is_stop => words::unhandled_news(target, *signal),
-        _ => words::unhandled(target, runs_shell(target, world), *signal, manager.unwrap_or(Manager::SomeEngine)),
+        _ => words::unhandled(target, script_of(target, world), *signal, manager.unwrap_or(Manager::SomeEngine)),
     }
 }
 

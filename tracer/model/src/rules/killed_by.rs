@@ -26,7 +26,7 @@ mod facts;
 mod fixes;
 
 pub(super) use facts::{FACTS, facts};
-pub(super) use fixes::{OUTLIVE, fixes};
+pub(super) use fixes::fixes;
 
 /// What the sender of ends that are alike has in common.
 pub(super) fn alike_sender(kill: &Kill) -> [Part; 2] {
@@ -180,13 +180,19 @@ pub(super) fn briefly(kill: &Kill) -> String {
             None => format!(": {sender} ended, and with it {its} terminal or session"),
         },
         Killer::Terminal => match kill.signal {
-            Signal::HUP => format!(": {its} terminal was hung up"),
+            Signal::HUP => match &kill.sender {
+                Sender::Process(_) => format!(": {sender} hung up {its} terminal"),
+                Sender::Kernel(_) | Sender::Unknown => format!(": {its} terminal was hung up"),
+            },
             signal => {
                 let terminal = kill.call.as_ref().and_then(|call| call.terminal);
                 let terminal = terminal.map_or_else(|| format!("{its} terminal"), |terminal| terminal.to_string());
                 format!(" from {terminal}{}", origins::key(signal).map_or_else(String::new, |key| format!(" ({key})")))
             }
         },
+        Killer::Fault if kill.aborted => {
+            format!(": {} had called abort(), and is pid 1", if kill.count == 1 { "it" } else { "they" })
+        }
         Killer::Fault => match signal::code_name(kill.signal, kill.code) {
             Some(name) => format!(" after a fault ({name})"),
             None => " after a fault".to_owned(),
@@ -265,7 +271,12 @@ pub(super) fn origin(kill: &Kill) -> Option<Note> {
             format!("{it} lost {its} terminal when the leader of the session ended")
         }
         Killer::HangUp => format!("{it} lost {its} terminal, or nobody was left who could continue {its} stopped job"),
-        Killer::Terminal if *signal == Signal::HUP => "the window or the connection was closed".to_owned(),
+        Killer::Terminal if *signal == Signal::HUP => words::hung_up(matches!(sender, Sender::Process(_))).to_owned(),
+        Killer::Fault if kill.aborted => {
+            "the kernel drops SIGABRT that pid 1 sends itself; abort() then executes an instruction that faults, to end \
+             the process all the same"
+                .to_owned()
+        }
         Killer::Fault => killer::fault(*signal, *code).to_owned(),
         Killer::Oom => match &kill.out_of_memory {
             Some(OutOfMemory::Group(Some(path))) => {

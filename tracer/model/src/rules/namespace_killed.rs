@@ -8,7 +8,8 @@ use crate::{
     finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
     kill::{Ending, Fallen, Kill},
-    rules::{Opinion, Rule, Wanted, held::Why, killed_by, signal_not_forwarded, words},
+    origin::Origin,
+    rules::{Opinion, Rule, Wanted, held::Why, killed_by, origins, signal_not_forwarded, words},
     signal::Sender,
     stop::{Request, Stop},
     summary::{and_more, seconds},
@@ -155,10 +156,12 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
     let stop = world.get(init.key).and_then(|init| init.stop.as_deref());
     let answered = stop.and_then(|stop| stop.answered(since)).filter(|_| kill.is_none());
     let asked = answered.map(|(asked, _)| asked);
+    let origin =
+        if kill.is_none() && asked.is_none() { world.end_of_child(init.key, since) } else { Origin::default() };
     let between = stop.zip(asked).and_then(|(stop, asked)| between(stop, asked, fallen));
     let notes = [
         kill.and_then(|kill| words::asked_by(&kill.asked_by)),
-        asked.and_then(|asked| words::asked_by(&asked.asked_by)),
+        asked.and_then(|asked| words::asked_by(asked.hand().client())),
         Some(Note::new("pid 1", format!("{}, which {how}{}", words::short(&init), at(world, answered, since)))),
         kill.and_then(killed_by::origin),
         (others > 0).then(|| Note::new("also", format!("the same cause ended {}", more(others)))),
@@ -168,6 +171,11 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
     ];
     let fixes = if let Some((_, fix)) = between {
         vec![fix]
+    } else if let Some(end) = origin.last() {
+        vec![
+            format!("find out why {} ended: pid 1 exits when it does", end.to.comm),
+            "if the others need a clean end, have pid 1 send them their stop signal first".to_owned(),
+        ]
     } else if let Some(kill) = kill {
         let mut fixes = killed_by::fixes(kill);
         fixes.push(
@@ -196,7 +204,7 @@ fn found(world: &World, ending: &Ending, kill: Option<&Kill>, seq: Seq) -> Opini
     let place = world.place_of(&init);
     Opinion::Found(Box::new(Finding {
         headline: format!("pid 1 of {place} {how}{rest}"),
-        notes: notes.into_iter().flatten().collect(),
+        notes: notes.into_iter().flatten().chain(origins::notes(&origin, since)).collect(),
         fixes,
         evidence: match kill {
             Some(kill) => kill.evidence.clone(),
@@ -351,6 +359,25 @@ mod tests {
             assert_eq!(finding.facts.list("named").len(), 5, "{is_killed}");
             assert_eq!(finding.brief().facts.get("others").processes(), []);
             assert_eq!(story.world().namespace_count(), 1);
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_child_that_pid_1_waited_for_is_why_it_exits() {
+        for (status, ms, is_told) in [(9, 1, true), (3 << 8, 1, true), (0, 1, false), (9, 5_000, false)] {
+            let mut story = three();
+            story.fork(born(2, 1)).exec(2, "bash").wait(2_000, &[(2, b'S', 1)]);
+            if status == 9 {
+                story.signal(kill(2, 11, Signal::KILL));
+            }
+            story.exit(Exit { status: ExitStatus(status), ..end(11, 10, Adopter::None) }).free(11).wait(ms, &[]);
+            story.found.clear();
+            init_exits(&mut story, ExitStatus(0));
+            story.exit(killed(12)).free(12).free(10);
+            let finding = story.found.drain(..).find(|finding| finding.rule.name == DEF.name).unwrap();
+            let because = finding.notes.iter().any(|note| note.label == "because");
+            assert_eq!(because, is_told, "{status} {ms}: {}", finding.message());
+            assert_eq!(finding.fix().starts_with("find out why p11 ended"), is_told, "{}", finding.fix());
         }
     }
 

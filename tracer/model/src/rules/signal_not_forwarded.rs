@@ -7,8 +7,9 @@ use crate::{
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     ident::{Identity, ProcKey},
     kill::Ending,
-    programs::is_script,
-    rules::{Opinion, Rule, manager::Manager, servers, slow_stop, words},
+    programs::{Script, script},
+    rules::{Opinion, Rule, manager::Manager, slow_stop, words},
+    servers,
     signal::Sender,
     stop::{Request, Told},
     summary::seconds,
@@ -201,13 +202,17 @@ fn finding(
 fn fixes(init: &Process, passed_to: &[Identity], asked: &Request) -> Vec<String> {
     let (comm, signal) = (init.comm, asked.signal);
     if !passed_to.is_empty() {
-        return vec![
+        let group = (comm.bytes() == b"supervisord").then(|| {
+            "set stopasgroup=true for a program that is started by a shell, which passes nothing on".to_owned()
+        });
+        let all = [
             format!(
                 "have {comm} signal all of them and wait for them: kill(-1, …) reaches every process in its namespace \
                  (tini -g reaches only the process group of its child, which a daemon leaves by setsid)"
             ),
             "have the program that starts a daemon also stop it".to_owned(),
         ];
+        return group.into_iter().chain(all).collect();
     }
     // It ends at once, whatever its services need.
     if comm.bytes() == b"runsvdir" {
@@ -219,7 +224,10 @@ fn fixes(init: &Process, passed_to: &[Identity], asked: &Request) -> Vec<String>
     }
     // `docker run --init` passes it on to the same program only.
     let above = "run it under an init that signals the whole process group (tini -g, dumb-init)";
-    if is_script(comm.bytes(), &init.args) {
+    let script = script(comm.bytes(), &init.args);
+    if script == Some(Script::Pipeline) {
+        vec![words::unpiped(signal), above.to_owned()]
+    } else if script.is_some() {
         vec![
             words::exec_form(signal, Manager::of_sender(&Sender::Process(asked.sender)).unwrap_or(Manager::SomeEngine)),
             format!("have {comm} pass the signal on and wait (app & {}; wait)", words::trap(signal)),
@@ -384,6 +392,35 @@ mod tests {
             story.wait(2_100, &[(10, b'S', 1)]);
             assert!(found(&mut story).is_empty());
         }
+    }
+
+    #[test]
+    fn supervisord_has_a_setting_for_it() {
+        for (init, is_advised) in [("supervisord", true), ("sh", false)] {
+            let mut story = running();
+            story.exec(10, init).fork(born_in(NS, 13, 4, 12)).exec(13, "app");
+            story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
+            let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+            story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
+            story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+            story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
+            story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
+            let fix = found(&mut story)[0].fix();
+            assert_eq!(fix.starts_with("set stopasgroup=true"), is_advised, "{fix}");
+        }
+    }
+
+    #[test]
+    fn the_advice_for_a_pipeline_names_no_pid_of_its_last_program() {
+        let mut story = Story::new();
+        story.fork(born(3, 1)).exec(3, "runc").fork(born_in(NS, 10, 1, 1)).exec(10, "sh -c app|tee");
+        story.fork(born_in(NS, 11, 2, 10)).exec(11, "app").fork(born_in(NS, 12, 3, 10)).exec(12, "tee");
+        story.now += 10_000 * MS;
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+        story.wait(2_100, &[(10, b'S', 1), (11, b'S', 10), (12, b'S', 10)]);
+        let fix = found(&mut story)[0].fix();
+        assert!(fix.starts_with("do without the pipe") && !fix.contains("$!"), "{fix}");
     }
 
     #[test]

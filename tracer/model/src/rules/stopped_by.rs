@@ -12,7 +12,7 @@ use crate::{
     stop::Request,
     summary::seconds,
     thresholds::Thresholds,
-    time::Seq,
+    time::{Seq, Span},
     world::{Death, Process, World},
 };
 
@@ -92,6 +92,8 @@ struct Answer<'a> {
     /// What it is the main process of.
     what: &'static str,
     passed_to: &'a [Identity],
+    /// What had asked for it before, in vain.
+    before: Option<&'a Request>,
 }
 
 fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
@@ -108,7 +110,10 @@ fn answer(world: &World, key: ProcKey) -> Option<(&Process, Answer<'_>)> {
     let is_of_parent = || world.parent(key).is_some_and(|parent| parent.key == asked.sender.key);
     let is_worker = asked.signal == Signal::ABRT && is_of_parent();
     let what = main_of(world, process, is_worker, asked.is_to_leader)?;
-    Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to }))
+    if what == "session" && is_stopped_with_server(world, process, asked) {
+        return None;
+    }
+    Some((process, Answer { asked, is_certain, death, what, passed_to: &stop.passed_to, before: stop.before(asked) }))
 }
 
 /// What a process is the main process of: nobody asks who has stopped a helper. `is_worker`: its parent takes it for hung.
@@ -141,6 +146,21 @@ fn main_of(world: &World, process: &Process, is_worker: bool, is_to_leader: bool
     world.is_tree_root(process.key).then_some("tree")
 }
 
+/// A worker that leads a session of its own (postgres), and whose server was asked to stop: that is told of the server.
+fn is_stopped_with_server(world: &World, worker: &Process, asked: &Request) -> bool {
+    let parent = worker.adoption.map(|adoption| adoption.from.key).or_else(|| Some(world.parent(worker.key)?.key));
+    let server = parent.filter(|&parent| parent == asked.sender.key).and_then(|parent| world.get(parent));
+    let Some(server) = server.filter(|server| server.comm == worker.comm) else { return false };
+    let stop = server.stop.as_deref().and_then(|stop| stop.asked_last());
+    stop.is_some_and(|stop| {
+        let is_meant = stop.signal != Signal::HUP && stop.at <= asked.at && asked.at - stop.at <= LONGEST_STOP;
+        is_meant && main_of(world, server, false, stop.is_to_leader).is_some()
+    })
+}
+
+/// A server that was asked to stop ends its workers within this time.
+const LONGEST_STOP: Span = Span::seconds(120);
+
 /// Other rules report an end that took other processes with it, or that was part of another end.
 fn is_told_otherwise(world: &World, ending: &Ending) -> bool {
     ending.nested || ending.bystanders > 0 || signal_not_forwarded::of_end(world, ending).is_some()
@@ -153,7 +173,7 @@ fn is_end_of_child(world: &World, process: &Process, asked: &Request, death: &De
 }
 
 fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Finding {
-    let Answer { asked, is_certain, death, what, passed_to } = *answer;
+    let Answer { asked, is_certain, death, what, passed_to, before } = *answer;
     let name = process.identity();
     let took_ns = death.at - asked.at;
     let Request { signal, sender, .. } = *asked;
@@ -165,6 +185,13 @@ fn found(world: &World, process: &Process, answer: &Answer<'_>, seq: Seq) -> Fin
         asked.former.as_ref().map(|former| words::former(former, asked.at)),
         is_init.then(|| Note::new("pid 1", words::short(&name))),
         Note::maybe("passed on", words::to(passed_to)),
+        before.map(|before| {
+            let after = seconds(asked.at - before.at);
+            Note::new(
+                "before",
+                format!("{}{}: it had not ended {after} later", before.signal, words::briefly(world, before)),
+            )
+        }),
     ];
     Finding {
         confidence: confidence(asked, is_certain),
@@ -338,6 +365,81 @@ mod tests {
         story.event(EventKind::Container(Box::new(web))).event(EventKind::Contained(key(8), "3f2e".into()));
         story.signal(handled(3, 8, Signal::TERM));
         assert_eq!(exits(&mut story, 8, 0).unwrap().facts.word("what"), "container");
+    }
+
+    /// A server (30) with workers (31, 32) that lead sessions of their own, as those of postgres do.
+    fn server() -> Story {
+        let mut story = story();
+        story.fork(born(30, 1)).exec(30, "postgres");
+        for pid in [31, 32] {
+            story.fork(TaskInfo { comm: "postgres".into(), ..born(pid, 30) });
+        }
+        story
+    }
+
+    fn to_leader(from: u32, pid: u32, signal: Signal) -> SignalSent {
+        SignalSent { place: Place { session: pid, ..Place::default() }, ..handled(from, pid, signal) }
+    }
+
+    #[test]
+    fn what_workers_tell_each_other_for_their_work_asks_for_no_end() {
+        for (from, signal, is_told) in [
+            (32, Signal::INT, false),
+            // pg_terminate_backend()
+            (32, Signal::TERM, true),
+            (3, Signal::INT, true),
+        ] {
+            let mut story = server();
+            story.signal(to_leader(from, 31, signal)).wait(900, &[]);
+            assert_eq!(exits(&mut story, 31, 0).is_some(), is_told, "{from} {signal}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_stopped_with_its_server_is_told_of_there() {
+        for (asked, is_told) in [(Some(Signal::INT), false), (Some(Signal::HUP), true), (None, true)] {
+            let mut story = server();
+            if let Some(signal) = asked {
+                story.signal(to_leader(3, 30, signal));
+            }
+            story.signal(to_leader(30, 31, Signal::TERM));
+            assert_eq!(exits(&mut story, 31, 0).is_some(), is_told, "{asked:?}");
+        }
+        // A supervisor's program is one of its own.
+        let mut story = server();
+        story.exec(31, "app").signal(to_leader(3, 30, Signal::INT)).signal(to_leader(30, 31, Signal::TERM));
+        assert!(exits(&mut story, 31, 0).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_its_clients_and_is_then_asked_for_more_ends_at_that() {
+        let story = |by, ms| {
+            let mut story = story();
+            story.signal(handled(3, 4, Signal::TERM)).wait(ms, &LIVES).signal(handled(by, 4, Signal::QUIT));
+            let finding = exits(&mut story, 4, 0).unwrap();
+            (finding.headline.clone(), finding.message())
+        };
+        let (headline, message) = story(2, 3_000);
+        assert_eq!(headline, "nginx (pid 4) exited with code 0 1 µs after SIGQUIT from shim (pid 2)");
+        assert!(message.contains("Before: SIGTERM from runc (pid 3): it had not ended 3.0 s later"), "{message}");
+        // Whoever asks twice waits since the first time; and it may have been about to end.
+        for (by, ms) in [(3, 3_000), (2, 200)] {
+            assert!(story(by, ms).0.contains("after SIGTERM from runc"));
+        }
+    }
+
+    #[test]
+    fn a_server_that_ends_when_its_clients_have_gone_was_asked_by_its_own_signal() {
+        for (server, signal, is_told) in [
+            ("apache2", Signal::WINCH, true),
+            ("haproxy", Signal::USR1, true),
+            ("nginx", Signal::USR1, false),
+            ("vim", Signal::WINCH, false),
+        ] {
+            let mut story = story();
+            story.exec(4, server).signal(handled(3, 4, signal)).wait(5_000, &LIVES);
+            assert_eq!(exits(&mut story, 4, 0).is_some(), is_told, "{server} {signal}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     ident::{Comm, Identity},
     kill::Fallen,
     origin::Former,
+    programs::{Script, is_multiplexer},
     rules::manager::Manager,
     signal::{Sender, Signal, Verdict, killer::Killer},
     stop::Request,
@@ -96,6 +97,29 @@ pub(super) fn origin(request: &Request) -> Note {
     }
 }
 
+/// Why a terminal was hung up. `is_known`: who did it is named.
+pub(super) fn hung_up(is_known: bool) -> &'static str {
+    if is_known {
+        "it closed the other side of the terminal, or called vhangup(2)"
+    } else {
+        "the window or the connection was closed"
+    }
+}
+
+pub(super) const OUTLIVE: &str =
+    "run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)";
+
+/// The fix for who ended with its terminal, which that process had hung up or ended with.
+pub(super) fn outlive(by: &Sender) -> &'static str {
+    match by {
+        Sender::Process(by) if is_multiplexer(by.comm.bytes()) => {
+            "if this was not intended, find out who ended the window, the session or the server (tmux kill-session, \
+             screen -X quit); what should outlive these must not run in one (systemd-run, setsid)"
+        }
+        _ => OUTLIVE,
+    }
+}
+
 /// Whose a pid was until a moment before the signal: somebody may have written it down.
 pub(super) fn former(former: &Former, sent_at: BootNs) -> Note {
     let before = seconds(sent_at - former.ended);
@@ -117,7 +141,7 @@ pub(super) const LASTING_THREAD: &str =
 
 /// The fix if the stop was not intended.
 pub(super) fn unmeant(world: &World, request: &Request) -> String {
-    let sender = request.asked_by.first().unwrap_or(&request.sender).comm;
+    let sender = request.hand().client().first().unwrap_or(&request.sender).comm;
     match request.killer {
         Killer::ParentDeath if is_of_thread(world, request) => LASTING_THREAD.to_owned(),
         Killer::ParentDeath => format!("if this was not intended, find out why {sender} ended"),
@@ -230,24 +254,28 @@ pub(super) fn the_processes(n: u64) -> String {
 
 /// Fixes where the kernel drops a signal that pid 1 has no handler for. The one that fits the program comes first.
 /// `manager`: who stops it.
-pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, manager: Manager) -> Vec<String> {
+pub(super) fn unhandled(init: &Identity, script: Option<Script>, signal: Signal, manager: Manager) -> Vec<String> {
     let handler = format!("give {} a handler for {signal}", init.comm);
     if init.ns_level == 0 {
         return vec![handler];
     }
-    if is_shell {
-        return vec![
-            exec_form(signal, manager),
-            format!(
-                "run the program in the background and have the shell pass the signal on (app & {}; wait)",
-                trap(signal)
-            ),
-            format!(
-                "if what it runs needs no clean end, run it under an init ({}): {signal} ends the shell then, and the \
+    if let Some(script) = script {
+        let ways = match script {
+            Script::Plain => vec![
+                exec_form(signal, manager),
+                format!(
+                    "run the program in the background and have the shell pass the signal on (app & {}; wait)",
+                    trap(signal)
+                ),
+            ],
+            Script::Pipeline => vec![unpiped(signal)],
+        };
+        let init = format!(
+            "if what it runs needs no clean end, run it under an init ({}): {signal} ends the shell then, and the \
                  kernel kills the rest",
-                manager.init(signal)
-            ),
-        ];
+            manager.init(signal)
+        );
+        return ways.into_iter().chain([init]).collect();
     }
     // These have settings of their own, and none for an init.
     let (setting, above) = match manager {
@@ -256,6 +284,15 @@ pub(super) fn unhandled(init: &Identity, is_shell: bool, signal: Signal, manager
     };
     let stop_signal = format!("set {setting} to a signal that the program handles");
     [Some(handler), Some(stop_signal), above].into_iter().flatten().collect()
+}
+
+/// The fix for a shell that runs a pipeline: `$!` would be the last of it, and a shell that executes one of them ends with
+/// that one, while the others have not read all of it.
+pub(super) fn unpiped(signal: Signal) -> String {
+    format!(
+        "do without the pipe: have the shell execute the program, if it handles {signal} (`exec`), and leave what it \
+         writes to whoever started it (docker logs, kubectl logs, the journal)"
+    )
 }
 
 /// What helps a program that the kernel protects from its own default actions.

@@ -22,6 +22,8 @@ use crate::{
 pub(super) const RAISED_AGAIN: Span = Span::seconds(10);
 /// A timer that runs out again within this time ticks.
 const TICKS: Span = Span::seconds(10);
+/// Within this time after its SIGABRT, abort(3) ends the process in another way.
+const ABORTS: Span = Span::ms(100);
 /// How many ancestors of a sender are kept.
 const MOST_ANCESTORS: usize = 16;
 
@@ -54,7 +56,7 @@ pub(super) struct Cause {
     pub is_taken: bool,
     /// Of a timer: it had run out a moment before as well, so it announces nothing.
     pub ticks: bool,
-    /// Its target is pid 1 of a container, which is stopped by that signal, whatever else it may mean.
+    /// It stops its target, whatever it may mean to others: pid 1 of a container, or a server that drains at it.
     pub is_stop: bool,
     pub at: BootNs,
     pub seq: Seq,
@@ -63,8 +65,9 @@ pub(super) struct Cause {
 impl Cause {
     /// This signal as the reason for later ones.
     pub fn sent(&self) -> Sent {
-        let Self { signal, killer, sender, ref asked_by, .. } = *self;
-        Sent { signal, killer, sender, asked_by: asked_by.clone() }
+        let Self { signal, killer, sender, .. } = *self;
+        let asked_by = self.hand().map(|hand| hand.client().to_vec()).unwrap_or_default();
+        Sent { signal, killer, sender, asked_by }
     }
 
     /// Who sent it, if a process did.
@@ -100,6 +103,8 @@ pub(super) struct Causes {
     fatal: Vec<Arc<Cause>>,
     /// The program handles them: requests to end, from other processes.
     handled: Vec<Arc<Cause>>,
+    /// When the kernel last dropped a SIGABRT that it raised itself: abort(3), of pid 1.
+    aborted: Option<BootNs>,
 }
 
 /// A signal that pid 1 handled and then raised again to end by it, which the kernel does not let come about.
@@ -138,6 +143,11 @@ impl Causes {
         {
             put(&mut self.handled, before);
         }
+    }
+
+    /// Whether the process had called abort(3) a moment before, without effect.
+    pub fn has_aborted(&self, at: BootNs) -> bool {
+        self.aborted.is_some_and(|aborted| at - aborted <= ABORTS)
     }
 
     /// All of them, the last one first.
@@ -217,7 +227,7 @@ impl World {
         let Turn { at, seq, .. } = *turn;
         let SignalSent { current, target, signal, .. } = *sent;
         let is_handled = sent.has_handler();
-        let is_stop = self.stops_container(signal, &signalled.target);
+        let is_stop = self.stops_main(signal, &signalled.target);
         let could_matter = could_end(sent) || (is_stop && is_handled);
         if !could_matter {
             return;
@@ -295,6 +305,9 @@ impl World {
     pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
         let at = self.now;
         let Some(process) = self.processes.get_mut(&key) else { return };
+        if signal == Signal::ABRT {
+            process.causes.get_or_insert_default().aborted = Some(at);
+        }
         let is_why = |cause: &&Arc<Cause>| cause.signal == signal && !cause.is_own() && at - cause.at <= RAISED_AGAIN;
         let Some(cause) = process.causes.as_ref().and_then(|causes| causes.received().find(is_why)) else { return };
         let Cause { sender, asked_by, seq: sent, .. } = &**cause;

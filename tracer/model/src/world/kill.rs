@@ -101,6 +101,7 @@ impl World {
         let is_init = process.is_init_of_namespace();
         let forced = process.forced_stop();
         let (cause, is_raised_again) = causes.of(signal, death.at);
+        let has_aborted = causes.has_aborted(death.at);
         self.note_end(key, death, cause.clone());
         let is_unseen = cause.is_none() && signal == Signal::KILL && !death.oom && !death.seccomp;
         // The end of the namespace says so for all of them.
@@ -120,6 +121,7 @@ impl World {
         }
         let call = call.and_then(|call| self.call(call)).cloned();
         kill.exec = exec;
+        kill.aborted = has_aborted && kill.killer == Killer::Fault;
         let join = Join { init: is_init.then_some(key), ..join };
         let is_full = self.kills.open.len() >= MOST_OPEN && !self.kills.open.contains_key(&join);
         let has_room = self.kills.others < MOST_OTHERS;
@@ -209,7 +211,7 @@ impl World {
             origin,
             call,
             place: _,
-            hung_up_by: _,
+            hung_up_by,
             is_for_process: _,
             is_queued: _,
             has_rival,
@@ -219,6 +221,11 @@ impl World {
             at,
             seq,
         } = cause;
+        // Whoever hung a terminal up, by the end of its other side.
+        let sender = match hung_up_by {
+            Some(by) if killer == Killer::Terminal => Sender::Process(by),
+            _ => sender,
+        };
         let who = match call {
             Some(call) => call.owner,
             None if killer.can_end_many() => current,
@@ -263,6 +270,7 @@ impl World {
             out_of_memory: None,
             former,
             has_rival,
+            aborted: false,
             sender_lives: false,
             forced: None,
             ending: None,

@@ -179,6 +179,18 @@ impl World {
         parent.ended_children.push(end_of(identity, death, cause));
     }
 
+    /// The end of a child that a process waited for, and has exited after: by a signal, or because it failed.
+    pub fn end_of_child(&self, key: ProcKey, exited: BootNs) -> Origin {
+        let ends = self.get(key).map_or(&[][..], |process| &process.ended_children);
+        let Some(end) = ends.iter().rev().find(|end| end.at <= exited) else { return Origin::default() };
+        let has_lasted = end.at - end.child.key.start >= LASTS;
+        let is_reason = end.status.signal().is_some() || (end.status != ExitStatus(0) && has_lasted);
+        if !is_reason || exited - end.at > REACTION {
+            return Origin::default();
+        }
+        end.step(How::ChildEnded, Certainty::Likely)
+    }
+
     /// Whether a child that had lasted for a while has ended since a time, as far as is remembered.
     pub(super) fn has_lost_child_since(&self, key: ProcKey, since: BootNs) -> bool {
         let has_lasted = |end: &EndOfChild| end.at >= since && end.child.key.start + LASTS < since;

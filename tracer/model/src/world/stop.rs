@@ -4,6 +4,7 @@ use crate::{
     ident::{Args, Identity, ProcKey},
     kill::Fallen,
     programs::{file_name, is_runtime},
+    servers,
     signal::{Signal, Verdict, killer::Killer},
     stop::{Executed, Meaning, NAMED, Request, Stop, Told},
     time::BootNs,
@@ -20,6 +21,11 @@ fn is_same_program(one: &Args, other: &Args) -> bool {
         && !short.is_empty()
 }
 
+/// Whether a process is a server that ends by that signal when its last client has gone.
+fn drains(signal: Signal, target: &Identity) -> bool {
+    servers::ends_promptly_at(target.comm.bytes(), signal).is_some()
+}
+
 impl World {
     /// A process has sent a signal to another one. Who stands behind it is put in where it is wanted.
     pub(super) fn note_request(&mut self, request: Request, asked_by: &[Identity]) {
@@ -30,6 +36,7 @@ impl World {
             return;
         }
         let meaning = self.meaning_of(request.signal, &request.target);
+        let meaning = meaning.filter(|&meaning| meaning == Meaning::End || !self.is_among_workers(&request));
         let is_first_kill =
             || self.get(target).and_then(|process| process.stop.as_ref()).is_some_and(|stop| stop.kill.is_none());
         if meaning.is_none() && (request.signal != Signal::KILL || !is_first_kill()) {
@@ -50,6 +57,15 @@ impl World {
         if let Some(stop) = self.processes.get_mut(&target).and_then(|process| process.stop.as_mut()) {
             stop.told = told;
         }
+    }
+
+    /// Whether one worker of a server signals another, for their work: postgres asks its checkpointer by SIGINT for a
+    /// checkpoint.
+    fn is_among_workers(&self, request: &Request) -> bool {
+        let name = request.target.comm;
+        let parent = |key| self.parent(key).filter(|parent| parent.comm == name).map(|parent| parent.key);
+        request.sender.comm == name
+            && parent(request.sender.key).is_some_and(|server| parent(request.target.key) == Some(server))
     }
 
     /// A stopped process is continued.
@@ -119,6 +135,8 @@ impl World {
         match signal {
             Signal::TERM => Some(Meaning::End),
             _ if is_init && of_container() == Some(signal) => Some(Meaning::End),
+            // What asks nothing of any other program.
+            Signal::WINCH | Signal::USR1 if drains(signal, target) => Some(Meaning::End),
             // A watchdog sends SIGABRT to what it takes for hung (systemd, gunicorn).
             Signal::INT | Signal::QUIT | Signal::ABRT => Some(Meaning::Perhaps),
             Signal::PWR | Signal::RTMIN_3 if is_init => Some(Meaning::Perhaps),
@@ -127,9 +145,9 @@ impl World {
         }
     }
 
-    /// Whether a signal asks pid 1 of a container to stop.
-    pub(super) fn stops_container(&self, signal: Signal, target: &Identity) -> bool {
-        target.is_init_of_namespace() && self.meaning_of(signal, target).is_some()
+    /// Whether a signal asks pid 1 of a container to stop, or a server to end when its last client has gone.
+    pub(super) fn stops_main(&self, signal: Signal, target: &Identity) -> bool {
+        (target.is_init_of_namespace() && self.meaning_of(signal, target).is_some()) || drains(signal, target)
     }
 
     /// What is remembered of one that dies with its namespace; nothing of a helper of a runtime.

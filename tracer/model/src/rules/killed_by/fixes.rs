@@ -2,6 +2,7 @@
 
 use super::{asked, is_abort, repeated};
 use crate::{
+    hand::Hand,
     host::OutOfMemory,
     ident::{Comm, Identity},
     kill::Kill,
@@ -26,14 +27,19 @@ fn hung(kill: &Kill) -> Option<(Comm, Comm)> {
     (sent.sender == kill.sender && !is_shell(sender.comm.bytes())).then_some((last.to.comm, sender.comm))
 }
 
-pub(in crate::rules) const OUTLIVE: &str =
-    "run what should outlive a terminal in a session of its own (setsid, nohup, tmux, systemd-run)";
+/// See [`Hand::client`].
+fn client<'a>(kill: &'a Kill, sender: &'a Identity) -> &'a [Identity] {
+    Hand { sender, ancestors: &kill.ancestors, asked_by: &kill.asked_by }.client()
+}
+
+const ABORTED: &str = "look at its last output on standard error: abort() follows a failed assertion, a panic, or heap \
+                       corruption that the allocator detected";
 
 /// What helps against it.
 pub(in crate::rules) fn fixes(kill: &Kill) -> Vec<String> {
     let sender = match &kill.sender {
         _ if let Some(first) = origins::first(&kill.origin) => first.comm.to_string(),
-        Sender::Process(_) if let [client, ..] = &kill.asked_by[..] => client.comm.to_string(),
+        Sender::Process(sender) if let [client, ..] = client(kill, sender) => client.comm.to_string(),
         Sender::Process(sender) if !sender.comm.bytes().is_empty() => sender.comm.to_string(),
         _ => "the sender".to_owned(),
     };
@@ -60,7 +66,7 @@ pub(in crate::rules) fn fixes(kill: &Kill) -> Vec<String> {
             let stale = kill.former.as_ref().filter(|_| kill.count == 1).map(words::stale_pid);
             let did = origins::first_did(&kill.origin, "it");
             let unmeant = format!("if this was not intended, find out why {sender} {did}{who}{way}");
-            let outlive = origins::is_hang_up(&kill.origin).then(|| OUTLIVE.to_owned());
+            let outlive = origins::is_hang_up(&kill.origin).then(|| words::OUTLIVE.to_owned());
             return stale.into_iter().chain(outlive).chain([unmeant]).collect();
         }
         Killer::CgroupKill => {
@@ -72,11 +78,7 @@ pub(in crate::rules) fn fixes(kill: &Kill) -> Vec<String> {
         Killer::Itself if repeated(kill).is_some() => {
             &["find out why its child ended: it ends with the same signal, so that its own parent sees it"]
         }
-        Killer::Itself if is_abort(kill) => &[
-            "look at its last output on standard error: abort() follows a failed assertion, a panic, or heap corruption \
-             that the allocator detected",
-            core,
-        ],
+        Killer::Itself if is_abort(kill) => &[ABORTED, core],
         Killer::Itself if let (Some((_, sent)), Some(_)) = (asked(kill), origins::first(&kill.origin)) => {
             let did = origins::first_did(&kill.origin, &sent.signal.to_string());
             return vec![format!("if this was not intended, find out why {sender} {did}")];
@@ -98,7 +100,13 @@ pub(in crate::rules) fn fixes(kill: &Kill) -> Vec<String> {
         Killer::TracerExit => {
             &["detach the tracer from processes that should outlive it", "trace it without PTRACE_O_EXITKILL"]
         }
-        Killer::HangUp | Killer::Terminal => &[OUTLIVE],
+        Killer::HangUp | Killer::Terminal => &[words::outlive(&kill.sender)],
+        Killer::Fault if kill.aborted => &[
+            ABORTED,
+            core,
+            "run it under an init, so that it is not pid 1 (docker run --init, tini): it ends by SIGABRT then, which whoever \
+             waits for it can tell from a fault (code 134)",
+        ],
         // BUS_ADRERR, then BUS_MCEERR_AR and BUS_MCEERR_AO (sigaction(2)).
         Killer::Fault if (kill.signal, kill.code) == (Signal::BUS, 2) => &[
             "make room on the file system of the mapped file (df shows which is full; in a container it is most often \

@@ -95,8 +95,84 @@ fn what_is_raised_again_after_a_hang_up_has_a_sentence_of_its_own() {
     let mut story = host();
     let hang_up = SignalSent { flags: bit::KERNEL_INFO | bit::GROUP | bit::HANDLER, ..kill(2, 10, Signal::HUP) };
     let finding = killed(story.signal(hang_up), kill(10, 10, Signal::HUP));
-    let said = "sleep (pid 10) handled SIGHUP, raised it again and ended: its terminal was hung up";
+    let said = "sleep (pid 10) handled SIGHUP, raised it again and ended: sshd (pid 2) hung up its terminal";
     assert_eq!(finding.headline, said);
+}
+
+#[test]
+fn who_hung_up_the_terminal_is_named_unless_it_was_the_kernel() {
+    use crate::event::{Roles, TaskInfo};
+    for (by, said, advice) in [
+        ("tmux: server", "\"tmux: server\" (pid 30) hung up its terminal", "tmux kill-session"),
+        ("script", "script (pid 30) hung up its terminal", "setsid, nohup, tmux"),
+        ("", "its terminal was hung up", "setsid, nohup, tmux"),
+    ] {
+        let mut story = host();
+        let roles = Roles { kthread: by.is_empty(), ..Roles::default() };
+        story.fork(TaskInfo { roles, ..born(30, 1) }).event(EventKind::Rename(key(30), by.into()));
+        let flags = bit::KERNEL_INFO | bit::GROUP;
+        let finding = killed(&mut story, SignalSent { flags, ..kill(30, 10, Signal::HUP) });
+        assert_eq!(finding.headline, format!("sleep (pid 10) was ended by SIGHUP: {said}"));
+        assert!(finding.fix().contains(advice), "{}", finding.fix());
+        let sender = finding.facts.process("sender").map(|sender| sender.key.tgid);
+        assert_eq!((sender, finding.facts.word("how")), ((!by.is_empty()).then_some(30), "terminal"));
+    }
+}
+
+#[test]
+fn the_fault_by_which_abort_ends_pid_1_is_no_fault_of_its_program() {
+    for (aborts, ms, want) in [
+        (true, 0, "python3 (pid 20) was ended by SIGSEGV: it had called abort(), and is pid 1"),
+        (true, 500, "python3 (pid 20) was ended by SIGSEGV after a fault (SI_KERNEL)"),
+        (false, 0, "python3 (pid 20) was ended by SIGSEGV after a fault (SI_KERNEL)"),
+    ] {
+        let mut story = host();
+        story.fork(born_in(4_026_532_500, 20, 1, 2)).exec(20, "python3");
+        if aborts {
+            // It removes its own handler, and tries again.
+            for _ in 0..2 {
+                let flags = bit::UNKILLABLE;
+                story.signal(SignalSent { flags, result: 1, code: signal::SI_TKILL, ..kill(20, 20, Signal::ABRT) });
+            }
+        }
+        story.wait(ms, &[]).signal(SignalSent { flags: 0, code: signal::SI_KERNEL, ..kill(20, 20, Signal::SEGV) });
+        story.exit(Exit { status: ExitStatus(11), ..end(20, 2, Adopter::None) }).wait(200, &[]);
+        let finding = story.only();
+        assert_eq!(finding.headline, want);
+        assert_eq!(finding.fix().contains("failed assertion"), aborts && ms == 0, "{}", finding.fix());
+    }
+}
+
+#[test]
+fn what_had_asked_a_server_to_end_is_why_it_ends_its_own_group() {
+    for (server, is_told) in [("apache2", true), ("vim", false)] {
+        let mut story = host();
+        story.fork(born(20, 1)).exec(20, server).fork(born(21, 20)).exec(21, server);
+        story.signal(SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(4, 20, Signal::WINCH) }).wait(3_000, &[]);
+        for pid in [21, 20] {
+            let place = Place { group: 20, session: 20, terminal: None };
+            story.signal(SignalSent { aim: Aim::OwnGroup, place, ..kill(20, pid, Signal::TERM) });
+        }
+        let status = ExitStatus(i32::from(Signal::TERM.0));
+        for (pid, parent) in [(21, 20), (20, 1)] {
+            story.exit(Exit { status, ..end(pid, parent, Adopter::None) });
+        }
+        let message = story.wait(200, &[]).only().message();
+        let because = "apache2 (pid 20) had handled SIGWINCH from kill (pid 4) 3.0 s before";
+        let answer = "apache2 (pid 20) got SIGWINCH from kill (pid 4)";
+        assert_eq!(message.contains(because) || message.contains(answer), is_told, "{message}");
+    }
+}
+
+#[test]
+fn what_podman_has_a_runtime_send_is_podmans() {
+    let mut story = host();
+    story.fork(born(20, 3)).exec(20, "podman").fork(born(21, 20)).exec(21, "runc").fork(born(22, 1)).exec(22, "tini");
+    let sent = SignalSent { flags: bit::GROUP | bit::HANDLER, ..kill(21, 22, Signal::TERM) };
+    let finding = killed(story.signal(sent), kill(22, 10, Signal::TERM));
+    let message = finding.message();
+    assert!(message.contains("tini (pid 22) got SIGTERM from podman (pid 20) by runc (pid 21)"), "{message}");
+    assert!(finding.fix().contains("find out why podman sent it"), "{}", finding.fix());
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::{are_all_told, has_raised_in_vain, ignored_by, slow_below};
 use crate::{
-    rules::{manager::Manager, servers, words},
+    programs::Script,
+    rules::{manager::Manager, words},
+    servers,
     signal::Verdict,
     stop::{Executed, ForcedStop, Request, Stop},
     world::World,
@@ -16,7 +18,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
         return early(forced, later);
     }
     match forced.verdict() {
-        Verdict::InitNoHandler => words::unhandled(&asked.target, forced.runs_shell(), signal, manager),
+        Verdict::InitNoHandler => words::unhandled(&asked.target, forced.script(), signal, manager),
         Verdict::IgnoredByChoice => vec![
             format!("stop it with a signal that the program does not ignore{}", of(manager.stop_signal())),
             format!("have the program handle {signal} instead of ignoring it"),
@@ -32,6 +34,7 @@ pub(super) fn fixes(world: &World, forced: &ForcedStop) -> Vec<String> {
             "look for state D, if it sleeps in the kernel (disk, NFS, FUSE)".to_owned(),
         ],
         _ if forced.is_reload() => vec![ends_at(stop, asked, manager)],
+        _ if forced.script() == Some(Script::Pipeline) && !are_all_told(forced) => vec![words::unpiped(signal)],
         _ if forced.runs_shell() && !are_all_told(forced) => {
             let instead = if forced.is_of_container() {
                 words::exec_form(signal, manager)

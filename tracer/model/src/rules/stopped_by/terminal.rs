@@ -5,7 +5,6 @@ use crate::{
     ident::{Identity, ProcKey},
     programs::{is_errand, is_prompt},
     rules::{
-        killed_by::OUTLIVE,
         origins,
         stopped_by::{DEF, FACTS, alike, main_of, subject},
         words::{self, short},
@@ -31,12 +30,15 @@ pub(super) fn found(world: &World, key: ProcKey, seq: Seq) -> Option<Finding> {
     let is_of_window =
         is_prompt(process.comm.bytes(), &process.args) || (what == "session" && is_errand(process.comm.bytes()));
     let is_of_child = asked.has_killed && death.status.code() == of_signal(asked.signal);
-    if is_of_window || is_of_child {
+    let took_ns = death.at - asked.at;
+    // A client that ends with what its container ended by (docker run, 137).
+    let is_of_other =
+        took_ns > SURELY && is_of_signal(death.status.code()) && death.status.code() != of_signal(asked.signal);
+    if is_of_window || is_of_child || is_of_other {
         return None;
     }
     let name = process.identity();
     let Sent { by, tail, cause, fix } = sent(&asked);
-    let took_ns = death.at - asked.at;
     let call = asked.call.as_ref().filter(|_| asked.signal != Signal::HUP);
     let notes = [
         cause.map(|cause| Note::new("cause", cause)),
@@ -89,6 +91,11 @@ fn of_signal(signal: Signal) -> i32 {
     128 + i32::from(signal.0)
 }
 
+/// Whether an exit code says that a signal has ended something.
+fn is_of_signal(code: i32) -> bool {
+    (129..=128 + 64).contains(&code)
+}
+
 /// Where the signal came from.
 struct Sent {
     /// The process behind it.
@@ -117,13 +124,11 @@ fn sent(asked: &OfTerminal) -> Sent {
             format!(": {} ended, and with it its terminal or session", short(&by)),
             "it lost its terminal, or nobody was left who could continue its stopped job",
         ),
-        (_, Some(by)) => (
-            format!(": {} hung up {its}", short(&by)),
-            "it closed the other side of the terminal, or called vhangup(2)",
-        ),
-        (_, None) => (format!(": {its} was hung up"), "the window or the connection was closed"),
+        (_, Some(by)) => (format!(": {} hung up {its}", short(&by)), words::hung_up(true)),
+        (_, None) => (format!(": {its} was hung up"), words::hung_up(false)),
     };
-    Sent { by: asked.hung_up_by, tail, cause: Some(cause), fix: OUTLIVE }
+    let fix = words::outlive(&asked.hung_up_by.map_or(Sender::Unknown, Sender::Process));
+    Sent { by: asked.hung_up_by, tail, cause: Some(cause), fix }
 }
 
 fn confidence(asked: &OfTerminal, code: i32, took: Span) -> Confidence {
@@ -252,6 +257,15 @@ mod tests {
         let mut story = window();
         story.signal(hang_up(2, 10)).exit(end(2, 1, Adopter::NamespaceInit(task(1))));
         assert_eq!(exits(&mut story, 10, 0).unwrap().facts.word("what"), "session");
+    }
+
+    #[test]
+    fn a_code_that_tells_of_another_signal_is_of_something_else() {
+        for (code, ms, is_told) in [(137, 5_000, false), (129, 5_000, true), (1, 5_000, true), (137, 10, true)] {
+            let mut story = window();
+            story.signal(hang_up(2, 10)).wait(ms, &[]);
+            assert_eq!(exits(&mut story, 10, code << 8).is_some(), is_told, "{code} {ms}");
+        }
     }
 
     #[test]

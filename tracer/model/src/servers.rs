@@ -18,7 +18,7 @@ const CLIENTS: &str = "clients";
 
 /// The signal at which a server does not wait for its clients or tasks, if it waits for them at this one, and which of
 /// them it has.
-pub(super) fn ends_promptly_at(program: &[u8], signal: Signal) -> Option<(Signal, &'static str)> {
+pub(crate) fn ends_promptly_at(program: &[u8], signal: Signal) -> Option<(Signal, &'static str)> {
     let is_of = |name: &[u8]| {
         // Debian's PHP has its version in the name.
         let version = program.strip_prefix(name);
