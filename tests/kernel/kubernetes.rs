@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -66,7 +66,8 @@ impl Manifest {
         let text = fs::read_to_string(file).expect("it is there");
         let text = text
             .replace("/run/containerd/io.containerd.runtime.v2.task", bundles.to_str().expect("a path of letters"))
-            .replace("9469", &port.to_string());
+            .replace("0.0.0.0:9469", &format!("0.0.0.0:{port}"))
+            .replace("containerPort: 9469", &format!("containerPort: {port}"));
         Self(serde_saphyr::from_multiple(&text).expect("YAML"))
     }
 
