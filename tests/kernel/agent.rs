@@ -179,7 +179,7 @@ impl Drop for Agent {
 }
 
 /// A field of the status of a process.
-fn status(pid: Pid, field: &str) -> String {
+pub fn status(pid: Pid, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
     line.unwrap_or_default().to_owned()

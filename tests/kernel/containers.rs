@@ -15,7 +15,7 @@ use tracer_tests::{
     stage::kill,
 };
 
-use crate::{Test, live};
+use crate::{Test, kubernetes, live};
 
 mod ordinary;
 mod troubles;
@@ -47,6 +47,7 @@ pub fn trials() -> Vec<Test> {
             .needs(Need::Program("dpkg-deb")),
     ];
     trials.extend(troubles::trials());
+    trials.extend(kubernetes::trials());
     trials
 }
 

@@ -22,6 +22,7 @@ mod filters;
 mod held;
 mod hostile;
 mod kills;
+mod kubernetes;
 mod late;
 mod leaks;
 mod load;

@@ -212,7 +212,7 @@ impl Drop for Podman {
 
 /// Reaps the shims and monitors of containers that have ended: they leave their parents, and come to this
 /// process as the subreaper above the engine.
-fn reap_watchers() {
+pub(crate) fn reap_watchers() {
     let me = std::process::id();
     let children = fs::read_to_string(format!("/proc/{me}/task/{me}/children")).unwrap_or_default();
     for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
@@ -248,8 +248,20 @@ fn remove_groups(name: &str) {
     }
 }
 
+/// Removes the control group with that path in every hierarchy, and those around it in which nothing is left.
+pub(crate) fn remove_groups_of(path: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.filter(|path| path.is_dir() && !path.is_symlink()).chain([root.to_owned()]) {
+        for group in Path::new(path.trim_start_matches('/')).ancestors().filter(|group| *group != Path::new("")) {
+            // rmdir(2) refuses one that is not empty.
+            let _ = fs::remove_dir(hierarchy.join(group));
+        }
+    }
+}
+
 /// What an engine has left mounted would keep its directory from being removed.
-fn unmount_below(directory: &Path) {
+pub(crate) fn unmount_below(directory: &Path) {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut below: Vec<_> = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect();
     below.retain(|mount| mount.starts_with(directory));

@@ -20,6 +20,7 @@
 //! every test. The rest of the machine does not matter.
 
 pub mod contract;
+pub mod cri;
 pub mod engine;
 pub mod expect;
 pub mod fidelity;

@@ -6,7 +6,7 @@ use std::{
     process::Command,
     sync::OnceLock,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracer::source::{
@@ -147,13 +147,16 @@ impl Group {
 
 /// Waits until that is so, for ten seconds; `what` says it as a sentence.
 pub fn await_that(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if is_so() {
-            return;
-        }
+    await_within(Duration::from_secs(10), what, is_so);
+}
+
+/// The same, for as long as that at the most.
+pub fn await_within(time: Duration, what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + time;
+    while !is_so() {
+        assert!(Instant::now() < until, "it did not come true in time that {what}");
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("it did not come true in time that {what}");
 }
 
 /// See [`Group::freeze`].

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     debian,
-    process::is_executable,
+    process::{is_executable, on_path},
     search::{Search, rustc_version, version_of},
     toolchain::{self, Toolchain},
     workspace::Workspace,
@@ -90,8 +90,11 @@ pub fn setup(options: &Options) -> Result<ExitCode> {
 
 /// Installs what the tests run beside tracer.
 pub fn test_packages() -> Result<()> {
-    debian::install(&DEBIAN_TESTS).context("packages for the tests")?;
-    println!("setup: packages for the tests: {}", DEBIAN_TESTS.join(" "));
+    // Whoever has it from elsewhere keeps that: the packages exclude each other.
+    let npm = on_path("npm").is_none().then_some("npm");
+    let packages: Vec<_> = DEBIAN_TESTS.into_iter().chain(npm).collect();
+    debian::install(&packages).context("packages for the tests")?;
+    println!("setup: packages for the tests: {}", packages.join(" "));
     Ok(())
 }
 

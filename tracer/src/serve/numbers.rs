@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -24,11 +24,21 @@ use crate::{
 /// How long an answer may take; there is a step every 50 ms at least.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// For how long whoever counts may do nothing: as long as systemd waits for a sign of life of the service.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 /// Where the two meet.
-#[derive(Default)]
 pub struct Numbers {
     is_wanted: AtomicBool,
     answer: watch::Sender<Answer>,
+    /// When whoever counts last came to the end of a batch of steps.
+    turned: Mutex<Instant>,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { is_wanted: AtomicBool::default(), answer: watch::Sender::default(), turned: Mutex::new(Instant::now()) }
+    }
 }
 
 #[derive(Default)]
@@ -48,6 +58,16 @@ impl Numbers {
     pub fn answer(&self, text: String, is_last: bool) {
         self.is_wanted.store(false, Ordering::Relaxed);
         self.answer.send_replace(Answer { text: text.into(), is_last });
+    }
+
+    /// Whoever counts has come to the end of a batch of steps.
+    fn turn(&self) {
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether whoever counts does so, and is not held up.
+    pub fn is_alive(&self) -> bool {
+        self.turned.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_TURN
     }
 
     /// The numbers of now; `None` if the collector is too busy.
@@ -118,10 +138,27 @@ impl Sink for Counter {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.numbers.turn();
         Ok(())
     }
 
     fn finish(&mut self, world: &World, _summary: &Summary) -> io::Result<()> {
         self.answer(world, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_counts_nothing_for_long_is_held_up() {
+        let numbers = Arc::new(Numbers::default());
+        assert!(numbers.is_alive());
+        let before = Instant::now().checked_sub(LONGEST_TURN).unwrap();
+        *numbers.turned.lock().unwrap() = before;
+        assert!(!numbers.is_alive());
+        Counter::new(numbers.clone()).flush().unwrap();
+        assert!(numbers.is_alive());
     }
 }

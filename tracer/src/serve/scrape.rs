@@ -65,7 +65,15 @@ impl Scraped {
 }
 
 fn router(numbers: Arc<Numbers>) -> Router {
-    Router::new().route("/health", get(|| async { "ok" })).route("/metrics", get(metrics)).with_state(numbers)
+    Router::new().route("/health", get(health)).route("/metrics", get(metrics)).with_state(numbers)
+}
+
+/// For whoever restarts what does not work any more. The port is open once the programs are in the kernel.
+async fn health(State(numbers): State<Arc<Numbers>>) -> (StatusCode, &'static str) {
+    match numbers.is_alive() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the tracing is held up"),
+    }
 }
 
 async fn metrics(State(numbers): State<Arc<Numbers>>) -> Result<Response, StatusCode> {

@@ -13,7 +13,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Component, Path},
     rc::Rc,
     time::Duration,
 };
@@ -146,7 +146,7 @@ impl Containers {
             Trust::User(_) => events = self.ask(call, world),
             Trust::Nobody => {
                 let named = cgroup::container(&procfs::text(&format!("/proc/{}/cgroup", key.tgid)));
-                let Some(named) = named.filter(|named| named.id == call.id && uid_of(named).is_none()) else {
+                let Some(named) = named.filter(|named| named.id == call.id && owner_of(named) == Some(0)) else {
                     return Vec::new();
                 };
                 // Within its own control group, root of a container can create others with any name.
@@ -256,13 +256,16 @@ fn introduce(id: &str, engine: Engine, uid: Option<u32>) -> EventKind {
 /// Where control groups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// The ordinary user who owns that group, by their id on the host: a user to whom a part of the hierarchy was delegated
-/// can name groups in it freely. `None` if it is root's, or cannot be looked at.
-fn uid_of(named: &Named) -> Option<u32> {
+/// The user who owns that group, by their id on the host: a user to whom a part of the hierarchy was delegated can name
+/// groups in it freely. `None` if it cannot be looked at.
+fn owner_of(named: &Named) -> Option<u32> {
+    // In a control group namespace, the path of a group outside of it begins with `..` (cgroup_namespaces(7)).
+    if named.group.components().any(|part| part == Component::ParentDir) {
+        return None;
+    }
     // The second is for machines with both cgroup versions.
     let places = ["", "unified"].map(|hierarchy| Path::new(CGROUPS).join(hierarchy).join(&named.group));
-    let owner = places.iter().find_map(|place| std::fs::metadata(place).ok())?.uid();
-    (owner != 0).then_some(owner)
+    places.iter().find_map(|place| std::fs::metadata(place).ok()).map(|found| found.uid())
 }
 
 /// Whether to believe a user (root for `None`) about who is in a container: root about all; a user about their own, and
@@ -303,9 +306,14 @@ pub fn of(processes: impl IntoIterator<Item = (u32, u32)>) -> BTreeMap<u32, Cont
 /// The container of an existing process, by its cgroup; if that names none, by the shim that is its parent. Also
 /// whether its group lies within that of another container.
 fn existing(pid: u32, shim: Option<Invocation>) -> Option<(Invocation, bool)> {
-    match cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))) {
+    told(cgroup::container(&procfs::text(&format!("/proc/{pid}/cgroup"))), shim)
+}
+
+fn told(named: Option<Named>, shim: Option<Invocation>) -> Option<(Invocation, bool)> {
+    match named {
         Some(named) => {
-            let owner = uid_of(&named).unwrap_or(0);
+            // Anybody could have named a group that cannot be looked at: then the one who watches over it counts.
+            let owner = owner_of(&named).or_else(|| shim.as_ref().map(|shim| shim.owner))?;
             // A user is not believed about where the bundle of one of root's containers is.
             let bundle = shim.filter(|shim| shim.owner == owner).and_then(|shim| shim.bundle_of(&named.id));
             Some((Invocation { id: named.id, engine: named.engine, bundle, owner }, named.is_nested))
@@ -322,6 +330,8 @@ mod tests {
         story::{Story, args, born, born_in, key, task},
     };
 
+    /// An id that an engine made.
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     /// The mount namespaces of the host and of a container.
     const HOST: u32 = 1;
     const INSIDE: u32 = 2;
@@ -445,6 +455,25 @@ mod tests {
         assert_eq!((edge.container(11).as_deref(), edge.container(21)), (Some("web (uid 1000)"), None));
         edge.starts(30, "web", Trust::Root);
         assert_eq!((edge.container(11), edge.container(31).as_deref()), (None, Some("web")));
+    }
+
+    #[test]
+    fn a_group_that_cannot_be_looked_at_counts_by_the_shim() {
+        let told_by = |group: &str, shim: Option<&Invocation>| {
+            let named = Named { engine: Engine::Containerd, id: ID.into(), is_nested: false, group: group.into() };
+            told(Some(named), shim.cloned()).map(|(call, _)| (call.id, call.owner, call.bundle))
+        };
+        // Seen from a control group namespace, and gone; the third is root's.
+        let [outside, gone, roots] = ["../../user.slice/x", "/nowhere/x", "/proc"];
+        let bundle = Path::new("/run/containerd/io.containerd.runtime.v2.task/k8s.io").join(ID);
+        let shim = Invocation { id: ID.into(), engine: Engine::Containerd, bundle: Some(bundle.clone()), owner: 0 };
+        for group in [outside, gone] {
+            assert_eq!(told_by(group, None), None, "{group}");
+            assert_eq!(told_by(group, Some(&shim)), Some((ID.into(), 0, Some(bundle.clone()))), "{group}");
+            let users = Invocation { owner: 1000, ..shim.clone() };
+            assert_eq!(told_by(group, Some(&users)).map(|(_, owner, _)| owner), Some(1000), "{group}");
+        }
+        assert_eq!(told_by(roots, None), Some((ID.into(), 0, None)));
     }
 
     #[test]

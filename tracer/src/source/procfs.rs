@@ -136,10 +136,13 @@ fn namespace(pid: &str, kind: &str) -> io::Result<u32> {
         .ok_or_else(|| io::Error::other(format!("{} is no {kind} namespace", file_name(&link))))
 }
 
-/// The inode number of the host's mount namespace: that of pid 1, or of this process if that may not be read; 0 without
-/// `/proc`.
+/// The inode number of the host's mount namespace: that of pid 1, or of kthreadd if the machine keeps its pid 1 from
+/// everybody, or of this process, which may be in a container's, if neither may be read; 0 without `/proc`.
 pub fn host_mount_ns() -> u32 {
-    namespace("1", "mnt").or_else(|_| namespace("self", "mnt")).unwrap_or(0)
+    // kthreadd is pid 2 of the machine, and of no other pid namespace (rest_init()).
+    let is_host = pid_namespace("self").is_ok_and(|PidNs(ns)| ns == INITIAL_PID_NS);
+    let hosts = ["1", "2"].into_iter().take(if is_host { 2 } else { 1 });
+    hosts.chain(["self"]).find_map(|pid| namespace(pid, "mnt").ok()).unwrap_or(0)
 }
 
 /// The inode number of the initial user namespace, `PROC_USER_INIT_INO`.

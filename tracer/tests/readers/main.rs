@@ -1,9 +1,9 @@
-//! What is recorded or sent, read by software that was not written here: the exports by DuckDB, pyarrow, pandas, polars
-//! and Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe, what goes out by
-//! OTLP by the test agent of Datadog.
+//! What is recorded, sent or handed out, read by software that was not written here: the exports by DuckDB, pyarrow,
+//! pandas, polars and Perfetto's own definitions, the trace by the Python package `mcap`, the page by Chromium and axe,
+//! what goes out by OTLP by the test agent of Datadog, the chart for Kubernetes by Helm and the API's schemas.
 //!
-//! They come from PyPI into an environment below `target/`, so `cargo xtask test` asks for them; where they
-//! cannot be had, each test is ignored with the reason.
+//! They come from PyPI and npm into folders below `target/`, so `cargo xtask test` asks for them; where they cannot be
+//! had, each test is ignored with the reason.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::{
@@ -12,6 +12,7 @@ use std::{
     process::{Command, Output},
 };
 
+mod chart;
 mod hostile;
 mod receiver;
 
@@ -32,39 +33,43 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test, &str); 7] = [
+    let tests: [(&str, Test, &str); 8] = [
         ("parquet_and_every_query_of_its_page", parquet, READERS),
         ("perfetto_by_its_own_definitions", perfetto, READERS),
         ("the_trace_by_the_example", example, READERS),
         ("the_page_by_a_browser", page, READERS),
         ("the_live_page_by_a_browser", live_page, READERS),
+        ("the_chart_by_helm_and_the_schemas", chart::chart, READERS),
         ("otlp_over_grpc", receiver::grpc, receiver::RECEIVERS),
         ("otlp_over_http", receiver::http, receiver::RECEIVERS),
     ];
     let pythons = [READERS, receiver::RECEIVERS].map(|packages| (packages, Python::find(packages)));
-    let has_browser = Path::new(BROWSER).exists();
     let trials = tests.map(|(name, test, packages)| {
-        let python = pythons.iter().find(|(with, _)| *with == packages).map(|(_, python)| python);
-        match python.unwrap() {
-            Ok(_) if name.ends_with("browser") && !has_browser => {
-                assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "there is no {BROWSER}");
-                ignored(name, &format!("there is no {BROWSER}"))
+        let python = pythons.iter().find(|(with, _)| *with == packages).map(|(_, python)| python.clone());
+        let ready = python.unwrap().and_then(|python| lack(name).map_or(Ok(python), Err));
+        match ready {
+            Ok(python) => Trial::test(name, move || {
+                test(&python);
+                Ok::<_, Failed>(())
+            }),
+            Err(why) => {
+                let kind = format!("cannot run: {why}");
+                Trial::test(name, || Ok(())).with_kind(kind).with_ignored_flag(true)
             }
-            Ok(python) => {
-                let python = python.clone();
-                Trial::test(name, move || {
-                    test(&python);
-                    Ok::<_, Failed>(())
-                })
-            }
-            Err(why) => ignored(name, why),
         }
     });
     libtest_mimic::run(&arguments, trials.into()).exit();
 }
 
-fn ignored(name: &str, why: &str) -> Trial {
-    Trial::test(name, || Ok(())).with_kind(format!("cannot run: {why}")).with_ignored_flag(true)
+/// What a test takes beside the interpreter, and this machine does not have. Where everything must run, that is a failure.
+fn lack(test: &str) -> Option<String> {
+    let why = match test {
+        _ if test.ends_with("browser") && !Path::new(BROWSER).exists() => format!("there is no {BROWSER}"),
+        _ if test.starts_with("the_chart") => chart::lack()?.to_owned(),
+        _ => return None,
+    };
+    assert!(env::var_os("TRACER_TESTS_STRICT").is_none(), "{why}");
+    Some(why)
 }
 
 /// An interpreter that has the packages of a list.
