@@ -185,8 +185,8 @@ pub struct Reactions {
     #[arg(long, value_name = "FILE")]
     pub webhook_key: Option<PathBuf>,
 
-    /// The user who does that
-    #[arg(long, value_name = "USER", default_value = "nobody")]
+    /// The user who does that, or the number of one; 65534 is nobody, also where there is no list of users
+    #[arg(long, value_name = "USER", default_value = "65534")]
     pub reaction_user: String,
 
     /// How long one may take; then it is ended
@@ -247,8 +247,8 @@ pub struct Otlp {
     #[arg(long, value_name = "NAME=VALUE,…", value_delimiter = ',', value_parser = parse_attribute)]
     pub otlp_attributes: Vec<(String, String)>,
 
-    /// The user who does that
-    #[arg(long, value_name = "USER", default_value = "nobody")]
+    /// The user who does that, or the number of one; 65534 is nobody, also where there is no list of users
+    #[arg(long, value_name = "USER", default_value = "65534")]
     pub otlp_user: String,
 }
 
