@@ -279,5 +279,7 @@ impl Drop for Containerd {
         for group in &self.groups {
             remove_groups_of(group);
         }
+        // Where runc keeps what runs; it leaves the empty directory.
+        let _ = fs::remove_dir(Path::new("/run/containerd/runc").join(NAMESPACE));
     }
 }
