@@ -14,6 +14,11 @@ use std::{
     process::ExitCode,
 };
 
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
+};
+
 #[path = "../xtask/src/toolchain.rs"]
 mod toolchain;
 use toolchain::{FILE, TARGET, Toolchain};
@@ -95,8 +100,27 @@ fn build(toolchain: &Toolchain, target_dir: &Path, object: &Path) -> Result<()> 
         return Err(format!("the eBPF part does not compile ({status}); rustc's messages are above").into());
     }
     let built = target_dir.join(TARGET).join("bpf/tracer-ebpf");
-    fs::copy(&built, object).map_err(|error| format!("cannot copy {}: {error}", built.display()))?;
+    let whole = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    let stripped = without_dwarf(&whole).map_err(|error| format!("cannot strip {}: {error}", built.display()))?;
+    fs::write(object, stripped).map_err(|error| format!("cannot write {}: {error}", object.display()))?;
     Ok(())
+}
+
+/// The object without the debug information that bpf-linker has made BTF of: it is most of the object, and nothing reads
+/// it in a running program.
+fn without_dwarf(object: &[u8]) -> std::result::Result<Vec<u8>, object::build::Error> {
+    let mut builder = Builder::read(object)?;
+    for section in &mut builder.sections {
+        section.delete = [&b".debug_"[..], b".rel.debug_"].iter().any(|prefix| section.name.starts_with(prefix));
+    }
+    // LLVM puts the names of sections into the table of symbols' names, and the builder wants one for each.
+    let names = builder.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped)?;
+    Ok(stripped)
 }
 
 fn variable(name: &str) -> Result<String> {

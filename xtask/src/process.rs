@@ -94,8 +94,3 @@ pub fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
         }
     })
 }
-
-/// A new folder for what is thrown away afterwards, with a name that begins so.
-pub fn temporary(prefix: &str) -> Result<PathBuf> {
-    Ok(read(Command::new("mktemp").args(["--directory", "--tmpdir"]).arg(format!("{prefix}XXXXXX")))?.into())
-}

@@ -422,6 +422,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_carried_along_that_the_kernel_does_not_get() {
+        let has = |section: &[u8]| OBJECT.windows(section.len()).any(|bytes| bytes == section);
+        assert!(OBJECT.is_empty() || has(b".BTF.ext\0"));
+        assert!(!has(b".debug_"));
+    }
+
+    #[test]
     fn want_of_descriptors_is_no_fault_of_the_verifier() {
         let none_left = || io::Error::from_raw_os_error(EMFILE);
         let refused = ProgramError::SyscallError(SyscallError { call: "bpf_prog_load", io_error: none_left() });

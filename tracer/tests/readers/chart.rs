@@ -97,6 +97,8 @@ pub fn chart(python: &Python) {
             // The first version that has a field for it is 1.30.
             assert_eq!(rendered.contains("appArmorProfile:"), version == VERSIONS[0], "{rendered}");
             assert_eq!(rendered.contains("apparmor.security.beta"), version != VERSIONS[0], "{rendered}");
+            let attributes = "host.name=$(NODE_NAME),k8s.node.name=$(NODE_NAME),deployment.environment.name=test";
+            assert_eq!(rendered.contains(attributes), !values.is_empty(), "{rendered}");
             let file = folder.path().join("all.yaml");
             fs::write(&file, &rendered).unwrap();
             let said =

@@ -4,11 +4,12 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
 
-use super::{Plan, VERSION, binary, deb, empty, names};
+use super::{Plan, VERSION, binary, deb, names};
 use crate::{
     arch::Arch,
-    process::{cargo, is_root, on_path, read, run, temporary},
+    process::{cargo, is_root, on_path, read, run},
     toolchain,
 };
 
@@ -29,7 +30,7 @@ pub fn check(plan: &Plan, archs: &[Arch]) -> Result<()> {
         in_an_empty_root(plan, arch, &program)?;
         package(plan, arch)?;
         if arch == Arch::host()? {
-            for_whoever_called(plan, &program)?;
+            for_whoever_called(&program)?;
             docker::check(plan, arch)?;
         }
     }
@@ -47,15 +48,15 @@ fn names_no_path(plan: &Plan, arch: Arch) -> Result<()> {
 
 /// Starts it where there is no other file: not a library, not a configuration.
 fn in_an_empty_root(plan: &Plan, arch: Arch, program: &Path) -> Result<()> {
-    let root = plan.scratch.join("root");
-    empty(&root)?;
+    let root = TempDir::new_in(&plan.scratch).context("cannot create an empty root")?;
+    let root = root.path();
     let place = |from: &Path, name: &str| -> Result<()> {
         fs::copy(from, root.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
         run(Command::new("chmod").arg("755").arg(root.join(name)))
     };
     place(program, "tracer")?;
     let mut command = Command::new("chroot");
-    command.arg(&root);
+    command.arg(root);
     if arch != Arch::host()? {
         let emulator = format!("qemu-{}-static", arch.name());
         let Some(emulator) = on_path(&emulator) else {
@@ -73,8 +74,8 @@ fn in_an_empty_root(plan: &Plan, arch: Arch, program: &Path) -> Result<()> {
 
 /// Installs it below a folder, as dpkg does for the machine, and purges it.
 fn package(plan: &Plan, arch: Arch) -> Result<()> {
-    let root = plan.scratch.join("installed");
-    empty(&root)?;
+    let root = TempDir::new_in(&plan.scratch).context("cannot create a root for dpkg")?;
+    let root = root.path();
     for folder in ["var/lib/dpkg/info", "var/lib/dpkg/updates"] {
         fs::create_dir_all(root.join(folder)).with_context(|| format!("cannot create {folder}"))?;
     }
@@ -104,24 +105,25 @@ fn package(plan: &Plan, arch: Arch) -> Result<()> {
         ensure!(bad.is_empty(), "systemd says of the unit: {}", bad.join("\n"));
     }
     read(dpkg().args(["--purge", "tracer"]))?;
-    let left = read(Command::new("find").arg(&root).args(["-name", "*tracer*"]))?;
+    let left = read(Command::new("find").arg(root).args(["-name", "*tracer*"]))?;
     ensure!(left.is_empty(), "after a purge there is still: {left}");
     println!("check: {}: the package installs and purges", arch.name());
     Ok(())
 }
 
 /// Looks up a user as it must under sudo, where the C library's own way ends a static program.
-fn for_whoever_called(plan: &Plan, program: &Path) -> Result<()> {
-    let folder = plan.scratch.join("called");
-    empty(&folder)?;
-    run(Command::new("chmod").arg("777").arg(&folder))?;
+fn for_whoever_called(program: &Path) -> Result<()> {
+    // Not below the target directory, into which they may not even look.
+    let folder = TempDir::with_prefix("tracer-called-").context("cannot create a folder for a recording")?;
+    let folder = folder.path();
+    run(Command::new("chmod").arg("777").arg(folder))?;
     let trace = folder.join("trace.mcap");
     let nobody = read(Command::new("id").args(["-u", "nobody"]))?;
     read(
         Command::new(program)
             .env("SUDO_UID", &nobody)
             .env("SUDO_GID", &nobody)
-            .current_dir(&folder)
+            .current_dir(folder)
             .args(["record", "-o"])
             .arg(&trace)
             .args(["--", "id", "-un"]),
@@ -137,31 +139,32 @@ fn again(plan: &Plan, archs: &[Arch]) -> Result<()> {
     let root = &plan.workspace.root;
     let changed = read(Command::new("git").args(["status", "--porcelain"]).current_dir(root))?;
     ensure!(changed.is_empty(), "what is not committed cannot be built again elsewhere:\n{changed}");
-    let elsewhere = temporary("tracer-again-")?;
-    let result = (|| -> Result<()> {
-        let copy = elsewhere.join("other/checkout");
-        run(Command::new("git").args(["clone", "--quiet", "--shared"]).arg(root).arg(&copy))?;
-        // The same compiler for the eBPF part, which is not to be looked for again.
-        fs::create_dir(copy.join("target")).context("cannot create a target directory")?;
-        fs::copy(plan.workspace.target.join(toolchain::FILE), copy.join("target").join(toolchain::FILE))
-            .context("cannot copy what the set-up has found")?;
-        for arch in archs {
-            let mut command = cargo(&plan.workspace);
-            command.current_dir(&copy).env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
-            run(command.args(["xtask", "dist", "--arch", arch.name()]))?;
-            let other = copy.join("target/dist");
-            for name in names(&other)?.iter().filter(|name| *name != "SHA256SUMS") {
-                let same = Command::new("cmp").arg(plan.folder.join(name)).arg(other.join(name)).status();
-                if !same.context("cannot start `cmp`")?.success() {
-                    bail!("{name} is another one when it is built again; see {}", other.display());
-                }
+    let elsewhere = TempDir::with_prefix("tracer-again-").context("cannot create a folder for another build")?;
+    let copy = elsewhere.path().join("other/checkout");
+    run(Command::new("git").args(["clone", "--quiet", "--shared"]).arg(root).arg(&copy))?;
+    // The same compiler for the eBPF part, which is not to be looked for again.
+    fs::create_dir(copy.join("target")).context("cannot create a target directory")?;
+    fs::copy(plan.workspace.target.join(toolchain::FILE), copy.join("target").join(toolchain::FILE))
+        .context("cannot copy what the set-up has found")?;
+    for arch in archs {
+        let mut command = cargo(&plan.workspace);
+        command.current_dir(&copy).env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+        run(command.args(["xtask", "dist", "--arch", arch.name()]))?;
+        let other = copy.join("target/dist");
+        for name in names(&other)?.iter().filter(|name| *name != "SHA256SUMS") {
+            let ours = plan.folder.join(name);
+            let same = Command::new("cmp").arg(&ours).arg(other.join(name)).status();
+            if !same.context("cannot start `cmp`")?.success() {
+                // For whoever looks for the difference.
+                let kept = elsewhere.keep();
+                bail!(
+                    "{name} is another one when it is built again; compare {} with what is below {}",
+                    ours.display(),
+                    kept.display()
+                );
             }
         }
-        Ok(())
-    })();
-    if result.is_ok() {
-        fs::remove_dir_all(&elsewhere).with_context(|| format!("cannot remove {}", elsewhere.display()))?;
-        println!("check: built again in another folder, it is the same, byte for byte");
     }
-    result
+    println!("check: built again in another folder, it is the same, byte for byte");
+    Ok(())
 }

@@ -2,18 +2,19 @@
 
 use std::{
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
 
 use crate::{
     arch::Arch,
     dist::{Plan, VERSION, image},
-    process::{on_path, read, run, temporary},
+    process::{on_path, read, run},
 };
 
 /// How long the daemon may take to answer.
@@ -41,32 +42,38 @@ pub fn check(plan: &Plan, arch: Arch) -> Result<()> {
 }
 
 struct Docker {
-    folder: PathBuf,
+    folder: TempDir,
     daemon: Child,
 }
 
 impl Docker {
     fn start() -> Result<Self> {
-        // Sockets have short names.
-        let folder = temporary("tracer-dist-")?;
-        let log = File::create(folder.join("log")).context("cannot create the daemon's log")?;
+        // Not below the target directory: sockets have short names.
+        let folder = TempDir::with_prefix("tracer-dist-").context("cannot create a folder for docker")?;
+        let log = File::create(folder.path().join("log")).context("cannot create the daemon's log")?;
         let mut command = Command::new("dockerd");
         for (option, path) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "docker.pid")] {
-            command.arg(option).arg(folder.join(path));
+            command.arg(option).arg(folder.path().join(path));
         }
-        command.args(["--bridge=none", "--iptables=false", "--host", &host(&folder)]);
+        command.args(["--bridge=none", "--iptables=false", "--host", &host(folder.path())]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let docker = Self { daemon: command.spawn().context("cannot start dockerd")?, folder };
         let deadline = Instant::now() + WITHIN;
         while docker.run(&["version"]).is_err() {
-            ensure!(Instant::now() < deadline, "dockerd does not answer; see {}", docker.folder.join("log").display());
+            ensure!(Instant::now() < deadline, "dockerd does not answer; its log ends:\n{}", docker.last_words());
             thread::sleep(Duration::from_millis(100));
         }
         Ok(docker)
     }
 
     fn run(&self, words: &[&str]) -> Result<String> {
-        read(Command::new("docker").args(["--host", &host(&self.folder)]).args(words))
+        read(Command::new("docker").args(["--host", &host(self.folder.path())]).args(words))
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
     }
 }
 
@@ -78,7 +85,6 @@ impl Drop for Docker {
     fn drop(&mut self) {
         let _ = run(Command::new("kill").arg(self.daemon.id().to_string()));
         let _ = self.daemon.wait();
-        let _ = fs::remove_dir_all(&self.folder);
         // The control groups that its containers were in, of each hierarchy; none that another daemon uses is empty.
         let groups = Path::new("/sys/fs/cgroup");
         let hierarchies = fs::read_dir(groups).into_iter().flatten().flatten().map(|entry| entry.path());
