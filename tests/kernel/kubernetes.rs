@@ -289,7 +289,9 @@ fn daemon_set_of_kubernetes() {
         &mut containerd,
         "shop-1",
         "web",
-        "i=0; while [ $i -lt 12 ]; do sleep 0 & i=$((i + 1)); done; exec sleep 1000",
+        // They end when the shell, which would wait for them, has become another program.
+        "i=0; while [ $i -lt 12 ]; do while read -r init < /proc/1/comm && [ $init = sh ]; do :; done & i=$((i + 1)); \
+         done; exec sleep 1000",
     );
     let said = Agent { containerd: &containerd, pod: &host };
     for (id, pod, label) in [(&old, "old-1", "db"), (&web, "shop-1", "web")] {
