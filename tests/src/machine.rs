@@ -41,6 +41,12 @@ pub fn is_emulated() -> bool {
     env::var_os("TRACER_TESTS_EMULATED").is_some()
 }
 
+/// How long to wait for what must come within `limit` on a machine under load. An emulated kernel verifies programs for
+/// seconds each.
+pub fn patience(limit: Duration) -> Duration {
+    if is_emulated() { limit * 8 } else { limit }
+}
+
 /// Whether the kernel keeps its pid 1 from everybody, root included; no tracing program runs in the
 /// context of such a process.
 pub fn hides_its_init() -> bool {

@@ -61,7 +61,7 @@ pub fn output(mut command: Command) -> Output {
     let pid = child.id() as i32;
     let (send, receive) = mpsc::channel();
     thread::spawn(move || send.send(child.wait_with_output()));
-    match receive.recv_timeout(SAID_WITHIN) {
+    match receive.recv_timeout(machine::patience(SAID_WITHIN)) {
         Ok(output) => output.expect("a child can be waited for"),
         Err(_) => {
             kill(pid, Signal::KILL);
@@ -402,7 +402,7 @@ impl Run {
     /// Hands each line after so many of them to `is_it` until that says yes; false if it does not
     /// in time.
     fn read_until(&mut self, mut seen: usize, mut is_it: impl FnMut(&Line) -> bool) -> bool {
-        let deadline = Instant::now() + SAID_WITHIN;
+        let deadline = Instant::now() + machine::patience(SAID_WITHIN);
         loop {
             while let Some(line) = self.lines.get(seen) {
                 if is_it(line) {
@@ -454,7 +454,7 @@ impl Run {
     /// took.
     pub fn settle_after_loss(&mut self) -> u64 {
         let seen = self.lines.len();
-        let deadline = Instant::now() + SAID_WITHIN;
+        let deadline = Instant::now() + machine::patience(SAID_WITHIN);
         let mut markers = BTreeSet::new();
         while Instant::now() < deadline {
             let mut marker = do_nothing();
@@ -500,7 +500,7 @@ impl Run {
 
     /// Waits until `tracer` ends by itself, and fails on whatever was not expected so far.
     pub fn end(&mut self) -> Finished {
-        let deadline = Instant::now() + SAID_WITHIN;
+        let deadline = Instant::now() + machine::patience(SAID_WITHIN);
         while self.read_line(deadline) {}
         assert!(Instant::now() < deadline, "tracer did not end");
         let status = self.child.wait().expect("tracer can be waited for");
