@@ -91,11 +91,15 @@ impl Agent {
         Pid::from_child(&self.child)
     }
 
-    /// Its helper.
-    fn helper(&self) -> Pid {
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id()));
-        let helper = children.expect("it lives").trim().parse().expect("one child");
-        Pid::from_raw(helper).expect("a pid")
+    /// That one of its processes.
+    fn runs(&self, command: &str) -> Pid {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).expect("it lives");
+        let is_it = |pid: &&str| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|&byte| byte == 0).nth(1) == Some(command.as_bytes())
+        };
+        let found = children.split_whitespace().find(is_it).and_then(|pid| Pid::from_raw(pid.parse().ok()?));
+        found.unwrap_or_else(|| panic!("no {command} among {children}"))
     }
 
     /// Waits for a line, and returns what `wanted` makes of it.
@@ -209,7 +213,7 @@ fn it_works_without_any_right() {
     let agent = Agent::start(
         "[thresholds]\nunreaped-after = \"300ms\"\n[recorder]\ntraces = \"TRACES\"\nsnapshot-on = [\"unreaped-child\"]\n",
     );
-    let (pid, helper) = (agent.pid(), agent.helper());
+    let (pid, helper) = (agent.pid(), agent.runs("agent-helper"));
     assert_eq!((status(pid, "Uid"), status(pid, "Gid")), (NOBODY.to_owned(), NOBODY.to_owned()));
     let kept = u64::from_str_radix(&status(pid, "CapEff"), 16).expect("capabilities");
     // CAP_PERFMON and CAP_BPF, where the kernel asks for them at each use of a map.
@@ -296,7 +300,7 @@ fn its_helper_ends_with_it_and_it_with_its_helper() {
         status.is_ok_and(|status| !status.contains("\nState:\tZ"))
     };
     let agent = Agent::start("");
-    let helper = agent.helper();
+    let helper = agent.runs("agent-helper");
     // systemd sends its request to all processes of a service.
     kill_process(helper, Signal::TERM).expect("it lives");
     drop(Zombie::new());
@@ -305,7 +309,7 @@ fn its_helper_ends_with_it_and_it_with_its_helper() {
     await_that("the helper has ended", || !is_there(helper));
 
     let mut agent = Agent::start("");
-    kill_process(agent.helper(), Signal::KILL).expect("it lives");
+    kill_process(agent.runs("agent-helper"), Signal::KILL).expect("it lives");
     let zombie = Zombie::new();
     let said = agent.complains("the helper that looks as root is gone");
     assert!(said.starts_with("tracer: agent: "), "{said}");
@@ -489,6 +493,12 @@ fn otlp_to_a_receiver_in_trouble() {
     receiver.treats(Manner::Refuses);
     agent.complains("the OTLP receiver refuses findings: it answers 400 Bad Request");
     await_that("what is refused is counted", || agent.sent("record", "dropped") >= 1);
+    // Whoever runs as the courier's user can do this.
+    let dropped = agent.sent("record", "dropped");
+    kill_process(agent.runs("agent-courier"), Signal::KILL).expect("it lives");
+    agent.complains("the courier of findings and numbers has ended");
+    finds();
+    await_that("what cannot be sent is counted", || agent.sent("record", "dropped") > dropped);
     agent.end();
 }
 

@@ -173,9 +173,11 @@ mod tests {
     fn what_a_program_does_is_bounded_and_how_it_ended_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let script = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let [path, source] = ["", ".text"].map(|end| folder.path().join(format!("{name}{end}")));
+            std::fs::write(&source, format!("#!/bin/sh\n{text}\n")).unwrap();
+            // By another process: what this one has open for writing cannot be executed while a test beside this one
+            // forks, whose child has it open, too (ETXTBSY).
+            assert!(Command::new("install").arg("--mode=755").arg(&source).arg(&path).status().unwrap().success());
             path
         };
         let told = folder.path().join("told");

@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use crate::{
+    console::stderr::say,
     filter::{Filter, Missing},
     sink::{
         Sink,
@@ -29,7 +30,8 @@ use crate::{
 /// See the module.
 pub struct Reaction {
     select: Select,
-    messenger: OwnedFd,
+    /// `None` once the messenger has ended: whoever runs as its user can bring that about.
+    messenger: Option<OwnedFd>,
     allowance: Allowance,
     /// Findings that the messenger did not get since the last that it got.
     skipped: u64,
@@ -39,7 +41,7 @@ impl Reaction {
     /// For what that filter shows; so many a minute.
     pub fn new(messenger: OwnedFd, filter: Filter, a_minute: u32) -> Self {
         let allowance = Allowance::new(a_minute, Instant::now());
-        Self { select: Select::new(filter, &[]).few(), messenger, allowance, skipped: 0 }
+        Self { select: Select::new(filter, &[]).few(), messenger: Some(messenger), allowance, skipped: 0 }
     }
 
     /// See [`Select::refilter`].
@@ -59,15 +61,20 @@ impl Sink for Reaction {
                 return Ok(());
             }
             let Some(line) = line_of(world, moment, &item)? else { return Ok(()) };
-            if !allowance.takes(Instant::now()) {
+            let Some(to) = messenger.as_ref().filter(|_| allowance.takes(Instant::now())) else {
                 *skipped += 1;
                 return Ok(());
-            }
-            match send(&*messenger, &message(*skipped, &line), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            };
+            match send(to, &message(*skipped, &line), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(_) => *skipped = 0,
                 // It is at work, and enough waits for it already; or this one is too long for a message.
                 Err(Errno::AGAIN | Errno::NOBUFS | Errno::MSGSIZE) => *skipped += 1,
-                Err(error) => return Err(io::Error::other(format!("the messenger of findings is gone: {error}"))),
+                Err(error) => {
+                    say(format_args!(
+                        "the messenger of findings has ended, and nobody is told until the agent is started again: {error}"
+                    ));
+                    *messenger = None;
+                }
             }
             Ok(())
         })

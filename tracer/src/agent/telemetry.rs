@@ -87,22 +87,18 @@ impl Telemetry {
         self.select.refilter(filter, world)
     }
 
-    fn numbers(&self, world: &World) -> io::Result<()> {
+    fn numbers(&mut self, world: &World) {
         let Self { metrics, summary, began, channel, .. } = self;
         channel.heard();
         let wall = |at: BootNs| record::wall(world, at);
         let times = (began.map_or(0, wall), wall(world.now()));
-        for family in metrics.families(world, summary) {
-            if !channel.put(&Parcel::Metric(points::metric(family, times)))? {
-                // There will be newer ones.
-                channel.counts.add(Outcome::NumbersDropped, 1);
-                return Ok(());
-            }
-        }
-        if !channel.put(&Parcel::AllMetrics)? {
+        let metrics = metrics.families(world, summary).into_iter();
+        let mut parcels =
+            metrics.map(|family| Parcel::Metric(points::metric(family, times))).chain([Parcel::AllMetrics]);
+        if !parcels.all(|parcel| channel.put(&parcel)) {
+            // There will be newer ones.
             channel.counts.add(Outcome::NumbersDropped, 1);
         }
-        Ok(())
     }
 }
 
@@ -110,14 +106,14 @@ impl Sink for Telemetry {
     fn step(&mut self, world: &World, step: &Step<'_>) -> io::Result<()> {
         self.summary.count(step, self.from);
         self.metrics.step(world, step)?;
-        let channel = &self.channel;
+        let channel = &mut self.channel;
         self.select.step(world, step, |moment, item| channel.record(world, moment, &item))?;
         if self.began.is_none() && world.is_whole() {
             (self.began, self.next) = (Some(world.now()), world.now());
         }
         if self.began.is_some() && world.now() >= self.next {
             self.next = world.now() + self.interval;
-            self.numbers(world)?;
+            self.numbers(world);
         }
         Ok(())
     }
@@ -133,9 +129,9 @@ impl Sink for Telemetry {
     }
 
     fn finish(&mut self, world: &World, _summary: &Summary) -> io::Result<()> {
-        let channel = &self.channel;
+        let channel = &mut self.channel;
         self.select.finish(world, |moment, item| channel.record(world, moment, &item))?;
-        self.numbers(world)?;
+        self.numbers(world);
         self.channel.end();
         Ok(())
     }
@@ -143,6 +139,7 @@ impl Sink for Telemetry {
 
 /// The way to the courier, and its counts on the way back.
 struct Channel {
+    /// `None` once the courier has ended: whoever runs as its user can bring that about.
     parcels: Option<SyncSender<Vec<u8>>>,
     courier: UnixStream,
     counts: Arc<Deliveries>,
@@ -156,23 +153,23 @@ impl Channel {
         Ok(Self { parcels: Some(parcels), courier, counts })
     }
 
-    fn record(&self, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
+    fn record(&mut self, world: &World, moment: Moment, item: &Item<'_>) -> io::Result<()> {
         let Some(record) = record::of(world, moment, item)? else { return Ok(()) };
-        if !self.put(&Parcel::Record(record))? {
+        if !self.put(&Parcel::Record(record)) {
             self.counts.add(Outcome::RecordDropped, 1);
         }
         Ok(())
     }
 
     /// Hands something over, if there is room for it.
-    fn put(&self, parcel: &Parcel) -> io::Result<bool> {
-        match self.parcels.as_ref().map(|parcels| parcels.try_send(parcel.encode())) {
-            Some(Ok(())) => Ok(true),
-            Some(Err(TrySendError::Full(_))) => Ok(false),
-            Some(Err(TrySendError::Disconnected(_))) | None => {
-                Err(io::Error::other("the courier of findings and numbers is gone"))
-            }
+    fn put(&mut self, parcel: &Parcel) -> bool {
+        let Some(parcels) = &self.parcels else { return false };
+        let put = parcels.try_send(parcel.encode());
+        if matches!(put, Err(TrySendError::Disconnected(_))) {
+            say("the courier of findings and numbers has ended: nothing is sent until the agent is started again");
+            self.parcels = None;
         }
+        put.is_ok()
     }
 
     /// Adds what the courier has counted since.
