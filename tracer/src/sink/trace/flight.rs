@@ -1,5 +1,6 @@
 //! A flight recorder: keeps the recent past in memory, and writes a trace when a rule finds something. Of files with one
-//! name, no two overlap; in a folder, each has all of the past, which stays in memory. Who asks ([`kept`](crate::trace::kept)) gets what is in memory, which stays there.
+//! name, no two overlap; in a folder, each has all of the past, which stays in memory. Whoever asks
+//! ([`kept`](crate::trace::kept)) gets what is in memory, which stays there.
 
 use std::{
     io,
