@@ -394,17 +394,24 @@ mod tests {
         }
     }
 
+    /// Pid 1 passes its signal on to its child (11), and not to a daemon (13) that it has adopted; it ends, and both with
+    /// it.
+    fn tells_its_child_alone(story: &mut Story) {
+        story.fork(born_in(NS, 13, 4, 12)).exec(13, "daemon");
+        story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
+        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
+        story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
+        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
+        story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
+        story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
+    }
+
     #[test]
     fn supervisord_has_a_setting_for_it() {
         for (init, is_advised) in [("supervisord", true), ("sh", false)] {
             let mut story = running();
-            story.exec(10, init).fork(born_in(NS, 13, 4, 12)).exec(13, "app");
-            story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
-            let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
-            story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
-            story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
-            story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
-            story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
+            story.exec(10, init);
+            tells_its_child_alone(&mut story);
             let fix = found(&mut story)[0].fix();
             assert_eq!(fix.starts_with("set stopasgroup=true"), is_advised, "{fix}");
         }
@@ -426,13 +433,7 @@ mod tests {
     #[test]
     fn who_told_its_child_and_not_what_it_has_adopted_is_told_so() {
         let mut story = running();
-        story.fork(born_in(NS, 13, 4, 12)).exec(13, "daemon");
-        story.exit(end(12, 11, Adopter::NamespaceInit(task(10)))).wait(5, &[(13, b'S', 10), (12, b'Z', 11)]);
-        let flags = bit::GROUP | bit::OUTSIDE | bit::UNKILLABLE | bit::HANDLER;
-        story.wait(60_000, &[(10, b'S', 1), (11, b'S', 10), (13, b'S', 10)]);
-        story.signal(SignalSent { flags, ..kill(3, 10, Signal::TERM) });
-        story.signal(kill(10, 11, Signal::TERM)).exit(by_the_kernel(11)).free(11);
-        story.exit(end(10, 1, Adopter::None)).exit(by_the_kernel(13));
+        tells_its_child_alone(&mut story);
         let [finding] = &found(&mut story)[..] else { panic!("{:?}", story.rules()) };
         let message = finding.message();
         assert!(message.contains("Passed on: to app (pid 11). Adopted: daemon (pid 13)."), "{message}");
