@@ -24,7 +24,7 @@ use tokio::{
     join,
     net::UnixStream,
     sync::Notify,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -93,8 +93,10 @@ pub fn serve(options: &Courier) -> anyhow::Result<()> {
 /// Where what is to be sent waits.
 struct Desk {
     state: RefCell<State>,
-    /// There is something more to do.
-    more: [Notify; 2],
+    /// There are more records, or the agent has ended.
+    more_records: Notify,
+    /// There are newer numbers, or the agent has ended.
+    more_numbers: Notify,
     back: net::UnixStream,
 }
 
@@ -110,19 +112,17 @@ struct State {
     until: Option<Instant>,
 }
 
-const RECORDS: usize = 0;
-const NUMBERS: usize = 1;
-
 impl Desk {
     fn new(back: net::UnixStream) -> Self {
-        Self { state: RefCell::default(), more: [Notify::new(), Notify::new()], back }
+        Self { state: RefCell::default(), more_records: Notify::new(), more_numbers: Notify::new(), back }
     }
 
     /// Takes everything, until the agent has ended.
     async fn take(&self, agent: &mut UnixStream) -> io::Result<()> {
         let taken = self.take_all(agent).await;
         self.state.borrow_mut().until = Some(Instant::now() + LAST);
-        self.more.iter().for_each(Notify::notify_one);
+        self.more_records.notify_one();
+        self.more_numbers.notify_one();
         taken
     }
 
@@ -149,7 +149,7 @@ impl Desk {
                 let has_room = state.records.put(record, length);
                 drop(state);
                 if has_room {
-                    self.more[RECORDS].notify_one();
+                    self.more_records.notify_one();
                 } else {
                     self.count(Outcome::RecordDropped, 1);
                 }
@@ -162,7 +162,7 @@ impl Desk {
                 if late.is_some() {
                     self.count(Outcome::NumbersDropped, 1);
                 }
-                self.more[NUMBERS].notify_one();
+                self.more_numbers.notify_one();
             }
         }
     }
@@ -189,7 +189,7 @@ impl Desk {
                 if self.until().is_some() {
                     return;
                 }
-                self.more[RECORDS].notified().await;
+                self.more_records.notified().await;
                 sleep(GATHER).await;
                 continue;
             }
@@ -222,7 +222,7 @@ impl Desk {
                 if self.until().is_some() {
                     return;
                 }
-                self.more[NUMBERS].notified().await;
+                self.more_numbers.notified().await;
                 continue;
             };
             let sent = self.within(receiver.metrics(metrics)).await;
@@ -248,9 +248,9 @@ impl Desk {
                 return false;
             }
             tokio::select! {
-                () = tokio::time::sleep_until(end) => return true,
+                () = sleep_until(end) => return true,
                 // The agent has ended, or there is more to send.
-                () = self.more[RECORDS].notified() => {}
+                () = self.more_records.notified() => {}
             }
         }
     }
