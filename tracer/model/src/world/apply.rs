@@ -617,10 +617,10 @@ impl World {
     fn survey(&mut self, at: BootNs, survey: &Survey) {
         let Survey { began, found } = survey;
         // A process that is not on the list is neither traced nor a subreaper; but an exit in between knows its own
-        // tracer better.
+        // tracer better, and a zombie for which no parent has to wait was released when its tracer had waited.
         for process in self.processes.values_mut().filter(|process| process.seen_at < *began) {
             process.roles.subreaper = false;
-            if process.tracer_at < *began {
+            if process.tracer_at < *began && !process.death().is_some_and(|death| death.autoreap) {
                 process.tracer = None;
             }
         }

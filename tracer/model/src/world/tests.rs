@@ -283,6 +283,20 @@ fn a_survey_tells_who_is_traced_and_who_asks_for_orphans() {
     assert!(!process(&story, 12).roles.subreaper);
 }
 
+/// RCU tells of the release late; a survey may come before.
+#[test]
+fn a_survey_between_a_release_and_its_report_leaves_the_reaper() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 1)).fork(born(20, 10));
+    story.exit(Exit { tracer: Some(task(11)), autoreap: true, ..end(20, 10, Adopter::None) });
+    let began = story.now.next();
+    story.event(EventKind::Survey(Box::new(Survey { began, found: Vec::new() })));
+    let event = Event { at: story.now, cpu: 0, kind: EventKind::Free(task(20)) };
+    let (step, _) = story.detector.step(&event, &[]);
+    let [Change::Reaped { by, .. }] = *step.changes else { panic!("{:?}", step.changes) };
+    assert_eq!(by, Some(key(11)));
+}
+
 #[test]
 fn a_process_takes_another_name() {
     let mut story = Story::new();
