@@ -138,18 +138,16 @@ fn ends_of_namespaces(stage: &mut Stage) {
         let way = Way::NamespaceEnd;
         let case = Case { disposition, relation: Relation::HostToMember, way, signal: libc::SIGKILL };
         let pid = member.pid;
+        let mut witness = Subject::start(Home::Member, Some(&init), true, &stage.host);
         let mut seen = begin(&member, case);
         let before = member.look(pid).unwrap_or_default();
         sys::kill(init.pid, libc::SIGKILL);
         // A zombie is sent one too, and its state does not change by it; the init waits for us to
-        // reap it, so its end tells nothing. The SIGKILL is on its way when the init is in
-        // `zap_pid_ns_processes()`, from where it does not come back before.
-        let outcome = if disposition == D::Zombie {
-            await_zap(init.pid);
-            None
-        } else {
-            Some(member.outcome())
-        };
+        // reap it, so its end tells nothing. `zap_pid_ns_processes()` goes from pid to pid, so the
+        // younger member shows that the older has been sent its SIGKILL.
+        let end = witness.outcome();
+        assert!(matches!(end, Outcome::Ended(_)), "{end:?}");
+        let outcome = (disposition != D::Zombie).then(|| member.outcome());
         take(&mut seen.did, outcome, libc::SIGKILL, way);
         let after = if seen.did.killed { None } else { member.look(pid) };
         seen.sendings.push(Sending { sender: Who::Kernel, errno: 0, before, after, did: seen.did });
@@ -158,20 +156,6 @@ fn ends_of_namespaces(stage: &mut Stage) {
         stage.note(&seen);
         drop(member);
     }
-}
-
-/// Waits until an init that is ending sleeps: it has sent its SIGKILLs, and waits for the others.
-fn await_zap(init: i32) {
-    while Look::at(init, init).is_some_and(|look| matches!(look.state, 'R' | 'X'))
-        || fs::read(format!("/proc/{init}/stat")).is_ok_and(|stat| !is_exiting(&stat))
-    {
-        std::thread::yield_now();
-    }
-}
-
-/// `PF_EXITING` in the flags of `/proc/PID/stat`.
-fn is_exiting(stat: &[u8]) -> bool {
-    flags(stat) & 0x4 != 0
 }
 
 fn flags(stat: &[u8]) -> u32 {
