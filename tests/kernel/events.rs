@@ -1,15 +1,33 @@
 //! What `--events` shows: the kernel's own order, and numbers that findings refer to.
 
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
 use serde_json::json;
+use tracer::{
+    pump,
+    source::{live::Live, load::LoadOptions},
+};
 use tracer_tests::{
     Run,
     contract::{Event, Line, Process, Sender},
+    run::do_nothing,
 };
 
 use crate::{Test, live};
 
+/// How long a wake-up may take on a machine under load.
+const WITHIN: Duration = Duration::from_secs(15);
+
 pub fn trials() -> Vec<Test> {
-    vec![live("life_of_a_child", life_of_a_child), live("evidence", evidence), live("handler_runs", handler_runs)]
+    vec![
+        live("life_of_a_child", life_of_a_child),
+        live("evidence", evidence),
+        live("handler_runs", handler_runs),
+        live("the_first_wakes", the_first_wakes),
+    ]
 }
 
 /// Shows all events of this test's own processes: others may send millions of signals.
@@ -112,4 +130,19 @@ fn evidence() {
     }
     assert_eq!(behind, [("exit", child)], "{finding:?}");
     run.finish();
+}
+
+/// Whoever waits for a record is woken by the first one after quiet, each time.
+fn the_first_wakes() {
+    let mut live = Live::attach(&LoadOptions::default()).expect("it can be attached");
+    pump::event_loop().expect("there is an event loop").block_on(async {
+        for _ in 0..20 {
+            live.drain(Instant::now() + WITHIN, |_, _| Ok::<(), Infallible>(())).unwrap();
+            // The wait begins first.
+            let comes = tokio::time::timeout(WITHIN, live.record());
+            let (came, mut marker) = tokio::join!(biased; comes, async { do_nothing() });
+            came.expect("it is woken").expect("it can wait");
+            marker.wait().expect("the marker can be waited for");
+        }
+    });
 }

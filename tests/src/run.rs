@@ -596,7 +596,7 @@ pub fn findings(lines: &[Line]) -> impl Iterator<Item = &Finding> {
 }
 
 /// Starts an end marker.
-pub(crate) fn do_nothing() -> Child {
+pub fn do_nothing() -> Child {
     let mut command = Command::new(machine::workload_path());
     command.arg("nothing").stdin(Stdio::null());
     command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"))

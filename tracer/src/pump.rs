@@ -36,14 +36,20 @@ use crate::{
     world::World,
 };
 
-/// How often the ring buffer is polled while it has records.
+/// How often the ring buffer is polled while it has many records.
 pub const BUSY: Duration = Duration::from_millis(5);
-/// How often it is polled while it has none.
-const IDLE: Duration = Duration::from_millis(40);
+/// How often it is polled while it has a few, or an answer is awaited.
+const CALM: Duration = Duration::from_millis(40);
+/// So many records at once are many.
+const MANY: usize = 256;
+/// How long the loop sleeps at the most: sinks have things to do from time to time.
+const ASLEEP: Span = Span::ms(250);
 /// How often time passes for the rules.
 const HOUSEKEEPING: Span = Span::ms(50);
 /// How often the state that no tracepoint shows is surveyed.
 const SURVEY: Span = Span::SECOND;
+/// How often it is surveyed while nothing happens.
+const QUIET_SURVEY: Span = Span::seconds(5);
 /// How many doubtful processes are looked at in one turn; the others follow in the next.
 const DOUBTS: usize = 512;
 /// How long the world may go without a snapshot while events are being lost. A second after the end of a storm it
@@ -79,8 +85,9 @@ pub struct Pump {
     record: Vec<u8>,
     /// Boot time of the last housekeeping.
     kept: BootNs,
-    /// Boot time of the last survey.
+    /// Boot time of the last survey, and whether anything has happened since.
     surveyed: BootNs,
+    has_happened: bool,
     /// Boot time of the first loss since the last snapshot.
     behind_since: Option<BootNs>,
     /// The snapshot that is being taken.
@@ -89,6 +96,8 @@ pub struct Pump {
     snapshot_took: Span,
     /// The last turn did not take everything.
     is_behind: bool,
+    /// How long to wait for the next turn.
+    pace: Pace,
     /// A command that was started, but whose birth has not been seen yet.
     awaited: Option<Awaited>,
     /// The pid of the process whose tree is asked for, until it is known which one that is.
@@ -166,10 +175,12 @@ impl Pump {
             kept: BootNs::ZERO,
             // The first snapshot shows all that a survey would.
             surveyed: now,
+            has_happened: false,
             behind_since: None,
             snapshot: None,
             snapshot_took: Span::ZERO,
             is_behind: true,
+            pace: Pace::default(),
             awaited: None,
             tree: options.tree,
         };
@@ -236,6 +247,8 @@ impl Pump {
             tell(detector, room, &Event { at: event.at, cpu: 0, kind: EventKind::CommandStarted(key, args) }, show)
         })?;
         self.is_behind = !is_all;
+        self.pace.after(count);
+        self.has_happened |= count > 0;
         // Everything up to then is known now.
         let come_to = if is_all { began } else { self.detector.world().now() };
         for kind in self.containers.answers().into_iter().chain(self.kernel_log.news(live::now())) {
@@ -254,13 +267,58 @@ impl Pump {
         if now - self.kept >= HOUSEKEEPING || self.detector.is_more_due(come_to.min(self.kept)) {
             self.kept = now;
             self.catch_up(now, lost.is_some(), show)?;
-            if now - self.surveyed >= SURVEY {
+            if now - self.surveyed >= self.survey_interval() {
                 self.survey(show)?;
             }
             self.let_time_pass(come_to, show)?;
         }
         self.go_on_with_snapshot(show)?;
         Ok(count)
+    }
+
+    fn survey_interval(&self) -> Span {
+        if self.has_happened { SURVEY } else { QUIET_SURVEY }
+    }
+
+    /// Waits until it is time for the next turn: after some records a moment, else until there is one, or something is
+    /// due. Needs the [`event_loop`]. May be dropped at any time.
+    pub async fn rest(&mut self) {
+        match self.pause() {
+            // Other pending events still get their turn.
+            Pause::None => tokio::task::yield_now().await,
+            Pause::For(time) => tokio::time::sleep(time).await,
+            Pause::Asleep(time) => tokio::select! {
+                () = tokio::time::sleep(time) => {}
+                // Without a descriptor to wait with, it is polled.
+                result = self.live.record() => if result.is_err() { tokio::time::sleep(CALM).await },
+            },
+        }
+    }
+
+    /// How long to wait for the next turn, for who does so in another way than by [`Pump::rest`].
+    pub fn polls_after(&self) -> Duration {
+        match self.pause() {
+            Pause::None => Duration::ZERO,
+            Pause::For(time) => time,
+            Pause::Asleep(time) => time.min(CALM),
+        }
+    }
+
+    fn pause(&self) -> Pause {
+        if self.is_behind() {
+            return Pause::None;
+        }
+        let is_waiting = self.kernel_log.is_waiting() || self.limits.is_waiting();
+        match self.pace.0 {
+            Some(time) => Pause::For(time),
+            None if is_waiting || self.behind_since.is_some() => Pause::For(CALM),
+            None => {
+                let now = live::now();
+                let due = self.detector.next_due().unwrap_or(BootNs::MAX).min(self.surveyed + self.survey_interval());
+                let most = now + ASLEEP;
+                Pause::Asleep((due.clamp(self.kept + HOUSEKEEPING, most.max(self.kept + HOUSEKEEPING)) - now).into())
+            }
+        }
     }
 
     /// Recovers after a loss.
@@ -313,6 +371,7 @@ impl Pump {
     /// If the kernel's iterator fails, and what `show` returns.
     pub fn survey(&mut self, show: &mut (impl FnMut(&World, &Step<'_>) -> io::Result<()> + ?Sized)) -> Result<()> {
         self.surveyed = live::now();
+        self.has_happened = false;
         self.live.witness().check()?;
         let event = self.live.survey().context("cannot survey the processes with the kernel's task iterator")?;
         self.step(&event, show)?;
@@ -512,29 +571,33 @@ fn tell(
     show(world, &step)
 }
 
-/// How long to wait between two turns: short while there are records, longer and longer while there are none.
-#[derive(Debug)]
-pub struct Pace(Duration);
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self(BUSY)
-    }
+/// How to wait for the next turn.
+enum Pause {
+    None,
+    For(Duration),
+    /// Until there is a record, and no longer than that.
+    Asleep(Duration),
 }
+
+/// How long to wait between two turns while there are records: the shorter, the more there are. `None` while there are
+/// none.
+#[derive(Debug, Default)]
+struct Pace(Option<Duration>);
 
 impl Pace {
-    /// After a turn that took so many records, and may have left some.
-    pub fn after(&mut self, drained: usize, is_behind: bool) -> Duration {
-        self.0 = if drained > 0 { BUSY } else { (self.0 * 2).min(IDLE) };
-        // Signals and the end of the time must still be noticed.
-        if is_behind { Duration::ZERO } else { self.0 }
+    /// After a turn that took so many.
+    fn after(&mut self, drained: usize) {
+        self.0 = match (drained, self.0) {
+            (0, _) => None,
+            (MANY.., _) | (_, None) => Some(BUSY),
+            (_, Some(time)) => Some((time * 2).min(CALM)),
+        };
     }
 }
 
-/// Sleeps for a while; for ever without a time. With a time of zero, other pending events still get their turn.
+/// Sleeps for a while; for ever without a time.
 pub async fn sleep(time: Option<Duration>) {
     match time {
-        Some(Duration::ZERO) => tokio::task::yield_now().await,
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
@@ -609,16 +672,14 @@ pub async fn run(
     let mut pump = Pump::begin(live, options, thresholds, &mut |world, step| sink.step(world, step))?;
     let end = sleep(duration);
     tokio::pin!(end);
-    let mut pace = Pace::default();
     let is_asked = loop {
-        let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
+        pump.turn(&mut |world, step| sink.step(world, step))?;
         sink.flush()?;
-        let pause = pace.after(drained, pump.is_behind());
         tokio::select! {
             biased;
             () = leave.asked() => break true,
             () = &mut end => break false,
-            () = sleep(Some(pause)) => {}
+            () = pump.rest() => {}
         }
     };
     pump.end(&mut |world, step| sink.step(world, step))?;

@@ -4,6 +4,7 @@ pub use tracer_model::wire::{decode, encode};
 
 pub mod ages;
 pub mod containers;
+mod doorbell;
 pub mod fill;
 mod held;
 pub mod hooks;

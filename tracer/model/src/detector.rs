@@ -180,6 +180,12 @@ impl Detector {
         self.asked.rechecks.due(now).next().is_some()
     }
 
+    /// When something is due next, as far as that is known now.
+    pub fn next_due(&self) -> Option<BootNs> {
+        let asked = self.asked.rechecks.order.first().map(|&(at, ..)| at);
+        asked.into_iter().chain(self.world.next_look()).chain(self.asked.ledger.next_settled()).min()
+    }
+
     /// What the source should look at before a tick at that time: the processes that rules will be asked about, those
     /// that owe them a wait, and all else that a rule wants, whatever the number, because a rule reports nothing
     /// unseen; and of the processes that the world is in doubt about, so many.

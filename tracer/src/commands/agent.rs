@@ -42,7 +42,7 @@ use crate::{
     filter::Filter,
     ident::{file_name, quote},
     metrics::own::Own,
-    pump::{Pace, Pump, event_loop, sleep},
+    pump::{Pump, event_loop},
     serve::Scraped,
     sink::{
         Counted,
@@ -247,17 +247,15 @@ impl Agent<'_> {
         let thresholds = self.thresholds();
         let mut sink = Counted::new(&mut sinks);
         let mut pump = Pump::begin(live, load, &thresholds, &mut |world, step| sink.step(world, step))?;
-        let mut pace = Pace::default();
         let mut is_ready = false;
         loop {
-            let drained = pump.turn(&mut |world, step| sink.step(world, step))?;
+            pump.turn(&mut |world, step| sink.step(world, step))?;
             sink.flush()?;
             if !is_ready && !pump.is_listing() {
                 is_ready = true;
                 self.supervisor.ready(&status(&pump));
             }
             self.supervisor.alive();
-            let pause = pace.after(drained, pump.is_behind());
             tokio::select! {
                 biased;
                 () = stop.asked() => break,
@@ -266,7 +264,7 @@ impl Agent<'_> {
                     self.reload(&mut pump, &mut sink)?;
                     self.supervisor.ready(&status(&pump));
                 }
-                () = sleep(Some(pause)) => {}
+                () = pump.rest() => {}
             }
         }
         self.supervisor.stopping();

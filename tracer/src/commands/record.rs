@@ -106,9 +106,9 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
     let end = sleep(*duration);
     tokio::pin!(end);
     loop {
-        let pause = recording.turn();
+        let goes_on = recording.turn();
         if let Some(most) = *max_size
-            && pause.is_some()
+            && goes_on
             && recording.size() >= most
         {
             say(format_args!("the recording stops: it has {} (--max-size)", style::rough_size(recording.size())));
@@ -117,12 +117,14 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
         }
         let Some(child) = &mut child else {
             // Without a command there is nothing to wait for but the recording.
-            let pause = pause?;
+            if !goes_on {
+                return None;
+            }
             tokio::select! {
                 biased;
                 _ = signals.next() => recording.stop(),
                 () = &mut end => recording.stop(),
-                () = sleep(Some(pause)) => {}
+                () = recording.rest() => {}
             }
             continue;
         };
@@ -132,11 +134,11 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
                 child.signal(came.signal);
             },
             () = child.ended() => return recording.command_ends(child).await.map(child::exit_code),
-            () = &mut end, if pause.is_some() => {
+            () = &mut end, if goes_on => {
                 say("the recording stops: its time is over (--duration); the command goes on");
                 recording.stop();
             }
-            () = sleep(pause) => {}
+            () = recording.rest() => {}
         }
     }
 }
@@ -145,11 +147,13 @@ async fn drive(options: &cli::Record, signals: &Signals, recording: &mut Recordi
 /// a shell would, if a signal asks to end before that.
 async fn until_listed(signals: &Signals, recording: &mut Recording) -> Option<u8> {
     while recording.is_listing() {
-        let pause = recording.turn()?;
+        if !recording.turn() {
+            return None;
+        }
         tokio::select! {
             biased;
             came = signals.next() => return Some(128u8.saturating_add(u8::try_from(came.signal).unwrap_or(0))),
-            () = sleep(Some(pause)) => {}
+            () = recording.rest() => {}
         }
     }
     None

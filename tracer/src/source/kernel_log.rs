@@ -54,6 +54,11 @@ impl KernelLog {
         }
     }
 
+    /// Whether there is one.
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// What the log says about them.
     pub fn news(&mut self, now: BootNs) -> Vec<EventKind> {
         let mut told = Vec::new();

@@ -128,6 +128,11 @@ impl LimitsWatch {
         }
     }
 
+    /// Whether a look is in progress.
+    pub fn is_waiting(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.is_asked)
+    }
+
     /// What has changed since the last report, if anything.
     pub fn news(&mut self, world: &World) -> Option<Rooms> {
         let thread = self.thread.as_mut()?;

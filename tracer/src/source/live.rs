@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     sync::Arc,
     time::Instant,
 };
@@ -20,6 +21,7 @@ use crate::{
     rules::Wanted,
     source::{
         decode::{decode, decode_surveyed},
+        doorbell::Doorbell,
         fill::{Fill, room_of},
         hooks,
         kernel_log::KernelLog,
@@ -37,6 +39,8 @@ use crate::{
 pub struct Live {
     loaded: Loaded,
     ring: RingBuf<MapData>,
+    /// Made when it is first waited for.
+    doorbell: Option<Doorbell>,
     fill: Arc<Fill>,
     /// The log of the programs, if it was asked for.
     log: Option<EbpfLogger<ProbeLog>>,
@@ -147,6 +151,7 @@ impl Live {
         Ok(Self {
             loaded,
             ring,
+            doorbell: None,
             fill: Arc::new(Fill::new(ring_size)),
             log: None,
             stats,
@@ -230,6 +235,18 @@ impl Live {
                 Err(_) => self.here.undecodable += 1,
             }
         }
+    }
+
+    /// Waits for a record; not at all if there is one. Needs the event loop.
+    ///
+    /// # Errors
+    /// If the kernel gives no descriptor to wait with.
+    pub async fn record(&mut self) -> io::Result<()> {
+        let bell = match &mut self.doorbell {
+            Some(bell) => bell,
+            none => none.insert(Doorbell::new(self.ring.as_fd())?),
+        };
+        bell.rings(self.ring.as_fd()).await
     }
 
     /// What has been lost since the last call, if anything.

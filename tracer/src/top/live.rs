@@ -16,7 +16,7 @@ use crate::{
     density::Density,
     filter::Filter,
     history::KEPT,
-    pump::{Pace, Pump},
+    pump::Pump,
     sink::{
         select::{Select, only_findings},
         trace::memory::Memory,
@@ -58,11 +58,10 @@ pub fn run(
 ) -> Result<()> {
     let mut watch = Watch::new(thresholds, board);
     let mut pump = Pump::begin(live, options, thresholds, &mut |world, step| watch.step(world, step))?;
-    let mut pace = Pace::default();
     loop {
-        let drained = pump.turn(&mut |world, step| watch.step(world, step))?;
+        pump.turn(&mut |world, step| watch.step(world, step))?;
         watch.show(pump.world());
-        let mut pause = pace.after(drained, pump.is_behind());
+        let mut pause = pump.polls_after();
         loop {
             match asks.recv_timeout(pause) {
                 Ok(Ask::Leave) | Err(RecvTimeoutError::Disconnected) => {

@@ -138,6 +138,11 @@ impl Ledger {
         over.collect()
     }
 
+    /// When the next one has been better for long enough.
+    pub(super) fn next_settled(&self) -> Option<BootNs> {
+        self.settling.values().map(|settling| settling.at).min()
+    }
+
     /// Open findings about that subject, each with its rule; for a process, those about its signals as well.
     pub(super) fn about(&self, subject: Subject) -> impl Iterator<Item = (usize, &Finding)> {
         let itself = self.open.range((subject, 0)..=(subject, usize::MAX));

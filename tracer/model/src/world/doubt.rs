@@ -24,6 +24,11 @@ impl World {
         self.looks.iter().take_while(move |&&(at, _)| at <= now).map(|&(_, key)| key)
     }
 
+    /// When the next process is to be looked at.
+    pub fn next_look(&self) -> Option<BootNs> {
+        self.looks.first().map(|&(at, _)| at)
+    }
+
     /// Schedules the next look at a process. The intervals grow: there may be many zombies, and many children of an
     /// exit that is held up.
     pub(super) fn plan_look(&mut self, key: ProcKey, now: BootNs) {

@@ -1,6 +1,6 @@
 //! The recording beside a command: it can fail at any time without disturbing the command.
 
-use std::{io, time::Duration};
+use std::io;
 
 use anyhow::{Error, Result};
 
@@ -8,7 +8,7 @@ use crate::{
     console::stderr::say,
     event::ExitStatus,
     ident::Args,
-    pump::{BUSY, Pace, Pump, sleep},
+    pump::{BUSY, Pump, sleep},
     rules::left_behind_patience,
     sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
@@ -25,7 +25,6 @@ use super::child::Child;
 pub struct Recording {
     /// `None` once it has ended.
     pump: Option<Pump>,
-    pace: Pace,
     sinks: Tee<Gate, Recorder>,
     /// How long a zombie must have been unreaped to count.
     unreaped_after: Span,
@@ -58,7 +57,7 @@ impl Recording {
             Ok(())
         })?;
         let unreaped_after = thresholds.unreaped_after;
-        let mut recording = Self { pump: Some(pump), pace: Pace::default(), sinks, unreaped_after, failure: None };
+        let mut recording = Self { pump: Some(pump), sinks, unreaped_after, failure: None };
         match refused {
             Some(error) if is_wrong_name(&error) => return Err(error.into()),
             Some(error) => recording.give_up(error.into()),
@@ -94,10 +93,17 @@ impl Recording {
         }
     }
 
-    /// Takes what has happened. Returns how long to wait before the next turn, `None` once it has ended.
-    pub fn turn(&mut self) -> Option<Duration> {
-        let (drained, is_behind) = self.try_with(|pump, show| Ok((pump.turn(show)?, pump.is_behind())))?;
-        Some(self.pace.after(drained, is_behind))
+    /// Takes what has happened. Whether it goes on.
+    pub fn turn(&mut self) -> bool {
+        self.try_with(|pump, show| pump.turn(show)).is_some()
+    }
+
+    /// Waits until it is time for the next turn; for ever once it has ended.
+    pub async fn rest(&mut self) {
+        match &mut self.pump {
+            Some(pump) => pump.rest().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether existing processes are still to be listed.
@@ -107,7 +113,7 @@ impl Recording {
 
     /// Takes what has happened. Returns the world after it.
     pub fn catch_up(&mut self) -> Option<&World> {
-        self.turn()?;
+        self.turn();
         self.pump.as_ref().map(Pump::world)
     }
 
@@ -123,7 +129,7 @@ impl Recording {
             }
         };
         self.try_with(|pump, show| pump.command_ended(status, show));
-        while self.turn().is_some() && !self.is_settled() {
+        while self.turn() && !self.is_settled() {
             sleep(Some(BUSY)).await;
         }
         self.stop();
