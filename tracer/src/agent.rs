@@ -6,7 +6,7 @@ use crate::{
     console::outlet::Outlet,
     filter::{Filter, Missing},
     serve::Counter,
-    sink::{Sink, json::Json, trace::Recorder},
+    sink::{Sink, export::lake::Lake, json::Json, trace::Recorder},
     step::Step,
     summary::Summary,
     time::BootNs,
@@ -68,11 +68,13 @@ pub struct Sinks {
     pub counter: Option<Counter>,
     /// The last minutes, if they are kept.
     pub recorder: Option<Recorder>,
+    /// Tables, if there are some.
+    pub lake: Option<Lake>,
 }
 
 impl Sinks {
     fn each(&mut self, mut act: impl FnMut(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
-        let Self { findings, reaction, telemetry, counter, recorder } = self;
+        let Self { findings, reaction, telemetry, counter, recorder, lake } = self;
         let reaction = reaction.as_mut().map(|sink| sink as _);
         let all = [
             findings.sink(),
@@ -80,6 +82,7 @@ impl Sinks {
             telemetry.as_mut().map(|sink| sink as _),
             counter.as_mut().map(|sink| sink as _),
             recorder.as_mut().map(|sink| sink as _),
+            lake.as_mut().map(|sink| sink as _),
         ];
         all.into_iter().flatten().try_for_each(|sink: &mut dyn Sink| act(sink))
     }

@@ -260,6 +260,7 @@ pub struct Dump {
 #[command(after_help = "Examples:
   tracer export run.mcap --to perfetto -o run.pftrace   for the Perfetto UI
   tracer export run.mcap --to parquet -o run            a folder of tables, for DuckDB, pandas, polars
+  tracer export run.mcap --to lake -o lake              adds it to tables of many hosts: docs/lake.md
   tracer export run.mcap --to csv -o run.csv            for a spreadsheet
   tracer export run.mcap --to jsonl | jq 'select(.kind == \"signal\")'
 
@@ -272,7 +273,7 @@ pub struct Export {
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub to: Format,
 
-    /// Where to: a file that is not there yet, for parquet a folder; `-` is standard output [default: -]
+    /// Where to: a file that is not there yet, for parquet a folder, for a lake also one that is there; `-` is standard output [default: -]
     #[arg(short, long, value_name = "OUT", default_value = "-", hide_default_value = true)]
     pub out: PathBuf,
 
@@ -290,6 +291,8 @@ pub enum Format {
     Jsonl,
     /// Tables of processes, signals, events and findings
     Parquet,
+    /// Tables of many hosts and days, to which a recording is added
+    Lake,
     /// One table of everything
     Csv,
 }

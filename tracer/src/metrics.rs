@@ -6,7 +6,6 @@
 use std::{cmp::Reverse, collections::BTreeMap, io};
 
 use rustix::time::{ClockId, clock_gettime};
-use tracer_common::RecordKind;
 
 use crate::{
     change::Change,
@@ -269,14 +268,7 @@ fn zombies(world: &World) -> BTreeMap<Owner, Zombies> {
 
 /// Where records were lost, and of which kind they were, if that is known.
 fn dropped(summary: &Summary) -> impl Iterator<Item = (Labels, u64)> {
-    let lost = summary.lost;
-    let in_ring = RecordKind::ALL.iter().filter_map(move |kind| {
-        let count = *lost.ring.get(*kind as usize)?;
-        Some(("ring", kind.name(), count))
-    });
-    let elsewhere = [("recursion", lost.missed), ("decoding", lost.undecodable), ("file", lost.unreadable)];
-    let all = in_ring.chain(elsewhere.map(|(place, count)| (place, "", count)));
-    all.filter(|&(.., count)| count > 0).map(|(place, kind, count)| (labels([("place", place), ("kind", kind)]), count))
+    summary.lost.places().map(|(place, kind, count)| (labels([("place", place), ("kind", kind)]), count))
 }
 
 /// The container of a process; empty for one of the host.

@@ -569,6 +569,17 @@ impl Loss {
         [self.in_ring(), self.undecodable, self.missed, self.unreadable].into_iter().fold(0, u64::saturating_add)
     }
 
+    /// What is lost by the place where that happened and, in the ring buffer, the kind of record.
+    pub fn places(self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let in_ring = RecordKind::ALL.iter().filter_map(move |kind| {
+            let count = *self.ring.get(*kind as usize)?;
+            Some(("ring", kind.name(), count))
+        });
+        let elsewhere = [("recursion", self.missed), ("decoding", self.undecodable), ("file", self.unreadable)];
+        let all = in_ring.chain(elsewhere.map(|(place, count)| (place, "", count)));
+        all.filter(|&(.., count)| count > 0)
+    }
+
     /// Records that found no room in the ring buffer, of whatever kind.
     pub fn in_ring(&self) -> u64 {
         self.ring.iter().copied().fold(0, u64::saturating_add)

@@ -69,12 +69,12 @@ fn names(set: CapabilitySet) -> String {
     names.collect::<Vec<_>>().join(" and ")
 }
 
-/// Confines this process. `writable` is a folder to which it writes; `works` tries what it still has to be able to do.
+/// Confines this process. `writable` are folders to which it writes; `works` tries what it still has to be able to do.
 /// There may be no thread that does anything but write to standard error.
 ///
 /// # Errors
 /// If the kernel refuses something, or it does not have the effect that it should.
-pub fn agent(user: &User, writable: Option<&Path>, works: impl FnMut() -> io::Result<()>) -> io::Result<Confined> {
+pub fn agent(user: &User, writable: &[&Path], works: impl FnMut() -> io::Result<()>) -> io::Result<Confined> {
     let landlock = restrict_files(writable).map_err(told("Landlock"))?;
     set_keep_capabilities(true)?;
     become_user(Uid::from_raw(user.uid), Gid::from_raw(user.gid)).map_err(told("the change of user"))?;
@@ -101,7 +101,7 @@ fn told(what: &str) -> impl Fn(io::Error) -> io::Error {
 }
 
 /// Landlock: what is not named can no longer be opened. An older kernel restricts less, or nothing.
-fn restrict_files(writable: Option<&Path>) -> io::Result<RestrictionStatus> {
+fn restrict_files(writable: &[&Path]) -> io::Result<RestrictionStatus> {
     let read = AccessFs::from_read(LANDLOCK) & !AccessFs::Execute;
     let all = AccessFs::from_all(LANDLOCK) & !AccessFs::Execute;
     let restrict = || {
@@ -112,7 +112,7 @@ fn restrict_files(writable: Option<&Path>) -> io::Result<RestrictionStatus> {
             .scope(Scope::Signal)?
             .create()?;
         let readable = READABLE.iter().map(|path| (Path::new(path), read));
-        for (path, access) in readable.chain(writable.map(|path| (path, all))) {
+        for (path, access) in readable.chain(writable.iter().map(|&path| (path, all))) {
             // What is not there cannot be opened anyway.
             if let Ok(file) = PathFd::new(path) {
                 rules = rules.add_rule(PathBeneath::new(file, access))?;

@@ -58,6 +58,9 @@ pub struct Settings {
     /// `[otlp]`
     #[command(flatten)]
     pub otlp: Otlp,
+    /// `[lake]`
+    #[command(flatten)]
+    pub lake: Lake,
     /// `[process]`
     #[command(flatten)]
     pub process: Process,
@@ -105,6 +108,7 @@ pub static SECTIONS: &[Section] = &[
         about: "Findings and numbers for a receiver of OpenTelemetry's protocol.",
         options: Otlp::augment_args,
     },
+    Section { name: "lake", about: "Tables for questions to many hosts.", options: Lake::augment_args },
     Section { name: "process", about: "The agent itself.", options: Process::augment_args },
     Section { name: "probes", about: "How to trace.", options: Probes::augment_args },
 ];
@@ -167,6 +171,19 @@ pub struct Recorder {
     /// Keep this out of memory and traces
     #[arg(long, value_enum, value_name = "WHAT")]
     pub redact: Option<Redact>,
+}
+
+/// Tables for questions to many hosts.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Lake")]
+pub struct Lake {
+    /// A folder for tables of findings, stops, signals and processes, by day: docs/lake.md
+    #[arg(long, value_name = "DIR")]
+    pub lake: Option<PathBuf>,
+
+    /// How much this host's part of it may take; the oldest days are removed
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    pub lake_budget: u64,
 }
 
 /// What is done about findings.

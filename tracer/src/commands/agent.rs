@@ -46,6 +46,7 @@ use crate::{
     serve::Scraped,
     sink::{
         Counted,
+        export::lake::{Kept, Lake},
         json::{Json, unwritten_line},
         trace::{Recorder, flight::Flight, redact::Redactor, shelf::Shelf},
     },
@@ -127,13 +128,14 @@ struct Opened {
     numbers: Option<Scraped>,
     door: Option<Door>,
     shelf: Option<Shelf>,
+    lake: Option<PathBuf>,
     messenger: Option<OwnedFd>,
     courier: Option<UnixStream>,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<Self> {
-        let Settings { recorder, reactions, metrics, otlp, process, .. } = settings;
+        let Settings { recorder, reactions, metrics, otlp, lake, process, .. } = settings;
         let user = users::meant(&process.user);
         let Some(user) = user else {
             let name = quote(&process.user);
@@ -141,12 +143,14 @@ impl Opened {
         };
         let numbers = metrics.metrics.map(Scraped::open).transpose()?;
         let shelf = recorder.traces.as_deref().map(|folder| shelf(folder, recorder.budget, &user)).transpose()?;
+        let lake = lake.lake.clone();
+        lake.as_deref().map_or(Ok(()), |folder| own_folder(folder, &user)).context("lake")?;
         let group = recorder.group.as_deref().map(group).transpose()?;
         let door = (!recorder.before.is_zero()).then(|| door(group)).flatten();
         messenger::check(reactions).map_err(Error::msg)?;
         let messenger = messenger::start(reactions).context("cannot start the messenger of findings")?;
         let courier = courier::start(otlp).context("cannot start the courier of findings and numbers")?;
-        Ok(Self { user, numbers, door, shelf, messenger, courier })
+        Ok(Self { user, numbers, door, shelf, lake, messenger, courier })
     }
 
     /// Gives up what is not needed any more.
@@ -156,8 +160,9 @@ impl Opened {
             live.stats().map_err(io::Error::other)?;
             live.try_iterator()
         };
-        let folder = self.shelf.as_ref().map(Shelf::folder);
-        let confined = confine::agent(&self.user, folder, &mut works).context("the agent cannot be confined")?;
+        let folders = self.shelf.iter().map(Shelf::folder).chain(self.lake.as_deref());
+        let confined = confine::agent(&self.user, &folders.collect::<Vec<_>>(), &mut works)
+            .context("the agent cannot be confined")?;
         self.shelf.as_ref().map_or(Ok(()), Shelf::check).with_context(|| {
             format!(
                 "{} cannot write traces; make it the owner of the folder, or name another one in user",
@@ -168,7 +173,7 @@ impl Opened {
     }
 
     fn sinks(self, settings: &Settings, fill: Arc<Fill>) -> Result<(Sinks, Option<Drain>)> {
-        let Self { user: _, numbers, door, shelf, messenger, courier } = self;
+        let Self { user: _, numbers, door, shelf, lake, messenger, courier } = self;
         let Settings { findings: shown, recorder, reactions, otlp, .. } = settings;
         let a_minute = reactions.reactions_a_minute;
         let reaction = messenger.map(|messenger| Reaction::new(messenger, Filter::from(&shown.filter), a_minute));
@@ -185,8 +190,10 @@ impl Opened {
             let filter = Filter::from(&settings.findings.filter);
             Recorder::new(Box::new(flight)).redacted(Redactor::new(recorder.redact)).on(&recorder.snapshot_on, filter)
         });
+        let kept = Kept { budget: settings.lake.lake_budget };
+        let lake = lake.map(|folder| Lake::new(&folder).kept(kept));
         let (findings, out) = findings(settings)?;
-        Ok((Sinks { findings, reaction, telemetry, counter, recorder }, out))
+        Ok((Sinks { findings, reaction, telemetry, counter, recorder, lake }, out))
     }
 }
 
@@ -214,13 +221,17 @@ fn findings(settings: &Settings) -> Result<(Findings, Option<Drain>)> {
 
 /// The folder for traces, which must be the user's to write; it is made if it is missing.
 fn shelf(folder: &Path, budget: u64, user: &User) -> Result<Shelf> {
-    let cannot = || format!("cannot keep traces in {}", file_name(folder));
-    match fs::DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => chown(folder, Some(user.uid), Some(user.gid)).with_context(cannot)?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(CreateError::Io(folder.to_owned(), error).into()),
-    }
+    own_folder(folder, user).with_context(|| format!("cannot keep traces in {}", file_name(folder)))?;
     Ok(Shelf::new(folder, budget))
+}
+
+/// Makes a folder of that user's, unless it is there.
+fn own_folder(folder: &Path, user: &User) -> Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => Ok(chown(folder, Some(user.uid), Some(user.gid))?),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(CreateError::Io(folder.to_owned(), error).into()),
+    }
 }
 
 fn group(name: &str) -> Result<u32> {

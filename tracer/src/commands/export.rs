@@ -22,6 +22,7 @@ use crate::{
         Counted, Sink,
         export::{
             csv::Csv,
+            lake::Lake,
             parquet::{self, Parquet},
             perfetto::Perfetto,
         },
@@ -39,7 +40,10 @@ use crate::{
 pub fn run(options: &cli::Export) -> Result<ExitCode> {
     let cli::Export { file, to, out, thresholds } = options;
     let mut trace = Trace::open(file)?;
-    say_what_lacks(file, &trace, &Kind::ALL);
+    // A lake says so itself, of each minute.
+    if *to != Format::Lake {
+        say_what_lacks(file, &trace, &Kind::ALL);
+    }
     let is_on_terminal = is_stdout(out) && io::stdout().is_terminal();
     let progress = Progress::beside(is_on_terminal, "exporting", trace.span()?);
     let mut detector = Detector::new(&thresholds.over(trace.start().thresholds));
@@ -67,6 +71,8 @@ fn open(format: Format, out: &Path) -> Result<Box<dyn Sink>> {
     Ok(match format {
         Format::Parquet if is_stdout(out) => bail!("Parquet is a folder of tables; say with -o where to make it"),
         Format::Parquet => Box::new(Parquet::create(out)?),
+        Format::Lake if is_stdout(out) => bail!("a lake is a folder; say with -o where it is"),
+        Format::Lake => Box::new(Lake::new(out)),
         Format::Perfetto if is_stdout(out) && io::stdout().is_terminal() => {
             bail!("this format is not for a terminal; name a file with -o, or use a pipe")
         }
@@ -81,6 +87,8 @@ fn remove(format: Format, out: &Path) {
     // What cannot be removed either is found when it is used.
     let _ = match format {
         _ if is_stdout(out) => Ok(()),
+        // It does so itself.
+        Format::Lake => Ok(()),
         Format::Parquet => file::Folder::remove(out, &parquet::FILES),
         Format::Jsonl | Format::Csv | Format::Perfetto => file::remove(out),
     };

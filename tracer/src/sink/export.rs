@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::{
+    event::ExitStatus,
     finding::{Facts, Role, Value},
     ident::{Comm, Identity, escape},
     time::BootNs,
@@ -12,8 +13,10 @@ use crate::{
 };
 
 pub mod csv;
+pub mod lake;
 pub mod parquet;
 pub mod perfetto;
+mod table;
 
 /// A program's name, escaped.
 fn name(comm: Comm) -> String {
@@ -54,4 +57,47 @@ fn others(facts: &Facts) -> Option<(&'static str, &Value)> {
     let roles =
         [(Role::Sender, "sender"), (Role::Debtor, "owed_by"), (Role::Adopter, "adopter"), (Role::Client, "client")];
     roles.into_iter().find_map(|(role, name)| Some((name, facts.first(role)?)))
+}
+
+/// A code, or the name of a signal.
+fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
+    match status.signal() {
+        Some(signal) => (None, Some(signal.to_string())),
+        None => (Some(status.code()), None),
+    }
+}
+
+/// What the facts of a finding say, in the words of tables.
+struct Said<'a> {
+    other: Option<(&'static str, &'a Identity)>,
+    signal: Option<String>,
+    reason: Option<&'static str>,
+    duration_ns: Option<i64>,
+    killed: Option<i64>,
+    status_code: Option<i32>,
+    status_signal: Option<String>,
+}
+
+impl<'a> Said<'a> {
+    fn of(facts: &'a Facts) -> Self {
+        let count = |role| if let Some(Value::Count(count)) = facts.first(role) { Some(signed(*count)) } else { None };
+        let (status_code, status_signal) = match facts.first(Role::Status) {
+            Some(Value::Status(how)) => status(*how),
+            _ => (None, None),
+        };
+        let signal = match facts.first(Role::Signal).or_else(|| facts.first(Role::FatalSignal)) {
+            Some(Value::Signal(signal)) => Some(signal.to_string()),
+            _ => None,
+        };
+        let reason = if let Some(Value::Word(word)) = facts.first(Role::Reason) { Some(*word) } else { None };
+        Self {
+            other: others(facts).and_then(|(role, value)| Some((role, value.processes().first()?))),
+            signal,
+            reason,
+            duration_ns: count(Role::Cost),
+            killed: count(Role::Killed),
+            status_code,
+            status_signal,
+        }
+    }
 }

@@ -76,7 +76,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["record", "-o", "x", "--rotate", "1MiB", "--snapshot-on", "unreaped-child"], "cannot be used with"),
         (&["record", "-o", "x", "--keep", "3"], "--rotate <SIZE>"),
         (&["record", "-o", "x", "--before", "3s"], "--snapshot-on"),
-        (&["export", "x", "--to", "xml"], "[possible values: perfetto, jsonl, parquet, csv]"),
+        (&["export", "x", "--to", "xml"], "[possible values: perfetto, jsonl, parquet, lake, csv]"),
         (&["explain", "nonsense"], "init-ignored-signal"),
         (&["man", "wach"], "no command is called wach; there are watch, top,"),
         (&["why"], "<PID|NAME>"),

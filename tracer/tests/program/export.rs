@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Read,
     os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -200,7 +200,7 @@ fn what_is_created_is_for_its_owner_only_and_nothing_is_overwritten() {
 #[test]
 fn an_export_that_fails_leaves_nothing() {
     let folder = TempDir::new().unwrap();
-    for to in ["jsonl", "csv", "perfetto", "parquet"] {
+    for to in ["jsonl", "csv", "perfetto", "parquet", "lake"] {
         let out = folder.path().join(to);
         // Blocks of 512 bytes: the disk is full, as far as the program can tell.
         let mut shell = Command::new("sh");
@@ -208,8 +208,74 @@ fn an_export_that_fails_leaves_nothing() {
         let output = shell.args(["export", &format(1), "--to", to, "-o"]).arg(&out).output().unwrap();
         let said = complaint(&output);
         assert!(said.contains("File too large"), "{to}: {said}");
-        assert!(!out.exists(), "{to}");
+        let is_empty = || files(&out).iter().all(|file| file.ends_with("_lake.json"));
+        assert!(if to == "lake" { is_empty() } else { !out.exists() }, "{to}");
     }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() { all.extend(files(&entry)) } else { all.push(entry) }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_lake_grows_and_the_same_recording_is_in_it_once() {
+    let folder = TempDir::new().unwrap();
+    let lake = folder.path().join("lake");
+    assert!(export("lake", &lake).status.success());
+    let first = files(&lake);
+    assert!(first.iter().all(|file| mode(file) == 0o600));
+    assert_eq!(mode(&lake), 0o700);
+    let contents: Vec<_> = first.iter().map(|file| fs::read(file).unwrap()).collect();
+
+    assert!(export("lake", &lake).status.success());
+    assert_eq!(files(&lake), first);
+    assert!(first.iter().zip(contents).all(|(file, before)| fs::read(file).unwrap() == before));
+
+    let other = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/traces/rules/slow-stop.fires.mcap");
+    let other = other.to_str().unwrap();
+    assert!(run(&["export", other, "--to", "lake", "-o", lake.to_str().unwrap()]).status.success());
+    let all = files(&lake);
+    assert!(first.iter().all(|file| all.contains(file)) && all.len() > first.len(), "{all:?}");
+}
+
+#[test]
+fn a_folder_that_is_no_lake_or_another_one_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("mine"), "").unwrap();
+    let said = complaint(&export("lake", folder.path()));
+    assert!(said.contains("holds something, and is no lake; name a new folder, or a lake"), "{said}");
+    assert_eq!(files(folder.path()).len(), 1);
+
+    for mark in [r#"{"lake":2}"#, "", "[]"] {
+        let lake = TempDir::new().unwrap();
+        fs::write(lake.path().join("_lake.json"), mark).unwrap();
+        let said = complaint(&export("lake", lake.path()));
+        assert!(said.contains("is a lake of another version than 1"), "{said}");
+        assert_eq!(files(lake.path()).len(), 1);
+    }
+    let said = complaint(&run(&["export", &format(1), "--to", "lake"]));
+    assert!(said.contains("a lake is a folder; say with -o where it is"), "{said}");
+}
+
+#[test]
+fn a_lake_is_not_written_through_links() {
+    let folder = TempDir::new().unwrap();
+    let (lake, elsewhere) = (folder.path().join("lake"), folder.path().join("elsewhere"));
+    assert!(export("lake", &lake).status.success());
+    let file = files(&lake).into_iter().find(|file| file.to_str().unwrap().contains("table=signals")).unwrap();
+    let unfinished = file.with_file_name(format!(".{}", file.file_name().unwrap().to_str().unwrap()));
+    fs::write(&elsewhere, "before").unwrap();
+    symlink(&elsewhere, &unfinished).unwrap();
+    fs::remove_file(&file).unwrap();
+    symlink(&elsewhere, &file).unwrap();
+    let said = complaint(&export("lake", &lake));
+    assert!(said.contains("is no regular file, so it is not replaced"), "{said}");
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "before");
 }
 
 #[test]

@@ -33,8 +33,9 @@ type Test = fn(&Python);
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test, &str); 8] = [
+    let tests: [(&str, Test, &str); 9] = [
         ("parquet_and_every_query_of_its_page", parquet, READERS),
+        ("the_lake_and_every_question", lake, READERS),
         ("perfetto_by_its_own_definitions", perfetto, READERS),
         ("the_trace_by_the_example", example, READERS),
         ("the_page_by_a_browser", page, READERS),
@@ -156,6 +157,21 @@ fn parquet(python: &Python) {
     export("parquet", &folder.path().join("run"));
     let said = python.says(&readers("parquet_check.py"), &[&workspace("docs/export.md")], folder.path());
     insta::assert_snapshot!("parquet", said);
+}
+
+/// Of several recordings, one of them twice.
+fn lake(python: &Python) {
+    let folder = TempDir::new().unwrap();
+    let rules = ["slow-stop", "zombie-leak", "killed-by", "init-ignored-signal", "signal-queue-overflow"];
+    let rules = rules.map(|rule| workspace(&format!("tests/traces/rules/{rule}.fires.mcap")));
+    for recording in [recording(), recording()].into_iter().chain(rules) {
+        let mut command = Command::new(TRACER);
+        command.arg("export").arg(recording).args(["--to", "lake", "-o"]).arg(folder.path().join("lake"));
+        assert_eq!(text(command), "");
+    }
+    let pages = [workspace("docs/lake.md"), workspace("sql")];
+    let said = python.says(&readers("lake_check.py"), &[&pages[0], &pages[1]], folder.path());
+    insta::assert_snapshot!("lake", said);
 }
 
 fn perfetto(python: &Python) {

@@ -8,16 +8,19 @@ use rows::{EventRow, FindingRow, ProcessRow, SignalRow};
 
 use crate::{
     change::{ExactReap, Signalled},
-    event::{EventKind, ExitStatus, WaitCall},
+    event::{EventKind, WaitCall},
     filter::Filter,
-    finding::{Confidence, Facts, Finding, Role, Value},
+    finding::{Confidence, Finding},
     ident::Identity,
     kind::Kind,
     occurrence::Occurrence,
     signal::Sender,
     sink::{
         Sink,
-        export::{container, name, others, signed, since_1970},
+        export::{
+            Said, container, name, signed, since_1970, status,
+            table::{Table, Time},
+        },
         json,
         select::{Item, Moment, Select},
     },
@@ -29,10 +32,8 @@ use crate::{
 
 mod processes;
 mod rows;
-mod table;
 
 use processes::Processes;
-use table::{Table, Time};
 
 /// Writes the tables.
 pub struct Parquet {
@@ -240,12 +241,7 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
     let Finding { rule, stage, at, since, process, confidence, facts, .. } = finding;
     let Identity { key, comm, pid_ns, ns_pid, ns_level, container: _ } = *process;
     let (container, container_id) = container(world, process);
-    let (status_code, status_signal) = match facts.first(Role::Status) {
-        Some(Value::Status(how)) => status(*how),
-        _ => (None, None),
-    };
-    let other = others(facts).and_then(|(role, value)| Some((role, value.processes().first()?)));
-    let count = |role| if let Some(Value::Count(count)) = facts.first(role) { Some(signed(*count)) } else { None };
+    let Said { other, signal, reason, duration_ns, killed, status_code, status_signal } = Said::of(facts);
     FindingRow {
         time: Time(since_1970(world, *at)),
         boot_ns: signed(*at),
@@ -267,29 +263,14 @@ fn finding(world: &World, finding: &Finding) -> FindingRow {
         other_pid: other.map(|(_, other)| other.key.tgid),
         other_start_boot_ns: other.map(|(_, other)| signed(other.key.start)),
         other_comm: other.map(|(_, other)| name(other.comm)),
-        signal: signal_of(facts),
-        reason: facts
-            .first(Role::Reason)
-            .and_then(|value| if let Value::Word(word) = value { Some(*word) } else { None }),
-        duration_ns: count(Role::Cost),
-        killed: count(Role::Killed),
+        signal,
+        reason,
+        duration_ns,
+        killed,
         message: finding.message(),
         fix: finding.fix(),
         status_code,
         status_signal,
         headline: finding.headline.clone(),
-    }
-}
-
-fn signal_of(facts: &Facts) -> Option<String> {
-    let signal = facts.first(Role::Signal).or_else(|| facts.first(Role::FatalSignal));
-    if let Some(Value::Signal(signal)) = signal { Some(signal.to_string()) } else { None }
-}
-
-/// A code, or the name of a signal.
-fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
-    match status.signal() {
-        Some(signal) => (None, Some(signal.to_string())),
-        None => (Some(status.code()), None),
     }
 }

@@ -1,21 +1,19 @@
 //! The table of processes: a row for each when it leaves the process table, and at the end one for each that is still
 //! there.
-//! each that is still there.
 
 use std::io;
 
 use rustc_hash::FxHashMap;
 
-use super::{
-    rows::ProcessRow,
-    status,
-    table::{Table, Time},
-};
+use super::rows::ProcessRow;
 use crate::{
     change::Change,
     event::EventKind,
     ident::{Args, Identity, ProcKey},
-    sink::export::{container, name, signed, since_1970},
+    sink::export::{
+        container, name, signed, since_1970, status,
+        table::{Table, Time},
+    },
     step::Step,
     time::{BootNs, Span},
     world::{Death, Process, World},

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use parquet::{errors::Result, file::writer::SerializedRowGroupWriter};
 
-use super::table::{Column, Row, Time, Value, row};
+use crate::sink::export::table::{Column, Row, Time, Value, row};
 
 row! {
     /// A process, with its whole life as far as it was seen.

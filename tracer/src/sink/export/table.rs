@@ -40,6 +40,7 @@ pub(super) trait Row {
 macro_rules! row {
     ($(#[$about:meta])* $row:ident, $columns:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$about])*
+        #[derive(Clone)]
         pub(super) struct $row {
             $(pub $field: $type,)*
         }
@@ -127,7 +128,12 @@ pub(super) trait Value: Sized {
 }
 
 /// Nanoseconds since 1970, UTC.
+#[derive(Clone, Copy)]
 pub(super) struct Time(pub i64);
+
+/// The same, stored as microseconds, which every engine reads.
+#[derive(Clone, Copy)]
+pub(super) struct Micros(pub i64);
 
 macro_rules! value {
     ($type:ty, $physical:ty, $logical:literal, $value:ident => $convert:expr) => {
@@ -143,6 +149,7 @@ macro_rules! value {
 }
 
 value!(Time, Int64Type, "(TIMESTAMP(NANOS,true))", time => time.0);
+value!(Micros, Int64Type, "(TIMESTAMP(MICROS,true))", time => time.0.div_euclid(1_000));
 value!(i64, Int64Type, "", number => number);
 value!(i32, Int32Type, "", number => number);
 value!(u16, Int32Type, "(INTEGER(16,false))", number => i32::from(number));
