@@ -1,6 +1,6 @@
 -- Which hosts differ from their peers: ten times as many findings of a rule as the host in the middle, or more?
 WITH counts AS (
-  SELECT host, rule, count(*) AS findings FROM findings WHERE stage = 'new' GROUP BY host, rule
+  SELECT host, rule, sum(findings) AS findings FROM findings WHERE stage = 'new' GROUP BY host, rule
 ), all_hosts AS (
   SELECT DISTINCT host FROM hosts
 ), filled AS (

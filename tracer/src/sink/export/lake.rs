@@ -13,6 +13,7 @@ use anyhow::Result;
 use crate::{
     change::Change,
     event::EventKind,
+    filter::Filter,
     finding::{Confidence, Finding},
     history::{Outcome, Stop},
     host::StartInfo,
@@ -20,6 +21,7 @@ use crate::{
     sink::{
         Sink,
         export::{Said, name, signed, table::Micros},
+        select::{Item, Select},
     },
     step::Step,
     summary::Summary,
@@ -43,6 +45,8 @@ use rows::{FindingRow, HostRow, LossRow, StopRow};
 
 /// Nanoseconds of a minute.
 const MINUTE: i64 = 60_000_000_000;
+/// Findings and stops of a minute. What an ordinary user stages must not drive out the days before.
+const MOST: u64 = 4_096;
 
 /// Writes the tables of one stream into a lake.
 pub struct Lake {
@@ -62,6 +66,7 @@ pub struct Kept {
 struct Stream {
     source: Source,
     way: Way,
+    select: Select,
     rows: Rows,
     stretch: Stretch,
     minute: Minute,
@@ -121,6 +126,16 @@ struct Stretch {
     until: i64,
     events: u64,
     lost: u64,
+    /// Findings and stops.
+    rare: u64,
+}
+
+impl Stretch {
+    /// Whether there is room for one more, which is counted.
+    fn has_room(&mut self) -> bool {
+        self.rare += 1;
+        self.rare <= MOST
+    }
 }
 
 impl Lake {
@@ -152,7 +167,7 @@ impl Sink for Lake {
 
     fn finish(&mut self, world: &World, _: &Summary) -> io::Result<()> {
         let Some(mut stream) = self.stream.take() else { return Ok(()) };
-        stream.turn(world)?;
+        stream.end(world)?;
         match stream.way {
             Way::Book(book) => book.finish(),
             Way::Keeper(keeper) => {
@@ -179,14 +194,18 @@ impl Stream {
                 Way::Keeper(Keeper::start(Book::new(folder, Some(budget)))?)
             }
         };
-        Ok(Self { source, way, rows, stretch: Stretch::default(), minute: Minute::default() })
+        let select = Select::new(Filter::default(), &[]).few();
+        Ok(Self { source, way, select, rows, stretch: Stretch::default(), minute: Minute::default() })
     }
 
     /// The minute is over: its counts become rows.
     fn turn(&mut self, world: &World) -> io::Result<()> {
         let Self { source, rows, stretch, minute, .. } = self;
         let Some(from) = stretch.from.take() else { return Ok(()) };
-        let Stretch { until, events, lost, .. } = std::mem::take(stretch);
+        let Stretch { until, events, lost, rare, .. } = std::mem::take(stretch);
+        if let Some(dropped @ 1..) = rare.checked_sub(MOST) {
+            rows.losses.push(source.loss(from, until, "lake", "", Some(signed(dropped))));
+        }
         (rows.signals, rows.processes) = minute.take(world, source, from);
         rows.hosts.push(HostRow {
             time: Micros(from),
@@ -231,7 +250,7 @@ impl Stream {
         if is_over {
             self.turn(world)?;
         }
-        let Self { source, rows, stretch, minute, .. } = self;
+        let Self { source, select, rows, stretch, minute, .. } = self;
         let from = *stretch.from.get_or_insert(now);
         stretch.until = stretch.until.max(now).max(from);
         stretch.events += u64::from(step.event.kind.name().is_some());
@@ -245,16 +264,43 @@ impl Stream {
         }
         minute.count(world, at, step.changes);
         for change in step.changes {
-            if let Change::Died { key, .. } = change {
-                rows.stops.extend(Stop::of(world, *key).map(|stop| stop_row(world, source, &stop)));
+            if let Change::Died { key, .. } = change
+                && let Some(stop) = Stop::of(world, *key)
+                && stretch.has_room()
+            {
+                rows.stops.push(stop_row(world, source, &stop));
             }
         }
-        rows.findings.extend(step.findings.iter().map(|finding| finding_row(world, source, finding)));
+        select.step(world, step, |_, item| {
+            rows.findings
+                .extend(finding(&item).filter(|_| stretch.has_room()).map(|it| finding_row(world, source, it)));
+            Ok(())
+        })?;
         if rows.are_many() { self.hand_over() } else { Ok(()) }
+    }
+
+    /// The stream is over.
+    fn end(&mut self, world: &World) -> io::Result<()> {
+        let Self { source, select, rows, stretch, .. } = self;
+        select.finish(world, |_, item| {
+            rows.findings
+                .extend(finding(&item).filter(|_| stretch.has_room()).map(|it| finding_row(world, source, it)));
+            Ok(())
+        })?;
+        self.turn(world)
     }
 }
 
-fn finding_row(world: &World, source: &Source, finding: &Finding) -> FindingRow {
+/// A finding, and how many it stands for.
+fn finding<'a>(item: &Item<'a>) -> Option<(&'a Finding, u64)> {
+    match *item {
+        Item::Finding(finding) => Some((finding, 1)),
+        Item::Repeated(last, together) => Some((last, together.count)),
+        _ => None,
+    }
+}
+
+fn finding_row(world: &World, source: &Source, (finding, findings): (&Finding, u64)) -> FindingRow {
     let Finding { rule, stage, at, since, process, confidence, facts, headline, .. } = finding;
     let Place { container, container_id, image, pod, pod_namespace } = Place::of(world, process);
     let Said { other, signal, reason, duration_ns, killed, status_code, status_signal } = Said::of(facts);
@@ -268,6 +314,7 @@ fn finding_row(world: &World, source: &Source, finding: &Finding) -> FindingRow 
         rule: rule.name,
         severity: rule.severity.id(),
         stage: stage.id(),
+        findings: signed(findings),
         is_certain: *confidence == Confidence::Certain,
         pid: process.key.tgid.into(),
         start_boot_ns: signed(process.key.start),

@@ -40,6 +40,7 @@ row! {
         rule: &'static str,
         severity: &'static str,
         stage: &'static str,
+        findings: i64,
         is_certain: bool,
         pid: i64,
         start_boot_ns: i64,
