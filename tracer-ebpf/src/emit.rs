@@ -1,4 +1,4 @@
-//! Owns the ring buffer and the counters: a record either enters the buffer or is counted as lost.
+//! Owns the ring buffer and the counters: a record either enters a buffer or is counted as lost.
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
@@ -6,7 +6,9 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_common::{Header, RecordKind, Recorded, Stats};
+use tracer_common::{Header, RecordKind, Recorded, Stats, ring::Slot};
+
+use crate::ring;
 
 /// Records on their way to user space. The loader sets the size.
 #[map]
@@ -99,6 +101,15 @@ pub fn emit<T: Recorded + 'static>(record: T) {
             entry.submit(u64::from(BPF_RB_NO_WAKEUP));
         }
         None => lost(T::KIND),
+    }
+}
+
+/// Puts a record into the ring of this processor, which is the one with that number, or, if that is full or not in use, into the ring
+/// buffer. Only for programs that run with interrupts off.
+#[inline(always)]
+pub fn emit_uninterrupted<T: Recorded + Copy + Into<Slot> + 'static>(cpu: u16, record: T) {
+    if !ring::put(cpu, record) {
+        emit(record);
     }
 }
 
