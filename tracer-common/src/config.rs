@@ -151,6 +151,8 @@ pub struct Config {
     pub all_signals: u32,
     /// 1: send every delivery. 0: only those that the kernel is about to drop.
     pub all_deliveries: u32,
+    /// Slots of each processor's ring of signals, a power of two; 0: all records go into the ring buffer.
+    pub ring_slots: u32,
 }
 
 impl Config {
@@ -169,6 +171,7 @@ impl Config {
         host_mount_ns: 0,
         all_signals: 0,
         all_deliveries: 0,
+        ring_slots: 0,
     };
 }
 

@@ -16,6 +16,7 @@
 pub mod describe;
 pub mod config;
 pub mod record;
+pub mod ring;
 pub mod signal;
 pub mod task;
 

@@ -1,11 +1,13 @@
-//! Owns the ring buffer and the counters: a record either enters the buffer or is counted as lost.
+//! Owns the ring buffer and the counters: a record either enters a buffer or is counted as lost.
 
 use aya_ebpf::{
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_common::{Header, RecordKind, Recorded, Stats};
+use tracer_common::{Header, RecordKind, Recorded, Stats, ring::Slot};
+
+use crate::ring;
 
 /// Records on their way to user space. The loader sets the size.
 #[map]
@@ -99,6 +101,26 @@ pub fn emit<T: Recorded + 'static>(record: T) {
             entry.submit(0);
         }
         None => lost(T::KIND),
+    }
+}
+
+/// Puts a record into the ring of this processor, which is the one with that number, or, if that is full or not in use,
+/// into the ring buffer. Only for programs that run with interrupts off.
+#[inline(always)]
+pub fn emit_uninterrupted<T: Recorded + Copy + Into<Slot> + 'static>(cpu: u16, record: T) {
+    match ring::put(cpu, record) {
+        Some(false) => {}
+        Some(true) => wake(),
+        None => emit(record),
+    }
+}
+
+/// Wakes the reader as a record in the ring buffer does: room there that is given back is none to the reader.
+#[inline(always)]
+fn wake() {
+    // Without room, the reader has something to do.
+    if let Some(entry) = EVENTS.reserve::<u64>(0) {
+        entry.discard(0);
     }
 }
 

@@ -11,7 +11,7 @@ use tracer_common::{AdoptRecord, NotifyRecord, ReapRecord, record::NO_CALL};
 
 use crate::{
     emit::{emit, header},
-    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, offset, peek, registers, with_current},
+    kernel::{PF_EXITING, Plain, Pointer, TaskPtr, Typed, offset, registers, with_current},
 };
 
 /// `kill_orphaned_pgrp(child, parent)`.
@@ -110,7 +110,7 @@ fn notify<P: Pointer>(task: TaskPtr<P>, signal: i32) -> i32 {
 #[inline(always)]
 fn call() -> i32 {
     match registers() {
-        0 => NO_CALL,
-        regs => peek(regs, offset!(regs_call)),
+        None => NO_CALL,
+        Some(regs) => regs.u32(offset!(regs_call)) as i32,
     }
 }

@@ -194,14 +194,14 @@ pub fn peek<T: Copy + Default>(address: u64, offset: u32) -> T {
     }
 }
 
-/// Address of the registers with which the current task entered the kernel; 0 where they cannot be read.
+/// The registers with which the current task entered the kernel, where they can be read.
 #[inline(always)]
-pub fn registers() -> u64 {
+pub fn registers() -> Option<Typed> {
     if config!(has_typed_current) == 0 || config!(has_task_regs) == 0 || !has!(regs_call) {
-        return 0;
+        return None;
     }
     // SAFETY: the current task is always valid, and so are its registers.
-    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+    Some(Typed::new(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const c_void))
 }
 
 /// `struct upid`: a process id and the namespace in which it is one.
@@ -294,8 +294,9 @@ impl<P: Pointer> TaskPtr<P> {
         if !has!(signal_pids) {
             return 0;
         }
-        let pid = self.signal().u64(offset!(signal_pids) + kind * size_of::<u64>() as u32);
-        peek::<Upid>(pid, offset!(pid_numbers)).nr
+        let pid = self.signal().follow(offset!(signal_pids) + kind * size_of::<u64>() as u32);
+        // The first is the one on the host, and begins with the number.
+        pid.u32(offset!(pid_numbers))
     }
 
     /// The number of its controlling terminal (`tty_devnum()`), 0 if it has none.

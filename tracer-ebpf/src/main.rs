@@ -16,6 +16,7 @@ mod floor;
 mod kernel;
 mod reaper;
 mod rename;
+mod ring;
 mod signal;
 mod snapshot;
 mod start;

@@ -8,7 +8,7 @@ use tracer_common::{
 };
 
 use crate::{
-    emit::{count, emit, header, is_news, is_rare},
+    emit::{count, emit_uninterrupted, header, is_news, is_rare},
     kernel::{
         PF_EXITING, PF_KTHREAD, PIDTYPE_PGID, PIDTYPE_SID, Pointer, SIGNAL_CLD_MASK, SIGNAL_GROUP_COREDUMP,
         SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, SIGNAL_UNKILLABLE, TaskPtr, Typed, config, has, offset, peek,
@@ -66,19 +66,23 @@ fn signal_generate(ctx: BtfTracePointContext) -> i32 {
     // kill(2) sends to processes, and what the kernel sends may come from a terminal.
     let aim = if info == SEND_SIG_PRIV || !is_for_process { aim::UNKNOWN } else { aim_of_call() };
     let is_for_many = info == SEND_SIG_PRIV || aim > aim::ONE;
-    emit(SignalRecord {
-        header: header::<SignalRecord>(),
-        sender,
-        target: target.id(),
-        code: code_of(&ctx),
-        flags,
-        signal: signal as u8,
-        result,
-        aim,
-        group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
-        session: target.number_of(PIDTYPE_SID),
-        terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
-    });
+    let header = header::<SignalRecord>();
+    emit_uninterrupted(
+        header.cpu,
+        SignalRecord {
+            header,
+            sender,
+            target: target.id(),
+            code: code_of(&ctx),
+            flags,
+            signal: signal as u8,
+            result,
+            aim,
+            group: if is_for_many { target.number_of(PIDTYPE_PGID) } else { 0 },
+            session: target.number_of(PIDTYPE_SID),
+            terminal: if info == SEND_SIG_PRIV { target.terminal() } else { 0 },
+        },
+    );
     0
 }
 
@@ -105,14 +109,11 @@ fn signal_deliver(ctx: BtfTracePointContext) -> i32 {
     if signal_state & SIGNAL_GROUP_EXIT != 0 {
         flags |= bit::DYING;
     }
-    emit(DeliverRecord {
-        header: header::<DeliverRecord>(),
-        target,
-        code: code_of(&ctx),
-        flags,
-        signal: signal as u8,
-        reserved: 0,
-    });
+    let header = header::<DeliverRecord>();
+    emit_uninterrupted(
+        header.cpu,
+        DeliverRecord { header, target, code: code_of(&ctx), flags, signal: signal as u8, reserved: 0 },
+    );
     0
 }
 
@@ -171,7 +172,10 @@ fn sender_flags<P: Pointer>(sender: TaskPtr<P>, target: TaskPtr<Typed>) -> u16 {
 #[inline(always)]
 fn is_init<P: Pointer>(task: TaskPtr<P>) -> bool {
     let leader = TaskPtr(task.0.follow(offset!(task_group_leader)));
-    leader.upid(leader.ns_level()).nr == 1
+    match leader.ns_level() {
+        0 => leader.tid() == 1,
+        level => leader.upid(level).nr == 1,
+    }
 }
 
 /// `si_code`; 0 (`SI_USER`) where one of the two constants stands for a siginfo.
@@ -193,11 +197,11 @@ fn code_of(ctx: &BtfTracePointContext) -> i32 {
 /// and nothing but the argument tells that from a loop of the program.
 #[inline(always)]
 fn aim_of_call() -> u32 {
-    let regs = registers();
-    if regs == 0 || !has!(regs_first) || peek::<u32>(regs, offset!(regs_call)) != config!(call_kill) {
+    let Some(regs) = registers() else { return aim::UNKNOWN };
+    if !has!(regs_first) || regs.u32(offset!(regs_call)) != config!(call_kill) {
         return aim::UNKNOWN;
     }
-    match peek::<u64>(regs, offset!(regs_first)) as i32 {
+    match regs.u64(offset!(regs_first)) as i32 {
         0 => aim::OWN_GROUP,
         -1 => aim::ALL,
         ..-1 => aim::GROUP,

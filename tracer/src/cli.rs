@@ -17,7 +17,7 @@ use crate::{
     ident::quote,
     serve::door::parse_address,
     signal::Signal,
-    source::{hooks::Hooks, load::LoadOptions},
+    source::{hooks::Hooks, load::LoadOptions, rings::Transport},
     thresholds::Thresholds,
     when::When,
 };
@@ -161,9 +161,14 @@ pub struct Watch {
 /// How to trace.
 #[derive(Args, Clone, Debug)]
 pub struct Probes {
-    /// Size of the kernel's ring buffer: a power of two, 4KiB to 1GiB
+    /// Memory for events on their way from the kernel: a power of two, 4KiB to 1GiB. Half of it is for signals, in a ring
+    /// for each processor
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_size)]
     pub ring_size: u32,
+
+    /// Which way signals take from the kernel
+    #[arg(long, value_enum, default_value_t, value_name = "WAY", hide_short_help = true)]
+    pub transport: Transport,
 
     /// Hooks besides the tracepoints, for the exact moments of reaps and adoptions
     #[arg(long, value_enum, default_value_t, value_name = "WHICH", hide_short_help = true)]
@@ -180,8 +185,8 @@ pub struct Probes {
 
 impl From<&Probes> for LoadOptions {
     fn from(probes: &Probes) -> Self {
-        let Probes { ring_size, hooks, debug_probes, simulate_loss } = *probes;
-        Self { ring_size, hooks, debug: debug_probes, simulate_loss, ..Self::default() }
+        let Probes { ring_size, transport, hooks, debug_probes, simulate_loss } = *probes;
+        Self { ring_size, transport, hooks, debug: debug_probes, simulate_loss, ..Self::default() }
     }
 }
 

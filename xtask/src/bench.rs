@@ -29,7 +29,8 @@ mod tracing;
 /// What can be measured.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// What live tracing costs the traced programs: storms of signals and forks, alternately untraced and traced.
+    /// What live tracing costs the traced programs: storms of signals and forks, alternately untraced and traced; and what
+    /// `perf record` costs them, where there is one.
     Live(Options),
     /// What each program costs per run, with the optional hooks of each tier: here, or in a booted kernel, where the
     /// processor is emulated and only ratios are meaningful.
@@ -52,10 +53,10 @@ pub struct HooksOptions {
 #[derive(Debug, Args)]
 pub struct Options {
     /// How often each variant is measured.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// Length of each measurement.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// Which storms.
     #[arg(long, value_enum, default_value_t = What::All)]

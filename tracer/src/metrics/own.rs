@@ -26,7 +26,7 @@ impl Own {
         };
         let fill = fill.iter().flat_map(|fill| {
             [
-                gauge("buffer_size", "The buffer that the kernel fills, in bytes", fill.size()),
+                gauge("buffer_size", "The buffer that all processors share, in bytes", fill.size()),
                 gauge(
                     "buffer_peak",
                     "The most of it that was in use at once in the last minute, in bytes",

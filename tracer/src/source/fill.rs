@@ -1,4 +1,5 @@
-//! How full the ring buffer was: how near tracing came to losing something.
+//! How full the ring buffer was: how near tracing came to losing something. What a processor's own ring has no room for
+//! goes there as well, so whatever is lost finds it full.
 
 use std::{
     sync::{Mutex, PoisonError},

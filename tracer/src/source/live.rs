@@ -22,8 +22,9 @@ use crate::{
     source::{
         decode::{decode, decode_surveyed},
         doorbell::Doorbell,
-        fill::{Fill, room_of},
+        fill::Fill,
         hooks,
+        inflow::{Inflow, time_of},
         kernel_log::KernelLog,
         limits,
         listing::Listing,
@@ -35,10 +36,10 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// Programs that are attached, and the buffer that they fill.
+/// Programs that are attached, and the buffers that they fill.
 pub struct Live {
     loaded: Loaded,
-    ring: RingBuf<MapData>,
+    inflow: Inflow<RingBuf<MapData>>,
     /// Made when it is first waited for.
     doorbell: Option<Doorbell>,
     fill: Arc<Fill>,
@@ -61,7 +62,7 @@ pub struct Live {
     began: BootNs,
 }
 
-/// What was taken from the ring buffer.
+/// What was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Drained {
     /// Records.
@@ -93,7 +94,7 @@ impl Live {
         }
         let optional = hooks::attach(&mut loaded, options.hooks)?;
         loaded.degraded.extend(optional.degraded);
-        let mut live = Self::open(loaded, options.ring_size)?;
+        let mut live = Self::open(loaded)?;
         live.hooks = HOOKS.iter().map(|&hook| hook.to_owned()).chain(optional.names).collect();
         if options.simulate_loss > 0.0 {
             // A fixed seed, so that a failure can be reproduced.
@@ -130,7 +131,8 @@ impl Live {
     /// describe, and some of them are missing, such as the exit of a process whose fork was recorded.
     fn begin(&mut self) -> Result<(), MapError> {
         self.began = now();
-        while self.ring.next().is_some() && now() - self.began < LONGEST_DISCARD {}
+        self.inflow.look();
+        while self.inflow.next().is_some() && now() - self.began < LONGEST_DISCARD {}
         self.counted = self.stats()?;
         Ok(())
     }
@@ -141,18 +143,19 @@ impl Live {
     /// See [`LoadError`].
     pub fn snapshot_only() -> Result<Self, LoadError> {
         let options = LoadOptions { ring_size: 4096, ..LoadOptions::default() };
-        Self::open(load(&options)?, options.ring_size)
+        Self::open(load(&options)?)
     }
 
-    fn open(mut loaded: Loaded, ring_size: u32) -> Result<Self, LoadError> {
+    fn open(mut loaded: Loaded) -> Result<Self, LoadError> {
         loaded.load_iterators()?;
-        let ring = RingBuf::try_from(map(&mut loaded, "EVENTS")?).map_err(map_error)?;
+        let queue = RingBuf::try_from(map(&mut loaded, "EVENTS")?).map_err(map_error)?;
+        let inflow = Inflow::new(queue, loaded.rings.take(), now);
         let stats = PerCpuArray::try_from(map(&mut loaded, "STATS")?).map_err(map_error)?;
         Ok(Self {
+            fill: Arc::new(Fill::new(loaded.share.shared)),
             loaded,
-            ring,
+            inflow,
             doorbell: None,
-            fill: Arc::new(Fill::new(ring_size)),
             log: None,
             stats,
             witness: Witness::here(),
@@ -166,7 +169,7 @@ impl Live {
         })
     }
 
-    /// How full the ring buffer was.
+    /// How full the ring buffer was that all processors share, into which their own rings overflow.
     pub fn fill(&self) -> Arc<Fill> {
         self.fill.clone()
     }
@@ -195,8 +198,8 @@ impl Live {
         Event { at: now, cpu: 0, kind: EventKind::Start(Box::new(info)) }
     }
 
-    /// Hands over what is in the ring buffer, each record as its event and as its bytes, until it is empty or the time
-    /// is up. Returns how many there were, and whether that was all.
+    /// Hands over what is there, by time, each record as its event and as its bytes, until there is no more or the time is
+    /// up. Returns how many there were, and whether that was all.
     ///
     /// # Errors
     /// Only what `take` returns.
@@ -208,33 +211,30 @@ impl Live {
         if let Some(log) = &mut self.log {
             log.flush();
         }
+        self.inflow.look();
         let mut count = 0;
-        let mut room = 0;
-        loop {
+        let is_all = loop {
             if count % TIME_TAKES == TIME_TAKES - 1 && Instant::now() >= until {
-                self.fill.emptied(room);
-                return Ok(Drained { count, is_all: false });
+                break false;
             }
-            let Some(bytes) = self.ring.next() else {
-                self.fill.emptied(room);
-                return Ok(Drained { count, is_all: true });
-            };
+            let Some(bytes) = self.inflow.next() else { break true };
             count += 1;
-            room += room_of(&bytes);
-            if header_time(&bytes) < self.began {
+            if time_of(bytes) < self.began {
                 continue;
             }
             if let Some(SimulatedLoss { share, random }) = &mut self.simulate
                 && random.f64() < *share
             {
-                self.here.lose(&bytes);
+                self.here.lose(bytes);
                 continue;
             }
-            match decode(&bytes) {
-                Ok(event) => take(event, &bytes)?,
+            match decode(bytes) {
+                Ok(event) => take(event, bytes)?,
                 Err(_) => self.here.undecodable += 1,
             }
-        }
+        };
+        self.fill.emptied(self.inflow.freed());
+        Ok(Drained { count, is_all })
     }
 
     /// Waits for a record; not at all if there is one. Needs the event loop.
@@ -242,11 +242,12 @@ impl Live {
     /// # Errors
     /// If the kernel gives no descriptor to wait with.
     pub async fn record(&mut self) -> io::Result<()> {
-        let bell = match &mut self.doorbell {
+        let Self { inflow, doorbell, .. } = self;
+        let bell = match doorbell {
             Some(bell) => bell,
-            none => none.insert(Doorbell::new(self.ring.as_fd())?),
+            none => none.insert(Doorbell::new(inflow.queue().as_fd())?),
         };
-        bell.rings(self.ring.as_fd()).await
+        bell.rings(inflow.queue().as_fd(), || inflow.has_in_rings()).await
     }
 
     /// What has been lost since the last call, if anything.
@@ -395,11 +396,6 @@ impl Log for ProbeLog {
     }
 
     fn flush(&self) {}
-}
-
-/// When a record was made ([`Header`](tracer_common::Header)).
-fn header_time(record: &[u8]) -> BootNs {
-    record.first_chunk().map_or(BootNs::MAX, |&at| BootNs(u64::from_ne_bytes(at)))
 }
 
 fn map(loaded: &mut Loaded, name: &str) -> Result<aya::maps::Map, LoadError> {

@@ -19,6 +19,7 @@ use crate::source::{
     hooks::Hooks,
     offsets::{self, OffsetsError, Resolved},
     procfs,
+    rings::{Rings, Share, Transport},
 };
 
 /// The compiled programs; empty if this binary was built without an eBPF toolchain.
@@ -96,7 +97,7 @@ pub enum LoadError {
     /// The kernel was built without them.
     #[error("this kernel has no kprobes (CONFIG_KPROBE_EVENTS); use --hooks best or tracepoint")]
     NoKprobes,
-    /// Not enough memory for the ring buffer.
+    /// Not enough memory for records.
     #[error("no memory for a ring buffer of {0} bytes; ask for less with --ring-size, or raise `ulimit -l`")]
     NoMemory(u32),
     /// No descriptor is left, for this process or on the whole machine.
@@ -116,8 +117,10 @@ pub enum LoadError {
 /// What to load, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
-    /// Bytes of the ring buffer: a power of two, a multiple of the page size.
+    /// Bytes for records on their way: a power of two, a multiple of the page size.
     pub ring_size: u32,
+    /// Which way signals take.
+    pub transport: Transport,
     /// Every signal, not only those that findings depend on.
     pub all_signals: bool,
     /// Every delivery of a signal, not only those that the kernel is about to drop.
@@ -142,6 +145,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             ring_size: 8 << 20,
+            transport: Transport::Best,
             all_signals: false,
             all_deliveries: false,
             hooks: Hooks::default(),
@@ -164,6 +168,10 @@ pub struct Loaded {
     pub btf: Btf,
     /// What is not possible on this kernel.
     pub degraded: Vec<String>,
+    /// How the memory for records is shared out.
+    pub share: Share,
+    /// Where signals come; without them, they come where the rest does.
+    pub rings: Option<Rings>,
 }
 
 /// Checks that live tracing can work here, and creates the maps.
@@ -193,13 +201,30 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         ..config
     };
     let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
-    let mut ebpf = create(&config, options)?;
+    let (mut ebpf, mut share, mut rings) = create_best(&config, options)?;
     // Only the verifier can say whether it knows the type of a siginfo. If it refuses the program for another reason,
     // it will do so again when the program is attached.
     if !is_accepted(&mut ebpf, "signal_deliver", &btf) {
-        ebpf = create(&Config { has_typed_siginfo: 0, ..config }, options)?;
+        drop((ebpf, rings));
+        (ebpf, share, rings) = create_best(&Config { has_typed_siginfo: 0, ..config }, options)?;
     }
-    Ok(Loaded { ebpf, btf, degraded })
+    Ok(Loaded { ebpf, btf, degraded, share, rings })
+}
+
+/// Creates the maps, and maps the rings of the processors if they can be used.
+fn create_best(config: &Config, options: &LoadOptions) -> Result<(Ebpf, Share, Option<Rings>), LoadError> {
+    let processors = aya::util::nr_cpus().map_err(|(file, error)| other(file, error))? as u32;
+    let share = options.transport.share(options.ring_size, processors);
+    let ebpf = create(config, options, share, processors)?;
+    if share.slots == 0 {
+        return Ok((ebpf, share, None));
+    }
+    if let Some(rings) = Rings::of(&ebpf, share, processors) {
+        return Ok((ebpf, share, Some(rings)));
+    }
+    drop(ebpf);
+    let share = Share::without_rings(options.ring_size);
+    Ok((create(config, options, share, processors)?, share, None))
 }
 
 /// Whether the verifier accepts a program; the program is not kept.
@@ -209,14 +234,19 @@ fn is_accepted(ebpf: &mut Ebpf, hook: &str, btf: &Btf) -> bool {
 }
 
 /// Creates the maps, with the settings in their place.
-fn create(config: &Config, options: &LoadOptions) -> Result<Ebpf, LoadError> {
+fn create(config: &Config, options: &LoadOptions, share: Share, processors: u32) -> Result<Ebpf, LoadError> {
+    let config = &Config { ring_slots: share.slots, ..*config };
+    // There is no map without elements.
+    let slots = (share.slots * processors).max(1);
     // A constant for the verifier: with level 0 it drops the code.
     let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
     EbpfLoader::new()
         .verifier_log_level(options.verifier_log)
         .override_global("CONFIG", config, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
-        .map_max_entries("EVENTS", options.ring_size)
+        .map_max_entries("EVENTS", share.shared)
+        .map_max_entries("POSITIONS", processors)
+        .map_max_entries("SLOTS", slots)
         .load(OBJECT)
         .map_err(|error| explain_object(error, options.ring_size))
 }

@@ -59,22 +59,24 @@ fn rounds(storm: Storm, workspace: &Workspace, options: &Options) -> Result<Vec<
     let Options { rounds, seconds, .. } = *options;
     let scratch = workspace.target.join("bench");
     let at_most = Duration::from_secs(u64::from(seconds) + 60);
-    let mut all: Vec<_> =
-        Variant::ALL.iter().map(|&variant| Series { variant, samples: Vec::new(), run_times: Vec::new() }).collect();
+    let mut all: Vec<_> = Variant::of(storm)
+        .iter()
+        .map(|&variant| Series { variant, samples: Vec::new(), run_times: Vec::new() })
+        .collect();
     for round in 0..rounds as usize {
         progress(&format!("{}: round {} of {rounds}", storm.unit(), round + 1));
         // Each begins a round in its turn: whatever grows within a round favours nobody.
         for i in 0..all.len() {
-            let i = (i + round) % Variant::ALL.len();
+            let i = (i + round) % all.len();
             let Series { variant, samples, .. } = &mut all[i];
-            let tracing = variant.start(storm, workspace, at_most)?;
+            let tracing = variant.start(storm, workspace, &scratch, at_most)?;
             let speed = storm::run(storm, 1, seconds, &scratch)?;
             samples.push(Sample { speed, account: tracing.stop()? });
         }
     }
     progress(&format!("{}: kernel time", storm.unit()));
     for Series { variant, run_times, .. } in &mut all {
-        let tracing = variant.start(storm, workspace, at_most)?;
+        let tracing = variant.start(storm, workspace, &scratch, at_most)?;
         if let Some(pid) = tracing.pid() {
             let counting = Counting::start(pid, workspace)?;
             storm::run(storm, 1, seconds, &scratch)?;

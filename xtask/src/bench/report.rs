@@ -88,8 +88,8 @@ fn speed_line(storm: Storm, series: &Series, all: &[Series]) {
         _ => String::new(),
     };
     let target = match (storm, variant) {
-        (_, Variant::Untraced | Variant::Floor) => String::new(),
-        (Storm::Signals, _) => against_target(of_floor.0, 0.80, "floor"),
+        (_, Variant::Untraced | Variant::Floor | Variant::Ringbuf | Variant::Perf) => String::new(),
+        (Storm::Signals, _) => against_target(of_floor.0, 0.95, "floor"),
         (Storm::Forks | Storm::Execs, _) => against_target(of_untraced.0, 0.90, "untraced"),
     };
     let line = format!(

@@ -48,6 +48,14 @@ impl Storm {
             Self::Forks | Self::Execs => "task_newtask",
         }
     }
+
+    /// The same as perf names it.
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Signals => "signal:signal_generate",
+            Self::Forks | Self::Execs => "task:task_newtask",
+        }
+    }
 }
 
 /// How fast a storm was.

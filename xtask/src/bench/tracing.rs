@@ -1,7 +1,9 @@
-//! What runs beside a storm: nothing, empty programs, or tracer.
+//! What runs beside a storm: nothing, empty programs, tracer, or perf.
 
 use std::{
+    fs::{self, File},
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
@@ -16,6 +18,7 @@ use crate::{
         storm::{Storm, wait},
         terminate,
     },
+    process::{on_path, run},
     workspace::Workspace,
 };
 
@@ -33,11 +36,35 @@ pub enum Variant {
     Watch,
     /// `tracer watch` with every signal in the stream, and none of them printed.
     EverySignal,
+    /// The same, and all of it in a recording.
+    Recording,
+    /// The same, and signals go through the ring buffer as everything else does.
+    Ringbuf,
+    /// `perf record` of the storm's tracepoint.
+    Perf,
 }
 
+/// All enter the stream, and a storm's signals are not lost.
+const EVERY_SIGNAL: [&str; 2] = ["--events=signal", "--lost"];
+
 impl Variant {
-    /// All, in the order of the tables.
-    pub const ALL: [Self; 4] = [Self::Untraced, Self::Floor, Self::Watch, Self::EverySignal];
+    /// Those that a storm is measured with, in the order of the tables.
+    pub fn of(storm: Storm) -> &'static [Self] {
+        const ALL: [Variant; 7] = [
+            Variant::Untraced,
+            Variant::Floor,
+            Variant::Watch,
+            Variant::EverySignal,
+            Variant::Recording,
+            Variant::Ringbuf,
+            Variant::Perf,
+        ];
+        match storm {
+            Storm::Signals if on_path("perf").is_some() => &ALL,
+            Storm::Signals => &ALL[..6],
+            Storm::Forks | Storm::Execs => &ALL[..4],
+        }
+    }
 
     /// Its name in the tables.
     pub fn name(self) -> &'static str {
@@ -46,19 +73,31 @@ impl Variant {
             Self::Floor => "empty program",
             Self::Watch => "watch",
             Self::EverySignal => "watch, every signal",
+            Self::Recording => "all into a recording",
+            Self::Ringbuf => "same by ring buffer",
+            Self::Perf => "perf record",
         }
     }
 
     /// Starts it; it is in effect when this returns.
-    pub fn start(self, storm: Storm, workspace: &Workspace, at_most: Duration) -> Result<Tracing> {
-        let watch: &[&str] = match self {
+    pub fn start(self, storm: Storm, workspace: &Workspace, scratch: &Path, at_most: Duration) -> Result<Tracing> {
+        let trace = scratch.join("live.mcap");
+        if self >= Self::Recording {
+            // Of the round before.
+            let _ = fs::remove_file(&trace);
+        }
+        let trace = trace.to_string_lossy();
+        let recording = [&EVERY_SIGNAL[..], &["--record", &trace]].concat();
+        let watch = match self {
             Self::Untraced => return Ok(Tracing(None)),
             Self::Floor => return Tracing::floor(storm, workspace),
-            Self::Watch => &[],
-            // All enter the stream, and a storm's signals are not lost.
-            Self::EverySignal => &["--events=signal", "--lost"],
+            Self::Perf => return Tracing::perf(storm, scratch),
+            Self::Watch => Vec::new(),
+            Self::EverySignal => EVERY_SIGNAL.to_vec(),
+            Self::Recording => recording,
+            Self::Ringbuf => [&recording[..], &["--transport", "ringbuf"]].concat(),
         };
-        Tracing::watch(watch, workspace, at_most)
+        Tracing::watch(&watch, workspace, at_most)
     }
 }
 
@@ -94,6 +133,8 @@ pub struct Tracing(Option<Running>);
 struct Running {
     child: Child,
     lines: Receiver<String>,
+    /// perf says nothing at the end, and has no programs.
+    is_perf: bool,
 }
 
 impl Tracing {
@@ -116,9 +157,34 @@ impl Tracing {
         Ok(Self(Some(running)))
     }
 
-    /// The process, if there is one.
+    /// `perf record` of that tracepoint on all processors; it is in effect when this returns.
+    fn perf(storm: Storm, scratch: &Path) -> Result<Self> {
+        let [ask, answer] = ["perf.ask", "perf.answer"].map(|name| scratch.join(name));
+        for fifo in [&ask, &answer] {
+            let _ = fs::remove_file(fifo);
+            run(Command::new("mkfifo").arg(fifo))?;
+        }
+        let mut command = Command::new("perf");
+        // Disabled until it is asked, as it says only then that it is in effect. What it does with the file after the
+        // end is left out.
+        command
+            .args(["record", "-a", "-q", "-B", "-N", "-D", "-1", "-e", storm.event(), "-o"])
+            .arg(scratch.join("live.perf"))
+            .arg(format!("--control=fifo:{},{}", ask.display(), answer.display()))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut running = Running::start(command)?;
+        running.is_perf = true;
+        fs::write(&ask, "enable\n").context("perf cannot be asked")?;
+        let mut answered = String::new();
+        BufReader::new(File::open(&answer)?).read_line(&mut answered)?;
+        ensure!(answered.contains("ack"), "perf says {answered:?}");
+        Ok(Self(Some(running)))
+    }
+
+    /// The process, if it has programs.
     pub fn pid(&self) -> Option<u32> {
-        self.0.as_ref().map(|running| running.child.id())
+        self.0.as_ref().filter(|running| !running.is_perf).map(|running| running.child.id())
     }
 
     /// Ends it; tracer gives its account.
@@ -128,6 +194,10 @@ impl Tracing {
             return wait(&mut running.child, PATIENCE).map(|()| None);
         }
         terminate(running.child.id())?;
+        if running.is_perf {
+            // It reports the signal that it was ended by.
+            return running.child.wait().context("cannot wait for perf").map(|_| None);
+        }
         let mut summary = Value::Null;
         while let Ok(line) = running.lines.recv_timeout(PATIENCE) {
             let line = json(&line);
@@ -147,7 +217,7 @@ impl Running {
         let mut child =
             command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let lines = child.stdout.take().map(lines_of).context("no standard output")?;
-        Ok(Self { child, lines })
+        Ok(Self { child, lines, is_perf: false })
     }
 
     /// Waits for a line.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, fs, io, time::Instant};
 
-use tracer_common::RowRecord;
+use tracer_common::{RowRecord, ring::Slot};
 
 use super::check::{Check, Status, sentence};
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         hooks::{EXACT, Hooks, Moment, attach_first},
         load::{HOOKS, ITERATOR, LoadError, LoadOptions, Loaded, load},
         procfs,
+        rings::{OBSTACLE, Share},
     },
     summary::seconds,
 };
@@ -36,10 +37,10 @@ impl Trial {
         let mut trial = Self { checks: Vec::new(), reason: None, exact: BTreeSet::new(), hidden: Hidden::default() };
         let options = LoadOptions::default();
         match load(&options) {
-            Ok(loaded) => {
-                drop(loaded);
+            Ok(Loaded { share, .. }) => {
                 let size = style::size(u64::from(options.ring_size));
-                trial.checks.push(Check::ok("ring-buffer", format!("{size}, the default size, can be had")));
+                let detail = format!("{size}, the default size, can be had: {}", shared_out(share));
+                trial.checks.push(Check::ok("ring-buffer", detail));
             }
             // With less memory, the programs may still load.
             Err(error @ LoadError::NoMemory(_)) => trial.failed("ring-buffer", &error),
@@ -112,6 +113,16 @@ impl Trial {
             }
         }
     }
+}
+
+/// Which way signals take, and how much room there is for them.
+fn shared_out(share: Share) -> String {
+    if share.slots == 0 {
+        let why = OBSTACLE.unwrap_or("the rings of so many processors would be too small, or cannot be mapped");
+        return format!("one buffer for all events ({why})");
+    }
+    let each = style::size(u64::from(share.slots) * size_of::<Slot>() as u64);
+    format!("a ring of {each} for the signals of each processor, and {} for the rest", style::size(share.shared.into()))
 }
 
 /// Nobody reads the ring buffer, so the smallest is enough.
