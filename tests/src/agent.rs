@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     contract::{Finding, Line, Summary},
-    machine::await_within,
+    machine::{await_within, patience},
     run::tracer,
 };
 
@@ -64,7 +64,7 @@ impl Agent {
     /// If it does not start.
     pub fn unread(configuration: &str) -> Self {
         let agent = Self::spawn(configuration);
-        await_within(SAID_WITHIN, "it knows all processes", || agent.number("tracer_is_whole") == 1);
+        await_within(patience(SAID_WITHIN), "it knows all processes", || agent.number("tracer_is_whole") == 1);
         agent
     }
 
@@ -113,7 +113,7 @@ impl Agent {
     pub fn says<T>(&self, wanted: impl Fn(Line) -> Option<T>) -> T {
         let mut said = Vec::new();
         loop {
-            let Ok(line) = self.lines.recv_timeout(SAID_WITHIN) else { panic!("it says only {said:#?}") };
+            let Ok(line) = self.lines.recv_timeout(patience(SAID_WITHIN)) else { panic!("it says only {said:#?}") };
             said.push(format!("{line:?}"));
             if let Some(found) = wanted(line) {
                 return found;
@@ -133,7 +133,7 @@ impl Agent {
     pub fn complains(&self, what: &str) -> String {
         let mut said = String::new();
         loop {
-            let Ok(line) = self.errors.recv_timeout(SAID_WITHIN) else { panic!("not {what:?} but:\n{said}") };
+            let Ok(line) = self.errors.recv_timeout(patience(SAID_WITHIN)) else { panic!("not {what:?} but:\n{said}") };
             if line.contains(what) {
                 return line;
             }
@@ -152,7 +152,7 @@ impl Agent {
     /// What Prometheus would read.
     pub fn numbers(&self) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("it serves");
-        stream.set_read_timeout(Some(SAID_WITHIN)).expect("a time");
+        stream.set_read_timeout(Some(patience(SAID_WITHIN))).expect("a time");
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("text");
@@ -161,13 +161,7 @@ impl Agent {
 
     /// One number of those: that of a series, or 0 where there is nothing to count; of a metric, all its series added.
     pub fn number(&self, series: &str) -> u64 {
-        let numbers = self.numbers();
-        let of_line = |line: &str| {
-            let (name, number) = line.rsplit_once(' ')?;
-            let is_it = name == series || name.strip_prefix(series).is_some_and(|labels| labels.starts_with('{'));
-            is_it.then(|| number.parse::<f64>().ok()).flatten()
-        };
-        numbers.lines().filter_map(of_line).sum::<f64>() as u64
+        number_in(&self.numbers(), series)
     }
 
     /// Its processes: itself and those that it has started.
@@ -217,7 +211,19 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // As nobody, it could not do so itself; the next agent would.
+        let _ = fs::remove_file(format!("/run/tracer/{}", self.child.id()));
     }
+}
+
+/// One of such numbers; see [`Agent::number`].
+pub fn number_in(numbers: &str, series: &str) -> u64 {
+    let of_line = |line: &str| {
+        let (name, number) = line.rsplit_once(' ')?;
+        let is_it = name == series || name.strip_prefix(series).is_some_and(|labels| labels.starts_with('{'));
+        is_it.then(|| number.parse::<f64>().ok()).flatten()
+    };
+    numbers.lines().filter_map(of_line).sum::<f64>() as u64
 }
 
 /// A field of the status of a process.

@@ -31,8 +31,10 @@ mod replayed;
 pub mod run;
 pub mod run_times;
 pub mod sameness;
+pub mod soak;
 pub mod stage;
 pub mod stream;
+pub mod tally;
 pub mod terminal;
 pub mod verdicts;
 

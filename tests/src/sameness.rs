@@ -8,11 +8,13 @@ use std::{
     fs::File,
     io::{self, Seek as _},
     ops::ControlFlow,
+    path::Path,
 };
 
 use anyhow::{Context as _, Result};
 use tracer::{
     detector::Detector,
+    ident::ProcKey,
     source::{live, trace::Trace},
     thresholds::Thresholds,
     time::BootNs,
@@ -20,9 +22,12 @@ use tracer::{
     world::World,
 };
 
-use crate::fidelity::{
-    compare::{Difference, differences},
-    kernel::{Kernel, Picture, of_world},
+use crate::{
+    fidelity::{
+        compare::{Difference, differences},
+        kernel::{Kernel, Life, Picture, of_world},
+    },
+    machine,
 };
 
 /// The kernel around a moment.
@@ -51,6 +56,11 @@ impl Moment {
         self.before.processes.iter().filter(|(key, facts)| self.after.processes.get(key) == Some(facts)).count()
     }
 
+    /// What the kernel said of a process at either time: `None` if it was not there.
+    pub fn life(&self, key: ProcKey) -> Option<Life> {
+        self.before.processes.get(&key).or_else(|| self.after.processes.get(&key)).map(|facts| facts.life)
+    }
+
     /// Where a world is not as the kernel was.
     pub fn differences(&self, world: &World) -> Vec<Difference> {
         let Self { began, before, at: _, after } = self;
@@ -59,7 +69,7 @@ impl Moment {
         let mut told = of_world(world, &keys, &namespaces);
         // What the kernel says twice alike; and what it does not say at all, and would if it was there.
         told.processes.retain(|key, _| match (before.processes.get(key), after.processes.get(key)) {
-            (None, None) => key.start < *began,
+            (None, None) => key.start < *began && !is_hidden(*key),
             (before, after) => before == after,
         });
         told.namespaces.retain(|ns, facts| match (before.namespaces.get(ns), after.namespaces.get(ns)) {
@@ -71,6 +81,12 @@ impl Moment {
         kernel.namespaces.retain(|ns, facts| after.namespaces.get(ns) == Some(facts));
         differences(&kernel, &told)
     }
+}
+
+/// Some kernels keep their pid 1 from every program in the kernel, and show it in `/proc` all the same.
+fn is_hidden(key: ProcKey) -> bool {
+    // Field 22 of proc_pid_stat(5), in ticks of 10 ms.
+    machine::stat(key.tgid as i32).is_some_and(|stat| stat.start_ticks == key.start.0 / 10_000_000)
 }
 
 /// What a flight recorder keeps.
@@ -103,8 +119,20 @@ impl Memory {
     pub fn until(&self, at: BootNs) -> Result<Detector> {
         let mut file = self.0.try_clone()?;
         file.rewind()?;
-        let mut detector = Detector::new(&Thresholds::default());
-        Trace::of(file)?.detect(&mut detector, at, |_, _| Ok(ControlFlow::Continue(())))?;
-        Ok(detector)
+        played(Trace::of(file)?, at)
     }
+}
+
+/// What a recording says up to a moment, in the same way; it need not be closed.
+///
+/// # Errors
+/// If it cannot be played.
+pub fn world_until(recording: &Path, at: BootNs) -> Result<Detector> {
+    played(Trace::open(recording)?, at)
+}
+
+fn played(mut trace: Trace, at: BootNs) -> Result<Detector> {
+    let mut detector = Detector::new(&Thresholds::default());
+    trace.detect(&mut detector, at, |_, _| Ok(ControlFlow::Continue(())))?;
+    Ok(detector)
 }
