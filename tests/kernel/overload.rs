@@ -31,6 +31,7 @@ pub fn trials() -> Vec<Test> {
         test("storms_at_realtime_priority", storms_at_realtime_priority).needs(Need::Program("chrt")),
         test("a_reader_that_is_stopped", a_reader_that_is_stopped),
         test("output_that_nobody_reads", output_that_nobody_reads),
+        test("what_is_missing_in_a_tree_is_seen", what_is_missing_in_a_tree_is_seen),
     ]
 }
 
@@ -182,4 +183,25 @@ fn output_that_nobody_reads() {
     assert_eq!(summary.unwritten, unwritten);
     let all = replay(&file, &[SHOW]).len() as u64;
     assert_eq!((lines.len() - gaps.len()) as u64 + unwritten, all, "lines that are neither written nor counted");
+}
+
+/// The comparison of these tests finds what there is to find: the tree of a moment is not that of a later one.
+fn what_is_missing_in_a_tree_is_seen() {
+    let agent = Agent::start(SMALL);
+    let mut kernel = Kernel::open().expect("the iterator loads");
+    let before = Moment::now(&mut kernel).expect("the iterator runs");
+    let mut nested = Stage::act(&["nested", "2"], &Default::default());
+    let pid = nested.pid("init2");
+    must_be_the_kernels(&agent);
+    let after = Moment::now(&mut kernel).expect("the iterator runs");
+    let memory = Memory::of(agent.child.id()).expect("it answers");
+    let mut seen = [(before.at, &after), (after.at, &before)].into_iter().map(|(at, moment)| {
+        let believed = memory.until(at).expect("it can be played");
+        let differences = moment.differences(believed.world());
+        differences.iter().any(|one| one.field == "existence" && one.keys.iter().any(|key| key.tgid == pid as u32))
+    });
+    assert_eq!(seen.next(), Some(true), "a process that the tree does not have");
+    // It is younger than that moment, so it may be there.
+    assert_eq!(seen.next(), Some(false), "a process that came later");
+    agent.end();
 }

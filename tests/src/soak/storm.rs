@@ -83,15 +83,12 @@ fn forks(_: &mut Beside<'_>, own: &Rc<RefCell<Own>>) {
     storms.iter_mut().for_each(|storm| storm.hears("over"));
 }
 
+/// One shell waits for the others, so that none is a zombie for long.
 fn execs(_: &mut Beside<'_>, own: &Rc<RefCell<Own>>) {
-    let script = format!("i=0; while [ $i -lt {BATCH} ]; do /bin/true; i=$((i + 1)); done");
-    let shell = |_| {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &script]);
-        Stage::program(shell, own)
-    };
-    let mut shells: Vec<_> = (0..BESIDE).map(shell).collect();
-    shells.iter_mut().for_each(Stage::ends);
+    let run = format!("run() {{ i=0; while [ $i -lt {BATCH} ]; do /bin/true; i=$((i + 1)); done; }}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{run}; {} wait", "run & ".repeat(BESIDE))]);
+    Stage::program(shell, own).ends();
 }
 
 /// Signals that are queued and taken, as fast as two processes can; where there is no stress-ng, such as are ignored.
