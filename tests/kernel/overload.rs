@@ -83,28 +83,36 @@ fn moments() -> Vec<Moment> {
     moments
 }
 
-/// Fails unless the tree was the kernel's at one of the last moments.
-fn must_be_same(moments: &[Moment], differences: impl Fn(&Moment) -> Vec<String>) {
-    let last: Vec<_> = moments.iter().rev().take(5).collect();
+/// How the tree differs from the kernel's at the last moment, if it does so at each of the last ones.
+fn different(moments: &[Moment], differences: impl Fn(&Moment) -> Vec<String>) -> Option<String> {
     let mut found = Vec::new();
-    for moment in last {
+    for moment in moments.iter().rev().take(5) {
         found = differences(moment);
         if found.is_empty() {
             assert!(moment.still() > 20, "only {} processes", moment.still());
-            return;
+            return None;
         }
     }
-    panic!("a second later, the tree is not the kernel's:\n{}", found.join("\n"));
+    Some(found.join("\n"))
 }
 
-/// Fails unless the tree of an agent is the kernel's a second from now.
+/// Fails unless the tree of an agent is the kernel's a second from now. On a machine on which others keep the buffer
+/// full, that second begins anew.
 pub fn must_be_the_kernels(agent: &Agent) {
-    let moments = moments();
-    let memory = Memory::of(agent.child.id()).expect("it answers");
-    must_be_same(&moments, |moment| {
-        let believed = memory.until(moment.at).expect("it can be played");
-        moment.differences(believed.world()).iter().map(ToString::to_string).collect()
-    });
+    let mut found = None;
+    for _ in 0..5 {
+        let lost = agent.number("tracer_events_dropped_total");
+        let moments = moments();
+        let memory = Memory::of(agent.child.id()).expect("it answers");
+        found = different(&moments, |moment| {
+            let believed = memory.until(moment.at).expect("it can be played");
+            moment.differences(believed.world()).iter().map(ToString::to_string).collect()
+        });
+        if found.is_none() || agent.number("tracer_events_dropped_total") == lost {
+            break;
+        }
+    }
+    assert_eq!(found, None, "a second later, the tree is not the kernel's");
 }
 
 /// What is the same after each overload of an agent.
@@ -159,10 +167,11 @@ fn output_that_nobody_reads() {
     let last = moments.last().expect("there is one").at;
     let is_written = || world_until(&file, live::now()).is_ok_and(|believed| believed.world().now() > last);
     await_within(machine::patience(Duration::from_secs(15)), "the recording has come so far", is_written);
-    must_be_same(&moments, |moment| {
+    let found = different(&moments, |moment| {
         let believed = world_until(&file, moment.at).expect("it can be played");
         moment.differences(believed.world()).iter().map(ToString::to_string).collect()
     });
+    assert_eq!(found, None, "the tree is not the kernel's");
     let peak = peak(pid);
     assert!(peak < MEMORY, "it takes {peak} KiB");
 
@@ -187,7 +196,7 @@ fn output_that_nobody_reads() {
 
 /// The comparison of these tests finds what there is to find: the tree of a moment is not that of a later one.
 fn what_is_missing_in_a_tree_is_seen() {
-    let agent = Agent::start(SMALL);
+    let agent = Agent::start("[recorder]\nbefore = \"10s\"\n");
     let mut kernel = Kernel::open().expect("the iterator loads");
     let before = Moment::now(&mut kernel).expect("the iterator runs");
     let mut nested = Stage::act(&["nested", "2"], &Default::default());

@@ -71,6 +71,8 @@ const STOPPED_FOR: Duration = Duration::from_secs(20);
 /// How long the tree may take to be the kernel's after a storm. What was lost is known again a second later; an
 /// emulated processor, or one that others use, takes longer to find out.
 const SAME_WITHIN: Duration = Duration::from_secs(20);
+/// How long to wait for others to leave room in the buffer.
+const QUIET_WITHIN: Duration = Duration::from_secs(120);
 
 /// Goes on until it is time, or until it is told to stop; false if something was wrong.
 ///
@@ -106,9 +108,12 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<bool> {
     Ok(table.verdict(&summary, stop.load(Ordering::Relaxed)))
 }
 
-/// How long it took until the tree was the kernel's, and for how many processes; or how they differ.
-fn same(agent: &Agent, kernel: &mut Kernel, judge: &mut Judge) -> Result<Result<Same, String>> {
+/// How long it took until the tree was the kernel's, and for how many processes; or how they differ. `None` if others
+/// flood the agent with records all the time, so that it is always a moment behind.
+fn same(agent: &Agent, kernel: &mut Kernel, judge: &mut Judge) -> Result<Result<Option<Same>, String>> {
     let began = Instant::now();
+    let mut quiet = began;
+    let mut lost = 0;
     loop {
         let moment = Moment::now(kernel)?;
         let after = began.elapsed();
@@ -117,10 +122,17 @@ fn same(agent: &Agent, kernel: &mut Kernel, judge: &mut Judge) -> Result<Result<
         judge.listen(agent);
         differences.extend(judge.stale(&moment));
         if differences.is_empty() {
-            return Ok(Ok(Same { after, processes: moment.still() }));
+            return Ok(Ok(Some(Same { after, processes: moment.still() })));
         }
-        if began.elapsed() > SAME_WITHIN {
+        let lost_now = agent.number("tracer_events_dropped_total");
+        if lost_now > lost {
+            (lost, quiet) = (lost_now, Instant::now());
+        }
+        if quiet.elapsed() > SAME_WITHIN {
             return Ok(Err(differences.join("\n  ")));
+        }
+        if began.elapsed() > QUIET_WITHIN {
+            return Ok(Ok(None));
         }
         thread::sleep(Duration::from_millis(100));
     }

@@ -7,9 +7,9 @@ use clap::Args;
 
 use crate::{
     ebpf,
-    process::{as_root, on_path, shown},
+    process::{as_root, cargo, on_path, run, shown},
     setup,
-    workspace::Workspace,
+    workspace::{PACKAGES, Workspace},
 };
 
 /// What `soak` is asked for.
@@ -24,19 +24,30 @@ pub struct Options {
     /// Without real containers.
     #[arg(long)]
     no_containers: bool,
+    /// With what is handed out, built for use, and not with what the tests use.
+    #[arg(long)]
+    release: bool,
 }
 
 /// The sub-command: becomes the program that does it, which Ctrl-C ends at its next quiet moment.
 pub fn soak(options: Options) -> Result<ExitCode> {
-    let Options { minutes, every, no_containers } = options;
+    let Options { minutes, every, no_containers, release } = options;
     let workspace = Workspace::find()?;
     setup::toolchain(&workspace, None)?;
     // It makes most of the signals; an engine can be any that is there.
     if on_path("stress-ng").is_none() {
         setup::test_packages()?;
     }
-    ebpf::release(&workspace, &["--bins"])?;
-    let mut command = as_root(workspace.target.join("release/soak"))?;
+    let built = if release {
+        ebpf::release(&workspace, &["--bins"])?;
+        workspace.target.join("release")
+    } else {
+        run(cargo(&workspace).arg("build").args(PACKAGES).arg("--bins"))?;
+        workspace.target.join("debug")
+    };
+    // sudo drops the environment.
+    let mut command = as_root("env")?;
+    command.arg(format!("TRACER_BIN={}", built.join("tracer").display())).arg(built.join("soak"));
     command.args(["--minutes", &minutes.to_string(), "--every", &every.to_string()]);
     command.args(no_containers.then_some("--no-containers"));
     let error = command.exec();

@@ -12,8 +12,8 @@ use crate::contract::Summary;
 pub struct Row {
     /// What the agent took until then.
     pub usage: Usage,
-    /// Whether the tree was the kernel's.
-    pub same: Result<Same, String>,
+    /// Whether the tree was the kernel's; `None` if it could not be said.
+    pub same: Result<Option<Same>, String>,
     /// How many of the planted faults were told.
     pub told: usize,
     /// What else was wrong, a sentence each.
@@ -33,6 +33,8 @@ pub struct Table {
     began: Instant,
     names: Vec<&'static str>,
     usages: Vec<Usage>,
+    /// How often the tree was the kernel's.
+    same: usize,
     wrong: usize,
 }
 
@@ -53,7 +55,7 @@ impl Table {
             "planted",
             "wrong"
         );
-        Self { began: Instant::now(), names, usages: Vec::new(), wrong: 0 }
+        Self { began: Instant::now(), names, usages: Vec::new(), same: 0, wrong: 0 }
     }
 
     /// Adds a row.
@@ -65,7 +67,8 @@ impl Table {
         };
         let seconds = self.began.elapsed().as_secs();
         let tree = match &same {
-            Ok(Same { after, processes }) => format!("{processes} after {:.1} s", after.as_secs_f64()),
+            Ok(Some(Same { after, processes })) => format!("{processes} after {:.1} s", after.as_secs_f64()),
+            Ok(None) => "flooded by others".to_owned(),
             Err(_) => "NO".to_owned(),
         };
         println!(
@@ -80,6 +83,7 @@ impl Table {
             format!("{told} of {}", Planted::COUNT),
             wrong.len(),
         );
+        self.same += usize::from(matches!(same, Ok(Some(_))));
         let differences = same.err().map(|differences| format!("the tree is not the kernel's:\n  {differences}"));
         for wrong in differences.into_iter().chain(wrong) {
             println!("WRONG: {wrong}");
@@ -123,11 +127,12 @@ impl Table {
         let turns = self.usages.len();
         let end = if is_stopped { ", and was stopped" } else { "" };
         println!(
-            "soak: {} ({turns} turns in {} s{end})",
+            "soak: {} ({turns} turns in {} s{end}; the tree was the kernel's in {})",
             if wrong == 0 { "nothing wrong".to_owned() } else { format!("{wrong} WRONG") },
-            self.began.elapsed().as_secs()
+            self.began.elapsed().as_secs(),
+            self.same
         );
-        wrong == 0 && turns > 0
+        wrong == 0 && self.same > 0
     }
 }
 
