@@ -42,7 +42,8 @@ pub fn soak(options: Options) -> Result<ExitCode> {
         ebpf::release(&workspace, &["--bins"])?;
         workspace.target.join("release")
     } else {
-        run(cargo(&workspace).arg("build").args(PACKAGES).arg("--bins"))?;
+        // Together with the tests, or what they depend on would be built anew.
+        run(cargo(&workspace).arg("build").args(PACKAGES).args(["--bins", "--test", "kernel"]))?;
         workspace.target.join("debug")
     };
     // sudo drops the environment.
