@@ -5,21 +5,20 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, channel},
     },
     thread,
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 use tracer_tests::{
-    contract::{Finding, Line},
+    agent::{Agent, SAID_WITHIN, status},
+    contract::Line,
     machine::await_that,
     recorded::replay,
     run::{output, tracer},
@@ -27,8 +26,6 @@ use tracer_tests::{
 
 use crate::{Test, live};
 
-/// How long it may take to say what it must say.
-const SAID_WITHIN: Duration = Duration::from_secs(30);
 /// The user and the group of nobody.
 const NOBODY: &str = "65534\t65534\t65534\t65534";
 
@@ -41,152 +38,6 @@ pub fn trials() -> Vec<Test> {
         live("otlp_to_a_receiver_in_trouble", otlp_to_a_receiver_in_trouble),
         live("what_it_is_told_wrongly", what_it_is_told_wrongly),
     ]
-}
-
-/// An agent, and what it says.
-pub struct Agent {
-    folder: TempDir,
-    child: Child,
-    lines: Receiver<Line>,
-    errors: Receiver<String>,
-    /// Where its numbers are.
-    pub address: String,
-}
-
-impl Agent {
-    /// One with that configuration, at work.
-    pub fn start(configuration: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("tracer.toml");
-        let traces = folder.path().join("traces");
-        // Whoever it becomes must get to the folder of its traces.
-        let everybody = PermissionsExt::from_mode(0o755);
-        fs::set_permissions(folder.path(), everybody).expect("it is ours");
-        let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
-        fs::write(&file, configuration).expect("it can be written");
-        let mut command =
-            tracer(&["agent", "--metrics", "0", "--findings-to", "stdout", "--user", "nobody", "--config"]);
-        command.arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("tracer runs");
-        let (said, lines) = channel();
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                // Nobody may want it any more.
-                let _ = said.send(Line::parse(&line).expect("the contract"));
-            }
-        });
-        let (complained, errors) = channel();
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| complained.send(line)));
-        let mut agent = Self { folder, child, lines, errors, address: String::new() };
-        let numbers = agent.complains("numbers for Prometheus: http://");
-        let (_, address) = numbers.split_once("http://").expect("an address");
-        agent.address = address.trim_end_matches("/metrics").to_owned();
-        agent.says(|line| matches!(line, Line::Start(_)).then_some(()));
-        agent
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// That one of its processes.
-    fn runs(&self, command: &str) -> Pid {
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.child.id())).expect("it lives");
-        let is_it = |pid: &&str| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|&byte| byte == 0).nth(1) == Some(command.as_bytes())
-        };
-        let found = children.split_whitespace().find(is_it).and_then(|pid| Pid::from_raw(pid.parse().ok()?));
-        found.unwrap_or_else(|| panic!("no {command} among {children}"))
-    }
-
-    /// Waits for a line, and returns what `wanted` makes of it.
-    fn says<T>(&self, wanted: impl Fn(Line) -> Option<T>) -> T {
-        let mut said = Vec::new();
-        loop {
-            let Ok(line) = self.lines.recv_timeout(SAID_WITHIN) else { panic!("it says only {said:#?}") };
-            said.push(format!("{line:?}"));
-            if let Some(found) = wanted(line) {
-                return found;
-            }
-        }
-    }
-
-    fn finds(&self, rule: &str, about: i32) -> Finding {
-        self.says(|line| match line {
-            Line::Finding(finding) if finding.rule == rule && finding.process.pid == about => Some(*finding),
-            _ => None,
-        })
-    }
-
-    /// Waits for a sentence on standard error.
-    fn complains(&self, what: &str) -> String {
-        let mut said = String::new();
-        loop {
-            let Ok(line) = self.errors.recv_timeout(SAID_WITHIN) else { panic!("not {what:?} but:\n{said}") };
-            if line.contains(what) {
-                return line;
-            }
-            said += &format!("{line}\n");
-        }
-    }
-
-    /// Gives it another configuration.
-    fn reload(&self, configuration: &str) {
-        let traces = self.folder.path().join("traces");
-        let configuration = configuration.replace("TRACES", traces.to_str().expect("a name"));
-        fs::write(self.folder.path().join("tracer.toml"), configuration).expect("it can be written");
-        kill_process(self.pid(), Signal::HUP).expect("it lives");
-    }
-
-    /// What Prometheus would read.
-    pub fn numbers(&self) -> String {
-        let mut stream = TcpStream::connect(&self.address).expect("it serves");
-        stream.set_read_timeout(Some(SAID_WITHIN)).expect("a time");
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("text");
-        text
-    }
-
-    /// What became of what was sent by OTLP.
-    fn sent(&self, what: &str, outcome: &str) -> u64 {
-        let numbers = self.numbers();
-        let name = format!("tracer_otlp_total{{what=\"{what}\",outcome=\"{outcome}\"}} ");
-        let count = numbers.lines().find_map(|line| line.strip_prefix(&name));
-        count.unwrap_or_else(|| panic!("no {name}in {numbers}")).parse().expect("a number")
-    }
-
-    fn traces(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.folder.path().join("traces")).expect("a folder");
-        let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
-        paths.sort();
-        paths
-    }
-
-    /// Ends it, and waits until it has ended.
-    pub fn end(mut self) {
-        kill_process(self.pid(), Signal::TERM).expect("it lives");
-        self.says(|line| matches!(line, Line::Summary(_)).then_some(()));
-        let status = self.child.wait().expect("it ends");
-        assert!(status.success(), "{status}");
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A field of the status of a process.
-pub fn status(pid: Pid, field: &str) -> String {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).expect("it lives");
-    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t"));
-    line.unwrap_or_default().to_owned()
 }
 
 /// A zombie of this process, which reaps it when this is dropped.

@@ -15,6 +15,7 @@ use std::{
 
 use serde_json::Value;
 use tracer_tests::{
+    agent::status,
     contract::{Container, Finding, Line},
     cri::{
         BUSYBOX, Containerd, Pod,
@@ -28,7 +29,7 @@ use tracer_tests::{
     run::output,
 };
 
-use crate::{Test, agent::status, live};
+use crate::{Test, live};
 
 /// How long it may take until something is said.
 const SAID_WITHIN: Duration = Duration::from_secs(60);

@@ -31,6 +31,7 @@ mod namespaces;
 mod orders;
 mod origins;
 mod orphans;
+mod overload;
 mod prometheus;
 mod queue;
 mod real_inits;
@@ -38,12 +39,14 @@ mod record;
 mod record_files;
 mod serve;
 mod signals;
+mod soak;
 mod start;
 mod stops;
 mod threads;
 mod top;
 mod tree;
 mod verdicts;
+mod whole_machine;
 mod why;
 mod zombies;
 
@@ -88,6 +91,9 @@ fn main() {
         ("endings", endings::trials()),
         ("load", load::trials()),
         ("loss", loss::trials()),
+        ("overload", overload::trials()),
+        ("soak", soak::trials()),
+        ("whole_machine", whole_machine::trials()),
         ("audit", audit::trials()),
         ("why", why::trials()),
         ("fidelity", fidelity::trials()),

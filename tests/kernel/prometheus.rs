@@ -13,9 +13,9 @@ use std::{
 
 use nix::sys::{prctl, signal};
 use serde_json::{Value, json};
-use tracer_tests::{machine::Need, run::output};
+use tracer_tests::{agent::Agent, machine::Need, run::output};
 
-use crate::{Test, agent::Agent, live};
+use crate::{Test, live};
 
 /// How long it may take until an alert is raised; it is told to look each second.
 const RAISED_WITHIN: Duration = Duration::from_secs(60);

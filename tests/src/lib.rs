@@ -19,6 +19,7 @@
 //! workload's processes and namespaces that the test did not expect: what stays quiet is part of
 //! every test. The rest of the machine does not matter.
 
+pub mod agent;
 pub mod contract;
 pub mod cri;
 pub mod engine;
@@ -29,8 +30,11 @@ pub mod recorded;
 mod replayed;
 pub mod run;
 pub mod run_times;
+pub mod sameness;
+pub mod soak;
 pub mod stage;
 pub mod stream;
+pub mod tally;
 pub mod terminal;
 pub mod verdicts;
 

@@ -28,11 +28,13 @@ pub fn workload_path() -> PathBuf {
     program_path("workload")
 }
 
-/// A program that was built together with the test.
+/// A program that was built together with this one.
 pub fn program_path(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("a test has a path");
-    // target/debug/deps/kernel-… and target/debug/workload
-    test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps").join(name)
+    let this = env::current_exe().expect("a program has a path");
+    // target/debug/deps/kernel-…, or target/debug/soak, and target/debug/workload
+    let folder = this.parent().expect("it is a file");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    folder.join(name)
 }
 
 /// Whether the processor is emulated: every second counts 10 to 50 times there. The first process
@@ -213,6 +215,8 @@ pub enum Need {
     HostPidNamespace,
     /// A kernel of this series, or a later one.
     Kernel(u32, u32),
+    /// To be one that is thrown away: what is changed of it is nobody's.
+    VirtualMachine,
     /// Control groups that can be killed.
     CgroupKill,
     /// Control groups with a limit of memory.
@@ -239,6 +243,9 @@ impl Need {
             Self::Btf => (Path::new("/sys/kernel/btf/vmlinux").exists(), "the kernel has no BTF".to_owned()),
             Self::Kernel(major, minor) => {
                 (kernel() >= (major, minor), format!("this is no kernel of {major}.{minor} or later"))
+            }
+            Self::VirtualMachine => {
+                (is_emulated(), "it changes the whole machine: `cargo xtask vm` runs it in one of its own".to_owned())
             }
             Self::CgroupKill => (has_in_a_group(Control::Kill), "no cgroup.kill here".to_owned()),
             Self::MemoryLimit => (has_in_a_group(Control::Memory), "no control groups with memory.max".to_owned()),

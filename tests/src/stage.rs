@@ -89,7 +89,7 @@ impl Stage {
             if let Some(at) = self.heard.iter().position(|(heard, _)| heard == name) {
                 return self.heard.remove(at).1;
             }
-            let line = self.from.recv_timeout(ANSWER_WITHIN).unwrap_or_else(|_| {
+            let line = self.from.recv_timeout(machine::patience(ANSWER_WITHIN)).unwrap_or_else(|_| {
                 panic!("the workload did not say {name:?}, only {:?}", self.heard);
             });
             let (heard, pid) = parse(&line).unwrap_or_else(|| panic!("the workload said {line:?}"));
@@ -121,7 +121,7 @@ impl Stage {
     /// Waits for the next thing that the workload says, which must not have been waited for before.
     pub fn next_word(&mut self) -> String {
         if self.heard.is_empty() {
-            let line = self.from.recv_timeout(ANSWER_WITHIN).expect("the workload says something");
+            let line = self.from.recv_timeout(machine::patience(ANSWER_WITHIN)).expect("the workload says something");
             let (heard, pid) = parse(&line).unwrap_or_else(|| panic!("the workload said {line:?}"));
             self.heard.push((heard.to_owned(), pid));
             self.hold(pid);
@@ -173,7 +173,7 @@ impl Drop for Stage {
         let _ = self.child.kill();
         self.kill_held();
         // Whoever lives has the pipe open, and says so before it rests: this ends with the last.
-        while let Ok(line) = self.from.recv_timeout(ANSWER_WITHIN) {
+        while let Ok(line) = self.from.recv_timeout(machine::patience(ANSWER_WITHIN)) {
             if let Some((_, pid)) = parse(&line) {
                 self.hold(pid);
             }
@@ -227,7 +227,7 @@ pub fn kill(pid: i32, signal: RawSignal) {
 /// Waits until a process has ended; a zombie has.
 pub fn await_end_of(pid: i32) {
     let Ok(process) = pidfd_open(to_pid(pid), PidfdFlags::empty()) else { return };
-    let limit = Timespec { tv_sec: ANSWER_WITHIN.as_secs() as i64, tv_nsec: 0 };
+    let limit = Timespec { tv_sec: machine::patience(ANSWER_WITHIN).as_secs() as i64, tv_nsec: 0 };
     let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).expect("poll");
     assert_eq!(ended, 1, "{pid} did not end");
 }

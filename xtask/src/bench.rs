@@ -2,9 +2,10 @@
 //! targets, and a person judges them.
 
 use std::{
-    env,
+    env, fs,
     os::unix::process::CommandExt as _,
     process::{Command, ExitCode, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -20,6 +21,7 @@ use crate::{
 
 mod figures;
 mod live;
+mod peers;
 mod report;
 mod storm;
 mod top;
@@ -37,6 +39,9 @@ pub enum Bench {
     Hooks(HooksOptions),
     /// What a recording costs and holds, and what reading it costs.
     Trace(trace::Options),
+    /// What live tracing costs, beside perf, bpftrace, libbpf-tools and forkstat: storms of signals, forks and execs,
+    /// alternately untraced and with each of them.
+    Peers(peers::Options),
     /// What the full screen costs beside many processes and many events, and how long a key waits for its answer.
     Top(top::Options),
 }
@@ -84,6 +89,11 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
             load_generator()?;
             live::live(&workspace, &options)
         }
+        Bench::Peers(options) => {
+            prepare(&workspace, options.no_build)?;
+            load_generator()?;
+            peers::peers(&workspace, &options)
+        }
         Bench::Trace(options) => {
             prepare(&workspace, options.no_build)?;
             load_generator()?;
@@ -128,6 +138,17 @@ fn again_as_root(workspace: &Workspace) -> Result<anyhow::Error> {
         .arg("--no-build");
     let error = command.exec();
     Ok(anyhow::Error::new(error).context(format!("cannot start `{}`", shown(&command))))
+}
+
+/// Processor time that a process has used so far, of all its threads.
+fn processor_time(pid: u32) -> Result<Duration> {
+    let file = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&file).with_context(|| file.clone())?;
+    // Fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms; the name may hold blanks.
+    let fields = stat.rfind(')').and_then(|at| stat.get(at + 2..)).unwrap_or_default();
+    let ticks: Vec<u64> = fields.split(' ').skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
+    ensure!(ticks.len() == 2, "{file} is not as proc_pid_stat(5) says");
+    Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
 }
 
 /// Asks a process to end, by its pid.

@@ -19,6 +19,7 @@ mod pictures;
 mod process;
 mod search;
 mod setup;
+mod soak;
 mod test;
 mod toolchain;
 mod traces;
@@ -58,6 +59,8 @@ enum Task {
     Verifier(verifier::Options),
     /// Compare tracer's world with the kernel while a random process tree lives and dies.
     Fidelity(fidelity::Options),
+    /// Run tracer beside a storm for long, and see whether it holds.
+    Soak(soak::Options),
     /// Record the traces that the tests read, in a booted machine.
     Traces {
         /// Which of them [default: all].
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Task::Verdicts(options) => verdicts::verdicts(options),
         Task::Verifier(options) => verifier::verifier(options),
         Task::Fidelity(options) => fidelity::fidelity(options),
+        Task::Soak(options) => soak::soak(options),
         Task::Traces { which } => traces::traces(&which),
         Task::Pictures => pictures::pictures(),
         Task::Fuzz(options) => fuzz::fuzz(options),

@@ -94,45 +94,65 @@ impl Kernel {
         Ok(Self { loaded })
     }
 
-    /// The descendants of a process, itself included, as the iterator lists them.
+    /// All processes, as the iterator lists them.
+    ///
+    /// # Errors
+    /// If the iterator fails.
+    pub fn all(&mut self) -> Result<Picture> {
+        Ok(picture(self.rows()?.iter()))
+    }
+
+    /// The descendants of a process, itself included.
     ///
     /// # Errors
     /// If the iterator fails.
     pub fn descendants(&mut self, root: u32) -> Result<Picture> {
-        let bytes = self.loaded.iterate(ITERATOR).context("the task iterator")?;
-        let mut rows: BTreeMap<ProcKey, Row> = BTreeMap::new();
-        for record in bytes.chunks(size_of::<RowRecord>()) {
-            if let EventKind::Row(row) = decode(record).context("a record of the task iterator")?.kind {
-                rows.insert(row.task.key, *row);
-            }
-        }
+        let rows = self.rows()?;
         let mut children: BTreeMap<ProcKey, Vec<ProcKey>> = BTreeMap::new();
         for row in rows.values() {
             if let Some(parent) = row.task.parent {
                 children.entry(parent.key).or_default().push(row.task.key);
             }
         }
-        let mut picture = Picture::default();
         let mut next: Vec<ProcKey> = rows.keys().copied().filter(|key| key.tgid == root).collect();
-        let mut inits = BTreeMap::new();
+        let mut found = Vec::new();
         while let Some(key) = next.pop() {
-            let Some(row) = rows.get(&key) else { continue };
             next.extend(children.get(&key).into_iter().flatten());
-            let facts = of_row(row);
-            if facts.is_init {
-                inits.insert(facts.pid_ns, key);
-            }
-            if row.task.ns_level > 0 {
-                let ns = NsFacts { level: row.task.ns_level, parent: row.task.parent_ns, init: None };
-                picture.namespaces.insert(facts.pid_ns, ns);
-            }
-            picture.processes.insert(key, facts);
+            found.extend(rows.get_key_value(&key));
         }
-        for (ns, facts) in &mut picture.namespaces {
-            facts.init = inits.get(ns).copied();
-        }
-        Ok(picture)
+        Ok(picture(found.into_iter()))
     }
+
+    fn rows(&mut self) -> Result<BTreeMap<ProcKey, Row>> {
+        let bytes = self.loaded.iterate(ITERATOR).context("the task iterator")?;
+        let mut rows = BTreeMap::new();
+        for record in bytes.chunks(size_of::<RowRecord>()) {
+            if let EventKind::Row(row) = decode(record).context("a record of the task iterator")?.kind {
+                rows.insert(row.task.key, *row);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn picture<'a>(rows: impl Iterator<Item = (&'a ProcKey, &'a Row)>) -> Picture {
+    let mut picture = Picture::default();
+    let mut inits = BTreeMap::new();
+    for (&key, row) in rows {
+        let facts = of_row(row);
+        if facts.is_init {
+            inits.insert(facts.pid_ns, key);
+        }
+        if row.task.ns_level > 0 {
+            let ns = NsFacts { level: row.task.ns_level, parent: row.task.parent_ns, init: None };
+            picture.namespaces.insert(facts.pid_ns, ns);
+        }
+        picture.processes.insert(key, facts);
+    }
+    for (ns, facts) in &mut picture.namespaces {
+        facts.init = inits.get(ns).copied();
+    }
+    picture
 }
 
 fn of_row(row: &Row) -> Facts {

@@ -144,7 +144,12 @@ fn warnings(all: &[Series]) {
             println!("!!! {}: {lost} RECORDS WERE LOST; the target is none !!!", variant.name());
         }
     }
-    let others = Figures::of(all.iter().flat_map(|series| speeds(series, |speed| speed.others)));
+    others(all.iter().flat_map(|series| speeds(series, |speed| speed.others)));
+}
+
+/// A warning, where other programs used much of the processors.
+pub fn others(shares: impl Iterator<Item = f64>) {
+    let others = Figures::of(shares);
     if let Some(Figures { median, max, .. }) = others.filter(|others| others.max > DISTURBED) {
         println!(
             "note: other programs used {:.0} % of the processors (at most {:.0} %): measure again on a quiet \
