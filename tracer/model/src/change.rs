@@ -92,6 +92,73 @@ pub enum Change {
     Synced,
 }
 
+/// What a change is about: most rules want to hear of few kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a kind of change")]
+pub enum Topic {
+    Born,
+    Learned,
+    Execed,
+    Signalled,
+    Taken,
+    FoundStopped,
+    Continued,
+    StatusLost,
+    LeaderDied,
+    Died,
+    Adopted,
+    Reaped,
+    Killed,
+    NamespaceEnding,
+    NamespaceEnded,
+    Looked,
+    Masked,
+    Measured,
+    ClientEnded,
+    ClientBack,
+    CommandStarted,
+    CommandEnded,
+    Gap,
+    Synced,
+}
+
+impl Topic {
+    /// How many there are.
+    pub const COUNT: usize = Self::Synced as usize + 1;
+}
+
+impl Change {
+    /// What it is about.
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::Born(_) => Topic::Born,
+            Self::Learned(_) => Topic::Learned,
+            Self::Execed { .. } => Topic::Execed,
+            Self::Signalled(_) => Topic::Signalled,
+            Self::Taken(_) => Topic::Taken,
+            Self::FoundStopped(_) => Topic::FoundStopped,
+            Self::Continued { .. } => Topic::Continued,
+            Self::StatusLost(_) => Topic::StatusLost,
+            Self::LeaderDied(_) => Topic::LeaderDied,
+            Self::Died { .. } => Topic::Died,
+            Self::Adopted { .. } => Topic::Adopted,
+            Self::Reaped { .. } => Topic::Reaped,
+            Self::Killed(_) => Topic::Killed,
+            Self::NamespaceEnding(_) => Topic::NamespaceEnding,
+            Self::NamespaceEnded(_) => Topic::NamespaceEnded,
+            Self::Looked(_) => Topic::Looked,
+            Self::Masked(_) => Topic::Masked,
+            Self::Measured(_) => Topic::Measured,
+            Self::ClientEnded(_) => Topic::ClientEnded,
+            Self::ClientBack(_) => Topic::ClientBack,
+            Self::CommandStarted(_) => Topic::CommandStarted,
+            Self::CommandEnded(_) => Topic::CommandEnded,
+            Self::Gap => Topic::Gap,
+            Self::Synced => Topic::Synced,
+        }
+    }
+}
+
 /// Something that can run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measured {

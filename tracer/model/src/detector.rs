@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rustc_hash::FxHashMap;
-
 use crate::{
-    change::{Change, Measured},
+    change::{Change, Measured, Topic},
     event::{Event, EventKind},
     finding::{Confidence, Finding, Note, Subject},
     ident::ProcKey,
@@ -17,10 +15,12 @@ use crate::{
 };
 
 mod ledger;
+mod rechecks;
 
 use ledger::Ledger;
+use rechecks::Rechecks;
 
-/// About how many processes rules are asked at a tick: each is looked at first, which takes time. The others follow at
+/// About how many processes a rule is asked at a tick: each is looked at first, which takes time. The others follow at
 /// the next tick.
 pub const ASKED_AT_ONCE: usize = 256;
 /// How much later a rule is asked about a process that was not found.
@@ -70,6 +70,8 @@ fn subjects(change: &Change) -> [Option<Subject>; 2] {
 pub struct Detector {
     world: World,
     rules: Vec<Box<dyn Rule>>,
+    /// Which of them want to hear of what, in their order.
+    listeners: [Vec<usize>; Topic::COUNT],
     judged_by: JudgedBy,
     asked: Asked,
     next_seq: Seq,
@@ -106,14 +108,25 @@ struct Asked {
 impl Detector {
     /// An empty world and all rules.
     pub fn new(thresholds: &Thresholds) -> Self {
+        let rules = rules::judges(thresholds);
+        let mut listeners = [const { Vec::new() }; Topic::COUNT];
+        for (i, rule) in rules.iter().enumerate() {
+            rule.topics().iter().for_each(|&topic| listeners[topic as usize].push(i));
+        }
         Self {
             world: World::default(),
-            rules: rules::judges(thresholds),
+            rules,
+            listeners,
             judged_by: JudgedBy { ours: *thresholds, recorded: *thresholds },
             asked: Asked::default(),
             next_seq: Seq::default(),
             changes: Vec::new(),
         }
+    }
+
+    /// An empty world and no rules, for who only asks what there was.
+    pub fn without_rules(thresholds: &Thresholds) -> Self {
+        Self { rules: Vec::new(), listeners: [const { Vec::new() }; Topic::COUNT], ..Self::new(thresholds) }
     }
 
     /// The same, for somebody who asks for the tree of a process with that pid (`--tree`), besides whom was asked for
@@ -140,13 +153,13 @@ impl Detector {
         self.world.apply(event, seq, &mut self.changes);
         match &event.kind {
             EventKind::Start(info) => self.judged_by.recorded = info.thresholds,
-            EventKind::Thresholds(thresholds) => {
+            EventKind::Thresholds(thresholds) if !self.rules.is_empty() => {
                 self.judged_by.follow(thresholds);
                 self.rules = rules::judges(&self.judged_by.ours);
             }
             _ => {}
         }
-        let Self { world, rules, asked, changes, .. } = self;
+        let Self { world, rules, listeners, asked, changes, .. } = self;
         for change in &*changes {
             if !asked.ledger.is_empty() {
                 asked.close(world, rules, change, seq);
@@ -154,15 +167,21 @@ impl Detector {
             if let Change::Reaped { identity, .. } = change {
                 asked.rechecks.forget(identity.key);
             }
-            for (i, rule) in rules.iter().enumerate() {
-                asked.note(world, rules, i, rule.check(world, change, seq), event.at, seq);
+            let topic = change.topic();
+            for &i in &listeners[topic as usize] {
+                asked.note(world, rules, i, rules[i].check(world, change, seq), event.at, seq);
+            }
+            if cfg!(debug_assertions) {
+                for rule in rules.iter().filter(|rule| !rule.topics().contains(&topic)) {
+                    let is_quiet = matches!(rule.check(world, change, seq), Opinion::Quiet);
+                    debug_assert!(is_quiet, "{} does not say that it wants to hear of {topic:?}", rule.def().name);
+                }
             }
         }
         // Only when time passes, so that `due` has already named the processes to look at.
         if event.kind == EventKind::Tick {
             // All at once: at the end of time, whatever was to be asked later is due.
-            let due = std::iter::from_fn(|| asked.rechecks.next(event.at)).take(ASKED_AT_ONCE);
-            for (i, key) in due.collect::<Vec<_>>() {
+            for (i, key) in asked.rechecks.take_due(event.at) {
                 if is_missing(world, key) {
                     // The stream has not yet reported the process's fate.
                     asked.rechecks.insert(event.at + POSTPONED, i, key);
@@ -177,7 +196,7 @@ impl Detector {
 
     /// Whether anything is still due at that time, after a tick.
     pub fn is_more_due(&self, now: BootNs) -> bool {
-        self.asked.rechecks.due(now).next().is_some()
+        self.asked.rechecks.is_due(now)
     }
 
     /// When something is due next, as far as that is known now.
@@ -190,7 +209,7 @@ impl Detector {
     /// that owe them a wait, and all else that a rule wants, whatever the number, because a rule reports nothing
     /// unseen; and of the processes that the world is in doubt about, so many.
     pub fn due(&self, now: BootNs, doubts: usize) -> BTreeSet<Wanted> {
-        let asked = self.asked.rechecks.due(now).take(ASKED_AT_ONCE).flat_map(|(rule, key)| {
+        let asked = self.asked.rechecks.due(now).into_iter().flat_map(|(_, rule, key)| {
             let them = [Some(key), self.world.owed_by(key)].into_iter().flatten().filter(|&key| key != NOBODY);
             them.map(Wanted::Look).chain(self.rules[rule].wants(&self.world, key))
         });
@@ -275,60 +294,12 @@ fn completed(world: &World, mut finding: Finding) -> Finding {
     finding
 }
 
-/// When to ask which rule again, and about which process: once per rule and process, at the earliest time that it
-/// named.
-#[derive(Debug, Default)]
-struct Rechecks {
-    order: BTreeSet<(BootNs, usize, ProcKey)>,
-    /// Of each process, with its rules.
-    times: FxHashMap<ProcKey, Vec<(usize, BootNs)>>,
-}
-
-impl Rechecks {
-    fn insert(&mut self, at: BootNs, rule: usize, key: ProcKey) {
-        let times = self.times.entry(key).or_default();
-        match times.iter_mut().find(|(of, _)| *of == rule) {
-            Some((_, before)) if *before <= at => return,
-            Some((_, before)) => {
-                self.order.remove(&(*before, rule, key));
-                *before = at;
-            }
-            None => times.push((rule, at)),
-        }
-        self.order.insert((at, rule, key));
-    }
-
-    /// A process that is gone needs no more questions.
-    fn forget(&mut self, key: ProcKey) {
-        for (rule, at) in self.times.remove(&key).into_iter().flatten() {
-            self.order.remove(&(at, rule, key));
-        }
-    }
-
-    /// Takes out the next one that is due.
-    fn next(&mut self, now: BootNs) -> Option<(usize, ProcKey)> {
-        let &(_, rule, key) = self.order.first().filter(|&&(at, ..)| at <= now)?;
-        self.order.pop_first();
-        if let Some(times) = self.times.get_mut(&key) {
-            times.retain(|&(of, _)| of != rule);
-            if times.is_empty() {
-                self.times.remove(&key);
-            }
-        }
-        Some((rule, key))
-    }
-
-    fn due(&self, now: BootNs) -> impl Iterator<Item = (usize, ProcKey)> {
-        self.order.iter().take_while(move |&&(at, ..)| at <= now).map(|&(_, rule, key)| (rule, key))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         event::Adopter,
-        story::{Story, born, end, start},
+        story::{Story, born, end, running, start, zombie},
     };
 
     /// How long after its end a zombie is reported if the stream says `later` of the thresholds on its way.
@@ -346,6 +317,17 @@ mod tests {
         }
         let told = story.found.iter().find(|finding| finding.rule.name == "unreaped-child")?;
         Some(Span::seconds((told.at - died).0 / Span::SECOND.0))
+    }
+
+    #[test]
+    fn a_leak_is_told_at_once_however_many_zombies_there_are() {
+        let mut story = Story::new();
+        let living = [running(born(1, 0)), running(born(5, 1))];
+        let dead = (10..900).map(|pid| zombie(born(pid, 5), Some(10)));
+        story.rows(&living.into_iter().chain(dead).collect::<Vec<_>>());
+        story.now += Span::seconds(5);
+        story.event(EventKind::Tick);
+        assert!(story.found.iter().any(|finding| finding.rule.name == "zombie-leak"), "{:?}", story.found.len());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rules: small pure functions from changes of the world to findings, and the one list of them.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{Finding, RuleDef, Subject},
     ident::{ProcKey, TaskRef},
     thresholds::Thresholds,
@@ -83,7 +83,10 @@ pub trait Rule {
     /// Its definition.
     fn def(&self) -> &'static RuleDef;
 
-    /// Called once for each change. `seq` is the number of the event that caused it.
+    /// What it wants to hear of. To any other change it would answer [`Opinion::Quiet`].
+    fn topics(&self) -> &'static [Topic];
+
+    /// Called once for each change of its topics. `seq` is the number of the event that caused it.
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion;
 
     /// Called at the time that [`Opinion::Recheck`] named, after a look at the process and the one that owes it a wait

@@ -64,7 +64,7 @@ pub use family::Merged;
 pub use inherited::Inherited;
 pub use namespace::Namespace;
 pub use overflow::Overflow;
-pub use process::{Death, Process, State};
+pub use process::{Death, Process, Rare, State};
 pub use stopped::Stopped;
 pub use terminal::OfTerminal;
 pub use waiting::Waiting;
@@ -78,6 +78,10 @@ pub struct World {
     by_pid: FxHashMap<u32, ProcKey>,
     /// Parent and child; both are keys of `processes` (the parent may not be there yet).
     edges: BTreeSet<(ProcKey, ProcKey)>,
+    /// Those of them whose child has ended: few have to wait for many, and many have children.
+    ended: BTreeSet<(ProcKey, ProcKey)>,
+    /// Who is traced or a subreaper, as far as is known; and some who were.
+    marked: BTreeSet<ProcKey>,
     /// When to look at which process.
     looks: BTreeSet<(BootNs, ProcKey)>,
     /// Processes that were looked for in vain.
@@ -160,6 +164,11 @@ impl World {
         self.processes.get(&key).map(|process| &**process)
     }
 
+    /// What only few processes have, of one that has something of it.
+    fn rare_mut(&mut self, key: ProcKey) -> Option<&mut Rare> {
+        self.processes.get_mut(&key)?.some_rare()
+    }
+
     /// The process that has this pid on the host now.
     pub fn by_pid(&self, host_pid: u32) -> Option<&Process> {
         self.get(*self.by_pid.get(&host_pid)?)
@@ -196,7 +205,9 @@ impl World {
     /// The zombies that a process has had to wait for, as their parent, for at least that long: no tracer holds them.
     pub fn unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
         let is_owed = |child: &&Process| child.is_zombie() && child.holder().is_none() && !child.is_missing();
-        let zombies = self.children(parent).filter(is_owed);
+        let last = (parent, ProcKey::LAST);
+        let ended = self.ended.range((parent, ProcKey::default())..=last);
+        let zombies = ended.filter_map(|&(_, child)| self.get(child)).filter(is_owed);
         let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
         zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)
     }

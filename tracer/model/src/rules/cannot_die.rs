@@ -1,7 +1,7 @@
 //! `cannot-die`: a process was killed, and is still there.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, held::Why, words},
@@ -47,6 +47,10 @@ struct CannotDie {
 impl Rule for CannotDie {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled, Topic::Died, Topic::LeaderDied]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

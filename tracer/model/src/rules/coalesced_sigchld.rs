@@ -1,7 +1,7 @@
 //! `coalesced-sigchld`: SIGCHLDs merged, so a parent that waits once for each of them leaves zombies.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, unreaped_child::hindrance, words},
@@ -48,6 +48,10 @@ const LOOKED_AT: usize = 64;
 impl Rule for Coalesced {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

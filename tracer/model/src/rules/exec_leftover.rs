@@ -1,7 +1,7 @@
 //! `exec-leftover`: what was brought into a container from outside has outlived its client.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     event::ExitStatus,
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Engine,
@@ -44,6 +44,10 @@ struct ExecLeftover {
 impl Rule for ExecLeftover {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::ClientEnded, Topic::Learned]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

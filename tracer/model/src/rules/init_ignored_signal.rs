@@ -1,7 +1,7 @@
 //! `init-ignored-signal`: the kernel dropped a signal because its target is pid 1 of a namespace.
 
 use crate::{
-    change::{Change, Signalled},
+    change::{Change, Signalled, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     host::Container,
     ident::{Identity, ProcKey},
@@ -45,6 +45,10 @@ struct InitIgnoredSignal;
 impl Rule for InitIgnoredSignal {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled, Topic::Taken]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

@@ -1,7 +1,7 @@
 //! `killed-by`: a signal ended a process, or many at once: who sent it.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, Confidence, Finding, Note, Part, RuleDef, Severity},
     host::OutOfMemory,
     ident::{Identity, quote},
@@ -58,6 +58,10 @@ struct KilledBy {
 impl Rule for KilledBy {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Killed]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

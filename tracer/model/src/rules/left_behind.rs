@@ -1,7 +1,7 @@
 //! `left-behind`: the recorded command has ended, and some of its descendants still run or are zombies.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     rules::{NOBODY, Opinion, Rule, Wanted, unreaped_child, words},
@@ -105,6 +105,10 @@ pub fn patience(world: &World, after: Span) -> Span {
 impl Rule for LeftBehind {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::CommandEnded]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     event::ExitStatus,
     finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, PidNs, ProcKey},
@@ -65,6 +65,10 @@ struct NamespaceKilled {
 impl Rule for NamespaceKilled {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::NamespaceEnding, Topic::NamespaceEnded, Topic::Killed]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

@@ -1,7 +1,7 @@
 //! `orphan-adopted`: a parent died, and the kernel gave its children a new one.
 
 use crate::{
-    change::{AdopterClass, Adoption, Change, Known},
+    change::{AdopterClass, Adoption, Change, Known, Topic},
     event::ExitStatus,
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::Identity,
@@ -58,6 +58,10 @@ struct OrphanAdopted {
 impl Rule for OrphanAdopted {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Adopted]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    change::{Change, Measured},
+    change::{Change, Measured, Topic},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject, Value},
     host::{GroupKey, GroupRoom, Room},
     ident::{Identity, ProcKey, quote},
@@ -70,6 +70,10 @@ const NAMED: usize = 3;
 impl Rule for PidPressure {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Measured]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

@@ -1,7 +1,7 @@
 //! `pty-pressure`: the pseudo-terminals of the machine are running out.
 
 use crate::{
-    change::{Change, Measured},
+    change::{Change, Measured, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     host::{Holder, Room},
     rules::{
@@ -45,6 +45,10 @@ struct PtyPressure {
 impl Rule for PtyPressure {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Measured]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

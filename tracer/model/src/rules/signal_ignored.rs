@@ -1,7 +1,7 @@
 //! `signal-ignored`: a signal asked a process to end, which has ignored it from its start: who handed that on?
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     ident::ProcKey,
     programs::is_shell,
@@ -69,6 +69,10 @@ const FRESH: Span = Span::seconds(10);
 impl Rule for SignalIgnored {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    change::{Change, Signalled},
+    change::{Change, Signalled, Topic},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity, Subject},
     ident::{Identity, ProcKey},
     kill::Ending,
@@ -50,6 +50,10 @@ struct NotForwarded {
 impl Rule for NotForwarded {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled, Topic::NamespaceEnded]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

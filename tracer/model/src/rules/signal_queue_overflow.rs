@@ -1,7 +1,7 @@
 //! `signal-queue-overflow`: the kernel had no room to queue a signal, or its siginfo.
 
 use crate::{
-    change::{Change, Signalled},
+    change::{Change, Signalled, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     rules::{Opinion, Rule, words},
     signal::{self, Sender},
@@ -37,6 +37,10 @@ struct SignalQueueOverflow;
 impl Rule for SignalQueueOverflow {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

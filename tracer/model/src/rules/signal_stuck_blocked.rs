@@ -1,7 +1,7 @@
 //! `signal-stuck-blocked`: a signal waits, because its target blocks it.
 
 use crate::{
-    change::{Change, Signalled},
+    change::{Change, Signalled, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, held::Why, words},
@@ -39,6 +39,10 @@ struct StuckBlocked {
 impl Rule for StuckBlocked {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

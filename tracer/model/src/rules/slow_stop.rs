@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Role, RuleDef, Severity, Value},
     ident::{Identity, ProcKey, TaskRef},
     kill::Kill,
@@ -81,6 +81,10 @@ struct SlowStop {
 impl Rule for SlowStop {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled, Topic::Killed, Topic::NamespaceEnded]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

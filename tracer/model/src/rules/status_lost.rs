@@ -1,7 +1,7 @@
 //! `status-lost`: whoever waits for a process cannot learn how it ended.
 
 use crate::{
-    change::{Change, StatusLost, WhyLost},
+    change::{Change, StatusLost, Topic, WhyLost},
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, Note, Part, Role, RuleDef, Severity},
     rules::{Opinion, Rule, words},
     signal::Signal,
@@ -46,6 +46,10 @@ struct Lost;
 impl Rule for Lost {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::StatusLost]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

@@ -1,7 +1,7 @@
 //! `stopped-by`: a signal asked a process to end, and it ended by itself: who sent the signal.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     event::ExitStatus,
     finding::{About, Confidence, FactDef, Facts, Finding, Kind, MOST_NOTES, Note, Part, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
@@ -66,6 +66,10 @@ struct StoppedBy;
 impl Rule for StoppedBy {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Died, Topic::NamespaceEnded]
     }
 
     fn check(&self, world: &World, change: &Change, seq: Seq) -> Opinion {

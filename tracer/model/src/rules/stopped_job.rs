@@ -1,7 +1,7 @@
 //! `stopped-job`: a process is stopped, and nobody at its terminal meant that.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     rules::{
@@ -55,6 +55,10 @@ const MOST_BELOW: usize = 1024;
 impl Rule for StoppedJob {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Signalled, Topic::FoundStopped]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

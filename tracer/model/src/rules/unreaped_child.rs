@@ -1,7 +1,7 @@
 //! `unreaped-child`: a zombie that nobody has waited for, and who should.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::{Identity, ProcKey},
     rules::{Opinion, Rule, Wanted, coalesced_sigchld, words},
@@ -59,6 +59,10 @@ struct UnreapedChild {
 impl Rule for UnreapedChild {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Reaped, Topic::Died, Topic::Adopted]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

@@ -1,7 +1,7 @@
 //! `zombie-leader`: the main thread has exited, and the process lives on.
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     ident::ProcKey,
     rules::{Opinion, Rule, Wanted, words},
@@ -38,6 +38,10 @@ struct ZombieLeader {
 impl Rule for ZombieLeader {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::LeaderDied]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    change::Change,
+    change::{Change, Topic},
     finding::{About, FactDef, Facts, Finding, Kind, Note, Role, RuleDef, Severity},
     host::Room,
     ident::{Comm, ProcKey},
@@ -75,6 +75,10 @@ const STOPPED: u64 = 10;
 impl Rule for ZombieLeak {
     fn def(&self) -> &'static RuleDef {
         &DEF
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        &[Topic::Reaped, Topic::Died, Topic::Adopted]
     }
 
     fn check(&self, world: &World, change: &Change, _seq: Seq) -> Opinion {

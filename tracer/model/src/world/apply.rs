@@ -17,8 +17,8 @@ use crate::{
     stop::Request,
     time::{BootNs, Seq},
     world::{
-        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, kinship::Orphaned, leave::Leave,
-        process::Pending, snapshots::Unlisted, turn::Turn,
+        Death, MOST_NESTED, MOST_PROCESSES, Namespace, Process, State, Waiting, World, asked::forget_client,
+        kinship::Orphaned, leave::Leave, process::Pending, snapshots::Unlisted, turn::Turn,
     },
 };
 
@@ -115,10 +115,13 @@ impl World {
             self.inherit_root(task.key, maker);
         }
         // The program is the parent's until an exec.
-        let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.runs_for));
         if is_new {
-            if let (Some(process), Some(program)) = (self.processes.get_mut(&task.key), program) {
-                (process.args, process.runs_for) = program;
+            let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.runs_for));
+            if let (Some(process), Some((args, runs_for))) = (self.processes.get_mut(&task.key), program) {
+                process.args = args;
+                if runs_for.is_some() {
+                    process.rare().runs_for = runs_for;
+                }
             }
             self.inherit_program(task.key, maker);
             self.count_birth(task.pid_ns);
@@ -147,8 +150,10 @@ impl World {
         let Some(process) = self.processes.get_mut(&info.key) else { return };
         let before = process.pid_ns;
         process.learn(info);
+        self.marked.extend(info.roles.subreaper.then_some(info.key));
         self.enter_namespace(info);
         if before != info.pid_ns {
+            self.members.insert((info.pid_ns, info.key));
             self.leave_namespace(info.key, before);
         }
     }
@@ -157,8 +162,7 @@ impl World {
     /// unknown.
     pub(super) fn know(&mut self, key: ProcKey, turn: &mut Turn) -> bool {
         let at = turn.at;
-        if self.processes.contains_key(&key) {
-            self.found(key, at);
+        if self.found(key, at) {
             return false;
         }
         if self.bring_back(key, turn) {
@@ -191,7 +195,6 @@ impl World {
         if info.parent_ns.is_none() && info.ns_level == 0 {
             self.initial_ns = Some(info.pid_ns);
         }
-        self.members.insert((info.pid_ns, info.key));
         let around = |ns: &Namespace| ns.parent.map(|outer| (outer, ns.id));
         let known = self.namespaces.get(&info.pid_ns).and_then(around);
         let ns = self.namespaces.entry(info.pid_ns).or_insert(Namespace {
@@ -241,9 +244,11 @@ impl World {
             if process.named_at <= at {
                 (process.comm, process.named_at) = (*comm, at);
             }
-            words = process.args.clone();
             if process.args_at <= at {
-                (process.args, process.args_at) = (args.clone(), at);
+                words = std::mem::replace(&mut process.args, args.clone());
+                process.args_at = at;
+            } else {
+                words = process.args.clone();
             }
             process.begin_program();
             if let Some(causes) = &mut process.causes {
@@ -252,6 +257,7 @@ impl World {
             // A thread other than the leader called exec: the leader died, but not the process.
             if process.death().is_none_or(|death| death.at < at) {
                 process.state = State::Running;
+                process.parent.map(|parent| self.ended.remove(&(parent.key, task.key)));
             }
         }
         self.note_unknown_children(task.key, before.comm, *comm);
@@ -288,7 +294,9 @@ impl World {
             self.told_parent(task.key, parent, turn);
         }
         let Some(process) = self.processes.get_mut(&task.key) else { return };
-        process.told_tracer(at, tracer);
+        if process.told_tracer(at, tracer) {
+            self.marked.insert(task.key);
+        }
         // Its parent is exiting too, in whichever order: in the end, the heir is notified.
         let autoreap = autoreap || process.orphaned.as_deref().is_some_and(Orphaned::heir_ignores);
         let is_namespace_init = process.is_init_of_namespace();
@@ -322,12 +330,13 @@ impl World {
     pub(super) fn die(&mut self, key: ProcKey, death: Death, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.state = State::Dead(death);
-        self.pending -= std::mem::take(&mut process.pending).len();
+        self.ended.extend(process.parent.map(|parent| (parent.key, key)));
+        self.pending -= process.some_rare().map_or(0, |rare| std::mem::take(&mut rare.pending).len());
         let (ns, is_init) = (process.pid_ns, process.is_init_of_namespace());
-        let (asked_by, args, entry) = (process.signalled_by, process.args.clone(), process.entry.clone());
-        self.forget_client(key, &args);
-        if let Some(entry) = entry {
-            self.clients.remove(&(entry.client.key, key));
+        let (asked_by, client) = (process.signalled_by, process.entry.as_ref().map(|entry| entry.client.key));
+        forget_client(&mut self.engine_clients, key, &process.args);
+        if let Some(client) = client {
+            self.clients.remove(&(client, key));
         }
         self.plan_look(key, death.at);
         turn.changes.push(Change::Died { key, status: death.status });
@@ -436,7 +445,7 @@ impl World {
         let asked_by = if is_sent { self.asked_by(current.key, target.key) } else { Vec::new() };
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
-        if is_protected && let Some(process) = self.processes.get_mut(&target.key) {
+        if is_protected && let Some(process) = self.processes.get_mut(&target.key).map(|process| process.rare()) {
             if matches!(verdict, Verdict::Queued | Verdict::InfoLost) {
                 // A standard signal is pending at most once; real-time signals queue, in order.
                 let before = process.pending.len();
@@ -483,13 +492,15 @@ impl World {
         if signal == Signal::CONT && flags & signal_flags::STOPPED != 0 {
             self.note_continued(target.key);
         }
-        if let Sender::Process(sender) = sender {
+        if let Sender::Process(sender) = sender
+            && (signal == Signal::KILL || self.meaning_of(signal, &signalled.target).is_some())
+        {
             // Not the mark of the record: a SIGKILL has taken the protection away when it is told of
             // (`complete_signal()`).
             let is_init = self.get(target.key).is_some_and(Process::is_init_of_namespace);
             let request = Request {
                 signal,
-                target: self.identity(target.key),
+                target: signalled.target,
                 is_to_container: from_outside && is_init,
                 killer: killer(sent),
                 sender,
@@ -517,8 +528,9 @@ impl World {
     fn deliver(&mut self, taken: &SignalTaken, turn: &mut Turn) {
         let SignalTaken { target, signal, code, flags } = *taken;
         let pending = self.processes.get_mut(&target.key).and_then(|process| {
-            let i = process.pending.iter().position(|pending| pending.signal == signal)?;
-            Some(process.pending.remove(i))
+            let pending = &mut process.some_rare()?.pending;
+            let i = pending.iter().position(|pending| pending.signal == signal)?;
+            Some(pending.remove(i))
         });
         self.pending -= usize::from(pending.is_some());
         self.note_taken(target.key, signal);
@@ -559,11 +571,14 @@ impl World {
         // The kernel's word about the present parent counts.
         self.told_parent(key, task.parent, turn);
         let Some(process) = self.processes.get_mut(&key) else { return };
-        process.told_tracer(at, *tracer);
+        if process.told_tracer(at, *tracer) {
+            self.marked.insert(key);
+        }
         process.snapshot = self.snapshots.count;
         // An exiting task was running a moment ago, and will report its own death; an earlier report of its end stands.
         if !leader_dead && !task.exiting {
             process.state = State::Running;
+            process.parent.map(|parent| self.ended.remove(&(parent.key, key)));
         }
         let is_found_stopped = self.note_found_stopped(row, turn);
         if is_new {
@@ -618,16 +633,23 @@ impl World {
         let Survey { began, found } = survey;
         // A process that is not on the list is neither traced nor a subreaper; but an exit in between knows its own
         // tracer better, and a zombie for which no parent has to wait was released when its tracer had waited.
-        for process in self.processes.values_mut().filter(|process| process.seen_at < *began) {
-            process.roles.subreaper = false;
-            if process.tracer_at < *began && !process.death().is_some_and(|death| death.autoreap) {
-                process.tracer = None;
+        let Self { processes, marked, .. } = self;
+        marked.retain(|key| {
+            let Some(process) = processes.get_mut(key) else { return false };
+            if process.seen_at < *began {
+                process.roles.subreaper = false;
+                let is_told = process.tracer_at < *began && !process.death().is_some_and(|death| death.autoreap);
+                if let Some(rare) = process.some_rare().filter(|_| is_told) {
+                    rare.tracer = None;
+                }
             }
-        }
+            process.roles.subreaper || process.tracer.is_some()
+        });
         for &Surveyed { key, tracer, subreaper } in found {
-            if let Some(process) = self.processes.get_mut(&key) {
-                process.told_tracer(at, tracer);
+            if let Some(process) = processes.get_mut(&key) {
                 process.roles.subreaper = subreaper;
+                let is_marked = process.told_tracer(at, tracer) || subreaper;
+                marked.extend(is_marked.then_some(key));
             }
         }
     }

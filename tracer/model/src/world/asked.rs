@@ -4,6 +4,8 @@
 //! talks to a daemon and waits, and a runtime that the daemon starts to send the signal. The container in the client's
 //! command line connects them. `lxc-stop -k`, likewise, has the monitor of the container send the signal.
 
+use std::collections::BTreeSet;
+
 use crate::{
     foreign::lxc,
     host::{Container, Engine},
@@ -61,6 +63,15 @@ fn group_of_user(uid: u32) -> u64 {
     u64::from(uid) + 1
 }
 
+/// See [`World::forget_client`].
+pub(super) fn forget_client(clients: &mut BTreeSet<(u64, ProcKey)>, key: ProcKey, args: &Args) {
+    if !clients.is_empty()
+        && let Some(group) = group_of(args)
+    {
+        clients.remove(&(group, key));
+    }
+}
+
 impl World {
     /// A process has a command line of its own now, in place of `before`.
     pub(super) fn note_client(&mut self, key: ProcKey, before: &Args) {
@@ -72,9 +83,7 @@ impl World {
 
     /// It has ended, or has another command line.
     pub(super) fn forget_client(&mut self, key: ProcKey, args: &Args) {
-        if let Some(group) = group_of(args) {
-            self.engine_clients.remove(&(group, key));
-        }
+        forget_client(&mut self.engine_clients, key, args);
     }
 
     /// The living clients that may ask for something of a container, oldest first: those of root, and of the

@@ -59,9 +59,9 @@ impl World {
         if !process.call.as_deref().is_some_and(is_same) {
             let group = if aim == Aim::All { 0 } else { group };
             let call = Call { aim, group, session: leader, terminal, sent: 0, handled: 0, handlers: Vec::new() };
-            process.call = Some(Box::new(LastCall { seq, signal, first: target.key, last: at, call }));
+            process.rare().call = Some(Box::new(LastCall { seq, signal, first: target.key, last: at, call }));
         }
-        let last = process.call.as_deref_mut()?;
+        let last = process.rare().call.as_deref_mut()?;
         last.last = at;
         last.call.sent += 1;
         if sent.has_handler() {

@@ -312,7 +312,7 @@ impl World {
         let Some(cause) = process.causes.as_ref().and_then(|causes| causes.received().find(is_why)) else { return };
         let Cause { sender, asked_by, seq: sent, .. } = &**cause;
         let in_vain = InVain { signal, sender: *sender, asked_by: asked_by.clone(), verdict, at, sent: *sent, dropped };
-        process.raised_in_vain = Some(Box::new(in_vain));
+        process.rare().raised_in_vain = Some(Box::new(in_vain));
     }
 
     /// Whether a timer of a process has run out a moment before.

@@ -38,7 +38,7 @@ impl World {
         let is_fatal = verdict == Verdict::Delivered && (signal == Signal::KILL || ends);
         let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) else { return };
         if process.fatal.as_ref().is_none_or(|before| before.signal != Signal::KILL) {
-            process.fatal = Some(Box::new(Fatal { signal, sender, at, seq }));
+            process.rare().fatal = Some(Box::new(Fatal { signal, sender, at, seq }));
         }
     }
 
@@ -47,9 +47,9 @@ impl World {
         // The survey, which lists who is traced, comes only each second.
         let tracer = self.by_pid(held.tracer).map(|tracer| TaskRef { key: tracer.key, tid: tracer.key.tgid });
         if let Some(process) = self.processes.get_mut(&key) {
-            process.held = Some(Box::new((at, held.clone())));
-            if tracer.is_some() {
-                process.told_tracer(at, tracer);
+            process.rare().held = Some(Box::new((at, held.clone())));
+            if tracer.is_some() && process.told_tracer(at, tracer) {
+                self.marked.insert(key);
             }
         }
     }
@@ -59,8 +59,8 @@ impl World {
         let Pipe { reader, writer, shared } = pipe;
         let Some(process) = self.processes.get_mut(&reader) else { return };
         match process.pipe.as_deref() {
-            Some(&(_, before)) if before == writer && !shared => process.pipe = None,
-            None if shared => process.pipe = Some(Box::new((at, writer))),
+            Some(&(_, before)) if before == writer && !shared => process.rare().pipe = None,
+            None if shared => process.rare().pipe = Some(Box::new((at, writer))),
             _ => {}
         }
     }

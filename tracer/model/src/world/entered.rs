@@ -129,7 +129,7 @@ impl World {
     pub(super) fn enter(&mut self, key: ProcKey, entry: Entry) {
         self.clients.insert((entry.client.key, key));
         if let Some(process) = self.processes.get_mut(&key) {
-            process.entry = Some(Box::new(entry));
+            process.rare().entry = Some(Box::new(entry));
         }
     }
 
@@ -153,7 +153,7 @@ impl World {
             if process.entry.as_ref().is_some_and(|entry| entry.way == Way::Run) {
                 // Who ends by itself has left on purpose.
                 if status.and_then(ExitStatus::signal).is_some()
-                    && let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut())
+                    && let Some(entry) = self.rare_mut(key).and_then(|rare| rare.entry.as_mut())
                 {
                     entry.ended = Some((at, status, seq));
                     turn.changes.push(Change::ClientEnded(key));
@@ -167,10 +167,10 @@ impl World {
             if let Some(free) = free {
                 self.clients.insert((free.key, key));
             }
-            let Some(process) = self.processes.get_mut(&key) else { continue };
-            match (free, &mut process.entry) {
+            let Some(rare) = self.rare_mut(key) else { continue };
+            match (free, &mut rare.entry) {
                 (Some(free), Some(entry)) => (entry.client, entry.is_alone) = (free, false),
-                (None, Some(_)) if is_unclear => process.entry = None,
+                (None, Some(_)) if is_unclear => rare.entry = None,
                 (None, Some(entry)) => {
                     entry.ended = Some((at, status, seq));
                     turn.changes.push(Change::ClientEnded(key));
@@ -189,7 +189,7 @@ impl World {
             return;
         }
         let now = self.now;
-        if let Some(entry) = self.processes.get_mut(&key).and_then(|process| process.entry.as_mut()) {
+        if let Some(entry) = self.rare_mut(key).and_then(|rare| rare.entry.as_mut()) {
             entry.ended = Some((now, None, None));
             turn.changes.push(Change::ClientEnded(key));
         }
@@ -198,7 +198,8 @@ impl World {
     /// A client that was taken for gone is in the world again: its processes are not on their own.
     pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.death().is_none()) else { return };
-        let Some(entry) = process.entry.as_mut().filter(|entry| entry.client.key == client) else { return };
+        let entry = process.some_rare().and_then(|rare| rare.entry.as_mut());
+        let Some(entry) = entry.filter(|entry| entry.client.key == client) else { return };
         entry.ended = None;
         self.clients.insert((client, key));
         turn.changes.push(Change::ClientBack(key));
@@ -222,7 +223,7 @@ impl World {
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
         if let Some(process) = self.processes.get_mut(&child) {
-            process.entry =
+            process.rare().entry =
                 Some(Box::new(Entry { client: from, way: Way::Exec, is_alone: true, ended: Some((at, status, seq)) }));
             turn.changes.push(Change::ClientEnded(child));
         }

@@ -83,7 +83,7 @@ impl World {
         let Some(process) = self.processes.get_mut(&sent.target.key) else { return };
         let reaped_before = process.reaped;
         let fresh = Merged { since: at, last: at, count: 0, seq, reaped_before };
-        let merged = process.merged.get_or_insert(fresh);
+        let merged = process.rare().merged.get_or_insert(fresh);
         if at - merged.last > APART {
             *merged = fresh;
         }
@@ -99,7 +99,7 @@ impl World {
         }
         for child in self.child_keys(key).collect::<Vec<_>>() {
             if let Some(child) = self.processes.get_mut(&child).filter(|child| child.adoption.is_none()) {
-                child.started_by.get_or_insert(before);
+                child.rare().started_by.get_or_insert(before);
             }
         }
     }

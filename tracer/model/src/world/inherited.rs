@@ -66,7 +66,7 @@ impl World {
         let Some(maker) = maker.and_then(|maker| self.get(maker)) else { return };
         let (program, copy_of) = (maker.program.clone(), maker.identity());
         if let Some(process) = self.processes.get_mut(&key) {
-            (process.program, process.copy_of) = (program, Some(copy_of));
+            (process.program, process.copy_of) = (program, Some(Box::new(copy_of)));
         }
     }
 
@@ -95,7 +95,7 @@ impl World {
 fn giver(process: &Process, at: BootNs) -> Option<Identity> {
     // What is known of it may be from after that.
     let before = (process.named_at <= at).then(|| process.identity());
-    process.copy_of.or(before).filter(|giver| !giver.comm.bytes().is_empty())
+    process.copy_of.as_deref().copied().or(before).filter(|giver| !giver.comm.bytes().is_empty())
 }
 
 fn from(before: Option<&Program>, giver: Option<Identity>, ignored: u64, key: ProcKey) -> Vec<(u64, Inherited)> {

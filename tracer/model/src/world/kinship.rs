@@ -55,11 +55,14 @@ impl World {
             return;
         }
         let Some(process) = self.processes.get_mut(&child) else { return };
+        let has_ended = process.death().is_some();
         if let Some(old) = std::mem::replace(&mut process.parent, parent) {
             self.edges.remove(&(old.key, child));
+            self.ended.remove(&(old.key, child));
         }
         if let Some(parent) = parent {
             self.edges.insert((parent.key, child));
+            self.ended.extend(has_ended.then_some((parent.key, child)));
         }
     }
 
@@ -119,6 +122,7 @@ impl World {
             && let Some(process) = self.processes.get_mut(&to.key)
         {
             process.roles.subreaper = true;
+            self.marked.insert(to.key);
         }
         let killed_by = self.get(from.key).filter(|_| group_dead).and_then(Process::killed_by);
         let children: Vec<_> = self
@@ -192,7 +196,7 @@ impl World {
         if class != AdopterClass::Thread
             && let Some(process) = self.processes.get_mut(&child)
         {
-            process.adoption = Some(adoption);
+            process.rare().adoption = Some(adoption);
             // `reparent_leader()`
             process.exit_signal = Signal::CHLD.0.into();
         }
@@ -251,9 +255,9 @@ impl World {
         let parent = self.by_pid.get(&found.ppid).copied();
         let Some(process) = self.processes.get_mut(&key) else { return };
         if process.look.is_none_or(|(_, before)| before.state != found.state) {
-            process.state_since = at;
+            process.rare().state_since = at;
         }
-        process.look = Some((at, found));
+        process.rare().look = Some((at, found));
         let is_held = process.tracer.is_some();
         if let Some(death) = process.death_mut() {
             // It should have gone by itself or with its namespace; or something unknown holds up its exit.

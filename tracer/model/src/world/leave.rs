@@ -33,12 +33,13 @@ impl Process {
         if death.autoreap || self.death().is_some() || child.parent.is_none_or(|task| task.key != self.key) {
             return;
         }
-        self.reaps_orphans |= child.present_adoption().is_some();
-        self.latest_reaped = self.latest_reaped.max(Some((child.child_since(), at)));
-        self.reaped_at = self.reaped_at.max(at);
+        let rare = self.rare();
+        rare.reaps_orphans |= child.present_adoption().is_some();
+        rare.latest_reaped = rare.latest_reaped.max(Some((child.child_since(), at)));
+        rare.reaped_at = rare.reaped_at.max(at);
         // It could not before its tracer had.
         let owed_since = child.owed_since(death).max(child.tracer_at);
-        self.slowest_reap = self.slowest_reap.max(at - owed_since);
+        rare.slowest_reap = rare.slowest_reap.max(at - owed_since);
     }
 }
 
@@ -71,7 +72,8 @@ impl World {
         let Some(process) = self.processes.get_mut(&task.key) else { return };
         // If a tracer hands it to a parent that ignores SIGCHLD, only the tracer has waited.
         if traced || !process.death().is_some_and(|death| death.autoreap) {
-            process.told_tracer(at, traced.then_some(to));
+            let is_traced = process.told_tracer(at, traced.then_some(to));
+            self.marked.extend(is_traced.then_some(task.key));
         }
         if let Some(death) = process.death_mut() {
             death.notified.get_or_insert(at);
@@ -106,7 +108,11 @@ impl World {
         }
         if let Some(parent) = process.parent {
             self.edges.remove(&(parent.key, key));
+            if process.death().is_some() {
+                self.ended.remove(&(parent.key, key));
+            }
         }
+        self.marked.remove(&key);
         self.forget_look(key, process.look_at);
         let death = process.death().copied();
         // A tracer that has waited gives the zombie back, and the parent waits again (`wait_task_zombie()`).
@@ -120,7 +126,7 @@ impl World {
         if let (Some(at), Some(death)) = (at, death)
             && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
         {
-            parent.reaped += 1;
+            parent.rare().reaped += 1;
             parent.note_reaped(&process, &death, at);
         }
         if death.is_none() {
@@ -169,6 +175,7 @@ impl World {
         let key = gone.key;
         for child in self.child_keys(key).collect::<Vec<_>>() {
             self.edges.remove(&(key, child));
+            self.ended.remove(&(key, child));
             if let Some(child) = self.processes.get_mut(&child) {
                 child.parent = None;
             }
@@ -178,11 +185,13 @@ impl World {
 
     /// The last process of a namespace is gone: its init is a zombie now.
     fn end_teardown(&mut self, ns: PidNs, at: BootNs) {
-        for ns in self.outwards(ns).collect::<Vec<_>>() {
-            let Some(init) = self.namespaces.get(&ns).and_then(|ns| ns.init) else { continue };
-            let is_waiting = self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
-            if is_waiting
-                && !self.members_of(ns).any(|process| process.key != init)
+        let is_waiting =
+            |init: ProcKey| self.get(init).and_then(Process::death).is_some_and(|death| death.tearing_down);
+        let init_of = |ns: PidNs| self.namespaces.get(&ns)?.init.filter(|&init| is_waiting(init));
+        // Seldom any.
+        let waiting: Vec<_> = self.outwards(ns).filter_map(|ns| Some((ns, init_of(ns)?))).collect();
+        for (ns, init) in waiting {
+            if !self.members_of(ns).any(|process| process.key != init)
                 && let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut())
             {
                 death.tearing_down = false;

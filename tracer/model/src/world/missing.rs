@@ -50,7 +50,7 @@ impl World {
     /// A look at that time did not find a process.
     pub(super) fn not_found(&mut self, key: ProcKey, at: BootNs) {
         let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
-        let missing = process.missing.get_or_insert(Missing { first: at, again: None });
+        let missing = process.rare().missing.get_or_insert(Missing { first: at, again: None });
         if missing.first < at {
             missing.again.get_or_insert(at);
         }
@@ -58,16 +58,18 @@ impl World {
         self.plan_look(key, at);
     }
 
-    /// An event proves that a process existed at that time.
-    pub(super) fn found(&mut self, key: ProcKey, at: BootNs) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+    /// An event proves that a process existed at that time; false if it is not known.
+    pub(super) fn found(&mut self, key: ProcKey, at: BootNs) -> bool {
+        let Some(process) = self.processes.get_mut(&key) else { return false };
         process.seen_at = at.max(process.seen_at);
-        let Some(Missing { again, .. }) = process.missing.take_if(|missing| missing.first < at) else { return };
-        process.missing = again.filter(|&again| at <= again).map(|first| Missing { first, again: None });
-        if process.missing.is_none() {
+        let Some(rare) = process.some_rare() else { return true };
+        let Some(Missing { again, .. }) = rare.missing.take_if(|missing| missing.first < at) else { return true };
+        rare.missing = again.filter(|&again| at <= again).map(|first| Missing { first, again: None });
+        if rare.missing.is_none() {
             self.missing.remove(&key);
         }
         self.plan_look(key, at);
+        true
     }
 
     /// The stream has reached that time: a process that was not found by then is gone if its end is known, or if it was
@@ -117,9 +119,14 @@ impl World {
         let (container, parent) = (kept.container.take(), kept.parent.take());
         let Some(process) = self.processes.get_mut(&key) else { return false };
         // Index entries of the new one stay; `take_over()` and the calls below restore the rest.
-        let Process { pid_ns, look_at, missing, seen_at, .. } = **process;
-        **process = Process { pid_ns, look_at, missing, seen_at, orphaned: None, ..*kept };
+        let Process { pid_ns, look_at, seen_at, .. } = **process;
+        let missing = process.missing;
+        **process = Process { pid_ns, look_at, seen_at, orphaned: None, ..*kept };
+        if let Some(rare) = process.some_rare() {
+            rare.missing = missing;
+        }
         self.pending += process.pending.len();
+        self.marked.extend(process.tracer.is_some().then_some(key));
         self.take_over(&task);
         self.put_in(key, container);
         self.note_client(key, &Args::default());

@@ -170,9 +170,12 @@ impl World {
     /// A process has ended: remembers for its parent by which signal, or after which one that it had handled.
     pub(super) fn note_end(&mut self, key: ProcKey, death: &Death, cause: Option<Arc<Cause>>) {
         let Some(process) = self.processes.get_mut(&key) else { return };
-        process.ended_by.clone_from(&cause);
+        if cause.is_some() {
+            process.rare().ended_by.clone_from(&cause);
+        }
         let (identity, parent) = (process.identity(), process.parent);
         let Some(parent) = parent.and_then(|parent| self.processes.get_mut(&parent.key)) else { return };
+        let parent = parent.rare();
         if parent.ended_children.len() >= MOST_ENDS {
             parent.ended_children.remove(0);
         }

@@ -1,6 +1,6 @@
 //! One process, as far as the events told.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use crate::{
     change::Adoption,
@@ -43,6 +43,48 @@ pub struct Process {
     pub roles: Roles,
     /// Whether it lives.
     pub state: State,
+    /// Threads when it was last seen in full.
+    pub threads: u32,
+    /// Id of its cgroup in the unified hierarchy, 0 when unknown.
+    pub cgroup: u64,
+    /// The container that it belongs to, if that was reported.
+    pub container: Option<ContainerNo>,
+    /// See [`Family`](crate::kill::Family).
+    pub(super) root: ProcKey,
+    /// Signal that its death sends to the parent.
+    pub exit_signal: i32,
+    /// The program that it runs, if that was seen to be executed.
+    pub(super) program: Option<Arc<Program>>,
+    /// The process that it was forked from, if its program is that one's still.
+    pub(super) copy_of: Option<Box<Identity>>,
+    /// When it was last sent a signal that asks for something.
+    pub(super) heard_at: BootNs,
+    /// When it was last sent one that it ignores, likewise.
+    pub(super) ignored_at: BootNs,
+    /// Signals that could be why it ends.
+    pub(super) causes: Option<Box<Causes>>,
+    /// When `tracer` was last told.
+    pub(super) tracer_at: BootNs,
+    /// Set while its parent is a prediction.
+    pub(super) orphaned: Option<Box<Orphaned>>,
+    /// When to look at it; together with its key, an entry of [`World::looks`](crate::world::World).
+    pub(super) look_at: Option<BootNs>,
+    /// When an event last proved that it exists.
+    pub(super) seen_at: BootNs,
+    /// The time of its name, and of all else that the kernel reports about a process at once.
+    pub(super) named_at: BootNs,
+    /// The time of its command line.
+    pub(super) args_at: BootNs,
+    /// The snapshot that last showed it.
+    pub(super) snapshot: u64,
+    /// What only few have.
+    pub(super) more: More,
+}
+
+/// What most processes never have: what they reaped and adopted, how somebody stops them, what was looked up. It takes
+/// memory once something of it is written.
+#[derive(Clone, Debug)]
+pub struct Rare {
     /// Its ptrace tracer. For a living process this can be a second old: no event shows that a tracer attaches.
     pub tracer: Option<TaskRef>,
     /// How it came to its parent, if not by birth.
@@ -58,20 +100,6 @@ pub struct Process {
     /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
     /// was reaped.
     pub(super) latest_reaped: Option<(BootNs, BootNs)>,
-    /// Threads when it was last seen in full.
-    pub threads: u32,
-    /// Id of its cgroup in the unified hierarchy, 0 when unknown.
-    pub cgroup: u64,
-    /// The container that it belongs to, if that was reported.
-    pub container: Option<ContainerNo>,
-    /// See [`Family`](crate::kill::Family).
-    pub(super) root: ProcKey,
-    /// Signal that its death sends to the parent.
-    pub exit_signal: i32,
-    /// The program that it runs, if that was seen to be executed.
-    pub(super) program: Option<Arc<Program>>,
-    /// The process that it was forked from, if its program is that one's still.
-    pub(super) copy_of: Option<Identity>,
     /// The program that its parent ran when it started it, if the parent has executed another one since.
     pub started_by: Option<Comm>,
     /// The last look at it, and when.
@@ -94,18 +122,12 @@ pub struct Process {
     pub(super) entry: Option<Box<Entry>>,
     /// A watcher of the container of that client, which waits for it.
     pub(super) runs_for: Option<ProcKey>,
-    /// When it was last sent a signal that asks for something.
-    pub(super) heard_at: BootNs,
-    /// When it was last sent one that it ignores, likewise.
-    pub(super) ignored_at: BootNs,
     /// SIGCHLDs to it that merged.
     pub merged: Option<Merged>,
     /// How somebody tries to stop it.
     pub stop: Option<Box<Stop>>,
     /// For an init: the sender of the last signal that the kernel accepted for it.
     pub(super) signalled_by: Option<ProcKey>,
-    /// Signals that could be why it ends.
-    pub(super) causes: Option<Box<Causes>>,
     /// The signal that its program, as pid 1, handled and raised again in vain.
     pub raised_in_vain: Option<Box<InVain>>,
     /// The last call of it that sent a signal to many.
@@ -118,22 +140,65 @@ pub struct Process {
     pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that are pending for an init: the kernel may drop them later.
     pub(super) pending: Vec<Pending>,
-    /// When `tracer` was last told.
-    pub(super) tracer_at: BootNs,
-    /// Set while its parent is a prediction.
-    pub(super) orphaned: Option<Box<Orphaned>>,
-    /// When to look at it; together with its key, an entry of [`World::looks`](crate::world::World).
-    pub(super) look_at: Option<BootNs>,
-    /// When an event last proved that it exists.
-    pub(super) seen_at: BootNs,
     /// Set while the last look did not find it.
     pub(super) missing: Option<Missing>,
-    /// The time of its name, and of all else that the kernel reports about a process at once.
-    pub(super) named_at: BootNs,
-    /// The time of its command line.
-    pub(super) args_at: BootNs,
-    /// The snapshot that last showed it.
-    pub(super) snapshot: u64,
+}
+
+/// Of a process that has nothing of it.
+static NOTHING: Rare = Rare {
+    tracer: None,
+    adoption: None,
+    reaped: 0,
+    reaps_orphans: false,
+    reaped_at: BootNs::ZERO,
+    slowest_reap: Span::ZERO,
+    latest_reaped: None,
+    started_by: None,
+    look: None,
+    state_since: BootNs::ZERO,
+    held: None,
+    fatal: None,
+    stopped: None,
+    pipe: None,
+    awaited: None,
+    waiting: Vec::new(),
+    entry: None,
+    runs_for: None,
+    merged: None,
+    stop: None,
+    signalled_by: None,
+    raised_in_vain: None,
+    call: None,
+    ended_by: None,
+    ended_children: Vec::new(),
+    overflows: Vec::new(),
+    pending: Vec::new(),
+    missing: None,
+};
+
+/// See [`Rare`]: [`NOTHING`] until something is written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct More(Option<Box<Rare>>);
+
+// A process has these fields like its others; only where they are differs.
+impl Deref for Process {
+    type Target = Rare;
+
+    fn deref(&self) -> &Rare {
+        self.more.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl Process {
+    /// To write something of it.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.more.0.get_or_insert_with(|| Box::new(NOTHING.clone()))
+    }
+
+    /// The same, if anything of it was written: to change or forget that.
+    pub(super) fn some_rare(&mut self) -> Option<&mut Rare> {
+        self.more.0.as_deref_mut()
+    }
 }
 
 /// A signal that was accepted and is pending.
@@ -228,13 +293,6 @@ impl Process {
             mid_pids: [0; 3],
             roles: Roles::default(),
             state: State::Running,
-            tracer: None,
-            adoption: None,
-            reaped: 0,
-            reaps_orphans: false,
-            reaped_at: BootNs::ZERO,
-            slowest_reap: Span::ZERO,
-            latest_reaped: None,
             threads: 1,
             cgroup: 0,
             container: None,
@@ -242,37 +300,17 @@ impl Process {
             exit_signal: i32::from(Signal::CHLD.0),
             program: None,
             copy_of: None,
-            started_by: None,
-            look: None,
-            state_since: BootNs::ZERO,
-            held: None,
-            fatal: None,
-            stopped: None,
-            pipe: None,
-            awaited: None,
-            waiting: Vec::new(),
-            entry: None,
-            runs_for: None,
             heard_at: BootNs::ZERO,
             ignored_at: BootNs::ZERO,
-            merged: None,
-            stop: None,
-            signalled_by: None,
             causes: None,
-            raised_in_vain: None,
-            call: None,
-            ended_by: None,
-            ended_children: Vec::new(),
-            overflows: Vec::new(),
-            pending: Vec::new(),
             tracer_at: BootNs::ZERO,
             orphaned: None,
             look_at: None,
             seen_at: BootNs::ZERO,
-            missing: None,
             named_at: BootNs::ZERO,
             args_at: BootNs::ZERO,
             snapshot: 0,
+            more: More::default(),
         }
     }
 
@@ -304,22 +342,28 @@ impl Process {
         self.threads = threads;
     }
 
-    /// Takes the kernel's word for its tracer, unless a later one is known.
-    pub(super) fn told_tracer(&mut self, at: BootNs, tracer: Option<TaskRef>) {
+    /// Takes the kernel's word for its tracer, unless a later one is known; whether it has one.
+    pub(super) fn told_tracer(&mut self, at: BootNs, tracer: Option<TaskRef>) -> bool {
         if at >= self.tracer_at {
-            self.tracer = tracer;
+            if self.tracer != tracer {
+                self.rare().tracer = tracer;
+            }
             self.tracer_at = at;
         }
+        self.tracer.is_some()
     }
 
     /// It executes another program, which has reaped nobody yet.
     pub(super) fn begin_program(&mut self) {
-        (self.threads, self.runs_for, self.raised_in_vain) = (1, None, None);
-        (self.reaped, self.reaps_orphans, self.slowest_reap, self.latest_reaped) = (0, false, Span::ZERO, None);
-        // Handlers do not survive an exec.
-        self.merged = None;
+        self.threads = 1;
         // `de_thread()`
         self.exit_signal = Signal::CHLD.0.into();
+        if let Some(rare) = self.some_rare() {
+            (rare.runs_for, rare.raised_in_vain) = (None, None);
+            (rare.reaped, rare.reaps_orphans, rare.slowest_reap, rare.latest_reaped) = (0, false, Span::ZERO, None);
+            // Handlers do not survive an exec.
+            rare.merged = None;
+        }
     }
 
     /// As outputs name it.

@@ -58,7 +58,7 @@ impl World {
             let client = self.parent(key).filter(|parent| words_of_run(&parent.args).is_some());
             let runs_for = client.map(|client| client.key);
             if let Some(process) = self.processes.get_mut(&key) {
-                process.runs_for = runs_for;
+                process.rare().runs_for = runs_for;
             }
             return;
         }
@@ -101,7 +101,7 @@ impl World {
         let (Some(init), None) = (its.next().map(|init| init.key), its.next()) else { return };
         let client = process.identity();
         if let Some(init) = self.processes.get_mut(&init) {
-            init.entry =
+            init.rare().entry =
                 Some(Box::new(Entry { client, way: Way::Run, is_alone: true, ended: Some((at, status, seq)) }));
         }
         turn.changes.push(Change::ClientEnded(init));

@@ -97,6 +97,21 @@ fn a_container_of_each_process() {
     });
 }
 
+#[test]
+fn the_zombies_of_a_parent_are_found_however_many_of_its_children_live() {
+    let visits = |n: u32| {
+        let (mut world, mut changes) = (World::default(), Vec::new());
+        let births = (1..n).map(|pid| fork(born(pid, u32::from(pid > 1))));
+        for (seq, kind) in (0..).zip(births.chain([exit(end(n / 2, 1, Adopter::None))])) {
+            world.apply(&Event { at: after_boot(1_000_000), cpu: 0, kind }, Seq(seq), &mut changes);
+        }
+        let before = VISITED.get();
+        assert_eq!(world.unreaped(key(1), Span::ZERO).count(), 1);
+        VISITED.get() - before
+    };
+    assert_eq!(visits(100), visits(1_000));
+}
+
 /// None of this may recurse: a chain can be as long as there are pids.
 #[test]
 fn a_chain_as_long_as_there_can_be() {

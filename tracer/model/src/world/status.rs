@@ -16,7 +16,7 @@ impl World {
         }
         self.know(awaited.task.key, turn);
         if let Some(process) = self.processes.get_mut(&awaited.task.key) {
-            process.awaited = Some(Box::new(awaited));
+            process.rare().awaited = Some(Box::new(awaited));
         }
     }
 

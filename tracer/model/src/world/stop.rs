@@ -46,7 +46,7 @@ impl World {
         let ancestors = self.ancestors(request.sender.key);
         let request = Request { ancestors, asked_by: asked_by.to_vec(), former, ..request };
         let Some(process) = self.processes.get_mut(&target) else { return };
-        let stop = process.stop.get_or_insert_default();
+        let stop = process.rare().stop.get_or_insert_default();
         if let Some(meaning) = meaning {
             stop.note(request, meaning);
             return;
@@ -54,7 +54,7 @@ impl World {
         stop.kill = Some(request);
         let since = stop.enforced().map(|(asked, _)| asked.at);
         let told = since.and_then(|since| self.told(target, since));
-        if let Some(stop) = self.processes.get_mut(&target).and_then(|process| process.stop.as_mut()) {
+        if let Some(stop) = self.rare_mut(target).and_then(|rare| rare.stop.as_mut()) {
             stop.told = told;
         }
     }
@@ -70,7 +70,7 @@ impl World {
 
     /// A stopped process is continued.
     pub(super) fn note_continued(&mut self, key: ProcKey) {
-        if let Some(stop) = self.processes.get_mut(&key).and_then(|process| process.stop.as_mut()) {
+        if let Some(stop) = self.rare_mut(key).and_then(|rare| rare.stop.as_mut()) {
             stop.note_continued();
         }
     }
@@ -85,7 +85,7 @@ impl World {
             return;
         }
         let target = self.identity(target);
-        if let Some(stop) = self.processes.get_mut(&sender).and_then(|process| process.stop.as_mut()) {
+        if let Some(stop) = self.rare_mut(sender).and_then(|rare| rare.stop.as_mut()) {
             stop.passed_to.push(target);
         }
     }
@@ -94,7 +94,7 @@ impl World {
     pub(super) fn note_untold(&mut self, init: ProcKey, at: BootNs) {
         let since = self.get(init).and_then(|init| Some(init.stop.as_ref()?.taken(Some(at))?.at));
         let Some(told) = since.and_then(|since| self.told(init, since)) else { return };
-        if let Some(stop) = self.processes.get_mut(&init).and_then(|process| process.stop.as_mut()) {
+        if let Some(stop) = self.rare_mut(init).and_then(|rare| rare.stop.as_mut()) {
             stop.told = Some(told);
         }
     }
@@ -129,7 +129,7 @@ impl World {
     /// What a signal asks of a process: SIGTERM, and what its container was given as its stop signal, for an end.
     /// People and engines use others too (lxc-stop SIGPWR, systemd-nspawn SIGRTMIN+3), which have other meanings
     /// elsewhere.
-    fn meaning_of(&self, signal: Signal, target: &Identity) -> Option<Meaning> {
+    pub(super) fn meaning_of(&self, signal: Signal, target: &Identity) -> Option<Meaning> {
         let is_init = target.is_init_of_namespace();
         let of_container = || self.container_of(target)?.own_stop_signal();
         match signal {
@@ -171,9 +171,11 @@ impl World {
     /// A process executes a program: if it was asked to stop, another one than that now runs.
     pub(super) fn note_executed(&mut self, key: ProcKey, at: BootNs, before: &Args) {
         let Some(process) = self.processes.get_mut(&key) else { return };
-        let program = process.identity();
-        if let Some(stop) = &mut process.stop {
-            let is_same = is_same_program(&process.args, before);
+        if process.stop.is_none() {
+            return;
+        }
+        let (program, is_same) = (process.identity(), is_same_program(&process.args, before));
+        if let Some(stop) = &mut process.rare().stop {
             stop.executed.get_or_insert_with(|| Executed { program, at, before: before.clone(), is_same });
         }
     }

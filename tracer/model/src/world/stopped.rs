@@ -42,7 +42,7 @@ impl World {
         };
         let Turn { at, seq, .. } = *turn;
         let (sender, ancestors) = (Sender::Unknown, Vec::new());
-        process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: true }));
+        process.rare().stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: true }));
         true
     }
 
@@ -51,7 +51,7 @@ impl World {
         let Turn { at, seq, .. } = *turn;
         let SignalSent { target, signal, flags, .. } = *sent;
         if signal == Signal::CONT {
-            return self.processes.get_mut(&target.key).and_then(|process| process.stopped.take()).is_some();
+            return self.rare_mut(target.key).and_then(|rare| rare.stopped.take()).is_some();
         }
         let stops = signal.is_stop() && flags & bit::HANDLER_MASK == bit::DEFAULT && verdict == Verdict::Delivered;
         // For a stopped process it would wait: what came long before has not stopped it.
@@ -65,7 +65,7 @@ impl World {
             Sender::Kernel(_) | Sender::Unknown => Vec::new(),
         };
         if let Some(process) = self.processes.get_mut(&target.key) {
-            process.stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: false }));
+            process.rare().stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: false }));
         }
         false
     }

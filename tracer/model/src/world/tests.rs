@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{State, World, missing::Missing, view};
+use super::{Process, State, World, missing::Missing, view};
 use crate::{
     change::{Change, ExactReap},
     event::{
@@ -36,6 +36,13 @@ impl World {
             let is_doubtful = process.orphaned.is_some() || process.death().is_some() || is_sought;
             assert_eq!(process.look_at.is_some(), is_doubtful, "{process:?}");
         }
+        let ended = self.processes.values().filter(|process| process.death().is_some());
+        let ended = ended.filter_map(|process| Some((process.parent?.key, process.key)));
+        assert_eq!(ended.collect::<BTreeSet<_>>(), self.ended);
+        let is_marked = |process: &&Box<Process>| process.roles.subreaper || process.tracer.is_some();
+        for process in self.processes.values().filter(is_marked) {
+            assert!(self.marked.contains(&process.key), "no survey would reset {process:?}");
+        }
         let missing = self.processes.values().filter(|process| process.is_missing());
         assert_eq!(missing.map(|process| process.key).collect::<BTreeSet<_>>(), self.missing);
         let members = self.processes.values().map(|process| (process.pid_ns, process.key));
@@ -47,7 +54,7 @@ impl World {
             let inside: BTreeSet<_> = inside.map(|process| process.key).collect();
             assert_eq!(self.members_of(ns).map(|process| process.key).collect::<BTreeSet<_>>(), inside);
         }
-        let doubted = |process: &super::Process| Some((process.look_at?, process.key));
+        let doubted = |process: &Process| Some((process.look_at?, process.key));
         let mut doubts: Vec<_> = self.processes.values().filter_map(|process| doubted(process)).collect();
         doubts.sort_unstable();
         assert!(self.looks.iter().eq(&doubts), "{:?} are to be looked at, not {doubts:?}", self.looks);

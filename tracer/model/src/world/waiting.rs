@@ -53,6 +53,7 @@ impl World {
             return;
         }
         let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };
+        let process = process.rare();
         let is_same = |known: &&mut Waiting| (known.signal, known.target.tid) == (waiting.signal, waiting.target.tid);
         if let Some(known) = process.waiting.iter_mut().find(is_same) {
             // Other signals are pending once: the previous one was taken, or this one would have merged with it.
@@ -66,18 +67,18 @@ impl World {
 
     /// A signal was taken from the queue.
     pub(super) fn note_taken(&mut self, key: ProcKey, signal: Signal) {
-        if let Some(process) = self.processes.get_mut(&key) {
-            process.waiting.retain(|waiting| waiting.signal != signal);
+        if let Some(rare) = self.rare_mut(key) {
+            rare.waiting.retain(|waiting| waiting.signal != signal);
         }
     }
 
     /// The signals of a thread were looked at.
     pub(super) fn note_masks(&mut self, at: BootNs, task: TaskRef, masks: Option<Masks>) {
-        let Some(process) = self.processes.get_mut(&task.key) else { return };
-        if let (Some(stop), Some(masks)) = (&mut process.stop, masks) {
+        let Some(rare) = self.rare_mut(task.key) else { return };
+        if let (Some(stop), Some(masks)) = (&mut rare.stop, masks) {
             stop.masks = Some((at, masks));
         }
-        process.waiting.retain_mut(|waiting| {
+        rare.waiting.retain_mut(|waiting| {
             if waiting.target.tid != task.tid {
                 return true;
             }
