@@ -201,8 +201,13 @@ impl Detector {
 
     /// When something is due next, as far as that is known now.
     pub fn next_due(&self) -> Option<BootNs> {
-        let asked = self.asked.rechecks.order.first().map(|&(at, ..)| at);
-        asked.into_iter().chain(self.world.next_look()).chain(self.asked.ledger.next_settled()).min()
+        self.asked
+            .rechecks
+            .next_time()
+            .into_iter()
+            .chain(self.world.next_look())
+            .chain(self.asked.ledger.next_settled())
+            .min()
     }
 
     /// What the source should look at before a tick at that time: the processes that rules will be asked about, those

@@ -116,7 +116,7 @@ fn rounds(storm: Storm, workspace: &Workspace, scratch: &Path, options: &Options
 fn measure(who: Who, storm: Storm, workspace: &Workspace, scratch: &Path, seconds: u32) -> Result<Sample> {
     match who {
         Who::Tracer(variant) => {
-            let tracing = variant.start(storm, workspace, Duration::from_secs(u64::from(seconds) + 60))?;
+            let tracing = variant.start(storm, workspace, scratch, Duration::from_secs(u64::from(seconds) + 60))?;
             let before = tracing.pid().map(processor_time).transpose()?.unwrap_or_default();
             let speed = storm::run(storm, 1, seconds, scratch)?;
             let used = tracing.pid().map(processor_time).transpose()?.unwrap_or_default() - before;

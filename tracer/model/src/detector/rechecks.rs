@@ -68,6 +68,11 @@ impl Times {
 }
 
 impl Rechecks {
+    /// When the next one is due.
+    pub(super) fn next_time(&self) -> Option<BootNs> {
+        self.order.iter().filter_map(|order| order.first()).map(|&(at, _)| at).min()
+    }
+
     pub(super) fn insert(&mut self, at: BootNs, rule: usize, key: ProcKey) {
         // There are few rules.
         let number = rule as u8;
