@@ -5,6 +5,7 @@
 
 pub use tracer_model::wire::{FORMAT, Records, layout, parts};
 
+pub mod difference;
 pub mod file;
 mod index;
 pub mod kept;
@@ -25,6 +26,14 @@ pub const RECORDS: u16 = 1;
 
 /// The channel of images of the world, which make it possible to begin in the middle.
 pub const KEYFRAMES: u16 = 2;
+
+/// The channel of what has changed in such an image since the last one, or the last change. Who does not know it reads
+/// on from the image.
+pub const CHANGES: u16 = 3;
+
+/// The most bytes of an image, with all its changes, that a reader puts together: of half a million processes. A larger
+/// one is read where it is.
+const JOINED_MAX: usize = 128 << 20;
 
 /// The most bytes of a chunk, compressed or not, that a reader accepts: a chunk that claims more is damaged or hostile.
 /// Writers stay far below.

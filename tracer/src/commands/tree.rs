@@ -72,7 +72,7 @@ fn live() -> Result<Detector> {
 /// The world after the last event that is not later than the moment, or after the last of all.
 fn recorded(file: &Path, at: Option<When>) -> Result<Detector> {
     let mut trace = Trace::open(file)?;
-    let mut detector = Detector::new(&trace.start().thresholds);
+    let mut detector = Detector::without_rules(&trace.start().thresholds);
     let until = match at {
         Some(at) => moment(at, &mut trace)?,
         None => BootNs::MAX,

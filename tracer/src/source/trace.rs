@@ -41,6 +41,8 @@ pub struct Trace {
     is_torn: bool,
     /// The number of the image of the world that is being read: a large one spans many messages.
     image: Option<u32>,
+    /// The image with which to begin in the middle.
+    first: Option<Vec<u8>>,
     /// A chunk could not be read, and no message since has shown how much was in it.
     is_uncounted: bool,
     /// Which part of the stream is being read.
@@ -118,6 +120,7 @@ impl Trace {
             next: Some(0),
             is_torn: false,
             image: None,
+            first: None,
             is_uncounted: false,
             now: BootNs::ZERO,
             end,
@@ -157,8 +160,8 @@ impl Trace {
     /// If the file cannot be read.
     pub fn seek(&mut self, at: BootNs) -> Result<()> {
         let time = at.0.saturating_add_signed(self.start().wall_offset_ns);
-        if self.reader.seek(time).context("cannot read on")? {
-            (self.is_torn, self.next) = (true, None);
+        if let Some(image) = self.reader.seek(time).context("cannot read on")? {
+            (self.is_torn, self.next, self.first) = (true, None, (!image.is_empty()).then_some(image));
         }
         Ok(())
     }
@@ -252,6 +255,16 @@ impl Trace {
         // An image of the world does not say what was recorded.
         if self.is_torn && self.make(EventKind::Start(Box::new(self.start.clone())), take)?.is_break() {
             return Ok(());
+        }
+        if let Some(image) = self.first.take() {
+            // What the file has of it is known then.
+            self.is_torn = false;
+            for record in Records(&image) {
+                self.now = self.now.max(BootNs(Header::read_from_prefix(record).map_or(0, |(header, _)| header.at)));
+                if take(record)?.is_break() {
+                    return Ok(());
+                }
+            }
         }
         loop {
             match self.reader.read_on().context("cannot read on")? {

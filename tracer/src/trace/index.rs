@@ -12,29 +12,43 @@ use mcap::{
 };
 
 use super::{
-    CHUNK_MAX, KEYFRAMES,
+    CHANGES, CHUNK_MAX, KEYFRAMES,
     reader::{Frame, Next, frame},
 };
 
 /// The place of a chunk. Small, because a file can claim many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Bytes from the beginning of the file; the highest bit says whether it has a keyframe, or part of one.
+    /// Bytes from the beginning of the file; the highest bit says whether it has a keyframe, or part of one, and the
+    /// next one, whether it has changes.
     place: u64,
     /// Nanoseconds since 1970 of its first message.
     pub begins: u64,
 }
 
 const HAS_KEYFRAME: u64 = 1 << 63;
+const HAS_CHANGES: u64 = 1 << 62;
 
 impl Place {
-    fn new(offset: u64, begins: u64, has_keyframe: bool) -> Self {
-        let mark = if has_keyframe { HAS_KEYFRAME } else { 0 };
-        Self { place: (offset & !HAS_KEYFRAME) | mark, begins }
+    fn new(offset: u64, begins: u64) -> Self {
+        Self { place: offset & !(HAS_KEYFRAME | HAS_CHANGES), begins }
+    }
+
+    /// It has messages of that channel.
+    fn mark(&mut self, channel: u16) {
+        match channel {
+            KEYFRAMES => self.place |= HAS_KEYFRAME,
+            CHANGES => self.place |= HAS_CHANGES,
+            _ => {}
+        }
     }
 
     pub fn offset(self) -> u64 {
-        self.place & !HAS_KEYFRAME
+        self.place & !(HAS_KEYFRAME | HAS_CHANGES)
+    }
+
+    pub fn has_changes(self) -> bool {
+        self.place & HAS_CHANGES != 0
     }
 
     pub fn has_keyframe(self) -> bool {
@@ -66,8 +80,8 @@ pub(super) fn index(file: &mut File) -> io::Result<Option<Vec<Place>>> {
         match frame(&mut summed, &mut body)? {
             Frame::Record(op::CHUNK_INDEX) => {
                 let Ok(Record::ChunkIndex(chunk)) = mcap::parse_record(op::CHUNK_INDEX, &body) else { return Ok(None) };
-                let has_keyframe = chunk.message_index_offsets.contains_key(&KEYFRAMES);
-                let place = Place::new(chunk.chunk_start_offset, chunk.message_start_time, has_keyframe);
+                let mut place = Place::new(chunk.chunk_start_offset, chunk.message_start_time);
+                chunk.message_index_offsets.keys().for_each(|&channel| place.mark(channel));
                 // They must be in file order, or a chunk could be played again and again.
                 let is_after = places.last().is_none_or(|last| last.offset() < place.offset());
                 if !is_after || chunk.chunk_start_offset >= begin || places.len() == PLACES {
@@ -123,19 +137,19 @@ pub(super) fn scan(file: &mut File) -> io::Result<(Vec<Place>, Next)> {
             }
             (Some(&op::CHUNK), Some(_)) => {
                 let begins = number(&head, 9).unwrap_or_default();
-                places.push(Place::new(from, begins, false));
+                places.push(Place::new(from, begins));
             }
             // The indexes of a chunk's channels follow it.
-            (Some(&op::MESSAGE_INDEX), Some(_)) if head.get(9..11) == Some(&KEYFRAMES.to_le_bytes()) => {
-                if let Some(place) = places.last_mut() {
-                    place.place |= HAS_KEYFRAME;
+            (Some(&op::MESSAGE_INDEX), Some(_)) => {
+                if let (Some(place), Some(&[low, high])) = (places.last_mut(), head.get(9..11)) {
+                    place.mark(u16::from_le_bytes([low, high]));
                 }
             }
             (Some(_), Some(_)) => {}
             (Some(_), None) => match find_chunk(file, from + 1)? {
                 // What is in between counts as one damaged chunk.
                 Some(found) if places.len() < PLACES => {
-                    places.push(Place::new(from, 0, false));
+                    places.push(Place::new(from, 0));
                     from = found;
                     continue;
                 }

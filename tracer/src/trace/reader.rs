@@ -20,7 +20,9 @@ use crate::{
     host::StartInfo,
     ident::quote,
     trace::{
-        BEGINNING_MAX, CHUNK_MAX, FORMAT, KEYFRAMES, PROFILE, Records, START, START_SUM, UNPACKED_FREE, UNPACKED_TIMES,
+        BEGINNING_MAX, CHANGES, CHUNK_MAX, FORMAT, JOINED_MAX, KEYFRAMES, PROFILE, Records, START, START_SUM,
+        UNPACKED_FREE, UNPACKED_TIMES,
+        difference::joined,
         index::{Place, index, number, scan},
     },
     wire::decode::JSON_MAX,
@@ -172,23 +174,44 @@ impl Reader {
     }
 
     /// Continues at the last chunk that begins with a complete image of the world and is not later than a time, in
-    /// nanoseconds since 1970. Returns false, and changes nothing, if there is none or the input is a pipe.
+    /// nanoseconds since 1970; or behind it, where its changes end. Returns the image that they lead to, as records, or
+    /// nothing of one that is too large: it is what is read next. Returns `None`, and changes nothing, if there is no
+    /// image or the input is a pipe.
     ///
     /// # Errors
     /// Only what read(2) says.
-    pub fn seek(&mut self, time: u64) -> io::Result<bool> {
+    pub fn seek(&mut self, time: u64) -> io::Result<Option<Vec<u8>>> {
         let Self { input: Input::File { file, places, next, .. }, bytes, packed, unpacker, .. } = self else {
-            return Ok(false);
+            return Ok(None);
         };
+        let mut read = |places: &[Place], channel| image_at(file, places, channel, packed, unpacker, bytes);
         let mut before = places.len();
         while let Some(i) = places[..before].iter().rposition(|place| place.has_keyframe() && place.begins <= time) {
-            if begins_image(file, &places[i..], packed, unpacker, bytes)? {
-                *next = i;
-                return Ok(true);
-            }
             before = i;
+            let Some((image, chunks)) = read(&places[i..], KEYFRAMES)? else { continue };
+            *next = i;
+            if image.is_empty() {
+                return Ok(Some(image));
+            }
+            // Each follows the one before: where one is missing, the way ends.
+            let (mut size, mut changes, mut j) = (image.len(), Vec::new(), i + chunks);
+            while let Some(place) = places.get(j).filter(|place| place.begins <= time && !place.has_keyframe()) {
+                if !place.has_changes() {
+                    j += 1;
+                    continue;
+                }
+                let Some((change, chunks)) = read(&places[j..], CHANGES)? else { break };
+                size += change.len();
+                if change.is_empty() || size > JOINED_MAX {
+                    break;
+                }
+                changes.push(change);
+                *next = j;
+                j += chunks;
+            }
+            return Ok(Some(if changes.is_empty() { image } else { joined(&image, &changes) }));
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Reads the next item.
@@ -315,34 +338,44 @@ fn chunk_at(
     })
 }
 
-/// Whether the first of these chunks begins with a complete image of the world. A large one spans many messages, all of
-/// the same number, and many chunks.
-fn begins_image(
+/// The image of the world, or the changes of one, with which the first of these chunks begins, if it is complete. A
+/// large one spans many messages, all of the same number, and many chunks: how many, is returned, too. Of one that is
+/// too large, nothing is kept.
+fn image_at(
     file: &mut File,
     places: &[Place],
+    wanted: u16,
     packed: &mut Vec<u8>,
     unpacker: &mut zstd::bulk::Decompressor<'_>,
     bytes: &mut Vec<u8>,
-) -> io::Result<bool> {
-    let mut image = None;
-    for &place in places {
-        let Next::Chunk(messages) = chunk_at(file, place, packed, unpacker, bytes)? else { return Ok(false) };
+) -> io::Result<Option<(Vec<u8>, usize)>> {
+    let (mut number, mut is_too_large) = (None, false);
+    let mut image = Vec::new();
+    for (i, &place) in places.iter().enumerate() {
+        let Next::Chunk(messages) = chunk_at(file, place, packed, unpacker, bytes)? else { return Ok(None) };
         for Message { channel, sequence, data, .. } in messages {
-            let mut kinds = kinds(bytes.get(data).unwrap_or_default());
-            let goes_on = match image {
+            let part = bytes.get(data).unwrap_or_default();
+            let mut kinds = kinds(part);
+            let goes_on = match number {
                 None => kinds.next() == Some(RecordKind::SnapshotBegin as u8),
                 Some(before) => before == sequence && kinds.clone().next() != Some(RecordKind::SnapshotBegin as u8),
             };
-            if channel != KEYFRAMES || !goes_on {
-                return Ok(false);
+            if channel != wanted || !goes_on {
+                return Ok(None);
+            }
+            is_too_large |= image.len() + part.len() > JOINED_MAX;
+            if is_too_large {
+                image = Vec::new();
+            } else {
+                image.extend_from_slice(part);
             }
             if kinds.any(|kind| kind == RecordKind::SnapshotEnd as u8) {
-                return Ok(true);
+                return Ok(Some((image, i + 1)));
             }
-            image = Some(sequence);
+            number = Some(sequence);
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The kinds of records, in their order.

@@ -20,7 +20,7 @@ use rustix::fs::FallocateFlags;
 use crate::{
     host::StartInfo,
     time::BootNs,
-    trace::{FORMAT, KEYFRAMES, PROFILE, RECORDS, START, START_SUM, file, layout, parts},
+    trace::{CHANGES, FORMAT, KEYFRAMES, PROFILE, RECORDS, START, START_SUM, file, layout, parts},
 };
 
 /// Bytes of records after which a message is closed.
@@ -74,7 +74,9 @@ impl Writer {
         mcap.write_metadata(&metadata(start)).map_err(io_error)?;
         let schema = mcap.add_schema("tracer.records", "tracer", layout::table().to_string().as_bytes());
         let schema = schema.map_err(io_error)?;
-        for (id, topic) in [(RECORDS, "/tracer/records"), (KEYFRAMES, "/tracer/keyframes")] {
+        for (id, topic) in
+            [(RECORDS, "/tracer/records"), (KEYFRAMES, "/tracer/keyframes"), (CHANGES, "/tracer/changes")]
+        {
             mcap.add_channel_with_id(id, schema, topic, "tracer", &BTreeMap::new()).map_err(io_error)?;
         }
         let mut writer = Self {
@@ -119,10 +121,22 @@ impl Writer {
     /// # Errors
     /// From writing; see [`Writer::flush`].
     pub fn keyframe(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
+        self.image(KEYFRAMES, at, image)
+    }
+
+    /// Appends what has changed since the last image of the world, or since the last change, likewise.
+    ///
+    /// # Errors
+    /// From writing; see [`Writer::flush`].
+    pub fn changes(&mut self, at: BootNs, records: &[u8]) -> io::Result<()> {
+        self.image(CHANGES, at, records)
+    }
+
+    fn image(&mut self, channel: u16, at: BootNs, records: &[u8]) -> io::Result<()> {
         // At the beginning of a chunk, so that a reader who starts there unpacks nothing else.
         self.flush()?;
-        for part in parts(image, MESSAGE) {
-            self.message(KEYFRAMES, self.next, at, part)?;
+        for part in parts(records, MESSAGE) {
+            self.message(channel, self.next, at, part)?;
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use tracer::{
     source::{encode::image, trace::Trace},
     thresholds::Thresholds,
     time::BootNs,
-    trace::writer::Writer,
+    trace::{difference::Known, writer::Writer},
     world::World,
 };
 
@@ -62,6 +62,14 @@ impl Recording {
     fn keyframe(&mut self) {
         let world = self.detector.world();
         self.writer.keyframe(world.now(), &image(world)).unwrap();
+    }
+
+    /// What has changed since `known`.
+    fn changes(&mut self, known: &mut Known) {
+        let world = self.detector.world();
+        let difference = known.difference(&image(world));
+        self.writer.changes(world.now(), &difference.records).unwrap();
+        known.learn(difference);
     }
 
     /// Closes it, with the end at that time.
@@ -144,6 +152,41 @@ fn an_image_of_a_large_world_is_one_keyframe_however_many_chunks_it_needs() {
         assert!(played <= (processes as usize - 2) * 2 + 4, "not from the last image on: {played}");
         let count = tree(&path, &["--at", "+1.5s"]).len() as u32;
         assert_eq!(count, processes - 1, "{bytes}");
+    }
+}
+
+#[test]
+fn what_has_changed_since_an_image_is_put_into_it() {
+    let mut recording = Recording::new();
+    recording.event(S, EventKind::SnapshotBegin);
+    recording.event(S, row(info(1, 0, "init")));
+    recording.events((2..4_001).map(|pid| (S, row(info(pid, 1, "worker")))));
+    recording.event(S, EventKind::SnapshotEnd);
+    recording.keyframe();
+    let mut known = Known::of(&image(recording.detector.world()));
+    for (at, pid) in [(2 * S, 2), (3 * S, 3), (4 * S, 4)] {
+        recording.event(at, EventKind::Exit(Box::new(exit(pid, 1, 0))));
+        recording.event(at, EventKind::Free(task(pid)));
+        recording.changes(&mut known);
+    }
+    let want = commands(recording.detector.world());
+    let (_folder, path) = recording.end(5 * S);
+    for (moment, gone) in [("+0.5s", 0), ("+1.5s", 1), ("+2.5s", 2), ("+3.5s", 3)] {
+        let there = tree(&path, &["--at", moment]);
+        assert_eq!((there.len(), there.contains(&(gone + 1))), (4_000 - gone as usize, gone == 0), "{moment}");
+    }
+    let (detector, played) = end_of(&path);
+    assert!(commands(detector.world()) == want && detector.world().is_whole());
+    // The image with its beginning and end, before it the start, and after it the end.
+    assert_eq!(played, want.len() + 4);
+    // Where a change is lost, those behind it are of no use.
+    let bytes = fs::read(&path).unwrap();
+    for (begin, end) in chunks(&bytes) {
+        let mut damaged = bytes.clone();
+        damaged[(begin + end) / 2] ^= 1;
+        fs::write(&path, &damaged).unwrap();
+        let (detector, _) = end_of(&path);
+        assert!(!detector.world().is_whole() || commands(detector.world()) == want, "{begin}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! When to ask which rule again, and about which process: once per rule and process, at the earliest time that it named.
+//! When to ask which rule again, and about which process: once per rule and process, at the earliest time that it
+//! named.
 
 use std::collections::{BTreeSet, hash_map::Entry};
 

@@ -14,11 +14,18 @@ use crate::{
     sink::trace::{Store, View},
     source::encode::encode,
     time::{BootNs, Span},
-    trace::{file, writer::Writer},
+    trace::{difference::Known, file, writer::Writer},
 };
 
 /// How many records until an image of the world is due; a reader takes a tenth of a second for them.
 const KEYFRAME_RECORDS: u64 = 250_000;
+/// How many times as much is written between two images as an image has, so that those of very many processes take no
+/// more than a fiftieth of a file (they pack less well than records); in between, there is what has changed.
+const IMAGE_SHARE: usize = 64;
+/// Likewise of the changes.
+const CHANGES_SHARE: usize = 32;
+/// An image of so many bytes is never put off: on an idle machine, a recording consists of one a minute.
+const SMALL: usize = 512 << 10;
 /// The longest time without an image.
 const KEYFRAME_TIME: Span = Span::seconds(60);
 /// The longest time that records stay in memory: what may be missing from the file if the recorder is killed.
@@ -31,8 +38,16 @@ pub struct Part {
     flushed: BootNs,
     /// Boot time of the last image.
     imaged: BootNs,
-    /// Records since.
+    /// Records since that, or since the last changes of it.
     since_image: u64,
+    /// Bytes since the last whole image.
+    bytes_since_image: usize,
+    /// Bytes since the last changes of it.
+    bytes_since_changes: usize,
+    /// Bytes of that image; 0 if there was none.
+    image: usize,
+    /// What can be read of the world in the file, if that is so much that only changes are written.
+    known: Option<Known>,
 }
 
 impl Part {
@@ -57,7 +72,16 @@ impl Part {
     pub fn create(file: File, at: BootNs, info: &StartInfo) -> io::Result<Self> {
         let mut writer = Writer::create(file, info)?;
         writer.record(at, &record_of(at, EventKind::Start(Box::new(info.clone()))))?;
-        Ok(Self { writer, flushed: at, imaged: at, since_image: 0 })
+        Ok(Self {
+            writer,
+            flushed: at,
+            imaged: at,
+            since_image: 0,
+            bytes_since_image: 0,
+            bytes_since_changes: 0,
+            image: 0,
+            known: None,
+        })
     }
 
     /// Takes a record.
@@ -68,14 +92,32 @@ impl Part {
         let now = view.now();
         self.writer.record(now, record)?;
         self.since_image += 1;
+        self.bytes_since_image += record.len();
+        self.bytes_since_changes += record.len();
         let is_old = now - self.imaged >= KEYFRAME_TIME;
         if self.since_image >= KEYFRAME_RECORDS || is_old {
-            self.keyframe(now, &view.image())?;
+            self.show_world(now, &view.image())?;
         }
         if now - self.flushed >= FLUSH_TIME {
             self.flush()?;
             self.flushed = now;
         }
+        Ok(())
+    }
+
+    /// An image of the world is due: writes it, or what has changed since the last one if that takes much less room, or
+    /// nothing yet if that is a lot, too.
+    fn show_world(&mut self, now: BootNs, image: &[u8]) -> io::Result<()> {
+        let is_affordable = image.len() <= SMALL || self.bytes_since_image / IMAGE_SHARE >= self.image.max(image.len());
+        let Some(known) = self.known.as_mut().filter(|_| !is_affordable) else { return self.keyframe(now, image) };
+        let difference = known.difference(image);
+        (self.imaged, self.since_image) = (now, 0);
+        if difference.records.len() > self.bytes_since_changes / CHANGES_SHARE {
+            return Ok(());
+        }
+        self.bytes_since_changes = 0;
+        self.writer.changes(now, &difference.records)?;
+        known.learn(difference);
         Ok(())
     }
 
@@ -100,7 +142,9 @@ impl Part {
     /// # Errors
     /// See [`Part::record`].
     pub fn keyframe(&mut self, at: BootNs, image: &[u8]) -> io::Result<()> {
-        (self.imaged, self.since_image) = (at, 0);
+        (self.imaged, self.since_image, self.image) = (at, 0, image.len());
+        (self.bytes_since_image, self.bytes_since_changes) = (0, 0);
+        self.known = (image.len() > SMALL).then(|| Known::of(image));
         self.writer.keyframe(at, image)
     }
 
