@@ -4,8 +4,8 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -35,6 +35,7 @@ pub fn trials() -> Vec<Test> {
         live("another_configuration", another_configuration),
         live("its_helper_ends_with_it_and_it_with_its_helper", its_helper_ends_with_it_and_it_with_its_helper),
         live("what_is_done_about_findings", what_is_done_about_findings),
+        live("its_part_of_a_lake", its_part_of_a_lake),
         live("otlp_to_a_receiver_in_trouble", otlp_to_a_receiver_in_trouble),
         live("what_it_is_told_wrongly", what_it_is_told_wrongly),
     ]
@@ -105,6 +106,36 @@ fn finds_again(trace: &Path, pid: i32) -> bool {
     lines
         .iter()
         .any(|line| matches!(line, Line::Finding(one) if one.rule == "unreaped-child" && one.process.pid == pid))
+}
+
+/// It may write nowhere but there, and all that it has seen is there at its end.
+fn its_part_of_a_lake() {
+    let agent = Agent::start("[thresholds]\nunreaped-after = \"300ms\"\n[lake]\nlake = \"TRACES\"\n");
+    let zombie = Zombie::new();
+    agent.finds("unreaped-child", zombie.pid());
+    drop(zombie);
+    kill_process(agent.pid(), Signal::TERM).expect("it lives");
+    agent.says(|line| matches!(line, Line::Summary(_)).then_some(()));
+    let lake = agent.folder.path().join("traces");
+    for table in ["findings", "signals", "processes", "hosts"] {
+        let name = format!("table={table}/");
+        await_that(&format!("there is a table of {table}"), || {
+            let files = files(&lake);
+            files
+                .iter()
+                .any(|file| file.to_string_lossy().contains(&name) && file.extension() == Some("parquet".as_ref()))
+        });
+    }
+    let files = files(&lake);
+    assert!(files.iter().all(|file| fs::metadata(file).expect("it is there").uid() == 65534), "{files:?}");
+    let is_unfinished = |file: &PathBuf| file.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.');
+    assert!(!files.iter().any(is_unfinished), "{files:?}");
+}
+
+/// The files below a folder; none if it is not there.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
 /// SIGHUP changes filters and thresholds; a wrong configuration changes nothing.
