@@ -104,7 +104,7 @@ pub fn emit<T: Recorded + 'static>(record: T) {
     }
 }
 
-/// Puts a record into the ring of this processor, which is the one with that number, or, if that is full or not in use,
+/// Puts a record into the ring of this processor, which is the one with that number; or, if that is full or not in use,
 /// into the ring buffer. Only for programs that run with interrupts off.
 #[inline(always)]
 pub fn emit_uninterrupted<T: Recorded + Copy + Into<Slot> + 'static>(cpu: u16, record: T) {

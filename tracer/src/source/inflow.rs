@@ -62,7 +62,7 @@ impl<Q: Queue> Inflow<Q> {
     }
 
     /// The next record by time: of the rings as they were looked at, and of the queue as long as there is anything.
-    pub fn next(&mut self) -> Option<&[u8]> {
+    pub fn take(&mut self) -> Option<&[u8]> {
         if self.ahead.is_empty()
             && let Some(record) = self.queue.next()
         {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn taken(inflow: &mut Inflow<VecDeque<Vec<u8>>>) -> Vec<u64> {
-        std::iter::from_fn(|| inflow.next().map(|record| time_of(record).0)).collect()
+        std::iter::from_fn(|| inflow.take().map(|record| time_of(record).0)).collect()
     }
 
     #[test]

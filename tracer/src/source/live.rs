@@ -132,7 +132,7 @@ impl Live {
     fn begin(&mut self) -> Result<(), MapError> {
         self.began = now();
         self.inflow.look();
-        while self.inflow.next().is_some() && now() - self.began < LONGEST_DISCARD {}
+        while self.inflow.take().is_some() && now() - self.began < LONGEST_DISCARD {}
         self.counted = self.stats()?;
         Ok(())
     }
@@ -217,7 +217,7 @@ impl Live {
             if count % TIME_TAKES == TIME_TAKES - 1 && Instant::now() >= until {
                 break false;
             }
-            let Some(bytes) = self.inflow.next() else { break true };
+            let Some(bytes) = self.inflow.take() else { break true };
             count += 1;
             if time_of(bytes) < self.began {
                 continue;

@@ -7,9 +7,8 @@ use crate::{
     time::{BootNs, Span},
 };
 
-/// How much later than its successor a record of the probes can be. They enter one ring buffer in the order in which
-/// they reserve room, a moment after they took their time; a processor of a virtual machine can be suspended in
-/// between.
+/// How much later than its successor a record of the probes can be. They enter a buffer a moment after they took their
+/// time, and are read by time as far as they are there; a processor of a virtual machine can be suspended in between.
 const DISORDER: Span = Span::SECOND;
 
 /// Judges the events of a stream, in their order.
