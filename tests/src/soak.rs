@@ -63,6 +63,9 @@ budget = "64MiB"
 on-finding = "/bin/true"
 "#;
 
+/// Where the agent counts records that were lost.
+const LOST: &str = "tracer_events_dropped_total";
+
 /// In one turn of so many, the agent itself is stopped for a while, and misses much. In most it misses nothing: what is
 /// read anew after a loss would hide what has gone wrong before.
 const STOPPED_EVERY: u64 = 5;
@@ -94,7 +97,7 @@ pub fn run(options: &Options, stop: &AtomicBool) -> Result<bool> {
         turn += 1;
         // By pid, and pids are given to others: whose they are is known for one turn.
         let own = Rc::new(RefCell::new(Own::default()));
-        let mut planted = Planted::now(&own);
+        let mut planted = Planted::now(&own, agent.number(LOST));
         let until = Instant::now() + cycle;
         let stopped = (turn % STOPPED_EVERY == 0).then_some(STOPPED_FOR);
         let mut beside = Beside { agent: &agent, judge: &mut judge, containers: &mut containers, stopped };
@@ -124,7 +127,7 @@ fn same(agent: &Agent, kernel: &mut Kernel, judge: &mut Judge) -> Result<Result<
         if differences.is_empty() {
             return Ok(Ok(Some(Same { after, processes: moment.still() })));
         }
-        let lost_now = agent.number("tracer_events_dropped_total");
+        let lost_now = agent.number(LOST);
         if lost_now > lost {
             (lost, quiet) = (lost_now, Instant::now());
         }

@@ -22,7 +22,7 @@ impl Containers {
     pub fn find(wanted: bool) -> Self {
         match wanted && machine::is_on_path("busybox") {
             true if machine::is_on_path("dockerd") => Self::Docker(Box::new(Docker::start()), 0),
-            true if machine::is_on_path("podman") => Self::Podman(Box::new(Podman::new()), 0),
+            true if machine::is_on_path("podman") => Self::Podman(Box::default(), 0),
             _ => Self::None,
         }
     }

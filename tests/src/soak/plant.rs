@@ -16,27 +16,40 @@ pub struct Planted {
     _namespace: Stage,
     zombie: Fault,
     init: Fault,
+    /// How many records had been lost before.
+    pub lost: u64,
 }
 
 struct Fault {
     rule: &'static str,
     pid: i32,
+    made: u32,
     told: u32,
+}
+
+impl Fault {
+    fn new(rule: &'static str, pid: i32) -> Self {
+        Self { rule, pid, made: 1, told: 0 }
+    }
+
+    fn is_told(&self) -> bool {
+        (1..=self.made).contains(&self.told)
+    }
 }
 
 impl Planted {
     /// How many they are.
     pub const COUNT: usize = 2;
 
-    /// Makes them.
-    pub fn now(own: &Rc<RefCell<Own>>) -> Self {
+    /// Makes them; so many records have been lost by now.
+    pub fn now(own: &Rc<RefCell<Own>>, lost: u64) -> Self {
         let mut parent = Stage::act(&["parent", "never-waits"], own);
         parent.step("child");
-        let zombie = Fault { rule: "unreaped-child", pid: parent.pid("child"), told: 0 };
+        let zombie = Fault::new("unreaped-child", parent.pid("child"));
         let mut namespace = Stage::act(&["init", "plain"], own);
-        let init = Fault { rule: "init-ignored-signal", pid: namespace.pid("init"), told: 0 };
+        let init = Fault::new("init-ignored-signal", namespace.pid("init"));
         kill(init.pid, Signal::TERM);
-        Self { _parent: parent, _namespace: namespace, zombie, init }
+        Self { _parent: parent, _namespace: namespace, zombie, init, lost }
     }
 
     /// Pid 1 of the namespace.
@@ -52,13 +65,23 @@ impl Planted {
         about.map(|fault| fault.told += 1).is_some()
     }
 
-    /// Whether all that there is to tell was told.
-    pub fn is_told(&self) -> bool {
-        self.zombie.told > 0 && self.init.told > 0
+    /// Sends the signal once more, of which the record may be among those that were lost.
+    pub fn signal_again(&mut self) {
+        kill(self.init.pid, Signal::TERM);
+        self.init.made += 1;
     }
 
-    /// How many of them were told, and told once.
+    /// How many of them were told, and not more often than they were made.
     pub fn told(&self) -> usize {
-        [&self.zombie, &self.init].into_iter().filter(|fault| fault.told == 1).count()
+        [&self.zombie, &self.init].into_iter().filter(|fault| fault.is_told()).count()
+    }
+
+    /// Which were not.
+    pub fn untold(&self) -> impl Iterator<Item = String> {
+        let untold = [&self.zombie, &self.init].into_iter().filter(|fault| !fault.is_told());
+        untold.map(|fault| {
+            let Fault { rule, pid, made, told } = fault;
+            format!("{rule} about {pid}, which was planted, is told {told} times, and made {made} times")
+        })
     }
 }

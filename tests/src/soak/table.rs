@@ -103,7 +103,7 @@ impl Table {
                 grown += 1;
                 continue;
             };
-            let kinds: [(&str, fn(&Process) -> u64, u64); 3] = [
+            let kinds: [Kind; 3] = [
                 ("KiB of RSS", |process| process.rss, RSS_VARIES),
                 ("descriptors", |process| process.descriptors, 0),
                 ("threads", |process| process.threads, 0),
@@ -136,6 +136,9 @@ impl Table {
     }
 }
 
+/// What is counted of a process, how, and how far it may differ from one quiet moment to the next.
+type Kind = (&'static str, fn(&Process) -> u64, u64);
+
 /// How far memory that is there may differ from one quiet moment to the next, in KiB: what is kept of the past depends
 /// on what happened in it.
 const RSS_VARIES: u64 = 4 << 10;
@@ -145,8 +148,8 @@ const RSS_VARIES: u64 = 4 << 10;
 enum Growth {
     /// There were too few turns to say so.
     Unknown(u64),
-    /// The least and the most of the first turns after the warm-up, and of the last ones.
-    Known { first: (u64, u64), last: (u64, u64) },
+    /// The least and the most of the first turns after the warm-up, and of the last ones; and the most before those.
+    Known { first: (u64, u64), last: (u64, u64), before: u64 },
 }
 
 impl Growth {
@@ -155,23 +158,25 @@ impl Growth {
         let warm = &values[values.len() / 5..];
         let third = warm.len() / 3;
         let range = |part: &[u64]| Some((*part.iter().min()?, *part.iter().max()?));
-        let ends = range(&warm[..third]).zip(range(&warm[warm.len() - third..]));
-        match ends {
-            Some((first, last)) => Self::Known { first, last },
-            None => Self::Unknown(values.last().copied().unwrap_or_default()),
+        let (earlier, latest) = warm.split_at(warm.len() - third);
+        match (range(&warm[..third]), range(latest), range(earlier)) {
+            (Some(first), Some(last), Some((_, before))) => Self::Known { first, last, before },
+            _ => Self::Unknown(values.last().copied().unwrap_or_default()),
         }
     }
 
-    /// Whether the least at the end is more than the most after the warm-up, and by more than so much.
+    /// Whether the least at the end is more than the most after the warm-up, by more than so much, and more than ever.
     fn is_more_than(&self, varies: u64) -> bool {
-        matches!(self, Self::Known { first, last } if last.0 > first.1 + varies)
+        matches!(self, Self::Known { first, last, before } if last.0 > first.1 + varies && last.0 > *before)
     }
 
     fn sentence(&self, kind: &str) -> String {
         match self {
             Self::Unknown(now) => format!("{now} {kind}, and too few turns to tell whether they grow"),
-            Self::Known { first, last } if first == last => format!("{} to {} {kind} all the time", first.0, first.1),
-            Self::Known { first, last } => {
+            Self::Known { first, last, .. } if first == last => {
+                format!("{} to {} {kind} all the time", first.0, first.1)
+            }
+            Self::Known { first, last, .. } => {
                 format!("{} to {} {kind} after the warm-up, {} to {} at the end", first.0, first.1, last.0, last.1)
             }
         }
@@ -192,6 +197,7 @@ mod tests {
         assert!(grows(&[5, 5, 6, 7, 8, 9, 10, 11, 12, 13]));
         assert!(!grows(&[1, 5, 9, 9, 9, 9, 9, 9, 9, 9]));
         assert!(!grows(&[9, 9, 7, 9, 8, 9, 7, 9, 8, 9]));
+        assert!(!grows(&[50, 50, 49, 49, 49, 50, 50, 49, 50, 50]));
         assert!(!grows(&[5, 9]) && !grows(&[]));
         assert!(!Growth::of(&[10, 10, 11, 12, 13, 14]).is_more_than(4));
     }

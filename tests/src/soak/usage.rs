@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::LOST;
 use crate::agent::Agent;
 
 /// Of one process.
@@ -70,7 +71,7 @@ impl Meter {
         let all = self.processes.keys();
         let busy: Duration = all.clone().filter_map(|&pid| processor_time(pid)).sum();
         let events = agent.number("tracer_events_total");
-        let lost = agent.number("tracer_events_dropped_total");
+        let lost = agent.number(LOST);
         let usage = Usage {
             processes: all.map(|&pid| process(pid)).collect(),
             passed: self.at.elapsed(),

@@ -153,7 +153,7 @@ pub fn others(shares: impl Iterator<Item = f64>) {
     if let Some(Figures { median, max, .. }) = others.filter(|others| others.max > DISTURBED) {
         println!(
             "note: other programs used {:.0} % of the processors (at most {:.0} %): measure again on a quiet \
-             machine, or as `sudo nice -n -20`; the figures in brackets are disturbed less",
+             machine, or as `sudo nice -n -20`; the figures by processor time are disturbed less",
             median * 100.0,
             max * 100.0
         );
