@@ -163,7 +163,7 @@ pub struct Watch {
 pub struct Probes {
     /// Memory for events on their way from the kernel: a power of two, 4KiB to 1GiB. Half of it is for signals, in a ring
     /// for each processor
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = parse_ring_size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = parse_ring_size)]
     pub ring_size: u32,
 
     /// Which way signals take from the kernel
@@ -548,7 +548,7 @@ mod tests {
     fn the_defaults_are_those_of_the_rules() {
         let watch = watch("").unwrap();
         assert_eq!(watch.thresholds.over(Thresholds::default()), Thresholds::default());
-        assert_eq!(watch.probes.ring_size, 8 << 20);
+        assert_eq!(watch.probes.ring_size, 16 << 20);
         assert!(watch.show.kinds().is_empty());
     }
 

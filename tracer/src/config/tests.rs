@@ -24,7 +24,7 @@ fn what_is_not_set_has_its_default() {
     let Settings { findings, recorder, metrics, process, probes, .. } = config.settings;
     assert!(!findings.each && findings.filter.rules.is_empty() && metrics.metrics.is_none());
     assert_eq!((recorder.before.as_secs(), recorder.budget), (60, 1 << 30));
-    assert_eq!((process.user.as_str(), probes.ring_size), ("tracer", 8 << 20));
+    assert_eq!((process.user.as_str(), probes.ring_size), ("tracer", 16 << 20));
 }
 
 #[test]

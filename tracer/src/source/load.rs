@@ -144,7 +144,7 @@ pub struct LoadOptions {
 impl Default for LoadOptions {
     fn default() -> Self {
         Self {
-            ring_size: 8 << 20,
+            ring_size: 16 << 20,
             transport: Transport::Best,
             all_signals: false,
             all_deliveries: false,
