@@ -20,7 +20,9 @@ use crate::{
 
 mod figures;
 mod live;
+mod plot;
 mod report;
+mod scale;
 mod storm;
 mod top;
 mod trace;
@@ -36,6 +38,8 @@ pub enum Bench {
     Hooks(HooksOptions),
     /// What a recording costs and holds, and what reading it costs.
     Trace(trace::Options),
+    /// What an event costs, and how much memory is needed, as processes become many.
+    Scale(scale::Options),
     /// What the full screen costs beside many processes and many events, and how long a key waits for its answer.
     Top(top::Options),
 }
@@ -87,6 +91,13 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
             prepare(&workspace, options.no_build)?;
             load_generator()?;
             trace::trace(&workspace, &options)
+        }
+        Bench::Scale(options) => {
+            if !options.no_build {
+                setup::toolchain(&workspace, None)?;
+                ebpf::release(&workspace, &["--bins"])?;
+            }
+            scale::scale(&workspace, &options)
         }
         Bench::Top(options) => {
             prepare(&workspace, options.no_build)?;

@@ -87,7 +87,7 @@ fn rounds(storm: Storm, workspace: &Workspace, options: &Options) -> Result<Vec<
 }
 
 /// One line that is overwritten by the next, for a person who waits.
-fn progress(line: &str) {
+pub fn progress(line: &str) {
     if io::stderr().is_terminal() {
         eprint!("\r\x1b[K{line}");
     }
