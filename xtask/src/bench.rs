@@ -22,7 +22,9 @@ use crate::{
 mod figures;
 mod live;
 mod peers;
+mod plot;
 mod report;
+mod scale;
 mod storm;
 mod top;
 mod trace;
@@ -42,6 +44,8 @@ pub enum Bench {
     /// What live tracing costs, beside perf, bpftrace, libbpf-tools and forkstat: storms of signals, forks and execs,
     /// alternately untraced and with each of them.
     Peers(peers::Options),
+    /// What an event costs, and how much memory is needed, as processes become many.
+    Scale(scale::Options),
     /// What the full screen costs beside many processes and many events, and how long a key waits for its answer.
     Top(top::Options),
 }
@@ -98,6 +102,13 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
             prepare(&workspace, options.no_build)?;
             load_generator()?;
             trace::trace(&workspace, &options)
+        }
+        Bench::Scale(options) => {
+            if !options.no_build {
+                setup::toolchain(&workspace, None)?;
+                ebpf::release(&workspace, &["--bins"])?;
+            }
+            scale::scale(&workspace, &options)
         }
         Bench::Top(options) => {
             prepare(&workspace, options.no_build)?;

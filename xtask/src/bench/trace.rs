@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::{
     bench::{
+        live::progress,
         report::{self, figure},
         storm::{self, Storm},
         tracing::{Account, Tracing},
@@ -76,11 +77,13 @@ impl Bench<'_> {
     fn recordings(&self) -> Result<PathBuf> {
         let trace = self.scratch.join("small.mcap");
         for (storm, workers) in [(Storm::Execs, 2), (Storm::Forks, 2), (Storm::Signals, 1)] {
+            let name = format!("stress-ng --{} {workers}", storm.stressor());
             let mut all = Vec::new();
-            for _ in 0..self.options.rounds {
+            for round in 1..=self.options.rounds {
+                progress(&format!("{name}: round {round} of {}", self.options.rounds));
                 all.push(self.record(storm, workers, &trace)?);
             }
-            let name = format!("stress-ng --{} {workers}", storm.stressor());
+            progress("");
             let most = if storm == Storm::Signals { None } else { Some(12.0) };
             figure(&format!("{name}: bytes an event"), all.iter().map(|r| r.bytes as f64 / r.records as f64), most);
             figure(&format!("{name}: records lost"), all.iter().map(|r| r.account.lost as f64), Some(0.0));
@@ -117,6 +120,7 @@ impl Bench<'_> {
             return Ok(());
         }
         let Options { seconds, .. } = *self.options;
+        progress("perf record of the same");
         let file = self.scratch.join("perf.data");
         let events = ["fork", "exec", "exit", "free"].map(|event| format!("sched:sched_process_{event}"));
         let events = [&events[..], &["signal:signal_generate".to_owned()]].concat().join(",");
@@ -128,6 +132,7 @@ impl Bench<'_> {
         storm::wait(&mut perf, Duration::from_secs(60))?;
         let said = read(Command::new("perf").args(["script", "-F", "event", "-i", path(&file)?]))?;
         let count = said.lines().count().max(1);
+        progress("");
         figure("perf record of the same: bytes an event", [fs::metadata(&file)?.len() as f64 / count as f64], None);
         Ok(())
     }
@@ -135,22 +140,30 @@ impl Bench<'_> {
     fn reading(&self, small: &Path) -> Result<()> {
         let Options { rounds, size, .. } = *self.options;
         let large = self.scratch.join("large.mcap");
+        progress(&format!("making a trace of {size} MiB"));
         self.inside(&["grow", path(small)?, path(&large)?, &(size << 20).to_string()])?;
-        let mut speeds = Vec::new();
-        let mut peaks = Vec::new();
-        for _ in 0..rounds {
+        let name = format!("trace of {size} MiB");
+        let row = |what: &str, rounds: u32, most: Option<f64>, one: &mut dyn FnMut() -> Result<Vec<f64>>| {
+            let mut all = Vec::new();
+            for round in 1..=rounds {
+                progress(&format!("{name}: {what}: round {round} of {rounds}"));
+                all.extend(one()?);
+            }
+            progress("");
+            figure(&format!("{name}: {what}"), all.iter().copied(), most);
+            anyhow::Ok(all)
+        };
+        row("the world at a moment, ms", 1, Some(200.0), &mut || {
+            Ok(self.inside(&["seek", path(&large)?])?.iter().map(|ns| ns / 1e6).collect())
+        })?;
+        let speeds = row("played, million events a second", rounds, None, &mut || {
             let figures = self.inside(&["play", path(&large)?])?;
             let [records, ns, ..] = figures[..] else { bail!("trace_bench play says {figures:?}") };
-            speeds.push(records / ns * 1e3);
-            peaks.push(self.peak(&large)? / 1024.0);
-        }
-        let name = format!("trace of {size} MiB");
+            Ok(vec![records / ns * 1e3])
+        })?;
         let fast = speeds.iter().copied().fold(f64::INFINITY, f64::min);
-        figure(&format!("{name}: played, million events a second"), speeds, None);
         println!("{:<50} {}", "", if fast >= 3.0 { "≥ 3: met" } else { "≥ 3: MISSED" });
-        let seeks = self.inside(&["seek", path(&large)?])?;
-        figure(&format!("{name}: the world at a moment, ms"), seeks.iter().map(|ns| ns / 1e6), Some(200.0));
-        figure(&format!("{name}: memory of a replay, MiB"), peaks, Some(100.0));
+        row("memory of a replay, MiB", rounds, Some(100.0), &mut || Ok(vec![self.peak(&large)? / 1024.0]))?;
         Ok(())
     }
 
@@ -179,6 +192,7 @@ impl Bench<'_> {
     }
 }
 
-fn path(path: &Path) -> Result<&str> {
+/// As an argument.
+pub fn path(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
