@@ -5,8 +5,9 @@ use std::io;
 use crate::{
     console::outlet::Outlet,
     filter::{Filter, Missing},
+    lake::Lake,
     serve::Counter,
-    sink::{Sink, export::lake::Lake, json::Json, trace::Recorder},
+    sink::{Sink, json::Json, trace::Recorder},
     step::Step,
     summary::Summary,
     time::BootNs,

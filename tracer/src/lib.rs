@@ -28,6 +28,7 @@ pub mod explain;
 pub mod filter;
 pub mod getent;
 pub mod history;
+pub mod lake;
 pub mod metrics;
 pub mod page;
 pub mod pump;

@@ -41,12 +41,12 @@ use crate::{
     },
     filter::Filter,
     ident::{file_name, quote},
+    lake::{Kept, Lake},
     metrics::own::Own,
     pump::{Pump, event_loop},
     serve::Scraped,
     sink::{
         Counted,
-        export::lake::{Kept, Lake},
         json::{Json, unwritten_line},
         trace::{Recorder, flight::Flight, redact::Redactor, shelf::Shelf},
     },

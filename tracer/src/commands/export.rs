@@ -18,11 +18,11 @@ use crate::{
     detector::Detector,
     filter::Filter,
     kind::Kind,
+    lake::Lake,
     sink::{
         Counted, Sink,
         export::{
             csv::Csv,
-            lake::Lake,
             parquet::{self, Parquet},
             perfetto::Perfetto,
         },

@@ -1,4 +1,5 @@
-//! A recording in the formats of other tools, one per file. `docs/export.md` is their contract.
+//! A recording in the formats of other tools, one per file. `docs/export.md` is their contract. A lake, to which agents
+//! write as well, is [elsewhere](crate::lake).
 //!
 //! JSON lines are not here: they are those of [`json`](crate::sink::json).
 
@@ -13,13 +14,12 @@ use crate::{
 };
 
 pub mod csv;
-pub mod lake;
 pub mod parquet;
 pub mod perfetto;
-mod table;
+pub(crate) mod table;
 
 /// A program's name, escaped.
-fn name(comm: Comm) -> String {
+pub(crate) fn name(comm: Comm) -> String {
     comm.escaped()
 }
 
@@ -30,7 +30,7 @@ fn container(world: &World, process: &Identity) -> (Option<String>, Option<Strin
 }
 
 /// Nanoseconds as a signed number, good for 292 years after 1970 or after the boot.
-fn signed(number: impl Into<u64>) -> i64 {
+pub(crate) fn signed(number: impl Into<u64>) -> i64 {
     i64::try_from(number.into()).unwrap_or(i64::MAX)
 }
 
@@ -60,7 +60,7 @@ fn others(facts: &Facts) -> Option<(&'static str, &Value)> {
 }
 
 /// A code, or the name of a signal.
-fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
+pub(crate) fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
     match status.signal() {
         Some(signal) => (None, Some(signal.to_string())),
         None => (Some(status.code()), None),
@@ -68,18 +68,18 @@ fn status(status: ExitStatus) -> (Option<i32>, Option<String>) {
 }
 
 /// What the facts of a finding say, in the words of tables.
-struct Said<'a> {
-    other: Option<(&'static str, &'a Identity)>,
-    signal: Option<String>,
-    reason: Option<&'static str>,
-    duration_ns: Option<i64>,
-    killed: Option<i64>,
-    status_code: Option<i32>,
-    status_signal: Option<String>,
+pub(crate) struct Said<'a> {
+    pub(crate) other: Option<(&'static str, &'a Identity)>,
+    pub(crate) signal: Option<String>,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) duration_ns: Option<i64>,
+    pub(crate) killed: Option<i64>,
+    pub(crate) status_code: Option<i32>,
+    pub(crate) status_signal: Option<String>,
 }
 
 impl<'a> Said<'a> {
-    fn of(facts: &'a Facts) -> Self {
+    pub(crate) fn of(facts: &'a Facts) -> Self {
         let count = |role| if let Some(Value::Count(count)) = facts.first(role) { Some(signed(*count)) } else { None };
         let (status_code, status_signal) = match facts.first(Role::Status) {
             Some(Value::Status(how)) => status(*how),

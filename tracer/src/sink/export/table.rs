@@ -22,7 +22,7 @@ use crate::sink::export::failed;
 const ROWS: usize = 32_768;
 
 /// A kind of row, made by [`row!`].
-pub(super) trait Row {
+pub(crate) trait Row {
     /// Room for a row group.
     type Columns: Default;
 
@@ -41,12 +41,12 @@ macro_rules! row {
     ($(#[$about:meta])* $row:ident, $columns:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$about])*
         #[derive(Clone)]
-        pub(super) struct $row {
+        pub(crate) struct $row {
             $(pub $field: $type,)*
         }
 
         #[derive(Default)]
-        pub(super) struct $columns {
+        pub(crate) struct $columns {
             $($field: Column<<$type as Value>::Physical>,)*
         }
 
@@ -70,10 +70,10 @@ macro_rules! row {
         }
     };
 }
-pub(super) use row;
+pub(crate) use row;
 
 /// The values of a column.
-pub(super) struct Column<D: DataType> {
+pub(crate) struct Column<D: DataType> {
     values: Vec<D::T>,
     /// 1 where there is a value, 0 where there is none.
     levels: Vec<i16>,
@@ -86,7 +86,7 @@ impl<D: DataType> Default for Column<D> {
 }
 
 impl<D: DataType> Column<D> {
-    pub(super) fn write(&mut self, group: &mut SerializedRowGroupWriter<'_, File>) -> Result<()> {
+    pub(crate) fn write(&mut self, group: &mut SerializedRowGroupWriter<'_, File>) -> Result<()> {
         if let Some(mut column) = group.next_column()? {
             // A required column ignores the levels.
             column.typed::<D>().write_batch(&self.values, Some(&self.levels), None)?;
@@ -99,7 +99,7 @@ impl<D: DataType> Column<D> {
 }
 
 /// What a cell can hold.
-pub(super) trait Value: Sized {
+pub(crate) trait Value: Sized {
     /// How Parquet stores it.
     type Physical: DataType;
     /// What it means, in the language of schemas.
@@ -129,11 +129,11 @@ pub(super) trait Value: Sized {
 
 /// Nanoseconds since 1970, UTC.
 #[derive(Clone, Copy)]
-pub(super) struct Time(pub i64);
+pub(crate) struct Time(pub i64);
 
 /// The same, stored as microseconds, which every engine reads.
 #[derive(Clone, Copy)]
-pub(super) struct Micros(pub i64);
+pub(crate) struct Micros(pub i64);
 
 macro_rules! value {
     ($type:ty, $physical:ty, $logical:literal, $value:ident => $convert:expr) => {
@@ -174,7 +174,7 @@ impl<V: Value> Value for Option<V> {
 }
 
 /// A file of such rows.
-pub(super) struct Table<R: Row> {
+pub(crate) struct Table<R: Row> {
     writer: SerializedFileWriter<File>,
     columns: R::Columns,
     rows: usize,
@@ -183,7 +183,7 @@ pub(super) struct Table<R: Row> {
 
 impl<R: Row> Table<R> {
     /// Into an empty file.
-    pub(super) fn new(file: File) -> io::Result<Self> {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by(format!("tracer {}", env!("CARGO_PKG_VERSION")))
@@ -193,7 +193,7 @@ impl<R: Row> Table<R> {
         Ok(Self { writer, columns: R::Columns::default(), rows: 0, row: PhantomData })
     }
 
-    pub(super) fn put(&mut self, row: R) -> io::Result<()> {
+    pub(crate) fn put(&mut self, row: R) -> io::Result<()> {
         row.put(&mut self.columns);
         self.rows += 1;
         if self.rows == ROWS { self.write_rows() } else { Ok(()) }
@@ -211,7 +211,7 @@ impl<R: Row> Table<R> {
     }
 
     /// Writes what is left, and then what is said of the whole.
-    pub(super) fn finish(&mut self, about: &[(&str, String)]) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, about: &[(&str, String)]) -> io::Result<()> {
         if self.rows > 0 {
             self.write_rows()?;
         }
