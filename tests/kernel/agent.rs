@@ -112,12 +112,16 @@ fn finds_again(trace: &Path, pid: i32) -> bool {
 fn its_part_of_a_lake() {
     let agent = Agent::start("[thresholds]\nunreaped-after = \"300ms\"\n[lake]\nlake = \"TRACES\"\n");
     let zombie = Zombie::new();
-    agent.finds("unreaped-child", zombie.pid());
+    let pid = zombie.pid();
+    agent.finds("unreaped-child", pid);
     drop(zombie);
+    agent.says(|line| {
+        matches!(line, Line::Finding(found) if found.stage == "resolved" && found.process.pid == pid).then_some(())
+    });
     kill_process(agent.pid(), Signal::TERM).expect("it lives");
     agent.says(|line| matches!(line, Line::Summary(_)).then_some(()));
     let lake = agent.folder.path().join("traces");
-    for table in ["findings", "signals", "processes", "hosts"] {
+    for table in ["findings", "processes", "hosts"] {
         let name = format!("table={table}/");
         await_that(&format!("there is a table of {table}"), || {
             let files = files(&lake);

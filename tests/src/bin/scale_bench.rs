@@ -204,7 +204,7 @@ fn churn(processes: u32, one_in: u32, events: u64, bytes: u64, file: &Path) -> R
     let inner = processes as usize / CHILDREN + 1;
     let parent = |i: usize| match i {
         0 => None,
-        _ if i % 2 == 0 => Some(there(1)),
+        _ if i.is_multiple_of(2) => Some(there(1)),
         _ => Some(there((i / CHILDREN) as u32 + 1)),
     };
     let args =

@@ -39,8 +39,8 @@ impl World {
         let ended = self.processes.values().filter(|process| process.death().is_some());
         let ended = ended.filter_map(|process| Some((process.parent?.key, process.key)));
         assert_eq!(ended.collect::<BTreeSet<_>>(), self.ended);
-        let is_marked = |process: &&Box<Process>| process.roles.subreaper || process.tracer.is_some();
-        for process in self.processes.values().filter(is_marked) {
+        let is_marked = |process: &Process| process.roles.subreaper || process.tracer.is_some();
+        for process in self.processes.values().filter(|process| is_marked(process)) {
             assert!(self.marked.contains(&process.key), "no survey would reset {process:?}");
         }
         let missing = self.processes.values().filter(|process| process.is_missing());
