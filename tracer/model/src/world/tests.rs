@@ -305,6 +305,17 @@ fn a_survey_between_a_release_and_its_report_leaves_the_reaper() {
 }
 
 #[test]
+fn an_init_whose_namespace_is_ending_can_lose_its_tracer() {
+    let mut story = Story::new();
+    story.fork(born(11, 1)).fork(born_in(7, 50, 1, 1)).fork(born_in(7, 51, 2, 50));
+    story.exit(Exit { tracer: Some(task(11)), autoreap: true, ..end(50, 1, Adopter::None) });
+    assert_eq!(story.world().get(key(50)).unwrap().tracer, Some(task(11)));
+    let began = story.now.next();
+    story.event(EventKind::Survey(Box::new(Survey { began, found: Vec::new() })));
+    assert_eq!(story.world().get(key(50)).unwrap().tracer, None);
+}
+
+#[test]
 fn a_process_takes_another_name() {
     let mut story = Story::new();
     story.fork(born(10, 1)).event(EventKind::Rename(key(10), "other".into()));
