@@ -272,8 +272,7 @@ impl Stream {
             }
         }
         select.step(world, step, |_, item| {
-            rows.findings
-                .extend(finding(&item).filter(|_| stretch.has_room()).map(|it| finding_row(world, source, it)));
+            add(rows, stretch, world, source, &item);
             Ok(())
         })?;
         if rows.are_many() { self.hand_over() } else { Ok(()) }
@@ -283,24 +282,27 @@ impl Stream {
     fn end(&mut self, world: &World) -> io::Result<()> {
         let Self { source, select, rows, stretch, .. } = self;
         select.finish(world, |_, item| {
-            rows.findings
-                .extend(finding(&item).filter(|_| stretch.has_room()).map(|it| finding_row(world, source, it)));
+            add(rows, stretch, world, source, &item);
             Ok(())
         })?;
         self.turn(world)
     }
 }
 
-/// A finding, and how many it stands for.
-fn finding<'a>(item: &Item<'a>) -> Option<(&'a Finding, u64)> {
-    match *item {
-        Item::Finding(finding) => Some((finding, 1)),
-        Item::Repeated(last, together) => Some((last, together.count)),
-        _ => None,
+/// Adds the row of a finding, if the item is one and there is room.
+fn add(rows: &mut Rows, stretch: &mut Stretch, world: &World, source: &Source, item: &Item<'_>) {
+    let (finding, findings) = match *item {
+        Item::Finding(finding) => (finding, 1),
+        Item::Repeated(last, together) => (last, together.count),
+        _ => return,
+    };
+    if stretch.has_room() {
+        rows.findings.push(finding_row(world, source, finding, findings));
     }
 }
 
-fn finding_row(world: &World, source: &Source, (finding, findings): (&Finding, u64)) -> FindingRow {
+/// `findings` is how many the row stands for.
+fn finding_row(world: &World, source: &Source, finding: &Finding, findings: u64) -> FindingRow {
     let Finding { rule, stage, at, since, process, confidence, facts, headline, .. } = finding;
     let Place { container, container_id, image, pod, pod_namespace } = Place::of(world, process);
     let Said { other, signal, reason, duration_ns, killed, status_code, status_signal } = Said::of(facts);

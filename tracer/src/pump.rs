@@ -315,8 +315,8 @@ impl Pump {
             None => {
                 let now = live::now();
                 let due = self.detector.next_due().unwrap_or(BootNs::MAX).min(self.surveyed + self.survey_interval());
-                let most = now + ASLEEP;
-                Pause::Asleep((due.clamp(self.kept + HOUSEKEEPING, most.max(self.kept + HOUSEKEEPING)) - now).into())
+                let until = due.min(now + ASLEEP).max(self.kept + HOUSEKEEPING);
+                Pause::Asleep((until - now).into())
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::{
     env, fs,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -127,6 +128,21 @@ fn prepare(workspace: &Workspace, no_build: bool) -> Result<()> {
         return Err(again_as_root(workspace)?);
     }
     Ok(())
+}
+
+/// The folder for what a measurement leaves.
+fn scratch(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// One of that name in it, without what an earlier run has left.
+fn empty_scratch(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let folder = scratch(workspace)?.join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Checks that stress-ng is there, or installs it.

@@ -1,17 +1,16 @@
 //! `cargo xtask bench live`: the rounds.
 
 use std::{
-    fs,
     io::{self, IsTerminal as _},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{
     bench::{
-        Options, What, report,
+        Options, What, report, scratch,
         storm::{self, Speed, Storm},
         tracing::{Account, Counting, RunTime, Variant},
     },
@@ -45,8 +44,6 @@ pub fn live(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         What::Forks => &[Storm::Forks],
         What::All => &[Storm::Signals, Storm::Forks],
     };
-    let scratch = workspace.target.join("bench");
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
     report::machine();
     for &storm in storms {
         let series = rounds(storm, workspace, options)?;
@@ -57,7 +54,7 @@ pub fn live(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 
 fn rounds(storm: Storm, workspace: &Workspace, options: &Options) -> Result<Vec<Series>> {
     let Options { rounds, seconds, .. } = *options;
-    let scratch = workspace.target.join("bench");
+    let scratch = scratch(workspace)?;
     let at_most = Duration::from_secs(u64::from(seconds) + 60);
     let mut all: Vec<_> = Variant::of(storm)
         .iter()

@@ -1,6 +1,6 @@
 //! `cargo xtask bench peers`: what tracer costs the traced programs, beside what others cost them, in the same minutes.
 
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -9,7 +9,7 @@ use crate::{
     bench::{
         figures::Figures,
         live::progress,
-        processor_time, report,
+        processor_time, report, scratch,
         storm::{self, Speed, Storm},
         tracing::Variant,
     },
@@ -76,8 +76,7 @@ struct Sample {
 /// The sub-command, as root and with everything built.
 pub fn peers(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     debian::install(&PACKAGES).context("the peers")?;
-    let scratch = workspace.target.join("bench");
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let scratch = scratch(workspace)?;
     report::machine();
     for storm in [Storm::Signals, Storm::Forks, Storm::Execs] {
         rounds(storm, workspace, &scratch, options)?;

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::{
     bench::{
+        empty_scratch,
         figures::Figures,
         live::progress,
         plot::{Plot, Point},
@@ -60,10 +61,7 @@ pub struct Options {
 
 /// The sub-command, with everything built.
 pub fn scale(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let scratch = workspace.target.join("bench/scale");
-    // What an earlier run has left.
-    let _ = fs::remove_dir_all(&scratch);
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let scratch = empty_scratch(workspace, "scale")?;
     let mut bench = Bench { workspace, options, scratch: &scratch, figures: Vec::new() };
     report::machine();
     report::heading();

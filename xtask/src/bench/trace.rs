@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::{
     bench::{
+        empty_scratch,
         live::progress,
         report::{self, figure},
         storm::{self, Storm},
@@ -44,10 +45,7 @@ const QUIET: [&str; 2] = ["--events=signal", "--lost"];
 
 /// The sub-command, as root and with everything built.
 pub fn trace(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let scratch = workspace.target.join("bench/trace");
-    // What an earlier run has left.
-    let _ = fs::remove_dir_all(&scratch);
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    let scratch = empty_scratch(workspace, "trace")?;
     let bench = Bench { workspace, options, scratch: &scratch };
     report::machine();
     report::heading();
