@@ -180,7 +180,10 @@ impl Follower {
     /// # Errors
     /// If nothing can be attached.
     pub fn all(losing: Option<Losing>, truth: &mut Truth) -> Result<Vec<Self>> {
-        let whole = LoadOptions::default();
+        // With a loss, records are counted. Which signal says nothing new, and makes no record, is a question of time: each
+        // program answers it for itself.
+        let (all_signals, all_deliveries) = (losing.is_some(), losing.is_some());
+        let whole = LoadOptions { all_signals, all_deliveries, ..LoadOptions::default() };
         let options = losing.map_or(whole, |Losing { share, ring_size }| LoadOptions {
             simulate_loss: share,
             ring_size,

@@ -262,6 +262,10 @@ impl Asked {
                 opinions.into_iter().for_each(|opinion| self.note(world, rules, rule, opinion, at, seq));
             }
             Opinion::Recheck(at, key) => self.rechecks.insert(at.max(later), rule, key),
+            Opinion::Ask(other, key) => {
+                let other = rules.iter().position(|rule| std::ptr::eq(rule.def(), other));
+                other.into_iter().for_each(|other| self.rechecks.insert(later, other, key));
+            }
             Opinion::Over(subject, how) => self.findings.extend(self.ledger.over(rule, subject, world.now(), seq, how)),
             Opinion::Settle(subject, how) => self.ledger.settle(rule, subject, world.now(), seq, how),
             Opinion::Found(finding) if self.is_told(rules, &finding) => {}

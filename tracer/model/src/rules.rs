@@ -48,6 +48,8 @@ pub enum Opinion {
     /// Undecided: ask [`Rule::recheck`] about this process at this boot time, unless it is gone by then; about
     /// [`NOBODY`] in any case.
     Recheck(BootNs, ProcKey),
+    /// Another rule has more to say about this process: ask that one.
+    Ask(&'static RuleDef, ProcKey),
     /// A finding. If it lasts, the rule is asked about the process again.
     Found(Box<Finding>),
     /// What a situation has come to: the last word of a lasting finding, or a finding without a sequel if none was

@@ -236,6 +236,19 @@ mod tests {
         assert_eq!(wait(&mut all, 2_001), []);
     }
 
+    /// It reaps the one before at the end of the next one.
+    #[test]
+    fn one_that_is_left_after_the_others_were_reaped_is_told_too() {
+        let mut story = burst();
+        story.fork(born(120, 10));
+        (100..119).for_each(|pid| _ = story.free(pid));
+        assert_eq!(wait(&mut story, 500), []);
+        story.exit(end(120, 10, Adopter::None)).free(119);
+        assert_eq!(wait(&mut story, 1_600), []);
+        assert_eq!(wait(&mut story, 500), []);
+        assert_eq!(wait(&mut story, 1), [("coalesced-sigchld", Stage::New)]);
+    }
+
     /// A child of 10 that is made now, ends and is reaped.
     fn another(story: &mut Story, pid: u32) {
         let start = story.now;

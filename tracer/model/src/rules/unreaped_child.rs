@@ -108,16 +108,21 @@ impl Rule for UnreapedChild {
         if world.now() < due {
             return Opinion::Recheck(due, key);
         }
-        let is_spoken_for = || {
-            // One more of several is no news before it is a leak.
-            let named = world.unreaped(debtor, self.after).take(self.leak.div_ceil(NAMED) as usize);
-            !named.into_iter().any(|(zombie, _)| zombie.key == key)
-                || is_leak(world, debtor, self.after, self.leak)
-                || coalesced_sigchld::left(world, debtor, self.after)
-                    .is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process))
-        };
-        if process.holder().is_none() && is_spoken_for() {
-            return Opinion::Quiet;
+        if process.holder().is_none() {
+            if is_leak(world, debtor, self.after, self.leak) {
+                return Opinion::Quiet;
+            }
+            // One more of several is no news before it is a leak, unless it is left when those were reaped.
+            let again = Opinion::Recheck(world.now() + (world.now() - death.zombie_since()).max(self.after), key);
+            let mut named = world.unreaped(debtor, self.after).take(self.leak.div_ceil(NAMED) as usize);
+            if !named.any(|(zombie, _)| zombie.key == key) {
+                return again;
+            }
+            // That is how it is until the parent reaps one that shows otherwise.
+            let left = coalesced_sigchld::left(world, debtor, self.after);
+            if left.is_some_and(|(parent, ..)| coalesced_sigchld::can_explain(parent, process)) {
+                return Opinion::Each(vec![Opinion::Ask(&coalesced_sigchld::DEF, debtor), again]);
+            }
         }
         if let Some(again) = undecided(world, debtor, self.after) {
             return Opinion::Recheck(again, key);

@@ -114,7 +114,7 @@ impl Rule for ZombieLeak {
         }
         let is_all = |merged: u64| world.unreaped(key, self.after).count() as u64 == merged;
         if coalesced_sigchld::left(world, key, self.after).is_some_and(|(_, _, merged)| is_all(merged)) {
-            return Opinion::Quiet;
+            return Opinion::Ask(&coalesced_sigchld::DEF, key);
         }
         if let Some(again) = undecided(world, key, self.after) {
             return Opinion::Recheck(again, key);

@@ -632,17 +632,15 @@ impl World {
     fn survey(&mut self, at: BootNs, survey: &Survey) {
         let Survey { began, found } = survey;
         // A process that is not on the list is neither traced nor a subreaper; but an exit in between knows its own
-        // tracer better, and a zombie for which no parent has to wait was released when its tracer had waited. An init
-        // whose namespace is still ending is no zombie yet, and can lose its tracer before.
+        // tracer better.
         let Self { processes, marked, .. } = self;
+        let mut doubtful = Vec::new();
         marked.retain(|key| {
             let Some(process) = processes.get_mut(key) else { return false };
             if process.seen_at < *began {
                 process.roles.subreaper = false;
-                let is_told = process.tracer_at < *began
-                    && !process.death().is_some_and(|death| death.autoreap && !death.tearing_down);
-                if let Some(rare) = process.some_rare().filter(|_| is_told) {
-                    rare.tracer = None;
+                if process.tracer_at < *began && process.lose_tracer(*began) {
+                    doubtful.push(*key);
                 }
             }
             process.roles.subreaper || process.tracer.is_some()
@@ -654,6 +652,7 @@ impl World {
                 marked.extend(is_marked.then_some(key));
             }
         }
+        doubtful.into_iter().for_each(|key| self.plan_look(key, at));
     }
 
     fn snapshot_end(&mut self, turn: &mut Turn) {

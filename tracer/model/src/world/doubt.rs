@@ -39,7 +39,8 @@ impl World {
         // A dead process is known to go eventually.
         let missing = process.missing.filter(|missing| dead.is_none() && missing.was_once());
         let missing = missing.map(|_| now + MISSING);
-        let at = orphan.into_iter().chain(dead).chain(missing).min();
+        let untraced = process.untraced.map(|_| now + DEAD);
+        let at = orphan.into_iter().chain(dead).chain(missing).chain(untraced).min();
         let before = std::mem::replace(&mut process.look_at, at);
         self.forget_look(key, before);
         if let Some(at) = at {

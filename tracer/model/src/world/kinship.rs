@@ -258,10 +258,13 @@ impl World {
             process.rare().state_since = at;
         }
         process.rare().look = Some((at, found));
+        let is_zombie = found.state == b'Z';
+        if is_zombie {
+            process.found_as_zombie(at);
+        }
         let is_held = process.tracer.is_some();
         if let Some(death) = process.death_mut() {
             // It should have gone by itself or with its namespace; or something unknown holds up its exit.
-            let is_zombie = found.state == b'Z';
             death.autoreap &= !is_zombie || is_held;
             death.tearing_down = !is_zombie;
         }

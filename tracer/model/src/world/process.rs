@@ -142,6 +142,8 @@ pub struct Rare {
     pub(super) pending: Vec<Pending>,
     /// Set while the last look did not find it.
     pub(super) missing: Option<Missing>,
+    /// When a survey began that did not find its tracer, if it is not certain yet what that means.
+    pub(super) untraced: Option<BootNs>,
 }
 
 /// Of a process that has nothing of it.
@@ -174,6 +176,7 @@ static NOTHING: Rare = Rare {
     overflows: Vec::new(),
     pending: Vec::new(),
     missing: None,
+    untraced: None,
 };
 
 /// See [`Rare`]: [`NOTHING`] until something is written.
@@ -348,9 +351,36 @@ impl Process {
             if self.tracer != tracer {
                 self.rare().tracer = tracer;
             }
+            if let Some(rare) = self.some_rare() {
+                rare.untraced = None;
+            }
             self.tracer_at = at;
         }
         self.tracer.is_some()
+    }
+
+    /// A survey that began then did not find its tracer. True if only a look will tell what that means: a zombie for
+    /// which no parent has to wait was released, of which RCU may tell late; or it has lost its tracer, and waits for a
+    /// parent that does not ignore it any more.
+    pub(super) fn lose_tracer(&mut self, began: BootNs) -> bool {
+        let is_doubtful = self.death().is_some_and(|death| death.autoreap && !death.tearing_down);
+        let Some(rare) = self.some_rare().filter(|rare| rare.tracer.is_some()) else { return false };
+        if !is_doubtful {
+            rare.tracer = None;
+        } else if rare.untraced.is_none() {
+            rare.untraced = Some(began);
+            return true;
+        }
+        false
+    }
+
+    /// A look found it as a zombie: what a survey said before of its tracer is true.
+    pub(super) fn found_as_zombie(&mut self, at: BootNs) {
+        if let Some(rare) = self.some_rare()
+            && rare.untraced.take_if(|since| *since <= at).is_some()
+        {
+            rare.tracer = None;
+        }
     }
 
     /// It executes another program, which has reaped nobody yet.

@@ -304,6 +304,21 @@ fn a_survey_between_a_release_and_its_report_leaves_the_reaper() {
     assert_eq!(by, Some(key(11)));
 }
 
+/// Its tracer has ended, and its parent does not ignore it any more.
+#[test]
+fn a_zombie_that_nobody_had_to_wait_for_can_lose_its_tracer() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(11, 1)).fork(born(20, 10));
+    story.exit(Exit { tracer: Some(task(11)), autoreap: true, ..end(20, 10, Adopter::None) });
+    story.wait(30_000, &[(20, b'Z', 10)]);
+    let began = story.now.next();
+    story.event(EventKind::Survey(Box::new(Survey { began, found: Vec::new() })));
+    // Though it has been dead for long, the next look is soon.
+    story.wait(600, &[(20, b'Z', 10)]);
+    let process = story.world().get(key(20)).unwrap();
+    assert_eq!((process.tracer, process.is_zombie()), (None, true));
+}
+
 #[test]
 fn an_init_whose_namespace_is_ending_can_lose_its_tracer() {
     let mut story = Story::new();

@@ -1,6 +1,9 @@
 //! Zombies, who is blamed for them, and when nothing is said.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::*;
 use crate::{
@@ -29,6 +32,23 @@ fn a_child_that_is_reaped_in_time_is_no_finding() {
     let mut story = dead_child();
     story.wait(1_000, &[]).free(20).wait(5_000, &[]);
     assert_eq!(story.rules(), [""; 0]);
+}
+
+#[test]
+fn whoever_is_left_when_those_that_were_told_are_reaped_is_told_then() {
+    let mut story = Story::new();
+    story.fork(born(10, 1));
+    (20..25).for_each(|pid| _ = story.fork(born(pid, 10)).exit(end(pid, 10, Adopter::None)));
+    let wait = |story: &mut Story, left: Range<u32>, ms| {
+        let left: Vec<_> = left.map(|pid| (pid, b'Z', 10)).collect();
+        story.wait(ms, &[&[(10, b'S', 1)], left.as_slice()].concat());
+        let told = std::mem::take(&mut story.found);
+        told.iter().map(|finding| (finding.process.key.tgid, finding.stage)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(wait(&mut story, 20..25, 2_500), [20, 21, 22].map(|pid| (pid, Stage::New)).into());
+    (20..23).for_each(|pid| _ = story.free(pid));
+    story.found.clear();
+    assert_eq!(wait(&mut story, 23..25, 5_000), [23, 24].map(|pid| (pid, Stage::New)).into());
 }
 
 #[test]
