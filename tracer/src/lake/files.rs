@@ -175,10 +175,10 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file under another name, and gives it its name when it is whole and on the disk.
-fn place(path: &Path, write: impl FnOnce(fs::File) -> io::Result<()>) -> io::Result<()> {
+pub(super) fn place(path: &Path, write: impl FnOnce(fs::File) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Engines skip names that begin like this, too.
-    let unfinished = path.with_file_name(format!(".{name}"));
+    // Engines skip names that begin like this, too. DuckDB does not, but looks for those that end in `.parquet`.
+    let unfinished = path.with_file_name(format!(".{name}.part"));
     let file = file::create(&unfinished, true)?;
     let written = file.try_clone().and_then(write).and_then(|()| file.sync_all());
     written.and_then(|()| file::rename(&unfinished, path)).inspect_err(|_| {

@@ -99,6 +99,21 @@ fn an_export_that_is_not_finished_leaves_nothing() {
 }
 
 #[test]
+fn no_engine_takes_half_a_file_for_a_table() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.parquet");
+    files::place(&path, |_| {
+        let names = folder.path().read_dir()?.map(|entry| Ok(entry?.file_name().into_string().unwrap()));
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        assert!(names.iter().all(|name| name.starts_with('.') && !name.ends_with(".parquet")), "{names:?}");
+        assert_eq!(names.len(), 1);
+        Ok(())
+    })
+    .unwrap();
+    assert!(path.exists());
+}
+
+#[test]
 fn each_day_has_its_files_and_the_oldest_make_room() {
     let folder = TempDir::new().unwrap();
     let mut lake = Lake::new(folder.path());
