@@ -24,8 +24,10 @@ pub fn lint() -> Result<ExitCode> {
 pub fn check(workspace: &Workspace, toolchain: Result<&Toolchain, String>) -> Result<()> {
     run(cargo(workspace).args(["fmt", "--all", "--check"]))?;
     licences::check(workspace)?;
-    // The fuzz targets have a lock file of their own, which a new dependency of tracer makes stale.
-    run(cargo(workspace).args(["update", "--quiet", "--workspace", "--locked", "--manifest-path", "fuzz/Cargo.toml"]))?;
+    // These have lock files of their own, which a new dependency of tracer makes stale.
+    for manifest in ["fuzz/Cargo.toml", "tracer-fleet/Cargo.toml"] {
+        run(cargo(workspace).args(["update", "--quiet", "--workspace", "--locked", "--manifest-path", manifest]))?;
+    }
     run(cargo(workspace).arg("clippy").args(PACKAGES).args(["--all-targets", "--", "-D", "warnings"]))?;
     match toolchain {
         Ok(toolchain) => ebpf(workspace, toolchain),

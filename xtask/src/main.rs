@@ -12,6 +12,7 @@ mod debian;
 mod dist;
 mod ebpf;
 mod fidelity;
+mod fleet;
 mod fuzz;
 mod licences;
 mod lint;
@@ -70,6 +71,8 @@ enum Task {
     Pictures,
     /// Fuzz the reader of traces and all code behind it.
     Fuzz(fuzz::Options),
+    /// Measure questions to a lake of many hosts and days, or check the program that asks them.
+    Fleet(fleet::Options),
     /// Measure what tracing costs.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Task::Traces { which } => traces::traces(&which),
         Task::Pictures => pictures::pictures(),
         Task::Fuzz(options) => fuzz::fuzz(options),
+        Task::Fleet(options) => fleet::fleet(&options),
         Task::Bench(bench) => bench::bench(bench),
     };
     result.unwrap_or_else(|error| {

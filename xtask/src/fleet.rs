@@ -1,0 +1,148 @@
+//! `cargo xtask fleet`: the program `tracer-fleet`, which is not of the workspace, tested, or measured over a lake of many
+//! hosts and days.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    process::{cargo, read, run},
+    workspace::{PACKAGES, Workspace},
+};
+
+/// Its manifest, below the top of the checkout.
+const MANIFEST: &str = "tracer-fleet/Cargo.toml";
+/// The recordings that are the beginnings of days, below the top of the checkout.
+const RECORDINGS: &str = "tests/traces/rules";
+/// The most that a host's day should take, in bytes.
+const TARGET_BYTES: u64 = 2 << 20;
+/// The longest that a question should take about a day of 1,000 hosts, in seconds.
+const TARGET_SECONDS: f64 = 5.0;
+/// How often a question is asked again.
+const AGAIN: u32 = 3;
+
+/// What `fleet` is asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Check the formatting of tracer-fleet, lint and test it, and measure nothing.
+    #[arg(long)]
+    check: bool,
+    /// How many hosts the lake has; a tenth and a hundredth of them are measured first.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    hosts: u32,
+    /// How many days it has; the questions are about the last of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=365))]
+    days: u32,
+    /// Where the lakes and fleet.json go; a lake that is there is asked and not made [default: target/fleet-lakes].
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+/// The sub-command.
+pub fn fleet(options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    // What the tests and the lakes are made with.
+    run(cargo(&workspace).arg("build").args(PACKAGES).arg("--bins"))?;
+    if options.check { check(&workspace) } else { measure(&workspace, options) }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cargo for tracer-fleet, with a target directory of its own.
+fn of_fleet(workspace: &Workspace, verb: &str) -> Command {
+    let mut command = cargo(workspace);
+    command.env("CARGO_TARGET_DIR", workspace.target.join("fleet")).args([verb, "--manifest-path", MANIFEST]);
+    // To compile DuckDB takes long; where there is one, it need not be.
+    command.args(env::var_os("DUCKDB_LIB_DIR").map(|_| "--no-default-features"));
+    command
+}
+
+fn check(workspace: &Workspace) -> Result<()> {
+    run(cargo(workspace).args(["fmt", "--manifest-path", MANIFEST, "--check"]))?;
+    run(of_fleet(workspace, "clippy").args(["--locked", "--all-targets", "--", "-D", "warnings"]))?;
+    run(of_fleet(workspace, "test").arg("--locked").env("TRACER_BIN", workspace.tested("tracer")))
+}
+
+fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
+    let Options { hosts, days, ref output, .. } = *options;
+    run(of_fleet(workspace, "build").arg("--locked"))?;
+    let folder = output.clone().unwrap_or_else(|| workspace.target.join("fleet-lakes"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let steps = [hosts / 100, hosts / 10, hosts].into_iter().filter(|&hosts| hosts > 0);
+    let lakes = steps.map(|hosts| lake(workspace, &folder, hosts, days)).collect::<Result<Vec<_>>>()?;
+    let processors = std::thread::available_parallelism()?.get();
+    let figures = json!({ "processors": processors, "days": days, "lakes": lakes });
+    let file = folder.join("fleet.json");
+    fs::write(&file, serde_json::to_string_pretty(&figures)? + "\n")
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("figures: {}", file.display());
+    Ok(())
+}
+
+/// Makes a lake, asks it all questions, and prints the figures.
+fn lake(workspace: &Workspace, folder: &Path, hosts: u32, days: u32) -> Result<Value> {
+    let lake = folder.join(format!("{hosts}x{days}"));
+    let made = folder.join(format!("{hosts}x{days}.json"));
+    let maker = workspace.tested("fleet");
+    if !made.exists() {
+        // Half a lake is made anew.
+        let _ = fs::remove_dir_all(&lake);
+        let mut make = Command::new(&maker);
+        make.arg("make").args([hosts, days].map(|number| number.to_string())).arg(&lake);
+        make.args(recordings(workspace)?);
+        fs::write(&made, read(&mut make)?)?;
+    }
+    let mut figures: Map<String, Value> = serde_json::from_str(&fs::read_to_string(&made)?)?;
+    let number =
+        |name: &str| figures.get(name).and_then(Value::as_f64).with_context(|| format!("fleet make says no {name}"));
+    let host_days = f64::from(hosts) * f64::from(days);
+    let (files, bytes, seconds) = (number("files")?, number("bytes")? / host_days, number("write_s")?);
+    let verdict = if bytes <= TARGET_BYTES as f64 { "meets" } else { "MISSES" };
+    println!("{hosts} hosts, {days} days: {files} files; {:.0} KiB a host-day ({verdict} 2 MiB)", bytes / 1024.0);
+    println!("  written in {seconds:.1} s, by all processors");
+    let program = workspace.target.join("fleet/debug/tracer-fleet");
+    let listed = read(Command::new(&program).arg("questions"))?;
+    let mut questions = Map::new();
+    for question in listed.lines().filter_map(|line| line.split(' ').next()) {
+        let ask = || -> Result<f64> {
+            let began = Instant::now();
+            let mut command = Command::new(&program);
+            command.args(["query", question]).arg(&lake).args(["--since", &last_day(&lake)?]);
+            run(command.stdout(Stdio::null()))?;
+            Ok(began.elapsed().as_secs_f64())
+        };
+        run(Command::new(&maker).arg("forget").arg(&lake))?;
+        let cold = ask()?;
+        let warm = (0..AGAIN).map(|_| ask()).collect::<Result<Vec<_>>>()?;
+        let warm = warm.into_iter().fold(f64::INFINITY, f64::min);
+        let verdict = if cold <= TARGET_SECONDS { "meets" } else { "MISSES" };
+        println!("  {question}: {cold:.2} s, and {warm:.2} s again ({verdict} {TARGET_SECONDS} s)");
+        questions.insert(question.to_owned(), json!({ "cold_s": cold, "warm_s": warm }));
+    }
+    figures.extend([("hosts".to_owned(), hosts.into()), ("questions".to_owned(), questions.into())]);
+    Ok(figures.into())
+}
+
+/// The recordings of rules that have found something.
+fn recordings(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let folder = workspace.root.join(RECORDINGS);
+    let files = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut files = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    files.retain(|file| file.to_string_lossy().ends_with(".fires.mcap"));
+    files.sort();
+    ensure!(!files.is_empty(), "there are no recordings in {}", folder.display());
+    Ok(files)
+}
+
+/// The last day that a lake has.
+fn last_day(lake: &Path) -> Result<String> {
+    let days = fs::read_dir(lake.join("table=hosts"))?.map(|day| Ok(day?.file_name().to_string_lossy().into_owned()));
+    let last = days.collect::<Result<Vec<_>>>()?.into_iter().max().context("the lake has no day")?;
+    Ok(last.trim_start_matches("day=").to_owned())
+}
