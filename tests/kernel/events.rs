@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 use tracer::{
-    pump,
+    event_loop::event_loop,
     source::{live::Live, load::LoadOptions},
 };
 use tracer_tests::{
@@ -135,7 +135,7 @@ fn evidence() {
 /// Whoever waits for a record is woken by the first one after quiet, each time.
 fn the_first_wakes() {
     let mut live = Live::attach(&LoadOptions::default()).expect("it can be attached");
-    pump::event_loop().expect("there is an event loop").block_on(async {
+    event_loop().expect("there is an event loop").block_on(async {
         for _ in 0..20 {
             live.drain(Instant::now() + WITHIN, |_, _| Ok::<(), Infallible>(())).unwrap();
             // The wait begins first.

@@ -24,6 +24,7 @@ pub mod config;
 pub mod console;
 pub mod density;
 pub mod diagnostic;
+pub mod event_loop;
 pub mod explain;
 pub mod filter;
 pub mod getent;

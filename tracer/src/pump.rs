@@ -6,16 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::{
-    runtime::Runtime,
-    signal::unix::{Signal, SignalKind, signal},
-};
 use tracer_common::Stats;
 
 use crate::{
     console::{outlet::Drain, stderr, style},
     detector::Detector,
     event::{End, Event, EventKind, ExitStatus},
+    event_loop::{Leave, sleep},
     host::Rooms,
     ident::{Args, ProcKey},
     rules::Wanted,
@@ -36,14 +33,11 @@ use crate::{
     world::World,
 };
 
-/// How often the ring buffer is polled while it has many records.
-pub const BUSY: Duration = Duration::from_millis(5);
-/// How often it is polled while it has a few, or an answer is awaited.
-const CALM: Duration = Duration::from_millis(40);
-/// So many records at once are many.
-const MANY: usize = 256;
-/// How long the loop sleeps at the most: sinks have things to do from time to time.
-const ASLEEP: Span = Span::ms(250);
+mod pace;
+
+pub use pace::BUSY;
+use pace::Pace;
+
 /// How often time passes for the rules.
 const HOUSEKEEPING: Span = Span::ms(50);
 /// How often the state that no tracepoint shows is surveyed.
@@ -278,47 +272,6 @@ impl Pump {
 
     fn survey_interval(&self) -> Span {
         if self.has_happened { SURVEY } else { QUIET_SURVEY }
-    }
-
-    /// Waits until it is time for the next turn: after some records a moment, else until there is one, or something is
-    /// due. Needs the [`event_loop`]. May be dropped at any time.
-    pub async fn rest(&mut self) {
-        match self.pause() {
-            // Other pending events still get their turn.
-            Pause::None => tokio::task::yield_now().await,
-            Pause::For(time) => tokio::time::sleep(time).await,
-            Pause::Asleep(time) => tokio::select! {
-                () = tokio::time::sleep(time) => {}
-                // Without a descriptor to wait with, it is polled.
-                result = self.live.record() => if result.is_err() { tokio::time::sleep(CALM).await },
-            },
-        }
-    }
-
-    /// How long to wait for the next turn, for who does so in another way than by [`Pump::rest`].
-    pub fn polls_after(&self) -> Duration {
-        match self.pause() {
-            Pause::None => Duration::ZERO,
-            Pause::For(time) => time,
-            Pause::Asleep(time) => time.min(CALM),
-        }
-    }
-
-    fn pause(&self) -> Pause {
-        if self.is_behind() {
-            return Pause::None;
-        }
-        let is_waiting = self.kernel_log.is_waiting() || self.limits.is_waiting();
-        match self.pace.0 {
-            Some(time) => Pause::For(time),
-            None if is_waiting || self.behind_since.is_some() => Pause::For(CALM),
-            None => {
-                let now = live::now();
-                let due = self.detector.next_due().unwrap_or(BootNs::MAX).min(self.surveyed + self.survey_interval());
-                let until = due.min(now + ASLEEP).max(self.kept + HOUSEKEEPING);
-                Pause::Asleep((until - now).into())
-            }
-        }
     }
 
     /// Recovers after a loss.
@@ -571,86 +524,10 @@ fn tell(
     show(world, &step)
 }
 
-/// How to wait for the next turn.
-enum Pause {
-    None,
-    For(Duration),
-    /// Until there is a record, and no longer than that.
-    Asleep(Duration),
-}
-
-/// How long to wait between two turns while there are records: the shorter, the more there are. `None` while there are
-/// none.
-#[derive(Debug, Default)]
-struct Pace(Option<Duration>);
-
-impl Pace {
-    /// After a turn that took so many.
-    fn after(&mut self, drained: usize) {
-        self.0 = match (drained, self.0) {
-            (0, _) => None,
-            (MANY.., _) | (_, None) => Some(BUSY),
-            (_, Some(time)) => Some((time * 2).min(CALM)),
-        };
-    }
-}
-
-/// Sleeps for a while; for ever without a time.
-pub async fn sleep(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Whether to take a snapshot now, given how long ago the loss was.
 fn is_snapshot_due(behind: Span, is_losing: bool, last_took: Span) -> bool {
     // Not during a loss, which would spoil the snapshot; but an endless loss must not let the world drift away either.
     !is_losing || behind >= LONGEST_BEHIND.max(last_took * LONGEST_IN_SNAPSHOTS)
-}
-
-/// The event loop that [`run`] and its like wait in: single-threaded.
-///
-/// # Errors
-/// If the kernel gives no descriptors for it.
-pub fn event_loop() -> Result<Runtime> {
-    const CANNOT: &str = "cannot start the event loop";
-    // tokio panics if there is no descriptor for the socket pair of its signal driver, which comes after the others.
-    let room: io::Result<Vec<_>> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
-    drop(room.context(CANNOT)?);
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context(CANNOT)
-}
-
-/// The signals with which a person or a supervisor asks a command to end.
-#[derive(Debug)]
-pub struct Leave {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Leave {
-    /// From here on they no longer end the process. Needs the [`event_loop`].
-    ///
-    /// # Errors
-    /// If the kernel refuses a handler.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one of them.
-    pub async fn asked(&mut self) {
-        let Self { interrupt, terminate, hangup } = self;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
 }
 
 /// Runs until SIGINT, SIGTERM or SIGHUP, the end of `duration`, or a closed output. The sink writes through `out`; the

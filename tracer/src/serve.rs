@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use crate::{
     console::{stderr, style::DIM},
+    event_loop::event_loop,
     history::History,
     host::StartInfo,
     page::live,
-    pump,
 };
 
 mod collector;
@@ -132,7 +132,7 @@ fn in_event_loop<F: Future<Output = ()>>(
 ) -> Result<()> {
     let (begun, begins) = sync_channel(1);
     in_background(name, move || {
-        let served = pump::event_loop().and_then(|runtime| {
+        let served = event_loop().and_then(|runtime| {
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 let _ = begun.send(Ok(()));

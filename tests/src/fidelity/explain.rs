@@ -1,9 +1,10 @@
-//! A difference, and what the world was told of whom it is about, for a person.
+//! A difference or a false finding, and what the world was told of whom it is about, for a person.
 
 use std::fmt::{self, Write as _};
 
 use tracer::{
     event::{Event, EventKind, Exit},
+    finding::Finding,
     ident::{ProcKey, TaskRef},
 };
 
@@ -17,8 +18,8 @@ pub(super) struct Found {
 
 /// Differences that are explained; the others are only counted.
 const SHOWN: usize = 12;
-/// Events about one process that are shown.
-const EVENTS: usize = 12;
+/// Events that are shown of each.
+const EVENTS: usize = 40;
 
 /// Writes the differences down, with what their worlds were told.
 pub(super) fn explain(
@@ -39,13 +40,24 @@ pub(super) fn explain(
                 .enumerate()
                 .any(|(i, key)| if i == 0 { names(event, *key) } else { ends(event, *key) })
         };
-        let about: Vec<_> = follower.watch.history.iter().filter(|(_, event)| is_about(event)).collect();
-        for (seq, event) in &about[about.len().saturating_sub(EVENTS)..] {
-            let _ = writeln!(text, "    event {} at {}: {}", seq.0, event.at.0, Told(&event.kind));
-        }
+        tell(text, follower, is_about);
     }
     if found.len() > SHOWN {
         let _ = writeln!(text, "and {} more", found.len() - SHOWN);
+    }
+}
+
+/// Writes down what a world was told of those whom a finding names.
+pub(super) fn explain_finding(text: &mut String, follower: &Follower, finding: &Finding) {
+    let other = |name| finding.facts.process(name).map(|process| process.key);
+    let keys = [Some(finding.process.key), other("parent"), other("dead_parent"), other("adopter")];
+    tell(text, follower, |event| keys.iter().flatten().any(|&key| names(event, key)));
+}
+
+fn tell(text: &mut String, follower: &Follower, is_about: impl Fn(&Event) -> bool) {
+    let about: Vec<_> = follower.watch.history.iter().filter(|(_, event)| is_about(event)).collect();
+    for (seq, event) in &about[about.len().saturating_sub(EVENTS)..] {
+        let _ = writeln!(text, "    event {} at {}: {}", seq.0, event.at.0, Told(&event.kind));
     }
 }
 

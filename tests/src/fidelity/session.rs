@@ -20,7 +20,7 @@ use tracer::{
 use super::{
     compare::{differences, strangers, unsaid},
     crew::Crew,
-    explain::{Found, explain},
+    explain::{Found, explain, explain_finding},
     follower::{Follower, Losing},
     kernel::{Kernel, Life, Picture, against_proc, of_world},
     ledger::Ledger,
@@ -209,9 +209,13 @@ impl Follow {
     fn judge(&mut self, kernel: &Picture) -> (Vec<String>, u64) {
         let (mut wrong, mut right) = (Vec::new(), 0);
         for follower in &mut self.followers {
-            for heard in follower.watch.findings.drain(..) {
+            for heard in std::mem::take(&mut follower.watch.findings) {
                 match self.truth.judge(&heard, &self.ours, kernel) {
-                    Some(what) => wrong.push(format!("by {}: {what}", follower.name)),
+                    Some(what) => {
+                        let mut text = format!("by {}: {what}\n", follower.name);
+                        explain_finding(&mut text, follower, &heard.finding);
+                        wrong.push(text);
+                    }
                     None => right += u64::from(self.ours.contains(&heard.finding.process.key)),
                 }
             }

@@ -34,8 +34,8 @@ use super::{
 use crate::{
     cli::agent::{Courier, Otlp},
     console::stderr::say,
+    event_loop::event_loop,
     metrics::delivery::Outcome,
-    pump::event_loop,
 };
 
 mod queue;

@@ -30,8 +30,8 @@ use super::{confine::become_ordinary, http, reaction::read_message};
 use crate::{
     cli::agent::{Messenger, Reactions},
     console::stderr::say,
+    event_loop::event_loop,
     ident::file_name,
-    pump::event_loop,
     source::reads,
     trace::file,
 };

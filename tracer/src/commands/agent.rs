@@ -39,11 +39,12 @@ use crate::{
         stderr::say,
         style,
     },
+    event_loop::event_loop,
     filter::Filter,
     ident::{file_name, quote},
     lake::{Kept, Lake},
     metrics::own::Own,
-    pump::{Pump, event_loop},
+    pump::Pump,
     serve::Scraped,
     sink::{
         Counted,

@@ -6,7 +6,7 @@ use std::{io, process::ExitCode, time::Instant};
 
 use anyhow::Result;
 
-use crate::{cli, console::style::Screen, pump::event_loop};
+use crate::{cli, console::style::Screen, event_loop::event_loop};
 
 mod live;
 mod printer;

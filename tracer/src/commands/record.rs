@@ -9,9 +9,9 @@ use anyhow::{Context, Result};
 use crate::{
     cli,
     console::{stderr::say, style},
+    event_loop::{event_loop, sleep},
     filter::Filter,
     ident::file_name,
-    pump::{event_loop, sleep},
     sink::{
         gate::Gate,
         trace::{Recorder, Store, flight::Flight, redact::Redactor, rotate::Rotating},

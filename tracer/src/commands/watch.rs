@@ -15,6 +15,7 @@ use crate::{
         stderr,
         style::{self, BAD, DIM, Screen},
     },
+    event_loop::event_loop,
     filter::Filter,
     history::{History, KEPT},
     ident::quote,
@@ -73,7 +74,7 @@ pub fn run(options: &cli::Watch) -> Result<ExitCode> {
     }
     let thresholds = options.thresholds.over(Thresholds::default());
     let run = pump::run(live, &load, &thresholds, options.duration, &mut *sink, &drain);
-    pump::event_loop()?.block_on(run).context("watch")?;
+    event_loop()?.block_on(run).context("watch")?;
     if let Some(page) = page {
         page.end();
     }

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn who_is_slow_gets_the_last_update_and_learns_how_many_it_missed() {
-        let runtime = crate::pump::event_loop().unwrap();
+        let runtime = crate::event_loop::event_loop().unwrap();
         runtime.block_on(async {
             let (send, updates) = watch::channel(Update::default());
             send.send_replace(update(7, false));

@@ -9,7 +9,7 @@ use crate::{
     summary::seconds,
     thresholds::Thresholds,
     time::{Seq, Span},
-    world::{Merged, Process, World},
+    world::{Death, Merged, Process, World},
 };
 
 const FACTS: &[FactDef] = &[
@@ -79,6 +79,13 @@ impl Rule for Coalesced {
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
         let Some((parent, merged, zombies)) = left(world, key, self.after) else { return Opinion::Quiet };
+        // Those that ended with the first of them are of the same story.
+        let with_first = |death: &Death| death.at <= merged.since + TOGETHER;
+        let ends = world.unreaped(key, Span::ZERO).filter(|(_, death)| with_first(death));
+        let due = ends.map(|(zombie, death)| zombie.owed_since(death) + self.after).max();
+        if let Some(due) = due.filter(|&due| due > world.now()) {
+            return Opinion::Recheck(due, key);
+        }
         let name = parent.identity();
         let reaped = parent.reaped.saturating_sub(merged.reaped_before);
         let count = |n| words::count(n, "child", "children");
@@ -234,6 +241,26 @@ mod tests {
             all.free(pid);
         }
         assert_eq!(wait(&mut all, 2_001), []);
+    }
+
+    /// The first of them has waited for too long before the last one has.
+    #[test]
+    fn those_that_end_within_a_moment_are_counted_together() {
+        let mut story = Story::new();
+        story.fork(born(10, 1));
+        (100..105).for_each(|pid| _ = story.fork(born(pid, 10)));
+        for pid in 100..105 {
+            story.exit(end(pid, 10, Adopter::None));
+            merged(&mut story, pid, 1);
+            assert_eq!(wait(&mut story, 100), []);
+        }
+        story.free(100);
+        for _ in 0..30 {
+            let left: Vec<_> = (101..105).map(|pid| (pid, b'Z', 10)).collect();
+            story.wait(100, &[&[(10, b'S', 1)], left.as_slice()].concat());
+        }
+        let found = story.only();
+        assert_eq!((found.rule.name, found.facts.count("zombies")), ("coalesced-sigchld", 4));
     }
 
     /// It reaps the one before at the end of the next one.

@@ -132,9 +132,11 @@ impl World {
             .map(|child| child.key)
             .collect();
         for child in children {
-            self.doubt(turn.at, Some(turn.seq), child, self.identity(from.key), expected, turn);
-            if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
-                (orphaned.status, orphaned.killed_by) = (group_dead.then_some(status), killed_by);
+            if !self.expect_another_thread(child, from.key, expected, turn.at) {
+                self.doubt(turn.at, Some(turn.seq), child, self.identity(from.key), expected, turn);
+                if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
+                    (orphaned.status, orphaned.killed_by) = (group_dead.then_some(status), killed_by);
+                }
             }
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
@@ -143,6 +145,18 @@ impl World {
                 death.autoreap |= heir.ignores;
             }
         }
+    }
+
+    /// A thread exits to which an orphan was expected to go, and another one of its process is there: the orphan still
+    /// comes from its old parent, and whether that process gets it is not known yet. True if it is like that.
+    fn expect_another_thread(&mut self, child: ProcKey, of: ProcKey, heir: Option<Heir>, now: BootNs) -> bool {
+        let Some(thread) = heir.filter(|heir| heir.class == AdopterClass::Thread) else { return false };
+        let orphaned = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_deref_mut());
+        let expected = orphaned.and_then(|orphaned| orphaned.expected.as_mut()).filter(|before| before.to.key == of);
+        let Some(before) = expected.filter(|before| before.class != AdopterClass::Thread) else { return false };
+        before.to = thread.to;
+        self.plan_look(child, now);
+        true
     }
 
     /// The parent of a process is no longer certain.

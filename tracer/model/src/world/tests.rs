@@ -117,6 +117,25 @@ fn a_thread_hands_on_only_its_own_children() {
     assert_eq!(story.rules(), ["orphan-adopted"]);
 }
 
+/// It no longer asked for orphans when the kernel looked for one.
+#[test]
+fn who_lives_has_not_handed_on_an_orphan_that_it_was_expected_to_get() {
+    let mut story = Story::new();
+    story.fork(born(10, 1)).fork(born(20, 10)).fork(born(30, 20));
+    let thread = TaskRef { key: key(10), tid: 11 };
+    story.exit(end(20, 10, Adopter::Subreaper(thread)));
+    story.exit(Exit {
+        task: thread,
+        live: 1,
+        leader: false,
+        group_dead: false,
+        ..end(10, 1, Adopter::Thread(task(10)))
+    });
+    story.wait(20, &[(30, b'S', 1)]);
+    let adoption = story.world().get(key(30)).unwrap().adoption.unwrap();
+    assert_eq!((adoption.from.key, adoption.to.key), (key(20), key(1)));
+}
+
 #[test]
 fn an_orphan_is_looked_at_until_its_parent_is_known() {
     let mut story = Story::new();

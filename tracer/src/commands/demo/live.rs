@@ -13,9 +13,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{scene::Scene, stage::Stage};
 use crate::{
     event::ExitStatus,
+    event_loop::Leave,
     finding::Finding,
     ident::PidNs,
-    pump::{BUSY, Leave, Pump},
+    pump::{BUSY, Pump},
     sink::{Sink, trace::Recorder},
     source::{
         live::{self, Live},

@@ -7,8 +7,9 @@ use anyhow::{Error, Result};
 use crate::{
     console::stderr::say,
     event::ExitStatus,
+    event_loop::sleep,
     ident::Args,
-    pump::{BUSY, Pump, sleep},
+    pump::{BUSY, Pump},
     rules::left_behind_patience,
     sink::{Sink, gate::Gate, tee::Tee, trace::Recorder},
     source::{live::Live, load::LoadOptions},
