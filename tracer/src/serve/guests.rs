@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,6 +22,8 @@ use tokio::{
     time::sleep,
 };
 
+use super::desk::Seat;
+
 /// Connections that may not stay, at a time. A further one takes the place of the oldest, so nobody can keep
 /// others out by holding all of them.
 const GUESTS: usize = 64;
@@ -38,16 +40,32 @@ const FIELDS: usize = 64;
 
 /// Whether a connection may stay for longer than it takes to answer a request.
 #[derive(Clone, Default)]
-pub struct Stays(Arc<AtomicBool>);
+pub struct Stays(Arc<Stay>);
+
+#[derive(Default)]
+struct Stay {
+    is: AtomicBool,
+    seat: Mutex<Option<Seat>>,
+}
 
 impl Stays {
-    /// From now on it may.
-    pub fn stay(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// From now on it may. It has the seat until all that was said has been sent: when the last word was taken from who
+    /// says it, it may still be on its way.
+    pub fn stay(&self, seat: Seat) {
+        self.0.is.store(true, Ordering::Relaxed);
+        *self.seat() = Some(seat);
     }
 
     fn is(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is.load(Ordering::Relaxed)
+    }
+
+    fn leave(&self) {
+        drop(self.seat().take());
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Option<Seat>> {
+        self.0.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,12 +99,13 @@ async fn connection(stream: TcpStream, router: Router, stays: Stays) {
         .max_buf_size(HEAD)
         .max_headers(FIELDS);
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    tokio::select! {
-        // What the other side did wrong is its own affair.
-        _ = &mut served => return,
-        () = sleep(PATIENCE) => {}
-    }
-    if stays.is() {
+    // What the other side did wrong is its own affair.
+    let is_served = tokio::select! {
+        _ = &mut served => true,
+        () = sleep(PATIENCE) => false,
+    };
+    if !is_served && stays.is() {
         let _ = served.await;
     }
+    stays.leave();
 }

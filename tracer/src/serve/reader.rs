@@ -6,8 +6,6 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use tokio::{sync::watch, time::timeout};
 
-use super::desk::Seat;
-
 /// After this long without an update comes a line without a meaning: a reader that is gone is noticed by it.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -32,15 +30,14 @@ pub struct Reader {
     /// The last one that was taken.
     number: u64,
     is_over: bool,
-    _seat: Option<Seat>,
 }
 
 impl Reader {
-    pub fn new(mut updates: watch::Receiver<Update>, countersign: &str, seat: Option<Seat>) -> Self {
+    pub fn new(mut updates: watch::Receiver<Update>, countersign: &str) -> Self {
         // The last one is news to who has just come.
         updates.mark_changed();
         let greeting = Some(format!("event: hello\ndata: {countersign}\n\n").into());
-        Self { updates, greeting, held: None, number: 0, is_over: false, _seat: seat }
+        Self { updates, greeting, held: None, number: 0, is_over: false }
     }
 
     /// Everything that it gets. The server asks for more when there is room, so that nothing piles up.
@@ -90,7 +87,7 @@ mod tests {
         runtime.block_on(async {
             let (send, updates) = watch::channel(Update::default());
             send.send_replace(update(7, false));
-            let mut reader = Reader::new(updates.clone(), "sign", None);
+            let mut reader = Reader::new(updates.clone(), "sign");
             assert_eq!(reader.next().await.unwrap(), "event: hello\ndata: sign\n\n");
             // Who has just come has missed nothing.
             assert_eq!(reader.next().await.unwrap(), "7");
@@ -102,7 +99,7 @@ mod tests {
             assert_eq!(reader.next().await.unwrap(), "event: skipped\ndata: 3\n\n");
             assert_eq!(reader.next().await.unwrap(), "12");
             assert_eq!(reader.next().await, None);
-            let mut late = Reader::new(updates, "sign", None);
+            let mut late = Reader::new(updates, "sign");
             let all = [late.next().await, late.next().await, late.next().await];
             assert_eq!(all.map(|bytes| bytes.is_some()), [true, true, false]);
         });

@@ -101,8 +101,8 @@ async fn events(State(guest): State<Guest>, Path(token): Path<String>) -> Result
         return Err(StatusCode::NOT_FOUND);
     }
     let seat = room.desk.sit().ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-    reads.stay();
-    let reader = Reader::new(room.updates.clone(), room.countersign.reveal(), Some(seat));
+    reads.stay(seat);
+    let reader = Reader::new(room.updates.clone(), room.countersign.reveal());
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(reader.stream())).into_response())
 }
 
