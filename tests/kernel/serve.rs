@@ -36,9 +36,8 @@ struct Page {
 impl Page {
     /// The address and the path of the events.
     fn place(run: &Run) -> (String, String) {
-        let said = run.complaints();
-        let (_, url) = said.split_once("page: http://").unwrap_or_else(|| panic!("no page: {said}"));
-        let (host, path) = url.lines().next().and_then(|url| url.split_once('/')).expect("an address and a path");
+        let url = run.says_aside("page: http://");
+        let (host, path) = url.split_once('/').expect("an address and a path");
         (host.to_owned(), format!("/{path}events"))
     }
 

@@ -264,9 +264,16 @@ impl Run {
         self.took_to_start
     }
 
-    /// What it has said on standard error so far.
-    pub fn complaints(&self) -> String {
-        self.stderr.lock().expect("no reader panics").clone()
+    /// Waits for a line on standard error that begins like that: the rest of it. Each of the two outputs comes in its own
+    /// time.
+    pub fn says_aside(&self, beginning: &str) -> String {
+        let line = || {
+            let said = self.stderr.lock().expect("no reader panics");
+            let line = said.split_inclusive('\n').find_map(|line| line.strip_prefix(beginning)?.strip_suffix('\n'));
+            line.map(str::to_owned)
+        };
+        machine::await_that(&format!("tracer says {beginning:?} on standard error"), || line().is_some());
+        line().expect("it was there")
     }
 
     /// What it has said so far.
