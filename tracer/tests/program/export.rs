@@ -268,7 +268,7 @@ fn a_lake_is_not_written_through_links() {
     let (lake, elsewhere) = (folder.path().join("lake"), folder.path().join("elsewhere"));
     assert!(export("lake", &lake).status.success());
     let file = files(&lake).into_iter().find(|file| file.to_str().unwrap().contains("table=signals")).unwrap();
-    let unfinished = file.with_file_name(format!(".{}", file.file_name().unwrap().to_str().unwrap()));
+    let unfinished = file.with_file_name(format!(".{}.part", file.file_name().unwrap().to_str().unwrap()));
     fs::write(&elsewhere, "before").unwrap();
     symlink(&elsewhere, &unfinished).unwrap();
     fs::remove_file(&file).unwrap();
