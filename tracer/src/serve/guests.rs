@@ -3,10 +3,7 @@
 use std::{
     collections::VecDeque,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -38,26 +35,19 @@ const AGAIN: Duration = Duration::from_millis(100);
 const HEAD: usize = 16 << 10;
 const FIELDS: usize = 64;
 
-/// Whether a connection may stay for longer than it takes to answer a request.
+/// Whether a connection may stay for longer than it takes to answer a request: it has a seat then.
 #[derive(Clone, Default)]
-pub struct Stays(Arc<Stay>);
-
-#[derive(Default)]
-struct Stay {
-    is: AtomicBool,
-    seat: Mutex<Option<Seat>>,
-}
+pub struct Stays(Arc<Mutex<Option<Seat>>>);
 
 impl Stays {
     /// From now on it may. It has the seat until all that was said has been sent: when the last word was taken from who
     /// says it, it may still be on its way.
     pub fn stay(&self, seat: Seat) {
-        self.0.is.store(true, Ordering::Relaxed);
         *self.seat() = Some(seat);
     }
 
     fn is(&self) -> bool {
-        self.0.is.load(Ordering::Relaxed)
+        self.seat().is_some()
     }
 
     fn leave(&self) {
@@ -65,7 +55,7 @@ impl Stays {
     }
 
     fn seat(&self) -> MutexGuard<'_, Option<Seat>> {
-        self.0.seat.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
