@@ -26,6 +26,7 @@ pub mod engine;
 pub mod expect;
 pub mod fidelity;
 pub mod machine;
+pub mod made;
 pub mod recorded;
 mod replayed;
 pub mod run;

@@ -20,25 +20,22 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::fs::{Advice, fadvise};
 use tracer::{
     detector::Detector,
-    event::{
-        Adopter, Event, EventKind, Exec, Exit, ExitStatus, Fork, Notify, Reap, Roles, SignalSent, TaskInfo, WaitCall,
-    },
+    event::{Event, EventKind, Exec, Fork, Notify, Reap, SignalSent, WaitCall},
     host::{Container, StartInfo},
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    ident::{Args, Comm, ProcKey},
     lake::Lake,
-    signal::{Aim, Place, Signal},
+    signal::Signal,
     sink::Counted,
     source::trace::Trace,
     time::{BootNs, Span},
     world::World,
 };
-use tracer_common::record::signal_flags;
+use tracer_tests::made::{exit, leader, signal, task};
 
 /// The first day: 2026-11-01, in seconds since 1970.
 const FIRST_DAY: i64 = 1_793_491_200;
 const SECONDS: i64 = 86_400;
 const MINUTES: u64 = 1_440;
-const HOST: PidNs = PidNs(4_026_531_836);
 /// Containers of a host, of so many services that there are. Each has a new release from week to week.
 const CONTAINERS: u32 = 8;
 const SERVICES: u32 = 200;
@@ -176,7 +173,7 @@ impl HostDay<'_> {
         for number in 0..CONTAINERS {
             let key = ProcKey { start: self.now, tgid: FIRST + number };
             self.put(EventKind::Fork(Box::new(Fork {
-                task: task(key, init, "service"),
+                task: task(key, Some(init), "service"),
                 creator: Some(leader(init)),
             })))?;
             self.contain(key, number)?;
@@ -221,25 +218,16 @@ impl HostDay<'_> {
         self.now += Span(1_000_000);
         let key = ProcKey { start: self.now, tgid: LATER + self.born };
         self.born += 1;
-        let (child, parent) = (leader(key), leader(parent));
-        let born = Fork { task: task(key, parent.key, "sh"), creator: Some(parent) };
+        let born = Fork { task: task(key, Some(parent), "sh"), creator: Some(leader(parent)) };
         self.put(EventKind::Fork(Box::new(born)))?;
         let (args, ignored) = (Args::default(), Some(0));
-        let exec = Exec { task: child, comm: Comm::from(comm), old_tid: key.tgid, args, mount_ns: 0, ignored };
+        let exec = Exec { task: leader(key), comm: Comm::from(comm), old_tid: key.tgid, args, mount_ns: 0, ignored };
         self.put(EventKind::Exec(Box::new(exec)))?;
         self.now += Span(10_000_000);
-        self.put(EventKind::Exit(Box::new(exit(child, parent))))?;
-        self.put(EventKind::Signal(SignalSent {
-            current: child,
-            target: parent,
-            signal: Signal::CHLD,
-            // CLD_EXITED.
-            code: 1,
-            flags: signal_flags::GROUP | signal_flags::HANDLER,
-            result: 0,
-            aim: Aim::One,
-            place: Place::default(),
-        }))?;
+        self.put(EventKind::Exit(Box::new(exit(key, parent))))?;
+        // CLD_EXITED.
+        self.put(EventKind::Signal(SignalSent { code: 1, ..signal(key, parent, Signal::CHLD) }))?;
+        let (child, parent) = (leader(key), leader(parent));
         self.put(EventKind::Notify(Notify { task: child, to: parent, traced: false, signal: Signal::CHLD.0.into() }))?;
         self.put(EventKind::Reap(Reap { task: child, reaper: parent, call: Some(WaitCall::Wait4) }))?;
         self.put(EventKind::Free(child))
@@ -249,44 +237,4 @@ impl HostDay<'_> {
 /// Pid 1.
 fn init(world: &World) -> Option<ProcKey> {
     world.by_pid(1).map(|process| process.key)
-}
-
-fn leader(key: ProcKey) -> TaskRef {
-    TaskRef { key, tid: key.tgid }
-}
-
-fn task(key: ProcKey, parent: ProcKey, comm: &str) -> TaskInfo {
-    TaskInfo {
-        key,
-        parent: Some(leader(parent)),
-        comm: Comm::from(comm),
-        cgroup: 1,
-        pid_ns: HOST,
-        parent_ns: None,
-        ns_level: 0,
-        ns_pid: key.tgid,
-        mid_pids: [0; 3],
-        roles: Roles::default(),
-        exiting: false,
-        exit_signal: Signal::CHLD.0.into(),
-        threads: 1,
-    }
-}
-
-fn exit(task: TaskRef, parent: TaskRef) -> Exit {
-    Exit {
-        task,
-        parent: Some(parent),
-        tracer: None,
-        adopter: Adopter::None,
-        status: ExitStatus(0),
-        live: 0,
-        leader: true,
-        group_dead: true,
-        group_exit: true,
-        autoreap: false,
-        adopter_ignores: false,
-        oom: false,
-        seccomp: false,
-    }
 }

@@ -14,11 +14,10 @@ use fastrand::Rng;
 use tracer::{
     detector::Detector,
     event::{
-        Adopter, End, Event, EventKind, Exec, Exit, ExitStatus, Fork, Notify, Reap, Roles, Row, SignalSent,
-        SignalTaken, Survey, TaskInfo, WaitCall,
+        End, Event, EventKind, Exec, ExitStatus, Fork, Notify, Reap, Row, SignalTaken, Survey, TaskInfo, WaitCall,
     },
-    ident::{Args, Comm, PidNs, ProcKey, TaskRef},
-    signal::{Aim, Place, Signal},
+    ident::{Args, Comm, ProcKey},
+    signal::Signal,
     sink::{Sink, trace::Recorder},
     source::{encode::encode, live, trace::Trace},
     summary::Summary,
@@ -30,6 +29,7 @@ use tracer::{
     },
 };
 use tracer_common::record::signal_flags;
+use tracer_tests::made::{exit, leader, signal, task};
 
 fn main() -> Result<()> {
     let words: Vec<_> = env::args().skip(1).collect();
@@ -48,8 +48,6 @@ fn main() -> Result<()> {
     }
 }
 
-/// The host's pid namespace.
-const HOST: PidNs = PidNs(4_026_531_836);
 /// When the recording begins.
 const BEGIN: BootNs = BootNs(1_000_000_000_000);
 /// Events come this far apart: 20,000 a second.
@@ -132,31 +130,9 @@ impl Maker {
     }
 }
 
-fn leader(key: ProcKey) -> TaskRef {
-    TaskRef { key, tid: key.tgid }
-}
-
 /// A process that was there before: the older, the smaller its number.
 fn there(number: u32) -> ProcKey {
     ProcKey { start: BootNs(u64::from(number) * 100_000), tgid: number }
-}
-
-fn task(key: ProcKey, parent: Option<ProcKey>, comm: &str) -> TaskInfo {
-    TaskInfo {
-        key,
-        parent: parent.map(leader),
-        comm: Comm::from(comm),
-        cgroup: 1,
-        pid_ns: HOST,
-        parent_ns: None,
-        ns_level: 0,
-        ns_pid: key.tgid,
-        mid_pids: [0; 3],
-        roles: Roles { init: key.tgid == 1, ..Roles::default() },
-        exiting: false,
-        exit_signal: Signal::CHLD.0.into(),
-        threads: 1,
-    }
 }
 
 fn running(task: TaskInfo) -> Row {
@@ -165,37 +141,6 @@ fn running(task: TaskInfo) -> Row {
 
 fn words(line: &str) -> Args {
     Args { bytes: (line.replace(' ', "\0") + "\0").into_bytes().into(), ..Args::default() }
-}
-
-fn signal(from: ProcKey, to: ProcKey, signal: Signal) -> SignalSent {
-    SignalSent {
-        current: leader(from),
-        target: leader(to),
-        signal,
-        code: 0,
-        flags: signal_flags::GROUP | signal_flags::HANDLER,
-        result: 0,
-        aim: Aim::One,
-        place: Place::default(),
-    }
-}
-
-fn exit(key: ProcKey, parent: ProcKey) -> Exit {
-    Exit {
-        task: leader(key),
-        parent: Some(leader(parent)),
-        tracer: None,
-        adopter: Adopter::None,
-        status: ExitStatus(0),
-        live: 0,
-        leader: true,
-        group_dead: true,
-        group_exit: true,
-        autoreap: false,
-        adopter_ignores: false,
-        oom: false,
-        seccomp: false,
-    }
 }
 
 /// Half of the processes are children of pid 1, the others a tree of services with workers. One in so many of those
