@@ -1,4 +1,4 @@
-//! `cargo xtask build` and `cargo xtask run`: the release binary, with its eBPF part inside.
+//! `cargo xtask build` and `cargo xtask run`: tracer, with its eBPF part inside.
 
 use std::{ffi::OsString, os::unix::process::CommandExt as _, process::ExitCode};
 
@@ -14,6 +14,9 @@ use crate::{
 /// What `run` is asked for.
 #[derive(Debug, Args)]
 pub struct RunOptions {
+    /// The program that `cargo xtask build` makes, which takes longer to build and less of the machine afterwards.
+    #[arg(long)]
+    release: bool,
     /// Arguments for tracer.
     #[arg(last = true)]
     args: Vec<OsString>,
@@ -33,10 +36,20 @@ pub fn release(workspace: &Workspace, programs: &[&str]) -> Result<()> {
 }
 
 /// The sub-command `run`: becomes tracer, so its exit code and signals are tracer's own.
+///
+/// Starts the program that the tests test: who runs both builds it once, and sees its first line sooner.
 pub fn run(options: RunOptions) -> Result<ExitCode> {
-    let RunOptions { args } = options;
-    build()?;
-    let mut command = as_root(Workspace::find()?.tracer())?;
+    let RunOptions { release, args } = options;
+    let workspace = Workspace::find()?;
+    let program = if release {
+        build()?;
+        workspace.tracer()
+    } else {
+        setup::toolchain(&workspace, None)?;
+        run_command(cargo(&workspace).arg("build").args(PACKAGES).args(["--bin", "tracer"]))?;
+        workspace.tested("tracer")
+    };
+    let mut command = as_root(program)?;
     command.args(args);
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start `{}`", shown(&command)))

@@ -44,7 +44,7 @@ enum Task {
     Setup(setup::Options),
     /// Build target/release/tracer with its eBPF part.
     Build,
-    /// Build, then run tracer as root with the arguments after `--`.
+    /// Build target/debug/tracer, or with --release that of `build`, and run it as root with the arguments after `--`.
     Run(ebpf::RunOptions),
     /// Make what is handed out: static programs, Debian packages, container images, their contents and sums.
     Dist(dist::Options),
