@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use rustc_hash::FxHashMap;
-
 use crate::{
     host::StartInfo,
     ident::{Identity, PidNs, ProcKey},
@@ -49,6 +47,7 @@ mod snapshots;
 mod status;
 mod stop;
 mod stopped;
+mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -72,10 +71,7 @@ pub use waiting::Waiting;
 /// The present state, as far as it is known.
 #[derive(Debug, Default)]
 pub struct World {
-    /// Boxed, so that the table stays small and growing it moves no process.
-    processes: FxHashMap<ProcKey, Box<Process>>,
-    /// The present process of each host pid.
-    by_pid: FxHashMap<u32, ProcKey>,
+    processes: table::Table,
     /// Parent and child; both are keys of `processes` (the parent may not be there yet).
     edges: BTreeSet<(ProcKey, ProcKey)>,
     /// Those of them whose child has ended: few have to wait for many, and many have children.
@@ -95,6 +91,7 @@ pub struct World {
     nested: BTreeSet<(PidNs, PidNs)>,
     initial_ns: Option<PidNs>,
     gone: Tombstones,
+    ends: origin::Ends,
     /// Pending signals of all processes.
     pending: usize,
     kills: kill::Kills,
@@ -161,17 +158,17 @@ impl World {
     pub fn get(&self, key: ProcKey) -> Option<&Process> {
         #[cfg(test)]
         scale::visited();
-        self.processes.get(&key).map(|process| &**process)
+        self.processes.get(key)
     }
 
     /// What only few processes have, of one that has something of it.
     fn rare_mut(&mut self, key: ProcKey) -> Option<&mut Rare> {
-        self.processes.get_mut(&key)?.some_rare()
+        self.processes.get_mut(key)?.some_rare()
     }
 
     /// The process that has this pid on the host now.
     pub fn by_pid(&self, host_pid: u32) -> Option<&Process> {
-        self.get(*self.by_pid.get(&host_pid)?)
+        self.processes.by_pid(host_pid)
     }
 
     /// A process as outputs name it; with an empty name if it is not known.
@@ -228,9 +225,9 @@ impl World {
 
     /// All processes, oldest first.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
-        let mut keys: Vec<_> = self.processes.keys().copied().collect();
-        keys.sort_unstable();
-        keys.into_iter().filter_map(|key| self.get(key))
+        let mut all: Vec<_> = self.processes.iter().map(|process| (process.key, process)).collect();
+        all.sort_unstable_by_key(|&(key, _)| key);
+        all.into_iter().map(|(_, process)| process)
     }
 
     /// How many processes there are, zombies included.
@@ -240,7 +237,7 @@ impl World {
 
     /// How many of them are zombies.
     pub fn zombie_count(&self) -> usize {
-        self.processes.values().filter(|process| process.is_zombie()).count()
+        self.processes.iter().filter(|process| process.is_zombie()).count()
     }
 
     /// A namespace by its inode number.

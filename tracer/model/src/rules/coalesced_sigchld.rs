@@ -87,7 +87,7 @@ impl Rule for Coalesced {
             return Opinion::Recheck(due, key);
         }
         let name = parent.identity();
-        let reaped = parent.reaped.saturating_sub(merged.reaped_before);
+        let reaped = parent.reaping().count.saturating_sub(merged.reaped_before);
         let count = |n| words::count(n, "child", "children");
         Opinion::Found(Box::new(Finding {
             headline: format!(
@@ -159,7 +159,7 @@ pub(super) fn has_passed_over(world: &World, parent: ProcKey) -> impl Iterator<I
 /// Whether merged SIGCHLDs can be why a process does not wait for a zombie. Who has adopted it and was never seen to
 /// wait for any such may wait for its own children only.
 pub(super) fn can_explain(parent: &Process, zombie: &Process) -> bool {
-    parent.reaps_orphans || zombie.present_adoption().is_none()
+    parent.reaping().adopted || zombie.present_adoption().is_none()
 }
 
 /// How many zombies, unreaped for at least `after`, a parent has because their SIGCHLDs merged and it waits once per
@@ -180,9 +180,9 @@ pub(super) fn left(world: &World, parent: ProcKey, after: Span) -> Option<(&Proc
         }
         zombies += 1;
         // Whoever reaps all that there are leaves none of those.
-        is_left |= death.at <= process.reaped_at;
+        is_left |= death.at <= process.reaping().last;
     }
-    (is_left && process.reaped > merged.reaped_before && process.death().is_none())
+    (is_left && process.reaping().count > merged.reaped_before && process.death().is_none())
         .then_some((process, merged, zombies))
 }
 

@@ -152,7 +152,8 @@ fn main_of(world: &World, process: &Process, is_worker: bool, is_to_leader: bool
 
 /// A worker that leads a session of its own (postgres), and whose server was asked to stop: that is told of the server.
 fn is_stopped_with_server(world: &World, worker: &Process, asked: &Request) -> bool {
-    let parent = worker.adoption.map(|adoption| adoption.from.key).or_else(|| Some(world.parent(worker.key)?.key));
+    let parent =
+        worker.adoption.as_deref().map(|adoption| adoption.from.key).or_else(|| Some(world.parent(worker.key)?.key));
     let server = parent.filter(|&parent| parent == asked.sender.key).and_then(|parent| world.get(parent));
     let Some(server) = server.filter(|server| server.comm == worker.comm) else { return false };
     let stop = server.stop.as_deref().and_then(|stop| stop.asked_last());

@@ -176,8 +176,9 @@ fn due(world: &World, process: &Process, death: &Death, after: Span) -> BootNs {
 /// Whether whoever adopted a zombie lives and was seen to reap what it adopted.
 pub(super) fn is_about_to_be_reaped(world: &World, process: &Process) -> bool {
     let debtor = world.owed_by(process.key).and_then(|debtor| world.get(debtor));
-    let adopter = debtor.filter(|debtor| process.adoption.is_some_and(|adoption| adoption.to.key == debtor.key));
-    adopter.is_some_and(|adopter| adopter.reaps_orphans && adopter.death().is_none())
+    let adopter =
+        debtor.filter(|debtor| process.adoption.as_deref().is_some_and(|adoption| adoption.to.key == debtor.key));
+    adopter.is_some_and(|adopter| adopter.reaping().adopted && adopter.death().is_none())
 }
 
 /// Of those that make a leak, one in so many is told by itself.
@@ -270,7 +271,7 @@ fn finding(world: &World, process: &Process, death: &Death, debtor: ProcKey, aft
     // As seen since this one is a zombie, and still so.
     let writer = pipe.filter(|(at, _)| *at >= process.owed_since(death)).and_then(|&(_, writer)| world.get(writer));
     let writer = writer.filter(|writer| writer.death().is_none()).map(Process::identity);
-    let others = match world.get(debtor).map_or(0, |debtor| debtor.reaped) {
+    let others = match world.get(debtor).map_or(0, |debtor| debtor.reaping().count) {
         0 => String::new(),
         n => format!("{} so far", words::count(n, "other child", "other children")),
     };

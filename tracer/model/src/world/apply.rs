@@ -60,7 +60,7 @@ impl World {
             EventKind::Row(row) => self.row(row, turn),
             EventKind::SnapshotEnd => self.snapshot_end(turn),
             EventKind::CommandLine(key, args) => {
-                if let Some(process) = self.processes.get_mut(key) {
+                if let Some(process) = self.processes.get_mut(*key) {
                     let before = std::mem::replace(&mut process.args, args.clone());
                     process.args_at = at;
                     self.note_client(*key, &before);
@@ -117,7 +117,7 @@ impl World {
         // The program is the parent's until an exec.
         if is_new {
             let program = self.parent(task.key).map(|parent| (parent.args.clone(), parent.runs_for));
-            if let (Some(process), Some((args, runs_for))) = (self.processes.get_mut(&task.key), program) {
+            if let (Some(process), Some((args, runs_for))) = (self.processes.get_mut(task.key), program) {
                 process.args = args;
                 if runs_for.is_some() {
                     process.rare().runs_for = runs_for;
@@ -132,7 +132,7 @@ impl World {
     /// Adds or completes a process; true if it was entirely unknown.
     fn learn(&mut self, info: &TaskInfo, turn: &mut Turn) -> bool {
         let is_new = self.know(info.key, turn);
-        let Some(process) = self.processes.get_mut(&info.key) else { return false };
+        let Some(process) = self.processes.get_mut(info.key) else { return false };
         // A birth that is read after a row knows less than the row.
         if is_new || process.named_at <= turn.at {
             process.named_at = turn.at;
@@ -147,7 +147,7 @@ impl World {
 
     /// Takes over the kernel's description of a process, except for its parent.
     pub(super) fn take_over(&mut self, info: &TaskInfo) {
-        let Some(process) = self.processes.get_mut(&info.key) else { return };
+        let Some(process) = self.processes.get_mut(info.key) else { return };
         let before = process.pid_ns;
         process.learn(info);
         self.marked.extend(info.roles.subreaper.then_some(info.key));
@@ -169,9 +169,11 @@ impl World {
             return false;
         }
         // A pid is reused only after its process was released.
-        match self.by_pid.get(&key.tgid) {
-            Some(&old) if old < key => _ = self.remove(old, Leave::Unseen, turn),
-            _ => {}
+        if let Some(old) = self.by_pid(key.tgid).map(|old| old.key).filter(|&old| old < key) {
+            self.remove(old, Leave::Unseen, turn);
+        }
+        if let Some(oldest) = self.processes.crowded(key.tgid) {
+            self.remove(oldest, Leave::Unseen, turn);
         }
         if self.processes.len() >= MOST_PROCESSES {
             // It stays unknown.
@@ -181,13 +183,11 @@ impl World {
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
         process.seen_at = at;
         self.members.insert((process.pid_ns, key));
-        self.processes.insert(key, Box::new(process));
+        self.processes.insert(Box::new(process));
         // It existed before the iterator started, and was not listed. It may have ended before tracing began.
         if at < self.snapshots.listed_at {
             self.not_found(key, self.snapshots.listed_at);
         }
-        let present = self.by_pid.entry(key.tgid).or_insert(key);
-        *present = key.max(*present);
         true
     }
 
@@ -239,7 +239,7 @@ impl World {
         let before = self.identity(task.key);
         self.note_program(at, task.key, *ignored);
         let mut words = Args::default();
-        if let Some(process) = self.processes.get_mut(&task.key) {
+        if let Some(process) = self.processes.get_mut(task.key) {
             // Looks in between are more recent.
             if process.named_at <= at {
                 (process.comm, process.named_at) = (*comm, at);
@@ -293,7 +293,7 @@ impl World {
         if parent.is_some() {
             self.told_parent(task.key, parent, turn);
         }
-        let Some(process) = self.processes.get_mut(&task.key) else { return };
+        let Some(process) = self.processes.get_mut(task.key) else { return };
         if process.told_tracer(at, tracer) {
             self.marked.insert(task.key);
         }
@@ -328,7 +328,7 @@ impl World {
     }
 
     pub(super) fn die(&mut self, key: ProcKey, death: Death, turn: &mut Turn) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         process.state = State::Dead(death);
         self.ended.extend(process.parent.map(|parent| (parent.key, key)));
         self.pending -= process.some_rare().map_or(0, |rare| std::mem::take(&mut rare.pending).len());
@@ -356,7 +356,7 @@ impl World {
         let (zombies, living): (Vec<_>, Vec<_>) = others.partition(|process| process.death().is_some());
         let left = living.len() as u64;
         let is_alone = zombies.is_empty() && living.is_empty();
-        if let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut()) {
+        if let Some(death) = self.processes.get_mut(init).and_then(|process| process.death_mut()) {
             death.tearing_down = !is_alone;
         }
         let nested = self.outwards(ns).skip(1).any(|outer| self.is_ending(outer));
@@ -445,7 +445,7 @@ impl World {
         let asked_by = if is_sent { self.asked_by(current.key, target.key) } else { Vec::new() };
         let from_outside = flags & signal_flags::OUTSIDE != 0;
         let is_protected = flags & signal_flags::UNKILLABLE != 0;
-        if is_protected && let Some(process) = self.processes.get_mut(&target.key).map(|process| process.rare()) {
+        if is_protected && let Some(process) = self.processes.get_mut(target.key).map(Process::rare) {
             if matches!(verdict, Verdict::Queued | Verdict::InfoLost) {
                 // A standard signal is pending at most once; real-time signals queue, in order.
                 let before = process.pending.len();
@@ -527,7 +527,7 @@ impl World {
 
     fn deliver(&mut self, taken: &SignalTaken, turn: &mut Turn) {
         let SignalTaken { target, signal, code, flags } = *taken;
-        let pending = self.processes.get_mut(&target.key).and_then(|process| {
+        let pending = self.processes.get_mut(target.key).and_then(|process| {
             let pending = &mut process.some_rare()?.pending;
             let i = pending.iter().position(|pending| pending.signal == signal)?;
             Some(pending.remove(i))
@@ -570,7 +570,7 @@ impl World {
         }
         // The kernel's word about the present parent counts.
         self.told_parent(key, task.parent, turn);
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         if process.told_tracer(at, *tracer) {
             self.marked.insert(key);
         }
@@ -587,7 +587,7 @@ impl World {
         }
         turn.changes.extend(is_found_stopped.then_some(Change::FoundStopped(key)));
         let since = idle.map_or(at, |idle| at - idle).max(key.start);
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         if *leader_dead && *live == 0 {
             match process.death_mut() {
                 None => self.die(key, Death::new(since, false, *status, seq), turn),
@@ -600,7 +600,7 @@ impl World {
             }
             // Whatever was expected of its end, it is a zombie.
             let is_held = tracer.is_some();
-            if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
+            if let Some(death) = self.processes.get_mut(key).and_then(|process| process.death_mut()) {
                 (death.autoreap, death.tearing_down) = (death.autoreap && is_held, false);
             }
         } else if task.exiting && *live == 0 {
@@ -609,7 +609,7 @@ impl World {
             if process.death().is_none() {
                 self.die(key, Death::new(since, false, *status, seq), turn);
             }
-            if let Some(death) = self.processes.get_mut(&key).and_then(|process| process.death_mut()) {
+            if let Some(death) = self.processes.get_mut(key).and_then(|process| process.death_mut()) {
                 (death.tearing_down, death.notified) = (true, None);
             }
         } else if *leader_dead && *live > 0 && process.state == State::Running {
@@ -621,7 +621,7 @@ impl World {
 
     fn rename(&mut self, at: BootNs, key: ProcKey, comm: Comm) {
         // A process that is not known yet will be reported in full, with the new name.
-        if let Some(process) = self.processes.get_mut(&key) {
+        if let Some(process) = self.processes.get_mut(key) {
             process.seen_at = process.seen_at.max(at);
             if process.named_at <= at {
                 (process.comm, process.named_at) = (comm, at);
@@ -636,7 +636,7 @@ impl World {
         let Self { processes, marked, .. } = self;
         let mut doubtful = Vec::new();
         marked.retain(|key| {
-            let Some(process) = processes.get_mut(key) else { return false };
+            let Some(process) = processes.get_mut(*key) else { return false };
             if process.seen_at < *began {
                 process.roles.subreaper = false;
                 if process.tracer_at < *began && process.lose_tracer(*began) {
@@ -646,7 +646,7 @@ impl World {
             process.roles.subreaper || process.tracer.is_some()
         });
         for &Surveyed { key, tracer, subreaper } in found {
-            if let Some(process) = processes.get_mut(&key) {
+            if let Some(process) = processes.get_mut(key) {
                 process.roles.subreaper = subreaper;
                 let is_marked = process.told_tracer(at, tracer) || subreaper;
                 marked.extend(is_marked.then_some(key));

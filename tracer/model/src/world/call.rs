@@ -48,7 +48,7 @@ impl World {
             _ => return None,
         };
         let target_of_call = self.identity(target.key);
-        let process = self.processes.get_mut(&owner)?;
+        let process = self.processes.get_mut(owner)?;
         let is_same = |last: &LastCall| {
             let Call { aim: of, group: to, .. } = last.call;
             (last.signal, of) == (signal, aim)

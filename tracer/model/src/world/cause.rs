@@ -279,7 +279,7 @@ impl World {
             seq,
         };
         let cause = Cause { origin: self.origin_of(&cause, target.key), ..cause };
-        let Some(process) = self.processes.get_mut(&target.key) else { return };
+        let Some(process) = self.processes.get_mut(target.key) else { return };
         process.causes.get_or_insert_default().note(cause, is_handled);
     }
 
@@ -304,7 +304,7 @@ impl World {
     /// The kernel has dropped a signal that a process raised: it may have handled it before.
     pub(super) fn note_dropped(&mut self, key: ProcKey, signal: Signal, verdict: Verdict, dropped: Seq) {
         let at = self.now;
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         if signal == Signal::ABRT {
             process.causes.get_or_insert_default().aborted = Some(at);
         }

@@ -127,7 +127,7 @@ impl World {
         }
         (known.container, known.is_told) = (container.clone(), true);
         if is_others {
-            let members = self.processes.values().filter(|process| process.container == Some(number));
+            let members = self.processes.iter().filter(|process| process.container == Some(number));
             for key in members.map(|process| process.key).collect::<Vec<_>>() {
                 self.put_in(key, None);
             }
@@ -136,7 +136,7 @@ impl World {
 
     /// A process belongs to that container from now on.
     pub(super) fn put_in(&mut self, key: ProcKey, number: Option<ContainerNo>) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         let before = std::mem::replace(&mut process.container, number);
         if before != number {
             number.into_iter().for_each(|number| self.containers.join(number));

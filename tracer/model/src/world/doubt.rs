@@ -32,7 +32,7 @@ impl World {
     /// Schedules the next look at a process. The intervals grow: there may be many zombies, and many children of an
     /// exit that is held up.
     pub(super) fn plan_look(&mut self, key: ProcKey, now: BootNs) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         let next = |since: BootNs, at_least: Span| now + (now - since).clamp(at_least, RARELY);
         let orphan = process.orphaned.as_deref().map(|orphaned| next(orphaned.at, ORPHAN));
         let dead = process.death().map(|death| next(death.at, DEAD));

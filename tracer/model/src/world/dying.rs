@@ -36,7 +36,7 @@ impl World {
         let is_default = flags & bit::HANDLER_MASK == bit::DEFAULT && flags & bit::TRACED == 0;
         let ends = is_default && !contains(set::HARMLESS | set::DUMPS_CORE, signal.0.into());
         let is_fatal = verdict == Verdict::Delivered && (signal == Signal::KILL || ends);
-        let Some(process) = self.processes.get_mut(&target.key).filter(|_| is_fatal) else { return };
+        let Some(process) = self.processes.get_mut(target.key).filter(|_| is_fatal) else { return };
         if process.fatal.as_ref().is_none_or(|before| before.signal != Signal::KILL) {
             process.rare().fatal = Some(Box::new(Fatal { signal, sender, at, seq }));
         }
@@ -46,7 +46,7 @@ impl World {
     pub(super) fn note_held(&mut self, at: BootNs, key: ProcKey, held: &Held) {
         // The survey, which lists who is traced, comes only each second.
         let tracer = self.by_pid(held.tracer).map(|tracer| TaskRef { key: tracer.key, tid: tracer.key.tgid });
-        if let Some(process) = self.processes.get_mut(&key) {
+        if let Some(process) = self.processes.get_mut(key) {
             process.rare().held = Some(Box::new((at, held.clone())));
             if tracer.is_some() && process.told_tracer(at, tracer) {
                 self.marked.insert(key);
@@ -57,7 +57,7 @@ impl World {
     /// The result of a look at two processes for the two ends of a pipe.
     pub(super) fn note_pipe(&mut self, at: BootNs, pipe: Pipe) {
         let Pipe { reader, writer, shared } = pipe;
-        let Some(process) = self.processes.get_mut(&reader) else { return };
+        let Some(process) = self.processes.get_mut(reader) else { return };
         match process.pipe.as_deref() {
             Some(&(_, before)) if before == writer && !shared => process.rare().pipe = None,
             None if shared => process.rare().pipe = Some(Box::new((at, writer))),

@@ -128,7 +128,7 @@ impl World {
     /// A process is in its container on behalf of a client that lives.
     pub(super) fn enter(&mut self, key: ProcKey, entry: Entry) {
         self.clients.insert((entry.client.key, key));
-        if let Some(process) = self.processes.get_mut(&key) {
+        if let Some(process) = self.processes.get_mut(key) {
             process.rare().entry = Some(Box::new(entry));
         }
     }
@@ -197,7 +197,7 @@ impl World {
 
     /// A client that was taken for gone is in the world again: its processes are not on their own.
     pub(super) fn note_client_again(&mut self, client: ProcKey, key: ProcKey, turn: &mut Turn) {
-        let Some(process) = self.processes.get_mut(&key).filter(|process| process.death().is_none()) else { return };
+        let Some(process) = self.processes.get_mut(key).filter(|process| process.death().is_none()) else { return };
         let entry = process.some_rare().and_then(|rare| rare.entry.as_mut());
         let Some(entry) = entry.filter(|entry| entry.client.key == client) else { return };
         entry.ended = None;
@@ -222,7 +222,7 @@ impl World {
             return;
         }
         let status = self.get(from.key).and_then(Process::death).map(|death| death.status);
-        if let Some(process) = self.processes.get_mut(&child) {
+        if let Some(process) = self.processes.get_mut(child) {
             process.rare().entry =
                 Some(Box::new(Entry { client: from, way: Way::Exec, is_alone: true, ended: Some((at, status, seq)) }));
             turn.changes.push(Change::ClientEnded(child));

@@ -64,7 +64,7 @@ impl World {
         if let Some(sender) = by {
             self.note_passed(sender, key);
         }
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         process.heard_at = at;
         if verdict == Verdict::IgnoredByChoice {
             process.ignored_at = at;
@@ -80,8 +80,8 @@ impl World {
         if !is_end || verdict != Verdict::Merged || !sent.has_handler() {
             return;
         }
-        let Some(process) = self.processes.get_mut(&sent.target.key) else { return };
-        let reaped_before = process.reaped;
+        let Some(process) = self.processes.get_mut(sent.target.key) else { return };
+        let reaped_before = process.reaping().count;
         let fresh = Merged { since: at, last: at, count: 0, seq, reaped_before };
         let merged = process.rare().merged.get_or_insert(fresh);
         if at - merged.last > APART {
@@ -98,7 +98,7 @@ impl World {
             return;
         }
         for child in self.child_keys(key).collect::<Vec<_>>() {
-            if let Some(child) = self.processes.get_mut(&child).filter(|child| child.adoption.is_none()) {
+            if let Some(child) = self.processes.get_mut(child).filter(|child| child.adoption.is_none()) {
                 child.rare().started_by.get_or_insert(before);
             }
         }
@@ -107,7 +107,7 @@ impl World {
     /// Whether the parent of a zombie has reaped a child that came to it later and ended later: a wait for any child
     /// takes the first in the order in which they came (`do_wait_thread()`), so that it waits for some by their pids.
     pub fn is_passed_over(&self, zombie: &Process, death: &Death) -> bool {
-        let reaped = self.parent(zombie.key).and_then(|parent| parent.latest_reaped);
+        let reaped = self.parent(zombie.key).and_then(|parent| parent.reaping().latest);
         reaped.is_some_and(|(came, at)| came > zombie.child_since() && at > death.zombie_since() + RELEASED)
     }
 

@@ -65,14 +65,14 @@ impl World {
     pub(super) fn inherit_program(&mut self, key: ProcKey, maker: Option<ProcKey>) {
         let Some(maker) = maker.and_then(|maker| self.get(maker)) else { return };
         let (program, copy_of) = (maker.program.clone(), maker.identity());
-        if let Some(process) = self.processes.get_mut(&key) {
+        if let Some(process) = self.processes.get_mut(key) {
             (process.program, process.copy_of) = (program, Some(Box::new(copy_of)));
         }
     }
 
     /// A process executes a program, with these signals ignored.
     pub(super) fn note_program(&mut self, at: BootNs, key: ProcKey, ignored: Option<u64>) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         let giver = giver(process, at);
         let before = process.program.take();
         process.copy_of = None;
@@ -85,7 +85,7 @@ impl World {
     /// What an image of the world says of a process's program. The stream knows more.
     pub(super) fn note_running(&mut self, running: &Running) {
         let Running { key, since, ignored } = *running;
-        if let Some(process) = self.processes.get_mut(&key).filter(|process| process.program.is_none()) {
+        if let Some(process) = self.processes.get_mut(key).filter(|process| process.program.is_none()) {
             process.program = Some(Arc::new(Program { at: since, ignored, from: Vec::new() }));
         }
     }

@@ -89,7 +89,7 @@ impl Open {
 impl World {
     /// A process has died; by a signal, perhaps. Says whether the kernel has killed it with its namespace.
     pub(super) fn note_kill(&mut self, key: ProcKey, death: &Death, turn: &mut Turn) -> bool {
-        let Some(process) = self.processes.get_mut(&key) else { return false };
+        let Some(process) = self.processes.get_mut(key) else { return false };
         let causes = process.causes.take().map(|causes| *causes).unwrap_or_default();
         let Some(signal) = death.status.signal() else {
             let is_why = |cause: &&Arc<Cause>| is_request(cause) && death.at - cause.at <= RAISED_AGAIN;

@@ -54,7 +54,7 @@ impl World {
         if parent.is_some_and(|parent| !self.may_be_parent(parent.key, child)) {
             return;
         }
-        let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(process) = self.processes.get_mut(child) else { return };
         let has_ended = process.death().is_some();
         if let Some(old) = std::mem::replace(&mut process.parent, parent) {
             self.edges.remove(&(old.key, child));
@@ -80,7 +80,7 @@ impl World {
     /// Takes the kernel's word for the present parent of a process, unless it is from before the last change.
     pub(super) fn told_parent(&mut self, child: ProcKey, parent: Option<TaskRef>, turn: &mut Turn) {
         let Some(told) = parent else { return self.set_parent(child, None) };
-        let Some(process) = self.processes.get(&child) else { return };
+        let Some(process) = self.processes.get(child) else { return };
         if self.has_left_its_children(told.key) {
             let is_elsewhere = process.parent.is_some_and(|now| !self.has_left_its_children(now.key));
             if !is_elsewhere {
@@ -119,7 +119,7 @@ impl World {
             Adopter::NamespaceInit(to) => heir(to, AdopterClass::NamespaceInit),
         };
         if let Some(Heir { to, class: AdopterClass::Subreaper, .. }) = expected
-            && let Some(process) = self.processes.get_mut(&to.key)
+            && let Some(process) = self.processes.get_mut(to.key)
         {
             process.roles.subreaper = true;
             self.marked.insert(to.key);
@@ -134,14 +134,14 @@ impl World {
         for child in children {
             if !self.expect_another_thread(child, from.key, expected, turn.at) {
                 self.doubt(turn.at, Some(turn.seq), child, self.identity(from.key), expected, turn);
-                if let Some(orphaned) = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_mut()) {
+                if let Some(orphaned) = self.processes.get_mut(child).and_then(|child| child.orphaned.as_mut()) {
                     (orphaned.status, orphaned.killed_by) = (group_dead.then_some(status), killed_by);
                 }
             }
             let Some(heir) = expected else { continue };
             self.set_parent(child, Some(heir.to));
             // `reparent_leader()` notifies the heir of a zombie again.
-            if let Some(death) = self.processes.get_mut(&child).and_then(|process| process.death_mut()) {
+            if let Some(death) = self.processes.get_mut(child).and_then(|process| process.death_mut()) {
                 death.autoreap |= heir.ignores;
             }
         }
@@ -151,7 +151,7 @@ impl World {
     /// comes from its old parent, and whether that process gets it is not known yet. True if it is like that.
     fn expect_another_thread(&mut self, child: ProcKey, of: ProcKey, heir: Option<Heir>, now: BootNs) -> bool {
         let Some(thread) = heir.filter(|heir| heir.class == AdopterClass::Thread) else { return false };
-        let orphaned = self.processes.get_mut(&child).and_then(|child| child.orphaned.as_deref_mut());
+        let orphaned = self.processes.get_mut(child).and_then(|child| child.orphaned.as_deref_mut());
         let expected = orphaned.and_then(|orphaned| orphaned.expected.as_mut()).filter(|before| before.to.key == of);
         let Some(before) = expected.filter(|before| before.class != AdopterClass::Thread) else { return false };
         before.to = thread.to;
@@ -169,7 +169,7 @@ impl World {
         expected: Option<Heir>,
         turn: &mut Turn,
     ) {
-        let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(process) = self.processes.get_mut(child) else { return };
         let before =
             process.orphaned.replace(Box::new(Orphaned { at, seq, from, status: None, killed_by: None, expected }));
         // Too late to look: the adopter is dying itself.
@@ -183,7 +183,7 @@ impl World {
 
     /// The new parent of a process is known.
     fn settle(&mut self, child: ProcKey, to: TaskRef, known: Known, turn: &mut Turn) {
-        let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(process) = self.processes.get_mut(child) else { return };
         let Some(orphaned) = process.orphaned.take() else { return };
         self.plan_look(child, orphaned.at);
         self.set_parent(child, Some(to));
@@ -208,9 +208,9 @@ impl World {
         let Orphaned { at, seq, from, status, killed_by, expected: _ } = orphaned;
         let adoption = Adoption { at, seq, from, status, killed_by, to: self.identity(to.key), class, known };
         if class != AdopterClass::Thread
-            && let Some(process) = self.processes.get_mut(&child)
+            && let Some(process) = self.processes.get_mut(child)
         {
-            process.rare().adoption = Some(adoption);
+            process.rare().adoption = Some(Box::new(adoption));
             // `reparent_leader()`
             process.exit_signal = Signal::CHLD.0.into();
         }
@@ -249,7 +249,7 @@ impl World {
     /// the leader's now.
     pub(super) fn renumber(&mut self, key: ProcKey, old_tid: u32, tid: u32) {
         for child in self.child_keys(key).collect::<Vec<_>>() {
-            if let Some(parent) = self.processes.get_mut(&child).and_then(|child| child.parent.as_mut())
+            if let Some(parent) = self.processes.get_mut(child).and_then(|child| child.parent.as_mut())
                 && parent.tid == old_tid
             {
                 parent.tid = tid;
@@ -266,8 +266,8 @@ impl World {
             return;
         };
         self.found(key, at);
-        let parent = self.by_pid.get(&found.ppid).copied();
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let parent = self.by_pid(found.ppid).map(|parent| parent.key);
+        let Some(process) = self.processes.get_mut(key) else { return };
         if process.look.is_none_or(|(_, before)| before.state != found.state) {
             process.rare().state_since = at;
         }
@@ -291,7 +291,7 @@ impl World {
 
     /// A look found the process with that pid as the parent; `parent` is `None` if it is not known here.
     fn seen_below(&mut self, child: ProcKey, ppid: u32, parent: Option<ProcKey>, turn: &mut Turn) {
-        let Some(process) = self.processes.get_mut(&child) else { return };
+        let Some(process) = self.processes.get_mut(child) else { return };
         let Some(parent) = parent else {
             process.orphaned = None;
             // Its birth was lost. Whoever it is, the one that was believed is it no more.

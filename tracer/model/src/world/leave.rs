@@ -33,13 +33,13 @@ impl Process {
         if death.autoreap || self.death().is_some() || child.parent.is_none_or(|task| task.key != self.key) {
             return;
         }
-        let rare = self.rare();
-        rare.reaps_orphans |= child.present_adoption().is_some();
-        rare.latest_reaped = rare.latest_reaped.max(Some((child.child_since(), at)));
-        rare.reaped_at = rare.reaped_at.max(at);
+        let reaping = self.reaping.get_or_insert_default();
+        reaping.adopted |= child.present_adoption().is_some();
+        reaping.latest = reaping.latest.max(Some((child.child_since(), at)));
+        reaping.last = reaping.last.max(at);
         // It could not before its tracer had.
         let owed_since = child.owed_since(death).max(child.tracer_at);
-        rare.slowest_reap = rare.slowest_reap.max(at - owed_since);
+        reaping.slowest = reaping.slowest.max(at - owed_since);
     }
 }
 
@@ -69,7 +69,7 @@ impl World {
     /// A process has become a zombie, or its tracer has handed it to its parent.
     pub(super) fn notify(&mut self, at: BootNs, notify: &Notify) {
         let Notify { task, to, traced, signal: _ } = *notify;
-        let Some(process) = self.processes.get_mut(&task.key) else { return };
+        let Some(process) = self.processes.get_mut(task.key) else { return };
         // If a tracer hands it to a parent that ignores SIGCHLD, only the tracer has waited.
         if traced || !process.death().is_some_and(|death| death.autoreap) {
             let is_traced = process.told_tracer(at, traced.then_some(to));
@@ -90,13 +90,13 @@ impl World {
     }
 
     fn remove_one(&mut self, key: ProcKey, leave: Leave, turn: &mut Turn) -> bool {
-        let Some(process) = self.processes.remove(&key) else { return false };
-        if self.by_pid.get(&key.tgid) == Some(&key) {
-            self.by_pid.remove(&key.tgid);
-        }
+        let Some(process) = self.processes.remove(key) else { return false };
         // A process that the kernel released never comes back.
         self.gone.insert(key, if let Leave::NotFound { last, .. } = leave { last } else { BootNs::MAX });
         self.missing.remove(&key);
+        if !matches!(leave, Leave::NotFound { .. }) {
+            self.ends.forget(key);
+        }
         self.leave_container(process.container);
         self.forget_client(key, &process.args);
         self.forget_group(key, turn);
@@ -124,9 +124,9 @@ impl World {
             Leave::Reaped { at, by, exact } => (Some(at), by, Some(exact)),
         };
         if let (Some(at), Some(death)) = (at, death)
-            && let Some(parent) = by.and_then(|by| self.processes.get_mut(&by))
+            && let Some(parent) = by.and_then(|by| self.processes.get_mut(by))
         {
-            parent.rare().reaped += 1;
+            parent.reaping.get_or_insert_default().count += 1;
             parent.note_reaped(&process, &death, at);
         }
         if death.is_none() {
@@ -176,7 +176,7 @@ impl World {
         for child in self.child_keys(key).collect::<Vec<_>>() {
             self.edges.remove(&(key, child));
             self.ended.remove(&(key, child));
-            if let Some(child) = self.processes.get_mut(&child) {
+            if let Some(child) = self.processes.get_mut(child) {
                 child.parent = None;
             }
             self.doubt(at, None, child, gone, None, turn);
@@ -192,7 +192,7 @@ impl World {
         let waiting: Vec<_> = self.outwards(ns).filter_map(|ns| Some((ns, init_of(ns)?))).collect();
         for (ns, init) in waiting {
             if !self.members_of(ns).any(|process| process.key != init)
-                && let Some(death) = self.processes.get_mut(&init).and_then(|process| process.death_mut())
+                && let Some(death) = self.processes.get_mut(init).and_then(|process| process.death_mut())
             {
                 death.tearing_down = false;
                 death.notified.get_or_insert(at);

@@ -24,7 +24,7 @@ impl World {
     pub(super) fn inherit_root(&mut self, key: ProcKey, creator: Option<ProcKey>) {
         let creator = creator.and_then(|creator| self.get(creator)).filter(|creator| !creator.is_init_of_host());
         let root = creator.map_or(key, |creator| creator.root);
-        if let Some(process) = self.processes.get_mut(&key) {
+        if let Some(process) = self.processes.get_mut(key) {
             process.root = root;
         }
     }

@@ -49,7 +49,7 @@ impl Process {
 impl World {
     /// A look at that time did not find a process.
     pub(super) fn not_found(&mut self, key: ProcKey, at: BootNs) {
-        let Some(process) = self.processes.get_mut(&key).filter(|process| process.seen_at <= at) else { return };
+        let Some(process) = self.processes.get_mut(key).filter(|process| process.seen_at <= at) else { return };
         let missing = process.rare().missing.get_or_insert(Missing { first: at, again: None });
         if missing.first < at {
             missing.again.get_or_insert(at);
@@ -60,7 +60,7 @@ impl World {
 
     /// An event proves that a process existed at that time; false if it is not known.
     pub(super) fn found(&mut self, key: ProcKey, at: BootNs) -> bool {
-        let Some(process) = self.processes.get_mut(&key) else { return false };
+        let Some(process) = self.processes.get_mut(key) else { return false };
         process.seen_at = at.max(process.seen_at);
         let Some(rare) = process.some_rare() else { return true };
         let Some(Missing { again, .. }) = rare.missing.take_if(|missing| missing.first < at) else { return true };
@@ -117,11 +117,11 @@ impl World {
         }
         let task = self.task_of(&kept);
         let (container, parent) = (kept.container.take(), kept.parent.take());
-        let Some(process) = self.processes.get_mut(&key) else { return false };
+        let Some(process) = self.processes.get_mut(key) else { return false };
         // Index entries of the new one stay; `take_over()` and the calls below restore the rest.
-        let Process { pid_ns, look_at, seen_at, .. } = **process;
+        let Process { pid_ns, look_at, seen_at, .. } = *process;
         let missing = process.missing;
-        **process = Process { pid_ns, look_at, seen_at, orphaned: None, ..*kept };
+        *process = Process { pid_ns, look_at, seen_at, orphaned: None, ..*kept };
         if let Some(rare) = process.some_rare() {
             rare.missing = missing;
         }

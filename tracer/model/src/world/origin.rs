@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use crate::{
     event::ExitStatus,
     ident::{Identity, ProcKey},
@@ -30,12 +32,52 @@ const REACTION: Span = Span::ms(100);
 const LASTS: Span = Span::SECOND;
 /// The processes of a pipeline start within this time.
 const PIPELINE: Span = Span::ms(100);
-/// How many ends of children are remembered: the last ones.
-const MOST_ENDS: usize = 4;
 /// A process that passes a signal on may do so through a helper such as `kill`, which may have its own.
 const HELPERS: usize = 3;
 /// How many levels up are searched.
 const DEEPEST: usize = 64;
+
+/// The children that ended last, of the parents for which that was last.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    recent: FxHashMap<ProcKey, Vec<EndOfChild>>,
+    /// Forgotten once as many are recent again.
+    older: FxHashMap<ProcKey, Vec<EndOfChild>>,
+    /// The first end of the recent ones.
+    recent_since: BootNs,
+    /// Those before may be forgotten.
+    older_since: BootNs,
+}
+
+impl Ends {
+    /// How many are remembered of each parent: the last ones.
+    const MOST: usize = 4;
+    /// How many parents are recent. An end explains what comes soon after, or at the end of a stop.
+    const MOST_PARENTS: usize = 8192;
+
+    /// Those of a parent, in the order in which they were seen.
+    fn of(&self, parent: ProcKey) -> &[EndOfChild] {
+        self.recent.get(&parent).or_else(|| self.older.get(&parent)).map_or(&[], Vec::as_slice)
+    }
+
+    fn push(&mut self, parent: ProcKey, end: EndOfChild) {
+        if self.recent.len() >= Self::MOST_PARENTS && !self.recent.contains_key(&parent) {
+            self.older = std::mem::take(&mut self.recent);
+            (self.older_since, self.recent_since) = (self.recent_since, end.at);
+        }
+        let ends = self.recent.entry(parent).or_insert_with(|| self.older.remove(&parent).unwrap_or_default());
+        if ends.len() >= Self::MOST {
+            ends.remove(0);
+        }
+        ends.push(end);
+    }
+
+    /// A parent that is gone has none.
+    pub fn forget(&mut self, parent: ProcKey) {
+        self.recent.remove(&parent);
+        self.older.remove(&parent);
+    }
+}
 
 /// A child that has ended.
 #[derive(Clone, Debug)]
@@ -122,10 +164,11 @@ impl World {
     /// A child of the sender had ended, and it acts on the others.
     fn child_ended(&self, cause: &Cause, target: ProcKey) -> Option<Origin> {
         let process = self.get(cause.current)?;
-        let end = process.ended_children.last()?;
+        let ends = self.ends.of(cause.current);
+        let end = ends.last()?;
         let lasted = end.at - end.child.key.start;
         // A child of a kind that ends all the time is not the reason.
-        let is_alone = process.ended_children.iter().rev().nth(1).is_none_or(|before| before.at + AT_ONCE < end.at);
+        let is_alone = ends.iter().rev().nth(1).is_none_or(|before| before.at + AT_ONCE < end.at);
         let is_reason = is_alone
             && end.status != ExitStatus(0)
             && cause.at - end.at <= REACTION
@@ -147,7 +190,7 @@ impl World {
 
     /// A child had ended by the signal that a process raises for itself, so that its waiter sees the same status.
     pub(super) fn repeats(&self, key: ProcKey, signal: Signal, at: BootNs) -> Option<Origin> {
-        let ends = &self.get(key)?.ended_children;
+        let ends = self.ends.of(key);
         let is_same = |end: &&EndOfChild| end.status.signal() == Some(signal) && at - end.at <= AT_ONCE;
         Some(ends.iter().rev().find(is_same)?.step(How::ChildEnded, Certainty::Seen))
     }
@@ -162,30 +205,25 @@ impl World {
     /// The reader of the pipe has ended: of those started together with the writer, the last one.
     fn reader_ended(&self, writer: ProcKey) -> Option<Origin> {
         let parent = self.get(writer)?.parent?.key;
-        let end = self.get(parent)?.ended_children.last()?;
+        let end = self.ends.of(parent).last()?;
         let is_of_pipeline = (end.child.key.start - writer.start).max(writer.start - end.child.key.start) <= PIPELINE;
         is_of_pipeline.then(|| end.step(How::Ended, Certainty::Likely))
     }
 
     /// A process has ended: remembers for its parent by which signal, or after which one that it had handled.
     pub(super) fn note_end(&mut self, key: ProcKey, death: &Death, cause: Option<Arc<Cause>>) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         if cause.is_some() {
             process.rare().ended_by.clone_from(&cause);
         }
         let (identity, parent) = (process.identity(), process.parent);
-        let Some(parent) = parent.and_then(|parent| self.processes.get_mut(&parent.key)) else { return };
-        let parent = parent.rare();
-        if parent.ended_children.len() >= MOST_ENDS {
-            parent.ended_children.remove(0);
-        }
-        parent.ended_children.push(end_of(identity, death, cause));
+        let Some(parent) = parent.map(|parent| parent.key).filter(|&parent| self.get(parent).is_some()) else { return };
+        self.ends.push(parent, end_of(identity, death, cause));
     }
 
     /// The end of a child that a process waited for, and has exited after: by a signal, or because it failed.
     pub fn end_of_child(&self, key: ProcKey, exited: BootNs) -> Origin {
-        let ends = self.get(key).map_or(&[][..], |process| &process.ended_children);
-        let Some(end) = ends.iter().rev().find(|end| end.at <= exited) else { return Origin::default() };
+        let Some(end) = self.ends.of(key).iter().rev().find(|end| end.at <= exited) else { return Origin::default() };
         let has_lasted = end.at - end.child.key.start >= LASTS;
         let is_reason = end.status.signal().is_some() || (end.status != ExitStatus(0) && has_lasted);
         if !is_reason || exited - end.at > REACTION {
@@ -194,10 +232,10 @@ impl World {
         end.step(How::ChildEnded, Certainty::Likely)
     }
 
-    /// Whether a child that had lasted for a while has ended since a time, as far as is remembered.
+    /// Whether a child that had lasted for a while has ended since a time; if that may be forgotten, it has.
     pub(super) fn has_lost_child_since(&self, key: ProcKey, since: BootNs) -> bool {
         let has_lasted = |end: &EndOfChild| end.at >= since && end.child.key.start + LASTS < since;
-        self.get(key).is_some_and(|process| process.ended_children.iter().any(has_lasted))
+        since < self.ends.older_since || self.ends.of(key).iter().any(has_lasted)
     }
 
     fn is_near_below(&self, key: ProcKey, ancestor: ProcKey) -> bool {

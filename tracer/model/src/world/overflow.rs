@@ -38,7 +38,7 @@ impl World {
             Verdict::InfoLost => (0, 1),
             _ => return,
         };
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         let process = process.rare();
         let known = process.overflows.iter_mut().find(|overflow| overflow.signal == signal);
         if let Some(known) = known {

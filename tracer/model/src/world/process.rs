@@ -16,7 +16,6 @@ use crate::{
         inherited::Program,
         kinship::Orphaned,
         missing::Missing,
-        origin::EndOfChild,
     },
 };
 
@@ -77,29 +76,39 @@ pub struct Process {
     pub(super) args_at: BootNs,
     /// The snapshot that last showed it.
     pub(super) snapshot: u64,
+    /// See [`Process::reaping`]: of whoever has reaped a child.
+    pub(super) reaping: Option<Box<Reaping>>,
     /// What only few have.
     pub(super) more: More,
 }
 
-/// What most processes never have: what they reaped and adopted, how somebody stops them, what was looked up. It takes
+/// What a process has reaped, since its program began.
+#[derive(Clone, Debug, Default)]
+pub struct Reaping {
+    /// How many children were released while they were its own.
+    pub count: u64,
+    /// One of them was a child that it had adopted: it waits for any child, sooner or later.
+    pub adopted: bool,
+    /// When it last reaped a child, be it in a program before.
+    pub last: BootNs,
+    /// The longest that it has let a zombie wait.
+    pub slowest: Span,
+    /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
+    /// was reaped.
+    pub(super) latest: Option<(BootNs, BootNs)>,
+}
+
+/// Of a process that has reaped nobody.
+static NOBODY: Reaping = Reaping { count: 0, adopted: false, last: BootNs::ZERO, slowest: Span::ZERO, latest: None };
+
+/// What most processes never have: how they came to their parent, how somebody stops them, what was looked up. It takes
 /// memory once something of it is written.
 #[derive(Clone, Debug)]
 pub struct Rare {
     /// Its ptrace tracer. For a living process this can be a second old: no event shows that a tracer attaches.
     pub tracer: Option<TaskRef>,
     /// How it came to its parent, if not by birth.
-    pub adoption: Option<Adoption>,
-    /// How many children were released while they were its own, since its program began.
-    pub reaped: u64,
-    /// Its program has reaped a child that it had adopted: it waits for any child, sooner or later.
-    pub reaps_orphans: bool,
-    /// When it last reaped a child.
-    pub reaped_at: BootNs,
-    /// The longest that its program has let a zombie wait before it reaped it.
-    pub slowest_reap: Span,
-    /// Of the children that it has waited for, the one that became its child last: when that was, and when the child
-    /// was reaped.
-    pub(super) latest_reaped: Option<(BootNs, BootNs)>,
+    pub adoption: Option<Box<Adoption>>,
     /// The program that its parent ran when it started it, if the parent has executed another one since.
     pub started_by: Option<Comm>,
     /// The last look at it, and when.
@@ -134,8 +143,6 @@ pub struct Rare {
     pub(super) call: Option<Box<LastCall>>,
     /// Once it has ended: the signal that ended it, or that it had handled a moment before.
     pub(super) ended_by: Option<Arc<Cause>>,
-    /// The children of it that ended last.
-    pub(super) ended_children: Vec<EndOfChild>,
     /// Signals to it that were lost, by their number.
     pub(super) overflows: Vec<Overflow>,
     /// Blocked signals that are pending for an init: the kernel may drop them later.
@@ -150,11 +157,6 @@ pub struct Rare {
 static NOTHING: Rare = Rare {
     tracer: None,
     adoption: None,
-    reaped: 0,
-    reaps_orphans: false,
-    reaped_at: BootNs::ZERO,
-    slowest_reap: Span::ZERO,
-    latest_reaped: None,
     started_by: None,
     look: None,
     state_since: BootNs::ZERO,
@@ -172,7 +174,6 @@ static NOTHING: Rare = Rare {
     raised_in_vain: None,
     call: None,
     ended_by: None,
-    ended_children: Vec::new(),
     overflows: Vec::new(),
     pending: Vec::new(),
     missing: None,
@@ -193,6 +194,11 @@ impl Deref for Process {
 }
 
 impl Process {
+    /// What it has reaped.
+    pub fn reaping(&self) -> &Reaping {
+        self.reaping.as_deref().unwrap_or(&NOBODY)
+    }
+
     /// To write something of it.
     pub(super) fn rare(&mut self) -> &mut Rare {
         self.more.0.get_or_insert_with(|| Box::new(NOTHING.clone()))
@@ -313,6 +319,7 @@ impl Process {
             named_at: BootNs::ZERO,
             args_at: BootNs::ZERO,
             snapshot: 0,
+            reaping: None,
             more: More::default(),
         }
     }
@@ -388,9 +395,11 @@ impl Process {
         self.threads = 1;
         // `de_thread()`
         self.exit_signal = Signal::CHLD.0.into();
+        if let Some(reaping) = &mut self.reaping {
+            **reaping = Reaping { last: reaping.last, ..Reaping::default() };
+        }
         if let Some(rare) = self.some_rare() {
             (rare.runs_for, rare.raised_in_vain) = (None, None);
-            (rare.reaped, rare.reaps_orphans, rare.slowest_reap, rare.latest_reaped) = (0, false, Span::ZERO, None);
             // Handlers do not survive an exec.
             rare.merged = None;
         }
@@ -463,7 +472,10 @@ impl Process {
 
     /// How it came to its present parent, if not by birth.
     pub fn present_adoption(&self) -> Option<Adoption> {
-        self.adoption.filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key))
+        self.adoption
+            .as_deref()
+            .copied()
+            .filter(|adoption| self.parent.is_some_and(|parent| parent.key == adoption.to.key))
     }
 
     /// Since when its present parent is its parent.

@@ -57,7 +57,7 @@ impl World {
         if is_watcher(process.comm.bytes()) {
             let client = self.parent(key).filter(|parent| words_of_run(&parent.args).is_some());
             let runs_for = client.map(|client| client.key);
-            if let Some(process) = self.processes.get_mut(&key) {
+            if let Some(process) = self.processes.get_mut(key) {
                 process.rare().runs_for = runs_for;
             }
             return;
@@ -100,7 +100,7 @@ impl World {
         // With two of them, it cannot be known which one it was.
         let (Some(init), None) = (its.next().map(|init| init.key), its.next()) else { return };
         let client = process.identity();
-        if let Some(init) = self.processes.get_mut(&init) {
+        if let Some(init) = self.processes.get_mut(init) {
             init.rare().entry =
                 Some(Box::new(Entry { client, way: Way::Run, is_alone: true, ended: Some((at, status, seq)) }));
         }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::World;
 use crate::{
     event::{Adopter, Event, EventKind, Exit, Fork, TaskInfo},
+    ident::ProcKey,
     story::{after_boot, born, born_in, end, key, task},
     time::{BootNs, Seq, Span},
 };
@@ -53,6 +54,16 @@ fn a_chain_in_which_every_other_process_hands_its_child_to_a_subreaper() {
         let ends = (2..n).step_by(2).map(|pid| exit(end(pid, pid - 1, Adopter::Subreaper(task(pid - 1)))));
         chain(n).into_iter().chain(ends).collect()
     });
+}
+
+#[test]
+fn processes_of_one_pid_each_older_than_the_one_before() {
+    let (mut world, mut changes) = (World::default(), Vec::new());
+    for seq in 0..1_000 {
+        let task = TaskInfo { key: ProcKey { start: after_boot(2_000 - seq), tgid: 7 }, ..born(7, 1) };
+        world.apply(&Event { at: after_boot(3_000 + seq), cpu: 0, kind: fork(task) }, Seq(seq), &mut changes);
+    }
+    assert!(world.process_count() < 20, "{} processes", world.process_count());
 }
 
 #[test]

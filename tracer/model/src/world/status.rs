@@ -15,7 +15,7 @@ impl World {
             return;
         }
         self.know(awaited.task.key, turn);
-        if let Some(process) = self.processes.get_mut(&awaited.task.key) {
+        if let Some(process) = self.processes.get_mut(awaited.task.key) {
             process.rare().awaited = Some(Box::new(awaited));
         }
     }

@@ -45,7 +45,7 @@ impl World {
         let former = self.former(target, &request.sender).filter(|_| request.killer == Killer::Process);
         let ancestors = self.ancestors(request.sender.key);
         let request = Request { ancestors, asked_by: asked_by.to_vec(), former, ..request };
-        let Some(process) = self.processes.get_mut(&target) else { return };
+        let Some(process) = self.processes.get_mut(target) else { return };
         let stop = process.rare().stop.get_or_insert_default();
         if let Some(meaning) = meaning {
             stop.note(request, meaning);
@@ -164,13 +164,13 @@ impl World {
             asked_at: last.map(|asked| asked.at).unwrap_or_default(),
             is_told: last.is_none() && process.heard_since(process.key.start),
             is_outsider: process.roles.outsider,
-            left_by: process.adoption.map(|adoption| adoption.from),
+            left_by: process.adoption.as_deref().map(|adoption| adoption.from),
         })
     }
 
     /// A process executes a program: if it was asked to stop, another one than that now runs.
     pub(super) fn note_executed(&mut self, key: ProcKey, at: BootNs, before: &Args) {
-        let Some(process) = self.processes.get_mut(&key) else { return };
+        let Some(process) = self.processes.get_mut(key) else { return };
         if process.stop.is_none() {
             return;
         }

@@ -37,7 +37,7 @@ impl World {
         let Some(signal) = row.status.stopped().filter(|_| row.tracer.is_none() && !row.leader_dead) else {
             return false;
         };
-        let Some(process) = self.processes.get_mut(&row.task.key).filter(|process| process.stopped.is_none()) else {
+        let Some(process) = self.processes.get_mut(row.task.key).filter(|process| process.stopped.is_none()) else {
             return false;
         };
         let Turn { at, seq, .. } = *turn;
@@ -64,7 +64,7 @@ impl World {
             Sender::Process(sender) => self.ancestors(sender.key),
             Sender::Kernel(_) | Sender::Unknown => Vec::new(),
         };
-        if let Some(process) = self.processes.get_mut(&target.key) {
+        if let Some(process) = self.processes.get_mut(target.key) {
             process.rare().stopped = Some(Box::new(Stopped { signal, sender, ancestors, at, seq, was_found: false }));
         }
         false

@@ -52,7 +52,7 @@ impl World {
         {
             return;
         }
-        let Some(process) = self.processes.get_mut(&waiting.target.key) else { return };
+        let Some(process) = self.processes.get_mut(waiting.target.key) else { return };
         let process = process.rare();
         let is_same = |known: &&mut Waiting| (known.signal, known.target.tid) == (waiting.signal, waiting.target.tid);
         if let Some(known) = process.waiting.iter_mut().find(is_same) {

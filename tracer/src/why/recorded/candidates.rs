@@ -197,7 +197,8 @@ impl Candidates {
             },
             Of::Program => return,
         };
-        let parents = [process.parent.map(|parent| parent.key), process.adoption.map(|adoption| adoption.from.key)];
+        let parents =
+            [process.parent.map(|parent| parent.key), process.adoption.as_deref().map(|adoption| adoption.from.key)];
         let process = process.identity();
         let new = Seen { process, parents, unit, ended: None, is_found: false };
         let one = self.all.entry(process.key).or_insert(new);

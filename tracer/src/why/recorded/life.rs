@@ -158,7 +158,7 @@ impl Life {
         parents.push(Parent {
             at,
             parent: process.parent.map(|parent| world.identity(parent.key)),
-            adoption: process.adoption.map(|Adoption { from, class, known, .. }| (from, class, known)),
+            adoption: process.adoption.as_deref().map(|adoption| (adoption.from, adoption.class, adoption.known)),
         });
         Self {
             process: process.clone(),

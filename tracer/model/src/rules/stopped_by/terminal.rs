@@ -83,7 +83,7 @@ pub(super) fn found(world: &World, key: ProcKey, seq: Seq) -> Option<Finding> {
 /// Whether the end of the terminal, or what came of it, has made it a child of its present parent.
 fn was_left(process: &Process, asked: &OfTerminal) -> bool {
     let is_leader = |left: &Identity| asked.hung_up_by.is_some_and(|by| by.key == left.key);
-    process.adoption.is_some_and(|adoption| adoption.at >= asked.at || is_leader(&adoption.from))
+    process.adoption.as_deref().is_some_and(|adoption| adoption.at >= asked.at || is_leader(&adoption.from))
 }
 
 /// The exit code by which a program says that a signal has ended it.

@@ -113,7 +113,7 @@ impl Blame {
 /// Whether a parent was seen to wait for others like this one, be it late: then nobody knows that it never does.
 fn waits_late(world: &World, zombie: &Process, parent: &Process) -> bool {
     match (zombie.present_adoption(), zombie.death()) {
-        (Some(_), _) => parent.reaps_orphans,
+        (Some(_), _) => parent.reaping().adopted,
         (None, Some(death)) => is_swept(world, zombie, death, parent),
         (None, None) => false,
     }
@@ -122,7 +122,7 @@ fn waits_late(world: &World, zombie: &Process, parent: &Process) -> bool {
 /// Whether a parent reaps now and then, and was seen to let a zombie wait for long enough that this one is none that it
 /// has forgotten.
 pub(in crate::rules) fn is_swept(world: &World, zombie: &Process, death: &Death, parent: &Process) -> bool {
-    parent.slowest_reap >= LATE && world.now() - zombie.owed_since(death) <= parent.slowest_reap * TOLERATED
+    parent.reaping().slowest >= LATE && world.now() - zombie.owed_since(death) <= parent.reaping().slowest * TOLERATED
 }
 
 /// Who reaps so long after the end does not do that at each SIGCHLD. A release can be reported a second late.

@@ -62,7 +62,7 @@ fn reaping_heir(world: &World, key: ProcKey) -> Option<&Process> {
         process = world.parent(process.key).filter(|parent| parent.pid_ns == pid_ns)?;
         if process.death().is_none() && (process.roles.init || process.roles.subreaper) {
             let is_init = || str::from_utf8(process.comm.bytes()).is_ok_and(is_init);
-            return (process.reaps_orphans || is_init()).then_some(process);
+            return (process.reaping().adopted || is_init()).then_some(process);
         }
     }
 }

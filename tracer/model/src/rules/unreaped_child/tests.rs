@@ -336,7 +336,7 @@ fn another_program_need_not_reap_as_the_one_before_did() {
     story.fork(born_in(ns, 11, 2, 10)).fork(born_in(ns, 12, 3, 11));
     story.exit(end(11, 10, Adopter::NamespaceInit(task(10)))).free(11).wait(20, &[(12, b'S', 10)]);
     story.exit(end(12, 10, Adopter::None)).free(12);
-    assert!(story.world().get(key(10)).unwrap().reaps_orphans);
+    assert!(story.world().get(key(10)).unwrap().reaping().adopted);
     story.exec(10, "java");
     story.fork(born_in(ns, 13, 4, 10)).fork(born_in(ns, 14, 5, 13));
     story.exit(end(13, 10, Adopter::NamespaceInit(task(10)))).wait(20, &[(14, b'S', 10), (13, b'Z', 10)]);

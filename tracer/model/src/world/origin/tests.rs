@@ -10,7 +10,7 @@ use crate::{
     signal::{Aim, Place, Signal, Terminal},
     story::{MS, Story, args, born, born_in, end, key, kill, task},
     thresholds::Thresholds,
-    time::Span,
+    time::{BootNs, Span},
 };
 
 /// `bash` (2) with `main` (10) and its workers (11, 12); `systemd` (3) beside them. No stop is too slow.
@@ -477,4 +477,22 @@ fn a_key_is_told_with_its_terminal_whose_session_it_is_and_who_handled_it() {
     let note = "process group 10 in the foreground of /dev/pts/7, of the session of bash (pid 2): 3 processes; \
                 main (pid 10) handled it.";
     assert!(finding.message().contains(note), "{}", finding.message());
+}
+
+/// As many parents as are remembered, thrice, in memory for a third of them: of the first, it is not known any more.
+#[test]
+fn of_very_many_parents_those_count_whose_children_ended_last() {
+    let mut story = Story::new();
+    let most = 3 * super::Ends::MOST_PARENTS as u32;
+    for parent in (2..).take(most as usize) {
+        let child = parent + most;
+        story.fork(born(parent, 1)).fork(born(child, parent)).exit(end(child, parent, Adopter::None));
+    }
+    let world = story.world();
+    let last = key(most + 1);
+    assert_eq!(world.ends.of(last).len(), 1);
+    assert!(world.ends.recent.len() + world.ends.older.len() <= 2 * super::Ends::MOST_PARENTS);
+    assert!(world.ends.of(key(2)).is_empty());
+    assert!(world.has_lost_child_since(key(2), BootNs::ZERO));
+    assert!(!world.has_lost_child_since(key(2), world.now()));
 }
