@@ -59,32 +59,6 @@ impl Folder {
     /// # Errors
     /// If the folder is something else, and what the file system says.
     pub(super) fn open(root: &Path, host: &str, boot_id: &str, began_ns: i64) -> Result<Self> {
-        let mark = root.join(MARK);
-        let cannot = || format!("cannot make a lake of {}", file_name(root));
-        match as_caller(|| fs::read(&mark)) {
-            Ok(said) => {
-                let version = serde_json::from_slice::<Mark>(&said).map(|mark| mark.lake);
-                ensure!(
-                    version.as_ref().is_ok_and(|&version| version == VERSION),
-                    "{} is a lake of another version than {VERSION}; use the program that made it, or another folder",
-                    file_name(root)
-                );
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let is_other = as_caller(|| match fs::read_dir(root) {
-                    Ok(mut entries) => Ok(entries.next().is_some()),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                    Err(error) => Err(error),
-                });
-                if is_other.with_context(cannot)? {
-                    bail!("{} holds something, and is no lake; name a new folder, or a lake", file_name(root));
-                }
-                as_caller(|| make_folder(root)).with_context(cannot)?;
-                let said = serde_json::to_vec(&Mark { lake: VERSION }).with_context(cannot)?;
-                place(&mark, |mut file| io::Write::write_all(&mut file, &said)).with_context(cannot)?;
-            }
-            Err(error) => return Err(error).with_context(cannot),
-        }
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-.".contains(letter);
         let plain: String = host.chars().map(|letter| if is_plain(letter) { letter } else { '-' }).take(NAME).collect();
         let digest = Sha256::digest(host);
@@ -92,6 +66,7 @@ impl Folder {
         // Two hosts can have names that differ only in what is not plain.
         let host = format!("{plain}-{:02x}{:02x}-", digest[1], digest[2]);
         let stem = format!("{host}{boot}-{began_ns}");
+        open(root, &stem)?;
         Ok(Self { root: root.to_owned(), bucket: format!("b{:x}", digest[0] >> 4), host, stem, written: Vec::new() })
     }
 
@@ -161,6 +136,41 @@ impl Folder {
     }
 }
 
+/// Opens a lake, or makes one in a new or empty folder. Several hosts may do so at once.
+fn open(root: &Path, stem: &str) -> Result<()> {
+    let cannot = || format!("cannot make a lake of {}", file_name(root));
+    let mark = root.join(MARK);
+    let is_marked = || match as_caller(|| fs::read(&mark)) {
+        Ok(said) => Ok(Some(said)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let mut said = is_marked().with_context(cannot)?;
+    if said.is_none() {
+        // A mark that somebody else is about to place, too, is no sign of anything else.
+        let is_other = |path: &PathBuf| !path.file_name().unwrap_or_default().to_string_lossy().contains(MARK);
+        let is_other = as_caller(|| Ok::<_, io::Error>(entries(root)?.iter().any(is_other))).with_context(cannot)?;
+        if !is_other {
+            as_caller(|| make_folder(root)).with_context(cannot)?;
+            let content = serde_json::to_vec(&Mark { lake: VERSION }).with_context(cannot)?;
+            let unfinished = root.join(format!(".{MARK}-{stem}.part"));
+            place_by(&unfinished, &mark, |mut file| io::Write::write_all(&mut file, &content)).with_context(cannot)?;
+        }
+        // Somebody else can have made it meanwhile, and written to it.
+        said = is_marked().with_context(cannot)?;
+    }
+    let Some(said) = said else {
+        bail!("{} holds something, and is no lake; name a new folder, or a lake", file_name(root));
+    };
+    let version = serde_json::from_slice::<Mark>(&said).map(|mark| mark.lake);
+    ensure!(
+        version.as_ref().is_ok_and(|&version| version == VERSION),
+        "{} is a lake of another version than {VERSION}; use the program that made it, or another folder",
+        file_name(root)
+    );
+    Ok(())
+}
+
 /// What is in a folder; nothing, if it is not there.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(folder) {
@@ -178,12 +188,15 @@ fn make_folder(path: &Path) -> io::Result<()> {
 pub(super) fn place(path: &Path, write: impl FnOnce(fs::File) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Engines skip names that begin like this, too. DuckDB does not, but looks for those that end in `.parquet`.
-    let unfinished = path.with_file_name(format!(".{name}.part"));
-    let file = file::create(&unfinished, true)?;
+    place_by(&path.with_file_name(format!(".{name}.part")), path, write)
+}
+
+fn place_by(unfinished: &Path, path: &Path, write: impl FnOnce(fs::File) -> io::Result<()>) -> io::Result<()> {
+    let file = file::create(unfinished, true)?;
     let written = file.try_clone().and_then(write).and_then(|()| file.sync_all());
-    written.and_then(|()| file::rename(&unfinished, path)).inspect_err(|_| {
+    written.and_then(|()| file::rename(unfinished, path)).inspect_err(|_| {
         // What cannot be removed either is replaced by the next.
-        let _ = file::remove(&unfinished);
+        let _ = file::remove(unfinished);
     })
 }
 

@@ -157,3 +157,40 @@ fn names_without_end_are_bounded_and_all_signals_are_counted() {
     assert!(signals.len() < 1_100, "{}", signals.len());
     assert_eq!(signals.iter().max(), Some(&(5_000 - 1_024)));
 }
+
+#[test]
+fn many_hosts_make_one_lake_at_once() {
+    let row = |host: i64| LossRow {
+        time: Micros(NOON),
+        time_ns: NOON,
+        until_ns: NOON,
+        host: format!("host{host}"),
+        boot_id: String::new(),
+        place: "ring",
+        kind: "signals",
+        records: Some(host),
+    };
+    for _ in 0..20 {
+        let folder = TempDir::new().unwrap();
+        let lake = folder.path().join("lake");
+        let (lake, start) = (&lake, &std::sync::Barrier::new(8));
+        std::thread::scope(|scope| {
+            let hosts: Vec<_> = (0..8)
+                .map(|host| {
+                    scope.spawn(move || {
+                        start.wait();
+                        let mut folder =
+                            Folder::open(lake, &format!("host{host}"), "", 0).map_err(|error| format!("{error:#}"))?;
+                        let mut part = files::Part::of("losses");
+                        part.put(&mut folder, (NOON, NOON), row(host)).unwrap();
+                        part.save(&mut folder).map_err(|error| error.to_string())
+                    })
+                })
+                .collect();
+            for host in hosts {
+                assert_eq!(host.join().unwrap(), Ok(()));
+            }
+        });
+        assert_eq!(std::fs::read_dir(lake).unwrap().count(), 2, "the mark and one table");
+    }
+}
