@@ -36,7 +36,8 @@ pub struct Options {
     /// Only for that architecture [default: for each].
     #[arg(long)]
     arch: Option<Arch>,
-    /// Then install, load and run all of it, and build it again in another folder, which must give the same (as root).
+    /// Then install, load, boot and run all of it, and build it again in another folder, which must give the same (as
+    /// root).
     #[arg(long)]
     check: bool,
 }

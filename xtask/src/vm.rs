@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, ExitCode, Stdio},
     time::Duration,
 };
@@ -116,9 +116,36 @@ pub fn run(series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seconds: u64) -> 
 /// standard output as it comes; the last lines are one for each kernel.
 fn boot_all(arch: Arch, series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seconds: u64) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    let Downloads { folder, machine, kernels } = Downloads::get(&workspace, arch, series)?;
+    let downloads = Downloads::get(&workspace, arch, series)?;
     setup::toolchain(&workspace, None)?;
     let binaries = Binaries::build(&workspace, arch)?;
+    boot_each(downloads, jobs, seconds, |machine, jobs| binaries.image(machine, jobs))
+}
+
+/// Boots a kernel on which a package is installed: what is below that folder is where it belongs, and the job runs.
+pub fn boot_installed(workspace: &Workspace, arch: Arch, series: &str, package: &Path, job: &Job) -> Result<ExitCode> {
+    const SECONDS: u64 = 600;
+    let downloads = Downloads::get(workspace, arch, &[series.to_owned()])?;
+    boot_each(
+        downloads,
+        |_| vec![job.clone()],
+        SECONDS,
+        |machine, jobs| {
+            let mut image = rooted(machine, "/usr/bin/tracer", jobs)?;
+            image.add_tree(package)?;
+            Ok(image)
+        },
+    )
+}
+
+/// Boots each kernel on what is made for its jobs.
+fn boot_each(
+    downloads: Downloads,
+    jobs: impl Fn(&str) -> Vec<Job>,
+    seconds: u64,
+    image: impl Fn(&Machine, &[Job]) -> Result<image::Image>,
+) -> Result<ExitCode> {
+    let Downloads { folder, machine, kernels } = downloads;
     // Several may be at work at a time.
     let initrd = folder.join(format!("initramfs-{}.cpio", process::id()));
 
@@ -126,7 +153,7 @@ fn boot_all(arch: Arch, series: &[String], jobs: impl Fn(&str) -> Vec<Job>, seco
     for kernel in &kernels {
         let Kernel { series, version, vmlinuz } = kernel;
         let jobs = jobs(series);
-        fs::write(&initrd, binaries.image(&machine, &jobs)?.finish())
+        fs::write(&initrd, image(&machine, &jobs)?.finish())
             .with_context(|| format!("cannot write {}", initrd.display()))?;
         println!("vm: booting {series} ({version})");
         let log = folder.join(format!("{series}.log"));
@@ -213,11 +240,7 @@ impl Binaries {
     /// The root file system. The tests look for the programs in the folder above their own.
     fn image(&self, machine: &Machine, jobs: &[Job]) -> Result<image::Image> {
         let Self { programs, tests } = self;
-        let mut image = image::Image::default();
-        let jobs: String = jobs.iter().map(Job::script).collect();
-        let script = job::exports(|name| env::var(name).ok()) + &jobs;
-        image.add("/init", 0o755, include_str!("vm/init.sh").replace("@JOBS@", &script).as_bytes())?;
-        image.add_file("/bin/busybox", &machine.busybox)?;
+        let mut image = rooted(machine, "/target/release/tracer", jobs)?;
         for (name, path) in programs {
             image.add_program(&format!("/target/release/{name}"), path)?;
         }
@@ -229,6 +252,17 @@ impl Binaries {
         }
         Ok(image)
     }
+}
+
+/// A root file system in which the jobs run: its first process, which starts tracer from there, and a shell.
+fn rooted(machine: &Machine, tracer: &str, jobs: &[Job]) -> Result<image::Image> {
+    let mut image = image::Image::default();
+    let jobs: String = jobs.iter().map(Job::script).collect();
+    let script = job::exports(|name| env::var(name).ok()) + &jobs;
+    let init = include_str!("vm/init.sh").replace("@TRACER@", tracer).replace("@JOBS@", &script);
+    image.add("/init", 0o755, init.as_bytes())?;
+    image.add_file("/bin/busybox", &machine.busybox)?;
+    Ok(image)
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! `cargo xtask dist --check`: what was made is installed, loaded and run, here and without leaving anything behind, and
 //! made once more elsewhere.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
@@ -11,6 +15,7 @@ use crate::{
     arch::Arch,
     process::{cargo, is_root, on_path, read, run},
     toolchain,
+    vm::{self, Job},
 };
 
 mod docker;
@@ -29,6 +34,7 @@ pub fn check(plan: &Plan, archs: &[Arch]) -> Result<()> {
         names_no_path(plan, arch)?;
         in_an_empty_root(plan, arch, &program)?;
         package(plan, arch)?;
+        booted(plan, arch)?;
         if arch == Arch::host()? {
             for_whoever_called(&program)?;
             docker::check(plan, arch)?;
@@ -108,6 +114,19 @@ fn package(plan: &Plan, arch: Arch) -> Result<()> {
     let left = read(Command::new("find").arg(root).args(["-name", "*tracer*"]))?;
     ensure!(left.is_empty(), "after a purge there is still: {left}");
     println!("check: {}: the package installs and purges", arch.name());
+    Ok(())
+}
+
+/// Boots a kernel with the package's files, as Debian has it for that architecture. The agent runs as the unit starts
+/// it, and tells of a leak.
+fn booted(plan: &Plan, arch: Arch) -> Result<()> {
+    const SERIES: &str = "6.12";
+    let root = TempDir::new_in(&plan.scratch).context("cannot create a root for a machine")?;
+    run(Command::new("dpkg-deb").arg("--extract").arg(plan.folder.join(deb::file(arch))).arg(root.path()))?;
+    let job = Job::Script("agent", include_str!("check/booted.sh"));
+    let code = vm::boot_installed(&plan.workspace, arch, SERIES, root.path(), &job)?;
+    ensure!(code == ExitCode::SUCCESS, "{}: the agent of the package does not work on {SERIES}", arch.name());
+    println!("check: {}: on {SERIES}, the agent of the package tells of a leak", arch.name());
     Ok(())
 }
 

@@ -55,6 +55,15 @@ impl Image {
         Ok(())
     }
 
+    /// Adds what is in a folder, at its place in there.
+    pub fn add_tree(&mut self, folder: &Path) -> Result<()> {
+        for path in read(Command::new("find").arg(folder).args(["-type", "f"]))?.lines() {
+            let place = Path::new(path).strip_prefix(folder).context("it is in the folder")?;
+            self.add_file(&place.to_string_lossy(), Path::new(path))?;
+        }
+        Ok(())
+    }
+
     /// The whole archive.
     pub fn finish(mut self) -> Vec<u8> {
         self.header("TRAILER!!!", 0, 0);

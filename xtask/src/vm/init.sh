@@ -21,7 +21,7 @@ ip link set lo up
 # Up to 5.10 the memory of maps is charged to it.
 ulimit -l unlimited
 
-export TRACER_BIN=/target/release/tracer
+export TRACER_BIN=@TRACER@
 # Tests that do much do less.
 export TRACER_TESTS_EMULATED=1
 echo "vm: doctor begins on $(uname -r)"
