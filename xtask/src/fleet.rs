@@ -17,6 +17,8 @@ use crate::{
     workspace::{PACKAGES, Workspace},
 };
 
+mod spark;
+
 /// Its manifest, below the top of the checkout.
 const MANIFEST: &str = "tracer-fleet/Cargo.toml";
 /// The recordings that are the beginnings of days, below the top of the checkout.
@@ -34,6 +36,9 @@ pub struct Options {
     /// Check the formatting of tracer-fleet, lint and test it, and measure nothing.
     #[arg(long)]
     check: bool,
+    /// Compare all answers, row for row, with those of Spark on a cluster that loses a worker, and measure nothing.
+    #[arg(long, conflicts_with = "check")]
+    spark: bool,
     /// How many hosts the lake has; a tenth and a hundredth of them are measured first.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     hosts: u32,
@@ -50,7 +55,11 @@ pub fn fleet(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     // What the tests and the lakes are made with.
     run(cargo(&workspace).arg("build").args(PACKAGES).arg("--bins"))?;
-    if options.check { check(&workspace) } else { measure(&workspace, options) }?;
+    match options {
+        Options { check: true, .. } => check(&workspace),
+        Options { spark: true, .. } => compare(&workspace, options),
+        _ => measure(&workspace, options),
+    }?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,11 +78,37 @@ fn check(workspace: &Workspace) -> Result<()> {
     run(of_fleet(workspace, "test").arg("--locked").env("TRACER_BIN", workspace.tested("tracer")))
 }
 
-fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
-    let Options { hosts, days, ref output, .. } = *options;
+/// See [`spark`].
+fn compare(workspace: &Workspace, options: &Options) -> Result<()> {
+    let Options { hosts, days, .. } = *options;
+    let folder = folder(workspace, options)?;
     run(of_fleet(workspace, "build").arg("--locked"))?;
-    let folder = output.clone().unwrap_or_else(|| workspace.target.join("fleet-lakes"));
+    let (lake, _) = made(workspace, &folder, hosts, days)?;
+    spark::compare(workspace, &lake, &program(workspace), &questions(workspace)?)
+}
+
+/// Where the lakes are.
+fn folder(workspace: &Workspace, options: &Options) -> Result<PathBuf> {
+    let folder = options.output.clone().unwrap_or_else(|| workspace.target.join("fleet-lakes"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    folder.canonicalize().with_context(|| format!("cannot find {}", folder.display()))
+}
+
+/// tracer-fleet itself.
+fn program(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("fleet/debug/tracer-fleet")
+}
+
+/// The questions that have a name.
+fn questions(workspace: &Workspace) -> Result<Vec<String>> {
+    let listed = read(Command::new(program(workspace)).arg("questions"))?;
+    Ok(listed.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect())
+}
+
+fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
+    let Options { hosts, days, .. } = *options;
+    let folder = folder(workspace, options)?;
+    run(of_fleet(workspace, "build").arg("--locked"))?;
     let steps = [hosts / 100, hosts / 10, hosts].into_iter().filter(|&hosts| hosts > 0);
     let lakes = steps.map(|hosts| lake(workspace, &folder, hosts, days)).collect::<Result<Vec<_>>>()?;
     let processors = std::thread::available_parallelism()?.get();
@@ -85,20 +120,24 @@ fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Makes a lake, asks it all questions, and prints the figures.
-fn lake(workspace: &Workspace, folder: &Path, hosts: u32, days: u32) -> Result<Value> {
+/// A lake, which is made if it is not there, and what making it said.
+fn made(workspace: &Workspace, folder: &Path, hosts: u32, days: u32) -> Result<(PathBuf, Map<String, Value>)> {
     let lake = folder.join(format!("{hosts}x{days}"));
     let made = folder.join(format!("{hosts}x{days}.json"));
-    let maker = workspace.tested("fleet");
     if !made.exists() {
         // Half a lake is made anew.
         let _ = fs::remove_dir_all(&lake);
-        let mut make = Command::new(&maker);
+        let mut make = Command::new(workspace.tested("fleet"));
         make.arg("make").args([hosts, days].map(|number| number.to_string())).arg(&lake);
         make.args(recordings(workspace)?);
         fs::write(&made, read(&mut make)?)?;
     }
-    let mut figures: Map<String, Value> = serde_json::from_str(&fs::read_to_string(&made)?)?;
+    Ok((lake, serde_json::from_str(&fs::read_to_string(&made)?)?))
+}
+
+/// Makes a lake, asks it all questions, and prints the figures.
+fn lake(workspace: &Workspace, folder: &Path, hosts: u32, days: u32) -> Result<Value> {
+    let (lake, mut figures) = made(workspace, folder, hosts, days)?;
     let number =
         |name: &str| figures.get(name).and_then(Value::as_f64).with_context(|| format!("fleet make says no {name}"));
     let host_days = f64::from(hosts) * f64::from(days);
@@ -106,26 +145,24 @@ fn lake(workspace: &Workspace, folder: &Path, hosts: u32, days: u32) -> Result<V
     let verdict = if bytes <= TARGET_BYTES as f64 { "meets" } else { "MISSES" };
     println!("{hosts} hosts, {days} days: {files} files; {:.0} KiB a host-day ({verdict} 2 MiB)", bytes / 1024.0);
     println!("  written in {seconds:.1} s, by all processors");
-    let program = workspace.target.join("fleet/debug/tracer-fleet");
-    let listed = read(Command::new(&program).arg("questions"))?;
-    let mut questions = Map::new();
-    for question in listed.lines().filter_map(|line| line.split(' ').next()) {
+    let mut answers = Map::new();
+    for question in questions(workspace)? {
         let ask = || -> Result<f64> {
             let began = Instant::now();
-            let mut command = Command::new(&program);
-            command.args(["query", question]).arg(&lake).args(["--since", &last_day(&lake)?]);
+            let mut command = Command::new(program(workspace));
+            command.args(["query", &question]).arg(&lake).args(["--since", &last_day(&lake)?]);
             run(command.stdout(Stdio::null()))?;
             Ok(began.elapsed().as_secs_f64())
         };
-        run(Command::new(&maker).arg("forget").arg(&lake))?;
+        run(Command::new(workspace.tested("fleet")).arg("forget").arg(&lake))?;
         let cold = ask()?;
         let warm = (0..AGAIN).map(|_| ask()).collect::<Result<Vec<_>>>()?;
         let warm = warm.into_iter().fold(f64::INFINITY, f64::min);
         let verdict = if cold <= TARGET_SECONDS { "meets" } else { "MISSES" };
         println!("  {question}: {cold:.2} s, and {warm:.2} s again ({verdict} {TARGET_SECONDS} s)");
-        questions.insert(question.to_owned(), json!({ "cold_s": cold, "warm_s": warm }));
+        answers.insert(question, json!({ "cold_s": cold, "warm_s": warm }));
     }
-    figures.extend([("hosts".to_owned(), hosts.into()), ("questions".to_owned(), questions.into())]);
+    figures.extend([("hosts".to_owned(), hosts.into()), ("questions".to_owned(), answers.into())]);
     Ok(figures.into())
 }
 
