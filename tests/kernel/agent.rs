@@ -206,11 +206,8 @@ fn server() -> (u16, Receiver<(String, Value)>) {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.expect("a connection"));
-            let mut head = String::new();
-            while !head.ends_with("\r\n\r\n") {
-                stream.read_line(&mut head).expect("a head");
-            }
-            let body = body_of(&mut stream, &head);
+            let head = head_of(&mut stream).expect("a head");
+            let body = body_of(&mut stream, &head).expect("a body");
             write!(stream.get_mut(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("it waits");
             // The test may have ended.
             let _ = posted.send((head, serde_json::from_slice(&body).expect("JSON")));
@@ -219,13 +216,21 @@ fn server() -> (u16, Receiver<(String, Value)>) {
     (port, posts)
 }
 
-/// Reads the body of a request.
-fn body_of(stream: &mut BufReader<TcpStream>, head: &str) -> Vec<u8> {
+/// Reads the head of a request, unless the connection ends before.
+fn head_of(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        stream.read_line(&mut head).ok().filter(|&length| length > 0)?;
+    }
+    Some(head)
+}
+
+/// Reads the body of a request, likewise.
+fn body_of(stream: &mut BufReader<TcpStream>, head: &str) -> Option<Vec<u8>> {
     let length = head.to_lowercase().split_once("content-length: ").expect("a length").1.to_owned();
     let length = length.lines().next().and_then(|line| line.parse().ok()).expect("a number");
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).expect("a body");
-    body
+    stream.read_exact(&mut body).ok().map(|()| body)
 }
 
 /// A program is run as an ordinary user, and a server is told, with a signature.
@@ -303,8 +308,8 @@ impl Receives {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = BufReader::new(stream.expect("a connection"));
-                let mut head = String::new();
-                while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|length| length > 0) {}
+                // Whoever asks may have given up.
+                let Some(head) = head_of(&mut stream) else { continue };
                 let (manner, unanswered) = &mut *of_thread.lock().expect("nobody panics");
                 let status = match manner {
                     Manner::Silent | Manner::Rude => None,
@@ -313,8 +318,7 @@ impl Receives {
                     Manner::Takes => Some("200 OK"),
                 };
                 if let Some(status) = status {
-                    body_of(&mut stream, &head);
-                    // Whoever asks may have given up.
+                    let _ = body_of(&mut stream, &head);
                     let _ = write!(stream.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
                 }
                 if *manner == Manner::Silent {

@@ -7,6 +7,8 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread,
+    time::Instant,
 };
 
 use parquet::{
@@ -241,6 +243,48 @@ fn a_lake_grows_and_the_same_recording_is_in_it_once() {
     assert!(run(&["export", other, "--to", "lake", "-o", lake.to_str().unwrap()]).status.success());
     let all = files(&lake);
     assert!(first.iter().all(|file| all.contains(file)) && all.len() > first.len(), "{all:?}");
+}
+
+/// How many rows a whole file of a table has.
+fn rows(file: &Path) -> usize {
+    let reader = SerializedFileReader::new(fs::File::open(file).unwrap()).unwrap();
+    reader.into_iter().collect::<Result<Vec<Row>, _>>().unwrap().len()
+}
+
+#[test]
+fn a_lake_whose_writers_are_killed_at_any_moment_is_whole() {
+    let folder = TempDir::new().unwrap();
+    let (lake, other) = (folder.path().join("lake"), folder.path().join("other"));
+    let traces = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/traces/rules");
+    let recordings = ["slow-stop", "zombie-leak", "killed-by"].map(|rule| traces.join(format!("{rule}.fires.mcap")));
+    let export = |recording: &Path, lake: &Path| {
+        let mut export = tracer(&["export", recording.to_str().unwrap(), "--to", "lake", "-o", lake.to_str().unwrap()]);
+        export.stderr(Stdio::null()).spawn().unwrap()
+    };
+    let begun = Instant::now();
+    assert!(export(&recordings[0], &other).wait().unwrap().success());
+    let longest = begun.elapsed();
+    for round in 0..45 {
+        let mut writer = export(&recordings[round as usize % 3], &lake);
+        thread::sleep(longest * round / 40);
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        for file in if lake.exists() { files(&lake) } else { Vec::new() } {
+            match file.extension().and_then(|extension| extension.to_str()) {
+                Some("parquet") => assert!(rows(&file) > 0, "{file:?}"),
+                Some("part") => {}
+                _ => assert_eq!(file.file_name().unwrap(), "_lake.json"),
+            }
+        }
+    }
+    for lake in [&lake, &other] {
+        assert!(recordings.iter().all(|recording| export(recording, lake).wait().unwrap().success()));
+    }
+    let whole = |lake: &Path| -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = files(lake).into_iter().filter(|file| file.extension().is_none_or(|extension| extension != "part"));
+        files.map(|file| (file.strip_prefix(lake).unwrap().to_owned(), fs::read(&file).unwrap())).collect()
+    };
+    assert!(whole(&lake) == whole(&other), "{:?} and {:?}", files(&lake), files(&other));
 }
 
 #[test]
