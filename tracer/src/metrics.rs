@@ -123,8 +123,9 @@ impl Metrics {
         });
         let found =
             found.iter().map(|(&(rule, severity), &count)| (labels([("rule", rule), ("severity", severity)]), count));
+        let events = summary.events.iter().map(|(probed, &count)| (labels([("kind", probed.name())]), count));
         let counters = [
-            ("events", "Events by kind", by("kind", &summary.events)),
+            ("events", "Events by kind", events.collect()),
             ("events_dropped", "Events that were lost, by the place where they were", dropped(summary).collect()),
             ("signals_lost", "Signals that the kernel dropped, or whose siginfo it dropped", lost.collect()),
             (

@@ -169,7 +169,11 @@ impl Detector {
             }
             let topic = change.topic();
             for &i in &listeners[topic as usize] {
-                asked.note(world, rules, i, rules[i].check(world, change, seq), event.at, seq);
+                match rules[i].check(world, change, seq) {
+                    // Nearly always.
+                    Opinion::Quiet => {}
+                    opinion => asked.note(world, rules, i, opinion, event.at, seq),
+                }
             }
             if cfg!(debug_assertions) {
                 for rule in rules.iter().filter(|rule| !rule.topics().contains(&topic)) {
@@ -179,7 +183,7 @@ impl Detector {
             }
         }
         // Only when time passes, so that `due` has already named the processes to look at.
-        if event.kind == EventKind::Tick {
+        if matches!(event.kind, EventKind::Tick) {
             // All at once: at the end of time, whatever was to be asked later is due.
             for (i, key) in asked.rechecks.take_due(event.at) {
                 if is_missing(world, key) {

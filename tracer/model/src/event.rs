@@ -4,6 +4,8 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use tracer_common::RecordKind;
 
@@ -147,15 +149,15 @@ impl EventKind {
         }
     }
 
-    /// The word for the kinds that come from a probe, in `--events` and in the summary.
-    pub fn name(&self) -> Option<&'static str> {
+    /// What it is about, if it comes from a probe and `--events` has a word for it.
+    pub fn probed(&self) -> Option<Probed> {
         match self {
-            Self::Fork(_) => Some("fork"),
-            Self::Exec(_) => Some("exec"),
-            Self::Exit(_) => Some("exit"),
-            Self::Free(_) | Self::Reap(_) => Some("reap"),
-            Self::Signal(_) => Some("signal"),
-            Self::Deliver(_) => Some("deliver"),
+            Self::Fork(_) => Some(Probed::Fork),
+            Self::Exec(_) => Some(Probed::Exec),
+            Self::Exit(_) => Some(Probed::Exit),
+            Self::Free(_) | Self::Reap(_) => Some(Probed::Reap),
+            Self::Signal(_) => Some(Probed::Signal),
+            Self::Deliver(_) => Some(Probed::Deliver),
             Self::Start(_)
             | Self::Adopt(_)
             | Self::Notify(_)
@@ -184,6 +186,39 @@ impl EventKind {
             | Self::OutOfMemory(..)
             | Self::End(_) => None,
         }
+    }
+}
+
+/// What the probes tell of, by the words of `--events` and the summary, in the order of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "each has a kind of event")]
+pub enum Probed {
+    Deliver,
+    Exec,
+    Exit,
+    Fork,
+    Reap,
+    Signal,
+}
+
+impl Probed {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Exec => "exec",
+            Self::Exit => "exit",
+            Self::Fork => "fork",
+            Self::Reap => "reap",
+            Self::Signal => "signal",
+        }
+    }
+}
+
+impl fmt::Display for Probed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

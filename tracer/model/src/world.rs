@@ -4,7 +4,10 @@
 //! has no clock and does no I/O: it is the result of [`World::apply`] for all events, and an event that contradicts it
 //! wins.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     host::StartInfo,
@@ -17,6 +20,7 @@ mod apply;
 mod asked;
 mod call;
 mod cause;
+mod children;
 mod command;
 mod contained;
 pub mod descent;
@@ -72,10 +76,7 @@ pub use waiting::Waiting;
 #[derive(Debug, Default)]
 pub struct World {
     processes: table::Table,
-    /// Parent and child; both are keys of `processes` (the parent may not be there yet).
-    edges: BTreeSet<(ProcKey, ProcKey)>,
-    /// Those of them whose child has ended: few have to wait for many, and many have children.
-    ended: BTreeSet<(ProcKey, ProcKey)>,
+    children: children::Children,
     /// Who is traced or a subreaper, as far as is known; and some who were.
     marked: BTreeSet<ProcKey>,
     /// When to look at which process.
@@ -95,6 +96,8 @@ pub struct World {
     /// Pending signals of all processes.
     pending: usize,
     kills: kill::Kills,
+    /// Who sent the last signal, with its ancestors; `None` once anything else has happened.
+    last_sender: Option<(ProcKey, Arc<[Identity]>)>,
     /// How many are remembered that the kernel killed with their namespaces.
     killed_with_namespaces: usize,
     now: BootNs,
@@ -172,6 +175,7 @@ impl World {
     }
 
     /// A process as outputs name it; with an empty name if it is not known.
+    #[inline]
     pub fn identity(&self, key: ProcKey) -> Identity {
         self.get(key)
             .map_or_else(|| Process::unknown(key, self.initial_ns.unwrap_or_default()).identity(), Process::identity)
@@ -184,27 +188,18 @@ impl World {
 
     /// The children, oldest first.
     pub fn children(&self, key: ProcKey) -> impl Iterator<Item = &Process> {
-        self.child_keys(key).filter_map(|child| self.get(child))
+        self.children.of(key).filter_map(|child| self.get(child))
     }
 
     /// The children that are younger than a process, oldest first.
     pub fn children_since(&self, key: ProcKey, since: ProcKey) -> impl Iterator<Item = &Process> {
-        let last = ProcKey { start: BootNs::MAX, tgid: u32::MAX };
-        self.edges.range((key, since)..=(key, last)).filter_map(|&(_, child)| self.get(child))
-    }
-
-    fn child_keys(&self, key: ProcKey) -> impl Iterator<Item = ProcKey> + '_ {
-        let first = (key, ProcKey::default());
-        let last = (key, ProcKey::LAST);
-        self.edges.range(first..=last).map(|&(_, child)| child)
+        self.children.since(key, since).filter_map(|child| self.get(child))
     }
 
     /// The zombies that a process has had to wait for, as their parent, for at least that long: no tracer holds them.
     pub fn unreaped(&self, parent: ProcKey, older: Span) -> impl Iterator<Item = (&Process, &Death)> {
         let is_owed = |child: &&Process| child.is_zombie() && child.holder().is_none() && !child.is_missing();
-        let last = (parent, ProcKey::LAST);
-        let ended = self.ended.range((parent, ProcKey::default())..=last);
-        let zombies = ended.filter_map(|&(_, child)| self.get(child)).filter(is_owed);
+        let zombies = self.children.ended(parent).filter_map(|child| self.get(child)).filter(is_owed);
         let zombies = zombies.filter_map(|child| Some((child, child.death()?)));
         zombies.filter(move |(child, death)| child.owed_since(death) + older <= self.now)
     }
@@ -301,7 +296,7 @@ impl World {
         let mut left = vec![key];
         std::iter::from_fn(move || {
             let key = left.pop()?;
-            left.extend(self.child_keys(key));
+            left.extend(self.children.of(key));
             Some(key)
         })
         .skip(1)

@@ -154,7 +154,7 @@ impl Select {
     ) -> io::Result<()> {
         let moment = Moment { at: step.event.at, cpu: step.event.cpu, seq: step.seq };
         let Self { filter, kinds, phase, is_torn, from, alike, shown } = self;
-        if step.event.kind == EventKind::Tick {
+        if matches!(step.event.kind, EventKind::Tick) {
             for (last, count) in alike.iter_mut().flat_map(|alike| alike.due(moment.at, false)) {
                 show(moment, Item::Repeated(&last, &count))?;
             }
@@ -208,10 +208,10 @@ impl Select {
             {
                 show(moment, Item::Event(event))?;
             }
-            if *change == Change::Synced && std::mem::take(is_torn) {
+            if matches!(change, Change::Synced) && std::mem::take(is_torn) {
                 show(moment, Item::Whole)?;
             }
-            if *change == Change::Measured(Measured::GroupsLeftOut) {
+            if matches!(change, Change::Measured(Measured::GroupsLeftOut)) {
                 limited(world, moment, &mut show)?;
             }
         }

@@ -52,6 +52,9 @@ impl Until {
     /// Which side the next event is on.
     pub fn judge(&mut self, event: &Event) -> Side {
         let is_before = event.at <= self.at;
+        if is_before && self.phase == Phase::Running {
+            return Side::Before;
+        }
         self.phase = match (self.phase, is_of_start(&event.kind)) {
             // A stream that began later says nothing about the moment.
             (Phase::New, true) if !is_before => return Side::Over,
@@ -91,7 +94,7 @@ fn is_of_start(kind: &EventKind) -> bool {
 
 /// Records that come through the ring buffer.
 fn is_of_probe(kind: &EventKind) -> bool {
-    kind.name().is_some()
+    kind.probed().is_some()
         || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..) | EventKind::Awaited(_))
 }
 

@@ -40,13 +40,14 @@ impl World {
         let Turn { at, seq, .. } = *turn;
         let SignalSent { current, target, signal, aim, place, .. } = *sent;
         let Place { group, session, terminal } = place;
-        let leader = self.by_pid(session).map(Process::identity);
+        let leader = || self.by_pid(session);
         let (owner, aim) = match killer {
             Killer::Process if aim.is_many() => (current.key, aim),
             // The kernel sends it in the context of any task.
-            Killer::Terminal if group != 0 => (leader.map_or(current.key, |leader| leader.key), Aim::Group),
+            Killer::Terminal if group != 0 => (leader().map_or(current.key, |leader| leader.key), Aim::Group),
             _ => return None,
         };
+        let leader = leader().map(Process::identity);
         let target_of_call = self.identity(target.key);
         let process = self.processes.get_mut(owner)?;
         let is_same = |last: &LastCall| {

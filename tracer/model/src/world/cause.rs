@@ -35,7 +35,7 @@ pub(super) struct Cause {
     pub killer: Killer,
     pub sender: Sender,
     pub current: ProcKey,
-    pub ancestors: Vec<Identity>,
+    pub ancestors: Arc<[Identity]>,
     pub asked_by: Vec<Identity>,
     /// What led to it.
     pub origin: Origin,
@@ -241,10 +241,13 @@ impl World {
         if is_handled && current.key == target.key && matches!(killer, Killer::Itself | Killer::Process) {
             return;
         }
-        let sender = if killer.has_sender() { Sender::Process(self.identity(current.key)) } else { sender };
+        let sender = match sender {
+            Sender::Kernel(_) | Sender::Unknown if killer.has_sender() => Sender::Process(self.identity(current.key)),
+            sender => sender,
+        };
         let (ancestors, asked_by) = match killer {
-            Killer::Process | Killer::CgroupKill => (self.ancestors(current.key), signalled.asked_by.clone()),
-            _ => (Vec::new(), Vec::new()),
+            Killer::Process | Killer::CgroupKill => (self.ancestors_of_sender(current.key), signalled.asked_by.clone()),
+            _ => (Arc::default(), Vec::new()),
         };
         let code = signalled.seen_code();
         let hung_up_by = self.hung_up_by(sent, killer);
@@ -327,6 +330,21 @@ impl World {
     fn is_below_init(&self, key: ProcKey, init: ProcKey) -> bool {
         let (Some(process), Some(init)) = (self.get(key), self.get(init)) else { return true };
         self.is_in(process.pid_ns, init.pid_ns)
+    }
+
+    /// The ancestors of a process that may send one signal after another.
+    fn ancestors_of_sender(&mut self, key: ProcKey) -> Arc<[Identity]> {
+        match &self.last_sender {
+            Some((sender, ancestors)) if *sender == key => {
+                debug_assert_eq!(**ancestors, self.ancestors(key), "something else has happened");
+                ancestors.clone()
+            }
+            _ => {
+                let ancestors: Arc<[_]> = self.ancestors(key).into();
+                self.last_sender = Some((key, ancestors.clone()));
+                ancestors
+            }
+        }
     }
 
     /// Parent, grandparent and so on, up to the init of its namespace.

@@ -97,7 +97,7 @@ impl World {
         if before == comm || before.bytes().is_empty() {
             return;
         }
-        for child in self.child_keys(key).collect::<Vec<_>>() {
+        for child in self.children.of(key).collect::<Vec<_>>() {
             if let Some(child) = self.processes.get_mut(child).filter(|child| child.adoption.is_none()) {
                 child.rare().started_by.get_or_insert(before);
             }

@@ -57,12 +57,10 @@ impl World {
         let Some(process) = self.processes.get_mut(child) else { return };
         let has_ended = process.death().is_some();
         if let Some(old) = std::mem::replace(&mut process.parent, parent) {
-            self.edges.remove(&(old.key, child));
-            self.ended.remove(&(old.key, child));
+            self.children.remove(old.key, child);
         }
         if let Some(parent) = parent {
-            self.edges.insert((parent.key, child));
-            self.ended.extend(has_ended.then_some((parent.key, child)));
+            self.children.insert(parent.key, child, has_ended);
         }
     }
 
@@ -248,7 +246,7 @@ impl World {
     /// A thread other than the leader called exec and took over the leader's tid (`exchange_tids()`): its children are
     /// the leader's now.
     pub(super) fn renumber(&mut self, key: ProcKey, old_tid: u32, tid: u32) {
-        for child in self.child_keys(key).collect::<Vec<_>>() {
+        for child in self.children.of(key).collect::<Vec<_>>() {
             if let Some(parent) = self.processes.get_mut(child).and_then(|child| child.parent.as_mut())
                 && parent.tid == old_tid
             {

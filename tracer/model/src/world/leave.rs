@@ -107,10 +107,7 @@ impl World {
             self.clients.remove(&(entry.client.key, key));
         }
         if let Some(parent) = process.parent {
-            self.edges.remove(&(parent.key, key));
-            if process.death().is_some() {
-                self.ended.remove(&(parent.key, key));
-            }
+            self.children.remove(parent.key, key);
         }
         self.marked.remove(&key);
         self.forget_look(key, process.look_at);
@@ -173,9 +170,8 @@ impl World {
     /// Children without a new parent so far: a look will find it.
     fn leave_children(&mut self, gone: Identity, at: BootNs, turn: &mut Turn) {
         let key = gone.key;
-        for child in self.child_keys(key).collect::<Vec<_>>() {
-            self.edges.remove(&(key, child));
-            self.ended.remove(&(key, child));
+        for child in self.children.of(key).collect::<Vec<_>>() {
+            self.children.remove(key, child);
             if let Some(child) = self.processes.get_mut(child) {
                 child.parent = None;
             }

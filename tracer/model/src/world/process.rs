@@ -406,6 +406,7 @@ impl Process {
     }
 
     /// As outputs name it.
+    #[inline]
     pub fn identity(&self) -> Identity {
         let Self { key, comm, pid_ns, ns_pid, ns_level, container, .. } = *self;
         Identity { key, comm, pid_ns, ns_pid, ns_level, container }

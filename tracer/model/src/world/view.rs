@@ -55,7 +55,7 @@ impl<'a> Forest<'a> {
             lines.push(Line { process, depth });
             if process.pid_ns == ns {
                 let from = stack.len();
-                stack.extend(self.world.child_keys(key).map(|child| (child, depth + 1)));
+                stack.extend(self.world.children.of(key).map(|child| (child, depth + 1)));
                 stack[from..].reverse();
             }
         }

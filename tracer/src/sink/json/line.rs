@@ -8,7 +8,7 @@ use tracer_common::RecordKind;
 
 use crate::{
     change::{AdopterClass, Signalled},
-    event::{ExitStatus, Loss, WaitCall},
+    event::{ExitStatus, Loss, Probed, WaitCall},
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
     occurrence::Occurrence,
@@ -412,7 +412,7 @@ pub(super) struct SummaryLine<'a> {
     at: Wall,
     at_boot_ns: Digits,
     duration_ns: Span,
-    events: &'a BTreeMap<&'static str, u64>,
+    events: &'a BTreeMap<Probed, u64>,
     findings: &'a BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     findings_not_shown: BTreeMap<&'static str, u64>,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     io::{self, Write},
 };
 
@@ -80,11 +81,11 @@ pub(super) fn print(
 }
 
 /// How many of each, wrapped to the screen.
-fn listed<'a>(
+fn listed<'a, K: Display + 'a>(
     out: &mut impl Write,
     screen: Screen,
     label: &str,
-    counts: impl IntoIterator<Item = (&'a &'static str, &'a u64)>,
+    counts: impl IntoIterator<Item = (&'a K, &'a u64)>,
 ) -> io::Result<()> {
     let counts: Vec<_> = counts.into_iter().map(|(name, n)| format!("{name} {n}")).collect();
     let text = if counts.is_empty() { "none".to_owned() } else { counts.join(", ") };
