@@ -1,16 +1,22 @@
 //! Puts what the workspace has already into the program: the questions of the folder `sql`, and the columns of the lake's
-//! tables, as the module that writes them has them. Neither can be forgotten here.
+//! tables, as the module that writes them has them. Neither can be forgotten here. And the folder of DuckDB's library.
 
 use std::{env, error::Error, fmt::Write as _, fs, path::Path};
 
 /// The questions.
 const QUESTIONS: &str = "../sql";
+/// Names the folder in which the library is found, now and later.
+const LIBRARY: &str = "DUCKDB_LIB_DIR";
 /// The module of the columns.
 const ROWS: &str = "../tracer/src/lake/rows.rs";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={QUESTIONS}");
     println!("cargo:rerun-if-changed={ROWS}");
+    println!("cargo:rerun-if-env-changed={LIBRARY}");
+    if let Ok(folder) = env::var(LIBRARY) {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
     let mut code = String::new();
     questions(&mut code)?;
     tables(&fs::read_to_string(ROWS)?, &mut code)?;

@@ -16,7 +16,7 @@ use crate::embedded::{TABLES, tables};
 /// The version of the schema that is known here.
 const VERSION: u32 = 1;
 /// Says that a folder is a lake.
-const MARK: &str = "_lake.json";
+pub const MARK: &str = "_lake.json";
 
 /// What the mark says.
 #[derive(Debug, Deserialize)]
@@ -40,9 +40,24 @@ impl Days {
         Ok(Self { since, until })
     }
 
-    fn has(self, day: Date) -> bool {
+    /// Whether that day counts.
+    pub fn has(self, day: Date) -> bool {
         (self.since..=self.until).contains(&day)
     }
+}
+
+/// Checks what the mark of a lake of that name says.
+///
+/// # Errors
+/// If the lake is of a later version than is known here.
+pub fn check_mark(said: &[u8], name: &str) -> Result<()> {
+    let Mark { lake } = serde_json::from_slice(said)
+        .with_context(|| format!("{MARK} of {name} does not say the version of the lake"))?;
+    ensure!(
+        lake <= VERSION,
+        "{name} is a lake of version {lake}, and this program knows those up to {VERSION}: use a later tracer-fleet"
+    );
+    Ok(())
 }
 
 /// See the module.
@@ -71,12 +86,7 @@ impl Lake {
             ),
             said => said.with_context(|| format!("cannot read {MARK} of {name}"))?,
         };
-        let Mark { lake } = serde_json::from_slice(&said)
-            .with_context(|| format!("{MARK} of {name} does not say the version of the lake"))?;
-        ensure!(
-            lake <= VERSION,
-            "{name} is a lake of version {lake}, and this program knows those up to {VERSION}: use a later tracer-fleet"
-        );
+        check_mark(&said, &name)?;
         let (mut files, mut other_days) = (BTreeMap::new(), BTreeMap::new());
         for (table, _) in TABLES {
             let of_table =

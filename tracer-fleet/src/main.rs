@@ -1,5 +1,5 @@
-//! `tracer-fleet`: asks a lake of many hosts and days, which `tracer export --to lake` and agents write. `docs/lake.md` of
-//! tracer says what is in one.
+//! `tracer-fleet`: asks a lake of many hosts and days, which `tracer export --to lake` and agents write, and copies it
+//! between folders and object stores. `docs/lake.md` of tracer says what is in one.
 
 use std::{
     ffi::OsString,
@@ -13,11 +13,13 @@ use clap::{Parser, Subcommand};
 use jiff::civil::Date;
 use tracer_model::ident::tame;
 
+mod copy;
 mod embedded;
 mod engine;
 mod lake;
 mod output;
 
+use copy::Copied;
 use engine::Engine;
 use lake::{Days, Lake};
 use output::Format;
@@ -36,6 +38,24 @@ enum Command {
     Query(Query),
     /// List the questions that have a name.
     Questions,
+    /// Copy a lake, or some days of it, to another place: only what is new there is sent.
+    Copy(Copy),
+}
+
+/// What is copied, and where to.
+#[derive(Debug, clap::Args)]
+struct Copy {
+    /// A lake: a folder, or s3://BUCKET/PATH. Keys, region and endpoint come from AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and the like.
+    from: String,
+    /// Where it goes, likewise. A lake that is there is added to; nothing is removed.
+    to: String,
+    /// Copy only this day (UTC) and later ones.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    since: Option<Date>,
+    /// Copy only this day (UTC) and earlier ones.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    until: Option<Date>,
 }
 
 /// What is asked, of which lake.
@@ -96,6 +116,10 @@ fn run(command: Command) -> Result<()> {
                 let first = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
                 writeln!(out, "{name:width$}  {first}")?;
             }
+        }
+        Command::Copy(Copy { from, to, since, until }) => {
+            let Copied { files, bytes, same } = copy::copy(&from, &to, Days::new(since, until)?)?;
+            writeln!(out, "sent {files} files ({:.1} MiB); {same} were there", bytes as f64 / f64::from(1 << 20))?;
         }
         Command::Query(Query { words, sql, since, until, format, explain, memory }) => {
             let (sql, lake) = match (&words[..], sql) {

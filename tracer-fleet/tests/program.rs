@@ -1,10 +1,15 @@
 //! The program over a small lake of recordings, which `tracer export` makes: every question, the days, what cannot be asked,
-//! and what no SQL may do. `cargo xtask fleet --check` builds that `tracer`, and says where it is.
+//! what no SQL may do, and copies, also by way of an object store. `cargo xtask fleet --check` builds that `tracer`, installs
+//! a server that speaks S3, and says where both are.
 
 use std::{
     env, fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -218,7 +223,6 @@ fn no_sql_writes_or_reads_what_is_not_in_the_lake() {
         "CREATE TABLE x AS SELECT 1",
         "PRAGMA version",
         "CALL enable_logging(storage = 'file', storage_path = 'x')",
-        "SELECT * FROM enable_logging(storage = 'file', storage_path = 'x')",
         "SELECT * FROM read_csv('/etc/passwd')",
         "SELECT * FROM read_text('/proc/self/environ')",
         "SELECT * FROM '/etc/passwd'",
@@ -234,6 +238,13 @@ fn no_sql_writes_or_reads_what_is_not_in_the_lake() {
         assert!(!said.contains("secret"), "{sql}: {said}");
     }
     assert!(fails(&["query", "-q", "DROP VIEW hosts"], &lake).contains("a lake is only read, by one SELECT"));
+    // Not refused, but without effect.
+    let log = folder.path().join("log");
+    for place in ["x", text(&log)] {
+        let sql = format!("SELECT * FROM enable_logging(storage = 'file', storage_path = '{place}'), hosts");
+        fleet(&["query", "-q", &sql], &lake);
+    }
+    assert!(!log.exists());
     let mut names: Vec<_> = fs::read_dir(&lake).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     let expected = ["_lake.json", "table=findings", "table=hosts", "table=processes", "table=signals", "table=stops"];
@@ -250,4 +261,161 @@ fn a_table_has_no_control_characters() {
     assert!(said.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{said:?}");
     let said = fails(&["query", "-q", "SELECT CAST(concat(chr(27), 'x') AS INTEGER)"], &lake);
     assert!(!said.contains('\u{1b}'), "{said:?}");
+}
+
+/// `tracer-fleet copy`, and how many files it sent and found there; or what it complains about.
+fn copies(arguments: &[&str], environment: &[(&str, &str)]) -> Result<[usize; 2], String> {
+    let mut copy = Command::new(env!("CARGO_BIN_EXE_tracer-fleet"));
+    copy.arg("copy").args(arguments).env_remove("AWS_PROFILE").envs(environment.iter().copied());
+    let Output { status, stdout, stderr } = copy.output().unwrap();
+    if !status.success() {
+        return Err(String::from_utf8(stderr).unwrap());
+    }
+    let said = String::from_utf8(stdout).unwrap();
+    let numbers: Vec<usize> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [sent, there] = numbers[..] else { panic!("{said}") };
+    Ok([sent, there])
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The names and contents of all files of a lake.
+fn content(lake: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut folders = vec![lake.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                all.push((path.strip_prefix(lake).unwrap().to_owned(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_copy_has_what_is_new_and_nothing_else() {
+    let (folder, from) = lake(&RECORDINGS[..2]);
+    let to = folder.path().join("copies/a copy");
+    // What somebody is about to write.
+    let unfinished = from.join(format!("table=hosts/day={}/.x.parquet.part", DAYS[0]));
+    fs::write(&unfinished, "half").unwrap();
+    let first = copies(&[text(&from), text(&to)], &[]).unwrap();
+    fs::remove_file(&unfinished).unwrap();
+    assert_eq!(content(&to), content(&from));
+    assert_eq!(first, [content(&from).len() - 1, 0]);
+    let one = to.join(&content(&to).last().unwrap().0);
+    assert_eq!(fs::metadata(&one).unwrap().permissions().mode() & 0o077, 0, "nobody else reads it");
+    assert_eq!(copies(&[text(&from), text(&to)], &[]), Ok([0, first[0]]));
+
+    // Another day comes, and a file grows.
+    add(RECORDINGS[2], &from);
+    let grown = content(&from).into_iter().find(|(path, _)| path.starts_with("table=hosts")).unwrap().0;
+    fs::write(to.join(&grown), "less").unwrap();
+    let second = copies(&[text(&from), text(&to), "--since", DAYS[0]], &[]).unwrap();
+    assert_eq!(content(&to), content(&from));
+    assert_eq!(second, [content(&from).len() - first[0], first[0] - 1]);
+    assert_eq!(says(&["query", "killed"], &to), says(&["query", "killed"], &from));
+
+    // Of one day only.
+    let part = folder.path().join("part");
+    copies(&[text(&from), text(&part), "--since", DAYS[1]], &[]).unwrap();
+    assert!(part.join(format!("table=hosts/day={}", DAYS[1])).exists());
+    assert!(!part.join(format!("table=hosts/day={}", DAYS[0])).exists());
+}
+
+#[test]
+fn what_is_no_lake_is_not_copied_and_not_written_to() {
+    let (folder, from) = lake(&RECORDINGS[..1]);
+    let other = folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("theirs"), "").unwrap();
+    let fails = |from: &str, to: &str| copies(&[from, to], &[]).unwrap_err();
+    assert!(fails(text(&other), text(&from)).contains("other is no lake: there is no _lake.json; name what"));
+    assert!(fails(text(&from), text(&other)).contains("other holds something, and is no lake; name a new place"));
+    assert!(fails(text(&from), "ftp://host/lake").contains("ftp is not known here; a lake is a folder, or s3://"));
+    assert!(fails(&format!("{}/nowhere", text(&other)), "s3://b/lake").contains("No such file or directory"));
+    fs::write(other.join("_lake.json"), "{\"lake\":2}").unwrap();
+    assert!(fails(text(&from), text(&other)).contains("is a lake of version 2, and this program knows those up to 1"));
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 2);
+}
+
+/// A server that speaks S3, with a folder for its buckets.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Self {
+        let program =
+            env::var_os("S3_SERVER").expect("S3_SERVER says where s3s-fs is: use `cargo xtask fleet --check`");
+        // A port that is free now.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(program);
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--access-key",
+            "key",
+            "--secret-key",
+            "secret",
+        ]);
+        let child = command.arg(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let server = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(30), "the server does not start");
+            thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    fn environment(&self) -> [(&str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL", &self.url),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_lake_goes_by_way_of_an_object_store() {
+    let (folder, from) = lake(&RECORDINGS);
+    let buckets = folder.path().join("buckets");
+    fs::create_dir_all(buckets.join("fleet")).unwrap();
+    let server = Server::start(&buckets);
+    let (back, url) = (folder.path().join("back"), "s3://fleet/a/lake");
+    let all = content(&from).len() - 1;
+    assert_eq!(copies(&[text(&from), url], &server.environment()), Ok([all, 0]));
+    assert_eq!(copies(&[text(&from), url], &server.environment()), Ok([0, all]));
+    assert_eq!(copies(&[url, text(&back)], &server.environment()), Ok([all, 0]));
+    assert_eq!(content(&back), content(&from));
+    // Of what the store has, only what is asked for is fetched.
+    let part = folder.path().join("part");
+    let [some, 0] = copies(&[url, text(&part), "--until", DAYS[0]], &server.environment()).unwrap() else { panic!() };
+    assert!((1..all).contains(&some));
+    let wrong = [server.environment().as_slice(), &[("AWS_SECRET_ACCESS_KEY", "another")]].concat();
+    let said = copies(&[text(&from), url], &wrong).unwrap_err();
+    assert!(said.contains("cannot read _lake.json of s3://fleet/a/lake"), "{said}");
+    let said = copies(&[text(&from), "s3://nobodys/lake"], &server.environment()).unwrap_err();
+    assert!(said.contains("s3://nobodys/lake"), "{said}");
 }

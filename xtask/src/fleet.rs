@@ -2,7 +2,7 @@
 //! hosts and days.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::Instant,
@@ -17,6 +17,7 @@ use crate::{
     workspace::{PACKAGES, Workspace},
 };
 
+mod duckdb;
 mod spark;
 
 /// Its manifest, below the top of the checkout.
@@ -33,6 +34,9 @@ const AGAIN: u32 = 3;
 /// What `fleet` is asked for.
 #[derive(Debug, Args)]
 pub struct Options {
+    /// Build tracer-fleet for use, say where it is, and measure nothing.
+    #[arg(long, conflicts_with_all = ["check", "spark"])]
+    build: bool,
     /// Check the formatting of tracer-fleet, lint and test it, and measure nothing.
     #[arg(long)]
     check: bool,
@@ -53,6 +57,11 @@ pub struct Options {
 /// The sub-command.
 pub fn fleet(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    if options.build {
+        run(of_fleet(&workspace, "build")?.args(["--locked", "--release"]))?;
+        println!("tracer-fleet: {}", workspace.target.join("fleet/release/tracer-fleet").display());
+        return Ok(ExitCode::SUCCESS);
+    }
     // What the tests and the lakes are made with.
     run(cargo(&workspace).arg("build").args(PACKAGES).arg("--bins"))?;
     match options {
@@ -64,25 +73,39 @@ pub fn fleet(options: &Options) -> Result<ExitCode> {
 }
 
 /// Cargo for tracer-fleet, with a target directory of its own.
-fn of_fleet(workspace: &Workspace, verb: &str) -> Command {
+fn of_fleet(workspace: &Workspace, verb: &str) -> Result<Command> {
     let mut command = cargo(workspace);
-    command.env("CARGO_TARGET_DIR", workspace.target.join("fleet")).args([verb, "--manifest-path", MANIFEST]);
-    // To compile DuckDB takes long; where there is one, it need not be.
-    command.args(env::var_os("DUCKDB_LIB_DIR").map(|_| "--no-default-features"));
-    command
+    command.env("CARGO_TARGET_DIR", workspace.target.join("fleet")).env(duckdb::FOLDER, duckdb::folder(workspace)?);
+    command.args([verb, "--manifest-path", MANIFEST]);
+    Ok(command)
 }
 
 fn check(workspace: &Workspace) -> Result<()> {
     run(cargo(workspace).args(["fmt", "--manifest-path", MANIFEST, "--check"]))?;
-    run(of_fleet(workspace, "clippy").args(["--locked", "--all-targets", "--", "-D", "warnings"]))?;
-    run(of_fleet(workspace, "test").arg("--locked").env("TRACER_BIN", workspace.tested("tracer")))
+    run(of_fleet(workspace, "clippy")?.args(["--locked", "--all-targets", "--", "-D", "warnings"]))?;
+    let mut test = of_fleet(workspace, "test")?;
+    test.arg("--locked").env("TRACER_BIN", workspace.tested("tracer")).env("S3_SERVER", s3_server(workspace)?);
+    run(&mut test)
+}
+
+/// A server with the interface of Amazon's object store, over a folder.
+fn s3_server(workspace: &Workspace) -> Result<PathBuf> {
+    let root = workspace.target.join("fleet/s3");
+    let program = root.join("bin/s3s-fs");
+    if !program.exists() {
+        let mut install = cargo(workspace);
+        install.args(["install", "--locked", "--debug", "s3s-fs@0.14.1", "--features", "binary", "--root"]).arg(&root);
+        run(install.env("CARGO_TARGET_DIR", root.join("build")))?;
+        fs::remove_dir_all(root.join("build")).context("cannot remove what was compiled")?;
+    }
+    Ok(program)
 }
 
 /// See [`spark`].
 fn compare(workspace: &Workspace, options: &Options) -> Result<()> {
     let Options { hosts, days, .. } = *options;
     let folder = folder(workspace, options)?;
-    run(of_fleet(workspace, "build").arg("--locked"))?;
+    run(of_fleet(workspace, "build")?.arg("--locked"))?;
     let (lake, _) = made(workspace, &folder, hosts, days)?;
     spark::compare(workspace, &lake, &program(workspace), &questions(workspace)?)
 }
@@ -108,7 +131,7 @@ fn questions(workspace: &Workspace) -> Result<Vec<String>> {
 fn measure(workspace: &Workspace, options: &Options) -> Result<()> {
     let Options { hosts, days, .. } = *options;
     let folder = folder(workspace, options)?;
-    run(of_fleet(workspace, "build").arg("--locked"))?;
+    run(of_fleet(workspace, "build")?.arg("--locked"))?;
     let steps = [hosts / 100, hosts / 10, hosts].into_iter().filter(|&hosts| hosts > 0);
     let lakes = steps.map(|hosts| lake(workspace, &folder, hosts, days)).collect::<Result<Vec<_>>>()?;
     let processors = std::thread::available_parallelism()?.get();
