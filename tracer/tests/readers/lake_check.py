@@ -11,6 +11,7 @@ import sys
 import duckdb
 import pyarrow
 import pyarrow.dataset
+import pyarrow.parquet
 
 TABLES = ["hosts", "findings", "stops", "signals", "processes", "losses"]
 PARTITIONS = {"table", "day", "bucket"}
@@ -35,6 +36,7 @@ def main(page, questions):
         print(f"\n{question.name}: {asked}\n  " + " | ".join(result.columns))
         for row in result.fetchall():
             print("  " + " | ".join(map(str, row)))
+    versions(view.replace("stops", "findings"))
 
 
 def documented(text, table, columns):
@@ -60,6 +62,21 @@ def compare(table, columns):
     wrong = "epoch_us(time) != time_ns // 1000 OR CAST(day AS DATE) != CAST(time AT TIME ZONE 'UTC' AS DATE)"
     assert duckdb.sql(f"SELECT count(*) FROM {table} WHERE {wrong}").fetchall() == [(0,)], table
     print(f"{table}: {arrow.num_rows} rows, " + " ".join(f"{name}:{arrow.schema.field(name).type}" for name in columns))
+
+
+def versions(view):
+    """Files that have a column more or less, as those of other versions, are read together with the others."""
+    counts = lambda columns: duckdb.sql(f"SELECT {columns} FROM findings").fetchone()
+    rows, fixes = counts("count(*), count(fix)")
+    one = min(pathlib.Path("lake").glob("table=findings/*/*/*.parquet"))
+    some = pyarrow.parquet.read_table(one, partitioning=None)
+    pyarrow.parquet.write_table(some.drop_columns(["fix"]), one.with_name("earlier.parquet"))
+    more = some.append_column("later", pyarrow.array([1] * some.num_rows))
+    pyarrow.parquet.write_table(more, one.with_name("later.parquet"))
+    duckdb.sql(view.replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
+    added = some.num_rows
+    fixes += added - some["fix"].null_count
+    assert added > 0 and counts("count(*), count(fix), sum(later)") == (rows + 2 * added, fixes, added)
 
 
 main(*sys.argv[1:])
