@@ -24,6 +24,7 @@ mod figures;
 mod live;
 mod peers;
 mod plot;
+mod rate;
 mod report;
 mod scale;
 mod storm;
@@ -47,6 +48,8 @@ pub enum Bench {
     Peers(peers::Options),
     /// What an event costs, and how much memory is needed, as processes become many.
     Scale(scale::Options),
+    /// What watching costs as events become many.
+    Rate(rate::Options),
     /// What the full screen costs beside many processes and many events, and how long a key waits for its answer.
     Top(top::Options),
 }
@@ -110,6 +113,10 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
                 ebpf::release(&workspace, &["--bins"])?;
             }
             scale::scale(&workspace, &options)
+        }
+        Bench::Rate(options) => {
+            prepare(&workspace, options.no_build)?;
+            rate::rate(&workspace, &options)
         }
         Bench::Top(options) => {
             prepare(&workspace, options.no_build)?;

@@ -31,9 +31,20 @@ pub fn heading() {
 
 /// A line of a table; with the most that the median may be.
 pub fn figure(name: &str, values: impl IntoIterator<Item = f64>, most: Option<f64>) {
+    row(name, values, most.map(|most| ("≤", most)));
+}
+
+/// The same, with the least that it should be.
+pub fn speed(name: &str, values: impl IntoIterator<Item = f64>, least: f64) {
+    row(name, values, Some(("≥", least)));
+}
+
+fn row(name: &str, values: impl IntoIterator<Item = f64>, target: Option<(&str, f64)>) {
     let Some(Figures { median, min, max }) = Figures::of(values) else { return };
-    let target =
-        most.map_or(String::new(), |most| format!("≤ {most}: {}", if median <= most { "met" } else { "MISSED" }));
+    let target = target.map_or(String::new(), |(sign, target)| {
+        let is_met = if sign == "≤" { median <= target } else { median >= target };
+        format!("{sign} {target}: {}", if is_met { "met" } else { "MISSED" })
+    });
     let line = format!("{name:<50} {median:>12.2} {:>17}  {target}", format!("{min:.2}–{max:.2}"));
     println!("{}", line.trim_end());
 }

@@ -1,9 +1,10 @@
 //! What `tracer top` costs beside many processes and many events, and how long a key waits for its answer. For
-//! `cargo xtask bench top`.
+//! `cargo xtask bench top` and `bench rate`.
 //!
 //! `top_bench TRACER PROCESSES EVENTS SECONDS` has so many processes rest and others send signals, so that there are so
 //! many events a second. Beside that it runs, one after another, `watch`, `watch` with a recorder, and `top` on a
-//! pseudo-terminal, each for so many seconds, `top` once more with keys. It prints what it found as a line of JSON.
+//! pseudo-terminal, each for so many seconds, `top` once more with keys. It prints what it found as a line of JSON. With
+//! `watch` as a fifth word, it runs only that.
 
 mod crowd;
 mod terminal;
@@ -38,13 +39,21 @@ const WATCH: [&str; 6] = ["watch", "-o", "json", "--events=signal,deliver", "--l
 
 fn main() -> Result<()> {
     let words: Vec<_> = env::args_os().skip(1).collect();
-    let [tracer, processes, events, seconds] = &words[..] else { bail!("say TRACER PROCESSES EVENTS SECONDS") };
+    let (is_only_watch, words) = match words.split_last() {
+        Some((last, rest)) if last == "watch" => (true, rest),
+        _ => (false, &words[..]),
+    };
+    let [tracer, processes, events, seconds] = words else { bail!("say TRACER PROCESSES EVENTS SECONDS [watch]") };
     let time = Duration::from_secs(number(seconds)?);
     // Before there is any thread.
     let crowd = Crowd::gather(number(processes)?, number(events)?)?;
     let folder = tempfile::tempdir().context("a folder for the recording")?;
     let record = folder.path().join("bench.mcap");
     let plain = watch(tracer, &[], time)?;
+    if is_only_watch {
+        println!("{}", json!({ "watch": plain }));
+        return Ok(());
+    }
     let recorded = watch(tracer, &[OsStr::new("--record"), record.as_os_str()], time)?;
     let top = top(tracer, time)?;
     drop(crowd);

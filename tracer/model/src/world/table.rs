@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use hashbrown::{HashTable, hash_table::Entry};
+use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
 use super::Process;
@@ -34,21 +34,19 @@ impl Table {
     /// those of one pid are looked for one after another.
     pub fn crowded(&self, pid: u32) -> Option<ProcKey> {
         const MOST: usize = 8;
-        let oldest = self.of_pid(pid).map(|process| process.key).min()?;
-        (self.of_pid(pid).count() >= MOST).then_some(oldest)
+        let mut count = 0;
+        let oldest = self.of_pid(pid).map(|process| process.key).inspect(|_| count += 1).min()?;
+        (count >= MOST).then_some(oldest)
     }
 
     fn of_pid(&self, pid: u32) -> impl Iterator<Item = &Process> {
         self.0.iter_hash(hash(pid)).filter(move |process| process.key.tgid == pid).map(|process| &**process)
     }
 
-    /// Adds a process, or puts it in the place of the one with its key.
+    /// Adds a process that is not in it.
     pub fn insert(&mut self, process: Box<Process>) {
-        let key = process.key;
-        match self.0.entry(hash(key.tgid), |other| other.key == key, |other| hash(other.key.tgid)) {
-            Entry::Occupied(mut place) => *place.get_mut() = process,
-            Entry::Vacant(place) => _ = place.insert(process),
-        }
+        debug_assert!(self.get(process.key).is_none(), "{:?} would be there twice", process.key);
+        self.0.insert_unique(hash(process.key.tgid), process, |other| hash(other.key.tgid));
     }
 
     pub fn remove(&mut self, key: ProcKey) -> Option<Box<Process>> {
