@@ -563,16 +563,17 @@ fn a_process_of_this_machine() {
     let pid = child.id().to_string();
     let text = stdout(&["why", &pid]);
     let line: serde_json::Value = {
-        let line = stdout(&["why", &pid, "-o", "json"]);
-        assert_eq!(json::parse(&line), "whymachine");
-        serde_json::from_str(&line).unwrap()
+        let said = stdout(&["why", &pid, "-o", "json"]);
+        // What an agent on this machine remembers follows.
+        let line = said.lines().next().unwrap();
+        assert_eq!(json::parse(line), "whymachine");
+        serde_json::from_str(line).unwrap()
     };
     drop(child.stdin.take());
     child.wait().unwrap();
     assert!(text.starts_with(&format!("cat (pid {pid})\n")), "{text}");
     assert!(text.contains("child of      ") && text.contains(&std::process::id().to_string()), "{text}");
     assert!(text.contains("so the default action ends it"), "{text}");
-    // What an agent on this machine remembers is asked as well.
     let has_recorder = std::fs::read_dir("/run/tracer").is_ok_and(|mut sockets| sockets.next().is_some());
     assert!(has_recorder || text.contains(&format!("tracer why {pid} FILE")), "{text}");
     assert_eq!(line["parents"][0]["pid"], std::process::id());
