@@ -253,7 +253,7 @@ impl Stream {
         let Self { source, select, rows, stretch, minute, .. } = self;
         let from = *stretch.from.get_or_insert(now);
         stretch.until = stretch.until.max(now).max(from);
-        stretch.events += u64::from(step.event.kind.probed().is_some());
+        stretch.events += u64::from(step.event.kind.kind().is_some());
         if let EventKind::Lost(loss) = &step.event.kind {
             stretch.lost = stretch.lost.saturating_add(loss.total());
             let places = loss.places();

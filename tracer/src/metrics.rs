@@ -123,7 +123,7 @@ impl Metrics {
         });
         let found =
             found.iter().map(|(&(rule, severity), &count)| (labels([("rule", rule), ("severity", severity)]), count));
-        let events = summary.events.iter().map(|(probed, &count)| (labels([("kind", probed.name())]), count));
+        let events = summary.events.iter().map(|(kind, &count)| (labels([("kind", kind.id())]), count));
         let counters = [
             ("events", "Events by kind", events.collect()),
             ("events_dropped", "Events that were lost, by the place where they were", dropped(summary).collect()),

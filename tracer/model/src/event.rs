@@ -4,14 +4,13 @@
 //! lost, the passing of time and what was read from `/proc` are events too, so the same events
 //! always lead to the same output.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use tracer_common::RecordKind;
 
 use crate::{
     host::{Container, OutOfMemory, Rooms, StartInfo},
     ident::{Args, Comm, PidNs, ProcKey, TaskRef},
+    kind::Kind,
     signal::Signal,
     thresholds::Thresholds,
     time::{BootNs, Span},
@@ -149,15 +148,15 @@ impl EventKind {
         }
     }
 
-    /// What it is about, if it comes from a probe and `--events` has a word for it.
-    pub fn probed(&self) -> Option<Probed> {
+    /// Of those that come from a probe, what can be asked for.
+    pub fn kind(&self) -> Option<Kind> {
         match self {
-            Self::Fork(_) => Some(Probed::Fork),
-            Self::Exec(_) => Some(Probed::Exec),
-            Self::Exit(_) => Some(Probed::Exit),
-            Self::Free(_) | Self::Reap(_) => Some(Probed::Reap),
-            Self::Signal(_) => Some(Probed::Signal),
-            Self::Deliver(_) => Some(Probed::Deliver),
+            Self::Fork(_) => Some(Kind::Fork),
+            Self::Exec(_) => Some(Kind::Exec),
+            Self::Exit(_) => Some(Kind::Exit),
+            Self::Free(_) | Self::Reap(_) => Some(Kind::Reap),
+            Self::Signal(_) => Some(Kind::Signal),
+            Self::Deliver(_) => Some(Kind::Deliver),
             Self::Start(_)
             | Self::Adopt(_)
             | Self::Notify(_)
@@ -186,39 +185,6 @@ impl EventKind {
             | Self::OutOfMemory(..)
             | Self::End(_) => None,
         }
-    }
-}
-
-/// What the probes tell of, by the words of `--events` and the summary, in the order of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each has a kind of event")]
-pub enum Probed {
-    Deliver,
-    Exec,
-    Exit,
-    Fork,
-    Reap,
-    Signal,
-}
-
-impl Probed {
-    /// The word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deliver => "deliver",
-            Self::Exec => "exec",
-            Self::Exit => "exit",
-            Self::Fork => "fork",
-            Self::Reap => "reap",
-            Self::Signal => "signal",
-        }
-    }
-}
-
-impl fmt::Display for Probed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -1,20 +1,36 @@
 //! Kinds of events that a user can ask for.
 
-/// Kinds of events that can be asked for.
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Kinds of events that can be asked for, in the order of their words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A process was created.
-    Fork,
+    /// A signal that had been accepted was taken from the queue.
+    Deliver,
     /// A process replaced its program.
     Exec,
     /// A process ended, or its main thread did.
     Exit,
+    /// A process was created.
+    Fork,
     /// A process left the process table.
     Reap,
     /// A signal was sent.
     Signal,
-    /// A signal that had been accepted was taken from the queue.
-    Deliver,
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.id())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
 }
 
 impl Kind {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    event::{End, EventKind, Loss, Probed},
+    event::{End, EventKind, Loss},
     finding::{Finding, Stage},
+    kind::Kind,
     step::Step,
     time::{BootNs, Span},
     world::World,
@@ -20,7 +21,7 @@ pub struct Summary {
     /// When it ended.
     pub ended_at: BootNs,
     /// Events of the stream.
-    pub events: BTreeMap<Probed, u64>,
+    pub events: BTreeMap<Kind, u64>,
     /// Findings by rule, those included that a filter kept from being shown, without those that were withdrawn.
     pub findings: BTreeMap<&'static str, u64>,
     /// Signals that the kernel generated, including those that never entered the stream.
@@ -51,10 +52,10 @@ impl Summary {
         }
         // With the exact hook, the release that follows a reap adds nothing.
         let is_known = matches!(step.event.kind, EventKind::Free(_)) && step.changes.is_empty();
-        if let Some(probed) = step.event.kind.probed()
+        if let Some(kind) = step.event.kind.kind()
             && !is_known
         {
-            *self.events.entry(probed).or_default() += 1;
+            *self.events.entry(kind).or_default() += 1;
         }
         step.findings.iter().for_each(|finding| tally(&mut self.findings, finding));
         match &step.event.kind {
@@ -79,7 +80,7 @@ impl Summary {
         }
         if self.signals_seen == 0 {
             // The kernel's own count is for a whole run, and comes with its end.
-            self.signals_seen = self.events.get(&Probed::Signal).copied().unwrap_or(0);
+            self.signals_seen = self.events.get(&Kind::Signal).copied().unwrap_or(0);
         }
         self.duration_ns = self.ended_at - self.began;
     }

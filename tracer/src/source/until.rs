@@ -94,7 +94,7 @@ fn is_of_start(kind: &EventKind) -> bool {
 
 /// Records that come through the ring buffer.
 fn is_of_probe(kind: &EventKind) -> bool {
-    kind.probed().is_some()
+    kind.kind().is_some()
         || matches!(kind, EventKind::Adopt(_) | EventKind::Notify(_) | EventKind::Rename(..) | EventKind::Awaited(_))
 }
 

@@ -311,7 +311,7 @@ pub fn live_at(events: &[(u64, EventKind)], sinks: &mut [&mut dyn Sink]) {
     let begin = after_boot(100_000);
     let mut at = begin;
     let mut feed = |at, kind: EventKind| {
-        let cpu = if kind.probed().is_some() { 3 } else { 0 };
+        let cpu = if kind.kind().is_some() { 3 } else { 0 };
         let event = Event { at, cpu, kind };
         let (step, world) = detector.step(&event, &[]);
         summary.count(&step, BootNs::ZERO);

@@ -260,7 +260,9 @@ impl World {
             // A thread other than the leader called exec: the leader died, but not the process.
             if process.death().is_none_or(|death| death.at < at) {
                 process.state = State::Running;
-                process.parent.map(|parent| self.children.changed(parent.key, task.key, false));
+                if let Some(parent) = process.parent {
+                    self.children.changed(parent.key, task.key, false);
+                }
             }
         }
         self.note_unknown_children(task.key, before.comm, *comm);
@@ -333,7 +335,9 @@ impl World {
     pub(super) fn die(&mut self, key: ProcKey, death: Death, turn: &mut Turn) {
         let Some(process) = self.processes.get_mut(key) else { return };
         process.state = State::Dead(death);
-        process.parent.map(|parent| self.children.changed(parent.key, key, true));
+        if let Some(parent) = process.parent {
+            self.children.changed(parent.key, key, true);
+        }
         self.pending -= process.some_rare().map_or(0, |rare| std::mem::take(&mut rare.pending).len());
         let (ns, is_init) = (process.pid_ns, process.is_init_of_namespace());
         let (asked_by, client) = (process.signalled_by, process.entry.as_ref().map(|entry| entry.client.key));
@@ -581,7 +585,9 @@ impl World {
         // An exiting task was running a moment ago, and will report its own death; an earlier report of its end stands.
         if !leader_dead && !task.exiting {
             process.state = State::Running;
-            process.parent.map(|parent| self.children.changed(parent.key, key, false));
+            if let Some(parent) = process.parent {
+                self.children.changed(parent.key, key, false);
+            }
         }
         let is_found_stopped = self.note_found_stopped(row, turn);
         if is_new {

@@ -8,9 +8,10 @@ use tracer_common::RecordKind;
 
 use crate::{
     change::{AdopterClass, Signalled},
-    event::{ExitStatus, Loss, Probed, WaitCall},
+    event::{ExitStatus, Loss, WaitCall},
     host::{Container, StartInfo},
     ident::{Args, Comm, Identity, PidNs},
+    kind::Kind,
     occurrence::Occurrence,
     signal::{self, Sender},
     sink::select::Moment,
@@ -412,7 +413,7 @@ pub(super) struct SummaryLine<'a> {
     at: Wall,
     at_boot_ns: Digits,
     duration_ns: Span,
-    events: &'a BTreeMap<Probed, u64>,
+    events: &'a BTreeMap<Kind, u64>,
     findings: &'a BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     findings_not_shown: BTreeMap<&'static str, u64>,
