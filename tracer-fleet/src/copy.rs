@@ -1,7 +1,12 @@
 //! Copies a lake, or some days of it, between folders and object stores. Files are whole or not there, on both sides, and
 //! only those that are new or have grown are sent: to copy a lake each minute costs little.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -18,6 +23,8 @@ use crate::{
 
 /// How many files are on their way at once.
 const AT_ONCE: usize = 16;
+/// No file of a lake is larger: it has 8,192 rows at the most. Each is in memory while it is on its way.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -56,11 +63,20 @@ pub fn copy(from: &str, to: &str, days: Days) -> Result<Copied> {
         let mut copied = Copied::default();
         for (table, _) in TABLES {
             for day in from.days(table, days).await? {
+                progress(&format!("{day}: {} files were sent before", copied.files));
                 from.copy_day(&to, &day, &mut copied).await?;
             }
         }
+        progress("");
         Ok(copied)
     })
+}
+
+/// A line for a person who waits, which the next one replaces.
+fn progress(line: &str) {
+    if io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{line}");
+    }
 }
 
 /// One side: a folder, or a place in an object store.
@@ -154,7 +170,13 @@ impl Side {
         for (path, meta) in ours.into_iter().filter(|(path, _)| is_whole(path)) {
             // A file that has grown is another one of that name.
             let is_same = |theirs: &ObjectMeta| theirs.size == meta.size && theirs.last_modified >= meta.last_modified;
-            if theirs.get(&path).is_some_and(is_same) { copied.same += 1 } else { new.push(path) }
+            if theirs.get(&path).is_some_and(is_same) {
+                copied.same += 1;
+                continue;
+            }
+            let (name, size) = (&self.name, meta.size);
+            ensure!(size <= MOST_BYTES, "{path} of {name} has {size} bytes: no file of a lake is so large");
+            new.push(path);
         }
         let sent = stream::iter(new).map(async |path| {
             match self.get(&path).await {

@@ -341,6 +341,10 @@ fn what_is_no_lake_is_not_copied_and_not_written_to() {
     assert!(fails(text(&from), text(&other)).contains("other holds something, and is no lake; name a new place"));
     assert!(fails(text(&from), "ftp://host/lake").contains("ftp is not known here; a lake is a folder, or s3://"));
     assert!(fails(&format!("{}/nowhere", text(&other)), "s3://b/lake").contains("No such file or directory"));
+    let large = from.join(&content(&from).last().unwrap().0).with_file_name("large.parquet");
+    fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    assert!(fails(text(&from), text(&folder.path().join("new"))).contains("1099511627776 bytes: no file of a lake is"));
+    fs::remove_file(&large).unwrap();
     fs::write(other.join("_lake.json"), "{\"lake\":2}").unwrap();
     assert!(fails(text(&from), text(&other)).contains("is a lake of version 2, and this program knows those up to 1"));
     assert_eq!(fs::read_dir(&other).unwrap().count(), 2);
