@@ -66,7 +66,7 @@ def compare(table, columns):
 
 def versions(view):
     """Files that have a column more or less, as those of other versions, are read together with the others."""
-    counts = lambda columns: duckdb.sql(f"SELECT {columns} FROM findings").fetchone()
+    counts = lambda columns: duckdb.sql(f"SELECT {columns} FROM findings").fetchall()[0]
     rows, fixes = counts("count(*), count(fix)")
     one = min(pathlib.Path("lake").glob("table=findings/*/*/*.parquet"))
     some = pyarrow.parquet.read_table(one, partitioning=None)
