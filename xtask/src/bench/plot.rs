@@ -58,7 +58,10 @@ impl Plot<'_> {
         }
         for point in &self.points {
             text(x(point.x), HEIGHT - BELOW + 20.0, "middle", "", &thousands(point.x));
-            text(x(point.x), y(point.most) - 8.0, "middle", "", &format!("{:.0}", point.y));
+            // The first would stand on the axis.
+            let anchor = if point.x > first { "middle" } else { "start" };
+            let digits = if point.y < 10.0 { 2 } else { 0 };
+            text(x(point.x), y(point.most) - 8.0, anchor, "", &format!("{:.digits$}", point.y));
         }
         for part in 0..=4 {
             let at = y(top * f64::from(part) / 4.0);
