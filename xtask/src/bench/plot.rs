@@ -1,6 +1,8 @@
 //! A small plot as SVG: one curve over a logarithmic axis.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context as _, Result};
 
 /// What is drawn.
 #[derive(Debug)]
@@ -32,8 +34,13 @@ const BELOW: f64 = 52.0;
 const RIGHT: f64 = 28.0;
 
 impl Plot<'_> {
+    /// Writes the picture into a file.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        fs::write(file, self.svg()).with_context(|| format!("cannot write {}", file.display()))
+    }
+
     /// The picture. Its background is white, so that it can be read on any page.
-    pub fn svg(&self) -> String {
+    fn svg(&self) -> String {
         let (first, last) = (self.points.first().map_or(1.0, |p| p.x), self.points.last().map_or(1.0, |p| p.x));
         let top = nice(self.points.iter().map(|point| point.most).fold(1.0, f64::max));
         let width = (last / first).log10().max(f64::MIN_POSITIVE);

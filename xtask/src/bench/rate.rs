@@ -1,7 +1,6 @@
 //! `cargo xtask bench rate`: what watching costs as events become many.
 
 use std::{
-    fs,
     path::PathBuf,
     process::{Command, ExitCode},
 };
@@ -70,8 +69,7 @@ pub fn rate(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         points.extend((rate > 0).then_some(Point { x: seen, y: median, least: min, most: max }));
     }
     if let Some(file) = plot {
-        let plot = Plot { title: "Cost of watching", x: "events a second", y: "% of one processor", points };
-        fs::write(file, plot.svg()).with_context(|| format!("cannot write {}", file.display()))?;
+        Plot { title: "Cost of watching", x: "events a second", y: "% of one processor", points }.write(file)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -118,8 +118,7 @@ impl Bench<'_> {
             points.push(Point { x: f64::from(processes), y: cost.median, least: cost.min, most: cost.max });
         }
         if let Some(file) = &self.options.plot {
-            let plot = Plot { title: "Cost of an event", x: "processes", y: "ns an event (one processor)", points };
-            fs::write(file, plot.svg()).with_context(|| format!("cannot write {}", file.display()))?;
+            Plot { title: "Cost of an event", x: "processes", y: "ns an event (one processor)", points }.write(file)?;
         }
         Ok(())
     }

@@ -47,13 +47,13 @@ fn main() -> Result<()> {
     let time = Duration::from_secs(number(seconds)?);
     // Before there is any thread.
     let crowd = Crowd::gather(number(processes)?, number(events)?)?;
-    let folder = tempfile::tempdir().context("a folder for the recording")?;
-    let record = folder.path().join("bench.mcap");
     let plain = watch(tracer, &[], time)?;
     if is_only_watch {
         println!("{}", json!({ "watch": plain }));
         return Ok(());
     }
+    let folder = tempfile::tempdir().context("a folder for the recording")?;
+    let record = folder.path().join("bench.mcap");
     let recorded = watch(tracer, &[OsStr::new("--record"), record.as_os_str()], time)?;
     let top = top(tracer, time)?;
     drop(crowd);
