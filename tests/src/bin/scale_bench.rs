@@ -231,7 +231,7 @@ fn play(file: &Path) -> Result<()> {
         Ok(ControlFlow::Continue(()))
     })?;
     let took = before.map_or(Span::ZERO, |before| live::cpu_time() - before);
-    println!("{records} {} {}", took.0, peak()?);
+    println!("{records} {} {}", took, peak()?);
     Ok(())
 }
 

@@ -40,7 +40,7 @@ fn play(file: &Path) -> Result<()> {
         findings += step.findings.len();
         Ok(ControlFlow::Continue(()))
     })?;
-    println!("{records} {} ({findings} findings)", (live::cpu_time() - before).0);
+    println!("{records} {} ({findings} findings)", live::cpu_time() - before);
     Ok(())
 }
 

@@ -123,7 +123,7 @@ fn namespace(ns: u32, kernel: Option<&NsFacts>, world: Option<&NsFacts>) -> Diff
 }
 
 fn who(key: ProcKey, facts: &Facts) -> String {
-    format!("pid {} ({}, started at {})", pids(facts), facts.comm, key.start.0)
+    format!("pid {} ({}, started at {})", pids(facts), facts.comm, key.start)
 }
 
 fn pids(facts: &Facts) -> String {
@@ -131,7 +131,7 @@ fn pids(facts: &Facts) -> String {
 }
 
 fn name(key: Option<ProcKey>) -> String {
-    key.map_or_else(|| "nobody".to_owned(), |key| format!("{} (started at {})", key.tgid, key.start.0))
+    key.map_or_else(|| "nobody".to_owned(), |key| format!("{} (started at {})", key.tgid, key.start))
 }
 
 fn thread(task: Option<TaskRef>) -> String {

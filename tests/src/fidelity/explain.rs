@@ -57,7 +57,7 @@ pub(super) fn explain_finding(text: &mut String, follower: &Follower, finding: &
 fn tell(text: &mut String, follower: &Follower, is_about: impl Fn(&Event) -> bool) {
     let about: Vec<_> = follower.watch.history.iter().filter(|(_, event)| is_about(event)).collect();
     for (seq, event) in &about[about.len().saturating_sub(EVENTS)..] {
-        let _ = writeln!(text, "    event {} at {}: {}", seq.0, event.at.0, Told(&event.kind));
+        let _ = writeln!(text, "    event {} at {}: {}", seq, event.at, Told(&event.kind));
     }
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Told<'_> {
                 write!(f, "{live} live, group dead {group_dead}, reaps itself {autoreap}, children to {adopter:?}")?;
                 write!(f, "{}", if *adopter_ignores { ", which ignores them" } else { "" })
             }
-            EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start.0),
+            EventKind::Free(of) => write!(f, "release of {} (started at {})", task(Some(*of)), of.key.start),
             EventKind::Signal(sent) => {
                 let (from, to) = (task(Some(sent.current)), task(Some(sent.target)));
                 write!(f, "{} from {from} to {to}, result {}", sent.signal, sent.result)

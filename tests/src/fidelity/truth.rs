@@ -176,8 +176,8 @@ impl Truth {
             finding.rule.name,
             finding.confidence,
             finding.message(),
-            finding.at.0,
-            finding.since.0,
+            finding.at,
+            finding.since,
         ))
     }
 

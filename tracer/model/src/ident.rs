@@ -1,8 +1,7 @@
 //! Identities of processes, threads, containers and namespaces, and the untrusted strings that processes choose.
 
-use std::{cmp::Ordering, fmt};
+use std::{cmp::Ordering, fmt, num::NonZeroU32, sync::Arc};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tracer_common::record::trust;
 
@@ -39,7 +38,7 @@ pub struct TaskRef {
 
 /// A container, by a number that is unique in this world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ContainerNo(pub(crate) u32);
+pub struct ContainerNo(pub(crate) NonZeroU32);
 
 /// A pid namespace, by its inode number (as in `/proc/PID/ns/pid`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,7 +127,7 @@ impl fmt::Debug for Comm {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Args {
     /// As in `/proc/PID/cmdline`.
-    pub bytes: Bytes,
+    pub bytes: Arc<[u8]>,
     /// It was cut.
     pub cut: bool,
     /// How far it can be believed.
@@ -287,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_command_line_reads_as_in_a_shell() {
-        let args = Args { bytes: Bytes::from_static(b"sh\0-c\0app; true\0\0it's\0"), ..Args::default() };
+        let args = Args { bytes: b"sh\0-c\0app; true\0\0it's\0"[..].into(), ..Args::default() };
         assert_eq!(args.to_string(), "sh -c 'app; true' '' 'it'\\''s'");
         assert_eq!(Args::default().iter().count(), 0);
     }

@@ -1,8 +1,12 @@
 //! Moments and spans of the boot-time clock, and the order of events.
 //!
 //! A trace may claim any time, so nothing here overflows: arithmetic saturates at the boot and at the end of the clock.
+//!
+//! All of these are aligned like the `u32` that stand beside them: a process's key takes 12 bytes and not 16, and the
+//! world consists of keys.
 
 use std::{
+    fmt,
     iter::Sum,
     ops::{Add, AddAssign, Div, Mul, Sub},
     time::Duration,
@@ -12,17 +16,20 @@ use serde::{Deserialize, Serialize};
 
 /// A moment, in nanoseconds of the boot-time clock (`CLOCK_BOOTTIME`): since the boot, including sleep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "u64", into = "u64")]
+#[repr(Rust, packed(4))]
 pub struct BootNs(pub u64);
 
 /// A span of time, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "u64", into = "u64")]
+#[repr(Rust, packed(4))]
 pub struct Span(pub u64);
 
 /// The number of an event in its stream, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "u64", into = "u64")]
+#[repr(Rust, packed(4))]
 pub struct Seq(pub u64);
 
 impl BootNs {
@@ -77,6 +84,18 @@ macro_rules! numbers {
         $(impl From<$type> for u64 {
             fn from($type(number): $type) -> Self {
                 number
+            }
+        }
+
+        impl From<u64> for $type {
+            fn from(number: u64) -> Self {
+                Self(number)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                u64::from(*self).fmt(f)
             }
         })*
     };

@@ -36,6 +36,7 @@ mod kinship;
 mod leave;
 mod limits;
 mod lineage;
+mod members;
 mod missing;
 mod namespace;
 mod options;
@@ -86,8 +87,7 @@ pub struct World {
     /// Processes that were removed for that reason, without an end that was seen.
     mislaid: VecDeque<missing::Mislaid>,
     namespaces: BTreeMap<PidNs, Namespace>,
-    /// Namespace and process.
-    members: BTreeSet<(PidNs, ProcKey)>,
+    members: members::Members,
     /// Namespace, and one that is nested directly in it.
     nested: BTreeSet<(PidNs, PidNs)>,
     initial_ns: Option<PidNs>,
@@ -262,7 +262,7 @@ impl World {
         std::iter::successors(Some(ns), |ns| self.namespaces.get(ns)?.parent).take(MOST_NESTED)
     }
 
-    /// The processes of a namespace and of those nested in it; costs as many steps.
+    /// The processes of a namespace and of those nested in it, in no order; costs as many steps.
     fn members_of(&self, ns: PidNs) -> impl Iterator<Item = &Process> {
         let mut left = vec![ns];
         let inside = std::iter::from_fn(move || {
@@ -273,22 +273,18 @@ impl World {
             left.extend(nested.filter(is_deeper));
             Some(ns)
         });
-        inside.flat_map(|ns| self.own_members(ns)).filter_map(|key| self.get(key))
+        inside.flat_map(|ns| self.members.of(ns)).filter_map(|&key| self.get(key))
     }
 
-    /// Those of them that have not ended.
+    /// Those of them that have not ended, oldest first.
     pub fn living_of(&self, ns: PidNs) -> impl Iterator<Item = &Process> {
-        self.members_of(ns).filter(|process| process.death().is_none())
+        let mut living: Vec<_> = self.members_of(ns).filter(|process| process.death().is_none()).collect();
+        living.sort_unstable_by_key(|process| process.key);
+        living.into_iter()
     }
 
     fn level(&self, ns: PidNs) -> Option<u32> {
         self.namespaces.get(&ns).map(|ns| ns.level)
-    }
-
-    /// The processes of a namespace alone.
-    fn own_members(&self, ns: PidNs) -> impl Iterator<Item = ProcKey> + '_ {
-        let last = ProcKey::LAST;
-        self.members.range((ns, ProcKey::default())..=(ns, last)).map(|&(_, key)| key)
     }
 
     /// All descendants of a process, by present parents, without itself; costs as many steps.

@@ -124,7 +124,7 @@ fn card(clock: &Clock, found: &Found) -> Card {
         let signals: Vec<_> = signals.iter().map(|(signal, n)| format!("{signal} {n}")).collect();
         notes.push(Note::new("signals", signals.join(", ")));
     }
-    let evidence: Vec<_> = evidence.iter().map(|seq| seq.0.to_string()).collect();
+    let evidence: Vec<_> = evidence.iter().map(ToString::to_string).collect();
     Card {
         anchor: anchor(found),
         at: clock.time(*at),

@@ -60,7 +60,7 @@ fn result(gate: &Gate, finding: &Finding, uri: &str) -> Value {
             "logicalLocations": [{ "name": process.comm.escaped(), "kind": "process" }],
         }],
         // The same process of the same run is the same finding, however it is worded.
-        "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start.0) },
+        "partialFingerprints": { "process/v1": format!("{}:{}:{}", rule.name, process.key.tgid, process.key.start) },
         "properties": { "pid": process.key.tgid, "at": time.to_string() },
     })
 }

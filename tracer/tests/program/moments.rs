@@ -258,7 +258,7 @@ fn a_damaged_image_does_not_make_a_world_whole() {
 /// wrote meanwhile comes after that.
 fn out_of_order() -> (TempDir, PathBuf) {
     let mut recording = Recording::new();
-    let line = |pid, at| (at, EventKind::CommandLine(key(pid), Args { bytes: "x"[..].into(), ..Args::default() }));
+    let line = |pid, at| (at, EventKind::CommandLine(key(pid), Args { bytes: b"x"[..].into(), ..Args::default() }));
     recording.events([(S, EventKind::SnapshotBegin), (S, row(info(1, 0, "init"))), (S, row(info(5, 1, "old")))]);
     recording.events([line(1, 4 * S), line(5, 4 * S), (4 * S, EventKind::SnapshotEnd)]);
     recording.events([

@@ -261,7 +261,7 @@ fn no_name_can_lie_in_any_output() {
             assert!(of("text").contains(&sentence), "{sentence}");
         }
         assert!(of("tree").contains(&format!("─ {quoted}  [")), "{quoted}");
-        let cell = format!(",{pid},{},", key(pid as u32).start.0);
+        let cell = format!(",{pid},{},", key(pid as u32).start);
         let cell = of("csv").lines().find_map(|line| Some(line.split_once(&cell)?.1)).unwrap();
         let cell: (String, String) = csv::ReaderBuilder::new()
             .has_headers(false)

@@ -67,8 +67,8 @@ impl Rule for CannotDie {
 
     fn wants(&self, world: &World, key: ProcKey) -> Vec<Wanted> {
         // Of most that are asked about, it is known that they are zombies.
-        let is_zombie = world.get(key).and_then(Process::death).is_some_and(|death| death.notified.is_some());
-        if is_zombie { Vec::new() } else { vec![Wanted::Held(key)] }
+        let is_over = world.get(key).and_then(Process::death).is_some_and(Death::is_over);
+        if is_over { Vec::new() } else { vec![Wanted::Held(key)] }
     }
 
     fn recheck(&self, world: &World, key: ProcKey) -> Opinion {
@@ -133,6 +133,7 @@ fn due(process: &Process) -> Option<Due> {
     let is_it = |fatal: &Fatal| fatal.signal == Signal::KILL || ended_by.is_none_or(|by| by == Some(fatal.signal));
     let fatal = process.fatal.as_deref().copied().filter(is_it);
     let (began, exiting) = match process.state {
+        State::Dead(death) if death.is_over() => return None,
         State::Dead(Death { at, seq, .. }) => (Some((at, seq)), true),
         // It has called exit(2), and each of its other threads has a SIGKILL. They have one, too, while one of them waits
         // for the others to execute a program.

@@ -1,7 +1,6 @@
 //! From the bytes of a record to an [`Event`]. Invalid bytes are an error, never a panic: the caller counts them as
 //! lost.
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tracer_common::{
     AdoptRecord, AwaitedRecord, DeliverRecord, ExecRecord, ExitRecord, FreeRecord, Header, NewRecord, NotifyRecord,
@@ -173,7 +172,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
         RecordKind::CommandStarted => {
             let CommandStartedRecord { header: _, id, cut, reserved: _ } = read(bytes)?;
             let args = rest::<CommandStartedRecord>(bytes)?;
-            let bytes = Bytes::copy_from_slice(args);
+            let bytes = args.into();
             EventKind::CommandStarted(known_ref(id).key, Args { bytes, cut: cut != 0, ..Args::default() })
         }
         RecordKind::CommandEnded => {
@@ -424,7 +423,7 @@ fn exec(bytes: &[u8]) -> Result<Exec, DecodeError> {
 /// At most as many as any source keeps: every process has some.
 fn arguments(bytes: &[u8], is_cut: bool) -> Args {
     let kept = bytes.get(..ARGS_MAX).unwrap_or(bytes);
-    Args { bytes: Bytes::copy_from_slice(kept), cut: is_cut || kept.len() < bytes.len(), trust: Trust::Unknown }
+    Args { bytes: kept.into(), cut: is_cut || kept.len() < bytes.len(), trust: Trust::Unknown }
 }
 
 fn exit(record: &ExitRecord) -> Exit {

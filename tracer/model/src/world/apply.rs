@@ -151,13 +151,15 @@ impl World {
     /// Takes over the kernel's description of a process, except for its parent.
     pub(super) fn take_over(&mut self, info: &TaskInfo) {
         let Some(process) = self.processes.get_mut(info.key) else { return };
-        let before = process.pid_ns;
+        let (before, place) = (process.pid_ns, process.place);
         process.learn(info);
+        if before != info.pid_ns {
+            process.place = self.members.join(info.pid_ns, info.key);
+        }
         self.marked.extend(info.roles.subreaper.then_some(info.key));
         self.enter_namespace(info);
         if before != info.pid_ns {
-            self.members.insert((info.pid_ns, info.key));
-            self.leave_namespace(info.key, before);
+            self.leave_namespace(info.key, before, place);
         }
     }
 
@@ -185,7 +187,7 @@ impl World {
         }
         let mut process = Process::unknown(key, self.initial_ns.unwrap_or_default());
         process.seen_at = at;
-        self.members.insert((process.pid_ns, key));
+        process.place = self.members.join(process.pid_ns, key);
         self.processes.insert(Box::new(process));
         // It existed before the iterator started, and was not listed. It may have ended before tracing began.
         if at < self.snapshots.listed_at {
@@ -668,7 +670,8 @@ impl World {
         let Some(what) = self.snapshots.end() else { return };
         let (count, began) = (self.snapshots.count, self.snapshots.began);
         let is_unlisted = |process: &&Process| process.snapshot != count && process.seen_at < began;
-        let unlisted: Vec<_> = self.processes().filter(is_unlisted).map(|process| process.key).collect();
+        let mut unlisted: Vec<_> = self.processes.iter().filter(is_unlisted).map(|process| process.key).collect();
+        unlisted.sort_unstable();
         match what {
             Unlisted::Gone => self.bury(unlisted, began, turn),
             Unlisted::NotFound => unlisted.into_iter().for_each(|key| self.not_found(key, began)),

@@ -44,7 +44,7 @@ pub(super) struct Cause {
     /// Where its target stood.
     pub place: Place,
     /// Of a hang-up: with whose end it came, or who hung the terminal up.
-    pub hung_up_by: Option<Identity>,
+    pub hung_up_by: Option<Box<Identity>>,
     /// It is for the process, not for one of its threads.
     pub is_for_process: bool,
     /// Nobody took it at once: it was blocked, or the process was stopped or traced.
@@ -194,6 +194,8 @@ fn put(causes: &mut Vec<Arc<Cause>>, cause: Arc<Cause>) -> Option<Arc<Cause>> {
         Some(known) if known.is_queued && cause.is_queued => put_in_order(known, cause),
         Some(known) => Some(std::mem::replace(known, cause)),
         None => {
+            // Of most processes, one signal is remembered.
+            causes.reserve_exact(usize::from(causes.is_empty()));
             causes.push(cause);
             None
         }
@@ -250,7 +252,7 @@ impl World {
             _ => (Arc::default(), Vec::new()),
         };
         let code = signalled.seen_code();
-        let hung_up_by = self.hung_up_by(sent, killer);
+        let hung_up_by = self.hung_up_by(sent, killer).map(Box::new);
         let current = current.key;
         let origin = Origin::default();
         // An init takes only what it waits for, which older recordings do not show.

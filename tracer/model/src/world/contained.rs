@@ -3,7 +3,10 @@
 //! A process belongs where its parent did when it was born, even if it is adopted later. A process from before tracing
 //! began belongs to the container of its nearest ancestor, or to that of its pid namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+};
 
 use rustc_hash::FxHashMap;
 
@@ -54,7 +57,7 @@ impl Containers {
         if self.all.len() >= MOST_CONTAINERS + MOST_EMPTY {
             return None;
         }
-        let number = ContainerNo(self.given);
+        let number = ContainerNo(NonZeroU32::MIN.saturating_add(self.given));
         self.given = self.given.wrapping_add(1);
         let container = Container { id: id.to_owned(), ..Container::default() };
         self.all.insert(number, Known { container, is_told: false, members: 0, empty: 0 });

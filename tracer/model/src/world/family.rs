@@ -41,7 +41,7 @@ impl Process {
 
     /// Whether it was since then, and ignores the last such signal.
     pub(super) fn has_ignored_since(&self, at: BootNs) -> bool {
-        self.heard_since(at) && self.ignored_at == self.heard_at
+        self.heard_since(at) && self.has_ignored
     }
 }
 
@@ -66,9 +66,7 @@ impl World {
         }
         let Some(process) = self.processes.get_mut(key) else { return };
         process.heard_at = at;
-        if verdict == Verdict::IgnoredByChoice {
-            process.ignored_at = at;
-        }
+        process.has_ignored = verdict == Verdict::IgnoredByChoice;
     }
 
     /// Remembers a SIGCHLD that merged with a pending one, if it tells of an end and there is a handler for it.

@@ -223,7 +223,7 @@ impl World {
         } = cause;
         // Whoever hung a terminal up, by the end of its other side.
         let sender = match hung_up_by {
-            Some(by) if killer == Killer::Terminal => Sender::Process(by),
+            Some(by) if killer == Killer::Terminal => Sender::Process(*by),
             _ => sender,
         };
         let who = match call {

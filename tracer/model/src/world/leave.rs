@@ -5,7 +5,7 @@ use crate::{
     event::{Notify, Reap},
     ident::{Identity, PidNs, ProcKey},
     time::BootNs,
-    world::{Death, Process, World, turn::Turn},
+    world::{Death, Process, World, members::Place, turn::Turn},
 };
 
 /// How it became known that a process is gone.
@@ -131,7 +131,7 @@ impl World {
             self.count_death(key, process.pid_ns, at.unwrap_or(self.now), false, turn);
         }
         self.end_teardown(process.pid_ns, at.unwrap_or(self.now));
-        self.leave_namespace(key, process.pid_ns);
+        self.leave_namespace(key, process.pid_ns, process.place);
         self.pending -= process.pending.len();
         turn.changes.extend(self.lost_to_another(&process, by, exact));
         turn.changes.push(Change::Reaped {
@@ -196,16 +196,16 @@ impl World {
         }
     }
 
-    /// A process is not in that namespace any more.
-    pub(super) fn leave_namespace(&mut self, key: ProcKey, left: PidNs) {
-        self.members.remove(&(left, key));
+    /// A process is not in that namespace any more, where it had that place.
+    pub(super) fn leave_namespace(&mut self, key: ProcKey, left: PidNs, place: Place) {
+        self.leave_members(left, place);
         let Some(ns) = self.namespaces.get_mut(&left) else { return };
         if ns.init == Some(key) {
             ns.init = None;
         }
         // The init is released last, except in a namespace whose init was never seen.
         let may_go = ns.init.is_none() && self.initial_ns != Some(left);
-        if may_go && self.own_members(left).next().is_none() {
+        if may_go && self.members.of(left).is_empty() {
             let removed = self.namespaces.remove(&left);
             self.killed_with_namespaces -= removed.as_ref().map_or(0, |ns| ns.killed.len());
             let outer = removed.and_then(|ns| ns.parent);

@@ -119,9 +119,9 @@ impl World {
         let (container, parent) = (kept.container.take(), kept.parent.take());
         let Some(process) = self.processes.get_mut(key) else { return false };
         // Index entries of the new one stay; `take_over()` and the calls below restore the rest.
-        let Process { pid_ns, look_at, seen_at, .. } = *process;
+        let Process { pid_ns, place, look_at, seen_at, .. } = *process;
         let missing = process.missing;
-        *process = Process { pid_ns, look_at, seen_at, orphaned: None, ..*kept };
+        *process = Process { pid_ns, place, look_at, seen_at, orphaned: None, ..*kept };
         if let Some(rare) = process.some_rare() {
             rare.missing = missing;
         }

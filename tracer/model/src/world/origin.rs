@@ -69,6 +69,8 @@ impl Ends {
         if ends.len() >= Self::MOST {
             ends.remove(0);
         }
+        // Most parents have lost one child.
+        ends.reserve_exact(usize::from(ends.is_empty()));
         ends.push(end);
     }
 

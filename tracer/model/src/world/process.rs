@@ -15,6 +15,7 @@ use crate::{
         cause::{Cause, Causes, InVain},
         inherited::Program,
         kinship::Orphaned,
+        members::Place,
         missing::Missing,
     },
 };
@@ -58,8 +59,8 @@ pub struct Process {
     pub(super) copy_of: Option<Box<Identity>>,
     /// When it was last sent a signal that asks for something.
     pub(super) heard_at: BootNs,
-    /// When it was last sent one that it ignores, likewise.
-    pub(super) ignored_at: BootNs,
+    /// It ignored that.
+    pub(super) has_ignored: bool,
     /// Signals that could be why it ends.
     pub(super) causes: Option<Box<Causes>>,
     /// When `tracer` was last told.
@@ -75,7 +76,9 @@ pub struct Process {
     /// The time of its command line.
     pub(super) args_at: BootNs,
     /// The snapshot that last showed it.
-    pub(super) snapshot: u64,
+    pub(super) snapshot: u32,
+    /// Where it stands among the members of its namespace.
+    pub(super) place: Place,
     /// See [`Process::reaping`]: of whoever has reaped a child.
     pub(super) reaping: Option<Box<Reaping>>,
     /// What only few have.
@@ -282,6 +285,12 @@ impl Death {
         }
     }
 
+    /// It is known to be a zombie, and not only to have begun to exit: the kernel has said so, or it was one before
+    /// its end could be seen.
+    pub fn is_over(&self) -> bool {
+        !self.tearing_down && (self.notified.is_some() || !self.exact)
+    }
+
     /// When it became a zombie, as far as that is known.
     pub fn zombie_since(&self) -> BootNs {
         self.notified.unwrap_or(self.at)
@@ -310,7 +319,7 @@ impl Process {
             program: None,
             copy_of: None,
             heard_at: BootNs::ZERO,
-            ignored_at: BootNs::ZERO,
+            has_ignored: false,
             causes: None,
             tracer_at: BootNs::ZERO,
             orphaned: None,
@@ -319,6 +328,7 @@ impl Process {
             named_at: BootNs::ZERO,
             args_at: BootNs::ZERO,
             snapshot: 0,
+            place: Place::default(),
             reaping: None,
             more: More::default(),
         }

@@ -7,7 +7,7 @@ use crate::{event::Loss, time::BootNs};
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     /// How many have begun.
-    pub(super) count: u64,
+    pub(super) count: u32,
     /// When the last one began.
     pub(super) began: BootNs,
     /// When the last complete one began.
@@ -38,7 +38,7 @@ pub(super) enum Unlisted {
 impl Snapshots {
     /// A list begins.
     pub(super) fn begin(&mut self, at: BootNs) {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         self.began = at;
         (self.is_open, self.is_torn) = (true, false);
     }

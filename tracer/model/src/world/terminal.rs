@@ -60,7 +60,7 @@ impl World {
         Some(OfTerminal {
             signal: cause.signal,
             killer: cause.killer,
-            hung_up_by: cause.hung_up_by,
+            hung_up_by: cause.hung_up_by.as_deref().copied(),
             terminal: cause.place.terminal,
             is_of_leader: cause.lost_terminal().is_some(),
             is_to_leader: cause.place.session == key.tgid,

@@ -40,8 +40,8 @@ impl World {
         }
         let missing = self.processes.iter().filter(|process| process.is_missing());
         assert_eq!(missing.map(|process| process.key).collect::<BTreeSet<_>>(), self.missing);
-        let members = self.processes.iter().map(|process| (process.pid_ns, process.key));
-        assert_eq!(members.collect::<BTreeSet<_>>(), self.members);
+        let members = self.processes.iter().map(|process| (process.pid_ns, process.key, process.place.number()));
+        assert_eq!(members.collect::<BTreeSet<_>>(), self.members.all().collect());
         let nested = self.namespaces.values().filter_map(|ns| Some((ns.parent?, ns.id)));
         assert_eq!(nested.collect::<BTreeSet<_>>(), self.nested);
         for &ns in self.namespaces.keys() {

@@ -27,7 +27,7 @@ pub(crate) struct Digits(pub BootNs);
 
 impl Serialize for Digits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.0)
+        serializer.collect_str(&self.0)
     }
 }
 
