@@ -58,7 +58,7 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 const SLICE: Duration = Duration::from_millis(20);
 /// How long the first tree waits for command lines. With so many processes that reading them all takes longer, the rest
 /// comes later.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// For how many processes command lines and containers are looked up at once.
 const AT_ONCE: usize = 128;
 

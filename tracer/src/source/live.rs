@@ -89,6 +89,7 @@ impl Live {
     /// See [`LoadError`].
     pub fn attach(options: &LoadOptions) -> Result<Self, LoadError> {
         let mut loaded = load(options)?;
+        loaded.load_ahead(&HOOKS);
         for hook in HOOKS {
             loaded.attach(hook, hook)?;
         }

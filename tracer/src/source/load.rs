@@ -5,12 +5,14 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, AsRawFd},
+    panic,
+    thread::{self, ScopedJoinHandle},
 };
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
     maps::MapError,
-    programs::{BtfTracePoint, Iter, ProgramError},
+    programs::{BtfTracePoint, Iter, Program, ProgramError},
 };
 use rustix::thread::CapabilitySet;
 use tracer_common::Config;
@@ -36,6 +38,8 @@ pub const HOOKS: [&str; 7] = [
     "signal_deliver",
 ];
 
+/// What the iterators go through (`bpf_iter_task()`).
+const TASKS: &str = "task";
 /// The program that lists what exists.
 pub const ITERATOR: &str = "snapshot";
 /// The program that lists what no tracepoint shows.
@@ -191,7 +195,13 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     {
         return Err(LoadError::NotHostPidNs(ns.0));
     }
-    let Resolved { config, mut degraded } = offsets::of_running_kernel(options.without)?;
+    // The kernel's types are read three times: by the loader for itself, for the programs, and for what no loader asks.
+    let (loader, btf, resolved) = thread::scope(|scope| {
+        let (loader, btf) = (scope.spawn(EbpfLoader::new), scope.spawn(Btf::from_sys_fs));
+        let resolved = offsets::of_running_kernel(options.without);
+        (joined(loader), joined(btf), resolved)
+    });
+    let Resolved { config, mut degraded } = resolved?;
     degraded.extend(procfs::shortcomings());
     let config = Config {
         all_signals: u32::from(options.all_signals),
@@ -200,22 +210,27 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         host_mount_ns: procfs::host_mount_ns(),
         ..config
     };
-    let btf = Btf::from_sys_fs().map_err(|error| other("the kernel's types", error))?;
-    let (mut ebpf, mut share, mut rings) = create_best(&config, options)?;
+    let btf = btf.map_err(|error| other("the kernel's types", error))?;
+    let (mut ebpf, mut share, mut rings) = create_best(loader, &config, options)?;
     // Only the verifier can say whether it knows the type of a siginfo. If it refuses the program for another reason,
     // it will do so again when the program is attached.
     if !is_accepted(&mut ebpf, "signal_deliver", &btf) {
         drop((ebpf, rings));
-        (ebpf, share, rings) = create_best(&Config { has_typed_siginfo: 0, ..config }, options)?;
+        let config = Config { has_typed_siginfo: 0, ..config };
+        (ebpf, share, rings) = create_best(EbpfLoader::new(), &config, options)?;
     }
     Ok(Loaded { ebpf, btf, degraded, share, rings })
 }
 
 /// Creates the maps, and maps the rings of the processors if they can be used.
-fn create_best(config: &Config, options: &LoadOptions) -> Result<(Ebpf, Share, Option<Rings>), LoadError> {
+fn create_best(
+    loader: EbpfLoader<'_>,
+    config: &Config,
+    options: &LoadOptions,
+) -> Result<(Ebpf, Share, Option<Rings>), LoadError> {
     let processors = aya::util::nr_cpus().map_err(|(file, error)| other(file, error))? as u32;
     let share = options.transport.share(options.ring_size, processors);
-    let ebpf = create(config, options, share, processors)?;
+    let ebpf = create(loader, config, options, share, processors)?;
     if share.slots == 0 {
         return Ok((ebpf, share, None));
     }
@@ -224,7 +239,7 @@ fn create_best(config: &Config, options: &LoadOptions) -> Result<(Ebpf, Share, O
     }
     drop(ebpf);
     let share = Share::without_rings(options.ring_size);
-    Ok((create(config, options, share, processors)?, share, None))
+    Ok((create(EbpfLoader::new(), config, options, share, processors)?, share, None))
 }
 
 /// Whether the verifier accepts a program; the program is not kept.
@@ -234,13 +249,21 @@ fn is_accepted(ebpf: &mut Ebpf, hook: &str, btf: &Btf) -> bool {
 }
 
 /// Creates the maps, with the settings in their place.
-fn create(config: &Config, options: &LoadOptions, share: Share, processors: u32) -> Result<Ebpf, LoadError> {
+fn create(
+    loader: EbpfLoader<'_>,
+    config: &Config,
+    options: &LoadOptions,
+    share: Share,
+    processors: u32,
+) -> Result<Ebpf, LoadError> {
     let config = &Config { ring_slots: share.slots, ..*config };
     // There is no map without elements.
     let slots = (share.slots * processors).max(1);
     // A constant for the verifier: with level 0 it drops the code.
     let log_level = if options.debug { log::Level::Debug as u8 } else { 0 };
-    EbpfLoader::new()
+    // What it borrows from here on lives for a shorter time than what it came with.
+    let mut loader = loader;
+    loader
         .verifier_log_level(options.verifier_log)
         .override_global("CONFIG", config, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
@@ -268,9 +291,34 @@ pub fn missing_capabilities() -> Vec<&'static str> {
     .collect()
 }
 
+/// What a thread has found out.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+}
+
 impl Loaded {
-    /// Loads a program on a BTF tracepoint and attaches it; it stays attached until `self` is
-    /// dropped.
+    /// Loads the programs of these hooks and the task iterators, as far as the kernel accepts them; what it refuses is
+    /// told of when it is attached. At once, as the verifier needs a tenth of a second for some, and takes several at a
+    /// time.
+    pub fn load_ahead(&mut self, hooks: &[&str]) {
+        let Self { ebpf, btf, .. } = self;
+        let btf = &*btf;
+        thread::scope(|scope| {
+            for (name, program) in ebpf.programs_mut() {
+                match program {
+                    Program::BtfTracePoint(program) if hooks.contains(&name) => {
+                        scope.spawn(move || program.load(name, btf));
+                    }
+                    Program::Iter(program) if [ITERATOR, SURVEY].contains(&name) => {
+                        scope.spawn(move || program.load(TASKS, btf));
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+
+    /// Loads a program on a BTF tracepoint, unless it is, and attaches it; it stays attached until `self` is dropped.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -278,12 +326,14 @@ impl Loaded {
         let what = format!("the program on {tracepoint}");
         let Self { ebpf, btf, .. } = self;
         let program: &mut BtfTracePoint = named(ebpf, program)?;
-        program.load(tracepoint, btf).map_err(|error| explain_program(&what, error))?;
+        if program.fd().is_err() {
+            program.load(tracepoint, btf).map_err(|error| explain_program(&what, error))?;
+        }
         program.attach().map_err(|error| explain_program(&what, error))?;
         Ok(())
     }
 
-    /// Loads the task iterators.
+    /// Loads the task iterators, unless they are.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -291,7 +341,9 @@ impl Loaded {
         let Self { ebpf, btf, .. } = self;
         for iterator in [ITERATOR, SURVEY] {
             let program: &mut Iter = named(ebpf, iterator)?;
-            program.load("task", btf).map_err(|error| explain_program("the task iterator", error))?;
+            if program.fd().is_err() {
+                program.load(TASKS, btf).map_err(|error| explain_program("the task iterator", error))?;
+            }
         }
         Ok(())
     }
@@ -332,7 +384,7 @@ impl Loaded {
 
 pub(super) fn named<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, LoadError>
 where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
     ebpf.program_mut(name)
         .ok_or_else(|| other(name, io::Error::other("the object that was built in has no such program")))?
