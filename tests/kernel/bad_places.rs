@@ -14,7 +14,7 @@ use nix::{
 };
 use tracer::source::hooks::Hooks;
 use tracer_tests::{
-    machine::{self, Need},
+    machine::{self, Control, Group, Need},
     run::{output, tracer},
 };
 
@@ -39,6 +39,7 @@ pub fn trials() -> Vec<Test> {
         live("bpf_forbidden_by_seccomp", bpf_forbidden_by_seccomp),
         live("no_btf", no_btf),
         live("no_descriptors", no_descriptors),
+        live("no_threads", no_threads).needs(Need::PidsLimit),
         live("no_fentry", || no_such_hooks("fentry")).needs(Need::No(Hooks::Fentry)),
         live("no_kprobes", || no_such_hooks("kprobe")).needs(Need::No(Hooks::Kprobe)),
     ]
@@ -162,6 +163,32 @@ fn no_btf() {
         });
         fails(command, &[1], &["BTF"]);
     }
+}
+
+/// Its control group has room for so many threads: it does without the others, or says that it cannot.
+fn no_threads() {
+    let group = Group::named(Control::Pids, &format!("tracer-narrow-{}", std::process::id())).expect("a group");
+    let limit = group.file(Control::Pids).expect("it has a limit");
+    let members = limit.with_file_name("cgroup.procs");
+    let mut has_started = false;
+    for most in [1, 2, 3, 4, 6, 8] {
+        fs::write(&limit, most.to_string()).expect("a limit");
+        let mut command = tracer(&["watch", "--duration", "300ms"]);
+        let members = members.clone();
+        // SAFETY: it writes to a file, as this process could.
+        unsafe { command.pre_exec(move || fs::write(&members, "0")) };
+        let output = output(command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("panicked"), "with {most} threads: {stderr}");
+        match output.status.code() {
+            Some(0) => has_started = true,
+            code => {
+                assert!(code == Some(1) && !has_started, "{:?} with {most} threads: {stderr}", output.status);
+                assert!((1..=3).contains(&stderr.lines().count()), "with {most} threads: {stderr}");
+            }
+        }
+    }
+    assert!(has_started, "8 threads are too few");
 }
 
 /// Wherever the descriptors run out, the message blames neither the kernel nor its verifier.

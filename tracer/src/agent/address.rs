@@ -7,9 +7,12 @@ use std::{
 };
 
 use hyper::Uri;
-use tokio::{net::TcpStream, task::spawn_blocking};
+use tokio::net::TcpStream;
 
-use crate::getent::{self, NoProgram};
+use crate::{
+    event_loop::in_thread,
+    getent::{self, NoProgram},
+};
 
 /// Connects to the server of a URI, or to that port of it if the URI has none.
 ///
@@ -18,7 +21,7 @@ use crate::getent::{self, NoProgram};
 pub async fn connect(server: &Uri, port: u16) -> io::Result<TcpStream> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = server.port_u16().unwrap_or(port);
-    let addresses = spawn_blocking(move || addresses(&host, port)).await.map_err(io::Error::other)??;
+    let addresses = in_thread("names", move || addresses(&host, port)).await??;
     TcpStream::connect(&*addresses).await
 }
 

@@ -197,9 +197,10 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     }
     // The kernel's types are read three times: by the loader for itself, for the programs, and for what no loader asks.
     let (loader, btf, resolved) = thread::scope(|scope| {
-        let (loader, btf) = (scope.spawn(EbpfLoader::new), scope.spawn(Btf::from_sys_fs));
+        let loader = thread::Builder::new().spawn_scoped(scope, EbpfLoader::new);
+        let btf = thread::Builder::new().spawn_scoped(scope, Btf::from_sys_fs);
         let resolved = offsets::of_running_kernel(options.without);
-        (joined(loader), joined(btf), resolved)
+        (result(loader, EbpfLoader::new), result(btf, Btf::from_sys_fs), resolved)
     });
     let Resolved { config, mut degraded } = resolved?;
     degraded.extend(procfs::shortcomings());
@@ -291,29 +292,33 @@ pub fn missing_capabilities() -> Vec<&'static str> {
     .collect()
 }
 
-/// What a thread has found out.
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+/// What a thread has done, or what it would have done if there is no room for one.
+fn result<T>(thread: io::Result<ScopedJoinHandle<'_, T>>, work: fn() -> T) -> T {
+    match thread {
+        Ok(thread) => thread.join().unwrap_or_else(|cause| panic::resume_unwind(cause)),
+        Err(_) => work(),
+    }
 }
 
 impl Loaded {
-    /// Loads the programs of these hooks and the task iterators, as far as the kernel accepts them; what it refuses is
-    /// told of when it is attached. At once, as the verifier needs a tenth of a second for some, and takes several at a
-    /// time.
+    /// Loads the programs of these hooks and the task iterators, as far as the kernel accepts them and there is room for
+    /// threads; what it refuses is told of when it is attached. At once, as the verifier needs a tenth of a second for
+    /// some, and takes several at a time.
     pub fn load_ahead(&mut self, hooks: &[&str]) {
         let Self { ebpf, btf, .. } = self;
         let btf = &*btf;
         thread::scope(|scope| {
             for (name, program) in ebpf.programs_mut() {
-                match program {
+                let thread = thread::Builder::new();
+                let _ = match program {
                     Program::BtfTracePoint(program) if hooks.contains(&name) => {
-                        scope.spawn(move || program.load(name, btf));
+                        thread.spawn_scoped(scope, move || program.load(name, btf))
                     }
                     Program::Iter(program) if [ITERATOR, SURVEY].contains(&name) => {
-                        scope.spawn(move || program.load(TASKS, btf));
+                        thread.spawn_scoped(scope, move || program.load(TASKS, btf))
                     }
-                    _ => {}
-                }
+                    _ => continue,
+                };
             }
         });
     }

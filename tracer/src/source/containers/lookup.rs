@@ -22,13 +22,14 @@ use tokio::{
         Semaphore,
         mpsc::{Receiver, Sender, channel},
     },
-    task::{JoinSet, spawn_blocking},
+    task::JoinSet,
     time::timeout,
 };
 
 use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
     console::stderr::say,
+    event_loop::in_thread,
     foreign::runtime::Invocation,
     host::{Container, Engine},
     source::witness::{Witness, post},
@@ -150,11 +151,8 @@ impl Thread {
         let (questions, asked) = channel(MOST_WAITING);
         let (answer, answers) = mpsc::channel();
         let work = move || {
-            let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build();
-            let Ok(runtime) = runtime else { return };
+            let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(serve(asked, answer));
-            // A read that hangs is abandoned.
-            runtime.shutdown_background();
         };
         thread::Builder::new().name("containers".into()).spawn(work).ok()?;
         Some(Self { questions, answers })
@@ -212,6 +210,16 @@ struct Engines {
     containerds: Mutex<HashMap<PathBuf, Arc<Patience>>>,
     /// Reads that may still be started, by owner of the files.
     readers: Mutex<HashMap<u32, Arc<Semaphore>>>,
+    room: Room,
+}
+
+/// For threads that read files.
+struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(READERS)))
+    }
 }
 
 impl Engines {
@@ -239,9 +247,11 @@ impl Engines {
     async fn read(&self, call: Invocation) -> Option<(Container, Option<(PathBuf, String)>)> {
         call.bundle.as_ref()?;
         let permit = of(&self.readers, call.owner, || Semaphore::new(AT_ONCE)).try_acquire_owned().ok()?;
-        let reading = spawn_blocking(move || {
+        let room = self.room.0.clone().try_acquire_owned().ok()?;
+        // One that hangs is abandoned.
+        let reading = in_thread("bundles", move || {
             let found = (bundle::container(&call), bundle::containerd(&call));
-            drop(permit);
+            drop((permit, room));
             found
         });
         timeout(PATIENCE_WITH_FILES, reading).await.ok()?.ok()
