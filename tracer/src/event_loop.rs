@@ -1,12 +1,11 @@
 //! What commands wait in, and for: the event loop, the end of a time, and signals that ask them to end.
 
-use std::{io, thread, time::Duration};
+use std::{io, time::Duration};
 
 use anyhow::{Context, Result};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
 };
 
 /// The event loop: single-threaded.
@@ -19,16 +18,6 @@ pub fn event_loop() -> Result<Runtime> {
     let room: io::Result<Vec<_>> = (0..4).map(|_| std::os::unix::net::UnixStream::pair()).collect();
     drop(room.context(CANNOT)?);
     Builder::new_current_thread().enable_all().build().context(CANNOT)
-}
-
-/// What a thread of its own finds out, for work that may hang.
-///
-/// # Errors
-/// If there is no room for a thread, where tokio's own panic, or if it panics.
-pub async fn in_thread<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    let (tell, told) = oneshot::channel();
-    thread::Builder::new().name(name.to_owned()).spawn(move || drop(tell.send(work())))?;
-    told.await.map_err(io::Error::other)
 }
 
 /// The signals with which a person or a supervisor asks a command to end.

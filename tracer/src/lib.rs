@@ -16,6 +16,7 @@ pub use tracer_model::{
 };
 
 pub mod agent;
+pub mod aside;
 pub mod audit;
 pub mod caller;
 pub mod cli;

@@ -286,10 +286,7 @@ impl Asked {
                 let key = finding.process.key;
                 let (told, again) = self.ledger.found(rule, finding);
                 self.rechecks.insert(again.max(later), rule, key);
-                if let Some(finding) = told {
-                    self.ledger.join(|part| rules[rule].speaks_for(&finding, part));
-                    self.findings.push(finding);
-                }
+                self.findings.extend(told);
             }
         }
     }

@@ -114,7 +114,8 @@ pub trait Rule {
         None
     }
 
-    /// Whether a lasting finding of its own tells what another one does too, which then is told no more.
+    /// Whether a lasting finding of its own tells what another one does too, which then is not told, or not again; if it
+    /// was told before, its end is.
     fn speaks_for(&self, _whole: &Finding, _part: &Finding) -> bool {
         false
     }

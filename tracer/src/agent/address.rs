@@ -10,7 +10,7 @@ use hyper::Uri;
 use tokio::net::TcpStream;
 
 use crate::{
-    event_loop::in_thread,
+    aside::in_thread,
     getent::{self, NoProgram},
 };
 

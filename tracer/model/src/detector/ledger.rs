@@ -156,11 +156,6 @@ impl Ledger {
         itself.chain(signals.into_iter().flatten()).map(|(&(_, rule), open)| (rule, &open.finding))
     }
 
-    /// Drops the findings that another one covers from now on.
-    pub(super) fn join(&mut self, is_part: impl Fn(&Finding) -> bool) {
-        self.open.retain(|_, open| !is_part(&open.finding));
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

@@ -28,8 +28,8 @@ use tokio::{
 
 use super::{bundle, containerd, dockerd::Dockerd};
 use crate::{
+    aside::in_thread,
     console::stderr::say,
-    event_loop::in_thread,
     foreign::runtime::Invocation,
     host::{Container, Engine},
     source::witness::{Witness, post},
