@@ -44,8 +44,8 @@ pub const SERIES: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.3"];
 /// Programs of the machine that tests start, taken along with their libraries where they are
 /// installed (`cargo xtask setup --tests` does that); tests that miss one say so. Of another architecture there are
 /// none.
-const PROGRAMS: [&str; 8] =
-    ["unshare", "nsenter", "chrt", "tini", "dumb-init", "catatonit", "s6-svscan", "s6-supervise"];
+const PROGRAMS: [&str; 9] =
+    ["unshare", "nsenter", "nice", "chrt", "tini", "dumb-init", "catatonit", "s6-svscan", "s6-supervise"];
 
 /// What `vm` is asked for.
 #[derive(Debug, Args)]
