@@ -69,8 +69,8 @@ impl Rechecks {
 
     /// What is due, in the order of time: of each rule, about so many processes at the most.
     pub(super) fn due(&self, now: BootNs) -> Vec<(BootNs, usize, ProcKey)> {
-        let of = |(rule, of): (usize, &'_ OfRule)| of.due(now).map(|(at, key)| (at, rule, key)).collect::<Vec<_>>();
-        let mut due: Vec<_> = self.0.iter().enumerate().flat_map(of).collect();
+        let rules = self.0.iter().enumerate();
+        let mut due: Vec<_> = rules.flat_map(|(rule, of)| of.due(now).map(move |(at, key)| (at, rule, key))).collect();
         due.sort_unstable();
         due
     }
